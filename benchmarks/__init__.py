@@ -1,0 +1,1 @@
+"""The harness: configuration, training, measuring and the results store."""

@@ -1,0 +1,80 @@
+"""Prepared data on disk: built once, mapped into memory ever after."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.base import Arrays
+
+Build = Callable[[], tuple[Arrays, dict[str, Any]]]
+
+
+def default_cache_directory() -> Path:
+    """The user's cache directory, by the XDG rule."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    return Path(base) / "rnnbench"
+
+
+class DiskCache:
+    """A folder of entries, each a folder of arrays and facts under the key that made them.
+
+    An entry appears whole or not at all: it is written under another name and renamed. If two
+    processes build the same entry, the later one's is dropped.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def __call__(self, key: str, build: Build) -> tuple[Arrays, dict[str, Any]]:
+        """Return the arrays, read-only, and facts under `key`, building them if need be."""
+        entry = self.directory / key
+        if not (entry / "facts.json").is_file():
+            arrays, facts = build()
+            try:
+                self._write(entry, arrays, facts)
+            except OSError as error:
+                # A cache that cannot be written costs time, not the run.
+                print(f"note: prepared data could not be cached in {entry} ({error.strerror})")
+                return arrays, facts
+        try:
+            return read_entry(entry)
+        except (OSError, ValueError, KeyError) as error:
+            broken = entry.with_name(f"{entry.name}.broken-{time.time_ns()}")
+            print(f"note: cached data is damaged and set aside as {broken} ({error})")
+            entry.rename(broken)
+            return self(key, build)
+
+    def _write(self, entry: Path, arrays: Arrays, facts: dict[str, Any]) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=self.directory, prefix=".draft-"))
+        try:
+            for name, array in arrays.items():
+                np.save(draft / f"{name}.npy", array)
+            document = {"arrays": sorted(arrays), "facts": facts}
+            (draft / "facts.json").write_text(json.dumps(document))
+            draft.rename(entry)
+        except OSError:
+            shutil.rmtree(draft, ignore_errors=True)
+            if not (entry / "facts.json").is_file():
+                raise
+
+
+def read_entry(entry: Path) -> tuple[Arrays, dict[str, Any]]:
+    """Map an entry's arrays into memory and read its facts.
+
+    Raises:
+        OSError, ValueError, KeyError: the entry is damaged.
+    """
+    document = json.loads((entry / "facts.json").read_text())
+    names = document["arrays"]
+    arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r") for name in names}
+    return arrays, document["facts"]

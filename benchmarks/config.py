@@ -1,0 +1,243 @@
+"""The typed schema behind every YAML, and the one-line answers to mistakes in it.
+
+Settings of tasks and models are dataclasses that live with their definitions; the harness finds
+them, gives them to Hydra as schemas and enforces the ranges in their field metadata: `minimum`,
+`above`, `below` and `choices`. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import inspect
+import json
+import math
+import pkgutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+
+import models
+import tasks
+from benchmarks.errors import UserError, nearest
+from benchmarks.help import help_text
+from models.base import ModelSettings
+from tasks.base import DataDescription, TaskSettings
+
+
+@dataclass
+class TrainSettings:
+    """How a run trains. Fields with `{"identity": False}` change its cost, not its question."""
+
+    optimizer: str = field(
+        default="adam", metadata={"choices": ("adam", "adamw"), "help": "adamw decouples decay"}
+    )
+    learning_rate: float = field(default=1e-3, metadata={"above": 0.0, "help": "peak"})
+    weight_decay: float = field(default=0.0, metadata={"minimum": 0.0, "help": "of all weights"})
+    beta2: float = field(
+        default=0.999,
+        metadata={"minimum": 0.0, "below": 1.0, "help": "decay of Adam's second moment"},
+    )
+    schedule: str = field(
+        default="cosine",
+        metadata={"choices": ("constant", "cosine"), "help": "of the learning rate, after warm-up"},
+    )
+    warmup_steps: int = field(
+        default=0, metadata={"minimum": 0, "help": "of linear rise to the peak learning rate"}
+    )
+    final_learning_rate_factor: float = field(
+        default=0.01,
+        metadata={"minimum": 0.0, "help": "where the cosine ends, as a part of the peak"},
+    )
+    clip_norm: float | None = field(
+        default=1.0, metadata={"above": 0.0, "help": "largest gradient norm; null for no clipping"}
+    )
+    batch_size: int = field(default=64, metadata={"minimum": 1, "help": "sequences per step"})
+    evaluation_batch_size: int = field(
+        default=256, metadata={"minimum": 1, "identity": False, "help": "changes no score"}
+    )
+    max_epochs: int = field(default=10, metadata={"minimum": 1, "help": "passes over train"})
+    max_seconds: float | None = field(
+        default=None, metadata={"above": 0.0, "help": "of training time; null for no bound"}
+    )
+    max_steps: int | None = field(
+        default=None, metadata={"minimum": 1, "help": "optimiser steps; null for no bound"}
+    )
+    max_evaluation_batches: int | None = field(
+        default=None,
+        metadata={"minimum": 1, "help": "per evaluation, for smoke tests; null for the whole split"},
+    )
+    patience: int | None = field(
+        default=None,
+        metadata={
+            "minimum": 1,
+            "help": "epochs without a better validation score before stopping; null for all epochs",
+        },
+    )
+    device: str = field(
+        default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps", "identity": False}
+    )
+    dtype: str = field(
+        default="float32", metadata={"choices": ("float32", "float64"), "help": "of the arithmetic"}
+    )
+    threads: int | None = field(
+        default=None,
+        metadata={"minimum": 1, "identity": False, "help": "CPU threads; null for all cores"},
+    )
+    deterministic: bool = field(
+        default=True, metadata={"help": "same seed, same numbers bit for bit, at some cost on CUDA"}
+    )
+
+
+@dataclass
+class Config:
+    """Everything a run is made of."""
+
+    task: TaskSettings
+    model: ModelSettings
+    train: TrainSettings = field(default_factory=TrainSettings)
+    seed: int = field(default=0, metadata={"minimum": 0, "help": "of every random stream"})
+    smoke: bool = field(
+        default=False, metadata={"help": "marks rows that no comparison may count; see debug=smoke"}
+    )
+    results_dir: str = field(
+        default="results", metadata={"identity": False, "help": "where tables and runs are written"}
+    )
+    cache_dir: str | None = field(
+        default=None,
+        metadata={
+            "identity": False,
+            "help": "where prepared data is kept; null for the user's cache directory",
+        },
+    )
+
+
+def definitions(package: Any, base: type) -> dict[str, type]:
+    """Find the settings classes derived from `base` in the files of a package, by file name."""
+    found = {}
+    for module_info in pkgutil.iter_modules(package.__path__):
+        if module_info.ispkg:
+            continue
+        module = importlib.import_module(f"{package.__name__}.{module_info.name}")
+        for _, member in inspect.getmembers(module, inspect.isclass):
+            defined_here = member.__module__ == module.__name__
+            if issubclass(member, base) and member is not base and defined_here:
+                found[module_info.name] = member
+    return found
+
+
+def register_schemas(conf: Path) -> None:
+    """Give Hydra the typed schemas: `schema/config`, `schema/model/FILE` and `schema/task/FILE`.
+
+    The help goes with them, as Hydra's own would list the schemas among what can be chosen.
+    """
+    store = ConfigStore.instance()
+    store.store(
+        group="hydra/help",
+        name="rnnbench",
+        node={"app_name": "rnnbench", "header": "", "footer": "", "template": help_text(conf)},
+    )
+    store.store(group="schema", name="config", node=Config)
+    for name, settings in definitions(models, ModelSettings).items():
+        store.store(group="schema/model", name=name, node=settings)
+    for name, settings in definitions(tasks, TaskSettings).items():
+        store.store(group="schema/task", name=name, node=settings)
+
+
+def checked_config(composed: DictConfig) -> Config:
+    """Turn what Hydra composed into a typed, checked configuration.
+
+    Raises:
+        UserError: a value is out of its range or settings contradict each other.
+        tasks.base.DataError: a path in the settings does not lead anywhere.
+    """
+    try:
+        config = OmegaConf.to_object(composed)
+    except MissingMandatoryValue as error:
+        raise UserError(f"{error.full_key} has no value: give one, as in {error.full_key}=...") from error
+    assert isinstance(config, Config)
+    check_ranges(config)
+    for part in (config.model, config.task):
+        try:
+            part.check()
+        except ValueError as error:
+            raise UserError(str(error)) from error
+    if config.task.causal and config.model.bidirectional:
+        raise UserError(
+            f"model={config.model.label} reads each sequence backwards too, so on "
+            f"task={config.task.name}, which predicts the next step, it would see the answer; "
+            f"choose a model with model.bidirectional=false"
+        )
+    return config
+
+
+def check_ranges(settings: Any, prefix: str = "") -> None:
+    """Check every field against its metadata, nested dataclasses too.
+
+    Raises:
+        UserError: names the key, the value and what is allowed.
+    """
+    for entry in dataclasses.fields(settings):
+        key, value = f"{prefix}{entry.name}", getattr(settings, entry.name)
+        if dataclasses.is_dataclass(value):
+            check_ranges(value, f"{key}.")
+        elif value is not None and not is_allowed(value, entry.metadata):
+            hint = nearest(str(value), entry.metadata.get("choices", ()))
+            raise UserError(f"{key}={value}: must be {allowed_text(entry.metadata)}{hint}")
+
+
+def is_allowed(value: Any, limits: Any) -> bool:
+    """Whether a value lies in the range or among the choices of a field's metadata."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    return (
+        ("choices" not in limits or value in limits["choices"])
+        and ("minimum" not in limits or value >= limits["minimum"])
+        and ("above" not in limits or value > limits["above"])
+        and ("below" not in limits or value < limits["below"])
+    )
+
+
+def allowed_text(limits: Any) -> str:
+    """Say in words what a field's metadata allows, for example "at least 0 and below 1"."""
+    if "choices" in limits:
+        return "one of " + ", ".join(limits["choices"])
+    words = {"minimum": "at least", "above": "above", "below": "below"}
+    bounds = [f"{word} {limits[key]}" for key, word in words.items() if key in limits]
+    return " and ".join(bounds) or "a finite number"
+
+
+def identity(settings: Any) -> dict[str, Any]:
+    """Return a settings dataclass as a plain dict without the fields that ask no question."""
+    plain: dict[str, Any] = {}
+    for entry in dataclasses.fields(settings):
+        value = getattr(settings, entry.name)
+        if dataclasses.is_dataclass(value):
+            plain[entry.name] = identity(value)
+        elif entry.metadata.get("identity", True):
+            plain[entry.name] = value
+    return plain
+
+
+def fingerprint(config: Config, data: DataDescription, device_type: str) -> str:
+    """Hash everything that can change a run's numbers, beyond rounding.
+
+    Two runs with one fingerprint ask the same question of the same data. Where the data lies, how
+    many threads or how large the batches of an evaluation are is left out; what the data is, the
+    versions of task and model and the kind of device are in.
+    """
+    question = identity(config) | {
+        "task_name": config.task.name,
+        "task_version": config.task.version,
+        "model_definition": type(config.model).__name__,
+        "model_version": config.model.version,
+        "dataset_sha256": data.sha256,
+        "split": data.split,
+        "device": device_type,
+    }
+    text = json.dumps(question, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

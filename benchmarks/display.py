@@ -1,0 +1,149 @@
+"""What a run shows on the terminal: its data, its progress and its row."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from benchmarks.results import Row
+from tasks.base import DataDescription, Metric
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "score": (
+        "val_score",
+        "test_score",
+        "accuracy",
+        "perplexity",
+        "bits_per_character",
+        "rmse",
+        "rmse_over_naive",
+        "mae",
+        "mase",
+        "direction_accuracy",
+        "direction_base_rate",
+        "test_loss",
+        "other_metrics",
+    ),
+    "time": (
+        "train_seconds",
+        "eval_seconds",
+        "total_seconds",
+        "time_to_best_seconds",
+        "tokens_per_second",
+        "latency_ms_p50",
+        "latency_ms_p95",
+    ),
+    "memory": ("peak_memory_mib", "peak_rss_mib"),
+    "model": ("hidden_size", "num_layers", "parameters", "encoder_parameters", "flops_per_token"),
+    "training": ("epochs", "best_epoch", "steps", "learning_rate", "batch_size", "seed"),
+    "where": ("device", "device_name", "dtype", "threads", "load_average", "torch_version"),
+}
+
+
+def show_data(data: DataDescription) -> None:
+    """Print what data a run uses, and what must be known about it."""
+    print(f"data: {data.name}, sha256 {data.sha256[:12]}")
+    print(
+        f"      {data.train_size:,} train, {data.validation_size:,} validation, "
+        f"{data.test_size:,} test {data.unit}; {data.split}"
+    )
+    if data.notice:
+        print(f"NOTE: {data.notice}")
+    sys.stdout.flush()
+
+
+class TrainingDisplay:
+    """A progress bar on a terminal, a line per epoch elsewhere.
+
+    Args:
+        title: what is trained.
+        metric: the score to show.
+        total_steps: optimiser steps if nothing ends the training early.
+        max_epochs: epochs likewise.
+    """
+
+    def __init__(self, title: str, metric: Metric, total_steps: int, max_epochs: int) -> None:
+        self.metric = metric
+        self.max_epochs = max_epochs
+        self.is_terminal = sys.stderr.isatty()
+        self.shown: dict[str, str] = {}
+        self.bar = tqdm(
+            total=total_steps,
+            desc=title,
+            unit="step",
+            disable=not self.is_terminal,
+            dynamic_ncols=True,
+        )
+
+    def __enter__(self) -> TrainingDisplay:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.bar.close()
+
+    def step(self, steps: int, epoch: int, loss: float) -> None:
+        """Move the bar."""
+        self.shown |= {"epoch": f"{epoch}/{self.max_epochs}", "loss": f"{loss:.4f}"}
+        self.bar.set_postfix(self.shown, refresh=False)
+        self.bar.update(steps - self.bar.n)
+
+    def epoch(self, record: dict[str, float]) -> None:
+        """Show an epoch's validation score."""
+        score = f"{record[f'validation_{self.metric.name}']:.4f}"
+        self.shown[f"val {self.metric.name}"] = score
+        self.bar.set_postfix(self.shown)
+        if not self.is_terminal:
+            print(
+                f"epoch {record['epoch']:.0f}/{self.max_epochs}  "
+                f"train loss {record['train_loss']:.4f}  "
+                f"validation {self.metric.name} {score}  "
+                f"{record['train_seconds']:.1f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def show_row(row: Row, metric: Metric, folder: str) -> None:
+    """Print a run's row as a table; what is empty is left out."""
+    table = Table(title=f"{row.model} on {row.task}: {row.status}", title_justify="left")
+    table.add_column("")
+    table.add_column("column", no_wrap=True)
+    table.add_column("value", justify="right", overflow="fold")
+    table.add_column("unit", no_wrap=True)
+    units = {name: entry.metadata["unit"] for name, entry in Row.__dataclass_fields__.items()}
+    for section, names in SECTIONS.items():
+        filled = [name for name in names if getattr(row, name) is not None]
+        for name in filled:
+            unit = units[name]
+            if unit == "the metric's":
+                unit = f"{metric.name}, {metric.unit}"
+            if name.endswith("_score"):
+                unit += " (higher is better)" if metric.higher_is_better else " (lower is better)"
+            heading = section if name == filled[0] else ""
+            table.add_row(heading, name, readable(getattr(row, name)), unit)
+        if filled:
+            table.add_section()
+    # Away from a terminal rich would guess 80 columns and cut names short.
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    console.print(table, highlight=False)
+    if row.error:
+        console.print(f"{row.status}: {row.error}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"kept in {folder}", markup=False, highlight=False, soft_wrap=True)
+
+
+def readable(value: object) -> str:
+    """Write a value for people: four significant digits, thousands separated."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -1,0 +1,140 @@
+"""Where a run takes place: versions, commit, device, threads and the streams of chance."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import warnings
+import zlib
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+
+from benchmarks.config import TrainSettings
+from benchmarks.errors import UserError
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a row says of the machine and the code; each field is a column."""
+
+    device: str
+    device_name: str
+    dtype: str
+    threads: int
+    deterministic: bool
+    python_version: str
+    torch_version: str
+    rnnbench_version: str
+    git_commit: str | None
+    git_dirty: bool | None
+
+
+def prepare_process(train: TrainSettings) -> tuple[torch.device, Environment]:
+    """Set threads and determinism for a run and describe what it runs on.
+
+    Raises:
+        UserError: the device is unknown or not there.
+    """
+    device = choose_device(train.device)
+    torch.set_num_threads(train.threads or available_cores())
+    torch.use_deterministic_algorithms(train.deterministic)
+    # TensorFloat-32 would give some cells' products fewer digits than others' by default.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    commit, dirty = git_state()
+    return device, Environment(
+        device=str(device),
+        device_name=device_name(device),
+        dtype=train.dtype,
+        threads=torch.get_num_threads(),
+        deterministic=train.deterministic,
+        python_version=platform.python_version(),
+        torch_version=torch.__version__,
+        rnnbench_version=version("rnnbench"),
+        git_commit=commit,
+        git_dirty=dirty,
+    )
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Turn `train.device` into a device that is there.
+
+    Raises:
+        UserError: the device is unknown or not there.
+    """
+    with warnings.catch_warnings():
+        # A CUDA build warns about an old driver; the answer below says all there is to say.
+        warnings.simplefilter("ignore")
+        there = ["cpu"]
+        if torch.cuda.is_available():
+            there += ["cuda"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        if torch.backends.mps.is_available():
+            there.append("mps")
+    if wanted == "auto":
+        return torch.device("cuda" if "cuda" in there else "cpu")
+    if wanted not in there:
+        raise UserError(
+            f"train.device={wanted}: this machine has no such device "
+            f"(allowed: auto, {', '.join(there)})"
+        )
+    return torch.device(wanted)
+
+
+def available_cores() -> int:
+    """Physical cores this process may run on."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    return min(physical, usable) if usable else physical
+
+
+def device_name(device: torch.device) -> str:
+    """Name the processor or the accelerator."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def git_state() -> tuple[str | None, bool | None]:
+    """Commit of the code and whether it has uncommitted changes; None outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            answer = subprocess.run(
+                ["git", "-C", str(root), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return answer.stdout.strip()
+
+    commit = git("rev-parse", "HEAD")
+    changes = git("status", "--porcelain") if commit else None
+    return commit, None if changes is None else bool(changes)
+
+
+def stream(seed: int, purpose: str, *place: int) -> np.random.Generator:
+    """Return the stream of chance for one purpose, independent of every other purpose's.
+
+    The data order depends on the seed and the epoch alone, so all models see the same batches.
+    """
+    return np.random.default_rng([seed, zlib.crc32(purpose.encode()), *place])
+
+
+def seed_torch(seed: int, purpose: str) -> None:
+    """Seed torch's global generators from a stream."""
+    torch.manual_seed(int(stream(seed, purpose).integers(2**63 - 1)))

@@ -1,0 +1,145 @@
+"""The error a user is shown as one line, and the translation of Hydra's into such lines."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+class UserError(Exception):
+    """A mistake in what the user asked for; the text is one line that says how to mend it."""
+
+
+def nearest(given: str, allowed: Iterable[str]) -> str:
+    """Return "; did you mean X?" for the closest allowed word, or nothing."""
+    close = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def explain(error: Exception, overrides: list[str], conf: Path) -> str:
+    """Say in one line what is wrong with the overrides that Hydra refused.
+
+    Args:
+        error: what Hydra or OmegaConf raised.
+        overrides: the command line without Hydra's own flags.
+        conf: the configuration folder.
+    """
+    parser = OverridesParser.create()
+    groups: list[str] = []
+    values: list[Override] = []
+    for text in overrides:
+        try:
+            override = parser.parse_overrides([text])[0]
+        except HydraException:
+            return f"{text}: not understood; write KEY=VALUE, as in model=lstm or seed=1"
+        key = override.key_or_group
+        if key.startswith("hydra"):
+            continue
+        if (conf / key).is_dir():
+            problem = explain_choice(override, conf / key)
+            if problem:
+                return problem
+            groups.append(f"{key}={first_value(override)}")
+        else:
+            values.append(override)
+    try:
+        # Hydra is still set up for the run that failed.
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            config = compose("config", overrides=groups)
+    except (HydraException, OmegaConfBaseException) as second_error:
+        return one_line(second_error)
+    for override in values:
+        problem = explain_value(override, config)
+        if problem:
+            return problem
+    return one_line(error)
+
+
+def explain_choice(override: Override, group: Path) -> str | None:
+    """Say what is wrong with GROUP=OPTION, or None."""
+    options = sorted(file.stem for file in group.glob("*.yaml"))
+    key = override.key_or_group
+    for option in swept_values(override):
+        if option not in ("null", "None", *options):
+            hint = nearest(option, options)
+            return f"{key}={option}: there is no such {key} (allowed: {', '.join(options)}){hint}"
+    return None
+
+
+def explain_value(override: Override, config: DictConfig) -> str | None:
+    """Say what is wrong with KEY=VALUE under a valid configuration, or None."""
+    key = override.key_or_group
+    known = all_keys(config)
+    if key not in known:
+        # The last part is what people mistype; the whole key is what they must write.
+        by_name = {name.rsplit(".", 1)[-1]: name for name in known}
+        section = f"{key.rsplit('.', 1)[0]}."
+        inside = [name for name in known if name.startswith(section)]
+        hint = nearest(key, inside) or nearest(key, known)
+        close = by_name.get(key.rsplit(".", 1)[-1])
+        if close and not hint:
+            hint = f"; did you mean {close}?"
+        allowed = ", ".join(inside or [name for name in known if "." not in name])
+        return f"{key}: there is no such key{hint} (allowed: {allowed})"
+    for value in swept_values(override):
+        try:
+            OmegaConf.update(config.copy(), key, None if value == "null" else value)
+        except OmegaConfBaseException:
+            return f"{key}={value}: must be {wanted_type(config, key)}"
+    return None
+
+
+def swept_values(override: Override) -> list[str]:
+    """Return the value of an override, or all values of a sweep over choices, as text."""
+    value = override.value()
+    chosen = value.list if isinstance(value, ChoiceSweep) else [value]
+    return ["null" if each is None else str(getattr(each, "text", each)) for each in chosen]
+
+
+def first_value(override: Override) -> str:
+    """Return one value of an override that may be a sweep."""
+    return swept_values(override)[0]
+
+
+def all_keys(config: DictConfig, prefix: str = "") -> list[str]:
+    """List the dotted keys of a configuration, sections among them."""
+    keys: list[str] = []
+    for name in config:
+        keys.append(f"{prefix}{name}")
+        child = config._get_node(name)
+        if isinstance(child, DictConfig):
+            keys += all_keys(child, f"{prefix}{name}.")
+    return keys
+
+
+def wanted_type(config: DictConfig, key: str) -> str:
+    """Say in words what type a key's field has."""
+    section, _, name = key.rpartition(".")
+    owner = OmegaConf.get_type(OmegaConf.select(config, section) if section else config)
+    wanted: Any = typing.get_type_hints(owner).get(name) if owner else None
+    parts = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    words = [TYPE_WORDS[part] for part in parts if part in TYPE_WORDS]
+    if type(None) in parts:
+        words.append("null")
+    return " or ".join(words) or "a section of keys, not a value"
+
+
+def one_line(error: BaseException) -> str:
+    """Fold an error's text, and that of its cause, into one line."""
+    texts = [str(each) for each in (error, error.__cause__) if each is not None and str(each)]
+    return "; ".join(" ".join(text.split()) for text in texts) or type(error).__name__

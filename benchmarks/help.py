@@ -1,0 +1,43 @@
+"""The text of `python run.py --help`: what can be chosen, read from the configuration folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+GROUPS = {
+    "model": "the encoder",
+    "task": "data and question, with a training recipe",
+    "experiment": "a named set of overrides",
+    "debug": "smoke: does it run at all? Rows are marked",
+}
+
+USAGE = """\
+rnnbench: RNN, LSTM or GRU for my sequence task, at what cost, and how sure are we?
+
+usage: python run.py [-m] [GROUP=OPTION ...] [KEY=VALUE ...]
+
+Groups and what can be chosen"""
+
+EXAMPLES = """\
+Examples
+  python run.py model=lstm task=imdb                              one pair
+  python run.py model=bigru task=imdb task.source=FOLDER          on your own copy of the data
+  python run.py model=gru task=shakespeare model.num_layers=2 train.max_seconds=60
+  python run.py model=lstm task=sp500 seed=1 results_dir=out      the row goes to out/results.csv
+  python run.py -m model=rnn,lstm,gru task=sp500 seed=0,1,2       a sweep, one after the other
+  python run.py model=rnn task=shakespeare debug=smoke            seconds, on any pair
+
+Every key, its default and its meaning: docs/settings.md; with the values of a pair:
+  python run.py model=lstm task=imdb --cfg job
+"""
+
+
+def help_text(conf: Path) -> str:
+    """List the groups of a configuration folder and their options, and examples to paste."""
+    lines = [USAGE]
+    for group, meaning in GROUPS.items():
+        options = sorted(file.stem for file in (conf / group).glob("*.yaml"))
+        if options:
+            lines.append(f"  {group + '=':<12}{' | '.join(options)}")
+            lines.append(f"  {'':<12}{meaning}")
+    return "\n".join([*lines, "", EXAMPLES])

@@ -1,0 +1,70 @@
+"""What memory means here: the peak of the tensors alive in a training step, and the process's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+MIB = 2**20
+
+
+def tensor_bytes(*tensors: Tensor | None) -> int:
+    """Add up the bytes of tensors."""
+    return sum(t.numel() * t.element_size() for t in tensors if t is not None)
+
+
+def lasting_bytes(network: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Bytes that live through all of training: parameters, buffers and optimiser state."""
+    state = [t for s in optimizer.state.values() for t in s.values() if isinstance(t, Tensor)]
+    return tensor_bytes(*network.parameters(), *network.buffers(), *state)
+
+
+def peak_of_step(step: Callable[[], None], lasting: int, device: torch.device) -> float | None:
+    """Peak MiB of the tensors alive in one training step.
+
+    On CUDA it is what the caching allocator says it gave out at most, which counts data kept on the
+    device too. On a CPU every allocation and release of the step is recorded by PyTorch's profiler
+    and added up in order of time, on top of what lasts; the process's size would count libraries
+    and memory that was released but not returned.
+
+    Args:
+        step: a whole training step, gradients unset before it.
+        lasting: bytes that were alive before the step and stay so, batch included.
+        device: where the step runs.
+
+    Returns:
+        None on devices that do not tell.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        step()
+        return torch.cuda.max_memory_allocated(device) / MIB
+    if device.type != "cpu":
+        return None
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recording:
+        step()
+    assert recording.profiler is not None
+    assert recording.profiler.kineto_results is not None
+    events = [e for e in recording.profiler.kineto_results.events() if e.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    alive = peak = 0
+    for event in events:
+        alive += event.nbytes()
+        peak = max(peak, alive)
+    return (lasting + peak) / MIB
+
+
+def peak_rss_mib() -> float:
+    """Largest resident size the process has had so far, in MiB."""
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset) / MIB
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / MIB if sys.platform == "darwin" else peak / 1024

@@ -1,0 +1,1 @@
+"""The nn.Module classes behind the model definitions."""

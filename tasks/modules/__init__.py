@@ -1,0 +1,1 @@
+"""The nn.Module classes a task puts before and after the encoder."""

@@ -1,0 +1,23 @@
+"""A window of past days in, one number out: encoder, linear head on its last output."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Forecaster(nn.Module):
+    """Predict one scaled value from a window (batch, time, features)."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.output_dropout = nn.Dropout(encoder.dropout)
+        self.head = nn.Linear(encoder.output_size, 1)
+
+    def forward(
+        self, inputs: Tensor, lengths: None = None, state: None = None
+    ) -> tuple[Tensor, None]:
+        """Windows to predictions (batch,); windows stand alone, so there is no state to carry."""
+        outputs, _ = self.encoder(inputs, need_state=False)
+        last = self.encoder.last_outputs(outputs, None)
+        return self.head(self.output_dropout(last)).squeeze(-1), None

@@ -1,0 +1,239 @@
+"""Character language modelling: tiny Shakespeare, or any UTF-8 text.
+
+Perplexity is exp(total nats / characters predicted), every character of a split but its first
+predicted once with the state carried over the whole split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from tasks.base import Batch, Cache, DataDescription, DataError, Metric, Split, Task, TaskSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+BUNDLED = Path(__file__).parent / "data" / "tinyshakespeare.txt"
+SPLITS = {
+    "90/5/5": (0.90, 0.95),
+    "nanogpt": (0.90, 0.90),
+}
+"""Where training ends and where the test part begins, as parts of the text."""
+
+EVALUATION_CHUNK = 4096
+"""Characters per forward pass of an evaluation; it bounds memory and changes no number."""
+
+
+@dataclass
+class ShakespeareSettings(TaskSettings):
+    """Next-character prediction, one long text."""
+
+    name: ClassVar[str] = "shakespeare"
+    metric: ClassVar[Metric] = Metric("perplexity", "per character", higher_is_better=False)
+    causal: ClassVar[bool] = True
+
+    corpus: str | None = field(
+        default=None,
+        metadata={
+            "identity": False,
+            "help": "path of a UTF-8 text; null for the bundled tiny Shakespeare",
+        },
+    )
+    split: str = field(
+        default="90/5/5",
+        metadata={
+            "choices": tuple(SPLITS),
+            "help": "in order; nanogpt is the 90/10 of the literature, where validation = test",
+        },
+    )
+    chunk_length: int = field(
+        default=128,
+        metadata={"minimum": 1, "help": "steps of truncated backpropagation through time"},
+    )
+    embedding_size: int = field(default=64, metadata={"minimum": 1, "help": "per character"})
+    sample_chars: int = field(
+        default=400, metadata={"minimum": 0, "help": "characters to generate after training"}
+    )
+    temperature: float = field(default=0.8, metadata={"above": 0.0, "help": "of the sample"})
+
+    def check(self) -> None:
+        """Refuse a corpus that is not a file."""
+        if self.corpus is not None and not Path(self.corpus).is_file():
+            raise DataError(f"task.corpus={self.corpus}: there is no such file")
+
+    def load(self, cache: Cache) -> Task:
+        """Read and split the text; it is small enough to need no cache."""
+        return ShakespeareTask(self, *read_text(self.corpus))
+
+
+def read_text(corpus: str | None) -> tuple[str, str]:
+    """Return the text and what to call it.
+
+    A byte-order mark is dropped and Windows line ends become newlines: both are the file's, not the
+    language's, and the second is a character that is predicted without error.
+
+    Raises:
+        DataError: the file cannot be read, is not UTF-8 or is empty.
+    """
+    path = BUNDLED if corpus is None else Path(corpus)
+    try:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"task.corpus={corpus}: not UTF-8 text (byte {error.start} cannot be decoded); "
+            f"convert it, for example with iconv -t UTF-8"
+        ) from error
+    except OSError as error:
+        raise DataError(f"task.corpus={corpus}: cannot be read ({error.strerror})") from error
+    if not text.strip():
+        raise DataError(f"task.corpus={corpus}: the text is empty")
+    return text, "tiny Shakespeare (bundled)" if corpus is None else f"text {path.name}"
+
+
+class ShakespeareTask(Task):
+    """One text cut into three parts, trained on in parallel streams."""
+
+    def __init__(self, settings: ShakespeareSettings, text: str, title: str) -> None:
+        import numpy as np
+        import torch
+
+        self.settings = settings
+        self.input_size = settings.embedding_size
+        # The alphabet is taken from the whole text, as the literature does: every character must
+        # have a probability, and which characters exist says nothing of their order.
+        codes, indices = np.unique(
+            np.frombuffer(text.encode("utf-32-le"), dtype="<u4"), return_inverse=True
+        )
+        self.characters = [chr(code) for code in codes]
+        encoded = torch.from_numpy(indices.astype(np.int64))
+        train_end, test_start = (round(part * len(text)) for part in SPLITS[settings.split])
+        same = settings.split == "nanogpt"
+        self.parts: dict[Split, Tensor] = {
+            "train": encoded[:train_end],
+            "validation": encoded[train_end:] if same else encoded[train_end:test_start],
+            "test": encoded[test_start:],
+        }
+        for split, part in self.parts.items():
+            if len(part) < 2:
+                raise DataError(
+                    f"the text has {len(text)} characters, {len(part)} of them for {split}; "
+                    f"a split needs at least 2, so give a text of 60 characters or more"
+                )
+        self.data = DataDescription(
+            name=title,
+            sha256=hashlib.sha256(text.encode()).hexdigest(),
+            split="90/10 in order, validation = test" if same else "90/5/5 in order",
+            train_size=len(self.parts["train"]),
+            validation_size=len(self.parts["validation"]),
+            test_size=len(self.parts["test"]),
+            unit="characters",
+            notice="validation = test in this split (the literature's habit), so the test score "
+            "was also chosen on"
+            if same
+            else "",
+        )
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """See `Task.to`."""
+        self.parts = {split: part.to(device) for split, part in self.parts.items()}
+
+    def network(self, encoder: nn.Module) -> nn.Module:
+        """See `Task.network`."""
+        from tasks.modules.language_model import CharacterModel
+
+        return CharacterModel(encoder, len(self.characters), self.settings.embedding_size)
+
+    def streams(self, batch_size: int) -> int:
+        """Count the parallel streams of training: the batch size, fewer for a tiny text."""
+        return max(1, min(batch_size, (len(self.parts["train"]) - 1) // self.settings.chunk_length))
+
+    def number_of_batches(self, split: Split, batch_size: int) -> int:
+        """See `Task.number_of_batches`."""
+        predicted = len(self.parts[split]) - 1
+        if split == "train":
+            return math.ceil(predicted // self.streams(batch_size) / self.settings.chunk_length)
+        return math.ceil(predicted / EVALUATION_CHUNK)
+
+    def batches(
+        self, split: Split, batch_size: int, order: np.random.Generator | None = None
+    ) -> Iterator[Batch]:
+        """Cut a split into chunks that continue one another.
+
+        Training runs `batch_size` streams side by side, each a contiguous part of the text, that
+        begin at an offset drawn anew each epoch, so that chunk borders move. An evaluation is one
+        stream, whatever the batch size.
+        """
+        text = self.parts[split]
+        if order is None:
+            yield from chunks(text.unsqueeze(0), EVALUATION_CHUNK)
+            return
+        count, length = self.streams(batch_size), self.settings.chunk_length
+        spare = min(length, len(text) - 1 - count)
+        text = text[int(order.integers(spare)) if spare > 0 else 0 :]
+        steps = (len(text) - 1) // count
+        # Neighbouring streams share one character: the last target of one begins the next.
+        yield from chunks(text.unfold(0, steps + 1, steps)[:count], length)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Mean cross-entropy per character, in nats."""
+        return self._nats(outputs, batch) / batch.tokens
+
+    def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Total nats and characters."""
+        nats = self._nats(outputs.double() if outputs.device.type != "mps" else outputs, batch)
+        return {"nats": nats, "characters": nats.new_tensor(batch.tokens)}
+
+    def metrics(self, sums: dict[str, float]) -> dict[str, float]:
+        """Nats and bits per character and perplexity."""
+        nats = sums["nats"] / sums["characters"]
+        return {
+            "loss": nats,
+            "perplexity": math.exp(min(nats, 700.0)),  # beyond it, a float overflows
+            "bits_per_character": nats / math.log(2),
+        }
+
+    def single_sequences(self, count: int) -> Iterator[Batch]:
+        """Give single chunks from places spread over the validation part."""
+        text = self.parts["validation"]
+        length = min(self.settings.chunk_length, len(text) - 1)
+        for i in range(count):
+            start = (i * length) % (len(text) - length)
+            yield next(chunks(text[start : start + length + 1].unsqueeze(0), length))
+
+    def showcase(self, network: nn.Module, seed: int) -> str | None:
+        """Generate text after a newline (or the text's first character), by the run's seed."""
+        if not self.settings.sample_chars:
+            return None
+        from tasks.modules.language_model import generate
+
+        start = self.characters.index("\n") if "\n" in self.characters else 0
+        prompt = self.parts["train"].new_tensor([start])
+        drawn = generate(
+            network, prompt, self.settings.sample_chars, self.settings.temperature, seed
+        )
+        return "".join(self.characters[i] for i in drawn)
+
+    def _nats(self, outputs: Tensor, batch: Batch) -> Tensor:
+        from torch.nn import functional as F
+
+        return F.cross_entropy(outputs.flatten(0, 1), batch.targets.flatten(), reduction="sum")
+
+
+def chunks(streams: Tensor, length: int) -> Iterator[Batch]:
+    """Cut streams (count, steps + 1) into chunks of inputs and of targets one step later."""
+    steps = streams.shape[1] - 1
+    for start in range(0, steps, length):
+        stop = min(start + length, steps)
+        yield Batch(
+            inputs=streams[:, start:stop],
+            targets=streams[:, start + 1 : stop + 1],
+            tokens=streams.shape[0] * (stop - start),
+            continues=start > 0,
+        )
