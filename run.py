@@ -1,8 +1,8 @@
 """Train and measure one pair of model and task, or sweep over many.
 
-    python run.py model=lstm task=imdb
-    python run.py -m model=rnn,lstm,gru task=imdb,shakespeare,sp500 seed=0,1,2
-    python run.py --help
+python run.py model=lstm task=imdb
+python run.py -m model=rnn,lstm,gru task=imdb,shakespeare,sp500 seed=0,1,2
+python run.py --help
 """
 
 import sys

@@ -69,7 +69,10 @@ class TrainSettings:
     )
     max_evaluation_batches: int | None = field(
         default=None,
-        metadata={"minimum": 1, "help": "per evaluation, for smoke tests; null for the whole split"},
+        metadata={
+            "minimum": 1,
+            "help": "per evaluation, for smoke tests; null for the whole split",
+        },
     )
     patience: int | None = field(
         default=None,
@@ -158,8 +161,17 @@ def checked_config(composed: DictConfig) -> Config:
     try:
         config = OmegaConf.to_object(composed)
     except MissingMandatoryValue as error:
-        raise UserError(f"{error.full_key} has no value: give one, as in {error.full_key}=...") from error
+        raise UserError(
+            f"{error.full_key} has no value: give one, as in {error.full_key}=..."
+        ) from error
     assert isinstance(config, Config)
+    for name, part, base in (
+        ("model", config.model, ModelSettings),
+        ("task", config.task, TaskSettings),
+    ):
+        if not isinstance(part, base) or type(part) is base:
+            raise UserError(f"{name}: none is chosen; choose one, as in {name}=...")
+    refuse_unknown(composed, config)
     check_ranges(config)
     for part in (config.model, config.task):
         try:
@@ -173,6 +185,22 @@ def checked_config(composed: DictConfig) -> Config:
             f"choose a model with model.bidirectional=false"
         )
     return config
+
+
+def refuse_unknown(composed: DictConfig, settings: Any, prefix: str = "") -> None:
+    """Refuse keys that no dataclass has, which Hydra lets in by `+key=value`.
+
+    Raises:
+        UserError: names the key and the nearest there is.
+    """
+    known = {entry.name for entry in dataclasses.fields(settings)}
+    for name in map(str, composed):
+        if name not in known:
+            hint = nearest(name, known)
+            raise UserError(f"{prefix}{name}: there is no such key{hint}")
+        child = getattr(settings, name)
+        if dataclasses.is_dataclass(child):
+            refuse_unknown(composed[name], child, f"{prefix}{name}.")
 
 
 def check_ranges(settings: Any, prefix: str = "") -> None:

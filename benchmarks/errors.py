@@ -119,7 +119,7 @@ def first_value(override: Override) -> str:
 def all_keys(config: DictConfig, prefix: str = "") -> list[str]:
     """List the dotted keys of a configuration, sections among them."""
     keys: list[str] = []
-    for name in config:
+    for name in map(str, config):
         keys.append(f"{prefix}{name}")
         child = config._get_node(name)
         if isinstance(child, DictConfig):

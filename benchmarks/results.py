@@ -33,7 +33,9 @@ def column(help: str, unit: str = "") -> Any:
 class Row:
     """One run, one line of the results table. What does not apply is empty, never 0."""
 
-    run_id: str = field(metadata={"help": "sorts by start time; the folder under runs/", "unit": ""})
+    run_id: str = field(
+        metadata={"help": "sorts by start time; the folder under runs/", "unit": ""}
+    )
     status: str = field(
         metadata={
             "help": "ok, failed, diverged, out_of_memory, timeout or interrupted",
@@ -104,7 +106,7 @@ class Row:
         "matrix products of the encoder, forward, 2 per multiply-add"
     )
     load_average: float | None = column(
-        "machine's load over the last minute when training ended; above `threads`, times are doubtful"
+        "load over the last minute as training ended; above `threads`, doubt the times"
     )
 
     device: str | None = column("cpu, cuda:N or mps")
@@ -198,7 +200,9 @@ def append_to_table(table: Path, values: dict[str, Any]) -> None:
         return
     rows = list(csv.DictReader(io.StringIO(text)))
     columns = list(line) + [name for name in existing if name not in line]
-    write_atomically(table, csv_text([dict(zip(columns, columns, strict=True)), *rows, line], columns))
+    write_atomically(
+        table, csv_text([dict(zip(columns, columns, strict=True)), *rows, line], columns)
+    )
 
 
 def csv_text(lines: list[dict[str, Any]], columns: list[str]) -> str:

@@ -32,6 +32,7 @@ from benchmarks.results import (
     write_atomically,
 )
 from benchmarks.training import Trainer, TrainingRecord
+from models.modules.contract import Encoder
 from tasks.base import DataDescription, Task
 
 
@@ -122,9 +123,7 @@ def train_and_measure(
     row.peak_memory_mib = measure_memory(trainer, device)
 
 
-def build_network(
-    config: Config, task: Task, device: torch.device
-) -> tuple[nn.Module, nn.Module]:
+def build_network(config: Config, task: Task, device: torch.device) -> tuple[nn.Module, Encoder]:
     """Build the encoder and what the task puts around it, each from its own stream of chance.
 
     So the task's own layers begin alike for every model of one size.
@@ -136,9 +135,7 @@ def build_network(
     return network.to(device, getattr(torch, config.train.dtype)), encoder
 
 
-def test(
-    config: Config, task: Task, network: nn.Module, row: Row, trainer: Trainer
-) -> None:
+def test(config: Config, task: Task, network: nn.Module, row: Row, trainer: Trainer) -> None:
     """Read the test split, once, with the chosen weights."""
     clock = trainer.evaluation_clock
     with clock.running():

@@ -149,9 +149,7 @@ class Trainer:
         with self.clock.running():
             for batch in self.task.batches("train", self.settings.batch_size, order):
                 self._set_learning_rate()
-                loss, norm, state = self.forward_backward(
-                    batch, state if batch.continues else None
-                )
+                loss, norm, state = self.forward_backward(batch, state if batch.continues else None)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
                 loss_sum, norm_sum, steps = loss_sum + loss, norm_sum + norm, steps + 1

@@ -28,9 +28,7 @@ def draw(folder: Path, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     for split, frame in frames.items():
         frame = frame[~frame["text"].isin(repeated_texts)].sort_values("id")
-        drawn = (
-            frame.groupby("label").sample(n=PER_LABEL, random_state=SEED).sort_values("id")
-        )
+        drawn = frame.groupby("label").sample(n=PER_LABEL, random_state=SEED).sort_values("id")
         drawn = drawn.assign(movie=drawn["id"].map(movies))[["id", "movie", "label", "text"]]
         file = output / f"{split}.parquet"
         drawn.to_parquet(file, index=False, compression="zstd", compression_level=19)

@@ -5,12 +5,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from torch import Tensor, nn
+
+
+class SequenceEncoder(Protocol):
+    """What a task may use of the encoder it is given, which is an `nn.Module` too."""
+
+    output_size: int
+    dropout: float
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Map (inputs, lengths, state, need_state) to outputs and state."""
+
+    def last_outputs(self, outputs: Tensor, lengths: Tensor | None) -> Tensor:
+        """Pick each sequence's outputs after its last valid step."""
+
 
 Split = Literal["train", "validation", "test"]
 
@@ -92,7 +106,7 @@ class TaskSettings(ABC):
     causal: ClassVar[bool] = False
     """Whether outputs predict later steps of the same sequence, which no model may read ahead."""
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027  not every task has anything to refuse
         """Raise ValueError or DataError for what can be refused before any data is read."""
 
     @abstractmethod
@@ -120,7 +134,7 @@ class Task(ABC):
         """Put the data on a device; real-valued inputs and targets take `dtype`."""
 
     @abstractmethod
-    def network(self, encoder: nn.Module) -> nn.Module:
+    def network(self, encoder: SequenceEncoder) -> nn.Module:
         """Put the task's input adapter and head around an encoder.
 
         The result has the encoder as its attribute `encoder` and is called as

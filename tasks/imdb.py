@@ -16,6 +16,7 @@ from tasks.base import (
     DataDescription,
     DataError,
     Metric,
+    SequenceEncoder,
     Split,
     Task,
     TaskSettings,
@@ -169,8 +170,9 @@ def choose_validation(train: pd.DataFrame) -> np.ndarray[Any, Any]:
 
     group = groups_sharing(train)
     labels = train["label"].to_numpy()
-    sizes = np.stack([np.bincount(group[labels == label], minlength=group.max() + 1)
-                      for label in (0, 1)], axis=1)
+    sizes = np.stack(
+        [np.bincount(group[labels == label], minlength=group.max() + 1) for label in (0, 1)], axis=1
+    )
     quota = np.maximum(1, np.round(VALIDATION_PART * sizes.sum(0)))
     taken = np.zeros(2)
     chosen = np.zeros(len(sizes), dtype=bool)
@@ -248,7 +250,7 @@ class ImdbTask(Task):
         """See `Task.to`."""
         self.reviews = {split: reviews.to(device) for split, reviews in self.reviews.items()}
 
-    def network(self, encoder: nn.Module) -> nn.Module:
+    def network(self, encoder: SequenceEncoder) -> nn.Module:
         """See `Task.network`."""
         from tasks.modules.classifier import SequenceClassifier
 

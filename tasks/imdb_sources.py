@@ -111,7 +111,6 @@ def hash_files(files: list[Path]) -> str:
 
 def read_parquet(path: Path) -> dict[str, pd.DataFrame]:
     """Read a folder's parquet files; the film comes from a column or from movies.parquet by id."""
-    import pandas as pd
 
     frames = {}
     for split in ("train", "test"):
@@ -167,7 +166,7 @@ def checked(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
 
 
 def read_tree(path: Path) -> dict[str, pd.DataFrame]:
-    """Read the official tree: SPLIT/LABEL/ID_RATING.txt, the film of ID in line ID of urls_LABEL."""
+    """Read the official tree: SPLIT/LABEL/ID_RATING.txt, ID being the film's line in urls_LABEL."""
     import pandas as pd
 
     frames = {}
@@ -239,9 +238,7 @@ def hub_is_reachable() -> bool:
     answers: list[bool] = []
 
     def ask() -> None:
-        request = urllib.request.Request(
-            f"{hub_address()}/api/datasets/{HUB_NAME}", method="HEAD"
-        )
+        request = urllib.request.Request(f"{hub_address()}/api/datasets/{HUB_NAME}", method="HEAD")
         try:
             with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
                 answers.append(True)

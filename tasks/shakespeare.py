@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from tasks.base import Batch, Cache, DataDescription, DataError, Metric, Split, Task, TaskSettings
+from tasks.base import (
+    Batch,
+    Cache,
+    DataDescription,
+    DataError,
+    Metric,
+    SequenceEncoder,
+    Split,
+    Task,
+    TaskSettings,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,7 +154,7 @@ class ShakespeareTask(Task):
         """See `Task.to`."""
         self.parts = {split: part.to(device) for split, part in self.parts.items()}
 
-    def network(self, encoder: nn.Module) -> nn.Module:
+    def network(self, encoder: SequenceEncoder) -> nn.Module:
         """See `Task.network`."""
         from tasks.modules.language_model import CharacterModel
 

@@ -15,7 +15,17 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tasks.base import Batch, Cache, DataDescription, DataError, Metric, Split, Task, TaskSettings
+from tasks.base import (
+    Batch,
+    Cache,
+    DataDescription,
+    DataError,
+    Metric,
+    SequenceEncoder,
+    Split,
+    Task,
+    TaskSettings,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,9 +120,7 @@ def arch_series() -> pd.DataFrame:
     return pd.read_csv(Path(spec.origin).parent / "data" / "sp500" / "sp500.csv.gz")
 
 
-def read_closes_of(
-    table: pd.DataFrame, title: str, where: str
-) -> tuple[pd.Series[float], str]:
+def read_closes_of(table: pd.DataFrame, title: str, where: str) -> tuple[pd.Series[float], str]:
     """Check a table's date and close columns; `where` begins the message of any error."""
     import pandas as pd
 
@@ -175,9 +183,7 @@ def select_span(
 
 def days_needed(window: int) -> int:
     """Count the days that give every part of the split its minimum."""
-    parts = (
-        MINIMUM_DAYS[name] / (stop - start) for name, (start, stop) in PARTS.items()
-    )
+    parts = (MINIMUM_DAYS[name] / (stop - start) for name, (start, stop) in PARTS.items())
     # A window of returns reaches one day further back than one of prices.
     return math.ceil(max(parts)) + window + 1
 
@@ -235,7 +241,7 @@ class Sp500Task(Task):
         self.lags = self.lags.to(device)
         self.targets = self.targets.to(device, exact)
 
-    def network(self, encoder: nn.Module) -> nn.Module:
+    def network(self, encoder: SequenceEncoder) -> nn.Module:
         """See `Task.network`."""
         from tasks.modules.forecaster import Forecaster
 

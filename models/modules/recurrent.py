@@ -13,7 +13,8 @@ and gradients by three devices:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from models.modules.contract import Encoder, State
 if TYPE_CHECKING:
     from models.recurrent import RecurrentSettings
 
-CELLS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 # Order of the gate blocks in PyTorch's stacked LSTM weights: input, forget, cell, output.
 LSTM_GATES = ("input", "forget", "cell", "output")
@@ -42,22 +43,20 @@ class RecurrentEncoder(Encoder):
 
     def __init__(self, settings: RecurrentSettings, input_size: int) -> None:
         super().__init__()
-        directions = 2 if settings.bidirectional else 1
         options = {"nonlinearity": settings.nonlinearity} if settings.cell == "rnn" else {}
-        cell = CELLS[settings.cell]
+        self.num_layers = settings.num_layers
+        self.directions = 2 if settings.bidirectional else 1
         self.input_size = input_size
         self.hidden_size = settings.hidden_size
-        self.output_size = directions * settings.hidden_size
+        self.output_size = self.directions * settings.hidden_size
         self.dropout = settings.dropout
-        self.layers = nn.ModuleList()
-        for layer in range(settings.num_layers):
-            size = input_size if layer == 0 else self.output_size
-            self.layers.append(
-                nn.ModuleList(
-                    cell(size, settings.hidden_size, batch_first=True, **options)
-                    for _ in range(directions)
-                )
-            )
+        sizes = [input_size] + [self.output_size] * (settings.num_layers - 1)
+        # Layer by layer, the forward direction of each before the backward, as PyTorch orders them.
+        self.cells = nn.ModuleList(
+            CELLS[settings.cell](size, settings.hidden_size, batch_first=True, **options)
+            for size in sizes
+            for _ in range(self.directions)
+        )
         self.between_layers = nn.Dropout(settings.dropout)
         initialise(self, settings)
 
@@ -71,16 +70,17 @@ class RecurrentEncoder(Encoder):
         """See `Encoder.forward`."""
         padding = None if lengths is None else Padding(lengths, inputs.shape[1])
         finals: list[State] = []
-        for depth, directions in enumerate(self.layers):
-            if depth:
+        for layer in range(self.num_layers):
+            if layer:
                 inputs = self.between_layers(inputs)
             outputs = []
-            for direction, cell in enumerate(directions):  # type: ignore[arg-type]
+            for backwards in range(self.directions):
                 place = len(finals)
+                cell = cast(nn.RNNBase, self.cells[place])
                 start = None if state is None else tuple(s[place : place + 1] for s in state)
-                ahead = inputs if direction == 0 else reverse(inputs, padding)
+                ahead = reverse(inputs, padding) if backwards else inputs
                 output, final = run_cell(cell, ahead, padding, start, need_state)
-                outputs.append(output if direction == 0 else reverse(output, padding))
+                outputs.append(reverse(output, padding) if backwards else output)
                 finals.append(final)
             inputs = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         if not need_state:
@@ -134,7 +134,7 @@ class _PermuteSteps(torch.autograd.Function):
         return rows.index_select(0, index)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (index,) = ctx.saved_tensors
         return gradient.index_select(0, index), None
 
@@ -187,10 +187,10 @@ def run_lstm_holding(
     # What a caller left in the padding must not push against the saturated gates.
     clean = inputs.masked_fill(padding.beyond, 0.0)
     marked = torch.cat([clean, padding.beyond.to(inputs.dtype)], dim=-1)
-    weights = [torch.cat([cell.weight_ih_l0, column], dim=1), cell.weight_hh_l0]
-    biases = [cell.bias_ih_l0, cell.bias_hh_l0]
+    input_weight, *others = cell.all_weights[0]
+    weights = [torch.cat([input_weight, column], dim=1), *others]
     outputs, _, cell_state = torch.lstm(
-        marked, state, weights + biases, True, 1, 0.0, cell.training, False, True
+        marked, state, weights, True, 1, 0.0, cell.training, False, True
     )
     return outputs, cell_state
 
@@ -210,7 +210,7 @@ def initialise(encoder: RecurrentEncoder, settings: RecurrentSettings) -> None:
         if "bias" in name:
             nn.init.zeros_(parameter)
             continue
-        for block in parameter.data.split(hidden):
+        for block in torch.split(parameter.data, hidden):
             if "weight_ih" in name:
                 nn.init.xavier_uniform_(block)
             elif settings.initialisation == "identity":
@@ -218,7 +218,9 @@ def initialise(encoder: RecurrentEncoder, settings: RecurrentSettings) -> None:
             else:
                 nn.init.orthogonal_(block)
     if settings.cell == "lstm" and settings.forget_bias is not None:
-        forget = slice(hidden * LSTM_GATES.index("forget"), hidden * (1 + LSTM_GATES.index("forget")))
+        forget = slice(
+            hidden * LSTM_GATES.index("forget"), hidden * (1 + LSTM_GATES.index("forget"))
+        )
         for name, parameter in encoder.named_parameters():
             if "bias" in name:
                 value = settings.forget_bias if "bias_ih" in name else 0.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tasks.base import SequenceEncoder
+
 POOLINGS = {"last": 1, "mean": 1, "max": 1, "mean_max": 2}
 """Ways to pool, and how many encoder outputs wide the result is."""
 
@@ -24,7 +26,7 @@ class SequenceClassifier(nn.Module):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: SequenceEncoder,
         vocabulary_size: int,
         embedding_size: int,
         pooling: str,
@@ -35,7 +37,7 @@ class SequenceClassifier(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         nn.init.normal_(self.embedding.weight, std=0.1)
-        self.encoder = encoder
+        self.encoder: SequenceEncoder = encoder
         self.pooling = pooling
         self.word_dropout = word_dropout
         self.unknown = unknown
@@ -43,9 +45,7 @@ class SequenceClassifier(nn.Module):
         self.output_dropout = nn.Dropout(encoder.dropout)
         self.head = nn.Linear(POOLINGS[pooling] * encoder.output_size, 1)
 
-    def forward(
-        self, inputs: Tensor, lengths: Tensor, state: None = None
-    ) -> tuple[Tensor, None]:
+    def forward(self, inputs: Tensor, lengths: Tensor, state: None = None) -> tuple[Tensor, None]:
         """Token ids (batch, time) to logits (batch,); there is no state to carry."""
         if self.training and self.word_dropout > 0:
             dropped = torch.rand(inputs.shape, device=inputs.device) < self.word_dropout

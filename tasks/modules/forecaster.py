@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from tasks.base import SequenceEncoder
+
 
 class Forecaster(nn.Module):
     """Predict one scaled value from a window (batch, time, features)."""
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: SequenceEncoder) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder: SequenceEncoder = encoder
         self.output_dropout = nn.Dropout(encoder.dropout)
         self.head = nn.Linear(encoder.output_size, 1)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tasks.base import SequenceEncoder
+
 
 class CharacterModel(nn.Module):
     """Predict each next character from all before it.
@@ -15,11 +17,11 @@ class CharacterModel(nn.Module):
         embedding_size: must be the encoder's input size.
     """
 
-    def __init__(self, encoder: nn.Module, vocabulary_size: int, embedding_size: int) -> None:
+    def __init__(self, encoder: SequenceEncoder, vocabulary_size: int, embedding_size: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         nn.init.normal_(self.embedding.weight, std=0.1)
-        self.encoder = encoder
+        self.encoder: SequenceEncoder = encoder
         self.output_dropout = nn.Dropout(encoder.dropout)
         self.head = nn.Linear(encoder.output_size, vocabulary_size)
 
