@@ -85,9 +85,7 @@ class Trainer:
         self.evaluation_clock = Stopwatch(device)
         self.peak_learning_rate = learning_rate
         self.optimizer = make_optimizer(network, settings, learning_rate, device)
-        self.total_steps = settings.max_epochs * task.number_of_batches(
-            "train", settings.batch_size
-        )
+        self.total_steps = settings.max_epochs * task.steps_per_epoch(settings.batch_size)
         if settings.max_steps is not None:
             self.total_steps = min(self.total_steps, settings.max_steps)
 

@@ -142,8 +142,8 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def number_of_batches(self, split: Split, batch_size: int) -> int:
-        """Count the batches that `batches` will give (for training, at most one fewer)."""
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Count the batches of one training epoch; an epoch may turn out one shorter."""
 
     @abstractmethod
     def batches(

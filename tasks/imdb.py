@@ -264,9 +264,9 @@ class ImdbTask(Task):
             UNKNOWN,
         )
 
-    def number_of_batches(self, split: Split, batch_size: int) -> int:
-        """See `Task.number_of_batches`."""
-        return math.ceil(len(self.reviews[split]) / batch_size)
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """See `Task.steps_per_epoch`."""
+        return math.ceil(len(self.reviews["train"]) / batch_size)
 
     def batches(
         self, split: Split, batch_size: int, order: np.random.Generator | None = None

@@ -164,12 +164,10 @@ class ShakespeareTask(Task):
         """Count the parallel streams of training: the batch size, fewer for a tiny text."""
         return max(1, min(batch_size, (len(self.parts["train"]) - 1) // self.settings.chunk_length))
 
-    def number_of_batches(self, split: Split, batch_size: int) -> int:
-        """See `Task.number_of_batches`."""
-        predicted = len(self.parts[split]) - 1
-        if split == "train":
-            return math.ceil(predicted // self.streams(batch_size) / self.settings.chunk_length)
-        return math.ceil(predicted / EVALUATION_CHUNK)
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """See `Task.steps_per_epoch`."""
+        predicted = len(self.parts["train"]) - 1
+        return math.ceil(predicted // self.streams(batch_size) / self.settings.chunk_length)
 
     def batches(
         self, split: Split, batch_size: int, order: np.random.Generator | None = None

@@ -247,9 +247,9 @@ class Sp500Task(Task):
 
         return Forecaster(encoder)
 
-    def number_of_batches(self, split: Split, batch_size: int) -> int:
-        """See `Task.number_of_batches`."""
-        start, stop = self.bounds[split]
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """See `Task.steps_per_epoch`."""
+        start, stop = self.bounds["train"]
         return math.ceil((stop - start) / batch_size)
 
     def batches(

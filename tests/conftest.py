@@ -17,3 +17,11 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache directory for prepared data that lives as long as the test session."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Threads that wait for one another are slow beside any other busy process."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -1,0 +1,29 @@
+"""Loads every task once for all contract tests."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from found import composed
+
+from benchmarks.cache import DiskCache
+from tasks.base import Task
+
+
+@pytest.fixture(scope="session")
+def loaded(shared_cache: Path, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    """Load a task on its default data, once; without a hub, so that all machines see the same."""
+
+    @cache
+    def load(name: str) -> Task:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HF_HUB_OFFLINE", "1")
+            patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("empty-hub-cache")))
+            task = composed("lstm", name).task.load(DiskCache(shared_cache))
+        task.to(torch.device("cpu"), torch.float32)
+        return task
+
+    return load

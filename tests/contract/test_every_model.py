@@ -1,0 +1,148 @@
+"""What every encoder must do; a new model's YAML brings it here by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from found import MODELS, TASKS, composed, is_bidirectional, is_causal
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+FREE_TASK = next(task for task in TASKS if not is_causal(task))
+ONE_WAY = [model for model in MODELS if not is_bidirectional(model)]
+DEPTHS = [1, 2]
+
+
+def build(model: str, num_layers: int = 1, hidden_size: int = 8, input_size: int = 5) -> Any:
+    settings = composed(
+        model, FREE_TASK, f"model.num_layers={num_layers}", f"model.hidden_size={hidden_size}"
+    ).model
+    torch.manual_seed(0)
+    return settings.build(input_size).eval()
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_shapes(model: str, depth: int) -> None:
+    encoder = build(model, depth)
+    outputs, state = encoder(torch.randn(3, 7, 5), torch.tensor([7, 2, 4]))
+    assert outputs.shape == (3, 7, encoder.output_size)
+    assert isinstance(state, tuple)
+    assert encoder.last_outputs(outputs, torch.tensor([7, 2, 4])).shape == (3, encoder.output_size)
+    assert encoder.flops_per_token() > 0
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_padding_changes_nothing(model: str, depth: int) -> None:
+    """A sequence alone gives what it gives in a padded batch, whatever stands in the padding."""
+    encoder = build(model, depth)
+    lengths = torch.tensor([9, 3, 1])
+    inputs = torch.randn(3, 9, 5)
+    outputs, state = encoder(inputs, lengths)
+    other = inputs.clone()
+    other[1, 3:], other[2, 1:] = 7.0, -3.0
+    other_outputs, other_state = encoder(other, lengths)
+    torch.testing.assert_close(outputs, other_outputs)
+    for part, other_part in zip(state, other_state, strict=True):
+        torch.testing.assert_close(part, other_part)
+    for i, length in enumerate(lengths.tolist()):
+        assert not outputs[i, length:].any()
+        alone, alone_state = encoder(inputs[i : i + 1, :length])
+        torch.testing.assert_close(outputs[i : i + 1, :length], alone, atol=1e-6, rtol=1e-5)
+        for part, alone_part in zip(state, alone_state, strict=True):
+            torch.testing.assert_close(part[:, i : i + 1], alone_part, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_padding_gets_no_gradient(model: str, depth: int) -> None:
+    encoder = build(model, depth)
+    inputs = torch.randn(2, 6, 5, requires_grad=True)
+    outputs, _ = encoder(inputs, torch.tensor([6, 2]), need_state=False)
+    outputs.square().sum().backward()
+    assert inputs.grad is not None
+    assert not inputs.grad[1, 2:].any()
+    assert inputs.grad[1, :2].any()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_reads_ahead_only_if_it_says_so(model: str) -> None:
+    encoder = build(model, 2)
+    inputs = torch.randn(1, 8, 5)
+    changed = inputs.clone()
+    changed[:, 5:] += 1
+    before, after = encoder(inputs)[0], encoder(changed)[0]
+    assert torch.equal(before[:, :5], after[:, :5]) != is_bidirectional(model)
+    assert not torch.allclose(before[:, 5:], after[:, 5:])
+
+
+@pytest.mark.parametrize("model", ONE_WAY)
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("cut", [1, 4, 9])
+def test_state_carried_over_equals_one_pass(model: str, depth: int, cut: int) -> None:
+    encoder = build(model, depth)
+    inputs = torch.randn(3, 10, 5)
+    whole, final = encoder(inputs)
+    first, state = encoder(inputs[:, :cut])
+    second, last = encoder(inputs[:, cut:], None, state)
+    torch.testing.assert_close(torch.cat([first, second], 1), whole, atol=1e-6, rtol=1e-5)
+    for part, other in zip(last, final, strict=True):
+        torch.testing.assert_close(part, other, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_gradient_reaches_every_parameter(model: str) -> None:
+    encoder = build(model, 2)
+    encoder(torch.randn(4, 6, 5), torch.tensor([6, 5, 2, 3]))[0].square().sum().backward()
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_random_seed_decides_the_initialisation(model: str) -> None:
+    first, second = build(model), build(model)
+    assert all(map(torch.equal, first.parameters(), second.parameters()))
+    torch.manual_seed(1)
+    third = composed(model, FREE_TASK, "model.hidden_size=8").model.build(5)
+    assert not all(map(torch.equal, first.parameters(), third.parameters()))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_weights_survive_safetensors(model: str) -> None:
+    encoder, other = (
+        build(model, 2),
+        composed(model, FREE_TASK, "model.num_layers=2", "model.hidden_size=8").model.build(5),
+    )
+    other.load_state_dict(load(save(encoder.state_dict())))
+    inputs = torch.randn(2, 5, 5)
+    assert torch.equal(encoder(inputs)[0], other.eval()(inputs)[0])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_learns_eight_samples_by_heart(model: str) -> None:
+    """Random labels of random sequences; only memory of the whole sequence can tell them."""
+    encoder = build(model, hidden_size=32)
+    head = nn.Linear(encoder.output_size, 1)
+    inputs, lengths = torch.randn(8, 10, 5), torch.tensor([10, 3, 7, 10, 5, 9, 2, 8])
+    labels = torch.tensor([0.0, 1, 1, 0, 1, 0, 0, 1])
+    optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], lr=1e-2)
+
+    def loss() -> Tensor:
+        outputs, _ = encoder(inputs, lengths, need_state=False)
+        logits = head(encoder.last_outputs(outputs, lengths)).squeeze(-1)
+        return nn.functional.binary_cross_entropy_with_logits(logits, labels)
+
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    assert loss() < 0.05
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_label_is_the_name_on_the_command_line(model: str) -> None:
+    assert composed(model, FREE_TASK).model.label == model
