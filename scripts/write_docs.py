@@ -1,0 +1,170 @@
+"""Write the parts of the documentation that the code or a measured table determines.
+
+    python scripts/write_docs.py           writes them
+    python scripts/write_docs.py --check   exits with 1 if one is out of date
+
+docs/results.md comes from the Row dataclass, docs/settings.md from the settings dataclasses, and
+each table in README.md between `<!-- table: FILE -->` and `<!-- end -->` from that CSV.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import re
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import models
+import tasks
+from benchmarks.config import Config, TrainSettings, allowed_text, definitions
+from benchmarks.results import Row
+from models.base import ModelSettings
+from tasks.base import TaskSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+GENERATED = "<!-- Written by scripts/write_docs.py from {source}; do not edit by hand. -->\n"
+
+TABLE_COLUMNS = {
+    "model": "model",
+    "task": "task",
+    "metric": "metric",
+    "test_score": "test score",
+    "rmse_over_naive": "RMSE / random walk",
+    "bits_per_character": "bits/char",
+    "encoder_parameters": "encoder parameters",
+    "epochs": "epochs",
+    "train_seconds": "training s",
+    "tokens_per_second": "tokens/s",
+    "latency_ms_p50": "latency ms",
+    "peak_memory_mib": "memory MiB",
+}
+
+
+def type_text(annotation: Any) -> str:
+    """Name a field's type as a reader would."""
+    if isinstance(annotation, types.UnionType):
+        return " or ".join(type_text(part) for part in typing.get_args(annotation))
+    return "null" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """Write a Markdown table."""
+    cells = [header, ["---"] * len(header), *rows]
+    return "".join(
+        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |\n" for line in cells
+    )
+
+
+def results_page() -> str:
+    """docs/results.md: every column of the results table."""
+    hints = typing.get_type_hints(Row)
+    rows = []
+    for entry in dataclasses.fields(Row):
+        parts = [p for p in typing.get_args(hints[entry.name]) if p is not type(None)]
+        kind = type_text(parts[0] if parts else hints[entry.name])
+        rows.append([f"`{entry.name}`", kind, entry.metadata["unit"], entry.metadata["help"]])
+    return (
+        GENERATED.format(source="benchmarks/results.py")
+        + "# The results table\n\n"
+        + "One row per run, in `results.csv` and, as the truth the table is a view of, in\n"
+        + "`runs/<run_id>/row.json`. A cell that does not apply is empty, never 0. Booleans are\n"
+        + "`true` and `false`, times are seconds unless the name says otherwise.\n\n"
+        + markdown_table(["column", "type", "unit", "meaning"], rows)
+    )
+
+
+def settings_table(settings: type, prefix: str) -> str:
+    """List a settings dataclass's keys."""
+    hints = typing.get_type_hints(settings)
+    rows = []
+    for entry in dataclasses.fields(settings):
+        if entry.name in ("task", "model", "train"):
+            continue
+        default = "null" if entry.default is None else str(entry.default)
+        limits = entry.metadata
+        allowed = (
+            allowed_text(limits) if limits.keys() & {"choices", "minimum", "above", "below"} else ""
+        )
+        kind = type_text(hints[entry.name])
+        rows.append([f"`{prefix}{entry.name}`", kind, default.lower(), allowed, limits["help"]])
+    return markdown_table(["key", "type", "default", "allowed", "meaning"], rows)
+
+
+def settings_page() -> str:
+    """docs/settings.md: every key of the configuration."""
+    parts = [
+        GENERATED.format(source="the settings dataclasses"),
+        "# Settings\n",
+        "Every key can be given on the command line as `KEY=VALUE`. A task's YAML in `conf/task/`\n"
+        "overrides some of these defaults with its training recipe; `python run.py model=M task=T\n"
+        "--cfg job` prints what a pair ends up with.\n",
+        "## Run\n\n" + settings_table(Config, ""),
+        "## train\n\n" + settings_table(TrainSettings, "train."),
+    ]
+    for package, base, prefix in (
+        (models, ModelSettings, "model."),
+        (tasks, TaskSettings, "task."),
+    ):
+        for name, settings in definitions(package, base).items():
+            parts.append(
+                f"## {prefix[:-1]}: {name}\n\n{settings.__doc__}\n\n"
+                + settings_table(settings, prefix)
+            )
+    return "\n".join(parts)
+
+
+def measured_table(file: Path) -> str:
+    """Turn a results table into Markdown; columns empty in all rows are left out."""
+    with file.open(newline="", encoding="utf-8") as handle:
+        lines = list(csv.DictReader(handle))
+    filled = [name for name in TABLE_COLUMNS if any(line[name] for line in lines)]
+    rows = [[shortened(line[name]) for name in filled] for line in lines]
+    return markdown_table([TABLE_COLUMNS[name] for name in filled], rows)
+
+
+def shortened(cell: str) -> str:
+    """Write a number with four significant digits."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return cell
+    return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1000 else f"{value:.4g}"
+
+
+def readme_page(text: str) -> str:
+    """Fill the measured tables into the README's text."""
+
+    def fill(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{measured_table(ROOT / match[2])}{match[3]}"
+
+    pattern = r"(<!-- table: (\S+) -->)\n.*?(<!-- end -->)"
+    return re.sub(pattern, fill, text, flags=re.DOTALL)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or check; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    check = parser.parse_args(arguments).check
+    pages = {
+        ROOT / "docs" / "results.md": results_page(),
+        ROOT / "docs" / "settings.md": settings_page(),
+        ROOT / "README.md": readme_page((ROOT / "README.md").read_text(encoding="utf-8")),
+    }
+    stale = [p for p, text in pages.items() if not p.exists() or p.read_text("utf-8") != text]
+    for page in stale:
+        print(f"{'out of date' if check else 'written'}: {page.relative_to(ROOT)}")
+        if not check:
+            page.write_text(pages[page], encoding="utf-8")
+    return 1 if stale and check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

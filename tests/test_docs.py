@@ -1,0 +1,82 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE_BLOCK = re.compile(
+    r"^`([\w/]+\.(?:py|yaml))`(?:(?!```).)*```(?:python|yaml)\n(.*?)```", re.DOTALL | re.MULTILINE
+)
+
+
+def test_generated_pages_and_measured_tables_are_up_to_date() -> None:
+    answer = subprocess.run(
+        [sys.executable, "scripts/write_docs.py", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_every_published_table_stands_in_the_readme_with_its_command() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tables = sorted((ROOT / "results" / "published").glob("*.csv"))
+    assert tables
+    for table in tables:
+        before, _, _ = readme.partition(f"<!-- table: results/published/{table.name} -->")
+        assert before != readme, table.name
+        assert before.rstrip().endswith("```"), f"no command before {table.name}"
+        assert "python run.py" in before.rstrip().splitlines()[-2]
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.fixture(scope="module")
+def copy_with_a_new_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project to which CONTRIBUTING's two blocks were added, and nothing else."""
+    copy = tmp_path_factory.mktemp("copy")
+    for name in ("benchmarks", "models", "tasks", "conf", "tests"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "run.py"):
+        shutil.copy(ROOT / name, copy)
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    blocks = dict(CODE_BLOCK.findall(text.partition("## Add a task")[0]))
+    assert set(blocks) == {"models/average.py", "conf/model/average.yaml"}
+    for path, block in blocks.items():
+        (copy / path).write_text(block)
+    assert len(blocks["conf/model/average.yaml"].splitlines()) <= 8
+    return copy
+
+
+def test_a_new_model_is_two_files_and_keeps_the_contract(copy_with_a_new_model: Path) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/contract", "-q", "-k", "average"],
+        cwd=copy_with_a_new_model,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stdout
+    assert int(re.findall(r"(\d+) passed", answer.stdout)[0]) >= 20
+
+
+def test_a_new_model_runs_by_name(copy_with_a_new_model: Path) -> None:
+    answer = subprocess.run(
+        [sys.executable, "run.py", "model=average", "task=sp500", "debug=smoke", "train.threads=1"],
+        cwd=copy_with_a_new_model,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "average on sp500: ok" in answer.stdout
