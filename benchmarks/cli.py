@@ -20,6 +20,8 @@ from benchmarks.errors import UserError, explain
 from benchmarks.results import Store
 from tasks.base import DataError
 
+INTERRUPTED = 130
+
 exit_codes: list[int] = []
 """One per run of this process; Hydra hands nothing back from a multirun."""
 
@@ -35,6 +37,9 @@ def main(hydra_main: Callable[[], None], conf: Path) -> int:
         overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
         print(f"error: {explain(error, overrides, conf)}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted before training began; nothing was written", file=sys.stderr)
+        return INTERRUPTED
     return max(exit_codes, default=0)
 
 
@@ -58,5 +63,5 @@ def run_one(composed: DictConfig) -> None:
         return
     show_row(row, config.task.metric, str(store.directory / "runs" / row.run_id))
     if row.status == "interrupted":
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     exit_codes.append(0 if row.status == "ok" else 1)

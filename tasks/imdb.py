@@ -62,7 +62,7 @@ class ImdbSettings(TaskSettings):
     )
     embedding_size: int = field(default=128, metadata={"minimum": 1, "help": "per token"})
     embedding_dropout: float = field(
-        default=0.3,
+        default=0.5,
         metadata={
             "minimum": 0.0,
             "below": 1.0,

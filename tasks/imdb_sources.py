@@ -202,7 +202,6 @@ def hub() -> Source:
     # Imported here: it takes most of a second that the other sources need not pay.
     import datasets
 
-    datasets.disable_progress_bars()
     try:
         loaded = datasets.load_dataset(HUB_NAME)
     except Exception as error:
