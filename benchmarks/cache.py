@@ -35,7 +35,7 @@ class DiskCache:
         self.directory = directory
 
     def __call__(self, key: str, build: Build) -> tuple[Arrays, dict[str, Any]]:
-        """Return the arrays, read-only, and facts under `key`, building them if need be."""
+        """Return the arrays and facts under `key`, building them if need be."""
         entry = self.directory / key
         if not (entry / "facts.json").is_file():
             arrays, facts = build()
@@ -71,10 +71,12 @@ class DiskCache:
 def read_entry(entry: Path) -> tuple[Arrays, dict[str, Any]]:
     """Map an entry's arrays into memory and read its facts.
 
+    Processes share the pages; one that writes to them keeps that to itself.
+
     Raises:
         OSError, ValueError, KeyError: the entry is damaged.
     """
     document = json.loads((entry / "facts.json").read_text())
     names = document["arrays"]
-    arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r") for name in names}
+    arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="c") for name in names}
     return arrays, document["facts"]

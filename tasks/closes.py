@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,14 @@ from tasks.base import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+DAY_FORMATS = {
+    r"\d+/.*": "%m/%d/%Y",
+    r"\d{8}": "%Y%m%d",
+}
+"""How a file writes its days if its first day looks like that; otherwise as 2015-12-31, and what
+follows, an hour with its time zone, does not change which day it is."""
 
 
 def read_closes(csv: str | None) -> tuple[pd.Series[float], str]:
@@ -22,48 +31,67 @@ def read_closes(csv: str | None) -> tuple[pd.Series[float], str]:
     import pandas as pd
 
     if csv is None:
-        return read_closes_of(arch_series(), "S&P 500 (arch package)", "the arch package's series")
+        return closes_of(arch_series(), "the arch package's series"), "S&P 500 (arch package)"
     try:
-        table = pd.read_csv(csv)
+        # Blank lines stay, as rows of nothing, so that an error can name the line in the file.
+        table = pd.read_csv(csv, skip_blank_lines=False, dtype=str)
     except (OSError, ValueError, pd.errors.ParserError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = " ".join(str(error).split())
         raise DataError(f"task.csv={csv}: cannot be read as CSV ({reason})") from error
-    return read_closes_of(table, f"CSV {Path(csv).name}", f"task.csv={csv}")
+    return closes_of(table.dropna(how="all"), f"task.csv={csv}"), f"CSV {Path(csv).name}"
 
 
 def arch_series() -> pd.DataFrame:
-    """Read the file the arch package carries, without the seconds its import takes."""
+    """Read the file the arch package carries, without the seconds its import takes.
+
+    Its closes went through float32 (1831.97998 for 1831.98); they are rounded back to cents.
+    """
     import pandas as pd
 
     spec = importlib.util.find_spec("arch")
     if spec is None or spec.origin is None:
         raise DataError("the arch package, which carries the S&P 500 series, is not installed")
-    return pd.read_csv(Path(spec.origin).parent / "data" / "sp500" / "sp500.csv.gz")
+    table = pd.read_csv(Path(spec.origin).parent / "data" / "sp500" / "sp500.csv.gz")
+    return table.assign(Close=table["Close"].round(2))
 
 
-def read_closes_of(table: pd.DataFrame, title: str, where: str) -> tuple[pd.Series[float], str]:
-    """Check a table's date and close columns; `where` begins the message of any error."""
+def closes_of(table: pd.DataFrame, where: str) -> pd.Series[float]:
+    """Return the closes by day of a table with the columns date and close, in any case.
+
+    Args:
+        table: as read, row i being line i + 2 of the file.
+        where: how the message of an error begins.
+    """
     import pandas as pd
 
     names = {str(column).strip().lower(): column for column in table.columns}
     for wanted in ("date", "close"):
         if wanted not in names:
-            found = ", ".join(str(column) for column in table.columns)
+            found = " ".join(", ".join(str(column) for column in table.columns).split())
             raise DataError(f"{where}: no column '{wanted}'; the columns are: {found}")
-    written, closes = table[names["date"]], pd.to_numeric(table[names["close"]], errors="coerce")
-    american = written.astype(str).str.contains("/").any()
-    days = pd.to_datetime(
-        written, errors="coerce", utc=True, format="%m/%d/%Y" if american else "ISO8601"
-    ).dt.tz_localize(None)
+    written = table[names["date"]].astype(str).str.strip()
+    closes = pd.to_numeric(table[names["close"]], errors="coerce")
+    days = parse_days(written)
 
     def refuse(bad: pd.Series[bool], what: str, values: pd.Series[Any]) -> None:
         if bad.any():
-            row = int(bad.to_numpy().argmax())
-            # The header is line 1.
-            raise DataError(f"{where}: line {row + 2}: {what}: {values.iloc[row]}")
+            row, value = next(iter(values[bad].items()))
+            shown = " ".join(str(value).split())
+            raise DataError(f"{where}: line {int(str(row)) + 2}: {what}: {shown}")
 
     refuse(days.isna(), "not a date like 2015-12-31 or 12/31/2015", written)
     refuse(days.diff().dt.total_seconds() <= 0, "dates must ascend, this one does not", written)
     refuse(~(closes > 0), "close must be a positive number", table[names["close"]])
     refuse(closes == math.inf, "close must be finite", table[names["close"]])
-    return pd.Series(closes.to_numpy(float), index=pd.DatetimeIndex(days.dt.normalize())), title
+    return pd.Series(closes.to_numpy(float), index=pd.DatetimeIndex(days))
+
+
+def parse_days(written: pd.Series[str]) -> pd.Series[pd.Timestamp]:
+    """Parse days, all in the format of the first; what is in another becomes missing."""
+    import pandas as pd
+
+    for pattern, form in DAY_FORMATS.items():
+        if len(written) and re.fullmatch(pattern, written.iloc[0]):
+            return pd.to_datetime(written, errors="coerce", format=form)
+    iso = written.where(written.str.fullmatch(r"\d{4}-\d{2}-\d{2}(?:[T ].*)?")).str.slice(0, 10)
+    return pd.to_datetime(iso, errors="coerce", format="%Y-%m-%d")

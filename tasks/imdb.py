@@ -23,7 +23,7 @@ from tasks.base import (
 )
 from tasks.imdb_preparation import tokenise
 from tasks.imdb_sources import Source, find_source
-from tasks.text import PADDING, UNKNOWN, cut_to_length
+from tasks.text import PADDING, UNKNOWN
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,25 +122,23 @@ class ImdbTask(Task):
         self.input_size = settings.embedding_size
         self.reviews = {
             split: Reviews(
-                *(
-                    torch.from_numpy(array.copy())
-                    for array in (
-                        *cut_to_length(
-                            arrays[f"{split}_tokens"],
-                            arrays[f"{split}_offsets"],
-                            settings.max_length,
-                        ),
-                        arrays[f"{split}_labels"],
-                    )
-                )
+                torch.from_numpy(arrays[f"{split}_tokens"]),
+                torch.from_numpy(arrays[f"{split}_offsets"]),
+                torch.from_numpy(arrays[f"{split}_labels"]),
+                settings.max_length,
             )
             for split in ("train", "validation", "test")
         }
-        shared = "film or text" if facts["films_known"] else "text (films unknown)"
+        trained = len(self.reviews["train"]) + len(self.reviews["validation"])
+        known = facts["films_known"]
+        films = {trained: "no film or text shared", 0: "no text shared (films unknown)"}.get(
+            known, f"no text shared, no film where known ({known:,} of {trained:,})"
+        )
         self.data = DataDescription(
             name=source.name,
             sha256=facts["sha256"],
-            split=f"official test; validation 10% of train, no {shared} shared",
+            split=f"official test; validation 10% of train, {films}, "
+            f"sha256 {facts['validation_sha256'][:8]}",
             train_size=len(self.reviews["train"]),
             validation_size=len(self.reviews["validation"]),
             test_size=len(self.reviews["test"]),
@@ -219,27 +217,37 @@ class ImdbTask(Task):
 
 
 class Reviews:
-    """Reviews as one flat tensor of token ids.
+    """Reviews as one flat tensor of token ids, shortened as they are batched.
+
+    A review of more than `max_length` tokens keeps its first quarter of them and its last three: it
+    says what it thinks in its opening and, more often, in its last lines.
 
     Args:
-        tokens: (total,) ids.
+        tokens: (total,) ids of the whole reviews.
         offsets: (reviews + 1,) where each begins and ends.
         labels: (reviews,) 0 or 1.
+        max_length: tokens a batch may hold of one review.
     """
 
-    def __init__(self, tokens: Tensor, offsets: Tensor, labels: Tensor) -> None:
+    def __init__(self, tokens: Tensor, offsets: Tensor, labels: Tensor, max_length: int) -> None:
         self.tokens = tokens
         self.offsets = offsets
         self.labels = labels
+        self.max_length = max_length
         # Kept on the CPU as well: what a batch looks like is decided there, without waiting.
-        self.lengths = offsets.diff().cpu().numpy()
+        self.lengths = offsets.diff().clamp(max=max_length).cpu().numpy()
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def to(self, device: torch.device) -> Reviews:
         """Return the reviews on a device."""
-        return Reviews(self.tokens.to(device), self.offsets.to(device), self.labels.to(device))
+        return Reviews(
+            self.tokens.to(device),
+            self.offsets.to(device),
+            self.labels.to(device),
+            self.max_length,
+        )
 
     def batch(self, group: np.ndarray[Any, Any]) -> Batch:
         """Pad some reviews, given by number, to the longest of them."""
@@ -248,10 +256,12 @@ class Reviews:
         lengths = self.lengths[group]
         members = torch.from_numpy(group).to(self.tokens.device)
         begins = self.offsets[members].unsqueeze(1)
-        valid = self.offsets[members + 1].unsqueeze(1) - begins
+        whole = self.offsets[members + 1].unsqueeze(1) - begins
+        valid = whole.clamp(max=self.max_length)
         steps = torch.arange(int(lengths.max()), device=self.tokens.device)
+        left_out = (whole - valid) * (steps >= self.max_length // 4)
         # Places beyond a review's end point into the next one, or past the last; both are masked.
-        places = (begins + steps).clamp_(max=len(self.tokens) - 1)
+        places = (begins + steps + left_out).clamp_(max=len(self.tokens) - 1)
         inputs = self.tokens[places].masked_fill_(steps >= valid, PADDING)
         return Batch(
             inputs=inputs,

@@ -43,10 +43,12 @@ def tokenise(
         arrays[f"{split}_tokens"] = tokens
         arrays[f"{split}_offsets"] = offsets
         arrays[f"{split}_labels"] = frame["label"].to_numpy("int8")
+    held_out_hashes = "".join(parts["validation"]["hash"])
     facts = {
         "sha256": digest.hexdigest(),
         "vocabulary_size": tokenizer.get_vocab_size(),
-        "films_known": bool(train["movie"].notna().all()),
+        "films_known": int(train["movie"].notna().sum()),
+        "validation_sha256": hashlib.sha256(held_out_hashes.encode()).hexdigest(),
     }
     return arrays, facts
 
@@ -84,7 +86,7 @@ def choose_validation(train: pd.DataFrame) -> np.ndarray[Any, Any]:
         if (taken + sizes[candidate] <= quota).all():
             chosen[candidate] = True
             taken += sizes[candidate]
-    if not taken.all() or chosen.all():
+    if not taken.all() or (taken == sizes.sum(0)).any():
         raise DataError(
             f"imdb: {len(train)} training reviews of {len(sizes)} films or texts cannot be split "
             f"into training and validation with both labels in each"

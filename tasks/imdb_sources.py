@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import threading
 import urllib.request
@@ -125,6 +126,9 @@ def read_parquet(path: Path) -> dict[str, pd.DataFrame]:
         movies = load_parquet(path / "movies.parquet")
         if not {"id", "movie"} <= set(movies):
             raise DataError(f"{path / 'movies.parquet'}: the columns id and movie are needed")
+        if movies["id"].duplicated().any():
+            twice = movies["id"][movies["id"].duplicated()].iloc[0]
+            raise DataError(f"{path / 'movies.parquet'}: the id {twice} occurs twice")
         known = movies.set_index("id")["movie"]
         for frame in frames.values():
             if "id" in frame and "movie" not in frame:
@@ -174,20 +178,27 @@ def read_tree(path: Path) -> dict[str, pd.DataFrame]:
         rows: list[dict[str, Any]] = []
         for name, label in LABELS.items():
             urls = path / split / f"urls_{name}.txt"
-            films = urls.read_text(encoding="utf-8").split() if urls.is_file() else []
+            films = read_text(urls).split() if urls.is_file() else []
             for file in sorted((path / split / name).glob("*.txt")):
                 number = file.stem.split("_")[0]
                 known = number.isdigit() and int(number) < len(films)
-                try:
-                    text = file.read_text(encoding="utf-8")
-                except UnicodeDecodeError as error:
-                    raise DataError(f"{file}: not UTF-8 text") from error
+                text = read_text(file)
+                if not text.strip():
+                    raise DataError(f"{file}: the text is empty")
                 movie = films[int(number)] if known else None
                 rows.append({"text": text, "label": label, "movie": movie})
         if not rows:
             raise DataError(f"{path / split}: no .txt files in pos and neg")
         frames[split] = checked(pd.DataFrame(rows), path / split)
     return frames
+
+
+def read_text(file: Path) -> str:
+    """Read one file of the tree."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not UTF-8 text") from error
 
 
 def hub() -> Source:
@@ -217,8 +228,9 @@ def hub() -> Source:
 
 def hub_is_cached() -> bool:
     """Whether the hub's data set was downloaded before; looked up without importing datasets."""
-    home = os.environ.get("HF_HOME", str(Path("~/.cache/huggingface").expanduser()))
-    cache = Path(os.environ.get("HF_DATASETS_CACHE", Path(home) / "datasets"))
+    caches = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    home = os.environ.get("HF_HOME") or Path(caches) / "huggingface"
+    cache = Path(os.environ.get("HF_DATASETS_CACHE") or Path(home) / "datasets")
     return any(cache.glob(HUB_NAME.replace("/", "___") + "/*/*/*/*.arrow"))
 
 
@@ -232,16 +244,19 @@ def hub_is_reachable() -> bool:
 
     Asked in a thread of its own, since a look-up of the host's name cannot be given a time limit.
     """
-    if {os.environ.get("HF_HUB_OFFLINE"), os.environ.get("HF_DATASETS_OFFLINE")} & {"1", "true"}:
+    offline = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"))
+    if any(value.upper() in ("1", "TRUE", "YES", "ON") for value in offline):
         return False
     answers: list[bool] = []
 
     def ask() -> None:
-        request = urllib.request.Request(f"{hub_address()}/api/datasets/{HUB_NAME}", method="HEAD")
         try:
+            request = urllib.request.Request(
+                f"{hub_address()}/api/datasets/{HUB_NAME}", method="HEAD"
+            )
             with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
                 answers.append(True)
-        except OSError:
+        except (OSError, ValueError, http.client.HTTPException):
             answers.append(False)
 
     asking = threading.Thread(target=ask, daemon=True)

@@ -123,7 +123,7 @@ class ShakespeareTask(Task):
         )
         self.characters = [chr(code) for code in codes]
         encoded = torch.from_numpy(indices.astype(np.int64))
-        train_end, test_start = (round(part * len(text)) for part in SPLITS[settings.split])
+        train_end, test_start = (int(part * len(text)) for part in SPLITS[settings.split])
         same = settings.split == "nanogpt"
         self.parts: dict[Split, Tensor] = {
             "train": encoded[:train_end],
@@ -133,8 +133,8 @@ class ShakespeareTask(Task):
         for split, part in self.parts.items():
             if len(part) < 2:
                 raise DataError(
-                    f"the text has {len(text)} characters, {len(part)} of them for {split}; "
-                    f"a split needs at least 2, so give a text of 60 characters or more"
+                    f"task.corpus={settings.corpus}: the text has {len(text)} characters, "
+                    f"{len(part)} of them for {split}; give one of 60 characters or more"
                 )
         self.data = DataDescription(
             name=title,

@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -79,7 +79,7 @@ class Sp500Settings(TaskSettings):
             if text is None:
                 continue
             try:
-                days[key] = date.fromisoformat(text)
+                days[key] = datetime.strptime(text, "%Y-%m-%d")
             except ValueError as error:
                 raise ValueError(f"task.{key}={text}: not a date like 2015-12-31") from error
         if len(days) == 2 and days["start"] >= days["end"]:
@@ -145,7 +145,8 @@ class Sp500Task(Task):
 
         self.settings = settings
         prices = closes.to_numpy(float)
-        content = "".join(f"{d.date()},{c!r}\n" for d, c in zip(closes.index, prices, strict=True))
+        days = [day.date().isoformat() for day in closes.index]
+        content = "".join(f"{d},{c!r}\n" for d, c in zip(days, prices.tolist(), strict=True))
         first_target = settings.window + 1
         count = len(prices) - first_target
         self.bounds = {
@@ -163,8 +164,9 @@ class Sp500Task(Task):
         scaled = self.scale.target(last, prices[1:])
         self.targets = torch.from_numpy(np.stack([scaled, last, prices[1:]], axis=1))
         # In-sample mean absolute error of the random walk: the denominator of MASE.
-        self.naive_mae = float(np.abs(np.diff(prices[:train_end])).mean())
-        self.mostly_up = float((np.diff(prices[:train_end]) > 0).mean()) >= 0.5
+        training_moves = np.diff(prices[:train_end])
+        self.naive_mae = float(np.abs(training_moves).mean())
+        self.mostly_up = bool((training_moves > 0).sum() >= (training_moves < 0).sum())
         sizes = {name: stop - start for name, (start, stop) in self.bounds.items()}
         self.data = DataDescription(
             name=title,

@@ -35,6 +35,8 @@ def train_tokenizer(texts: Sequence[str], vocabulary_size: int, minimum_count: i
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    # A review that spells "[PAD]" means five characters, not our padding.
+    tokenizer.encode_special_tokens = True
     return tokenizer
 
 
@@ -53,26 +55,3 @@ def encode(tokenizer: Any, texts: Sequence[str]) -> tuple[np.ndarray[Any, Any], 
     np.cumsum([len(each) for each in ids], out=offsets[1:])
     tokens = np.fromiter((i for each in ids for i in each), dtype=np.int32, count=offsets[-1])
     return tokens, offsets
-
-
-def cut_to_length(
-    tokens: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any], maximum: int
-) -> tuple[np.ndarray[Any, Any], ...]:
-    """Shorten every text to `maximum` tokens: its first quarter of them and its last three.
-
-    A review says what it thinks in its opening and, more often, in its last lines.
-
-    Returns:
-        Tokens and offsets like those given.
-    """
-    import numpy as np
-
-    lengths = np.diff(offsets)
-    if not len(lengths) or lengths.max() <= maximum:
-        return tokens, offsets
-    head = maximum // 4
-    place = np.arange(len(tokens)) - np.repeat(offsets[:-1], lengths)
-    long = np.repeat(lengths, lengths)
-    keep = (long <= maximum) | (place < head) | (place >= long - (maximum - head))
-    kept = np.concatenate([[0], np.cumsum(np.minimum(lengths, maximum))])
-    return tokens[keep], kept.astype(np.int64)
