@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -58,8 +60,17 @@ def peak_of_step(step: Callable[[], None], lasting: int, device: torch.device) -
     return (lasting + peak) / MIB
 
 
+def reset_peak_rss() -> None:
+    """Forget the largest resident size so far, where the system lets a process do so (Linux).
+
+    Elsewhere a process that makes several runs reports the largest of them all for the later ones.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_rss_mib() -> float:
-    """Largest resident size the process has had so far, in MiB."""
+    """Largest resident size of the process since `reset_peak_rss`, in MiB."""
     if sys.platform == "win32":
         import psutil
 

@@ -22,7 +22,13 @@ from benchmarks.config import Config, fingerprint
 from benchmarks.display import TrainingDisplay, show_data
 from benchmarks.environment import prepare_process, seed_torch, stream
 from benchmarks.evaluation import NotFiniteError, evaluate, latencies_ms
-from benchmarks.memory import lasting_bytes, peak_of_step, peak_rss_mib, tensor_bytes
+from benchmarks.memory import (
+    lasting_bytes,
+    peak_of_step,
+    peak_rss_mib,
+    reset_peak_rss,
+    tensor_bytes,
+)
 from benchmarks.results import (
     COLUMNS,
     SCHEMA_VERSION,
@@ -31,7 +37,7 @@ from benchmarks.results import (
     new_run_id,
     write_atomically,
 )
-from benchmarks.training import Trainer, TrainingRecord
+from benchmarks.training import Trainer, TrainingRecord, planned_steps
 from models.modules.contract import Encoder
 from tasks.base import DataDescription, Task
 
@@ -46,6 +52,7 @@ def run(config: Config, store: Store) -> Row:
     """
     started, started_at = time.perf_counter(), datetime.now(UTC)
     device, environment = prepare_process(config.train)
+    reset_peak_rss()
     cache = DiskCache(Path(config.cache_dir) if config.cache_dir else default_cache_directory())
     task = config.task.load(cache)
     task.to(device, getattr(torch, config.train.dtype))
@@ -86,7 +93,10 @@ def train_and_measure(
     row.flops_per_token = encoder.flops_per_token()
     assert row.learning_rate is not None
     display = TrainingDisplay(
-        f"{row.model} on {row.task}", config.task.metric, 0, config.train.max_epochs
+        f"{row.model} on {row.task}",
+        config.task.metric,
+        planned_steps(task, config.train),
+        config.train.max_epochs,
     )
     trainer = Trainer(
         network,
@@ -98,7 +108,6 @@ def train_and_measure(
         device,
         display,
     )
-    display.bar.reset(trainer.total_steps)
     trainer.warm_up()
     seed_torch(config.seed, "dropout")
     try:

@@ -85,9 +85,7 @@ class Trainer:
         self.evaluation_clock = Stopwatch(device)
         self.peak_learning_rate = learning_rate
         self.optimizer = make_optimizer(network, settings, learning_rate, device)
-        self.total_steps = settings.max_epochs * task.steps_per_epoch(settings.batch_size)
-        if settings.max_steps is not None:
-            self.total_steps = min(self.total_steps, settings.max_steps)
+        self.total_steps = planned_steps(task, settings)
 
     def forward_backward(self, batch: Batch, state: object) -> tuple[Tensor, Tensor, object]:
         """Compute gradients for a batch.
@@ -231,6 +229,12 @@ class Trainer:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+
+
+def planned_steps(task: Task, settings: TrainSettings) -> int:
+    """Count the optimiser steps of a training that nothing ends early."""
+    steps = settings.max_epochs * task.steps_per_epoch(settings.batch_size)
+    return steps if settings.max_steps is None else min(steps, settings.max_steps)
 
 
 def schedule_factor(settings: TrainSettings, step: int, total_steps: int) -> float:
