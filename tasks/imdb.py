@@ -21,7 +21,7 @@ from tasks.base import (
     Task,
     TaskSettings,
 )
-from tasks.imdb_preparation import tokenise
+from tasks.imdb_preparation import FORM, tokenise
 from tasks.imdb_sources import Source, find_source
 from tasks.text import PADDING, UNKNOWN
 
@@ -100,7 +100,7 @@ class ImdbSettings(TaskSettings):
         source = find_source(self.source)
         question = (
             f"{source.content_key} {self.vocabulary_size} {self.minimum_count} "
-            f"v{self.version} tokenizers {tokenizers.__version__}"
+            f"v{self.version} form {FORM} tokenizers {tokenizers.__version__}"
         )
         key = f"imdb-{hashlib.sha256(question.encode()).hexdigest()[:32]}"
         arrays, facts = cache(

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+FORM = 2
+"""Goes up when what `tokenise` returns changes its form, so that no older cache is taken for it."""
+
 VALIDATION_PART = 0.1
 VALIDATION_SEED = 20110619  # chosen by the task: every run and model validates on the same reviews
 
