@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -24,6 +25,10 @@ def default_cache_directory() -> Path:
     return Path(base) / "rnnbench"
 
 
+DAMAGE = (OSError, ValueError, LookupError, TypeError, EOFError)
+"""What reading an entry that was cut short or written by another program can raise."""
+
+
 class DiskCache:
     """A folder of entries, each a folder of arrays and facts under the key that made them.
 
@@ -37,21 +42,19 @@ class DiskCache:
     def __call__(self, key: str, build: Build) -> tuple[Arrays, dict[str, Any]]:
         """Return the arrays and facts under `key`, building them if need be."""
         entry = self.directory / key
-        if not (entry / "facts.json").is_file():
-            arrays, facts = build()
+        if entry.exists():
             try:
-                self._write(entry, arrays, facts)
-            except OSError as error:
-                # A cache that cannot be written costs time, not the run.
-                print(f"note: prepared data could not be cached in {entry} ({error.strerror})")
-                return arrays, facts
+                return read_entry(entry)
+            except DAMAGE as error:
+                set_aside(entry, error)
+        arrays, facts = build()
         try:
-            return read_entry(entry)
-        except (OSError, ValueError, KeyError) as error:
-            broken = entry.with_name(f"{entry.name}.broken-{time.time_ns()}")
-            print(f"note: cached data is damaged and set aside as {broken} ({error})")
-            entry.rename(broken)
-            return self(key, build)
+            self._write(entry, arrays, facts)
+        except OSError as error:
+            # A cache that cannot be written costs time, not the run.
+            print(f"note: prepared data could not be cached in {entry} ({error.strerror})")
+            return arrays, facts
+        return read_entry(entry)
 
     def _write(self, entry: Path, arrays: Arrays, facts: dict[str, Any]) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -64,8 +67,16 @@ class DiskCache:
             draft.rename(entry)
         except OSError:
             shutil.rmtree(draft, ignore_errors=True)
-            if not (entry / "facts.json").is_file():
+            if not entry.exists():
                 raise
+
+
+def set_aside(entry: Path, error: Exception) -> None:
+    """Rename a damaged entry, unless another process was first."""
+    aside = entry.with_name(f"{entry.name}.broken-{time.time_ns()}")
+    with contextlib.suppress(OSError):
+        entry.rename(aside)
+        print(f"note: cached data is damaged and set aside as {aside} ({error!r})")
 
 
 def read_entry(entry: Path) -> tuple[Arrays, dict[str, Any]]:
@@ -74,7 +85,7 @@ def read_entry(entry: Path) -> tuple[Arrays, dict[str, Any]]:
     Processes share the pages; one that writes to them keeps that to itself.
 
     Raises:
-        OSError, ValueError, KeyError: the entry is damaged.
+        One of DAMAGE: the entry is damaged.
     """
     document = json.loads((entry / "facts.json").read_text())
     names = document["arrays"]

@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmarks.config import checked_config, register_schemas
+from benchmarks.config import checked_config, none_chosen, register_schemas
 from benchmarks.errors import UserError, explain
 from benchmarks.results import Store
 from tasks.base import DataError
@@ -26,15 +26,26 @@ exit_codes: list[int] = []
 """One per run of this process; Hydra hands nothing back from a multirun."""
 
 
+answered: set[str] = set()
+"""Mistakes already told of: all cells of a sweep may share one."""
+
+
 def main(hydra_main: Callable[[], None], conf: Path) -> int:
     """Compose and run what the command line asks for; returns the exit code."""
     # Else Hydra prints its own report and exits with 1 before anyone can explain.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     register_schemas(conf)
+    exit_codes.clear()
+    answered.clear()
+    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    for group in ("model", "task"):
+        # Hydra meets these with a traceback.
+        if {f"{group}=", f"{group}=null"} & set(overrides):
+            print(f"error: {none_chosen(group)}", file=sys.stderr)
+            return 2
     try:
         hydra_main()
     except (HydraException, OmegaConfBaseException) as error:
-        overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
         print(f"error: {explain(error, overrides, conf)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -58,7 +69,9 @@ def run_one(composed: DictConfig) -> None:
 
         row = run(config, store)
     except (UserError, DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        if str(error) not in answered:
+            print(f"error: {error}", file=sys.stderr)
+        answered.add(str(error))
         exit_codes.append(2)
         return
     show_row(row, config.task.metric, str(store.directory / "runs" / row.run_id))

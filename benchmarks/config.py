@@ -24,7 +24,7 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 import models
 import tasks
 from benchmarks.errors import UserError, nearest
-from benchmarks.help import help_text
+from benchmarks.help import help_text, options
 from models.base import ModelSettings
 from tasks.base import DataDescription, TaskSettings
 
@@ -161,16 +161,16 @@ def checked_config(composed: DictConfig) -> Config:
     try:
         config = OmegaConf.to_object(composed)
     except MissingMandatoryValue as error:
-        raise UserError(
-            f"{error.full_key} has no value: give one, as in {error.full_key}=..."
-        ) from error
+        key = str(error.full_key)
+        empty = none_chosen(key) if key in ("task", "model") else f"{key} has no value"
+        raise UserError(empty) from error
     assert isinstance(config, Config)
     for name, part, base in (
         ("model", config.model, ModelSettings),
         ("task", config.task, TaskSettings),
     ):
         if not isinstance(part, base) or type(part) is base:
-            raise UserError(f"{name}: none is chosen; choose one, as in {name}=...")
+            raise UserError(none_chosen(name))
     refuse_unknown(composed, config)
     check_ranges(config)
     for part in (config.model, config.task):
@@ -187,6 +187,13 @@ def checked_config(composed: DictConfig) -> Config:
     return config
 
 
+def none_chosen(group: str) -> str:
+    """Say what can be chosen where nothing was."""
+    allowed = options(group)
+    listed = ", ".join(allowed)
+    return f"{group}: none is chosen, choose one as in {group}={allowed[0]} (allowed: {listed})"
+
+
 def refuse_unknown(composed: DictConfig, settings: Any, prefix: str = "") -> None:
     """Refuse keys that no dataclass has, which Hydra lets in by `+key=value`.
 
@@ -196,8 +203,8 @@ def refuse_unknown(composed: DictConfig, settings: Any, prefix: str = "") -> Non
     known = {entry.name for entry in dataclasses.fields(settings)}
     for name in map(str, composed):
         if name not in known:
-            hint = nearest(name, known)
-            raise UserError(f"{prefix}{name}: there is no such key{hint}")
+            allowed = f" (allowed: {', '.join(sorted(known))}){nearest(name, known)}"
+            raise UserError(f"{prefix}{name}: there is no such key{allowed}")
         child = getattr(settings, name)
         if dataclasses.is_dataclass(child):
             refuse_unknown(composed[name], child, f"{prefix}{name}.")
@@ -215,7 +222,10 @@ def check_ranges(settings: Any, prefix: str = "") -> None:
             check_ranges(value, f"{key}.")
         elif value is not None and not is_allowed(value, entry.metadata):
             hint = nearest(str(value), entry.metadata.get("choices", ()))
-            raise UserError(f"{key}={value}: must be {allowed_text(entry.metadata)}{hint}")
+            allowed = allowed_text(entry.metadata)
+            if isinstance(value, float) and math.isinf(value) and "finite" not in allowed:
+                allowed = f"finite and {allowed}"
+            raise UserError(f"{key}={value}: must be {allowed}{hint}")
 
 
 def is_allowed(value: Any, limits: Any) -> bool:

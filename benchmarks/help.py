@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+CONF = Path(__file__).resolve().parent.parent / "conf"
+
 GROUPS = {
     "model": "the encoder",
     "task": "data and question, with a training recipe",
@@ -32,12 +34,17 @@ Every key, its default and its meaning: docs/settings.md; with the values of a p
 """
 
 
+def options(group: str, conf: Path = CONF) -> list[str]:
+    """List what can be chosen in a group."""
+    return sorted(file.stem for file in (conf / group).glob("*.yaml"))
+
+
 def help_text(conf: Path) -> str:
     """List the groups of a configuration folder and their options, and examples to paste."""
     lines = [USAGE]
     for group, meaning in GROUPS.items():
-        options = sorted(file.stem for file in (conf / group).glob("*.yaml"))
-        if options:
-            lines.append(f"  {group + '=':<12}{' | '.join(options)}")
+        found = options(group, conf)
+        if found:
+            lines.append(f"  {group + '=':<12}{' | '.join(found)}")
             lines.append(f"  {'':<12}{meaning}")
     return "\n".join([*lines, "", EXAMPLES])

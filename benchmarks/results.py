@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import secrets
 import tempfile
 from dataclasses import dataclass, field
@@ -174,7 +175,7 @@ class Store:
         try:
             with FileLock(self.directory / ".results.lock", timeout=LOCK_SECONDS):
                 append_to_table(self.table, values)
-        except (OSError, Timeout) as error:
+        except (OSError, ValueError, csv.Error, Timeout) as error:
             print(
                 f"warning: {self.table} could not be written ({error}); "
                 f"the row is kept in runs/{row.run_id}/row.json"
@@ -185,24 +186,47 @@ def append_to_table(table: Path, values: dict[str, Any]) -> None:
     """Append a row; where the table's columns are not ours, give it the union of both.
 
     A table written by an older or newer version, or by hand, keeps every row and every column. A
-    last line without its end, as a crash leaves, is closed before anything is added.
+    last line that a crash tore is moved to a file beside the table; its row is in its run's folder.
     """
-    text = table.read_text(encoding="utf-8") if table.exists() else ""
-    existing = next(csv.reader(io.StringIO(text)), [])
+    text = table.read_text(encoding="utf-8-sig") if table.exists() else ""
+    whole, torn = split_torn(text)
+    if torn:
+        with table.with_name(f"{table.name}.torn").open("a", encoding="utf-8") as file:
+            file.write(f"{torn}\n")
+        print(f"warning: the torn last line of {table} was moved to {table.name}.torn")
+    existing = next(csv.reader(io.StringIO(whole)), [])
     line = {name: as_text(value) for name, value in values.items()}
-    if existing and set(line) <= set(existing):
-        # A CSV written by another tool may end its lines in another way; ours must start anew.
-        start = "" if text.endswith("\n") else "\n"
+    if existing and set(line) <= set(existing) and whole == text:
         with table.open("a", encoding="utf-8", newline="") as file:
-            file.write(start + csv_text([line], existing))
+            file.write(csv_text([line], existing))
             file.flush()
             os.fsync(file.fileno())
         return
-    rows = list(csv.DictReader(io.StringIO(text)))
-    columns = list(line) + [name for name in existing if name not in line]
-    write_atomically(
-        table, csv_text([dict(zip(columns, columns, strict=True)), *rows, line], columns)
-    )
+    rows = list(csv.DictReader(io.StringIO(whole)))
+    columns = list(existing) + [name for name in line if name not in existing]
+    heading = dict(zip(columns, columns, strict=True))
+    write_atomically(table, csv_text([heading, *rows, line], columns))
+
+
+def split_torn(text: str) -> tuple[str, str]:
+    """Split a table into whole lines and what a crash left of the last; either may be empty.
+
+    A last line with as many cells as the header and no open quote lacks only its end, and gets it.
+    """
+    if text.endswith("\n") and text.count('"') % 2 == 0:
+        return text, ""
+    end, in_quotes = 0, False
+    for mark in re.finditer(r'["\n]', text):
+        if mark[0] == '"':
+            in_quotes = not in_quotes
+        elif not in_quotes:
+            end = mark.end()
+    whole, rest = text[:end], text[end:]
+    cells = next(csv.reader(io.StringIO(rest)), [])
+    header = next(csv.reader(io.StringIO(whole)), cells)
+    if not in_quotes and len(cells) == len(header):
+        return f"{text}\n" if rest else text, ""
+    return whole, rest
 
 
 def csv_text(lines: list[dict[str, Any]], columns: list[str]) -> str:
@@ -222,12 +246,12 @@ def as_text(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that it is there whole or not at all, also after a power cut."""
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import OmegaConf
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from benchmarks.cache import DiskCache, default_cache_directory
@@ -120,7 +120,7 @@ def train_and_measure(
     weights = trainer.record.best_weights
     assert weights is not None
     network.load_state_dict(weights)
-    save_file(weights, folder / "weights.safetensors")
+    write_atomically(folder / "weights.safetensors", save(weights))
     test(config, task, network, row, trainer)
     text = task.showcase(network, config.seed)
     if text is not None:

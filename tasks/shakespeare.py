@@ -69,9 +69,16 @@ class ShakespeareSettings(TaskSettings):
     )
     embedding_size: int = field(default=64, metadata={"minimum": 1, "help": "per character"})
     sample_chars: int = field(
-        default=400, metadata={"minimum": 0, "help": "characters to generate after training"}
+        default=400,
+        metadata={
+            "minimum": 0,
+            "identity": False,
+            "help": "characters to generate after training",
+        },
     )
-    temperature: float = field(default=0.8, metadata={"above": 0.0, "help": "of the sample"})
+    temperature: float = field(
+        default=0.8, metadata={"above": 0.0, "identity": False, "help": "of the sample"}
+    )
 
     def check(self) -> None:
         """Refuse a corpus that is not a file."""

@@ -1,0 +1,275 @@
+"""What the command line answers before anything is trained: help, and mistakes in one line."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from benchmarks.config import checked_config, register_schemas
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ("bigru", "bilstm", "birnn", "gru", "lstm", "rnn")
+TASKS = ("imdb", "shakespeare", "sp500")
+ALL_MODELS, ALL_TASKS = ", ".join(MODELS), ", ".join(TASKS)
+ENVIRONMENT = os.environ | {
+    "HF_HUB_OFFLINE": "1",
+    "PYTHONPATH": str(ROOT),
+    "CUDA_VISIBLE_DEVICES": "",  # none of the devices asked for below is there
+}
+
+# Command line ({file} is a regular file): what its one line of answer must say.
+MISTAKES: dict[str, tuple[str, ...]] = {
+    "model=lsmt": ("model=lsmt", ALL_MODELS, "did you mean lstm?"),
+    "task=imbd": ("task=imbd", ALL_TASKS, "did you mean imdb?"),
+    "debug=smok": ("debug=smok", "allowed: smoke", "did you mean smoke?"),
+    "model=null": ("model", ALL_MODELS),
+    "~model": ("model", ALL_MODELS),
+    "~task": ("task", ALL_TASKS),
+    "foo": ("foo", "KEY=VALUE"),
+    "foo=1": ("foo", "seed"),
+    "+foo=1": ("foo", "seed"),
+    "hidden_size=3": ("hidden_size", "did you mean model.hidden_size?"),
+    "model.hiden_size=3": (
+        "model.hiden_size",
+        "model.num_layers",
+        "did you mean model.hidden_size?",
+    ),
+    "+model.hiden_size=3": ("model.hiden_size", "num_layers", "did you mean", "hidden_size?"),
+    "train.batch_size=abc": ("train.batch_size=abc", "a whole number"),
+    "train.batch_size=1.5": ("train.batch_size=1.5", "a whole number"),
+    "train.batch_size=0": ("train.batch_size=0", "at least 1"),
+    "train.learning_rate=0": ("train.learning_rate=0", "above 0"),
+    "train.learning_rate=nan": ("train.learning_rate=nan", "above 0"),
+    "train.learning_rate=inf": ("train.learning_rate=inf", "finite"),
+    "train.optimizer=adamv": ("train.optimizer=adamv", "adam, adamw", "did you mean adam"),
+    "model.hidden_size=-1": ("model.hidden_size=-1", "at least 1"),
+    "model.num_layers=0": ("model.num_layers=0", "at least 1"),
+    "model.dropout=1.5": ("model.dropout=1.5", "at least 0.0 and below 1.0"),
+    "model.dropout=high": ("model.dropout=high", "a number"),
+    "model.bidirectional=maybe": ("model.bidirectional=maybe", "true or false"),
+    "model.cell=x": ("model.cell=x", "one of rnn, lstm, gru"),
+    "model.cell=ltsm": ("model.cell=ltsm", "one of rnn, lstm, gru", "did you mean lstm?"),
+    "model=gru model.nonlinearity=relu": ("model.nonlinearity=relu", "gru", "rnn"),
+    "seed=-1": ("seed=-1", "at least 0"),
+    "seed=0,1": ("seed=0,1", "--multirun"),
+    "-m model=rnn,lsmt": ("model=lsmt", ALL_MODELS, "did you mean lstm?"),
+    "model=birnn task=shakespeare": ("model=birnn", "task=shakespeare", "see the answer"),
+    "model=bilstm task=shakespeare": ("model=bilstm", "task=shakespeare", "see the answer"),
+    "model=bigru task=shakespeare": ("model=bigru", "task=shakespeare", "see the answer"),
+    "model=lstm model.bidirectional=true task=shakespeare": (
+        "model.bidirectional=false",
+        "task=shakespeare",
+        "see the answer",
+    ),
+    "task=imdb task.source=/nope": ("task.source=/nope", "auto, hub, bundled or a folder"),
+    "task=sp500 task.csv=/nope": ("task.csv=/nope", "no such file"),
+    "task=shakespeare task.corpus=/nope": ("task.corpus=/nope", "no such file"),
+    "task=sp500 task.start=today": ("task.start=today", "not a date like 2015-12-31"),
+    "task=sp500 task.start=2018-01-01 task.end=2017-01-01": ("2018-01-01", "2017-01-01", "before"),
+    "results_dir={file}": ("results_dir={file}", "results_dir=PATH"),
+    "results_dir={file}/below": ("results_dir={file}/below", "results_dir=PATH"),
+    "-m model=rnn,gru results_dir={file}/below": ("results_dir={file}/below", "results_dir=PATH"),
+}
+# Torch knows which devices there are, so these come last: it must not be imported before.
+NO_SUCH_DEVICE: dict[str, tuple[str, ...]] = {
+    "task=sp500 train.device=cuda": ("train.device=cuda", "allowed: auto, cpu"),
+    "task=sp500 train.device=cuda:7": ("train.device=cuda:7", "allowed: auto, cpu"),
+    "task=sp500 train.device=foo": ("train.device=foo", "allowed: auto, cpu"),
+}
+# One process for them all, each answered as `python run.py` would.
+ANSWER_ALL = """
+import contextlib, io, json, runpy, sys, traceback
+from benchmarks import cli
+script, *lines = sys.argv[1:]
+for line in lines:
+    sys.argv, code = [script, *json.loads(line)], None
+    cli.exit_codes.clear()
+    with contextlib.redirect_stderr(io.StringIO()) as err, contextlib.redirect_stdout(err):
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as ended:
+            code = ended.code
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+    print(json.dumps({"code": code, "err": err.getvalue(), "torch": "torch" in sys.modules}))
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    err: str
+    torch: bool
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the mistakes were made: a regular file, and a results folder for each of them."""
+
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "file"
+
+    def arguments(self, line: str) -> list[str]:
+        """What was given, and bounds that make a mistake nobody finds end soon."""
+        given = shlex.split(line.format(file=self.file))
+        given += ["train.max_steps=1", "train.max_evaluation_batches=1"]
+        given += [f"cache_dir={self.folder / 'cache'}"]
+        return given if "results_dir" in line else [*given, f"results_dir={self.results(line)}"]
+
+    def results(self, line: str) -> Path:
+        return self.folder / "results" / re.sub(r"\W", "_", line)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = Place(tmp_path_factory.mktemp("mistakes"))
+    place.file.write_text("not a folder")
+    return place
+
+
+@pytest.fixture(scope="module")
+def answers(place: Place) -> dict[str, Answer]:
+    lines = [*MISTAKES, *NO_SUCH_DEVICE]
+    ended = subprocess.run(
+        [sys.executable, "-c", ANSWER_ALL, str(ROOT / "run.py")]
+        + [json.dumps(place.arguments(line)) for line in lines],
+        cwd=place.folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr
+    found = [Answer(**json.loads(text)) for text in ended.stdout.splitlines()]
+    return dict(zip(lines, found, strict=True))
+
+
+def run_py(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *arguments],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def assert_one_clear_line(err: str, wanted: tuple[str, ...], place: Place) -> None:
+    assert "Traceback" not in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    for text in wanted:
+        assert text.format(file=place.file) in err
+
+
+@pytest.mark.parametrize("line", [*MISTAKES, *NO_SUCH_DEVICE])
+def test_a_mistake_is_answered_in_one_clear_line(
+    line: str, answers: dict[str, Answer], place: Place
+) -> None:
+    assert_one_clear_line(answers[line].err, (MISTAKES | NO_SUCH_DEVICE)[line], place)
+    assert answers[line].code == 2
+
+
+@pytest.mark.parametrize("line", [*MISTAKES, *NO_SUCH_DEVICE])
+def test_a_mistake_leaves_nothing_half_written(
+    line: str, answers: dict[str, Answer], place: Place
+) -> None:
+    assert answers[line].code != 0
+    assert not [file for file in place.results(line).rglob("*") if file.is_file()]
+    assert not [*place.results(line).glob("runs/*")]
+    assert place.file.read_text() == "not a folder"
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_is_found_without_torch(line: str, answers: dict[str, Answer]) -> None:
+    assert not answers[line].torch
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["model=lsmt", "model.dropout=1.5", "results_dir={file}/below", "task=sp500 train.device=cuda"],
+)
+def test_the_command_itself_answers_so(line: str, place: Place, tmp_path: Path) -> None:
+    ended = run_py(*place.arguments(line), cwd=tmp_path)
+    assert_one_clear_line(ended.stderr, (MISTAKES | NO_SUCH_DEVICE)[line], place)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+
+
+def test_a_mistake_leaves_nothing_where_the_command_was_called(
+    place: Place, tmp_path: Path
+) -> None:
+    run_py(*place.arguments("model.dropout=1.5"), cwd=tmp_path)
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.fixture(scope="module")
+def help_text() -> str:
+    ended = run_py("--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+@pytest.mark.parametrize(("group", "options"), [("model", MODELS), ("task", TASKS)])
+def test_help_lists_what_can_be_chosen(
+    group: str, options: tuple[str, ...], help_text: str
+) -> None:
+    (line,) = (line for line in help_text.splitlines() if line.strip().startswith(f"{group}= "))
+    assert line.split(maxsplit=1)[1].split(" | ") == list(options)
+
+
+def test_help_shows_no_schema_and_no_placeholder(help_text: str) -> None:
+    assert "schema" not in help_text
+    assert "$" not in help_text
+
+
+def test_the_examples_in_the_help_are_right(help_text: str, tmp_path: Path) -> None:
+    register_schemas(ROOT / "conf")
+    section = help_text.partition("Examples\n")[2].partition("\n\n")[0]
+    examples = re.findall(r"python run\.py (.*?)(?:  .*)?$", section, re.MULTILINE)
+    assert len(examples) >= 5
+    for example in examples:
+        parts = example.replace("FOLDER", str(tmp_path)).removeprefix("-m ").split()
+        keys_and_values = [part.partition("=")[::2] for part in parts]
+        swept = itertools.product(*(value.split(",") for _, value in keys_and_values))
+        for values in swept:
+            overrides = [
+                f"{key}={value}" for (key, _), value in zip(keys_and_values, values, strict=True)
+            ]
+            with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+                checked_config(compose("config", overrides=overrides))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]])
+def test_asking_imports_no_heavy_library(arguments: list[str]) -> None:
+    probe = (
+        "import atexit, runpy, sys; sys.argv = sys.argv[1:];"
+        "heavy = {'torch', 'pandas', 'datasets'};"
+        "atexit.register(lambda: print('heavy:', sorted(heavy & set(sys.modules))));"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", probe, str(ROOT / "run.py"), *arguments],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.endswith("heavy: []\n")
