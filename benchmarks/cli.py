@@ -7,6 +7,7 @@ mistake, 130 interrupted. Torch is imported only once everything typed has been 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,12 +55,18 @@ def main(hydra_main: Callable[[], None], conf: Path) -> int:
     return max(exit_codes, default=0)
 
 
+def interrupt(number: int, frame: object) -> None:
+    """Let the signal by which schedulers and `kill` end a process do what Ctrl-C does."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
 def run_one(composed: DictConfig) -> None:
     """Run one composed configuration and note its exit code."""
     try:
         config = checked_config(composed)
         store = Store(Path(config.results_dir))
         store.check_writable()
+        signal.signal(signal.SIGTERM, interrupt)
         # What this profiler's library logs on its own is none of the user's business.
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")
         # Read by cuBLAS when it starts: what its deterministic algorithms need.

@@ -103,7 +103,9 @@ class Config:
     task: TaskSettings
     model: ModelSettings
     train: TrainSettings = field(default_factory=TrainSettings)
-    seed: int = field(default=0, metadata={"minimum": 0, "help": "of every random stream"})
+    seed: int = field(
+        default=0, metadata={"minimum": 0, "below": 2**32, "help": "of all random streams"}
+    )
     smoke: bool = field(
         default=False, metadata={"help": "marks rows that no comparison may count; see debug=smoke"}
     )

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from benchmarks.environment import Environment
 from benchmarks.results import Row
 from tasks.base import DataDescription, Metric
 
@@ -20,6 +21,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "perplexity",
         "bits_per_character",
         "rmse",
+        "rmse_naive",
         "rmse_over_naive",
         "mae",
         "mase",
@@ -39,9 +41,22 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     ),
     "memory": ("peak_memory_mib", "peak_rss_mib"),
     "model": ("hidden_size", "num_layers", "parameters", "encoder_parameters", "flops_per_token"),
-    "training": ("epochs", "best_epoch", "steps", "learning_rate", "batch_size", "seed"),
+    "training": (
+        "epochs",
+        "stopped_by",
+        "best_epoch",
+        "steps",
+        "learning_rate",
+        "batch_size",
+        "seed",
+    ),
     "where": ("device", "device_name", "dtype", "threads", "load_average", "torch_version"),
 }
+
+
+def show_start(model: str, task: str, seed: int, environment: Environment) -> None:
+    """Print what is about to run, and on what."""
+    print(f"{model} on {task}, seed {seed}; {environment.device}, {environment.threads} threads")
 
 
 def show_data(data: DataDescription) -> None:
@@ -114,20 +129,23 @@ class TrainingDisplay:
 
 def show_row(row: Row, metric: Metric, folder: str) -> None:
     """Print a run's row as a table; what is empty is left out."""
-    table = Table(title=f"{row.model} on {row.task}: {row.status}", title_justify="left")
-    table.add_column("")
+    direction = "higher" if metric.higher_is_better else "lower"
+    table = Table(
+        title=f"{row.model} on {row.task}: {row.status} ({metric.name}, {direction} is better)",
+        title_justify="left",
+    )
+    table.add_column("", no_wrap=True)
     table.add_column("column", no_wrap=True)
-    table.add_column("value", justify="right", overflow="fold")
-    table.add_column("unit", no_wrap=True)
+    # What may be long, a device's name, is folded; numbers never come near this width.
+    table.add_column("value", justify="right", overflow="fold", min_width=12)
+    table.add_column("unit", overflow="fold")
     units = {name: entry.metadata["unit"] for name, entry in Row.__dataclass_fields__.items()}
     for section, names in SECTIONS.items():
         filled = [name for name in names if getattr(row, name) is not None]
         for name in filled:
             unit = units[name]
             if unit == "the metric's":
-                unit = f"{metric.name}, {metric.unit}"
-            if name.endswith("_score"):
-                unit += " (higher is better)" if metric.higher_is_better else " (lower is better)"
+                unit = metric.unit
             heading = section if name == filled[0] else ""
             table.add_row(heading, name, readable(getattr(row, name)), unit)
         if filled:
@@ -135,6 +153,11 @@ def show_row(row: Row, metric: Metric, folder: str) -> None:
     # Away from a terminal rich would guess 80 columns and cut names short.
     console = Console(width=None if sys.stdout.isatty() else 110)
     console.print(table, highlight=False)
+    if row.load_average and row.threads and row.load_average > row.threads + 0.5:
+        print(
+            f"NOTE: the machine's load was {row.load_average:.1f}, this run has {row.threads} "
+            f"threads: other work slowed it, so do not trust its times"
+        )
     if row.error:
         console.print(f"{row.status}: {row.error}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"kept in {folder}", markup=False, highlight=False, soft_wrap=True)

@@ -123,7 +123,7 @@ def git_state() -> tuple[str | None, bool | None]:
         return answer.stdout.strip()
 
     commit = git("rev-parse", "HEAD")
-    changes = git("status", "--porcelain") if commit else None
+    changes = git("status", "--porcelain", "--untracked-files=no") if commit else None
     return commit, None if changes is None else bool(changes)
 
 

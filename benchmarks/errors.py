@@ -26,7 +26,7 @@ class UserError(Exception):
 
 def nearest(given: str, allowed: Iterable[str]) -> str:
     """Return "; did you mean X?" for the closest allowed word, or nothing."""
-    close = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(given.lower(), list(allowed), n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
 
 
@@ -45,7 +45,10 @@ def explain(error: Exception, overrides: list[str], conf: Path) -> str:
         try:
             override = parser.parse_overrides([text])[0]
         except HydraException:
-            return f"{text}: not understood; write KEY=VALUE, as in model=lstm or seed=1"
+            return (
+                f"{text}: not understood; write KEY=VALUE, as in model=lstm or seed=1, with quotes "
+                f"around a value that has ~ = , or spaces in it: \"KEY='VALUE'\""
+            )
         key = override.key_or_group
         if key.startswith("hydra"):
             continue
@@ -87,13 +90,11 @@ def explain_value(override: Override, config: DictConfig) -> str | None:
     known = all_keys(config)
     if key not in known:
         # The last part is what people mistype; the whole key is what they must write.
-        by_name = {name.rsplit(".", 1)[-1]: name for name in known}
-        section = f"{key.rsplit('.', 1)[0]}."
-        inside = [name for name in known if name.startswith(section)]
-        hint = nearest(key, inside) or nearest(key, known)
-        close = by_name.get(key.rsplit(".", 1)[-1])
-        if close and not hint:
-            hint = f"; did you mean {close}?"
+        section, _, mistyped = key.rpartition(".")
+        inside = [name for name in known if section and name.startswith(f"{section}.")]
+        by_name = {name.rpartition(".")[-1]: name for name in [*known, *inside]}
+        close = difflib.get_close_matches(mistyped.lower(), by_name, n=1, cutoff=0.6)
+        hint = f"; did you mean {by_name[close[0]]}?" if close else ""
         allowed = ", ".join(inside or [name for name in known if "." not in name])
         return f"{key}: there is no such key{hint} (allowed: {allowed})"
     for value in swept_values(override):

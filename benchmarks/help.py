@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -41,10 +44,15 @@ def options(group: str, conf: Path = CONF) -> list[str]:
 
 def help_text(conf: Path) -> str:
     """List the groups of a configuration folder and their options, and examples to paste."""
+    listed: Any = OmegaConf.to_container(OmegaConf.load(conf / "config.yaml"))
+    defaults = {
+        k: v for entry in listed["defaults"] if not isinstance(entry, str) for k, v in entry.items()
+    }
     lines = [USAGE]
     for group, meaning in GROUPS.items():
         found = options(group, conf)
         if found:
             lines.append(f"  {group + '=':<12}{' | '.join(found)}")
-            lines.append(f"  {'':<12}{meaning}")
+            default = defaults.get(group)
+            lines.append(f"  {'':<12}{meaning}" + (f"; default {default}" if default else ""))
     return "\n".join([*lines, "", EXAMPLES])

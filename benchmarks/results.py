@@ -79,9 +79,10 @@ class Row:
     perplexity: float | None = column("exp of the mean nats on test", "per character")
     bits_per_character: float | None = column("mean nats / ln 2 on test", "bits")
     rmse: float | None = column("root mean squared error on test", "index points")
-    rmse_over_naive: float | None = column("RMSE / the random walk's on the same days")
+    rmse_naive: float | None = column("the random walk's RMSE on the same days", "index points")
+    rmse_over_naive: float | None = column("rmse / rmse_naive")
     mae: float | None = column("mean absolute error on test", "index points")
-    mase: float | None = column("MAE / mean absolute daily change in training")
+    mase: float | None = column("MAE / mean absolute daily change of the training part")
     direction_accuracy: float | None = column("test days whose direction was right", "share")
     direction_base_rate: float | None = column(
         "the same for always saying training's more frequent direction", "share"
@@ -89,7 +90,8 @@ class Row:
 
     other_metrics: str | None = column("test metrics of the task that have no column, as JSON")
 
-    epochs: int | None = column("finished")
+    epochs: int | None = column("passes over train, the last cut short if a bound ended training")
+    stopped_by: str | None = column("what ended training: epochs, patience, steps or seconds")
     best_epoch: int | None = column("whose weights were tested, counted from 1")
     steps: int | None = column("optimiser steps")
     train_tokens: int | None = column("valid time steps trained on, all epochs", "tokens")

@@ -19,7 +19,7 @@ from torch import nn
 
 from benchmarks.cache import DiskCache, default_cache_directory
 from benchmarks.config import Config, fingerprint
-from benchmarks.display import TrainingDisplay, show_data
+from benchmarks.display import TrainingDisplay, show_data, show_start
 from benchmarks.environment import prepare_process, seed_torch, stream
 from benchmarks.evaluation import NotFiniteError, evaluate, latencies_ms
 from benchmarks.memory import (
@@ -57,6 +57,7 @@ def run(config: Config, store: Store) -> Row:
     task = config.task.load(cache)
     task.to(device, getattr(torch, config.train.dtype))
     prepare_seconds = time.perf_counter() - started
+    show_start(config.model.label, config.task.name, config.seed, environment)
     show_data(task.data)
     row = Row(
         run_id=new_run_id(config.model.label, config.task.name, config.seed, started_at),
@@ -117,10 +118,11 @@ def train_and_measure(
         row.load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         fill_from_training(row, trainer.record)
         write_history(folder / "history.csv", trainer.record.history)
-    weights = trainer.record.best_weights
+        weights = trainer.record.best_weights
+        if weights is not None:
+            write_atomically(folder / "weights.safetensors", save(weights))
     assert weights is not None
     network.load_state_dict(weights)
-    write_atomically(folder / "weights.safetensors", save(weights))
     test(config, task, network, row, trainer)
     text = task.showcase(network, config.seed)
     if text is not None:
@@ -227,6 +229,7 @@ def data_columns(data: DataDescription) -> dict[str, Any]:
 def fill_from_training(row: Row, record: TrainingRecord) -> None:
     """Copy what training came to into the row."""
     row.epochs = record.epochs
+    row.stopped_by = record.stopped_by
     row.steps = record.steps
     row.train_tokens = record.tokens
     row.train_seconds = record.train_seconds

@@ -38,6 +38,7 @@ class TrainingRecord:
     """What training has come to, also when it is cut short."""
 
     epochs: int = 0
+    stopped_by: str | None = None
     steps: int = 0
     tokens: int = 0
     best_epoch: int | None = None
@@ -130,9 +131,12 @@ class Trainer:
             is_best = self._validate(epoch, losses)
             waited = 0 if is_best else waited + 1
             if self.settings.patience is not None and waited >= self.settings.patience:
-                break
-            if self._is_exhausted():
-                break
+                self.record.stopped_by = "patience"
+                return
+            if self._exhausted():
+                self.record.stopped_by = self._exhausted()
+                return
+        self.record.stopped_by = "epochs"
 
     def _train_epoch(self, epoch: int) -> dict[str, float]:
         """Run one pass over the training split; returns its mean loss and gradient norm."""
@@ -151,7 +155,7 @@ class Trainer:
                 loss_sum, norm_sum, steps = loss_sum + loss, norm_sum + norm, steps + 1
                 self.record.steps += 1
                 self.record.tokens += batch.tokens
-                if self._is_exhausted():
+                if self._exhausted():
                     break
                 if time.perf_counter() - reported > REPORT_SECONDS:
                     with self.clock.paused():
@@ -216,12 +220,14 @@ class Trainer:
             best["loss"],
         )
 
-    def _is_exhausted(self) -> bool:
-        """Whether the bound on steps or on training seconds is reached."""
+    def _exhausted(self) -> str | None:
+        """Name the bound that is reached, if any: steps or training seconds."""
         limits = self.settings
-        return (limits.max_steps is not None and self.record.steps >= limits.max_steps) or (
-            limits.max_seconds is not None and self.clock.seconds >= limits.max_seconds
-        )
+        if limits.max_steps is not None and self.record.steps >= limits.max_steps:
+            return "steps"
+        if limits.max_seconds is not None and self.clock.seconds >= limits.max_seconds:
+            return "seconds"
+        return None
 
     def _set_learning_rate(self) -> None:
         rate = self.peak_learning_rate * schedule_factor(

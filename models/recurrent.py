@@ -42,7 +42,12 @@ class RecurrentSettings(ModelSettings):
         return ("bi" if self.bidirectional else "") + self.cell
 
     def check(self) -> None:
-        """Refuse a nonlinearity that the gated cells do not have."""
+        """Refuse what the chosen cell does not have."""
+        if self.forget_bias != 1.0 and self.cell != "lstm":
+            raise ValueError(
+                f"model.forget_bias={self.forget_bias} applies to the lstm cell only, "
+                f"not to {self.cell}"
+            )
         if self.nonlinearity != "tanh" and self.cell != "rnn":
             raise ValueError(
                 f"model.nonlinearity={self.nonlinearity} applies to the rnn cell only, "

@@ -254,6 +254,7 @@ class Sp500Task(Task):
         metrics = {
             "loss": sums["scaled_squares"] / sums["days"],
             "rmse": rmse,
+            "rmse_naive": naive,
             "mae": mae,
         }
         if naive > 0:

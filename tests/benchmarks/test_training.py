@@ -532,7 +532,7 @@ def test_a_run_that_ends_early_is_a_row(
     assert row.total_seconds is not None
     folder = tmp_path / "runs" / row.run_id
     assert len((folder / "history.csv").read_text().splitlines()) == 2
-    assert not (folder / "weights.safetensors").exists()
+    assert (folder / "weights.safetensors").exists()
     (line,) = table(tmp_path)
     assert (line["run_id"], line["status"], line["error"]) == (row.run_id, status, row.error)
     assert json.loads((folder / "row.json").read_text())["status"] == status
