@@ -12,7 +12,6 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = {
     "model": "the encoder",
     "task": "data and question, with a training recipe",
-    "experiment": "a named set of overrides",
     "debug": "smoke: does it run at all? Rows are marked",
 }
 

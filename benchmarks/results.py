@@ -24,6 +24,8 @@ SCHEMA_VERSION = 1
 
 LOCK_SECONDS = 30.0
 
+LOSS_UNIT = "nats, or squared standard deviations"
+
 
 def column(help: str, unit: str = "") -> Any:
     """Declare a column that is empty where it does not apply."""
@@ -73,8 +75,8 @@ class Row:
     higher_is_better: bool | None = column("direction of the metric")
     val_score: float | None = column("metric on validation at the best epoch", "the metric's")
     test_score: float | None = column("metric on test with those weights", "the metric's")
-    val_loss: float | None = column("loss on validation at the best epoch", "the task's")
-    test_loss: float | None = column("loss on test with those weights", "the task's")
+    val_loss: float | None = column("mean loss on validation at the best epoch", LOSS_UNIT)
+    test_loss: float | None = column("mean loss on test with those weights", LOSS_UNIT)
     accuracy: float | None = column("right answers on test", "share")
     perplexity: float | None = column("exp of the mean nats on test", "per character")
     bits_per_character: float | None = column("mean nats / ln 2 on test", "bits")

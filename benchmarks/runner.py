@@ -70,7 +70,10 @@ def run(config: Config, store: Store) -> Row:
         **dataclasses.asdict(environment),
     )
     folder = store.run_folder(row.run_id)
-    write_atomically(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
+    # Task and model are what their schemas are; only a comment can name them.
+    heading = f"# python run.py model={row.model} task={row.task}, with these settings\n"
+    settings = OmegaConf.to_yaml(OmegaConf.structured(config))
+    write_atomically(folder / "config.yaml", heading + settings)
     try:
         train_and_measure(config, task, device, row, folder)
         row.status = "ok"

@@ -92,16 +92,15 @@ class Trainer:
         """Compute gradients for a batch.
 
         Returns:
-            The loss, the gradient norm before clipping (NaN where there is no clipping) and the
-            state to carry on, cut from the graph.
+            The loss, the gradient norm before clipping and the state to carry on, cut from the
+            graph.
         """
         outputs, state = self.network(batch.inputs, batch.lengths, state)
         loss = self.task.loss(outputs, batch)
         loss.backward()  # type: ignore[no-untyped-call]
-        if self.settings.clip_norm is None:
-            norm = loss.new_tensor(math.nan)
-        else:
-            norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
+        # Without a bound the norm is still wanted, for the learning curve.
+        bound = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), bound)
         if isinstance(state, tuple):
             state = tuple(part.detach() for part in state)
         return loss.detach(), norm, state

@@ -133,7 +133,7 @@ def shortened(cell: str) -> str:
         value = float(cell)
     except ValueError:
         return cell
-    return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1000 else f"{value:#.4g}"
 
 
 def readme_page(text: str) -> str:

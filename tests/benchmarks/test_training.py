@@ -261,18 +261,21 @@ def test_optimizers(name: str, kind: type) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bound", "epochs", "steps"),
+    ("bound", "epochs", "steps", "stopped_by"),
     [
-        ({"max_epochs": 3}, 3, 6),
-        ({"max_steps": 4}, 2, 4),
-        ({"max_steps": 5}, 3, 5),
-        ({"max_epochs": 2, "max_steps": 99}, 2, 4),
+        ({"max_epochs": 3}, 3, 6, "epochs"),
+        ({"max_steps": 4}, 2, 4, "steps"),
+        ({"max_steps": 5}, 3, 5, "steps"),
+        ({"max_epochs": 2, "max_steps": 99}, 2, 4, "epochs"),
     ],
 )
-def test_bounds_on_epochs_and_steps(bound: dict[str, Any], epochs: int, steps: int) -> None:
+def test_bounds_on_epochs_and_steps(
+    bound: dict[str, Any], epochs: int, steps: int, stopped_by: str
+) -> None:
     trainer = toy_trainer(**bound)
     trainer.fit()
     assert (trainer.record.epochs, trainer.record.steps) == (epochs, steps)
+    assert trainer.record.stopped_by == stopped_by
     assert trainer.record.tokens == steps * ITEMS // 2
     assert isinstance(trainer.progress, Listener)
     assert trainer.progress.epochs == trainer.record.history
@@ -295,7 +298,7 @@ def test_a_bound_on_seconds_counts_training_alone(monkeypatch: pytest.MonkeyPatc
     trainer = toy_trainer(max_seconds=7.0, max_epochs=99)
     trainer.fit()
     record = trainer.record
-    assert (record.steps, record.epochs) == (4, 2)
+    assert (record.steps, record.epochs, record.stopped_by) == (4, 2, "seconds")
     assert record.train_seconds == 8
     assert record.evaluation_seconds == 200
     assert record.time_to_best_seconds == 4
@@ -327,6 +330,7 @@ def test_patience(
     trainer = toy_trainer(metric, max_epochs=6, patience=patience)
     trainer.fit()
     assert (trainer.record.epochs, trainer.record.best_epoch) == (epochs, best_epoch)
+    assert trainer.record.stopped_by == ("epochs" if patience is None else "patience")
     assert trainer.record.best_metrics[metric.name] == values[best_epoch - 1]
 
 

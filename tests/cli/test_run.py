@@ -283,7 +283,13 @@ def test_a_smoke_test_marks_its_row(tmp_path: Path) -> None:
 @pytest.mark.skipif(
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="Ctrl-C is ignored here"
 )
-def test_ctrl_c_leaves_a_row_of_what_there_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [(signal.SIGINT, "KeyboardInterrupt"), (signal.SIGTERM, "KeyboardInterrupt: SIGTERM")],
+)
+def test_ctrl_c_and_kill_leave_a_row_of_what_there_was(
+    sent: signal.Signals, error: str, tmp_path: Path
+) -> None:
     results = Results(tmp_path / "results")
     corpus = tmp_path / "text.txt"
     corpus.write_text(BUNDLED_TEXT.read_text(encoding="utf-8")[:20_000], encoding="utf-8")
@@ -305,7 +311,7 @@ def test_ctrl_c_leaves_a_row_of_what_there_was(tmp_path: Path) -> None:
     assert running.stderr is not None
     try:
         before = running.stderr.readline()
-        running.send_signal(signal.SIGINT)
+        running.send_signal(sent)
         output, after = running.communicate(timeout=60)
     finally:
         running.kill()
@@ -315,8 +321,8 @@ def test_ctrl_c_leaves_a_row_of_what_there_was(tmp_path: Path) -> None:
     assert "Traceback" not in after
     assert "lstm on shakespeare: interrupted" in output
     (row,) = results.rows
-    assert (row["status"], row["error"]) == ("interrupted", "KeyboardInterrupt")
-    assert row["test_score"] == row["perplexity"] == ""
+    assert (row["status"], row["error"]) == ("interrupted", error)
+    assert row["test_score"] == row["perplexity"] == row["stopped_by"] == ""
     assert len(results.history(row)) == int(row["epochs"]) >= 1
     assert float(row["val_score"]) > 1
 
