@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-
 # Before torch is imported: its profiler's library must not log into what tests read.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 

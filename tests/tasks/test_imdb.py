@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
+from places import ROOT
 from sklearn.metrics import accuracy_score, log_loss
 from torch import Tensor
 

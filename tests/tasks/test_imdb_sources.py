@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 from benchmarks.cache import DiskCache
 from tasks import imdb_sources

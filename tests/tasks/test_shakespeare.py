@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from places import ROOT
 from torch import Tensor, nn
 
 from benchmarks.cache import DiskCache

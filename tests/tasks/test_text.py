@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 from tasks.text import PADDING, SPECIAL_TOKENS, UNKNOWN, encode, train_tokenizer
 
