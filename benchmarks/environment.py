@@ -43,7 +43,8 @@ def prepare_process(train: TrainSettings) -> tuple[torch.device, Environment]:
     """
     device = choose_device(train.device)
     torch.set_num_threads(train.threads or available_cores())
-    torch.use_deterministic_algorithms(train.deterministic)
+    # As use_deterministic_algorithms, which would import the compiler too, for most of a second.
+    torch.set_deterministic_debug_mode("error" if train.deterministic else "default")
     # TensorFloat-32 would give some cells' products fewer digits than others' by default.
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
