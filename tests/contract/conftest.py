@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tasks.base import Task
 
 
 @pytest.fixture(scope="session")
-def loaded(shared_cache: Path, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+def loaded(shared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Task]:
     """Load a task on its default data, once; without a hub, so that all machines see the same."""
 
     @cache

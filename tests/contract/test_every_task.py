@@ -9,6 +9,7 @@ import pytest
 import torch
 from found import PAIRS, TASKS, composed
 
+from benchmarks.config import Config
 from benchmarks.environment import stream
 from benchmarks.evaluation import evaluate
 from benchmarks.results import COLUMNS
@@ -20,7 +21,7 @@ SPLITS = ("train", "validation", "test")
 CPU = torch.device("cpu")
 
 
-def small(model: str, task: str):  # type: ignore[no-untyped-def]
+def small(model: str, task: str) -> Config:
     return composed(model, task, "model.hidden_size=8")
 
 
