@@ -6,48 +6,55 @@ mistake, 130 interrupted. Torch is imported only once everything typed has been 
 
 from __future__ import annotations
 
+import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.config import checked_config, none_chosen, register_schemas
-from benchmarks.errors import UserError, explain
+from benchmarks.errors import UserError, explain, nearest
 from benchmarks.results import Store
+from benchmarks.sweeps.command import INTERRUPTED, sweep
 from tasks.base import DataError
 
-INTERRUPTED = 130
-
 exit_codes: list[int] = []
-"""One per run of this process; Hydra hands nothing back from a multirun."""
-
-
-answered: set[str] = set()
-"""Mistakes already told of: all cells of a sweep may share one."""
+"""Of the run of this process; Hydra hands nothing back."""
 
 
 def main(hydra_main: Callable[[], None], conf: Path) -> int:
     """Compose and run what the command line asks for; returns the exit code."""
     # Else Hydra prints its own report and exits with 1 before anyone can explain.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    # What this profiler's library logs on its own is none of the user's business.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    # Read by cuBLAS when it starts: what its deterministic algorithms need.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     register_schemas(conf)
     exit_codes.clear()
-    answered.clear()
-    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    for group in ("model", "task"):
-        # Hydra meets these with a traceback.
-        if {f"{group}=", f"{group}=null"} & set(overrides):
-            print(f"error: {none_chosen(group)}", file=sys.stderr)
-            return 2
+    overrides: list[str] = []
     try:
+        flags = parsed_flags(sys.argv[1:])
+        overrides = flags.overrides
+        for group in ("model", "task"):
+            # Hydra meets these with a traceback.
+            if {f"{group}=", f"{group}=null"} & set(overrides):
+                raise UserError(none_chosen(group))
+        if flags.multirun and not (flags.help or flags.hydra_help or flags.cfg or flags.info):
+            return sweep(with_folder(overrides, flags.config_dir), conf)
         hydra_main()
     except (HydraException, OmegaConfBaseException) as error:
         print(f"error: {explain(error, overrides, conf)}", file=sys.stderr)
+        return 2
+    except (UserError, DataError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted before training began; nothing was written", file=sys.stderr)
@@ -55,33 +62,61 @@ def main(hydra_main: Callable[[], None], conf: Path) -> int:
     return max(exit_codes, default=0)
 
 
-def interrupt(number: int, frame: object) -> None:
-    """Let the signal by which schedulers and `kill` end a process do what Ctrl-C does."""
-    raise KeyboardInterrupt(signal.Signals(number).name)
+def parsed_flags(arguments: list[str]) -> argparse.Namespace:
+    """Read Hydra's flags.
+
+    Raises:
+        UserError: there is no such flag.
+    """
+
+    def refuse(message: str) -> NoReturn:
+        known = [option for action in parser._actions for option in action.option_strings]
+        unknown = next((a for a in arguments if a.startswith("-") and a not in known), "")
+        raise UserError(f"{message}{nearest(unknown, known)}; see python run.py --help")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    flags = parser.parse_intermixed_args(arguments)
+    if flags.multirun and (flags.config_name or flags.config_path):
+        raise UserError("--config-name and --config-path: not in a sweep")
+    return flags
+
+
+def with_folder(overrides: list[str], config_dir: str | None) -> list[str]:
+    """Add a configuration folder of the user's to what a sweep composes from."""
+    if config_dir is None:
+        return overrides
+    folder = Path(config_dir).resolve()
+    if not folder.is_dir():
+        raise UserError(f"--config-dir {config_dir}: there is no such folder")
+    return [*overrides, f"hydra.searchpath=['file://{folder}']"]
 
 
 def run_one(composed: DictConfig) -> None:
-    """Run one composed configuration and note its exit code."""
-    try:
-        config = checked_config(composed)
-        store = Store(Path(config.results_dir))
-        store.check_writable()
-        signal.signal(signal.SIGTERM, interrupt)
-        # What this profiler's library logs on its own is none of the user's business.
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-        # Read by cuBLAS when it starts: what its deterministic algorithms need.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        from benchmarks.display import show_row
-        from benchmarks.runner import run
+    """Run one composed configuration and note its exit code.
 
-        row = run(config, store)
-    except (UserError, DataError) as error:
-        if str(error) not in answered:
-            print(f"error: {error}", file=sys.stderr)
-        answered.add(str(error))
-        exit_codes.append(2)
-        return
-    show_row(row, config.task.metric, str(store.directory / "runs" / row.run_id))
+    Raises:
+        UserError, tasks.base.DataError: a mistake.
+    """
+    if HydraConfig.get().sweeper.params:
+        raise UserError("this experiment is a sweep: run it with python run.py -m")
+    config = checked_config(composed)
+    store = Store(Path(config.results_dir))
+    store.check_writable()
+    from benchmarks.display import show_row
+    from benchmarks.interruption import Interruption
+    from benchmarks.runner import Start, run
+
+    interruption = Interruption()
+    interruption.install()
+    try:
+        row = run(config, store, interruption, Start())
+    finally:
+        with interruption.deferred():
+            store.view().update()
+    show_row(row, config.task.metric, str(store.runs / row.run_id))
     if row.status == "interrupted":
-        sys.exit(INTERRUPTED)
-    exit_codes.append(0 if row.status == "ok" else 1)
+        print("the same command goes on from its checkpoint", file=sys.stderr)
+        exit_codes.append(INTERRUPTED)
+    else:
+        exit_codes.append(0 if row.status == "ok" else 1)

@@ -36,6 +36,10 @@ class Stopwatch:
             return self._finished
         return self._finished + time.perf_counter() - self._started
 
+    def start_from(self, seconds: float) -> None:
+        """Count on from what an earlier process has counted."""
+        self._finished = seconds
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Count the seconds of a block, also of one that is left by an exception."""

@@ -25,8 +25,13 @@ import models
 import tasks
 from benchmarks.errors import UserError, nearest
 from benchmarks.help import help_text, options
+from benchmarks.launchers.settings import LAUNCHERS
 from models.base import ModelSettings
 from tasks.base import DataDescription, TaskSettings
+
+
+class ImpossiblePairError(UserError):
+    """A model and a task that cannot go together; a sweep leaves such cells out."""
 
 
 @dataclass
@@ -81,6 +86,14 @@ class TrainSettings:
             "help": "epochs without a better validation score before stopping; null for all epochs",
         },
     )
+    checkpoint_seconds: float | None = field(
+        default=60.0,
+        metadata={
+            "minimum": 0.0,
+            "identity": False,
+            "help": "between checkpoints while training; null for none before its end",
+        },
+    )
     device: str = field(
         default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps", "identity": False}
     )
@@ -108,6 +121,15 @@ class Config:
     )
     smoke: bool = field(
         default=False, metadata={"help": "marks rows that no comparison may count; see debug=smoke"}
+    )
+    resume: str = field(
+        default="continue",
+        metadata={
+            "choices": ("continue", "skip_failed", "never"),
+            "identity": False,
+            "help": "a sweep's cells that are finished are skipped, interrupted runs go on; "
+            "skip_failed leaves failed cells too, never runs everything anew",
+        },
     )
     results_dir: str = field(
         default="results", metadata={"identity": False, "help": "where tables and runs are written"}
@@ -147,6 +169,8 @@ def register_schemas(conf: Path) -> None:
         node={"app_name": "rnnbench", "header": "", "footer": "", "template": help_text(conf)},
     )
     store.store(group="schema", name="config", node=Config)
+    for name, settings in LAUNCHERS.items():
+        store.store(group="hydra/launcher", name=name, node=settings)
     for name, settings in definitions(models, ModelSettings).items():
         store.store(group="schema/model", name=name, node=settings)
     for name, settings in definitions(tasks, TaskSettings).items():
@@ -181,7 +205,7 @@ def checked_config(composed: DictConfig) -> Config:
         except ValueError as error:
             raise UserError(str(error)) from error
     if config.task.causal and config.model.bidirectional:
-        raise UserError(
+        raise ImpossiblePairError(
             f"model={config.model.label} reads each sequence backwards too, so on "
             f"task={config.task.name}, which predicts the next step, it would see the answer; "
             f"choose a model with model.bidirectional=false"

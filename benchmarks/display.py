@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -49,8 +50,17 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "learning_rate",
         "batch_size",
         "seed",
+        "starts",
     ),
-    "where": ("device", "device_name", "dtype", "threads", "load_average", "torch_version"),
+    "where": (
+        "device",
+        "device_name",
+        "dtype",
+        "threads",
+        "concurrent_runs",
+        "load_average",
+        "torch_version",
+    ),
 }
 
 
@@ -79,9 +89,19 @@ class TrainingDisplay:
         metric: the score to show.
         total_steps: optimiser steps if nothing ends the training early.
         max_epochs: epochs likewise.
+        progress: filled with how far the run is, for whoever watches from elsewhere.
     """
 
-    def __init__(self, title: str, metric: Metric, total_steps: int, max_epochs: int) -> None:
+    def __init__(
+        self,
+        title: str,
+        metric: Metric,
+        total_steps: int,
+        max_epochs: int,
+        progress: dict[str, Any],
+    ) -> None:
+        self.progress = progress
+        self.progress |= {"step": 0, "total_steps": total_steps, "epoch": 0, "score": None}
         self.metric = metric
         self.max_epochs = max_epochs
         self.is_terminal = sys.stderr.isatty()
@@ -107,6 +127,7 @@ class TrainingDisplay:
 
     def step(self, steps: int, epoch: int, loss: float) -> None:
         """Move the bar."""
+        self.progress |= {"step": steps, "epoch": epoch}
         self.shown |= {"epoch": f"{epoch}/{self.max_epochs}", "loss": f"{loss:.4f}"}
         self.bar.set_postfix(self.shown, refresh=False)
         self.bar.update(steps - self.bar.n)
@@ -114,6 +135,7 @@ class TrainingDisplay:
     def epoch(self, record: dict[str, float]) -> None:
         """Show an epoch's validation score."""
         score = f"{record[f'validation_{self.metric.name}']:.4f}"
+        self.progress["score"] = record[f"validation_{self.metric.name}"]
         self.shown[f"val {self.metric.name}"] = score
         self.bar.set_postfix(self.shown)
         if not self.is_terminal:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import os
 import platform
 import subprocess
@@ -139,3 +142,32 @@ def stream(seed: int, purpose: str, *place: int) -> np.random.Generator:
 def seed_torch(seed: int, purpose: str) -> None:
     """Seed torch's global generators from a stream."""
     torch.manual_seed(int(stream(seed, purpose).integers(2**63 - 1)))
+
+
+def random_states(device: torch.device) -> dict[str, torch.Tensor]:
+    """Where torch's global generators stand: the CPU's and the device's."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def restore_random_states(states: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Put torch's global generators back to where `random_states` found them."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif "mps" in states:
+        torch.mps.set_rng_state(states["mps"])
+
+
+def reset_process() -> None:
+    """Give back what an earlier run in this process left in memory."""
+    gc.collect()
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # glibc keeps freed memory otherwise

@@ -1,13 +1,10 @@
-"""The row a run leaves and the store that keeps it."""
+"""The row a run leaves, and the store that keeps it."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import os
-import re
 import secrets
 import tempfile
 from dataclasses import dataclass, field
@@ -15,14 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from benchmarks.claims import Claims
 from benchmarks.errors import UserError
+from benchmarks.files import write_atomically
+from benchmarks.index import Index, checked_row
+from benchmarks.table import TableView
 
 SCHEMA_VERSION = 1
 """Goes up when a column changes its meaning; added columns leave it as it is."""
-
-LOCK_SECONDS = 30.0
 
 LOSS_UNIT = "nats, or squared standard deviations"
 
@@ -110,6 +107,10 @@ class Row:
     flops_per_token: int | None = column(
         "matrix products of the encoder, forward, 2 per multiply-add"
     )
+    starts: int | None = column("times the run was begun: above 1, it went on from a checkpoint")
+    concurrent_runs: int | None = column(
+        "most runs on this machine at once, this one among them: above 1, doubt the times"
+    )
     load_average: float | None = column(
         "load over the last minute as training ended; above `threads`, doubt the times"
     )
@@ -125,6 +126,9 @@ class Row:
     git_commit: str | None = column("of rnnbench's checkout")
     git_dirty: bool | None = column("whether that had uncommitted changes")
     fingerprint: str | None = column("equal for runs that ask the same question, seed included")
+    sweep: str | None = column("the sweep the run belongs to; its folder under sweeps/")
+    study: str | None = column("the search the run is a trial of")
+    trial: int | None = column("number of that trial, from 0")
     started_at: str | None = column("UTC, ISO 8601")
 
 
@@ -142,7 +146,9 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.runs = directory / "runs"
         self.table = directory / "results.csv"
+        self.claims = Claims(directory / "running")
 
     def check_writable(self) -> None:
         """Create the folder and write and remove a file in it.
@@ -151,10 +157,11 @@ class Store:
             UserError: that cannot be done.
         """
         try:
-            for folder in (self.directory, self.directory / "runs"):
+            for folder in (self.directory, self.runs, self.claims.directory):
                 folder.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=folder):
-                    pass
+                with tempfile.TemporaryFile(dir=folder) as file:
+                    file.write(b" ")
+                    file.flush()
             if self.table.exists() and not os.access(self.table, os.W_OK):
                 raise PermissionError(0, "results.csv is read-only")
         except OSError as error:
@@ -163,105 +170,34 @@ class Store:
                 f"choose another with results_dir=PATH"
             ) from error
 
-    def run_folder(self, run_id: str) -> Path:
-        """Create the folder of a new run."""
-        folder = self.directory / "runs" / run_id
-        folder.mkdir(parents=True)
+    def folder(self, run_id: str) -> Path:
+        """Where a run keeps what it leaves; made if it is not there."""
+        folder = self.runs / run_id
+        folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def add(self, row: Row) -> None:
-        """Keep a row: in its run's folder first, which is the truth, then in the table."""
-        values = dataclasses.asdict(row)
-        write_atomically(
-            self.directory / "runs" / row.run_id / "row.json",
-            json.dumps(values, indent=2, allow_nan=False) + "\n",
-        )
+    def keep(self, row: Row) -> None:
+        """Write a row into its run's folder, where it is the truth.
+
+        Raises:
+            OSError: the disk is full or not writable; nothing that was there is lost.
+        """
+        text = json.dumps(dataclasses.asdict(row), indent=2, allow_nan=False)
+        write_atomically(self.folder(row.run_id) / "row.json", text + "\n")
+
+    def row(self, run_id: str) -> dict[str, Any] | None:
+        """Read a run's row; None if there is none or it is damaged."""
         try:
-            with FileLock(self.directory / ".results.lock", timeout=LOCK_SECONDS):
-                append_to_table(self.table, values)
-        except (OSError, ValueError, csv.Error, Timeout) as error:
-            print(
-                f"warning: {self.table} could not be written ({error}); "
-                f"the row is kept in runs/{row.run_id}/row.json"
-            )
+            return checked_row((self.runs / run_id / "row.json").read_bytes(), run_id)
+        except (OSError, ValueError):
+            return None
 
+    def index(self, repair: bool = True) -> Index:
+        """What is known of the runs, up to now."""
+        index = Index(self.directory, repair)
+        index.refresh()
+        return index
 
-def append_to_table(table: Path, values: dict[str, Any]) -> None:
-    """Append a row; where the table's columns are not ours, give it the union of both.
-
-    A table written by an older or newer version, or by hand, keeps every row and every column. A
-    last line that a crash tore is moved to a file beside the table; its row is in its run's folder.
-    """
-    text = table.read_text(encoding="utf-8-sig") if table.exists() else ""
-    whole, torn = split_torn(text)
-    if torn:
-        with table.with_name(f"{table.name}.torn").open("a", encoding="utf-8") as file:
-            file.write(f"{torn}\n")
-        print(f"warning: the torn last line of {table} was moved to {table.name}.torn")
-    existing = next(csv.reader(io.StringIO(whole)), [])
-    line = {name: as_text(value) for name, value in values.items()}
-    if existing and set(line) <= set(existing) and whole == text:
-        with table.open("a", encoding="utf-8", newline="") as file:
-            file.write(csv_text([line], existing))
-            file.flush()
-            os.fsync(file.fileno())
-        return
-    rows = list(csv.DictReader(io.StringIO(whole)))
-    columns = list(existing) + [name for name in line if name not in existing]
-    heading = dict(zip(columns, columns, strict=True))
-    write_atomically(table, csv_text([heading, *rows, line], columns))
-
-
-def split_torn(text: str) -> tuple[str, str]:
-    """Split a table into whole lines and what a crash left of the last; either may be empty.
-
-    A last line with as many cells as the header and no open quote lacks only its end, and gets it.
-    """
-    if text.endswith("\n") and text.count('"') % 2 == 0:
-        return text, ""
-    end, in_quotes = 0, False
-    for mark in re.finditer(r'["\n]', text):
-        if mark[0] == '"':
-            in_quotes = not in_quotes
-        elif not in_quotes:
-            end = mark.end()
-    whole, rest = text[:end], text[end:]
-    cells = next(csv.reader(io.StringIO(rest)), [])
-    header = next(csv.reader(io.StringIO(whole)), cells)
-    if not in_quotes and len(cells) == len(header):
-        return f"{text}\n" if rest else text, ""
-    return whole, rest
-
-
-def csv_text(lines: list[dict[str, Any]], columns: list[str]) -> str:
-    """Write lines as CSV under the given columns."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, restval="", extrasaction="ignore", lineterminator="\n")
-    writer.writerows(lines)
-    return buffer.getvalue()
-
-
-def as_text(value: Any) -> str:
-    """Write a value as a cell: empty for None, true and false in lower case, floats in full."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut."""
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(draft).chmod(0o666 & ~umask)
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    def view(self, index: Index | None = None) -> TableView:
+        """Return the table as a view that can be brought up to date."""
+        return TableView(self.table, index or self.index(), COLUMNS)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +20,22 @@ from safetensors.torch import save
 from torch import nn
 
 from benchmarks.cache import DiskCache, default_cache_directory
+from benchmarks.claims import Claim, new_claim
+from benchmarks.columns import (
+    data_columns,
+    describe,
+    fill_from_training,
+    question_columns,
+    status_of,
+)
 from benchmarks.config import Config, fingerprint
+from benchmarks.continuation import Continuation, unfinished_run
 from benchmarks.display import TrainingDisplay, show_data, show_start
 from benchmarks.environment import prepare_process, seed_torch, stream
-from benchmarks.evaluation import NotFiniteError, evaluate, latencies_ms
+from benchmarks.errors import UserError
+from benchmarks.evaluation import evaluate, latencies_ms
+from benchmarks.files import write_atomically
+from benchmarks.interruption import Interruption
 from benchmarks.memory import (
     lasting_bytes,
     peak_of_step,
@@ -29,25 +43,57 @@ from benchmarks.memory import (
     reset_peak_rss,
     tensor_bytes,
 )
-from benchmarks.results import (
-    COLUMNS,
-    SCHEMA_VERSION,
-    Row,
-    Store,
-    new_run_id,
-    write_atomically,
-)
-from benchmarks.training import Trainer, TrainingRecord, planned_steps
+from benchmarks.neighbours import Neighbours
+from benchmarks.optimisation import planned_steps
+from benchmarks.results import COLUMNS, Row, Store, new_run_id
+from benchmarks.training import Trainer
 from models.modules.contract import Encoder
-from tasks.base import DataDescription, Task
+from tasks.base import Task
 
 
-def run(config: Config, store: Store) -> Row:
+@dataclass(frozen=True)
+class Start:
+    """What whoever starts a run knows and the run does not.
+
+    Attributes:
+        is_cell: of a sweep, whose launcher has looked for an unfinished run; else the run looks.
+        continues: run id of the unfinished run to go on with.
+        concurrent_runs: at least so many share the machine.
+        sweep, study, trial: columns of the row.
+    """
+
+    is_cell: bool = False
+    continues: str | None = None
+    concurrent_runs: int = 1
+    sweep: str | None = None
+    study: str | None = None
+    trial: int | None = None
+
+
+class TakenError(Exception):
+    """Another process works on this cell."""
+
+
+def run(
+    config: Config,
+    store: Store,
+    interruption: Interruption,
+    start: Start,
+    announce: Callable[[str], None] = lambda run_id: None,
+) -> Row:
     """Train and measure one pair and keep its row, whatever becomes of it.
 
+    Args:
+        config: checked.
+        store: the results folder.
+        interruption: installed by whoever wants signals to end the run cleanly.
+        start: what is known beforehand.
+        announce: told the run's id once it is claimed.
+
     Raises:
-        UserError: the device is not there; nothing was written.
+        UserError: the device is not there, or the disk is full.
         tasks.base.DataError: the data cannot be used; nothing was written.
+        TakenError: the run is a sweep's cell and another process is on it; nothing was written.
         Exception: a bug. Its row has been kept as `failed` before it goes on.
     """
     started, started_at = time.perf_counter(), datetime.now(UTC)
@@ -61,46 +107,157 @@ def run(config: Config, store: Store) -> Row:
     show_data(task.data)
     row = Row(
         run_id=new_run_id(config.model.label, config.task.name, config.seed, started_at),
-        status="failed",
+        status="interrupted",
+        error="the process ended without a word",
+        starts=1,
         started_at=started_at.isoformat(timespec="milliseconds"),
         prepare_seconds=prepare_seconds,
         fingerprint=fingerprint(config, task.data, device.type),
+        sweep=start.sweep,
+        study=start.study,
+        trial=start.trial,
         **question_columns(config),
         **data_columns(task.data),
         **dataclasses.asdict(environment),
     )
-    folder = store.run_folder(row.run_id)
-    # Task and model are what their schemas are; only a comment can name them.
-    heading = f"# python run.py model={row.model} task={row.task}, with these settings\n"
-    settings = OmegaConf.to_yaml(OmegaConf.structured(config))
-    write_atomically(folder / "config.yaml", heading + settings)
-    try:
-        train_and_measure(config, task, device, row, folder)
-        row.status = "ok"
-    except (KeyboardInterrupt, Exception) as error:
-        row.status, row.error = status_of(error), describe(error)
-        if row.status == "failed":
-            raise
-    finally:
-        row.total_seconds = time.perf_counter() - started
-        store.add(row)
+    claim = take(store, row, start, looks=config.resume != "never")
+    announce(row.run_id)
+    neighbours = Neighbours(start.concurrent_runs)
+    with store.claims.kept_alive(claim, neighbours.look), neighbours.announced():
+        folder = store.folder(row.run_id)
+        # Task and model are what their schemas are; only a comment can name them.
+        heading = f"# python run.py model={row.model} task={row.task}, with these settings\n"
+        settings = OmegaConf.to_yaml(OmegaConf.structured(config))
+        write_atomically(folder / "config.yaml", heading + settings)
+        continuation = Continuation(folder, row, device.type)
+        try:
+            work = Work(config, task, device, row, folder, continuation, claim, interruption)
+            train_and_measure(work)
+            row.status, row.error = "ok", None
+        except (KeyboardInterrupt, Exception) as error:
+            row.status, row.error = status_of(error), describe(error)
+            continuation.is_wanted = can_go_on(error, row.status)
+            if isinstance(error, OSError):
+                raise UserError(
+                    f"{row.error}; the same command goes on from the last checkpoint of "
+                    f"{row.run_id}"
+                ) from error
+            if row.status == "failed":
+                raise
+        finally:
+            with interruption.deferred():
+                neighbours.look()
+                row.concurrent_runs = max(neighbours.most, continuation.concurrent_runs)
+                row.total_seconds = continuation.total_seconds + time.perf_counter() - started
+                keep_row(store, row)
+                continuation.finish()
     return row
 
 
-def train_and_measure(
-    config: Config, task: Task, device: torch.device, row: Row, folder: Path
-) -> None:
+def take(store: Store, row: Row, start: Start, looks: bool) -> Claim:
+    """Claim the question for this run, or for the unfinished run that it continues.
+
+    Raises:
+        TakenError: a sweep's cell is another's already.
+    """
+    assert row.fingerprint is not None
+    unfinished = start.continues
+    if not start.is_cell and looks:
+        unfinished = unfinished_run(store, store.index(), [row.fingerprint])
+    if unfinished is not None:
+        adopt(row, store, unfinished)
+    claim = new_claim(row.fingerprint, row.run_id, dataclasses.asdict(row))
+    if store.claims.take(claim):
+        return claim
+    if start.is_cell:
+        raise TakenError(f"another process works on {row.fingerprint}")
+    # A single run always runs, beside whoever asks the same question.
+    beside = new_claim(f"{row.fingerprint}.{row.run_id}", row.run_id, dataclasses.asdict(row))
+    store.claims.take(beside)
+    return beside
+
+
+def adopt(row: Row, store: Store, run_id: str) -> None:
+    """Make a new row that of an earlier start of the same run."""
+    assert row.fingerprint is not None
+    earlier = store.row(run_id)
+    claim = store.claims.read(row.fingerprint)
+    if earlier is None and claim is not None and claim.run_id == run_id:
+        earlier = claim.row
+    earlier = earlier or {}
+    row.run_id = run_id
+    row.starts = int(earlier.get("starts") or 1) + 1
+    row.started_at = earlier.get("started_at") or row.started_at
+
+
+def can_go_on(error: BaseException, status: str) -> bool:
+    """Whether what ended a run lay outside it, so that its checkpoint is worth keeping."""
+    return status in ("interrupted", "out_of_memory") or isinstance(error, OSError)
+
+
+def keep_row(store: Store, row: Row) -> None:
+    """Write the row; a full disk must not swallow what was measured.
+
+    Raises:
+        UserError: it could not be written.
+    """
+    try:
+        store.keep(row)
+    except OSError as error:
+        print(f"the row that could not be kept: {json.dumps(dataclasses.asdict(row))}")
+        raise UserError(
+            f"the row of {row.run_id} could not be written ({error.strerror}); "
+            f"after making space the same command goes on from the last checkpoint"
+        ) from error
+
+
+@dataclass
+class Work:
+    """What a run has at hand once it is claimed."""
+
+    config: Config
+    task: Task
+    device: torch.device
+    row: Row
+    folder: Path
+    continuation: Continuation
+    claim: Claim
+    interruption: Interruption
+
+
+def train_and_measure(work: Work) -> None:
     """Fill the row and the folder; what is known when an exception ends it is already there."""
-    network, encoder = build_network(config, task, device)
+    config, task, row = work.config, work.task, work.row
+    network, encoder = build_network(config, task, work.device)
     row.parameters = count_parameters(network)
     row.encoder_parameters = count_parameters(encoder)
     row.flops_per_token = encoder.flops_per_token()
+    trainer = train(work, network)
+    weights = trainer.record.best_weights
+    assert weights is not None
+    network.load_state_dict(weights)
+    test(config, task, network, row, trainer)
+    text = task.showcase(network, config.seed)
+    if text is not None:
+        write_atomically(work.folder / "sample.txt", text)
+        print(f"--- sample ---\n{text}\n--- end of sample ---")
+    latencies = latencies_ms(network, task, work.device)
+    row.latency_ms_p50, row.latency_ms_p95 = np.percentile(latencies, [50, 95]).tolist()
+    row.peak_rss_mib = peak_rss_mib()
+    row.peak_memory_mib = measure_memory(trainer, work.device)
+
+
+def train(work: Work, network: nn.Module) -> Trainer:
+    """Train, from the run's checkpoint if it has one, and keep the best weights."""
+    config, task, row = work.config, work.task, work.row
     assert row.learning_rate is not None
+    total_steps = planned_steps(task, config.train)
     display = TrainingDisplay(
         f"{row.model} on {row.task}",
         config.task.metric,
-        planned_steps(task, config.train),
+        total_steps,
         config.train.max_epochs,
+        work.claim.progress,
     )
     trainer = Trainer(
         network,
@@ -109,32 +266,27 @@ def train_and_measure(
         config.train,
         row.learning_rate,
         config.seed,
-        device,
+        work.device,
         display,
+        work.continuation.write,
+        work.interruption,
     )
     trainer.warm_up()
     seed_torch(config.seed, "dropout")
+    earlier = work.continuation.read()
+    if earlier is not None:
+        trainer.restore(*earlier)
+        print(f"going on with {row.run_id} from step {trainer.record.steps} of {total_steps}")
     try:
         with display:
             trainer.fit()
     finally:
         row.load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         fill_from_training(row, trainer.record)
-        write_history(folder / "history.csv", trainer.record.history)
-        weights = trainer.record.best_weights
-        if weights is not None:
-            write_atomically(folder / "weights.safetensors", save(weights))
-    assert weights is not None
-    network.load_state_dict(weights)
-    test(config, task, network, row, trainer)
-    text = task.showcase(network, config.seed)
-    if text is not None:
-        write_atomically(folder / "sample.txt", text)
-        print(f"--- sample ---\n{text}\n--- end of sample ---")
-    latencies = latencies_ms(network, task, device)
-    row.latency_ms_p50, row.latency_ms_p95 = np.percentile(latencies, [50, 95]).tolist()
-    row.peak_rss_mib = peak_rss_mib()
-    row.peak_memory_mib = measure_memory(trainer, device)
+        write_history(work.folder / "history.csv", trainer.record.history)
+        if trainer.record.best_weights is not None:
+            write_atomically(work.folder / "weights.safetensors", save(trainer.record.best_weights))
+    return trainer
 
 
 def build_network(config: Config, task: Task, device: torch.device) -> tuple[nn.Module, Encoder]:
@@ -194,88 +346,17 @@ def measure_memory(trainer: Trainer, device: torch.device) -> float | None:
     return peak_of_step(step, lasting, device)
 
 
-def question_columns(config: Config) -> dict[str, Any]:
-    """Columns that say what was asked."""
-    model, train = config.model, config.train
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "smoke": config.smoke,
-        "task": config.task.name,
-        "task_version": config.task.version,
-        "model": model.label,
-        "model_version": model.version,
-        "seed": config.seed,
-        "bidirectional": model.bidirectional,
-        "num_layers": model.num_layers,
-        "hidden_size": model.hidden_size,
-        "dropout": model.dropout,
-        "learning_rate": train.learning_rate * model.learning_rate_factor,
-        "batch_size": train.batch_size,
-        "metric": config.task.metric.name,
-        "higher_is_better": config.task.metric.higher_is_better,
-    }
-
-
-def data_columns(data: DataDescription) -> dict[str, Any]:
-    """Columns that say what data the run saw."""
-    return {
-        "dataset": data.name,
-        "dataset_sha256": data.sha256,
-        "split": data.split,
-        "data_unit": data.unit,
-        "train_size": data.train_size,
-        "validation_size": data.validation_size,
-        "test_size": data.test_size,
-    }
-
-
-def fill_from_training(row: Row, record: TrainingRecord) -> None:
-    """Copy what training came to into the row."""
-    row.epochs = record.epochs
-    row.stopped_by = record.stopped_by
-    row.steps = record.steps
-    row.train_tokens = record.tokens
-    row.train_seconds = record.train_seconds
-    row.eval_seconds = record.evaluation_seconds
-    row.best_epoch = record.best_epoch
-    row.time_to_best_seconds = record.time_to_best_seconds
-    if record.train_seconds > 0:
-        row.tokens_per_second = record.tokens / record.train_seconds
-    if row.metric in record.best_metrics:
-        row.val_score = record.best_metrics[row.metric]
-        row.val_loss = record.best_metrics["loss"]
-
-
 def write_history(path: Path, history: list[dict[str, float]]) -> None:
     """Write the learning curve, one line per epoch."""
     if not history:
         return
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_atomically(path, text.getvalue())
 
 
 def count_parameters(module: nn.Module) -> int:
     """Count trainable parameters."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
-def status_of(error: BaseException) -> str:
-    """Name what became of a run that an exception ended."""
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    if isinstance(error, NotFiniteError):
-        return "diverged"
-    # The CPU allocator has no error class of its own.
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    ):
-        return "out_of_memory"
-    return "failed"
-
-
-def describe(error: BaseException) -> str:
-    """Error class and message in one line."""
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -1,26 +1,32 @@
-"""The training loop: clipping, schedule, early stopping, best weights."""
+"""The training loop: clipping, schedule, early stopping, best weights, exact continuation."""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.clocks import Stopwatch
 from benchmarks.config import TrainSettings
-from benchmarks.environment import stream
+from benchmarks.environment import random_states, restore_random_states, stream
 from benchmarks.evaluation import NotFiniteError, evaluate
+from benchmarks.interruption import Interruption
+from benchmarks.optimisation import make_optimizer, planned_steps, schedule_factor
 from tasks.base import Batch, Metric, Task
 
 REPORT_SECONDS = 0.5
 """How often the loop stops to look at its loss. Looking waits for the device."""
 
 Weights = dict[str, Tensor]
+Keep = Callable[[dict[str, Tensor], dict[str, Any]], None]
+"""Keeps what `Trainer.state` gives; see `benchmarks.checkpoint`."""
 
 
 class Progress(Protocol):
@@ -50,6 +56,24 @@ class TrainingRecord:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
+@dataclass
+class EpochInProgress:
+    """A pass over the training split, as far as it has come.
+
+    Attributes:
+        number: counted from 1.
+        steps: done in it.
+        loss_sum, norm_sum: over those steps, where the network is.
+        state: of the encoder, to carry into a batch that continues the last.
+    """
+
+    number: int = 1
+    steps: int = 0
+    loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
+    norm_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
+    state: object = None
+
+
 class Trainer:
     """Trains a network on a task's training split and keeps its best weights by validation.
 
@@ -62,6 +86,8 @@ class Trainer:
         seed: of the data order.
         device: where everything is.
         progress: whom to tell.
+        keep: keeps a checkpoint: at the end, on an interruption, every `train.checkpoint_seconds`.
+        interruption: asked after every step whether to end.
     """
 
     def __init__(
@@ -74,6 +100,8 @@ class Trainer:
         seed: int,
         device: torch.device,
         progress: Progress,
+        keep: Keep,
+        interruption: Interruption,
     ) -> None:
         self.network = network
         self.task = task
@@ -87,6 +115,12 @@ class Trainer:
         self.peak_learning_rate = learning_rate
         self.optimizer = make_optimizer(network, settings, learning_rate, device)
         self.total_steps = planned_steps(task, settings)
+        self.keep = keep
+        self.interruption = interruption
+        self.epoch = EpochInProgress()
+        self.waited = 0
+        self._kept_at = time.perf_counter()
+        self._in_step = False
 
     def forward_backward(self, batch: Batch, state: object) -> tuple[Tensor, Tensor, object]:
         """Compute gradients for a batch.
@@ -120,62 +154,84 @@ class Trainer:
 
         Raises:
             NotFiniteError: the loss became NaN or infinite.
+            KeyboardInterrupt: a signal asked for it; a checkpoint was kept.
         """
-        waited = 0
-        for epoch in range(1, self.settings.max_epochs + 1):
+        with self.interruption.deferred():
             try:
-                losses = self._train_epoch(epoch)
-            finally:
-                self.record.train_seconds = self.clock.seconds
-            is_best = self._validate(epoch, losses)
-            waited = 0 if is_best else waited + 1
-            if self.settings.patience is not None and waited >= self.settings.patience:
-                self.record.stopped_by = "patience"
-                return
-            if self._exhausted():
-                self.record.stopped_by = self._exhausted()
-                return
-        self.record.stopped_by = "epochs"
+                while self.record.stopped_by is None:
+                    self._train_epoch()
+                    self._validate()
+                    self.record.stopped_by = self._reason_to_stop()
+                    self.epoch = EpochInProgress(self.epoch.number + 1)
+                    self.interruption.check()
+                self._keep()
+            except KeyboardInterrupt:
+                if not self._in_step:  # a second signal may come in the middle of an update
+                    self._keep()
+                raise
 
-    def _train_epoch(self, epoch: int) -> dict[str, float]:
-        """Run one pass over the training split; returns its mean loss and gradient norm."""
+    def _train_epoch(self) -> None:
+        """Run one pass over the training split, or what is left of it."""
         self.network.train()
-        state: object = None
-        loss_sum = norm_sum = torch.zeros(())
-        steps = 0
-        order = stream(self.seed, "data order", epoch - 1)
+        epoch = self.epoch
+        order = stream(self.seed, "data order", epoch.number - 1)
+        batches = self.task.batches("train", self.settings.batch_size, order)
         reported = time.perf_counter()
-        with self.clock.running():
-            for batch in self.task.batches("train", self.settings.batch_size, order):
-                self._set_learning_rate()
-                loss, norm, state = self.forward_backward(batch, state if batch.continues else None)
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-                loss_sum, norm_sum, steps = loss_sum + loss, norm_sum + norm, steps + 1
-                self.record.steps += 1
-                self.record.tokens += batch.tokens
-                if self._exhausted():
-                    break
-                if time.perf_counter() - reported > REPORT_SECONDS:
-                    with self.clock.paused():
-                        self._report(epoch, float(loss_sum), steps)
-                        reported = time.perf_counter()
-        self._report(epoch, float(loss_sum), steps)
-        return {
-            "train_loss": float(loss_sum) / steps,
-            "gradient_norm": float(norm_sum) / steps,
-        }
-
-    def _report(self, epoch: int, loss_sum: float, steps: int) -> None:
-        if not math.isfinite(loss_sum):
-            raise NotFiniteError(f"the training loss is not finite in epoch {epoch}")
-        self.progress.step(self.record.steps, epoch, loss_sum / steps)
-
-    def _validate(self, epoch: int, losses: dict[str, float]) -> bool:
-        """Score the validation split and keep the weights if they are the best so far."""
-        record = self.record
         try:
-            with self.evaluation_clock.running():
+            with self.clock.running():
+                for batch in itertools.islice(batches, epoch.steps, None):
+                    if epoch.steps and self._exhausted():
+                        break
+                    self._step(batch)
+                    now = time.perf_counter()
+                    if now - reported > REPORT_SECONDS or self._is_due(now):
+                        with self.clock.paused():
+                            self._report()
+                            if self._is_due(now):
+                                self._keep()
+                            reported = time.perf_counter()
+                    self.interruption.check()
+        finally:
+            self.record.train_seconds = self.clock.seconds
+        self._report()
+
+    def _step(self, batch: Batch) -> None:
+        """Learn from one batch."""
+        self._in_step = True
+        epoch = self.epoch
+        self._set_learning_rate()
+        state = epoch.state if batch.continues else None
+        loss, norm, epoch.state = self.forward_backward(batch, state)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        epoch.loss_sum, epoch.norm_sum = epoch.loss_sum + loss, epoch.norm_sum + norm
+        epoch.steps += 1
+        self.record.steps += 1
+        self.record.tokens += batch.tokens
+        self._in_step = False
+
+    def _is_due(self, now: float) -> bool:
+        """Whether the last checkpoint is old enough for another."""
+        wanted = self.settings.checkpoint_seconds
+        return wanted is not None and now - self._kept_at >= wanted
+
+    def _keep(self) -> None:
+        """Hand out a checkpoint."""
+        self.keep(*self.state())
+        self._kept_at = time.perf_counter()
+
+    def _report(self) -> None:
+        loss_sum = float(self.epoch.loss_sum)
+        if not math.isfinite(loss_sum):
+            raise NotFiniteError(f"the training loss is not finite in epoch {self.epoch.number}")
+        self.progress.step(self.record.steps, self.epoch.number, loss_sum / self.epoch.steps)
+
+    def _validate(self) -> None:
+        """Score the validation split and keep the weights if they are the best so far."""
+        record, epoch = self.record, self.epoch
+        try:
+            # Training is whole and waits here, so a signal need not.
+            with self.interruption.immediate(), self.evaluation_clock.running():
                 metrics = evaluate(
                     self.network,
                     self.task,
@@ -185,9 +241,10 @@ class Trainer:
                 )
         finally:
             record.evaluation_seconds = self.evaluation_clock.seconds
-        is_best = not record.best_metrics or self._is_better(metrics, record.best_metrics)
-        if is_best:
-            record.best_epoch = epoch
+        self.waited += 1
+        if not record.best_metrics or self._is_better(metrics, record.best_metrics):
+            self.waited = 0
+            record.best_epoch = epoch.number
             record.best_metrics = metrics
             record.time_to_best_seconds = record.train_seconds
             record.best_weights = {
@@ -195,20 +252,20 @@ class Trainer:
                 name: tensor.detach().to("cpu", copy=True)
                 for name, tensor in self.network.state_dict().items()
             }
-        record.epochs = epoch
+        record.epochs = epoch.number
         record.history.append(
             {
-                "epoch": epoch,
+                "epoch": epoch.number,
                 "steps": record.steps,
                 "tokens": record.tokens,
                 "train_seconds": record.train_seconds,
                 "learning_rate": self.optimizer.param_groups[0]["lr"],
-                **losses,
+                "train_loss": float(epoch.loss_sum) / epoch.steps,
+                "gradient_norm": float(epoch.norm_sum) / epoch.steps,
                 **{f"validation_{name}": value for name, value in metrics.items()},
             }
         )
         self.progress.epoch(record.history[-1])
-        return is_best
 
     def _is_better(self, metrics: dict[str, float], best: dict[str, float]) -> bool:
         """Compare by the task's metric; a tie, common with accuracies, goes to the lower loss."""
@@ -218,6 +275,14 @@ class Trainer:
             sign * best[metric.name],
             best["loss"],
         )
+
+    def _reason_to_stop(self) -> str | None:
+        """Name what ends the training after this epoch, if anything does."""
+        if self.settings.patience is not None and self.waited >= self.settings.patience:
+            return "patience"
+        if self._exhausted():
+            return self._exhausted()
+        return "epochs" if self.epoch.number >= self.settings.max_epochs else None
 
     def _exhausted(self) -> str | None:
         """Name the bound that is reached, if any: steps or training seconds."""
@@ -235,42 +300,56 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that decides how the training goes on, tensors apart from the rest."""
+        epoch, record = self.epoch, self.record
+        tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
+        tensors |= {f"best.{name}": t for name, t in (record.best_weights or {}).items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": t for name, t in moments.items()}
+        tensors |= {f"random.{name}": t for name, t in random_states(self.clock.device).items()}
+        tensors |= {"epoch.loss_sum": epoch.loss_sum, "epoch.norm_sum": epoch.norm_sum}
+        if isinstance(epoch.state, tuple):
+            tensors |= {f"state.{index}": part for index, part in enumerate(epoch.state)}
+        plain = {e.name: getattr(record, e.name) for e in dataclasses.fields(record)}
+        del plain["best_weights"]
+        clocks = {
+            "train_seconds": self.clock.seconds,
+            "evaluation_seconds": self.evaluation_clock.seconds,
+        }
+        facts = {
+            "epoch": epoch.number,
+            "epoch_steps": epoch.steps,
+            "waited": self.waited,
+            "record": plain | clocks,
+        }
+        return tensors, facts
 
-def planned_steps(task: Task, settings: TrainSettings) -> int:
-    """Count the optimiser steps of a training that nothing ends early."""
-    steps = settings.max_epochs * task.steps_per_epoch(settings.batch_size)
-    return steps if settings.max_steps is None else min(steps, settings.max_steps)
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Go back to what `state` gave, in a trainer made from the same settings and data."""
+        device = self.clock.device
 
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
-def schedule_factor(settings: TrainSettings, step: int, total_steps: int) -> float:
-    """Learning rate of a step, counted from 0, as a part of the peak.
-
-    A linear rise over `warmup_steps`, then constant, or a half cosine down to
-    `final_learning_rate_factor` at the last step.
-    """
-    if step < settings.warmup_steps:
-        return (step + 1) / (settings.warmup_steps + 1)
-    if settings.schedule == "constant":
-        return 1.0
-    span = max(1, total_steps - 1 - settings.warmup_steps)
-    done = min(1.0, (step - settings.warmup_steps) / span)
-    floor = settings.final_learning_rate_factor
-    return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * done))
-
-
-def make_optimizer(
-    network: nn.Module, settings: TrainSettings, learning_rate: float, device: torch.device
-) -> torch.optim.Optimizer:
-    """Return Adam, its weight decay part of the gradient, or AdamW, its decay apart."""
-    kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
-        "adam": torch.optim.Adam,
-        "adamw": torch.optim.AdamW,
-    }
-    return kinds[settings.optimizer](
-        network.parameters(),
-        lr=learning_rate,
-        betas=(0.9, settings.beta2),
-        weight_decay=settings.weight_decay,
-        # One kernel for all of a tensor: a sixth of the time on a large embedding.
-        fused=device.type in ("cpu", "cuda"),
-    )
+        self.network.load_state_dict(part("network."))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in part("optimizer.").items():
+            index, _, moment = name.partition(".")
+            moments.setdefault(int(index), {})[moment] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        carried = sorted(part("state.").items(), key=lambda item: int(item[0]))
+        self.record = TrainingRecord(**facts["record"])
+        self.record.best_weights = part("best.") or None
+        self.epoch = EpochInProgress(
+            facts["epoch"],
+            facts["epoch_steps"],
+            tensors["epoch.loss_sum"].to(device),
+            tensors["epoch.norm_sum"].to(device),
+            tuple(tensor.to(device) for _, tensor in carried) or None,
+        )
+        self.waited = facts["waited"]
+        self.clock.start_from(self.record.train_seconds)
+        self.evaluation_clock.start_from(self.record.evaluation_seconds)
+        restore_random_states(part("random."), device)

@@ -1,0 +1,85 @@
+"""What fills a row's columns: the question, the data, the training, the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from benchmarks.config import Config
+from benchmarks.evaluation import NotFiniteError
+from benchmarks.results import SCHEMA_VERSION, Row
+from benchmarks.training import TrainingRecord
+from tasks.base import DataDescription
+
+
+def question_columns(config: Config) -> dict[str, Any]:
+    """Columns that say what was asked."""
+    model, train = config.model, config.train
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "smoke": config.smoke,
+        "task": config.task.name,
+        "task_version": config.task.version,
+        "model": model.label,
+        "model_version": model.version,
+        "seed": config.seed,
+        "bidirectional": model.bidirectional,
+        "num_layers": model.num_layers,
+        "hidden_size": model.hidden_size,
+        "dropout": model.dropout,
+        "learning_rate": train.learning_rate * model.learning_rate_factor,
+        "batch_size": train.batch_size,
+        "metric": config.task.metric.name,
+        "higher_is_better": config.task.metric.higher_is_better,
+    }
+
+
+def data_columns(data: DataDescription) -> dict[str, Any]:
+    """Columns that say what data the run saw."""
+    return {
+        "dataset": data.name,
+        "dataset_sha256": data.sha256,
+        "split": data.split,
+        "data_unit": data.unit,
+        "train_size": data.train_size,
+        "validation_size": data.validation_size,
+        "test_size": data.test_size,
+    }
+
+
+def fill_from_training(row: Row, record: TrainingRecord) -> None:
+    """Copy what training came to into the row."""
+    row.epochs = record.epochs
+    row.stopped_by = record.stopped_by
+    row.steps = record.steps
+    row.train_tokens = record.tokens
+    row.train_seconds = record.train_seconds
+    row.eval_seconds = record.evaluation_seconds
+    row.best_epoch = record.best_epoch
+    row.time_to_best_seconds = record.time_to_best_seconds
+    if record.train_seconds > 0:
+        row.tokens_per_second = record.tokens / record.train_seconds
+    if row.metric in record.best_metrics:
+        row.val_score = record.best_metrics[row.metric]
+        row.val_loss = record.best_metrics["loss"]
+
+
+def status_of(error: BaseException) -> str:
+    """Name what became of a run that an exception ended."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, NotFiniteError):
+        return "diverged"
+    # The CPU allocator has no error class of its own.
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    ):
+        return "out_of_memory"
+    return "failed"
+
+
+def describe(error: BaseException) -> str:
+    """Error class and message in one line."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

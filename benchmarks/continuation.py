@@ -1,0 +1,105 @@
+"""Going on with a run that was interrupted: which one, and from where."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from benchmarks.checkpoint import FILE_NAME, CheckpointError, read_checkpoint, write_checkpoint
+from benchmarks.files import set_aside
+from benchmarks.index import Index
+from benchmarks.owner import this_process
+from benchmarks.results import Row, Store
+
+CODE = ("fingerprint", "torch_version", "rnnbench_version", "git_commit")
+"""Columns that must be equal before and after; the number of threads may change, for rounding."""
+
+
+def unfinished_run(
+    store: Store, index: Index, fingerprints: list[str], since: str = ""
+) -> str | None:
+    """Return the id of a run to go on with, if one was cut short and nobody is on it.
+
+    Args:
+        store: the results folder.
+        index: of its runs, up to date.
+        fingerprints: of the question, by the kinds of device it may be asked on.
+        since: run ids before this do not count.
+    """
+    for fingerprint in fingerprints:
+        claim = store.claims.read(fingerprint)
+        if claim is None or claim.run_id <= since:
+            continue
+        if claim.owner != this_process() and store.claims.is_live(claim):
+            return None
+        if claim.run_id not in index.entries:
+            return claim.run_id
+    latest = index.latest(fingerprints)
+    if latest is None or latest.status == "ok" or latest.run_id <= since:
+        return None
+    checkpoint = store.runs / latest.run_id / FILE_NAME
+    is_cut_short = latest.status in ("interrupted", "timeout")
+    return latest.run_id if is_cut_short or checkpoint.exists() else None
+
+
+class Continuation:
+    """The checkpoint of one run.
+
+    Args:
+        folder: of the run.
+        row: the run's, filled with what was asked and where it runs.
+        device_type: of this start; a random state of another kind of device cannot be used.
+
+    Attributes:
+        total_seconds, concurrent_runs: of the starts before this one, as far as they count.
+        is_wanted: whether the checkpoint is to outlive this start.
+    """
+
+    def __init__(self, folder: Path, row: Row, device_type: str) -> None:
+        self.path = folder / FILE_NAME
+        self.code = {name: getattr(row, name) for name in CODE} | {"device_type": device_type}
+        self.row = row
+        self.total_seconds = 0.0
+        self.concurrent_runs = 1
+        self.is_wanted = False
+        self._started = time.perf_counter()
+
+    def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return the checkpoint for `Trainer.restore`, or None; a useless one is set aside."""
+        if not self.path.exists():
+            return None
+        try:
+            tensors, facts = read_checkpoint(self.path)
+            for name, value in self.code.items():
+                if facts["code"].get(name) != value:
+                    raise CheckpointError(f"its {name} is {facts['code'].get(name)}, not {value}")
+        except CheckpointError as error:
+            aside = set_aside(self.path, "unusable")
+            name = aside.name if aside else "nothing"
+            print(f"warning: {self.path} cannot be used: {error}; kept as {name}, begun anew")
+            return None
+        self.total_seconds = facts["total_seconds"]
+        self.concurrent_runs = facts["concurrent_runs"]
+        return tensors, facts["training"]
+
+    def write(self, tensors: dict[str, Tensor], training: dict[str, Any]) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            OSError: the disk is full; the earlier checkpoint is still there.
+        """
+        facts = {
+            "code": self.code,
+            "total_seconds": self.total_seconds + time.perf_counter() - self._started,
+            "concurrent_runs": self.row.concurrent_runs or 1,
+            "training": training,
+        }
+        write_checkpoint(self.path, tensors, facts)
+
+    def finish(self) -> None:
+        """Remove the checkpoint once the row is kept, unless the run may go on from it."""
+        if not self.is_wanted:
+            self.path.unlink(missing_ok=True)

@@ -1,0 +1,69 @@
+"""What the driver of a sweep asks of a launcher."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.index import Index
+from benchmarks.results import Store
+from benchmarks.runner import Start
+from benchmarks.sweeps.cell import Cell, Ended
+from benchmarks.sweeps.folder import SweepFolder
+
+
+@dataclass(frozen=True)
+class Order:
+    """A cell to run, and the unfinished run it goes on with, if any."""
+
+    cell: Cell
+    continues: str | None
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a sweep's launcher works."""
+
+    store: Store
+    index: Index
+    folder: SweepFolder
+    conf: Path
+
+    def start(self, order: Order, concurrent_runs: int = 1) -> Start:
+        """What a run of this sweep is told."""
+        return Start(
+            is_cell=True,
+            continues=order.continues,
+            concurrent_runs=concurrent_runs,
+            sweep=self.folder.sweep_id,
+            study=order.cell.study,
+            trial=order.cell.trial,
+        )
+
+
+class Launcher(ABC):
+    """Runs cells somewhere and says when they have ended. What they did, their rows tell."""
+
+    @abstractmethod
+    def room(self) -> int:
+        """How many cells can be started now."""
+
+    @abstractmethod
+    def start(self, orders: list[Order]) -> None:
+        """Start cells, at most as many as there is room for."""
+
+    @abstractmethod
+    def poll(self) -> list[Ended]:
+        """Wait a moment at most and return the cells that have ended since."""
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Ask all cells to end, with a checkpoint where they can; `poll` still tells of them."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End whatever is left."""
+
+    leaves_running = False
+    """Whether cells go on when the launching process ends, as on a cluster."""

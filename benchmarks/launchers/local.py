@@ -1,0 +1,182 @@
+"""Several cells at once on this machine, each in a fresh process, pinned to its cores or GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import torch
+
+from benchmarks.environment import available_cores
+from benchmarks.interruption import Interruption
+from benchmarks.launchers.base import Launcher, Order, Surroundings
+from benchmarks.launchers.child import run_cell
+from benchmarks.launchers.settings import LocalSettings
+from benchmarks.results import Store
+from benchmarks.runner import Start
+from benchmarks.sweeps.cell import Cell, Death, Ended
+
+POLL_SECONDS = 0.5
+FROM_OUTSIDE = {"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"}
+
+
+@dataclass
+class Slot:
+    """A place for one process: a GPU, or a share of the cores."""
+
+    gpu: str | None
+    order: Order | None = None
+    process: BaseProcess | None = None
+    messages: Connection | None = None
+
+
+class LocalLauncher(Launcher):
+    """Keeps every slot busy.
+
+    Processes are forked from a server that has imported everything and run nothing, so that they
+    begin at once and share nothing that a run could change. (Where there is no forking, each is a
+    new interpreter.)
+
+    Args:
+        settings: how many at once.
+        around: where the sweep works.
+        cells: how many there are at most.
+    """
+
+    def __init__(self, settings: LocalSettings, around: Surroundings, cells: int) -> None:
+        self.around = around
+        gpus = visible_gpus()
+        jobs = settings.jobs or len(gpus) * settings.jobs_per_gpu or available_cores()
+        jobs = max(1, min(jobs, cells))
+        self.slots = [Slot(gpus[i % len(gpus)] if gpus else None) for i in range(jobs)]
+        self.threads = max(1, available_cores() // jobs)
+        self.context = process_context()
+
+    def room(self) -> int:
+        """Count the free slots."""
+        return sum(slot.process is None for slot in self.slots)
+
+    def start(self, orders: list[Order]) -> None:
+        """Start a process for each cell."""
+        free = [slot for slot in self.slots if slot.process is None]
+        for slot, order in zip(free, orders, strict=False):
+            cell = order.cell
+            if cell.config.train.threads is None:
+                train = dataclasses.replace(cell.config.train, threads=self.threads)
+                config = dataclasses.replace(cell.config, train=train)
+                cell = dataclasses.replace(cell, config=config)
+            receiver, sender = self.context.Pipe(duplex=False)
+            slot.process = self.context.Process(
+                target=child_main,
+                args=(
+                    cell,
+                    self.around.store.directory,
+                    self.around.start(order, len(self.slots)),
+                    self.around.folder.log(cell),
+                    slot.gpu,
+                    sender,
+                ),
+            )
+            slot.order, slot.messages = order, receiver
+            slot.process.start()
+            sender.close()
+
+    def poll(self) -> list[Ended]:
+        """Wait until a process ends, half a second at most."""
+        busy = {slot.process.sentinel: slot for slot in self.slots if slot.process is not None}
+        ended = []
+        for sentinel in wait(list(busy), timeout=POLL_SECONDS):
+            assert isinstance(sentinel, int)
+            ended.append(self._end(busy[sentinel]))
+        return ended
+
+    def _end(self, slot: Slot) -> Ended:
+        assert slot.process is not None
+        assert slot.order is not None
+        assert slot.messages is not None
+        slot.process.join()
+        code = slot.process.exitcode
+        ended = Ended(slot.order.cell, death=death_of(code))
+        with contextlib.suppress(EOFError, OSError):
+            if slot.messages.poll():
+                told: Ended = slot.messages.recv()
+                ended = dataclasses.replace(told, cell=slot.order.cell)
+        slot.messages.close()
+        slot.process.close()
+        slot.process = slot.order = slot.messages = None
+        return ended
+
+    def interrupt(self) -> None:
+        """Send every process SIGTERM."""
+        for slot in self.slots:
+            if slot.process is not None:
+                slot.process.terminate()
+
+    def kill(self) -> None:
+        """Send every process SIGKILL."""
+        for slot in self.slots:
+            if slot.process is not None:
+                slot.process.kill()
+
+
+def child_main(
+    cell: Cell, results: Path, start: Start, log: Path, gpu: str | None, sender: Connection
+) -> None:
+    """Run a cell as the whole life of a process."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.setsid()  # the terminal's Ctrl-C is for the launcher, which passes on one signal
+    with log.open("a", encoding="utf-8", buffering=1) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    interruption = Interruption()
+    interruption.install()
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    sender.send(run_cell(cell, Store(results), interruption, start))
+
+
+def end_with_parent() -> None:
+    """End this process cleanly when the launcher dies, so that nothing runs on unseen."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def process_context() -> ForkServerContext | SpawnContext:
+    """The way to make processes that inherit nothing from this one."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.launchers.local"])
+    return context
+
+
+def visible_gpus() -> list[str]:
+    """The CUDA devices this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",")[:count] if named else [str(index) for index in range(count)]
+
+
+def death_of(code: int | None) -> Death:
+    """Say how a process ended that told nothing of its end."""
+    if code is None or code >= 0:
+        return Death(f"the process ended with exit code {code} and left no row")
+    name = signal.Signals(-code).name
+    hint = "; on Linux often for lack of memory" if name == "SIGKILL" else ""
+    status = "interrupted" if name in FROM_OUTSIDE else "failed"
+    return Death(f"the process was killed by {name}{hint}", status)

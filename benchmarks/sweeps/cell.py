@@ -1,0 +1,82 @@
+"""A cell of a sweep, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.config import Config
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        number: from 0, in the order of the sweep.
+        overrides: the command line of this cell alone: `python run.py OVERRIDES` repeats it.
+        label: what tells it from its neighbours.
+        config: what the overrides come to.
+        fingerprints: of its question, one for each kind of device it may be asked on.
+        study, trial: of the search it belongs to, if any.
+    """
+
+    number: int
+    overrides: list[str]
+    label: str
+    config: Config
+    fingerprints: list[str]
+    study: str | None = None
+    trial: int | None = None
+
+    @property
+    def log_name(self) -> str:
+        """Name of the file that its output goes to."""
+        readable = "".join(c if c.isalnum() or c in "=.,-" else "-" for c in self.label)
+        return f"{self.number:05d}-{readable[:80]}.log"
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a cell's process ended without leaving a row.
+
+    Attributes:
+        text: in one line.
+        status: for its row; `interrupted` and `timeout` runs go on when the sweep is continued.
+    """
+
+    text: str
+    status: str = "failed"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Word from a launcher that a cell's process has ended.
+
+    Attributes:
+        run_id: of the row it has left; None if it died before, or was not needed.
+        death: how it died, if it did.
+        is_taken: it found another process at work on its question, and left.
+    """
+
+    cell: Cell
+    run_id: str | None = None
+    death: Death | None = None
+    is_taken: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell.
+
+    Attributes:
+        status: of its row.
+        is_old: the row was there before this sweep began.
+    """
+
+    cell: Cell
+    status: str
+    run_id: str
+    error: str | None = None
+    score: float | None = None
+    train_seconds: float | None = None
+    is_old: bool = False

@@ -1,0 +1,236 @@
+"""Drives a sweep: skips what is done, starts what is not, keeps a row for every death."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from benchmarks.columns import question_columns
+from benchmarks.continuation import unfinished_run
+from benchmarks.interruption import Interruption
+from benchmarks.launchers.base import Launcher, Order, Surroundings
+from benchmarks.results import COLUMNS, Row, new_run_id
+from benchmarks.sweeps.board import Board
+from benchmarks.sweeps.cell import Cell, Death, Ended, Outcome
+
+ELSEWHERE_SECONDS = 2.0
+"""How often to look for cells that other processes work on."""
+
+PATIENCE_SECONDS = 30.0
+"""How long cells may take to end after an interruption before they are killed."""
+
+FAILURES = ("failed", "diverged", "out_of_memory", "timeout")
+
+
+class Driver:
+    """Brings every cell of a sweep to a row.
+
+    Args:
+        cells: in the order to run them.
+        launcher: who runs them.
+        around: the results folder and the sweep's own.
+        resume: `continue`, `skip_failed` or `never`.
+        board: whom to tell.
+        interruption: asked between cells whether to end.
+    """
+
+    def __init__(
+        self,
+        cells: Iterable[Cell],
+        launcher: Launcher,
+        around: Surroundings,
+        resume: str,
+        board: Board,
+        interruption: Interruption,
+    ) -> None:
+        self.waiting = deque(cells)
+        self.launcher = launcher
+        self.around = around
+        self.index = around.index
+        self.resume = resume
+        self.board = board
+        self.interruption = interruption
+        self.view = around.store.view(self.index)
+        self.running: dict[int, Cell] = {}
+        self.elsewhere: list[Cell] = []
+        self.outcomes: dict[int, Outcome] = {}
+        self._looked_at = time.monotonic()
+        self._looking_took = 0.0
+
+    def run(self) -> dict[int, Outcome]:
+        """Run until every cell has a row or somebody interrupts; returns outcomes by number."""
+        with self.interruption.deferred():
+            try:
+                self._skip()
+                self.board.start()
+                while self.waiting or self.running or self.elsewhere:
+                    self.interruption.check()
+                    self._start()
+                    self._settle_all()
+            except KeyboardInterrupt:
+                self._wind_up()
+                raise
+            finally:
+                self.view.update()
+                self.index.save()
+                self.board.close()
+        return self.outcomes
+
+    def _skip(self) -> None:
+        """Leave out the cells that need no run."""
+        left: deque[Cell] = deque()
+        for cell in self.waiting:
+            if not self._is_done(cell):
+                left.append(cell)
+        self.waiting = left
+
+    def _is_done(self, cell: Cell) -> bool:
+        """Whether a cell needs no run; notes its outcome if so."""
+        if self.resume == "never":
+            return False
+        entry = self.index.finished(cell.fingerprints)
+        if entry is None and self.resume == "skip_failed":
+            latest = self.index.latest(cell.fingerprints)
+            entry = latest if latest and latest.status in FAILURES else None
+        if entry is None:
+            return False
+        self._note(cell, entry.run_id, is_old=True)
+        return True
+
+    def _start(self) -> None:
+        """Start what there is room for."""
+        self._look_around()
+        orders: list[Order] = []
+        room = self.launcher.room()
+        while self.waiting and len(orders) < room:
+            cell = self.waiting.popleft()
+            if self._is_done(cell):
+                continue
+            if self._is_taken(cell):
+                self.elsewhere.append(cell)
+                continue
+            continues = None
+            if self.resume != "never":
+                continues = unfinished_run(self.around.store, self.index, cell.fingerprints)
+            orders.append(Order(cell, continues))
+            self.running[cell.number] = cell
+        if orders:
+            self.board.show(len(self.running), len(self.elsewhere))
+            self.launcher.start(orders)
+
+    def _is_taken(self, cell: Cell) -> bool:
+        claims = self.around.store.claims
+        found = [claims.read(fingerprint) for fingerprint in cell.fingerprints]
+        return any(claim is not None and claims.is_live(claim) for claim in found)
+
+    def _look_around(self) -> None:
+        """See what other processes have finished, as often as it costs little."""
+        pause = max(ELSEWHERE_SECONDS, 20 * self._looking_took)
+        started = time.monotonic()
+        if started - self._looked_at < pause:
+            return
+        self.index.refresh()
+        for cell in self.elsewhere:
+            if not self._is_taken(cell):
+                self.waiting.append(cell)
+        self.elsewhere = [c for c in self.elsewhere if c not in self.waiting]
+        self._looked_at = time.monotonic()
+        self._looking_took = self._looked_at - started
+
+    def _settle_all(self) -> None:
+        if not self.running and self.elsewhere:
+            time.sleep(ELSEWHERE_SECONDS / 4)
+        for ended in self.launcher.poll():
+            self._settle(ended)
+        self.view.update(lazily=True)
+        self.board.show(len(self.running), len(self.elsewhere))
+
+    def _settle(self, ended: Ended) -> None:
+        """Note what became of a cell whose process has ended."""
+        cell = self.running.pop(ended.cell.number)
+        if ended.is_taken:
+            self.elsewhere.append(cell)
+        elif ended.run_id is not None and self.index.look_at(ended.run_id) is not None:
+            if ended.death is not None and ended.death.status == "timeout":
+                self._rename(ended.run_id, ended.death)
+            self._note(cell, ended.run_id)
+        else:
+            self._note(
+                cell, self._keep_death(cell, ended.death or Death("the process left no row"))
+            )
+
+    def _rename(self, run_id: str, death: Death) -> None:
+        """Say of an interrupted run that it was given up."""
+        row = Row(**{k: v for k, v in (self.index.row(run_id) or {}).items() if k in COLUMNS})
+        row.status, row.error = death.status, death.text
+        self.around.store.keep(row)
+        self.index.look_at(run_id)
+
+    def _keep_death(self, cell: Cell, death: Death) -> str:
+        """Write the row of a run that died before it could; returns its id.
+
+        What the run had written of itself is in its claim.
+        """
+        store = self.around.store
+        row = None
+        for fingerprint in cell.fingerprints:
+            claim = store.claims.read(fingerprint)
+            if claim is None or store.claims.is_live(claim):
+                continue
+            if claim.row:
+                row = Row(**{k: v for k, v in claim.row.items() if k in COLUMNS})
+                entry = self.index.look_at(row.run_id)
+                if entry is not None and entry.starts == row.starts:
+                    store.claims.release(claim)
+                    return row.run_id
+            store.claims.release(claim)
+        if row is None:
+            row = self._row_of_nothing(cell)
+        row.status, row.error = death.status, death.text
+        store.keep(row)
+        self.index.look_at(row.run_id)
+        return row.run_id
+
+    def _row_of_nothing(self, cell: Cell) -> Row:
+        """The row of a cell whose process died before it had begun a run."""
+        now, config = datetime.now(UTC), cell.config
+        return Row(
+            new_run_id(config.model.label, config.task.name, config.seed, now),
+            "failed",
+            fingerprint=cell.fingerprints[0],
+            starts=1,
+            started_at=now.isoformat(timespec="milliseconds"),
+            sweep=self.around.folder.sweep_id,
+            study=cell.study,
+            trial=cell.trial,
+            **question_columns(config),
+        )
+
+    def _note(self, cell: Cell, run_id: str, is_old: bool = False) -> None:
+        row = self.index.row(run_id) or {}
+        outcome = Outcome(
+            cell,
+            str(row.get("status", "failed")),
+            run_id,
+            row.get("error"),
+            row.get("test_score"),
+            row.get("train_seconds"),
+            is_old,
+        )
+        self.outcomes[cell.number] = outcome
+        self.board.note(outcome, str(self.around.folder.log(cell)))
+
+    def _wind_up(self) -> None:
+        """Let the cells end in their own way, and end them if they will not."""
+        if self.launcher.leaves_running:
+            return
+        self.launcher.interrupt()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        self.interruption.requested = None
+        while self.running:
+            if time.monotonic() > deadline or self.interruption.requested:
+                self.launcher.kill()
+            for ended in self.launcher.poll():
+                self._settle(ended)

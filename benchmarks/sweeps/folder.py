@@ -1,0 +1,94 @@
+"""What a sweep leaves beside its runs: its cells, for status and clusters, and their logs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.errors import UserError
+from benchmarks.files import write_atomically
+from benchmarks.sweeps.cell import Cell
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """A line of `cells.jsonl`; see `Cell`."""
+
+    number: int
+    label: str
+    overrides: list[str]
+    fingerprints: list[str]
+    log: str
+    study: str | None = None
+    trial: int | None = None
+
+
+class SweepFolder:
+    """`results/sweeps/<sweep_id>/`: `sweep.json`, `cells.jsonl` and `logs/`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.sweep_id = directory.name
+        self.cells_file = directory / "cells.jsonl"
+
+    def log(self, cell: Cell) -> Path:
+        """Where the output of a cell goes."""
+        return self.directory / "logs" / cell.log_name
+
+    def write(self, cells: list[Cell], command: list[str], launcher: str) -> None:
+        """Write down what the sweep is made of."""
+        (self.directory / "logs").mkdir(parents=True, exist_ok=True)
+        write_atomically(self.cells_file, "".join(map(line_of, cells)))
+        about = {
+            "sweep": self.sweep_id,
+            "command": command,
+            "launcher": launcher,
+            "cells": len(cells),
+            "started": time.time(),
+        }
+        write_atomically(self.directory / "sweep.json", json.dumps(about, indent=2) + "\n")
+
+    def add(self, cell: Cell) -> None:
+        """Write down one more cell of a search, which learns of them one by one."""
+        with self.cells_file.open("a", encoding="utf-8") as file:
+            file.write(line_of(cell))
+
+    def records(self) -> Iterator[CellRecord]:
+        """Read the cells back; a last line that a crash tore is no cell."""
+        with self.cells_file.open(encoding="utf-8") as file:
+            for line in file:
+                if line.endswith("\n"):
+                    yield CellRecord(**json.loads(line))
+
+    def record(self, number: int) -> CellRecord:
+        """Read one cell back."""
+        return next(record for record in self.records() if record.number == number)
+
+
+def line_of(cell: Cell) -> str:
+    """Write a cell as a line of JSON."""
+    plain = {
+        "number": cell.number,
+        "label": cell.label,
+        "overrides": cell.overrides,
+        "fingerprints": cell.fingerprints,
+        "log": cell.log_name,
+        "study": cell.study,
+        "trial": cell.trial,
+    }
+    return json.dumps(plain) + "\n"
+
+
+def latest_sweep(results: Path) -> SweepFolder:
+    """Find the sweep that was begun last.
+
+    Raises:
+        UserError: there is none.
+    """
+    files = list((results / "sweeps").glob("*/sweep.json"))
+    if not files:
+        raise UserError(f"{results}: there is no sweep here")
+    return SweepFolder(max(files, key=lambda file: file.stat().st_mtime).parent)
