@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
@@ -95,10 +95,23 @@ def with_folder(overrides: list[str], config_dir: str | None) -> list[str]:
 def run_one(composed: DictConfig) -> None:
     """Run one composed configuration and note its exit code.
 
+    Mistakes are answered here: Hydra would put a line of its own before the answer.
+    """
+    try:
+        exit_codes.append(run_composed(composed))
+    except (UserError, DataError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        exit_codes.append(2)
+
+
+def run_composed(composed: DictConfig) -> int:
+    """Run one composed configuration; returns the exit code.
+
     Raises:
         UserError, tasks.base.DataError: a mistake.
     """
-    if HydraConfig.get().sweeper.params:
+    sweeper: Any = HydraConfig.get().sweeper
+    if sweeper.params or "space" in sweeper:
         raise UserError("this experiment is a sweep: run it with python run.py -m")
     config = checked_config(composed)
     store = Store(Path(config.results_dir))
@@ -117,6 +130,5 @@ def run_one(composed: DictConfig) -> None:
     show_row(row, config.task.metric, str(store.runs / row.run_id))
     if row.status == "interrupted":
         print("the same command goes on from its checkpoint", file=sys.stderr)
-        exit_codes.append(INTERRUPTED)
-    else:
-        exit_codes.append(0 if row.status == "ok" else 1)
+        return INTERRUPTED
+    return 0 if row.status == "ok" else 1

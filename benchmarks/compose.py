@@ -6,13 +6,13 @@ import copy
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
 from omegaconf import DictConfig, OmegaConf
 
 from benchmarks.config import Config, checked_config
@@ -41,11 +41,15 @@ class Axes:
         fixed: overrides that all cells share.
         values: overrides by key, several where the sweep runs over them.
         hydra: Hydra's own section, launcher and sweeper among it.
+        resume: what to do with cells that have run before.
+        space: what a search chooses from, by key, as Hydra writes it.
     """
 
     fixed: list[str]
     values: list[list[str]]
     hydra: DictConfig
+    resume: str
+    space: dict[str, Override] = field(default_factory=dict)
 
     def cells(self) -> Iterator[list[str]]:
         """Go through the cells' own overrides; the last axis runs fastest."""
@@ -114,34 +118,37 @@ def sweep_axes(overrides: list[str]) -> Axes:
         UserError, HydraException, OmegaConfBaseException: it cannot be composed.
     """
     parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-    given = by_key(parser.parse_overrides(overrides))
-    plain = [texts[0] for texts in given.values() if len(texts) == 1]
-    hydra = compose("config", overrides=plain, return_hydra_config=True).hydra
+    given = {override.get_key_element(): override for override in parser.parse_overrides(overrides)}
+    plain = [str(o.input_line) for o in given.values() if not o.is_sweep_override()]
+    master = compose("config", overrides=plain, return_hydra_config=True)
+    hydra = master.hydra
     params = OmegaConf.select(hydra, "sweeper.params") or {}
-    listed = by_key(parser.parse_overrides([f"{key}={value}" for key, value in params.items()]))
-    every = listed | given
-    for key, texts in every.items():
-        if len(texts) > 1 and (key in FIXED_KEYS or key.startswith("hydra")):
-            raise UserError(f"{key}: a sweep has one value of it, not several")
-    return Axes(
-        fixed=[texts[0] for key, texts in every.items() if len(texts) == 1 and key[:5] != "hydra"],
-        values=[texts for texts in every.values() if len(texts) > 1],
-        hydra=hydra,
-    )
-
-
-def by_key(overrides: list[Override]) -> dict[str, list[str]]:
-    """Group overrides by what they set; a sweep's values one by one."""
-    found: dict[str, list[str]] = {}
-    for override in overrides:
-        key = override.get_key_element()
+    space = OmegaConf.select(hydra, "sweeper.space")
+    listed = [f"{key}={value}" for key, value in [*params.items(), *(space or {}).items()]]
+    every = {o.get_key_element(): o for o in parser.parse_overrides(listed)} | given
+    axes = Axes([], [], hydra, master.resume)
+    for key, override in every.items():
         if not override.is_sweep_override():
-            found[key] = [str(override.input_line)]
+            if not key.startswith("hydra"):
+                axes.fixed.append(str(override.input_line))
+        elif key in FIXED_KEYS or key.startswith("hydra"):
+            raise UserError(f"{key}: a sweep has one value of it, not several")
+        elif space is not None and is_searched(override):
+            axes.space[key] = override
         elif override.is_discrete_sweep():
-            found[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            values = override.sweep_string_iterator()
+            axes.values.append([f"{key}={value}" for value in values])
         else:
             raise UserError(
                 f"{override.input_line}: a sweep takes lists and ranges, as in seed=0,1,2 or "
-                f"seed=range(0,3); for a search see experiment=tune"
+                f"seed=range(0,3); to search an interval add experiment=tune"
             )
-    return found
+    return axes
+
+
+def is_searched(override: Override) -> bool:
+    """Whether an override gives a search something to choose from: an interval or `choice(...)`."""
+    value = override.value()
+    return isinstance(value, IntervalSweep) or (
+        isinstance(value, ChoiceSweep) and not value.simple_form
+    )

@@ -26,6 +26,7 @@ import tasks
 from benchmarks.errors import UserError, nearest
 from benchmarks.help import help_text, options
 from benchmarks.launchers.settings import LAUNCHERS
+from benchmarks.sweeps.settings import TuneSettings
 from models.base import ModelSettings
 from tasks.base import DataDescription, TaskSettings
 
@@ -171,6 +172,7 @@ def register_schemas(conf: Path) -> None:
     store.store(group="schema", name="config", node=Config)
     for name, settings in LAUNCHERS.items():
         store.store(group="hydra/launcher", name=name, node=settings)
+    store.store(group="hydra/sweeper", name="tune", node=TuneSettings)
     for name, settings in definitions(models, ModelSettings).items():
         store.store(group="schema/model", name=name, node=settings)
     for name, settings in definitions(tasks, TaskSettings).items():

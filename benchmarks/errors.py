@@ -14,8 +14,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
+
+from benchmarks.launchers.settings import LAUNCHERS
 
 TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -50,9 +52,14 @@ def explain(error: Exception, overrides: list[str], conf: Path) -> str:
                 f"around a value that has ~ = , or spaces in it: \"KEY='VALUE'\""
             )
         key = override.key_or_group
-        if key.startswith("hydra"):
-            continue
-        if (conf / key).is_dir():
+        if key.startswith("hydra/"):
+            problem = explain_hydra_choice(override)
+            if problem:
+                return problem
+            groups.append(f"{key}={first_value(override)}")
+        elif key.startswith("hydra"):
+            values.append(override)
+        elif (conf / key).is_dir():
             problem = explain_choice(override, conf / key)
             if problem:
                 return problem
@@ -63,11 +70,13 @@ def explain(error: Exception, overrides: list[str], conf: Path) -> str:
         # Hydra is still set up for the run that failed.
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(conf), version_base="1.3"):
-            config = compose("config", overrides=groups)
+            config = compose("config", overrides=groups, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as second_error:
         return one_line(second_error)
+    hydra = hydra_settings(config)
     for override in values:
-        problem = explain_value(override, config)
+        is_hydra = override.key_or_group.startswith("hydra")
+        problem = explain_value(override, hydra if is_hydra else config)
         if problem:
             return problem
     return one_line(error)
@@ -82,6 +91,26 @@ def explain_choice(override: Override, group: Path) -> str | None:
             hint = nearest(option, options)
             return f"{key}={option}: there is no such {key} (allowed: {', '.join(options)}){hint}"
     return None
+
+
+def explain_hydra_choice(override: Override) -> str | None:
+    """Say what is wrong with hydra/launcher=OPTION or its like, or None."""
+    key = override.key_or_group
+    options = {"hydra/launcher": ["basic", *LAUNCHERS], "hydra/sweeper": ["basic", "tune"]}.get(key)
+    for option in swept_values(override):
+        if options and option not in options:
+            hint = nearest(option, options)
+            return f"{key}={option}: there is no such option (allowed: {', '.join(options)}){hint}"
+    return None
+
+
+def hydra_settings(config: DictConfig) -> DictConfig:
+    """Take out of a configuration what rnnbench reads of Hydra's own section."""
+    whole = config.hydra
+    with flag_override(config, "struct", False):
+        del config["hydra"]
+    ours = {name: whole._get_node(name) for name in ("launcher", "sweeper")}
+    return OmegaConf.create({"hydra": ours}, flags={"struct": True})
 
 
 def explain_value(override: Override, config: DictConfig) -> str | None:

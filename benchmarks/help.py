@@ -12,6 +12,7 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = {
     "model": "the encoder",
     "task": "data and question, with a training recipe",
+    "experiment": "a named sweep, for -m",
     "debug": "smoke: does it run at all? Rows are marked",
 }
 
@@ -28,7 +29,10 @@ Examples
   python run.py model=bigru task=imdb task.source=FOLDER          on your own copy of the data
   python run.py model=gru task=shakespeare model.num_layers=2 train.max_seconds=60
   python run.py model=lstm task=sp500 seed=1 results_dir=out      the row goes to out/results.csv
-  python run.py -m model=rnn,lstm,gru task=sp500 seed=0,1,2       a sweep, one after the other
+  python run.py -m model=rnn,lstm,gru task=sp500 seed=0,1,2       a sweep, one after the other;
+                                                    the same command again continues it
+  python run.py -m experiment=headline hydra/launcher=local       a named sweep, several at once
+  python run.py -m experiment=tune model=rnn,lstm task=sp500      a search, alike for both
   python run.py model=rnn task=shakespeare debug=smoke            seconds, on any pair
 
 Every key, its default and its meaning: docs/settings.md; with the values of a pair:

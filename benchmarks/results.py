@@ -107,7 +107,7 @@ class Row:
     flops_per_token: int | None = column(
         "matrix products of the encoder, forward, 2 per multiply-add"
     )
-    starts: int | None = column("times the run was begun: above 1, it went on from a checkpoint")
+    starts: int | None = column("times the run was begun; above 1, it was interrupted and went on")
     concurrent_runs: int | None = column(
         "most runs on this machine at once, this one among them: above 1, doubt the times"
     )

@@ -22,7 +22,9 @@ from typing import Any
 import models
 import tasks
 from benchmarks.config import Config, TrainSettings, allowed_text, definitions
+from benchmarks.launchers.settings import LAUNCHERS
 from benchmarks.results import Row
+from benchmarks.sweeps.settings import TuneSettings
 from models.base import ModelSettings
 from tasks.base import TaskSettings
 
@@ -86,6 +88,8 @@ def settings_table(settings: type, prefix: str) -> str:
         if entry.name in ("task", "model", "train"):
             continue
         default = "null" if entry.default is None else str(entry.default)
+        if entry.default is dataclasses.MISSING:
+            default = "empty"
         limits = entry.metadata
         allowed = (
             allowed_text(limits) if limits.keys() & {"choices", "minimum", "above", "below"} else ""
@@ -115,6 +119,19 @@ def settings_page() -> str:
                 f"## {prefix[:-1]}: {name}\n\n{settings.__doc__}\n\n"
                 + settings_table(settings, prefix)
             )
+    parts.append(
+        "## Launchers of a sweep\n\n`python run.py -m hydra/launcher=NAME hydra.launcher.KEY=VALUE`; "
+        "the default, `basic`, runs one cell after the other in one process and has no keys.\n"
+    )
+    for name, settings in LAUNCHERS.items():
+        parts.append(
+            f"### hydra/launcher={name}\n\n{settings.__doc__}\n\n"
+            + settings_table(settings, "hydra.launcher.")
+        )
+    parts.append(
+        f"## Search: experiment=tune\n\n{TuneSettings.__doc__}\n\n"
+        + settings_table(TuneSettings, "hydra.sweeper.")
+    )
     return "\n".join(parts)
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -13,7 +17,8 @@ from benchmarks.config import check_ranges
 from benchmarks.errors import UserError, nearest
 from benchmarks.launchers.settings import LAUNCHERS
 from benchmarks.results import Store
-from benchmarks.sweeps.plan import DataDescriptions, Plan, anywhere, here, make_plan
+from benchmarks.sweeps.cell import Cell
+from benchmarks.sweeps.plan import DataDescriptions, anywhere, here, make_plan
 
 if TYPE_CHECKING:
     from benchmarks.interruption import Interruption
@@ -32,54 +37,96 @@ def sweep(overrides: list[str], conf: Path) -> int:
         axes = sweep_axes(overrides)
         launcher, settings = launcher_settings(axes.hydra)
         describe = DataDescriptions()
-        plan = make_plan(axes, describe, anywhere if launcher in ("slurm", "ray") else here)
-    config = plan.cells[0].config
-    store = Store(Path(config.results_dir))
-    store.check_writable()
-    for label, reason in plan.left_out:
-        print(f"left out: {label}: {reason}")
-    for notice in describe.notices():
-        print(f"NOTE: {notice}")
-    return run_plan(plan, store, launcher, settings, overrides, conf, config.resume)
+        device_types = anywhere if launcher in ("slurm", "ray") else here
+        search = None
+        if "space" in axes.hydra.sweeper:
+            tune = needed("optuna", "benchmarks.sweeps.tune", "experiment=tune", "tune")
+            search, plan, store = tune.make_search(axes, describe, device_types, open_store)
+            sweep_id, total = tune.search_id(search), search.total
+        else:
+            plan = make_plan(axes, describe, device_types)
+            store = open_store(plan.cells[0].config.results_dir)
+            sweep_id, total = plan.sweep_id, len(plan.cells)
+        for label, reason in plan.left_out:
+            print(f"left out: {label}: {reason}")
+        for notice in describe.notices():
+            print(f"NOTE: {notice}")
+        code = run_cells(
+            Job(plan.cells, search, total, sweep_id, store, launcher, settings, conf, axes.resume),
+            overrides,
+        )
+        if search is not None:
+            tune.show_best(search)
+    return code
 
 
-def run_plan(
-    plan: Plan,
-    store: Store,
-    launcher: str,
-    settings: Any,
-    overrides: list[str],
-    conf: Path,
-    resume: str,
-) -> int:
-    """Run the cells of a plan and show what became of them; returns the exit code."""
+@dataclass(frozen=True)
+class Job:
+    """A sweep that is ready to run."""
+
+    cells: list[Cell]
+    search: Any
+    total: int
+    sweep_id: str
+    store: Store
+    launcher: str
+    settings: Any
+    conf: Path
+    resume: str
+
+
+def run_cells(job: Job, overrides: list[str]) -> int:
+    """Run a sweep's cells and show what became of them; returns the exit code."""
     from benchmarks.interruption import Interruption
     from benchmarks.launchers.base import Surroundings
     from benchmarks.sweeps.board import Board, show_outcomes
     from benchmarks.sweeps.driver import Driver
     from benchmarks.sweeps.folder import SweepFolder
 
-    folder = SweepFolder(store.directory / "sweeps" / plan.sweep_id)
-    folder.write(plan.cells, overrides, launcher)
-    around = Surroundings(store, store.index(), folder, conf)
+    store = job.store
+    folder = SweepFolder(store.directory / "sweeps" / job.sweep_id)
+    folder.write(job.cells, overrides, job.launcher, job.total)
+    around = Surroundings(store, store.index(), folder, job.conf)
     interruption = Interruption()
     interruption.install()
-    print(f"sweep {plan.sweep_id}: {len(plan.cells)} cells, results in {store.directory}")
+    print(f"sweep {job.sweep_id}: {job.total} cells, results in {store.directory}")
     sys.stdout.flush()
-    board = Board(len(plan.cells))
-    runs_cells = make_launcher(launcher, settings, around, interruption, len(plan.cells))
-    driver = Driver(plan.cells, runs_cells, around, resume, board, interruption)
+    board = Board(job.total)
+    launcher = make_launcher(job.launcher, job.settings, around, interruption, job.total)
+    driver = Driver(job.cells, launcher, around, job.resume, board, interruption, job.search)
     code = 0
     try:
         driver.run()
     except KeyboardInterrupt as error:
-        left = "; jobs on the cluster go on" if runs_cells.leaves_running else ""
+        left = "; jobs on the cluster go on" if launcher.leaves_running else ""
         print(f"interrupted ({error}){left}; the same command continues", file=sys.stderr)
         code = INTERRUPTED
     outcomes = [driver.outcomes[number] for number in sorted(driver.outcomes)]
-    show_outcomes(outcomes, len(plan.cells), board.failed_logs)
+    show_outcomes(outcomes, job.total, board.failed_logs)
     print(f"table: {store.table}")
     return code or int(any(outcome.status != "ok" for outcome in outcomes))
+
+
+def open_store(directory: str) -> Store:
+    """Open a results folder.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    store = Store(Path(directory))
+    store.check_writable()
+    return store
+
+
+def needed(library: str, module: str, what: str, extra: str) -> ModuleType:
+    """Import what an optional library is needed for.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    if find_spec(library) is None:
+        raise UserError(f"{what} needs {library}: pip install -e '.[{extra}]'")
+    return import_module(module)
 
 
 def launcher_settings(hydra: DictConfig) -> tuple[str, Any]:
@@ -115,10 +162,12 @@ def make_launcher(
 
         return LocalLauncher(settings, around, cells)
     if name == "slurm":
+        needed("submitit", "submitit", "hydra/launcher=slurm", "slurm")
         from benchmarks.launchers.slurm import SlurmLauncher
 
         return SlurmLauncher(settings, around)
     if name == "ray":
+        needed("ray", "ray", "hydra/launcher=ray", "ray")
         from benchmarks.launchers.ray import RayLauncher
 
         return RayLauncher(settings, around)

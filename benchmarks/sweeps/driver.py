@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from benchmarks.columns import question_columns
 from benchmarks.continuation import unfinished_run
@@ -14,6 +15,9 @@ from benchmarks.launchers.base import Launcher, Order, Surroundings
 from benchmarks.results import COLUMNS, Row, new_run_id
 from benchmarks.sweeps.board import Board
 from benchmarks.sweeps.cell import Cell, Death, Ended, Outcome
+
+if TYPE_CHECKING:
+    from benchmarks.sweeps.search import Search
 
 ELSEWHERE_SECONDS = 2.0
 """How often to look for cells that other processes work on."""
@@ -34,6 +38,7 @@ class Driver:
         resume: `continue`, `skip_failed` or `never`.
         board: whom to tell.
         interruption: asked between cells whether to end.
+        search: gives more cells as there is room for them, and learns from outcomes.
     """
 
     def __init__(
@@ -44,7 +49,9 @@ class Driver:
         resume: str,
         board: Board,
         interruption: Interruption,
+        search: Search | None = None,
     ) -> None:
+        self.search = search
         self.waiting = deque(cells)
         self.launcher = launcher
         self.around = around
@@ -65,6 +72,7 @@ class Driver:
             try:
                 self._skip()
                 self.board.start()
+                self._ask()
                 while self.waiting or self.running or self.elsewhere:
                     self.interruption.check()
                     self._start()
@@ -85,6 +93,13 @@ class Driver:
             if not self._is_done(cell):
                 left.append(cell)
         self.waiting = left
+
+    def _ask(self) -> None:
+        """Take as many cells from a search as there is room for, so that it knows all it can."""
+        if self.search is not None:
+            for cell in self.search.ask(max(0, self.launcher.room() - len(self.waiting))):
+                self.around.folder.add(cell)
+                self.waiting.append(cell)
 
     def _is_done(self, cell: Cell) -> bool:
         """Whether a cell needs no run; notes its outcome if so."""
@@ -144,6 +159,7 @@ class Driver:
             time.sleep(ELSEWHERE_SECONDS / 4)
         for ended in self.launcher.poll():
             self._settle(ended)
+        self._ask()
         self.view.update(lazily=True)
         self.board.show(len(self.running), len(self.elsewhere))
 
@@ -221,6 +237,8 @@ class Driver:
         )
         self.outcomes[cell.number] = outcome
         self.board.note(outcome, str(self.around.folder.log(cell)))
+        if self.search is not None:
+            self.search.tell(outcome)
 
     def _wind_up(self) -> None:
         """Let the cells end in their own way, and end them if they will not."""

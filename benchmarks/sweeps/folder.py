@@ -38,7 +38,7 @@ class SweepFolder:
         """Where the output of a cell goes."""
         return self.directory / "logs" / cell.log_name
 
-    def write(self, cells: list[Cell], command: list[str], launcher: str) -> None:
+    def write(self, cells: list[Cell], command: list[str], launcher: str, total: int) -> None:
         """Write down what the sweep is made of."""
         (self.directory / "logs").mkdir(parents=True, exist_ok=True)
         write_atomically(self.cells_file, "".join(map(line_of, cells)))
@@ -46,7 +46,7 @@ class SweepFolder:
             "sweep": self.sweep_id,
             "command": command,
             "launcher": launcher,
-            "cells": len(cells),
+            "cells": total,
             "started": time.time(),
         }
         write_atomically(self.directory / "sweep.json", json.dumps(about, indent=2) + "\n")

@@ -13,6 +13,7 @@ from benchmarks.cache import DiskCache, default_cache_directory
 from benchmarks.compose import Axes, CellComposer
 from benchmarks.config import Config, ImpossiblePairError, fingerprint
 from benchmarks.errors import UserError
+from benchmarks.results import Store
 from benchmarks.sweeps.cell import Cell
 from tasks.base import DataDescription
 
@@ -41,22 +42,27 @@ class Plan:
 
 
 def make_plan(axes: Axes, describe: DescribeData, device_types: DeviceTypes) -> Plan:
-    """Compose and check every cell.
+    """Compose and check every cell; all that was typed is checked before any data is read.
 
     Raises:
-        UserError: a cell is wrong, or none is left.
+        UserError: a cell is wrong, none is left, or the results folder cannot be written to.
         tasks.base.DataError: a task's data cannot be used.
     """
     composer = CellComposer(axes.fixed)
     plan = Plan()
-    seen: set[str] = set()
+    composed: list[tuple[list[str], str, Config]] = []
     for chosen in axes.cells():
         label = " ".join(chosen) or "the only cell"
         try:
-            config = composer.compose(chosen)
+            composed.append((chosen, label, composer.compose(chosen)))
         except ImpossiblePairError as error:
             plan.left_out.append((label, str(error)))
-            continue
+    if not composed:
+        reason = plan.left_out[0][1] if plan.left_out else "there is nothing to sweep over"
+        raise UserError(f"no cell is left to run: {reason}")
+    Store(Path(composed[0][2].results_dir)).check_writable()
+    seen: set[str] = set()
+    for chosen, label, config in composed:
         data = describe(config)
         fingerprints = [fingerprint(config, data, kind) for kind in device_types(config)]
         if fingerprints[0] in seen:
@@ -64,9 +70,6 @@ def make_plan(axes: Axes, describe: DescribeData, device_types: DeviceTypes) -> 
         seen.add(fingerprints[0])
         overrides = [*axes.fixed, *chosen]
         plan.cells.append(Cell(len(plan.cells), overrides, label, config, fingerprints))
-    if not plan.cells:
-        reason = plan.left_out[0][1] if plan.left_out else "there is nothing to sweep over"
-        raise UserError(f"no cell is left to run: {reason}")
     return plan
 
 

@@ -1,0 +1,127 @@
+"""`experiment=tune`: from a command line with a space to arms and their search, and its summary."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+
+from omegaconf import OmegaConf
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.compose import Axes, CellComposer
+from benchmarks.config import Config, ImpossiblePairError, check_ranges, fingerprint, identity
+from benchmarks.display import readable
+from benchmarks.errors import UserError
+from benchmarks.results import Store
+from benchmarks.sweeps.cell import Cell
+from benchmarks.sweeps.plan import DescribeData, DeviceTypes, Plan
+from benchmarks.sweeps.search import Arm, Search, distribution_of, open_arm, open_storage
+from benchmarks.sweeps.settings import TuneSettings
+
+
+def make_search(
+    axes: Axes,
+    describe: DescribeData,
+    device_types: DeviceTypes,
+    open_store: Callable[[str], Store],
+) -> tuple[Search, Plan, Store]:
+    """Open a study for each arm, once, before anything runs.
+
+    Args:
+        axes: of the sweep; every combination is an arm.
+        describe: see `make_plan`.
+        device_types: see `make_plan`.
+        open_store: proves a results folder writable and opens it.
+
+    Returns:
+        The search, a plan with the cells that it has run before, and the results.
+
+    Raises:
+        UserError: an arm or the space is wrong.
+    """
+    settings = OmegaConf.to_object(axes.hydra.sweeper)
+    assert isinstance(settings, TuneSettings)
+    check_ranges(settings, "hydra.sweeper.")
+    if not axes.space:
+        raise UserError(
+            "hydra.sweeper.space: there is nothing to choose from; give an interval, as in "
+            "'train.learning_rate=tag(log,interval(1e-4,1e-2))'"
+        )
+    space = {key: distribution_of(override) for key, override in axes.space.items()}
+    composer = CellComposer(axes.fixed)
+    plan = Plan()
+    found: list[tuple[str, list[str], Config]] = []
+    for chosen in axes.cells():
+        label = " ".join(chosen)
+        try:
+            config = composer.compose(chosen)
+        except ImpossiblePairError as error:
+            plan.left_out.append((label, str(error)))
+            continue
+        composer.compose([*chosen, *(f"{key}={first_of(d)}" for key, d in space.items())])
+        describe(config)
+        found.append((label, [*axes.fixed, *chosen], config))
+    if not found:
+        raise UserError(f"no arm is left to tune: {plan.left_out[0][1]}")
+    store = open_store(found[0][2].results_dir)
+    storage = open_storage(settings, store.directory)
+    written = {key: str(override.input_line) for key, override in axes.space.items()}
+    arms: list[Arm] = []
+    for label, overrides, config in found:
+        question = [identity(config), describe(config).sha256, written]
+        metric = config.task.metric
+        arms.append(
+            open_arm(settings, storage, label, overrides, config, question, metric.higher_is_better)
+        )
+
+    def make_cell(number: int, overrides: list[str], label: str, study: str, trial: int) -> Cell:
+        config = CellComposer([]).compose(overrides)
+        data = describe(config)
+        fingerprints = [fingerprint(config, data, kind) for kind in device_types(config)]
+        return Cell(number, overrides, label, config, fingerprints, study, trial)
+
+    def val_score(run_id: str) -> float | None:
+        row = store.row(run_id)
+        return None if row is None else row.get("val_score")
+
+    search = Search(settings, arms, space, make_cell, val_score)
+    resume = found[0][2].resume
+    plan.cells = [] if resume == "never" else search.known_cells()
+    return search, plan, store
+
+
+def first_of(distribution: BaseDistribution) -> object:
+    """One value of a dimension, to see whether its key takes it."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return distribution.low
+
+
+def search_id(search: Search) -> str:
+    """Name the sweep by its studies, so that the same command finds it again."""
+    names = sorted(arm.study.study_name for arm in search.arms)
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]
+
+
+def show_best(search: Search) -> None:
+    """Print each arm's best trial, by validation, with the settings to paste."""
+    table = Table(title="best by validation, one trial of one seed each", title_justify="left")
+    table.add_column("arm", overflow="fold")
+    table.add_column("trials", justify="right")
+    table.add_column("validation", justify="right")
+    table.add_column("settings", overflow="fold")
+    for arm, count, best in search.best():
+        chosen = "" if best is None else " ".join(search.overrides_of(best))
+        score = "" if best is None or best.value is None else readable(best.value)
+        table.add_row(arm.label, f"{count}/{search.settings.trials}", score, chosen)
+    Console(width=None if sys.stdout.isatty() else 110).print(table, highlight=False)
