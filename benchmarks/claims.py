@@ -1,8 +1,9 @@
 """Who works on which question: one file per fingerprint, so that nothing is done twice at once.
 
 `results/running/<fingerprint>.json` is created by the run, or by the launcher that queued it, and
-removed when the run has left its row. A file whose owner has died is taken over. It works by
-exclusive creation and renaming alone, which network file systems keep, and by no lock.
+removed when the run has left its row. A file whose owner has died is taken over, by one process
+at a time. It works by exclusive creation and renaming alone, which network file systems keep, and
+by no lock.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.errors import UnkeptRowError
 from benchmarks.files import write_atomically
 from benchmarks.owner import BEAT_SECONDS, Owner, is_alive, this_process
 
 FIRST_BEAT_SECONDS = 1.0
 NOBODY = Owner(host="", boot="", pid=0, born="")
 """Of a claim that cannot be read: it counts as long as it is young."""
+
+HEIR = "~"
+"""Ends the key of a claim on taking over a question, which is held for a moment."""
 
 
 @dataclass
@@ -66,7 +71,7 @@ class Claims:
     def all(self) -> Iterator[Claim]:
         """Go through all claims, of the living and the dead."""
         for file in sorted(self.directory.glob("*.json")):
-            claim = self.read(file.stem)
+            claim = None if file.stem.endswith(HEIR) else self.read(file.stem)
             if claim is not None:
                 yield claim
 
@@ -77,7 +82,7 @@ class Claims:
     def take(self, claim: Claim) -> bool:
         """Take a question, unless someone alive holds it.
 
-        A job that its launcher has entered for it may take it over.
+        A job takes it over from its own last start, and from the launcher that entered it.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         target = self.path(claim.key)
@@ -89,18 +94,29 @@ class Claims:
                 with contextlib.suppress(FileExistsError):
                     create_from(Path(draft), target)
                     return True
-                holder = self.read(claim.key)
-                is_ours = holder is not None and is_same_job(holder.owner, claim.owner)
-                if not is_ours and is_alive(holder.owner if holder else NOBODY, target):
+                if not self._may_replace(claim):
                     return False
-                # Of several that find the owner dead, one's renaming succeeds.
-                with contextlib.suppress(FileNotFoundError):
-                    aside = Path(draft).with_name(f"{Path(draft).name}-dead")
-                    target.rename(aside)
-                    aside.unlink()
+                # Of several that find the owner dead, one at a time looks again and replaces it:
+                # else a slow one would put itself in the place of a quick one.
+                heir = dataclasses.replace(claim, key=f"{claim.key}{HEIR}")
+                if not self.take(heir):
+                    return False
+                try:
+                    if target.exists() and self._may_replace(claim):
+                        Path(draft).replace(target)
+                        return True
+                finally:
+                    self.release(heir)
             return False
         finally:
             Path(draft).unlink(missing_ok=True)
+
+    def _may_replace(self, claim: Claim) -> bool:
+        """Whether whoever holds a claim's question is dead, or entered it for this claim's job."""
+        holder = self.read(claim.key)
+        if holder is not None and is_same_job(holder.owner, claim.owner):
+            return True
+        return not is_alive(holder.owner if holder else NOBODY, self.path(claim.key))
 
     def is_mine(self, claim: Claim) -> bool:
         """Whether the claim on disk is still this one."""
@@ -115,7 +131,10 @@ class Claims:
 
     @contextlib.contextmanager
     def kept_alive(self, claim: Claim, each_beat: Callable[[], None]) -> Iterator[None]:
-        """Write the claim's progress and beat its heart from a thread until the block ends."""
+        """Write the claim's progress and beat its heart from a thread until the block ends.
+
+        The claim of a run whose row could not be kept stays: it alone tells of the run.
+        """
         done = threading.Event()
         path = self.path(claim.key)
 
@@ -124,18 +143,24 @@ class Claims:
             while not done.wait(pause):
                 pause = BEAT_SECONDS
                 each_beat()
-                with contextlib.suppress(OSError):
+                # The training's thread may just be adding to the progress; the next beat tells it.
+                with contextlib.suppress(OSError, RuntimeError):
                     if self.is_mine(claim):
                         write_atomically(path, json.dumps(dataclasses.asdict(claim)))
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
+        is_over = True
         try:
             yield
+        except UnkeptRowError:
+            is_over = False
+            raise
         finally:
             done.set()
             thread.join()
-            self.release(claim)
+            if is_over:
+                self.release(claim)
 
 
 def create_from(draft: Path, target: Path) -> None:
@@ -154,8 +179,11 @@ def create_from(draft: Path, target: Path) -> None:
 
 
 def is_same_job(holder: Owner, taker: Owner) -> bool:
-    """Whether a claim was entered by the launcher for the job that now begins."""
-    return holder.job is not None and holder.job == taker.job
+    """Whether a claim is that of the job which the taker runs in.
+
+    It was entered by the launcher, or by the job's last start; a launcher takes nothing back.
+    """
+    return holder.job is not None and holder.job == taker.job and taker.pid != 0
 
 
 def new_claim(key: str, run_id: str, row: dict[str, Any]) -> Claim:

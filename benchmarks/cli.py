@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.config import checked_config, none_chosen, register_schemas
-from benchmarks.errors import UserError, explain, nearest
+from benchmarks.errors import UserError, explain, nearest, telling_of_the_disk
 from benchmarks.results import Store
 from benchmarks.sweeps.command import INTERRUPTED, sweep
 from tasks.base import DataError
@@ -48,7 +48,8 @@ def main(hydra_main: Callable[[], None], conf: Path) -> int:
             if {f"{group}=", f"{group}=null"} & set(overrides):
                 raise UserError(none_chosen(group))
         if flags.multirun and not (flags.help or flags.hydra_help or flags.cfg or flags.info):
-            return sweep(with_folder(overrides, flags.config_dir), conf)
+            with telling_of_the_disk():
+                return sweep(with_folder(overrides, flags.config_dir), conf)
         hydra_main()
     except (HydraException, OmegaConfBaseException) as error:
         print(f"error: {explain(error, overrides, conf)}", file=sys.stderr)
@@ -98,7 +99,8 @@ def run_one(composed: DictConfig) -> None:
     Mistakes are answered here: Hydra would put a line of its own before the answer.
     """
     try:
-        exit_codes.append(run_composed(composed))
+        with telling_of_the_disk():
+            exit_codes.append(run_composed(composed))
     except (UserError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         exit_codes.append(2)

@@ -8,8 +8,8 @@ import torch
 
 from benchmarks.config import Config
 from benchmarks.evaluation import NotFiniteError
+from benchmarks.record import TrainingRecord
 from benchmarks.results import SCHEMA_VERSION, Row
-from benchmarks.training import TrainingRecord
 from tasks.base import DataDescription
 
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import Container, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from benchmarks.config import Config, checked_config
+from benchmarks.config import (
+    Config,
+    check_ranges,
+    check_together,
+    checked_config,
+    typed_config,
+)
 from benchmarks.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,6 +67,86 @@ class Axes:
             yield list(chosen)
 
 
+class Base:
+    """A composed configuration, and what it becomes when values in it are set.
+
+    Setting one value takes Hydra's machinery several milliseconds, so each is typed once, alone,
+    and cells are put together from those. What could depend on another value, an interpolation or
+    a whole section, goes the long way.
+
+    Args:
+        composed: not yet checked.
+    """
+
+    def __init__(self, composed: DictConfig) -> None:
+        self.composed = composed
+        self._scratch = copy.deepcopy(composed)
+        self._typed: Config | None = None
+        if "${" not in OmegaConf.to_yaml(composed):
+            with contextlib.suppress(UserError, OmegaConfBaseException):
+                self._typed = typed_config(composed)
+        self._values: dict[str, tuple[str, str, Any] | None] = {}
+        self._sections: dict[tuple[str, ...], Any] = {}
+
+    def with_values(self, overrides: dict[str, Override]) -> Config:
+        """Set values.
+
+        Args:
+            overrides: by their text.
+
+        Raises:
+            UserError, OmegaConfBaseException: a value is wrong, or they do not go together.
+        """
+        if self._typed is not None:
+            fields = [self._field(text, override) for text, override in overrides.items()]
+            known = [field for field in fields if field is not None]
+            if len({field[:2] for field in known}) == len(overrides):
+                together = self._put_together(self._typed, list(overrides), known)
+                check_ranges(together)
+                check_together(together)
+                return together
+        config = copy.deepcopy(self.composed)
+        for override in overrides.values():
+            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+        return checked_config(config)
+
+    def _field(self, text: str, override: Override) -> tuple[str, str, Any] | None:
+        """Section, name and value of the one field an override sets; None if it is none such."""
+        if text not in self._values:
+            self._values[text] = self._read(override)
+        return self._values[text]
+
+    def _read(self, override: Override) -> tuple[str, str, Any] | None:
+        key, value = override.key_or_group, override.value()
+        section, _, name = key.rpartition(".")
+        if "." in section or not isinstance(value, str | int | float | None) or "${" in str(value):
+            return None
+        try:
+            before = OmegaConf.select(self._scratch, key, throw_on_missing=True)
+            if isinstance(before, Container):
+                return None
+            OmegaConf.update(self._scratch, key, value, merge=True)
+            typed = OmegaConf.select(self._scratch, key)
+            OmegaConf.update(self._scratch, key, before, merge=True)
+        except OmegaConfBaseException:
+            return None  # the long way says what is wrong
+        return section, name, typed
+
+    def _put_together(
+        self, typed: Config, texts: list[str], fields: list[tuple[str, str, Any]]
+    ) -> Config:
+        """Set fields; cells with the same section share it."""
+        changes = {name: value for section, name, value in fields if not section}
+        for section in {section for section, _, _ in fields if section}:
+            among = [i for i, field in enumerate(fields) if field[0] == section]
+            key = (section, *(texts[i] for i in among))
+            if key not in self._sections:
+                values = {fields[i][1]: fields[i][2] for i in among}
+                self._sections[key] = dataclasses.replace(getattr(typed, section), **values)
+            changes[section] = self._sections[key]
+        return dataclasses.replace(typed, **changes)
+
+
 class CellComposer:
     """Composes the cells of a sweep; what only values tell apart is composed once.
 
@@ -67,8 +157,9 @@ class CellComposer:
     def __init__(self, fixed: list[str]) -> None:
         self.fixed = fixed
         self.parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-        self._bases: dict[tuple[str, ...], DictConfig] = {}
+        self._bases: dict[tuple[str, ...], Base] = {}
         self._parsed: dict[str, Override] = {}
+        self._is_group: dict[str, bool] = {}
 
     def parsed(self, text: str) -> Override:
         """Parse an override, each text once."""
@@ -85,27 +176,27 @@ class CellComposer:
         Raises:
             UserError, HydraException, OmegaConfBaseException: as for a single run.
         """
-        values: list[str] = []
+        values: dict[str, Override] = {}
         others: list[str] = []
         for text in chosen:
-            (values if self._is_value(self.parsed(text)) else others).append(text)
+            override = self.parsed(text)
+            if self._is_value(override):
+                values[text] = override
+            else:
+                others.append(text)
         key = tuple(others)
         if key not in self._bases:
-            self._bases[key] = compose("config", overrides=[*self.fixed, *others])
-        config = copy.deepcopy(self._bases[key])
-        for text in values:
-            override = self.parsed(text)
-            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
-        return checked_config(config)
+            self._bases[key] = Base(compose("config", overrides=[*self.fixed, *others]))
+        return self._bases[key].with_values(values)
 
     def _is_value(self, override: Override) -> bool:
         """Whether an override sets a value, and nothing that the defaults list could depend on."""
-        loader = GlobalHydra.instance().config_loader()
+        key = override.key_or_group
+        if key not in self._is_group:
+            loader = GlobalHydra.instance().config_loader()
+            self._is_group[key] = bool(loader.list_groups(key) or loader.get_group_options(key))
         is_plain = not (override.is_add() or override.is_delete() or override.is_force_add())
-        is_group = bool(loader.list_groups(override.key_or_group)) or bool(
-            loader.get_group_options(override.key_or_group)
-        )
-        return is_plain and not is_group and override.package is None
+        return is_plain and not self._is_group[key] and override.package is None
 
 
 def sweep_axes(overrides: list[str]) -> Axes:
@@ -129,7 +220,7 @@ def sweep_axes(overrides: list[str]) -> Axes:
     axes = Axes([], [], hydra, master.resume)
     for key, override in every.items():
         if not override.is_sweep_override():
-            if not key.startswith("hydra"):
+            if not key.startswith("hydra") or key == "hydra.searchpath":
                 axes.fixed.append(str(override.input_line))
         elif key in FIXED_KEYS or key.startswith("hydra"):
             raise UserError(f"{key}: a sweep has one value of it, not several")

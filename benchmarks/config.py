@@ -186,6 +186,18 @@ def checked_config(composed: DictConfig) -> Config:
         UserError: a value is out of its range or settings contradict each other.
         tasks.base.DataError: a path in the settings does not lead anywhere.
     """
+    config = typed_config(composed)
+    check_ranges(config)
+    check_together(config)
+    return config
+
+
+def typed_config(composed: DictConfig) -> Config:
+    """Turn what Hydra composed into dataclasses, whatever the values are.
+
+    Raises:
+        UserError: a key has no value, or there is no such key.
+    """
     try:
         config = OmegaConf.to_object(composed)
     except MissingMandatoryValue as error:
@@ -200,7 +212,16 @@ def checked_config(composed: DictConfig) -> Config:
         if not isinstance(part, base) or type(part) is base:
             raise UserError(none_chosen(name))
     refuse_unknown(composed, config)
-    check_ranges(config)
+    return config
+
+
+def check_together(config: Config) -> None:
+    """Check what only settings together can have wrong.
+
+    Raises:
+        UserError: they contradict each other.
+        tasks.base.DataError: a path in the settings does not lead anywhere.
+    """
     for part in (config.model, config.task):
         try:
             part.check()
@@ -212,7 +233,6 @@ def checked_config(composed: DictConfig) -> Config:
             f"task={config.task.name}, which predicts the next step, it would see the answer; "
             f"choose a model with model.bidirectional=false"
         )
-    return config
 
 
 def none_chosen(group: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks.checkpoint import FILE_NAME, CheckpointError, read_checkpoint, write_checkpoint
+from benchmarks.claims import is_same_job
 from benchmarks.files import set_aside
 from benchmarks.index import Index
 from benchmarks.owner import this_process
@@ -33,7 +34,9 @@ def unfinished_run(
         claim = store.claims.read(fingerprint)
         if claim is None or claim.run_id <= since:
             continue
-        if claim.owner != this_process() and store.claims.is_live(claim):
+        me = this_process()
+        is_mine = claim.owner == me or is_same_job(claim.owner, me)
+        if not is_mine and store.claims.is_live(claim):
             return None
         if claim.run_id not in index.entries:
             return claim.run_id

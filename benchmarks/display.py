@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from benchmarks.environment import Environment
 from benchmarks.results import Row
 from tasks.base import DataDescription, Metric
+
+if TYPE_CHECKING:  # it needs torch, and status does not
+    from benchmarks.environment import Environment
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "score": (

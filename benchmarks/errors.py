@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import errno
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,32 @@ TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", s
 
 class UserError(Exception):
     """A mistake in what the user asked for; the text is one line that says how to mend it."""
+
+
+class UnkeptRowError(UserError):
+    """A run's row could not be written; its claim is left to tell which run to go on with."""
+
+
+DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+@contextlib.contextmanager
+def telling_of_the_disk() -> Iterator[None]:
+    """Answer a disk that is full or read-only in one line.
+
+    Raises:
+        UserError: it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_TROUBLE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        raise UserError(
+            f"{where}{error.strerror}; what was finished is kept, and once the disk can be "
+            f"written to the same command goes on"
+        ) from error
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:

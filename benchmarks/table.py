@@ -123,8 +123,8 @@ class TableView:
                     run_id = line[place] if place < len(line) else ""
                     row = self.index.row(run_id) if run_id in missing else None
                     missing.discard(run_id)
-                    padding = [""] * (len(columns) - len(line))
-                    writer.writerow(cells_of(row, columns) if row else line + padding)
+                    line += [""] * (len(columns) - len(line))
+                    writer.writerow(cells_of(row, columns, line) if row else line)
             for run_id in sorted(missing):
                 row = self.index.row(run_id)
                 if row:
@@ -140,16 +140,24 @@ class UnknownColumnsError(Exception):
         self.names = names
 
 
-def cells_of(row: dict[str, Any], columns: list[str]) -> list[str]:
-    """Write a row as cells under the given columns.
+def cells_of(row: dict[str, Any], columns: list[str], line: list[str] | None = None) -> list[str]:
+    """Write a row as cells.
+
+    Args:
+        row: by column.
+        columns: in order.
+        line: the run's cells before, which stay where they are of columns that the row has not.
 
     Raises:
-        UnknownColumnsError: it has others.
+        UnknownColumnsError: the row has other columns.
     """
-    unknown = [name for name in row if name not in columns]
+    unknown = row.keys() - set(columns)
     if unknown:
-        raise UnknownColumnsError(unknown)
-    return [as_text(row.get(name)) for name in columns]
+        raise UnknownColumnsError([name for name in row if name in unknown])
+    if line is None:
+        return [as_text(row.get(name)) for name in columns]
+    pairs = zip(columns, line, strict=False)
+    return [as_text(row[name]) if name in row else cell for name, cell in pairs]
 
 
 @contextlib.contextmanager
@@ -178,12 +186,24 @@ def mend_torn(table: Path) -> None:
 
     rnnbench never tears a line; other programs that append may.
     """
+    if ends_well(table):
+        return
     whole, torn = split_torn(table.read_text(encoding="utf-8-sig"))
     if torn:
         with table.with_name(f"{table.name}.torn").open("a", encoding="utf-8") as file:
             file.write(f"{torn}\n")
         write_atomically(table, whole)
         print(f"warning: the torn last line of {table} was moved to {table.name}.torn")
+
+
+def ends_well(table: Path) -> bool:
+    """Whether a table ends with a whole line; finding out takes no memory."""
+    quotes, last = 0, b"\n"
+    with table.open("rb") as file:
+        while block := file.read(2**20):
+            quotes += block.count(b'"')
+            last = block[-1:]
+    return last == b"\n" and quotes % 2 == 0
 
 
 def split_torn(text: str) -> tuple[str, str]:

@@ -7,7 +7,6 @@ import itertools
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -19,12 +18,12 @@ from benchmarks.environment import random_states, restore_random_states, stream
 from benchmarks.evaluation import NotFiniteError, evaluate
 from benchmarks.interruption import Interruption
 from benchmarks.optimisation import make_optimizer, planned_steps, schedule_factor
+from benchmarks.record import EpochInProgress, TrainingRecord
 from tasks.base import Batch, Metric, Task
 
 REPORT_SECONDS = 0.5
 """How often the loop stops to look at its loss. Looking waits for the device."""
 
-Weights = dict[str, Tensor]
 Keep = Callable[[dict[str, Tensor], dict[str, Any]], None]
 """Keeps what `Trainer.state` gives; see `benchmarks.checkpoint`."""
 
@@ -37,41 +36,6 @@ class Progress(Protocol):
 
     def epoch(self, record: dict[str, float]) -> None:
         """Tell of an epoch's line in the learning curve."""
-
-
-@dataclass
-class TrainingRecord:
-    """What training has come to, also when it is cut short."""
-
-    epochs: int = 0
-    stopped_by: str | None = None
-    steps: int = 0
-    tokens: int = 0
-    best_epoch: int | None = None
-    best_metrics: dict[str, float] = field(default_factory=dict)
-    best_weights: Weights | None = None
-    time_to_best_seconds: float | None = None
-    train_seconds: float = 0.0
-    evaluation_seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
-@dataclass
-class EpochInProgress:
-    """A pass over the training split, as far as it has come.
-
-    Attributes:
-        number: counted from 1.
-        steps: done in it.
-        loss_sum, norm_sum: over those steps, where the network is.
-        state: of the encoder, to carry into a batch that continues the last.
-    """
-
-    number: int = 1
-    steps: int = 0
-    loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
-    norm_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
-    state: object = None
 
 
 class Trainer:
@@ -199,7 +163,7 @@ class Trainer:
         """Learn from one batch."""
         self._in_step = True
         epoch = self.epoch
-        self._set_learning_rate()
+        self._set_learning_rate(self.record.steps)
         state = epoch.state if batch.continues else None
         loss, norm, epoch.state = self.forward_backward(batch, state)
         self.optimizer.step()
@@ -293,10 +257,10 @@ class Trainer:
             return "seconds"
         return None
 
-    def _set_learning_rate(self) -> None:
-        rate = self.peak_learning_rate * schedule_factor(
-            self.settings, self.record.steps, self.total_steps
-        )
+    def _set_learning_rate(self, step: int) -> None:
+        """Give the optimiser the rate of a step, counted from 0."""
+        factor = schedule_factor(self.settings, step, self.total_steps)
+        rate = self.peak_learning_rate * factor
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
@@ -350,6 +314,8 @@ class Trainer:
             tuple(tensor.to(device) for _, tensor in carried) or None,
         )
         self.waited = facts["waited"]
+        # An epoch whose last step was done before writes that step's rate into its line.
+        self._set_learning_rate(max(0, self.record.steps - 1))
         self.clock.start_from(self.record.train_seconds)
         self.evaluation_clock.start_from(self.record.evaluation_seconds)
         restore_random_states(part("random."), device)

@@ -1,14 +1,17 @@
 """A cell on a cluster, as a program: job.py CONF SWEEP NUMBER [THREADS].
 
+With THREADS, which Ray's workers give, it ends when its standard input does.
+
 It finds out for itself what is left to do: nothing, the rest of an interrupted run, or all of it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import os
+import signal
 import sys
-from datetime import UTC, datetime
+import threading
 from pathlib import Path
 
 from benchmarks.compose import CellComposer, hydra_at
@@ -17,10 +20,11 @@ from benchmarks.continuation import unfinished_run
 from benchmarks.interruption import Interruption
 from benchmarks.launchers.base import Order, Surroundings
 from benchmarks.launchers.child import run_cell
-from benchmarks.launchers.slurm_job import cpus_of_job
+from benchmarks.launchers.slurm_job import cpus_of_job, enter, withdraw
+from benchmarks.owner import job_of_this_process
 from benchmarks.results import Store
-from benchmarks.sweeps.cell import Cell
-from benchmarks.sweeps.folder import SweepFolder
+from benchmarks.sweeps.cell import Cell, Ended
+from benchmarks.sweeps.folder import SweepFolder, begun
 
 
 def main(conf: Path, sweep: Path, number: int, threads: int | None = None) -> int:
@@ -45,14 +49,28 @@ def main(conf: Path, sweep: Path, number: int, threads: int | None = None) -> in
     store = Store(sweep.parent.parent)
     index = store.index()
     since = begun(sweep) if config.resume == "never" else ""
-    finished = index.finished(cell.fingerprints)
-    if finished is not None and finished.run_id > since:
+    finished = index.finished(cell.fingerprints, since)
+    if finished is not None:
         print(f"finished before, as {finished.run_id}")
         return 0
     around = Surroundings(store, index, folder, conf)
     order = Order(cell, unfinished_run(store, index, cell.fingerprints, since))
     ended = run_cell(cell, store, interruption, around.start(order))
-    return 0 if ended.run_id is not None else 1
+    with interruption.deferred():
+        tell_of_return(cell, store, ended)
+    return 0 if ended.run_id is not None or ended.is_taken else 1
+
+
+def tell_of_return(cell: Cell, store: Store, ended: Ended) -> None:
+    """Keep the question for a job that will be requeued; give it back otherwise."""
+    job = job_of_this_process()
+    if job is None:
+        return
+    row = store.row(ended.run_id) if ended.run_id is not None else None
+    if row is not None and row["status"] == "interrupted":
+        enter(store.claims, cell.fingerprints, row["run_id"], job)
+    else:
+        withdraw(store.claims, cell.fingerprints, job)
 
 
 def with_threads(config: Config, threads: int | None) -> Config:
@@ -62,12 +80,15 @@ def with_threads(config: Config, threads: int | None) -> Config:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, threads=threads))
 
 
-def begun(sweep: Path) -> str:
-    """When the sweep was begun, as run ids write it."""
-    about = json.loads((sweep / "sweep.json").read_text(encoding="utf-8"))
-    return datetime.fromtimestamp(about["started"], UTC).strftime("%Y%m%dT%H%M%S")
+def end_with_input() -> None:
+    """End this process cleanly once whoever holds its standard input has died."""
+    os.read(0, 1)  # not by way of sys.stdin, whose lock would be held at exit
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    threads = int(sys.argv[4]) if len(sys.argv) > 4 else None
+    threads = None
+    if len(sys.argv) > 4:
+        threads = int(sys.argv[4])
+        threading.Thread(target=end_with_input, daemon=True).start()
     sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), threads))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class RayLauncher(Launcher):
         self.settings = settings
         self.around = around
         self.tasks: dict[Any, Task] = {}
+        check_reachable(settings.address)
         try:
             ray.init(address=settings.address, log_to_driver=False, configure_logging=False)
         except ConnectionError as error:
@@ -96,7 +98,8 @@ class RayLauncher(Launcher):
             self.around.index.refresh()
             latest = self.around.index.latest(task.cell.fingerprints)
             run_id = latest.run_id if latest is not None and death is None else None
-            ended.append(Ended(task.cell, run_id, death))
+            is_taken = run_id is None and death is None
+            ended.append(Ended(task.cell, run_id, death, is_taken))
         return ended
 
     def interrupt(self) -> None:
@@ -112,6 +115,20 @@ class RayLauncher(Launcher):
                 self.ray.cancel(reference, force=True)
 
 
+def check_reachable(address: str | None) -> None:
+    """Knock at a cluster's door, where Ray itself would wait for minutes.
+
+    Raises:
+        UserError: nobody is there.
+    """
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise UserError(f"hydra.launcher.address={address}: {error}") from error
+
+
 def run_in_worker(conf: str, sweep: str, number: int, log: str, threads: int, root: str) -> int:
     """Run a cell from a Ray worker, in a process of its own; returns its exit code."""
     environment = os.environ | {"PYTHONPATH": root}
@@ -119,7 +136,7 @@ def run_in_worker(conf: str, sweep: str, number: int, log: str, threads: int, ro
     with open(log, "ab") as file:  # noqa: PTH123  shipped to workers by value, without imports
         process = subprocess.Popen(
             [*command, str(threads)],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # by whose end it learns of this worker's
             stdout=file,
             stderr=subprocess.STDOUT,
             env=environment,

@@ -70,19 +70,31 @@ class Board:
 
     def counts(self) -> str:
         """How far the sweep is, its rate and the time left."""
-        new = self.done - self.old
-        text = f"{self.done}/{self.total} done"
-        if self.failed:
-            text += f", {self.failed} failed"
-        if new:
-            minutes = (time.monotonic() - self.started) / 60
-            rate = new / max(minutes, 1e-9)
-            text += f", {rate:.1f}/min, {duration((self.total - self.done) / rate)} left"
-        return text
+        minutes = (time.monotonic() - self.started) / 60
+        return counts_text(self.done, self.total, self.failed, self.done - self.old, minutes)
 
     def close(self) -> None:
         """Leave the line."""
         self.bar.close()
+
+
+def counts_text(done: int, total: int, failed: int, new: int, minutes: float) -> str:
+    """Say how far a sweep is.
+
+    Args:
+        done: cells that have ended, the failed among them.
+        total: cells in all.
+        failed: cells that did not end well.
+        new: cells that have ended in so many minutes.
+        minutes: since the sweep began.
+    """
+    text = f"{done}/{total} done"
+    if failed:
+        text += f", {failed} failed"
+    if new:
+        rate = new / max(minutes, 1e-9)
+        text += f", {rate:.1f}/min, {duration((total - done) / rate)} left"
+    return text
 
 
 def duration(minutes: float) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.columns import question_columns
 from benchmarks.continuation import unfinished_run
@@ -24,6 +25,9 @@ ELSEWHERE_SECONDS = 2.0
 
 PATIENCE_SECONDS = 30.0
 """How long cells may take to end after an interruption before they are killed."""
+
+CUT_SHORT = ("interrupted", "timeout")
+"""Statuses of runs that go on when the sweep is continued."""
 
 FAILURES = ("failed", "diverged", "out_of_memory", "timeout")
 
@@ -77,7 +81,7 @@ class Driver:
                     self.interruption.check()
                     self._start()
                     self._settle_all()
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, OSError):  # the latter: rows cannot be kept any more
                 self._wind_up()
                 raise
             finally:
@@ -111,7 +115,10 @@ class Driver:
             entry = latest if latest and latest.status in FAILURES else None
         if entry is None:
             return False
-        self._note(cell, entry.run_id, is_old=True)
+        row = self.index.row(entry.run_id)
+        if row is None:  # damaged or gone since it was read, and forgotten now
+            return self._is_done(cell)
+        self._note(cell, entry.run_id, row, is_old=True)
         return True
 
     def _start(self) -> None:
@@ -147,10 +154,9 @@ class Driver:
         if started - self._looked_at < pause:
             return
         self.index.refresh()
-        for cell in self.elsewhere:
-            if not self._is_taken(cell):
-                self.waiting.append(cell)
-        self.elsewhere = [c for c in self.elsewhere if c not in self.waiting]
+        elsewhere, self.elsewhere = self.elsewhere, []
+        for cell in elsewhere:
+            (self.elsewhere if self._is_taken(cell) else self.waiting).append(cell)
         self._looked_at = time.monotonic()
         self._looking_took = self._looked_at - started
 
@@ -169,7 +175,7 @@ class Driver:
         if ended.is_taken:
             self.elsewhere.append(cell)
         elif ended.run_id is not None and self.index.look_at(ended.run_id) is not None:
-            if ended.death is not None and ended.death.status == "timeout":
+            if ended.death is not None and ended.death.status in CUT_SHORT:
                 self._rename(ended.run_id, ended.death)
             self._note(cell, ended.run_id)
         else:
@@ -178,8 +184,10 @@ class Driver:
             )
 
     def _rename(self, run_id: str, death: Death) -> None:
-        """Say of an interrupted run that it was given up."""
+        """Say of a run that was cut short by what, or that it was given up."""
         row = Row(**{k: v for k, v in (self.index.row(run_id) or {}).items() if k in COLUMNS})
+        if row.status not in CUT_SHORT:
+            return
         row.status, row.error = death.status, death.text
         self.around.store.keep(row)
         self.index.look_at(run_id)
@@ -224,8 +232,10 @@ class Driver:
             **question_columns(config),
         )
 
-    def _note(self, cell: Cell, run_id: str, is_old: bool = False) -> None:
-        row = self.index.row(run_id) or {}
+    def _note(
+        self, cell: Cell, run_id: str, row: dict[str, Any] | None = None, is_old: bool = False
+    ) -> None:
+        row = row or self.index.row(run_id) or {}
         outcome = Outcome(
             cell,
             str(row.get("status", "failed")),
@@ -251,4 +261,5 @@ class Driver:
             if time.monotonic() > deadline or self.interruption.requested:
                 self.launcher.kill()
             for ended in self.launcher.poll():
-                self._settle(ended)
+                with contextlib.suppress(OSError):
+                    self._settle(ended)

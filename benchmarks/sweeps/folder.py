@@ -6,10 +6,12 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.files import write_atomically
+from benchmarks.index import parsed
 from benchmarks.sweeps.cell import Cell
 
 
@@ -61,11 +63,31 @@ class SweepFolder:
         with self.cells_file.open(encoding="utf-8") as file:
             for line in file:
                 if line.endswith("\n"):
-                    yield CellRecord(**json.loads(line))
+                    yield CellRecord(**parsed(line)[0])
 
     def record(self, number: int) -> CellRecord:
-        """Read one cell back."""
-        return next(record for record in self.records() if record.number == number)
+        """Read one cell back, without reading all of them if they are in order."""
+        found = self._nearby(number)
+        if found is None or found.number != number:  # a search adds them in any order
+            found = next(record for record in self.records() if record.number == number)
+        return found
+
+    def _nearby(self, number: int) -> CellRecord | None:
+        """Look a cell up as in a dictionary: the first whose number is not smaller."""
+        low, high, found = 0, self.cells_file.stat().st_size, None
+        with self.cells_file.open("rb") as file:
+            while low < high:
+                middle = (low + high) // 2
+                file.seek(max(0, middle - 1))
+                if middle > 0:
+                    file.readline()  # the rest of the line before
+                line = file.readline()
+                record = CellRecord(**json.loads(line)) if line.endswith(b"\n") else None
+                if record is not None and record.number < number:
+                    low = file.tell()
+                else:
+                    found, high = record or found, middle
+        return found
 
 
 def line_of(cell: Cell) -> str:
@@ -80,6 +102,12 @@ def line_of(cell: Cell) -> str:
         "trial": cell.trial,
     }
     return json.dumps(plain) + "\n"
+
+
+def begun(sweep: Path) -> str:
+    """When the sweep in a folder was begun the last time, as run ids write it."""
+    about = json.loads((sweep / "sweep.json").read_text(encoding="utf-8"))
+    return datetime.fromtimestamp(about["started"], UTC).strftime("%Y%m%dT%H%M%S")
 
 
 def latest_sweep(results: Path) -> SweepFolder:

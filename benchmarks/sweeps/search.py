@@ -90,8 +90,8 @@ class Search:
         ]
 
     def known_cells(self) -> list[Cell]:
-        """The cells of trials that were finished before."""
-        done = (TrialState.COMPLETE, TrialState.FAIL)
+        """The cells of trials that ended well before; lost ones are not worth another try."""
+        done = (TrialState.COMPLETE,)
         return [
             self._cell(arm, trial)
             for arm in self.arms

@@ -79,12 +79,35 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "results_dir={file}": ("results_dir={file}", "results_dir=PATH"),
     "results_dir={file}/below": ("results_dir={file}/below", "results_dir=PATH"),
     "-m model=rnn,gru results_dir={file}/below": ("results_dir={file}/below", "results_dir=PATH"),
+    "resume=nver": ("resume=nver", "continue, skip_failed, never", "did you mean never?"),
+    "experiment=headline": ("experiment", "python run.py -m"),
+    "--multirn": ("--multirn", "did you mean --multirun?"),
+    "-m task=sp500 seed=0,1 --config-name x": ("--config-name", "not in a sweep"),
+    # Every cell of a sweep is looked at before any runs, also those that are wrong in the end.
+    "-m task=sp500 model=rnn,gru train.batch_size=64,0": ("train.batch_size=0", "at least 1"),
+    "-m task=sp500 seed=1,two": ("seed=two", "a whole number"),
+    "-m task=sp500 model.hiden_size=8,16": ("model.hiden_size", "did you mean model.hidden_size?"),
+    "-m task=sp500 +model.hiden_size=8,16": ("model.hiden_size", "did you mean hidden_size?"),
+    "-m task=sp500 foo": ("foo", "KEY=VALUE"),
+    "-m debug=smoke,smok": ("debug=smok", "allowed: smoke", "did you mean smoke?"),
+    "-m experiment=headlin": ("experiment=headlin", "did you mean headline?"),
+    "-m task=shakespeare model=bilstm,bigru": ("model=bilstm", "task=shakespeare", "no cell"),
+    "-m task=sp500 seed=interval(0,1)": ("seed=interval(0,1)", "range(0,3)", "experiment=tune"),
+    "-m task=sp500 resume=never,continue": ("resume", "one value"),
+    "-m task=sp500 results_dir={file}/a,{file}/b": ("results_dir", "one value"),
+    "-m task=sp500 hydra/launcher=basic,local": ("hydra/launcher", "one value"),
+    "-m task=sp500 hydra/launcher=local hydra.launcher.jobs=0": (
+        "hydra.launcher.jobs=0",
+        "least 1",
+    ),
+    "-m task=sp500 task.csv=/nope,/nowhere": ("task.csv=/nope", "no such file"),
 }
 # Torch knows which devices there are, so these come last: it must not be imported before.
 NO_SUCH_DEVICE: dict[str, tuple[str, ...]] = {
     "task=sp500 train.device=cuda": ("train.device=cuda", "allowed: auto, cpu"),
     "task=sp500 train.device=cuda:7": ("train.device=cuda:7", "allowed: auto, cpu"),
     "task=sp500 train.device=foo": ("train.device=foo", "allowed: auto, cpu"),
+    "-m task=sp500 train.device=cpu,cuda": ("train.device=cuda", "allowed: auto, cpu"),
 }
 # One process for them all, each answered as `python run.py` would.
 ANSWER_ALL = """

@@ -21,8 +21,9 @@ from safetensors.torch import load_file
 from benchmarks.cache import DiskCache
 from benchmarks.config import Config, checked_config, register_schemas
 from benchmarks.evaluation import evaluate
-from benchmarks.results import COLUMNS, as_text
-from benchmarks.runner import build_network
+from benchmarks.measurement import build_network
+from benchmarks.results import COLUMNS
+from benchmarks.table import as_text
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ["model=lstm", "task=sp500", "train.max_epochs=4", "train.learning_rate=0.01"]
@@ -33,10 +34,11 @@ BUNDLED_TEXT = ROOT / "tasks" / "data" / "tinyshakespeare.txt"
 
 # Columns that sp500 has nothing to say in, for a run that ended well.
 NOT_APPLICABLE = {"error", "accuracy", "perplexity", "bits_per_character", "other_metrics"}
+NOT_APPLICABLE |= {"sweep", "study", "trial"}
 MAY_BE_EMPTY = {"load_average", "git_commit", "git_dirty"}  # by the system and the checkout
-MEASURED = {"run_id", "started_at", "load_average", "tokens_per_second", "peak_rss_mib"} | {
-    name for name in COLUMNS if "seconds" in name or "latency" in name
-}
+MEASURED = {"run_id", "started_at", "load_average", "tokens_per_second", "peak_rss_mib"}
+MEASURED |= {"sweep", "concurrent_runs"}  # the same question may be asked in and beside a sweep
+MEASURED |= {name for name in COLUMNS if "seconds" in name or "latency" in name}
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Finished:
-    """What a first run left, and the folder after two more with the seeds 8 and 7 again."""
+    """What a first run left, and the folder after a sweep over the seeds 8 and 7 again."""
 
     results: Results
     first_answer: subprocess.CompletedProcess[str]
@@ -98,7 +100,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Fi
     assert first.returncode == 0, first.stderr
     table = (results.folder / "results.csv").read_bytes()
     # One process for both: what the first of them does to it must not reach the second.
-    second = run_py("-m", *SETTINGS, "seed=8,7", *places, cwd=called_from)
+    sweep = [*SETTINGS, "seed=8,7", "resume=never", *places]
+    second = run_py("-m", *sweep, cwd=called_from)
     assert second.returncode == 0, second.stderr
     return Finished(results, first, table, second, called_from)
 
@@ -207,6 +210,7 @@ def test_the_kept_settings_are_those_of_the_run(finished: Finished, shared_cache
         wanted = composed(
             *SETTINGS,
             f"seed={row['seed']}",
+            f"resume={'never' if row['sweep'] else 'continue'}",
             *MACHINE,
             f"results_dir={finished.results.folder}",
             f"cache_dir={shared_cache}",
@@ -244,7 +248,36 @@ def test_the_terminal_shows_data_curve_and_table(finished: Finished) -> None:
     assert str(finished.results.run(finished.results.rows[0])) in answer.stdout
     assert answer.stderr.count("validation rmse") == 4
     assert "warning" not in (answer.stdout + answer.stderr).lower()
-    assert finished.second_answer.stdout.count("lstm on sp500: ok") == 2
+
+
+def test_a_sweep_shows_its_cells_and_keeps_what_they_said(finished: Finished) -> None:
+    answer = finished.second_answer
+    assert "2 of 2 cells: 2 ok" in answer.stdout
+    assert [line.partition(": ")[2] for line in answer.stderr.splitlines()] == [
+        f"seed={row['seed']}: ok, score {float(row['test_score']):.4g}"
+        for row in finished.results.rows[1:]
+    ]
+    assert f"table: {finished.results.folder / 'results.csv'}" in answer.stdout
+    first, *swept = finished.results.rows
+    assert first["sweep"] == ""
+    (sweep,) = (finished.results.folder / "sweeps").iterdir()
+    assert {row["sweep"] for row in swept} == {sweep.name}
+    logs = sorted((sweep / "logs").iterdir())
+    assert [log.name for log in logs] == ["00000-seed=8.log", "00001-seed=7.log"]
+    for log in logs:
+        assert log.read_text(encoding="utf-8").count("validation rmse") == 4
+
+
+def test_what_a_sweep_has_finished_is_not_run_again(
+    finished: Finished, shared_cache: Path, tmp_path: Path
+) -> None:
+    table = (finished.results.folder / "results.csv").read_bytes()
+    places = [f"results_dir={finished.results.folder}", f"cache_dir={shared_cache}"]
+    answer = run_py("-m", *SETTINGS, "seed=8,7", *places, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "2 of 2 cells: 2 ok, 2 of them before" in answer.stdout
+    assert (finished.results.folder / "results.csv").read_bytes() == table
+    assert len([*(finished.results.folder / "runs").iterdir()]) == 3
 
 
 def test_results_dir_puts_everything_elsewhere(finished: Finished) -> None:
@@ -285,7 +318,11 @@ def test_a_smoke_test_marks_its_row(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize(
     ("sent", "error"),
-    [(signal.SIGINT, "KeyboardInterrupt"), (signal.SIGTERM, "KeyboardInterrupt: SIGTERM")],
+    [
+        (signal.SIGINT, "KeyboardInterrupt: SIGINT"),
+        (signal.SIGTERM, "KeyboardInterrupt: SIGTERM"),
+        (signal.SIGHUP, "KeyboardInterrupt: SIGHUP"),
+    ],
 )
 def test_ctrl_c_and_kill_leave_a_row_of_what_there_was(
     sent: signal.Signals, error: str, tmp_path: Path
@@ -325,6 +362,9 @@ def test_ctrl_c_and_kill_leave_a_row_of_what_there_was(
     assert row["test_score"] == row["perplexity"] == row["stopped_by"] == ""
     assert len(results.history(row)) == int(row["epochs"]) >= 1
     assert float(row["val_score"]) > 1
+    assert "goes on from its checkpoint" in after
+    assert (results.run(row) / "checkpoint.safetensors").is_file()
+    assert not [*(results.folder / "running").iterdir()]
 
 
 # Put before the command, these stand for what happens to it.

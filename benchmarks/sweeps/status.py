@@ -1,0 +1,291 @@
+"""How far a sweep is, seen from another process that only reads."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.claims import Claim, Claims
+from benchmarks.display import readable
+from benchmarks.errors import UserError, nearest
+from benchmarks.index import STATUSES, Entry, Index
+from benchmarks.owner import LEASE_SECONDS, birth, boot, host, queued_jobs
+from benchmarks.results import Store
+from benchmarks.sweeps.board import LONGEST_TABLE, counts_text, duration
+from benchmarks.sweeps.folder import CellRecord, SweepFolder, begun, latest_sweep
+
+FAILED = frozenset(STATUSES) - {"ok", "interrupted"}
+WATCH_SECONDS = 2.0
+"""Between two looks, or longer where looking takes long."""
+
+
+@dataclass
+class CellState:
+    """A cell as it is now.
+
+    Attributes:
+        state: a status of rows, `running`, `queued` or `waiting`.
+        entry: of the run that says so, if one does.
+        claim: of who works on it.
+    """
+
+    record: CellRecord
+    state: str
+    entry: Entry | None = None
+    claim: Claim | None = None
+
+
+@dataclass
+class Snapshot:
+    """A sweep as it is now.
+
+    Attributes:
+        total: cells in all.
+        counts: by state; cells that a search has not chosen yet wait.
+        shown: cells worth a line.
+        new: cells that have ended since the sweep was begun the last time.
+        minutes: from then until now, or until the last of them if nothing goes on.
+    """
+
+    total: int
+    counts: Counter[str] = field(default_factory=Counter)
+    shown: list[CellState] = field(default_factory=list)
+    new: int = 0
+    minutes: float = 0.0
+
+    @property
+    def failed(self) -> int:
+        """Cells that did not end well."""
+        return sum(self.counts[status] for status in FAILED)
+
+    @property
+    def done(self) -> int:
+        """Cells that have ended."""
+        return self.counts["ok"] + self.failed
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether anybody works on it."""
+        return bool(self.counts["running"] + self.counts["queued"])
+
+    def line(self) -> str:
+        """Say it as the sweep itself does."""
+        new = self.new if self.is_going_on else 0
+        text = counts_text(self.done, self.total, self.failed, new, self.minutes)
+        names = ("running", "queued", "interrupted", "waiting")
+        return ", ".join([text, *(f"{self.counts[n]} {n}" for n in names if self.counts[n])])
+
+
+class SweepReader:
+    """Looks at a sweep, again and again, and writes nothing.
+
+    Args:
+        store: the results folder.
+        folder: the sweep's.
+
+    Raises:
+        UserError: what the folder says of the sweep cannot be read.
+    """
+
+    def __init__(self, store: Store, folder: SweepFolder) -> None:
+        self.store = store
+        self.folder = folder
+        self.index = Index(store.directory, repair=False)
+        try:
+            self.about = json.loads((folder.directory / "sweep.json").read_text("utf-8"))
+            # Sweeps that run everything anew do not count what was there before.
+            anew = "resume=never" in self.about["command"]
+            self.since = begun(folder.directory) if anew else ""
+            next(folder.records(), None)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{folder.directory}: cannot be read ({error!r})") from error
+
+    def look(self) -> Snapshot:
+        """See how far every cell is."""
+        self.index.refresh()
+        claims = {claim.key: claim for claim in self.store.claims.all()}
+        found = Snapshot(int(self.about["cells"]))
+        started_ns = int(self.about["started"] * 1e9)
+        last_ns = 0
+        ended: list[CellState] = []
+        going_on: list[CellState] = []
+        waiting: list[CellState] = []
+        seen: set[int] = set()
+        for record in self.folder.records():
+            if record.number in seen:
+                continue
+            seen.add(record.number)
+            cell = self._state_of(record, claims)
+            found.counts[cell.state] += 1
+            if cell.state in ("running", "queued"):
+                going_on.append(cell)
+            elif found.total <= LONGEST_TABLE or cell.state in FAILED:
+                (waiting if cell.entry is None else ended).append(cell)
+            if cell.entry is not None and cell.entry.changed_ns >= started_ns:
+                last_ns = max(last_ns, cell.entry.changed_ns)
+                found.new += cell.state != "interrupted"
+        found.counts["waiting"] += max(0, found.total - len(seen))
+        until = time.time() if found.is_going_on else last_ns / 1e9
+        found.minutes = max(0.0, until - self.about["started"]) / 60
+        if found.total > LONGEST_TABLE:  # keep half of the lines for each
+            ended = ended[-max(LONGEST_TABLE // 2, LONGEST_TABLE - len(going_on)) :]
+            going_on = going_on[: LONGEST_TABLE - len(ended)]
+        found.shown = ended + going_on + waiting
+        return found
+
+    def _state_of(self, record: CellRecord, claims: dict[str, Claim]) -> CellState:
+        entry = self.index.finished(record.fingerprints, self.since)
+        if entry is not None:
+            return CellState(record, "ok", entry)
+        for fingerprint in record.fingerprints if claims else ():
+            claim = claims.get(fingerprint)
+            if claim is not None and seems_alive(claim, self.store.claims):
+                return CellState(record, "running" if claim.owner.pid else "queued", claim=claim)
+        latest = self.index.latest(record.fingerprints)
+        if latest is None or latest.run_id <= self.since:
+            return CellState(record, "waiting")
+        return CellState(record, latest.status, latest)
+
+
+def seems_alive(claim: Claim, claims: Claims) -> bool:
+    """Whether an owner still works, as well as a reader can tell.
+
+    Unlike `benchmarks.owner.is_alive` it touches no file to learn the file server's time.
+    """
+    owner = claim.owner
+    if owner.pid and owner.host == host() and owner.boot == boot():
+        if birth(owner.pid) == owner.born:
+            return True
+        if owner.job is None:
+            return False
+    if owner.job:
+        queued = queued_jobs()
+        if queued is not None:
+            return owner.job in queued
+        if not owner.pid:
+            return True  # no queue here could say otherwise
+    return age_of(claim, claims) < LEASE_SECONDS
+
+
+def age_of(claim: Claim, claims: Claims) -> float:
+    """Seconds since a claim's owner gave a sign of life, by this machine's clock."""
+    try:
+        return max(0.0, time.time() - claims.path(claim.key).stat().st_mtime)
+    except OSError:
+        return float("inf")
+
+
+def find_sweep(store: Store, wanted: str | None) -> SweepFolder:
+    """Find a sweep by the beginning of its id, or the latest.
+
+    Raises:
+        UserError: there is none, or several begin so.
+    """
+    if not store.directory.is_dir():
+        raise UserError(f"{store.directory}: there is no such results folder")
+    if wanted is None:
+        return latest_sweep(store.directory)
+    known = sorted(file.parent.name for file in store.directory.glob("sweeps/*/sweep.json"))
+    found = [name for name in known if name.startswith(wanted)]
+    if wanted and (len(found) == 1 or wanted in found):
+        return SweepFolder(store.directory / "sweeps" / (wanted if wanted in found else found[0]))
+    problem = "several sweeps begin so" if found else "there is no such sweep"
+    there = ", ".join((found or known)[:10]) or "none"
+    raise UserError(f"--sweep {wanted}: {problem} (there: {there}){nearest(wanted, known)}")
+
+
+def show(reader: SweepReader, found: Snapshot) -> None:
+    """Print the line and the table."""
+    about = reader.about
+    began = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(about["started"]))
+    print(f"sweep {about['sweep']}, launcher {about['launcher']}, begun {began}")
+    print(found.line())
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    if found.shown:
+        console.print(table_of(reader, found.shown), highlight=False)
+    for cell in found.shown:
+        if cell.state in FAILED and cell.entry is not None:
+            row = reader.index.row(cell.entry.run_id) or {}
+            text = f"{cell.state}: {cell.record.label}: {row.get('error')}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            log = reader.folder.directory / "logs" / cell.record.log
+            console.print(f"  log: {log}", markup=False, highlight=False, soft_wrap=True)
+    told = sum(cell.state in FAILED for cell in found.shown)
+    if told < found.failed:
+        print(f"and {found.failed - told} more that failed")
+
+
+def table_of(reader: SweepReader, cells: list[CellState]) -> Table:
+    """Make the table of cells."""
+    table = Table(title_justify="left")
+    table.add_column("cell", overflow="fold")
+    for name in ("state", "step", "epoch", "score", "host", "seen"):
+        table.add_column(name, no_wrap=True, justify="right" if name in NUMBERS else "left")
+    for cell in cells:
+        table.add_row(cell.record.label, cell.state, *details(reader, cell))
+    return table
+
+
+NUMBERS = ("step", "epoch", "score", "seen")
+
+
+def details(reader: SweepReader, cell: CellState) -> Iterator[str]:
+    """Step, epoch, score, host and age of a cell, as far as they are known.
+
+    The score is on validation while the cell runs and on test when it has ended.
+    """
+    claim = cell.claim
+    if claim is None:
+        score = None
+        if cell.entry is not None:
+            score = (reader.index.row(cell.entry.run_id) or {}).get("test_score")
+        yield from ("", "", "" if score is None else readable(score), "", "")
+        return
+    if not claim.owner.pid:
+        yield from ("", "", "", f"job {claim.owner.job}", "")
+        return
+    progress = claim.progress
+    step, total, epoch, score = (
+        progress.get(name) for name in ("step", "total_steps", "epoch", "score")
+    )
+    yield "" if step is None else f"{step}/{total}"
+    yield "" if epoch is None else str(epoch)
+    yield "" if score is None else readable(score)
+    yield claim.owner.host
+    yield f"{duration(age_of(claim, reader.store.claims) / 60)} ago"
+
+
+def status(results: Path, sweep: str | None, watch: bool) -> int:
+    """Show a sweep, once or until it has ended; returns 1 if a cell failed.
+
+    Raises:
+        UserError: there is no such sweep.
+    """
+    store = Store(results)
+    reader = SweepReader(store, find_sweep(store, sweep))
+    found = reader.look()
+    show(reader, found)
+    try:
+        while watch and found.done < found.total:
+            sys.stdout.flush()
+            began, before = time.monotonic(), found.line()
+            found = reader.look()
+            if sys.stdout.isatty():
+                print("\x1b[H\x1b[J", end="")
+                show(reader, found)
+            elif found.done == found.total:
+                show(reader, found)
+            elif found.line() != before:
+                print(found.line())
+            time.sleep(max(WATCH_SECONDS, 10 * (time.monotonic() - began)))
+    except KeyboardInterrupt:
+        print()
+    return int(found.failed > 0)

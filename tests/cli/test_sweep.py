@@ -1,0 +1,182 @@
+"""Sweeps as a user meets them: what they print, skip, leave out and refuse."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+QUICK = ["task=sp500", "debug=smoke", "train.device=cpu", "train.threads=1"]
+LOCAL = ["hydra/launcher=local", "hydra.launcher.jobs=2"]
+
+
+def run_py(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def rows(results: Path) -> list[dict[str, str]]:
+    with (results / "results.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def scores(results: Path) -> dict[tuple[str, str], str]:
+    return {(row["model"], row["seed"]): row["test_score"] for row in rows(results)}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> list[str]:
+    return [f"results_dir={tmp_path_factory.mktemp('sweep') / 'r'}", f"cache_dir={shared_cache}"]
+
+
+@pytest.fixture(scope="module")
+def swept(places: list[str]) -> Path:
+    answer = run_py("-m", "model=rnn,gru", "seed=0,1", *QUICK, *places)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr.count("done") == 4
+    assert "4 of 4 cells: 4 ok" in answer.stdout
+    return Path(places[0].partition("=")[2])
+
+
+def test_every_cell_is_a_row_of_one_sweep(swept: Path) -> None:
+    found = rows(swept)
+    assert [(row["model"], row["seed"]) for row in found] == [
+        ("rnn", "0"),
+        ("rnn", "1"),
+        ("gru", "0"),
+        ("gru", "1"),
+    ]
+    assert len({row["sweep"] for row in found}) == 1
+    (folder,) = (swept / "sweeps").iterdir()
+    assert folder.name == found[0]["sweep"]
+    assert json.loads((folder / "sweep.json").read_text())["cells"] == 4
+    assert len(list((folder / "logs").iterdir())) == 4
+    assert not list((swept / "running").iterdir())
+
+
+def test_the_same_command_runs_nothing_again_and_a_larger_one_the_rest(
+    swept: Path, places: list[str]
+) -> None:
+    before = (swept / "results.csv").read_bytes()
+    again = run_py("-m", "model=rnn,gru", "seed=0,1", *QUICK, *places)
+    assert again.returncode == 0
+    assert "4 of 4 cells were finished before" in again.stdout
+    assert (swept / "results.csv").read_bytes() == before
+    larger = run_py("-m", "model=rnn,gru", "seed=0,1,2", *QUICK, *places, *LOCAL)
+    assert larger.returncode == 0, larger.stderr
+    assert "4 of 6 cells were finished before" in larger.stdout
+    assert (swept / "results.csv").read_bytes().startswith(before)
+    assert len(rows(swept)) == 6
+
+
+def test_a_fresh_process_per_cell_gives_the_numbers_of_one_for_all(
+    swept: Path, tmp_path: Path, shared_cache: Path
+) -> None:
+    results = tmp_path / "local"
+    folders = [f"results_dir={results}", f"cache_dir={shared_cache}"]
+    answer = run_py("-m", "model=rnn,gru", "seed=0,1", *QUICK, *folders, *LOCAL)
+    assert answer.returncode == 0, answer.stderr
+    expected = {key: score for key, score in scores(swept).items() if key[1] != "2"}
+    assert scores(results) == expected
+    assert {row["concurrent_runs"] for row in rows(results)} == {"2"}
+
+
+def test_a_single_run_always_runs(swept: Path, places: list[str]) -> None:
+    before = len(rows(swept))
+    assert run_py("model=rnn", "seed=0", *QUICK, *places).returncode == 0
+    found = rows(swept)
+    assert len(found) == before + 1
+    assert found[-1]["fingerprint"] in {row["fingerprint"] for row in found[:-1]}
+
+
+def test_resume_never_runs_everything_anew(tmp_path: Path, shared_cache: Path) -> None:
+    arguments = ["-m", "model=rnn", "seed=0,1", *QUICK, f"cache_dir={shared_cache}"]
+    folder = f"results_dir={tmp_path / 'r'}"
+    assert run_py(*arguments, folder).returncode == 0
+    assert run_py(*arguments, folder, "resume=never").returncode == 0
+    found = rows(tmp_path / "r")
+    assert [row["seed"] for row in found] == ["0", "1", "0", "1"]
+    assert len({row["test_score"] for row in found}) == 2
+
+
+@pytest.mark.parametrize("launcher", [[], LOCAL], ids=["basic", "local"])
+def test_a_failing_cell_is_named_and_the_others_finish(
+    launcher: list[str], tmp_path: Path, shared_cache: Path
+) -> None:
+    arguments = ["-m", "model=rnn", "train.learning_rate=0.001,1e30", "train.clip_norm=null"]
+    folders = [f"results_dir={tmp_path / 'r'}", f"cache_dir={shared_cache}"]
+    answer = run_py(*arguments, "train.weight_decay=1", *QUICK, *folders, *launcher)
+    assert answer.returncode == 1
+    assert "2 of 2 cells: 1 ok, 1 diverged" in answer.stdout
+    assert "diverged: train.learning_rate=1e+30: NotFiniteError" in answer.stdout
+    (log,) = (line for line in answer.stdout.splitlines() if line.startswith("  log: "))
+    assert Path(log.removeprefix("  log: ")).exists()
+    left = run_py(
+        *arguments, "train.weight_decay=1", *QUICK, *folders, *launcher, "resume=skip_failed"
+    )
+    assert left.returncode == 1
+    assert "2 of 2 cells were finished before" in left.stdout
+    assert sorted(row["status"] for row in rows(tmp_path / "r")) == ["diverged", "ok"]
+
+
+def test_impossible_pairs_are_left_out_with_the_reason(tmp_path: Path, shared_cache: Path) -> None:
+    folders = [f"results_dir={tmp_path / 'r'}", f"cache_dir={shared_cache}"]
+    answer = run_py("-m", "model=rnn,birnn", "task=shakespeare", *QUICK[1:], *folders)
+    assert answer.returncode == 0, answer.stderr
+    assert "left out: model=birnn: model=birnn reads each sequence backwards" in answer.stdout
+    assert [row["model"] for row in rows(tmp_path / "r")] == ["rnn"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["model=rnn", "train.batch_size=8,0"], "train.batch_size=0: must be at least 1"),
+        (["model=rnn,lsmt"], "model=lsmt: there is no such model"),
+        (["results_dir=a,b"], "results_dir: a sweep has one value of it"),
+        (["train.dropout=0.1,0.2"], "train.dropout: there is no such key"),
+        (["model=birnn", "task=shakespeare"], "no cell is left to run"),
+        (["train.learning_rate=interval(0,1)"], "to search an interval add experiment=tune"),
+        (["hydra/launcher=joblib"], "allowed: basic, local, slurm, ray"),
+        (["hydra/launcher=locla"], "did you mean local?"),
+        (["hydra/launcher=local", "hydra.launcher.jbos=2"], "did you mean hydra.launcher.jobs?"),
+        (["hydra/launcher=local", "hydra.launcher.jobs=0"], "hydra.launcher.jobs=0: must be at"),
+        (["hydra/launcher=local", "hydra.launcher.jobs=x"], "must be a whole number or null"),
+        (["--mutlirun"], "did you mean --multirun?"),
+        (["--config-dir", "nowhere"], "--config-dir nowhere: there is no such folder"),
+        (["task=sp500", "task.csv=nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_a_mistake_in_any_cell_is_told_in_one_line_before_any_runs(
+    arguments: list[str], told: str, tmp_path: Path
+) -> None:
+    folder = [] if "results_dir=a,b" in arguments else [f"results_dir={tmp_path / 'r'}"]
+    answer = run_py("-m", "debug=smoke", "seed=0,1", *folder, *arguments)
+    assert answer.returncode == 2
+    assert told in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert not list(tmp_path.glob("r/runs/*"))
+
+
+def test_an_experiment_of_the_users_own(tmp_path: Path, shared_cache: Path) -> None:
+    experiment = tmp_path / "conf" / "experiment" / "mine.yaml"
+    experiment.parent.mkdir(parents=True)
+    experiment.write_text(
+        "# @package _global_\n"
+        "hydra: {sweeper: {params: {model: 'rnn,gru', seed: 'range(0,2)'}}}\n"
+        "train: {max_epochs: 1}\n"
+    )
+    folders = [f"results_dir={tmp_path / 'r'}", f"cache_dir={shared_cache}"]
+    answer = run_py(
+        "-m", "--config-dir", str(tmp_path / "conf"), "experiment=mine", "seed=4", *QUICK, *folders
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert sorted(scores(tmp_path / "r")) == [("gru", "4"), ("rnn", "4")]
