@@ -39,7 +39,13 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Facts) ->
     Raises:
         OSError: the disk is full or not writable; an earlier checkpoint is still there.
     """
-    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    on_cpu: Tensors = {}
+    places: set[int] = set()
+    for name, tensor in tensors.items():
+        whole = tensor.detach().cpu().contiguous()
+        # safetensors takes no memory twice, as that of tied weights would be.
+        on_cpu[name] = whole.clone() if whole.data_ptr() in places else whole
+        places.add(whole.data_ptr())
     text = json.dumps({"format": FORMAT} | facts)
     metadata = {"facts": text, "sha256": digest(text, on_cpu)}
     write_atomically(path, save(on_cpu, metadata))

@@ -122,12 +122,10 @@ class Base:
         if "." in section or not isinstance(value, str | int | float | None) or "${" in str(value):
             return None
         try:
-            before = OmegaConf.select(self._scratch, key, throw_on_missing=True)
-            if isinstance(before, Container):
+            if isinstance(OmegaConf.select(self._scratch, key), Container):
                 return None
             OmegaConf.update(self._scratch, key, value, merge=True)
             typed = OmegaConf.select(self._scratch, key)
-            OmegaConf.update(self._scratch, key, before, merge=True)
         except OmegaConfBaseException:
             return None  # the long way says what is wrong
         return section, name, typed

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,18 +123,20 @@ class Index:
 
     def finished(self, fingerprints: list[str], since: str = "") -> Entry | None:
         """Return a run that ended well with one of the fingerprints, the earliest after `since`."""
-        return min(
-            (e for e in self._of(fingerprints) if e.status == "ok" and e.run_id > since),
-            key=lambda entry: entry.run_id,
-            default=None,
-        )
+        first = None
+        for entry in self._of(fingerprints):
+            if entry.status == "ok" and entry.run_id > since:
+                first = entry if first is None or entry.run_id < first.run_id else first
+        return first
 
     def latest(self, fingerprints: list[str]) -> Entry | None:
         """Return the latest run with one of the fingerprints."""
         return max(self._of(fingerprints), key=lambda entry: entry.run_id, default=None)
 
-    def _of(self, fingerprints: list[str]) -> list[Entry]:
-        return [e for f in fingerprints for e in self.by_fingerprint.get(f, {}).values()]
+    def _of(self, fingerprints: list[str]) -> Iterator[Entry]:
+        for fingerprint in fingerprints:
+            if fingerprint in self.by_fingerprint:
+                yield from self.by_fingerprint[fingerprint].values()
 
     def _look(self, name: str, known: Entry | None) -> Entry | None:
         path = self.runs / name / "row.json"

@@ -88,17 +88,28 @@ class TableView:
         signature = (found.st_ino, found.st_size, found.st_mtime_ns)
         if signature == self._signature:
             return
-        mend_torn(self.table)
+        lacks_end = mend_torn(self.table)
         with opened(self.table) as (header, lines):
             places = {name: i for i, name in enumerate(header)}
             self._known = {}
+            line: list[str] = []
             for line in lines:
                 run_id, status, starts = (
                     line[places[name]] if name in places and places[name] < len(line) else ""
                     for name in ("run_id", "status", "starts")
                 )
                 self._known[run_id] = (status, int(starts) if starts.isdigit() else 1)
+        if lacks_end and header and line:
+            self._forget_if_cut(dict(zip(header, line, strict=False)))
         self._signature = signature
+
+    def _forget_if_cut(self, last: dict[str, str]) -> None:
+        """Have a last line written again whose last cell is only the beginning of its value."""
+        run_id, (name, cell) = last.get("run_id", ""), last.popitem()
+        row = self.index.row(run_id) if run_id in self.index.entries else None
+        value = as_text(row.get(name)) if row else cell
+        if value != cell and value.startswith(cell):
+            self._known.pop(run_id, None)
 
     def _rewrite(self, old: set[str]) -> None:
         """Replace the rows that are old and append those that are missing."""
@@ -181,19 +192,23 @@ def text_of(binary: BinaryIO) -> Iterator[TextIO]:
         text.detach()  # which flushes
 
 
-def mend_torn(table: Path) -> None:
+def mend_torn(table: Path) -> bool:
     """Move what a crash left of a last line to a file beside the table.
 
     rnnbench never tears a line; other programs that append may.
+
+    Returns:
+        Whether there is a last line that has all its cells and no end.
     """
     if ends_well(table):
-        return
+        return False
     whole, torn = split_torn(table.read_text(encoding="utf-8-sig"))
     if torn:
         with table.with_name(f"{table.name}.torn").open("a", encoding="utf-8") as file:
             file.write(f"{torn}\n")
         write_atomically(table, whole)
         print(f"warning: the torn last line of {table} was moved to {table.name}.torn")
+    return not torn
 
 
 def ends_well(table: Path) -> bool:

@@ -65,5 +65,9 @@ class Launcher(ABC):
     def kill(self) -> None:
         """End whatever is left."""
 
+    def holds(self, cell: Cell) -> bool:
+        """Whether `poll` will tell of a cell's end: not if `start` failed before its turn."""
+        return True
+
     leaves_running = False
     """Whether cells go on when the launching process ends, as on a cluster."""

@@ -8,7 +8,7 @@ from benchmarks.environment import reset_process
 from benchmarks.interruption import Interruption
 from benchmarks.launchers.base import Launcher, Order, Surroundings
 from benchmarks.launchers.child import run_cell
-from benchmarks.sweeps.cell import Ended
+from benchmarks.sweeps.cell import Cell, Ended
 
 
 class BasicLauncher(Launcher):
@@ -49,6 +49,10 @@ class BasicLauncher(Launcher):
         """Return what `start` has run."""
         ended, self.ended = self.ended, []
         return ended
+
+    def holds(self, cell: Cell) -> bool:
+        """Whether a cell has been run."""
+        return any(ended.cell.number == cell.number for ended in self.ended)
 
     def interrupt(self) -> None:
         """Nothing runs outside `start`."""

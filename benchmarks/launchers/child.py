@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 
 from benchmarks.columns import describe
@@ -14,19 +15,24 @@ from tasks.base import DataError
 
 
 def run_cell(cell: Cell, store: Store, interruption: Interruption, start: Start) -> Ended:
-    """Run a cell and say how it ended; whatever goes wrong is printed, never raised."""
+    """Run a cell and say how it ended; whatever goes wrong is printed, never raised.
+
+    Not even that the log's disk is full, which must not hide what went wrong before.
+    """
     run_ids: list[str] = []
     try:
         run(cell.config, store, interruption, start, run_ids.append)
     except TakenError:
         return Ended(cell, is_taken=True)
     except (UserError, DataError) as error:
-        print(f"error: {error}")
+        with contextlib.suppress(OSError):
+            print(f"error: {error}")
         return Ended(cell, last(run_ids), Death(describe(error)))
     except KeyboardInterrupt as error:
         return Ended(cell, last(run_ids), Death(describe(error), "interrupted"))
     except Exception as error:  # a bug ends its cell, not the sweep
-        traceback.print_exc()
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         return Ended(cell, last(run_ids), Death(describe(error)))
     return Ended(cell, last(run_ids))
 

@@ -76,7 +76,7 @@ class LocalLauncher(Launcher):
                 config = dataclasses.replace(cell.config, train=train)
                 cell = dataclasses.replace(cell, config=config)
             receiver, sender = self.context.Pipe(duplex=False)
-            slot.process = self.context.Process(
+            process = self.context.Process(
                 target=child_main,
                 args=(
                     cell,
@@ -87,9 +87,14 @@ class LocalLauncher(Launcher):
                     sender,
                 ),
             )
-            slot.order, slot.messages = order, receiver
-            slot.process.start()
+            process.start()
+            slot.order, slot.process, slot.messages = order, process, receiver
             sender.close()
+
+    def holds(self, cell: Cell) -> bool:
+        """Whether a cell has a process."""
+        orders = [slot.order for slot in self.slots if slot.order is not None]
+        return any(order.cell.number == cell.number for order in orders)
 
     def poll(self) -> list[Ended]:
         """Wait until a process ends, half a second at most."""

@@ -82,6 +82,8 @@ class RayLauncher(Launcher):
             list(self.tasks), num_returns=len(self.tasks), timeout=POLL_SECONDS
         )
         ended = []
+        if ready:  # once for all of them: it lists every run
+            self.around.index.refresh()
         for reference in ready:
             task = self.tasks.pop(reference)
             death = None
@@ -95,7 +97,6 @@ class RayLauncher(Launcher):
                     self._give(Task(task.cell, task.retries_left - 1))
                     continue
                 death = Death(f"Ray: {' '.join(str(error).split())[:200]}", "interrupted")
-            self.around.index.refresh()
             latest = self.around.index.latest(task.cell.fingerprints)
             run_id = latest.run_id if latest is not None and death is None else None
             is_taken = run_id is None and death is None

@@ -254,6 +254,7 @@ class Driver:
         """Let the cells end in their own way, and end them if they will not."""
         if self.launcher.leaves_running:
             return
+        self.running = {n: cell for n, cell in self.running.items() if self.launcher.holds(cell)}
         self.launcher.interrupt()
         deadline = time.monotonic() + PATIENCE_SECONDS
         self.interruption.requested = None

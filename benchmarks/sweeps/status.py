@@ -199,7 +199,8 @@ def find_sweep(store: Store, wanted: str | None) -> SweepFolder:
         return SweepFolder(store.directory / "sweeps" / (wanted if wanted in found else found[0]))
     problem = "several sweeps begin so" if found else "there is no such sweep"
     there = ", ".join((found or known)[:10]) or "none"
-    raise UserError(f"--sweep {wanted}: {problem} (there: {there}){nearest(wanted, known)}")
+    hint = "" if found else nearest(wanted, known)
+    raise UserError(f"--sweep {wanted}: {problem} (there: {there}){hint}")
 
 
 def show(reader: SweepReader, found: Snapshot) -> None:
@@ -271,11 +272,13 @@ def status(results: Path, sweep: str | None, watch: bool) -> int:
     """
     store = Store(results)
     reader = SweepReader(store, find_sweep(store, sweep))
+    began = time.monotonic()
     found = reader.look()
     show(reader, found)
     try:
         while watch and found.done < found.total:
             sys.stdout.flush()
+            time.sleep(max(WATCH_SECONDS, 10 * (time.monotonic() - began)))
             began, before = time.monotonic(), found.line()
             found = reader.look()
             if sys.stdout.isatty():
@@ -285,7 +288,6 @@ def status(results: Path, sweep: str | None, watch: bool) -> int:
                 show(reader, found)
             elif found.line() != before:
                 print(found.line())
-            time.sleep(max(WATCH_SECONDS, 10 * (time.monotonic() - began)))
     except KeyboardInterrupt:
         print()
     return int(found.failed > 0)

@@ -18,6 +18,8 @@ from benchmarks.cache import DiskCache
 from benchmarks.clocks import Stopwatch
 from benchmarks.config import TrainSettings
 from benchmarks.display import TrainingDisplay
+from benchmarks.interruption import Interruption
+from benchmarks.measurement import measure_memory
 from benchmarks.memory import (
     MIB,
     lasting_bytes,
@@ -26,7 +28,6 @@ from benchmarks.memory import (
     reset_peak_rss,
     tensor_bytes,
 )
-from benchmarks.runner import measure_memory
 from benchmarks.training import Trainer
 from models.recurrent import RecurrentSettings
 from tasks.base import Task
@@ -221,8 +222,19 @@ def test_a_larger_batch_needs_more_memory(sp500: Task) -> None:
         network = sp500.network(RecurrentSettings(hidden_size=16).build(sp500.input_size))
         metric = Sp500Settings.metric
         train = TrainSettings(batch_size=batch_size, max_epochs=1)
-        display = TrainingDisplay("", metric, 0, 1)
-        trainer = Trainer(network, sp500, metric, train, 0.01, 0, CPU, display)
+        display = TrainingDisplay("", metric, 0, 1, {})
+        trainer = Trainer(
+            network,
+            sp500,
+            metric,
+            train,
+            0.01,
+            0,
+            CPU,
+            display,
+            lambda tensors, facts: None,
+            Interruption(),
+        )
         trainer.fit()
         found = measure_memory(trainer, CPU)
         assert found is not None

@@ -1,46 +1,22 @@
-"""The store loses nothing: whatever stands in the table, whoever else writes, however it fails."""
+"""A row is kept whole or not at all; run ids sort and never collide; a results folder is proved."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
-import benchmarks.results
 from benchmarks.errors import UserError
-from benchmarks.results import COLUMNS, Row, Store, as_text, new_run_id, write_atomically
+from benchmarks.files import remove_drafts, set_aside, write_atomically
+from benchmarks.results import COLUMNS, Row, Store, new_run_id
 
 AWKWARD = 'said "no", then\nleft; naïve 例'
-
-
-def add_row(store: Store, run_id: str, error: str | None = None) -> Row:
-    row = Row(run_id, "ok", error=error, seed=0, test_score=0.1 + 0.2, smoke=False)
-    store.run_folder(run_id)
-    store.add(row)
-    return row
-
-
-def rows_of(store: Store) -> list[dict[str, str]]:
-    with store.table.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def run_ids_of(store: Store) -> list[str]:
-    return [row["run_id"] for row in rows_of(store)]
-
-
-def columns_of(store: Store) -> list[str]:
-    return next(csv.reader(io.StringIO(store.table.read_text(encoding="utf-8"))))
 
 
 @pytest.fixture
@@ -48,15 +24,29 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
-def test_a_row_is_a_line_and_a_document(store: Store) -> None:
-    row = add_row(store, "a", error=AWKWARD)
-    (line,) = rows_of(store)
+def test_a_row_is_a_document_that_comes_back_exactly(store: Store) -> None:
+    row = Row("a", "ok", error=AWKWARD, seed=0, test_score=0.1 + 0.2, smoke=False)
+    store.keep(row)
     document = json.loads((store.directory / "runs" / "a" / "row.json").read_text())
-    assert document == dataclasses.asdict(row)
-    assert line == {name: as_text(value) for name, value in document.items()}
-    assert line["error"] == AWKWARD
-    assert float(line["test_score"]) == 0.1 + 0.2
-    assert (line["seed"], line["smoke"], line["rmse"]) == ("0", "false", "")
+    assert document == dataclasses.asdict(row) == store.row("a")
+
+
+def test_a_row_with_a_number_that_json_has_not_is_refused(store: Store) -> None:
+    store.keep(Row("a", "ok", test_score=1.0))
+    with pytest.raises(ValueError, match="JSON compliant"):
+        store.keep(Row("a", "ok", test_score=float("nan")))
+    assert store.row("a") == dataclasses.asdict(Row("a", "ok", test_score=1.0))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", '{"run_id": "a", "sta', '{"run_id": "b", "status": "ok"}', "[]", '{"run_id": "a"}'],
+    ids=["empty", "torn", "another's", "no document", "no status"],
+)
+def test_a_damaged_row_is_none(content: str, store: Store) -> None:
+    (store.folder("a") / "row.json").write_text(content)
+    assert store.row("a") is None
+    assert store.row("never run") is None
 
 
 def test_every_column_is_described() -> None:
@@ -69,116 +59,6 @@ def test_every_column_is_described() -> None:
         e.name for e in entries if e.name.endswith("_mib") and e.metadata["unit"] != "MiB"
     ] == []
     assert len(COLUMNS) == len(set(COLUMNS))
-
-
-def test_appending_changes_no_byte_before(store: Store) -> None:
-    add_row(store, "a", error=AWKWARD)
-    before = store.table.read_bytes()
-    add_row(store, "b", error=AWKWARD)
-    assert store.table.read_bytes().startswith(before)
-    assert run_ids_of(store) == ["a", "b"]
-
-
-@pytest.mark.parametrize(
-    ("header", "line"),
-    [
-        ("run_id,status", "old,ok"),
-        (",".join([*COLUMNS, "invented_later"]), "old,ok" + "," * (len(COLUMNS) - 2) + ",x"),
-        (",".join(reversed(COLUMNS)), "," * (len(COLUMNS) - 2) + "ok,old"),
-        ("note,run_id,mood,status", '"by hand, ""quoted""",old,good,ok'),
-    ],
-    ids=["older", "newer", "another order", "by hand"],
-)
-@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
-def test_a_table_with_other_columns_keeps_them_all(
-    header: str, line: str, end: str, store: Store
-) -> None:
-    store.table.write_bytes((header + (end or "\n") + line + end).encode())
-    (old,) = rows_of(store)
-    row = add_row(store, "new", error=AWKWARD)
-    assert set(columns_of(store)) == set(header.split(",")) | set(COLUMNS)
-    kept, added = rows_of(store)
-    assert old.items() <= kept.items()
-    wanted = {name: as_text(value) for name, value in dataclasses.asdict(row).items()}
-    assert wanted.items() <= added.items()
-
-
-def torn_lines() -> Iterator[str]:
-    """All that a crash may leave of a line with awkward values."""
-    values = dict.fromkeys(COLUMNS, "") | {"run_id": "torn", "status": "ok", "error": AWKWARD}
-    text = io.StringIO()
-    csv.DictWriter(text, COLUMNS, lineterminator="\n").writerow(values)
-    whole = text.getvalue().rstrip("\n")
-    return (whole[:length] for length in range(1, len(whole) + 1))
-
-
-def test_a_torn_last_line_swallows_no_row(store: Store) -> None:
-    add_row(store, "before")
-    table = store.table.read_bytes()
-    for i, torn in enumerate(torn_lines()):
-        store.table.write_bytes(table + torn.encode())
-        add_row(store, f"after-{i}")
-        assert run_ids_of(store)[0] == "before", torn
-        assert run_ids_of(store)[-1] == f"after-{i}", torn
-
-
-@pytest.mark.parametrize("content", [b"", b"\n", b"\xef\xbb\xbfrun_id,status\r\nold,ok\r\n"])
-def test_empty_tables_and_those_of_a_spreadsheet(content: bytes, store: Store) -> None:
-    store.table.write_bytes(content)
-    add_row(store, "new")
-    assert run_ids_of(store) == (["old", "new"] if b"old" in content else ["new"])
-
-
-def write_ten(directory: Path, name: str, start: Barrier) -> None:
-    start.wait()
-    for i in range(10):
-        add_row(Store(directory), f"{name}-{i}", error=AWKWARD)
-
-
-def test_eight_processes_at_once_lose_no_row(store: Store) -> None:
-    context = multiprocessing.get_context("spawn")
-    start = context.Barrier(8)
-    writers = [
-        context.Process(target=write_ten, args=(store.directory, f"writer-{n}", start))
-        for n in range(8)
-    ]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(timeout=120)
-    assert [writer.exitcode for writer in writers] == [0] * 8
-    assert sorted(run_ids_of(store)) == [f"writer-{n}-{i}" for n in range(8) for i in range(10)]
-    assert all(row["error"] == AWKWARD for row in rows_of(store))
-
-
-def spoil_by_folder(store: Store) -> None:
-    store.table.mkdir()
-
-
-def spoil_by_encoding(store: Store) -> None:
-    store.table.write_bytes("run_id,note\nold,naïve\n".encode("latin-1"))
-
-
-@pytest.mark.parametrize("spoil", [spoil_by_folder, spoil_by_encoding])
-def test_a_table_that_cannot_be_written_costs_no_row(
-    spoil: Callable[[Store], None], store: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
-    spoil(store)
-    add_row(store, "a")
-    assert json.loads((store.directory / "runs" / "a" / "row.json").read_text())["run_id"] == "a"
-    printed = capsys.readouterr()
-    assert "runs/a/row.json" in printed.out + printed.err
-
-
-def test_a_table_that_stays_locked_costs_no_row(
-    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(benchmarks.results, "LOCK_SECONDS", 0.1)
-    with FileLock(store.directory / ".results.lock"):
-        add_row(store, "a")
-    assert (store.directory / "runs" / "a" / "row.json").is_file()
-    assert not store.table.exists()
-    assert "warning" in capsys.readouterr().out
 
 
 def test_run_ids_sort_by_time_in_any_time_zone() -> None:
@@ -198,10 +78,7 @@ def test_ten_thousand_run_ids_are_all_different() -> None:
     assert len(set(ids)) == 10_000
 
 
-def test_a_run_folder_is_never_shared(store: Store) -> None:
-    store.run_folder("a")
-    with pytest.raises(FileExistsError):
-        store.run_folder("a")
+# Files
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
@@ -220,6 +97,27 @@ def test_a_failed_write_leaves_the_old_file_and_no_draft(
     assert [*tmp_path.iterdir()] == [path]
 
 
+def test_a_file_is_flushed_before_it_gets_its_name_and_its_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    flush: Callable[[int], None] = os.fsync
+    rename = Path.replace
+
+    def noted_flush(handle: int) -> None:
+        happened.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        flush(handle)
+
+    def noted_rename(draft: Path, target: Path) -> Path:
+        happened.append("rename")
+        return rename(draft, target)
+
+    monkeypatch.setattr(os, "fsync", noted_flush)
+    monkeypatch.setattr(Path, "replace", noted_rename)
+    write_atomically(tmp_path / "row.json", "{}")
+    assert happened == ["file", "rename", "folder"]
+
+
 def test_a_written_file_has_the_usual_rights_and_no_other_line_ends(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     before = os.umask(0o027)
@@ -231,10 +129,37 @@ def test_a_written_file_has_the_usual_rights_and_no_other_line_ends(tmp_path: Pa
     assert path.read_bytes() == b"\xc3\xa4\n"
 
 
+def test_drafts_of_the_dead_are_removed_and_no_others(tmp_path: Path) -> None:
+    old, young, of_another = (tmp_path / n for n in (".a.csv-old", ".a.csv-young", ".b.csv-old"))
+    for draft in (old, young, of_another):
+        draft.write_text("")
+    for draft in (old, of_another):
+        os.utime(draft, (1e9, 1e9))
+    remove_drafts(tmp_path / "a.csv")
+    assert sorted(tmp_path.iterdir()) == sorted([young, of_another])
+
+
+def test_what_is_set_aside_twice_is_kept_twice(tmp_path: Path) -> None:
+    path = tmp_path / "row.json"
+    aside = []
+    for content in ("one", "two"):
+        path.write_text(content)
+        aside.append(set_aside(path, "damaged"))
+        assert not path.exists()
+    assert [each.read_text() for each in aside if each] == ["one", "two"]
+    assert set_aside(path, "damaged") is None
+
+
+# The folder
+
+
 def test_a_writable_folder_is_made_and_left_empty(tmp_path: Path) -> None:
     store = Store(tmp_path / "deep" / "results")
     store.check_writable()
-    assert [*store.directory.rglob("*")] == [store.directory / "runs"]
+    assert sorted(store.directory.rglob("*")) == [
+        store.directory / "running",
+        store.runs,
+    ]
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
@@ -243,11 +168,3 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
         UserError, match=r"results_dir=.*file.*: cannot be written to .*results_dir"
     ):
         Store(tmp_path / "file" / "results").check_writable()
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(None, ""), (True, "true"), (False, "false"), (0, "0"), (0.1, "0.1"), (1e-300, "1e-300")],
-)
-def test_cells(value: object, text: str) -> None:
-    assert as_text(value) == text

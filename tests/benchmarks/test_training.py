@@ -22,9 +22,12 @@ from benchmarks.cache import DiskCache
 from benchmarks.config import Config, TrainSettings
 from benchmarks.environment import stream
 from benchmarks.evaluation import NotFiniteError, evaluate, latencies_ms
+from benchmarks.interruption import Interruption
+from benchmarks.measurement import build_network
+from benchmarks.optimisation import make_optimizer, schedule_factor
 from benchmarks.results import Row, Store
-from benchmarks.runner import build_network, run
-from benchmarks.training import Trainer, make_optimizer, schedule_factor
+from benchmarks.runner import Start, run
+from benchmarks.training import Trainer
 from models.base import ModelSettings
 from models.recurrent import RecurrentSettings
 from tasks.base import (
@@ -132,12 +135,35 @@ class Listener:
         self.epochs.append(record)
 
 
+def trainer_of(
+    network: nn.Module,
+    task: Task,
+    metric: Metric,
+    settings: TrainSettings,
+    learning_rate: float,
+    seed: int,
+) -> Trainer:
+    """A trainer whose checkpoints nobody keeps."""
+    return Trainer(
+        network,
+        task,
+        metric,
+        settings,
+        learning_rate,
+        seed,
+        CPU,
+        Listener(),
+        lambda tensors, facts: None,
+        Interruption(),
+    )
+
+
 def toy_trainer(metric: Metric = RMSE, task: Task | None = None, **settings: Any) -> Trainer:
     """Two steps an epoch, unless told otherwise."""
     task = task or ToyTask()
     network = task.network(RecurrentSettings(hidden_size=2).build(1))
     train = TrainSettings(**({"batch_size": ITEMS // 2} | settings))
-    return Trainer(network, task, metric, train, 0.1, 0, CPU, Listener())
+    return trainer_of(network, task, metric, train, 0.1, 0)
 
 
 def run_toy(folder: Path) -> Row:
@@ -145,7 +171,11 @@ def run_toy(folder: Path) -> Row:
         learning_rate=0.1, batch_size=ITEMS // 2, max_epochs=3, device="cpu", threads=1
     )
     config = Config(ToySettings(), RecurrentSettings(hidden_size=2), train, cache_dir=str(folder))
-    return run(config, Store(folder))
+    store = Store(folder)
+    try:
+        return run(config, store, Interruption(), Start())
+    finally:
+        store.view().update()
 
 
 def at_step(
@@ -356,7 +386,7 @@ def inputs_seen(task: Task, model: ModelSettings, seed: int) -> list[Tensor]:
     """The inputs of every training step that a model takes."""
     config = Config(Sp500Settings(), model, TrainSettings(max_epochs=2, batch_size=200), seed)
     network, _ = build_network(config, task, CPU)
-    trainer = Trainer(network, task, RMSE, config.train, 0.01, seed, CPU, Listener())
+    trainer = trainer_of(network, task, RMSE, config.train, 0.01, seed)
     seen = []
     original = trainer.forward_backward
 
@@ -413,7 +443,8 @@ def test_dropout_has_a_stream_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     train = TrainSettings(device="cpu", threads=1)
     for seed, hidden_size in ((0, 2), (0, 3), (1, 2)):
         model = RecurrentSettings(hidden_size=hidden_size, dropout=0.5)
-        run(Config(Sp500Settings(), model, train, seed), Store(tmp_path))
+        config = Config(Sp500Settings(), model, train, seed)
+        run(config, Store(tmp_path), Interruption(), Start())
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])
 
@@ -433,7 +464,8 @@ def test_the_test_split_is_read_once_and_last(
 
     monkeypatch.setattr(definition, "batches", batches)
     train = TrainSettings(max_epochs=3, device="cpu", threads=1)
-    run(Config(settings, RecurrentSettings(hidden_size=2), train), Store(tmp_path))
+    config = Config(settings, RecurrentSettings(hidden_size=2), train)
+    run(config, Store(tmp_path), Interruption(), Start())
     assert asked.count("test") == 1
     assert asked.count("validation") == 3
     assert "validation" not in asked[asked.index("test") :]
