@@ -120,7 +120,8 @@ def settings_page() -> str:
                 + settings_table(settings, prefix)
             )
     parts.append(
-        "## Launchers of a sweep\n\n`python run.py -m hydra/launcher=NAME hydra.launcher.KEY=VALUE`; "
+        "## Launchers of a sweep\n\n"
+        "`python run.py -m hydra/launcher=NAME hydra.launcher.KEY=VALUE`; "
         "the default, `basic`, runs one cell after the other in one process and has no keys.\n"
     )
     for name, settings in LAUNCHERS.items():

@@ -83,8 +83,10 @@ def make_search(
             open_arm(settings, storage, label, overrides, config, question, metric.higher_is_better)
         )
 
+    trials = CellComposer([])
+
     def make_cell(number: int, overrides: list[str], label: str, study: str, trial: int) -> Cell:
-        config = CellComposer([]).compose(overrides)
+        config = trials.compose(overrides)
         data = describe(config)
         fingerprints = [fingerprint(config, data, kind) for kind in device_types(config)]
         return Cell(number, overrides, label, config, fingerprints, study, trial)

@@ -12,8 +12,8 @@ from found import PAIRS, TASKS, composed
 from benchmarks.config import Config
 from benchmarks.environment import stream
 from benchmarks.evaluation import evaluate
+from benchmarks.measurement import build_network
 from benchmarks.results import COLUMNS
-from benchmarks.runner import build_network
 from tasks.base import Batch, Task
 
 Loader = Callable[[str], Task]

@@ -1,0 +1,70 @@
+"""The simulated sweep goes the way of a real one, and its table lands in the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.results import Store
+from scripts.simulate_sweep import MARKS, main, sweep
+
+
+def test_a_second_sweep_skips_what_the_first_has_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = sweep(200, tmp_path, count=False)
+    store = Store(tmp_path)
+    runs = sorted(store.index().entries)
+    assert len(runs) == 200
+    assert first["views"] > 1
+    assert first["own"] > 0
+    assert len(store.table.read_text().splitlines()) == 201
+    assert list((tmp_path / "running").iterdir()) == []
+    again = sweep(200, tmp_path, count=False)
+    assert again["own"] == 0
+    assert "200 of 200 cells were finished before" in capsys.readouterr().out
+    # All but one: a row that was damaged after it was counted is no row.
+    (store.runs / runs[7] / "row.json").write_text("{")
+    sweep(200, tmp_path, count=False)
+    said = capsys.readouterr().out
+    assert "row.json is damaged and set aside" in said
+    assert "199 of 200 cells were finished before" in said
+    assert len(store.index().entries) == 200
+    assert runs[7] not in store.index().entries
+
+
+def test_operations_are_counted(tmp_path: Path) -> None:
+    counted = sweep(20, tmp_path, count=True)
+    # Claim, folder, configuration, log, row: each is at least opened, all but the log are flushed.
+    assert counted["own"] > 10
+    assert counted["driver"] > 1
+
+
+def test_the_table_is_put_into_the_page(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"# Before\n\n{MARKS[0]}old\n{MARKS[1]}\nAfter\n")
+    assert main(["--cells", "10", "--folder", str(tmp_path), "--write", str(page)]) == 0
+    before, rest = page.read_text().split(MARKS[0])
+    table, after = rest.split(MARKS[1])
+    assert (before, after) == ("# Before\n\n", "\nAfter\n")
+    assert table in capfd.readouterr().out
+    cells = dict(line.strip("| \n").split(" | ") for line in table.splitlines() if "|" in line)
+    assert cells["cells"] == "10"
+    assert cells["files and folders in `runs/`"] == "30"
+    assert float(cells["peak memory of status, MiB"]) > 1
+    assert [path.name for path in tmp_path.iterdir()] == ["page.md"]
+
+
+def test_mistakes_are_answered_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, answer in (
+        (["--cells", "7"], "--cells 7: must be a multiple of 10"),
+        (["--folder", str(tmp_path / "none")], "there is no such folder"),
+        (["--write", str(tmp_path / "none.md")], "has no line <!-- table: scripts/simulate_sweep"),
+    ):
+        assert main(arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        assert answer in line

@@ -1,0 +1,271 @@
+"""Status says from elsewhere what the sweep itself would say, and touches nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from places import ROOT
+
+import benchmarks.sweeps.status
+from benchmarks.claims import Claim, new_claim
+from benchmarks.owner import Owner, this_process
+from benchmarks.results import Row, Store
+from benchmarks.sweeps.folder import SweepFolder
+from scripts.status import main
+
+STARTED = "20300101T000000.000000Z"
+"""Run ids of this and later are of the sweep; years ahead, so that rows may be written now."""
+
+
+class Sweep:
+    """A sweep as its driver leaves it, with cells 0, 1, … that ask the questions q0, q1, …"""
+
+    def __init__(self, results: Path, cells: int, *command: str, total: int | None = None) -> None:
+        self.store = Store(results)
+        self.folder = SweepFolder(results / "sweeps" / "abcdef")
+        (self.folder.directory / "logs").mkdir(parents=True)
+        records = [
+            {
+                "number": number,
+                "label": f"seed={number}",
+                "overrides": [f"seed={number}"],
+                "fingerprints": [f"q{number}"],
+                "log": f"{number}.log",
+            }
+            for number in range(cells)
+        ]
+        self.folder.cells_file.write_text("".join(json.dumps(each) + "\n" for each in records))
+        about = {
+            "sweep": "abcdef",
+            "command": ["seed=0,1", *command],
+            "launcher": "local",
+            "cells": cells if total is None else total,
+            "started": time.time() - 60,
+        }
+        (self.folder.directory / "sweep.json").write_text(json.dumps(about))
+
+    def ended(self, number: int, status: str = "ok", run_id: str = "", **columns: Any) -> None:
+        """Let a cell have ended."""
+        run_id = run_id or f"{STARTED}-{number}"
+        self.store.keep(Row(run_id, status, fingerprint=f"q{number}", starts=1, **columns))
+
+    def claimed(self, number: int, owner: Owner, **progress: Any) -> Claim:
+        """Let somebody work on a cell."""
+        claim = new_claim(f"q{number}", f"{STARTED}-{number}", {})
+        claim = dataclasses.replace(claim, owner=owner, progress=progress)
+        assert self.store.claims.take(claim)
+        return claim
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+def dead() -> Owner:
+    return dataclasses.replace(this_process(), born="never")
+
+
+def away() -> Owner:
+    """A process of another machine."""
+    return dataclasses.replace(this_process(), host="elsewhere", pid=1)
+
+
+def told(results: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, list[str]]:
+    code = main([str(results), *flags])
+    return code, capsys.readouterr().out.splitlines()
+
+
+def test_every_state_is_counted_and_shown(
+    results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmarks.sweeps.status, "queued_jobs", lambda: {"7_1"})
+    sweep = Sweep(results, 9)
+    sweep.ended(0, test_score=0.125)
+    sweep.ended(1, "failed", error="RuntimeError: what a pity")
+    sweep.ended(2, "out_of_memory", error="MemoryError: too large")
+    sweep.ended(3, "interrupted", error="KeyboardInterrupt: SIGTERM")
+    sweep.claimed(4, this_process(), step=30, total_steps=120, epoch=2, score=0.25)
+    sweep.claimed(5, dead(), step=1, total_steps=120)
+    sweep.claimed(6, Owner(host="", boot="", pid=0, born="", job="7_1"))
+    sweep.claimed(7, Owner(host="", boot="", pid=0, born="", job="7_2"))
+    code, lines = told(results, capsys)
+    assert code == 1
+    assert re.fullmatch(
+        r"sweep abcdef, launcher local, begun \d{4}-\d\d-\d\d \d\d:\d\d UTC", lines[0]
+    )
+    assert re.fullmatch(
+        r"3/9 done, 2 failed, [23]\.\d/min, \d+ \S+ left, 1 running, 1 queued, 1 interrupted, "
+        r"3 waiting",
+        lines[1],
+    )
+    table = "\n".join(lines)
+    for row in (
+        r"seed=0 .* ok .* 0\.125 ",
+        r"seed=1 .* failed ",
+        r"seed=3 .* interrupted ",
+        rf"seed=4 .* running .* 30/120 .* 2 .* 0\.25 .* {re.escape(this_process().host)} .* ago ",
+        r"seed=5 .* waiting ",
+        r"seed=6 .* queued .* job 7_1 ",
+        r"seed=7 .* waiting ",
+        r"seed=8 .* waiting ",
+    ):
+        assert re.search(row, table), row
+    error = lines.index("failed: seed=1: RuntimeError: what a pity")
+    assert lines[error + 1] == f"  log: {sweep.folder.directory / 'logs' / '1.log'}"
+    assert "out_of_memory: seed=2: MemoryError: too large" in lines
+
+
+def test_nothing_is_written(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = Sweep(results, 4)
+    sweep.ended(0)
+    sweep.claimed(1, away())
+    sweep.claimed(2, dead())
+    (sweep.store.folder("torn") / "row.json").write_text('{"run_id": "to')
+
+    def everything() -> dict[str, tuple[int, int]]:
+        found = sorted(results.rglob("*"))
+        return {str(f): (f.stat().st_mtime_ns, f.stat().st_size) for f in [results, *found]}
+
+    before = everything()
+    _, lines = told(results, capsys)
+    assert "row.json is damaged and not counted" in lines[0]
+    assert "1/4 done" in lines[2]
+    assert everything() == before
+
+
+def test_a_process_of_another_machine_lives_by_its_signs(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = Sweep(results, 2)
+    claim = sweep.claimed(0, away())
+    assert "1 running, 1 waiting" in told(results, capsys)[1][1]
+    long_ago = time.time() - 3600
+    os.utime(sweep.store.claims.path(claim.key), (long_ago, long_ago))
+    assert "2 waiting" in told(results, capsys)[1][1]
+
+
+def test_a_rate_is_of_this_start_and_only_while_it_goes_on(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = Sweep(results, 3)
+    sweep.ended(0)
+    assert told(results, capsys)[1][1] == "1/3 done, 2 waiting"
+    sweep.claimed(1, this_process())
+    assert re.match(r"1/3 done, (1\.0|0\.9)/min, 2 min left, 1 run", told(results, capsys)[1][1])
+    long_ago = time.time() - 3600
+    os.utime(sweep.store.runs / f"{STARTED}-0" / "row.json", (long_ago, long_ago))
+    assert told(results, capsys)[1][1] == "1/3 done, 1 running, 1 waiting"
+
+
+def test_a_sweep_that_runs_all_anew_does_not_count_what_was_before(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = Sweep(results, 3, "resume=never")
+    sweep.ended(0, run_id="20200101T000000.000000Z-0")
+    sweep.ended(1, "failed", run_id="20200101T000000.000000Z-1")
+    sweep.ended(2)
+    assert told(results, capsys) == (0, [*told(results, capsys)[1]])
+    assert told(results, capsys)[1][1] == "1/3 done, 2 waiting"
+
+
+def test_trials_that_a_search_has_not_chosen_yet_wait(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = Sweep(results, 2, total=20)
+    sweep.ended(0)
+    with sweep.folder.cells_file.open("a") as file:
+        file.write('{"number": 2, "label": "torn')
+    assert told(results, capsys)[1][1] == "1/20 done, 19 waiting"
+
+
+def test_of_a_large_sweep_the_cells_that_matter_are_shown(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = Sweep(results, 300)
+    for number in range(200):
+        sweep.ended(number, "failed" if number < 120 else "ok", error="E: bad")
+    sweep.claimed(250, this_process(), step=1, total_steps=2)
+    code, lines = told(results, capsys)
+    text = "\n".join(lines)
+    assert code == 1
+    assert "200/300 done, 120 failed" in lines[1]
+    assert re.search(r"seed=250 .* running .* 1/2 ", text)
+    assert "seed=150" not in text
+    assert lines[-1] == "and 21 more that failed"
+
+
+def test_sweeps_are_found_by_id_and_the_latest_without_one(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Sweep(results, 1)
+    (results / "sweeps" / "abcdef").rename(results / "sweeps" / "abc123")
+    about = results / "sweeps" / "abc123" / "sweep.json"
+    about.write_text(about.read_text().replace("abcdef", "abc123"))
+    os.utime(about, (1e9, 1e9))
+    Sweep(results, 2)
+    assert "0/2 done" in told(results, capsys)[1][1]
+    assert "0/1 done" in told(results, capsys, "--sweep", "abc1")[1][1]
+    for wanted, answer in (
+        ("abc", "several sweeps begin so (there: abc123, abcdef)"),
+        ("abcdeg", "there is no such sweep (there: abc123, abcdef); did you mean abcdef?"),
+    ):
+        assert main([str(results), "--sweep", wanted]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line == f"error: --sweep {wanted}: {answer}"
+
+
+def test_where_there_is_no_sweep_a_line_says_so(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(results)]) == 2
+    assert capsys.readouterr().err == f"error: {results}: there is no such results folder\n"
+    results.mkdir()
+    assert main([str(results)]) == 2
+    assert capsys.readouterr().err == f"error: {results}: there is no sweep here\n"
+    sweep = Sweep(results, 1)
+    (sweep.folder.directory / "sweep.json").write_text("{")
+    assert main([str(results)]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_it_needs_no_torch() -> None:
+    program = "import sys, scripts.status; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0
+
+
+def test_a_real_sweep_is_watched_to_its_end(tmp_path: Path, shared_cache: Path) -> None:
+    results = tmp_path / "results"
+    sweep = [sys.executable, "run.py", "-m", "model=rnn,gru", "task=sp500", "train.threads=1"]
+    sweep += ["train.device=cpu", "hydra/launcher=local", "hydra.launcher.jobs=1"]
+    sweep += [f"results_dir={results}", f"cache_dir={shared_cache}"]
+    sweep += ["train.max_epochs=100000", "train.patience=null", "train.max_seconds=6"]
+    status = [sys.executable, "scripts/status.py", str(results)]
+    with (tmp_path / "said").open("w") as said:
+        running = subprocess.Popen(sweep, cwd=ROOT, stdout=said, stderr=said)
+    try:
+        deadline = time.monotonic() + 120
+        seen = ""
+        while not re.search(r"model=\w+ .* running .* \d+/\d{4,} .* \d .* ago ", seen):
+            assert time.monotonic() < deadline, seen
+            seen = subprocess.run(status, cwd=ROOT, capture_output=True, text=True).stdout
+        watched = subprocess.run(
+            [*status, "--watch"], cwd=ROOT, capture_output=True, text=True, timeout=240
+        )
+        assert running.wait(60) == 0
+    finally:
+        running.kill()
+        running.wait()
+    assert watched.returncode == 0, watched.stderr
+    assert re.search("[01]/2 done.*, 1 running", watched.stdout.splitlines()[1])
+    assert "2/2 done" in watched.stdout
+    assert len(re.findall(r"model=\w+ +│ ok ", watched.stdout.rpartition("2/2 done")[2])) == 2
