@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.errors import UnkeptRowError
 from benchmarks.files import write_atomically
 from benchmarks.owner import BEAT_SECONDS, Owner, is_alive, this_process
 
@@ -41,6 +40,7 @@ class Claim:
         owner: the process, or the queued job.
         row: the row as far as it is known, for whoever must write it if the owner dies.
         progress: how far the run is: step, total_steps, epoch, score.
+        has_row: whether the run has kept its row, so that nobody needs the claim any more.
     """
 
     key: str
@@ -48,6 +48,7 @@ class Claim:
     owner: Owner
     row: dict[str, Any] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
+    has_row: bool = False
 
 
 class Claims:
@@ -67,6 +68,13 @@ class Claims:
             return Claim(**plain | {"owner": Owner(**plain["owner"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
+
+    def of(self, fingerprint: str) -> Iterator[Claim]:
+        """Go through a question's claims, those of runs beside another too."""
+        for file in [self.path(fingerprint), *self.directory.glob(f"{fingerprint}.*.json")]:
+            claim = self.read(file.stem)
+            if claim is not None:
+                yield claim
 
     def all(self) -> Iterator[Claim]:
         """Go through all claims, of the living and the dead."""
@@ -93,6 +101,8 @@ class Claims:
             for _ in range(3):
                 with contextlib.suppress(FileExistsError):
                     create_from(Path(draft), target)
+                    return True
+                if self.is_mine(claim):  # a file server may answer twice to one linking
                     return True
                 if not self._may_replace(claim):
                     return False
@@ -133,7 +143,11 @@ class Claims:
     def kept_alive(self, claim: Claim, each_beat: Callable[[], None]) -> Iterator[None]:
         """Write the claim's progress and beat its heart from a thread until the block ends.
 
-        The claim of a run whose row could not be kept stays: it alone tells of the run.
+        The claim of a run that ends without a row stays: it alone tells of the run.
+
+        Args:
+            claim: taken.
+            each_beat: called every time.
         """
         done = threading.Event()
         path = self.path(claim.key)
@@ -143,23 +157,21 @@ class Claims:
             while not done.wait(pause):
                 pause = BEAT_SECONDS
                 each_beat()
+                if not self.is_mine(claim):
+                    continue
                 # The training's thread may just be adding to the progress; the next beat tells it.
                 with contextlib.suppress(OSError, RuntimeError):
-                    if self.is_mine(claim):
-                        write_atomically(path, json.dumps(dataclasses.asdict(claim)))
+                    os.utime(path)  # a sign of life even where the disk is full
+                    write_atomically(path, json.dumps(dataclasses.asdict(claim)))
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
-        is_over = True
         try:
             yield
-        except UnkeptRowError:
-            is_over = False
-            raise
         finally:
             done.set()
             thread.join()
-            if is_over:
+            if claim.has_row:
                 self.release(claim)
 
 

@@ -52,6 +52,7 @@ class Axes:
         values: overrides by key, several where the sweep runs over them.
         hydra: Hydra's own section, launcher and sweeper among it.
         resume: what to do with cells that have run before.
+        device: `train.device`, as far as the cells share it.
         space: what a search chooses from, by key, as Hydra writes it.
     """
 
@@ -59,6 +60,7 @@ class Axes:
     values: list[list[str]]
     hydra: DictConfig
     resume: str
+    device: str
     space: dict[str, Override] = field(default_factory=dict)
 
     def cells(self) -> Iterator[list[str]]:
@@ -215,7 +217,7 @@ def sweep_axes(overrides: list[str]) -> Axes:
     space = OmegaConf.select(hydra, "sweeper.space")
     listed = [f"{key}={value}" for key, value in [*params.items(), *(space or {}).items()]]
     every = {o.get_key_element(): o for o in parser.parse_overrides(listed)} | given
-    axes = Axes([], [], hydra, master.resume)
+    axes = Axes([], [], hydra, master.resume, master.train.device)
     for key, override in every.items():
         if not override.is_sweep_override():
             if not key.startswith("hydra") or key == "hydra.searchpath":

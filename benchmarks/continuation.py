@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,13 @@ from torch import Tensor
 
 from benchmarks.checkpoint import FILE_NAME, CheckpointError, read_checkpoint, write_checkpoint
 from benchmarks.claims import is_same_job
-from benchmarks.files import set_aside
+from benchmarks.files import remove_drafts, set_aside
 from benchmarks.index import Index
+from benchmarks.neighbours import Neighbours
 from benchmarks.owner import this_process
 from benchmarks.results import Row, Store
 
-CODE = ("fingerprint", "torch_version", "rnnbench_version", "git_commit")
+CODE = ("fingerprint", "torch_version")
 """Columns that must be equal before and after; the number of threads may change, for rounding."""
 
 
@@ -31,21 +34,33 @@ def unfinished_run(
         since: run ids before this do not count.
     """
     for fingerprint in fingerprints:
-        claim = store.claims.read(fingerprint)
-        if claim is None or claim.run_id <= since:
-            continue
-        me = this_process()
-        is_mine = claim.owner == me or is_same_job(claim.owner, me)
-        if not is_mine and store.claims.is_live(claim):
-            return None
-        if claim.run_id not in index.entries:
-            return claim.run_id
+        for claim in store.claims.of(fingerprint):
+            if claim.run_id <= since:
+                continue
+            me = this_process()
+            is_mine = claim.owner == me or is_same_job(claim.owner, me)
+            if not is_mine and store.claims.is_live(claim):
+                if claim.key == fingerprint:
+                    return None
+            elif claim.run_id not in index.entries:
+                return claim.run_id
     latest = index.latest(fingerprints)
     if latest is None or latest.status == "ok" or latest.run_id <= since:
         return None
     checkpoint = store.runs / latest.run_id / FILE_NAME
     is_cut_short = latest.status in ("interrupted", "timeout")
     return latest.run_id if is_cut_short or checkpoint.exists() else None
+
+
+@cache
+def source_sha256() -> str:
+    """Hash the code that decides a run's numbers: that of a commit, or of changes not committed."""
+    sha = hashlib.sha256()
+    root = Path(__file__).resolve().parent.parent
+    for room in ("benchmarks", "models", "tasks"):
+        for file in sorted((root / room).rglob("*.py")):
+            sha.update(file.read_bytes())
+    return sha.hexdigest()[:16]
 
 
 class Continuation:
@@ -55,20 +70,25 @@ class Continuation:
         folder: of the run.
         row: the run's, filled with what was asked and where it runs.
         device_type: of this start; a random state of another kind of device cannot be used.
+        neighbours: who count the runs on this machine.
+        started: when this start began, by `time.perf_counter`.
 
     Attributes:
-        total_seconds, concurrent_runs: of the starts before this one, as far as they count.
+        total_seconds: of the starts before this one, as far as they count.
         is_wanted: whether the checkpoint is to outlive this start.
     """
 
-    def __init__(self, folder: Path, row: Row, device_type: str) -> None:
+    def __init__(
+        self, folder: Path, row: Row, device_type: str, neighbours: Neighbours, started: float
+    ) -> None:
         self.path = folder / FILE_NAME
-        self.code = {name: getattr(row, name) for name in CODE} | {"device_type": device_type}
-        self.row = row
+        self.code = {name: getattr(row, name) for name in CODE}
+        self.code |= {"device_type": device_type, "source code": source_sha256()}
+        self.neighbours = neighbours
+        self.started = started
         self.total_seconds = 0.0
-        self.concurrent_runs = 1
         self.is_wanted = False
-        self._started = time.perf_counter()
+        remove_drafts(self.path, older_than=0.0)
 
     def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return the checkpoint for `Trainer.restore`, or None; a useless one is set aside."""
@@ -85,7 +105,7 @@ class Continuation:
             print(f"warning: {self.path} cannot be used: {error}; kept as {name}, begun anew")
             return None
         self.total_seconds = facts["total_seconds"]
-        self.concurrent_runs = facts["concurrent_runs"]
+        self.neighbours.most = max(self.neighbours.most, facts["concurrent_runs"])
         return tensors, facts["training"]
 
     def write(self, tensors: dict[str, Tensor], training: dict[str, Any]) -> None:
@@ -96,8 +116,8 @@ class Continuation:
         """
         facts = {
             "code": self.code,
-            "total_seconds": self.total_seconds + time.perf_counter() - self._started,
-            "concurrent_runs": self.row.concurrent_runs or 1,
+            "total_seconds": self.total_seconds + time.perf_counter() - self.started,
+            "concurrent_runs": self.neighbours.most,
             "training": training,
         }
         write_checkpoint(self.path, tensors, facts)

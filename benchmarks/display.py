@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from tqdm import tqdm
 
 from benchmarks.results import Row
@@ -171,7 +172,7 @@ def show_row(row: Row, metric: Metric, folder: str) -> None:
             if unit == "the metric's":
                 unit = metric.unit
             heading = section if name == filled[0] else ""
-            table.add_row(heading, name, readable(getattr(row, name)), unit)
+            table.add_row(heading, name, Text(readable(getattr(row, name))), unit)
         if filled:
             table.add_section()
     # Away from a terminal rich would guess 80 columns and cut names short.

@@ -28,10 +28,6 @@ class UserError(Exception):
     """A mistake in what the user asked for; the text is one line that says how to mend it."""
 
 
-class UnkeptRowError(UserError):
-    """A run's row could not be written; its claim is left to tell which run to go on with."""
-
-
 DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 

@@ -42,7 +42,10 @@ def evaluate(
     sums = {name: float(total) for name, total in totals.items()}
     if not all(map(math.isfinite, sums.values())):
         raise NotFiniteError(f"the {split} loss is not finite")
-    return task.metrics(sums)
+    metrics = task.metrics(sums)
+    if not all(map(math.isfinite, metrics.values())):
+        raise NotFiniteError(f"the {split} metrics are not finite")
+    return metrics
 
 
 @torch.inference_mode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,20 +19,22 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     A process killed within leaves the draft, whose name begins with a dot; see `remove_drafts`.
     """
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with new_file(draft) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(draft).chmod(0o666 & ~umask)
-        Path(draft).replace(path)
+        draft.replace(path)
     except BaseException:
-        Path(draft).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise
     flush_folder(path.parent)
+
+
+def new_file(path: Path) -> BinaryIO:
+    """Create a file that is not there, with the rights that this user's files have."""
+    return path.open("xb")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -51,11 +53,11 @@ def flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def remove_drafts(path: Path) -> None:
-    """Remove drafts of a file that processes killed long ago have left."""
+def remove_drafts(path: Path, older_than: float = STALE_DRAFT_SECONDS) -> None:
+    """Remove drafts of a file that killed processes have left, so many seconds ago."""
     for draft in path.parent.glob(f".{path.name}-*"):
         with contextlib.suppress(OSError):
-            if abs(time.time() - draft.stat().st_mtime) > STALE_DRAFT_SECONDS:
+            if abs(time.time() - draft.stat().st_mtime) >= older_than:
                 draft.unlink()
 
 

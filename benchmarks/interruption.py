@@ -20,6 +20,7 @@ class Interruption:
     def __init__(self) -> None:
         self.requested: str | None = None
         self._deferred = False
+        self._shielded = False
 
     def install(self) -> None:
         """Take over the signals, except those that whoever started us chose to ignore."""
@@ -33,7 +34,7 @@ class Interruption:
         name = signal.Signals(number).name
         if self.requested is not None and number != signal.SIGINT:
             return  # schedulers repeat themselves; only a person's second Ctrl-C is impatience
-        if self._deferred and self.requested is None:
+        if self._shielded or (self._deferred and self.requested is None):
             self.requested = name
             return
         self.requested = name
@@ -52,6 +53,15 @@ class Interruption:
             yield
         finally:
             self._deferred = before
+
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """Keep a block whole whoever is impatient: it is short and writes what was measured."""
+        before, self._shielded = self._shielded, True
+        try:
+            yield
+        finally:
+            self._shielded = before
 
     @contextmanager
     def immediate(self) -> Iterator[None]:

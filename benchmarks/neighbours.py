@@ -1,10 +1,11 @@
-"""Runs that share this machine, whoever started them: their times are nobody's alone."""
+"""Runs that share this machine, whichever results folder they write to."""
 
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
+import re
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -12,51 +13,82 @@ from pathlib import Path
 
 from benchmarks.owner import birth
 
+MARK = re.compile(r"(\d+)-[0-9a-f]{32}")
 
-def folder() -> Path:
-    """Where this user's runs on this machine announce themselves."""
-    return Path(tempfile.gettempdir()) / f"rnnbench-{getpass.getuser()}" / "running"
+
+def folder() -> Path | None:
+    """Where this user's runs on this machine announce themselves; None if that is not to be had.
+
+    The folder lies where everybody may write, so one that is not this user's own is not used.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    found = Path(tempfile.gettempdir()) / f"rnnbench-{user}"
+    try:
+        found.mkdir(mode=0o700, exist_ok=True)
+        state = found.lstat()
+    except OSError:
+        return None
+    is_ours = stat.S_ISDIR(state.st_mode) and state.st_uid in (user, 0 if user == "user" else user)
+    return found if is_ours else None
 
 
 class Neighbours:
-    """Counts the runs of this machine, this one among them.
+    """Counts the runs of this user on this machine, this one among them.
 
     Attributes:
-        most: the largest count so far, at least that of the runs known to share the machine.
+        most: the largest count so far.
     """
 
-    def __init__(self, known: int) -> None:
-        self.most = known
+    def __init__(self) -> None:
+        self.most = 1
+        self._mark: Path | None = None
 
     def look(self) -> None:
-        """Count now."""
-        with contextlib.suppress(OSError):
-            self.most = max(self.most, sum(map(is_running, folder().iterdir())))
+        """Count now, and what others that came and went have counted with this one."""
+        place = folder()
+        if place is None or self._mark is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            self.most = max(self.most, sum(map(is_running, place.iterdir())))
+            self.most = max(self.most, *map(int, self._mark.read_text().split()[1:]), 1)
 
     @contextlib.contextmanager
     def announced(self) -> Iterator[None]:
-        """Let other runs count this one."""
-        mark = folder() / f"{os.getpid()}-{uuid.uuid4().hex}"
+        """Let other runs count this one, and those that run now know of it."""
+        place = folder()
+        if place is None:
+            yield
+            return
+        self._mark = place / f"{os.getpid()}-{uuid.uuid4().hex}"
         try:
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.write_text(birth(os.getpid()) or "")
+            self._mark.write_text(f"{birth(os.getpid())}\n")
         except OSError:
-            # Nowhere to announce it: then nobody else can either.
             yield
             return
         try:
             self.look()
+            self._tell_others(place)
             yield
         finally:
             self.look()
-            mark.unlink(missing_ok=True)
+            self._mark.unlink(missing_ok=True)
+
+    def _tell_others(self, place: Path) -> None:
+        """Leave the count with every neighbour: it may look again only when this run is gone."""
+        with contextlib.suppress(OSError):
+            for mark in place.iterdir():
+                if mark != self._mark and is_running(mark):
+                    with mark.open("a") as file:
+                        file.write(f"{self.most}\n")
 
 
 def is_running(mark: Path) -> bool:
     """Whether a run that announced itself still lives; a dead one's mark is removed."""
-    pid = mark.name.partition("-")[0]
+    found = MARK.fullmatch(mark.name)
+    if found is None:
+        return False
     try:
-        if pid.isdigit() and birth(int(pid)) == mark.read_text():
+        if mark.read_text().split()[:1] == [str(birth(int(found[1])))]:
             return True
         mark.unlink()
     except OSError:

@@ -58,9 +58,10 @@ def host() -> str:
 
 @cache
 def boot() -> str:
-    """Name this start of this machine, where the system does."""
+    """Name this start of this machine, and the container whose process ids these are."""
     with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        start = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{start} {Path('/proc/self/ns/pid').readlink()}"
     return ""
 
 

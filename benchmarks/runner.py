@@ -25,7 +25,7 @@ from benchmarks.config import Config, fingerprint
 from benchmarks.continuation import Continuation, unfinished_run
 from benchmarks.display import show_data, show_start
 from benchmarks.environment import prepare_process
-from benchmarks.errors import UnkeptRowError, UserError
+from benchmarks.errors import DISK_TROUBLE, UserError
 from benchmarks.files import write_atomically
 from benchmarks.interruption import Interruption
 from benchmarks.measurement import Work, train_and_measure
@@ -43,13 +43,11 @@ class Start:
     Attributes:
         is_cell: of a sweep, whose launcher has looked for an unfinished run; else the run looks.
         continues: run id of the unfinished run to go on with.
-        concurrent_runs: at least so many share the machine.
         sweep, study, trial: columns of the row.
     """
 
     is_cell: bool = False
     continues: str | None = None
-    concurrent_runs: int = 1
     sweep: str | None = None
     study: str | None = None
     trial: int | None = None
@@ -107,22 +105,27 @@ def run(
     )
     claim = take(store, row, start, looks=config.resume != "never")
     announce(row.run_id)
-    neighbours = Neighbours(start.concurrent_runs)
-    with store.claims.kept_alive(claim, neighbours.look), neighbours.announced():
+    neighbours = Neighbours()
+    with (
+        interruption.deferred(),  # from here on every end leaves a row and no claim
+        store.claims.kept_alive(claim, neighbours.look),
+        neighbours.announced(),
+    ):
         folder = store.folder(row.run_id)
         # Task and model are what their schemas are; only a comment can name them.
         heading = f"# python run.py model={row.model} task={row.task}, with these settings\n"
         settings = OmegaConf.to_yaml(OmegaConf.structured(config))
         write_atomically(folder / "config.yaml", heading + settings)
-        continuation = Continuation(folder, row, device.type)
+        continuation = Continuation(folder, row, device.type, neighbours, started)
         try:
             work = Work(config, task, device, row, folder, continuation, claim, interruption)
-            train_and_measure(work)
+            with interruption.immediate():
+                train_and_measure(work)
             row.status, row.error = "ok", None
         except (KeyboardInterrupt, Exception) as error:
             row.status, row.error = status_of(error), describe(error)
             continuation.is_wanted = can_go_on(error, row.status)
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
                 raise UserError(
                     f"{row.error}; the same command goes on from the last checkpoint of "
                     f"{row.run_id}"
@@ -130,11 +133,12 @@ def run(
             if row.status == "failed":
                 raise
         finally:
-            with interruption.deferred():
-                neighbours.look()
-                row.concurrent_runs = max(neighbours.most, continuation.concurrent_runs)
-                row.total_seconds = continuation.total_seconds + time.perf_counter() - started
+            neighbours.look()
+            row.concurrent_runs = neighbours.most
+            row.total_seconds = continuation.total_seconds + time.perf_counter() - started
+            with interruption.shielded():
                 keep_row(store, row)
+                claim.has_row = True
                 continuation.finish()
     return row
 
@@ -146,6 +150,9 @@ def take(store: Store, row: Row, start: Start, looks: bool) -> Claim:
         TakenError: a sweep's cell is another's already.
     """
     assert row.fingerprint is not None
+    if start.continues is not None and (store.row(start.continues) or {}).get("status") == "ok":
+        raise TakenError(f"another process has finished {start.continues}")
+    fresh = (row.run_id, row.starts, row.started_at)
     unfinished = start.continues
     if not start.is_cell and looks:
         unfinished = unfinished_run(store, store.index(), [row.fingerprint])
@@ -157,6 +164,7 @@ def take(store: Store, row: Row, start: Start, looks: bool) -> Claim:
     if start.is_cell:
         raise TakenError(f"another process works on {row.fingerprint}")
     # A single run always runs, beside whoever asks the same question.
+    row.run_id, row.starts, row.started_at = fresh
     beside = new_claim(f"{row.fingerprint}.{row.run_id}", row.run_id, dataclasses.asdict(row))
     store.claims.take(beside)
     return beside
@@ -165,14 +173,11 @@ def take(store: Store, row: Row, start: Start, looks: bool) -> Claim:
 def adopt(row: Row, store: Store, run_id: str) -> None:
     """Make a new row that of an earlier start of the same run."""
     assert row.fingerprint is not None
-    earlier = store.row(run_id)
-    claim = store.claims.read(row.fingerprint)
-    if earlier is None and claim is not None and claim.run_id == run_id:
-        earlier = claim.row
-    earlier = earlier or {}
+    known = [claim.row for claim in store.claims.of(row.fingerprint) if claim.run_id == run_id]
+    known += [store.row(run_id) or {}]
     row.run_id = run_id
-    row.starts = int(earlier.get("starts") or 1) + 1
-    row.started_at = earlier.get("started_at") or row.started_at
+    row.starts = max(int(earlier.get("starts") or 1) for earlier in known) + 1
+    row.started_at = min(e["started_at"] for e in [*known, vars(row)] if e.get("started_at"))
 
 
 def can_go_on(error: BaseException, status: str) -> bool:
@@ -184,13 +189,13 @@ def keep_row(store: Store, row: Row) -> None:
     """Write the row; a full disk must not swallow what was measured.
 
     Raises:
-        UnkeptRowError: it could not be written.
+        UserError: it could not be written.
     """
     try:
         store.keep(row)
     except OSError as error:
         print(f"the row that could not be kept: {json.dumps(dataclasses.asdict(row))}")
-        raise UnkeptRowError(
+        raise UserError(
             f"the row of {row.run_id} could not be written ({error.strerror}); "
             f"after making space the same command goes on from the last checkpoint"
         ) from error

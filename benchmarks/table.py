@@ -47,6 +47,7 @@ class TableView:
         self._known: dict[str, State] = {}
         self._signature: Signature | None = None
         self._finished_at = -1e9
+        self._told = ""
         self._cost = 0.0
 
     def update(self, lazily: bool = False) -> None:
@@ -66,6 +67,9 @@ class TableView:
                     break
                 self._rewrite(old)
         except (OSError, ValueError, csv.Error) as error:
+            if str(error) == self._told:
+                return
+            self._told = str(error)
             print(
                 f"warning: {self.table} could not be brought up to date ({error}); "
                 f"no row is lost, each is in its folder under {self.index.runs}"

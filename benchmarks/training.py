@@ -140,10 +140,12 @@ class Trainer:
         epoch = self.epoch
         order = stream(self.seed, "data order", epoch.number - 1)
         batches = self.task.batches("train", self.settings.batch_size, order)
+        for _ in itertools.islice(batches, epoch.steps):
+            pass  # trained on by an earlier start
         reported = time.perf_counter()
         try:
             with self.clock.running():
-                for batch in itertools.islice(batches, epoch.steps, None):
+                for batch in batches:
                     if epoch.steps and self._exhausted():
                         break
                     self._step(batch)

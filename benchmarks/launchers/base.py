@@ -30,12 +30,11 @@ class Surroundings:
     folder: SweepFolder
     conf: Path
 
-    def start(self, order: Order, concurrent_runs: int = 1) -> Start:
+    def start(self, order: Order) -> Start:
         """What a run of this sweep is told."""
         return Start(
             is_cell=True,
             continues=order.continues,
-            concurrent_runs=concurrent_runs,
             sweep=self.folder.sweep_id,
             study=order.cell.study,
             trial=order.cell.trial,

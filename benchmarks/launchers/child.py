@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import traceback
 
-from benchmarks.columns import describe
+from benchmarks.columns import describe, status_of
 from benchmarks.errors import UserError
 from benchmarks.interruption import Interruption
 from benchmarks.results import Store
@@ -33,7 +33,7 @@ def run_cell(cell: Cell, store: Store, interruption: Interruption, start: Start)
     except Exception as error:  # a bug ends its cell, not the sweep
         with contextlib.suppress(OSError):
             traceback.print_exc()
-        return Ended(cell, last(run_ids), Death(describe(error)))
+        return Ended(cell, last(run_ids), Death(describe(error), status_of(error)))
     return Ended(cell, last(run_ids))
 
 

@@ -1,4 +1,4 @@
-"""Several cells at once on this machine, each in a fresh process, pinned to its cores or GPU."""
+"""Several cells at once on this machine, each in a fresh process with its own GPU."""
 
 from __future__ import annotations
 
@@ -51,11 +51,14 @@ class LocalLauncher(Launcher):
         settings: how many at once.
         around: where the sweep works.
         cells: how many there are at most.
+        device: `train.device` of the cells; one that names a device is taken at its word.
     """
 
-    def __init__(self, settings: LocalSettings, around: Surroundings, cells: int) -> None:
+    def __init__(
+        self, settings: LocalSettings, around: Surroundings, cells: int, device: str = "auto"
+    ) -> None:
         self.around = around
-        gpus = visible_gpus()
+        gpus = visible_gpus() if device in ("auto", "cuda") else []
         jobs = settings.jobs or len(gpus) * settings.jobs_per_gpu or available_cores()
         jobs = max(1, min(jobs, cells))
         self.slots = [Slot(gpus[i % len(gpus)] if gpus else None) for i in range(jobs)]
@@ -81,7 +84,7 @@ class LocalLauncher(Launcher):
                 args=(
                     cell,
                     self.around.store.directory,
-                    self.around.start(order, len(self.slots)),
+                    self.around.start(order),
                     self.around.folder.log(cell),
                     slot.gpu,
                     sender,

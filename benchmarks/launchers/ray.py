@@ -35,14 +35,13 @@ class RayLauncher(Launcher):
     """
 
     def __init__(self, settings: RaySettings, around: Surroundings) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise UserError("hydra/launcher=ray needs Ray: pip install -e '.[ray]'") from error
+        import ray
+
         self.ray: Any = ray
         self.settings = settings
         self.around = around
         self.tasks: dict[Any, Task] = {}
+        self.is_ending = False
         check_reachable(settings.address)
         try:
             ray.init(address=settings.address, log_to_driver=False, configure_logging=False)
@@ -93,7 +92,7 @@ class RayLauncher(Launcher):
                     death = Death(f"the run's process ended with exit code {code}")
             except self.ray.exceptions.RayError as error:
                 # Explicit, so that a retry never runs beside what it replaces.
-                if task.retries_left > 0:
+                if task.retries_left > 0 and not self.is_ending:
                     self._give(Task(task.cell, task.retries_left - 1))
                     continue
                 death = Death(f"Ray: {' '.join(str(error).split())[:200]}", "interrupted")
@@ -105,6 +104,7 @@ class RayLauncher(Launcher):
 
     def interrupt(self) -> None:
         """Cancel the tasks, which ends their runs with a checkpoint."""
+        self.is_ending = True
         for reference in self.tasks:
             with contextlib.suppress(self.ray.exceptions.RayError):
                 self.ray.cancel(reference)

@@ -29,7 +29,7 @@ from benchmarks.sweeps.cell import Death, Ended
 
 POLL_SECONDS = 2.0
 
-RETRY_SECONDS = 15.0
+RETRY_SECONDS = 10.0
 """Between attempts to submit, while SLURM does not take jobs."""
 
 SETTLING_SECONDS = 10.0
@@ -83,12 +83,8 @@ class SlurmLauncher(Launcher):
     leaves_running = True
 
     def __init__(self, settings: SlurmSettings, around: Surroundings) -> None:
-        try:
-            import submitit
-        except ImportError as error:
-            raise UserError(
-                "hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'"
-            ) from error
+        import submitit
+
         parameters = parameters_of(settings)
         if queued_jobs() is None:
             raise UserError(f"hydra/launcher=slurm: there is no SLURM here ({queue_trouble()})")

@@ -7,6 +7,7 @@ import time
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from tqdm import tqdm
 
 from benchmarks.display import readable
@@ -126,7 +127,7 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
         table.add_column("", no_wrap=True)
         for outcome in shown:
             table.add_row(
-                outcome.cell.label,
+                Text(outcome.cell.label),
                 outcome.status,
                 "" if outcome.score is None else readable(outcome.score),
                 "" if outcome.train_seconds is None else readable(outcome.train_seconds),

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from benchmarks.config import Config
 
+LOST = ("diverged", "out_of_memory")
+"""Ends that a trial's settings are to blame for: it counts, and has no value."""
+
 
 @dataclass(frozen=True)
 class Cell:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from benchmarks.compose import hydra_at, sweep_axes
+from benchmarks.compose import Axes, hydra_at, sweep_axes
 from benchmarks.config import check_ranges
 from benchmarks.errors import UserError, nearest
 from benchmarks.launchers.settings import LAUNCHERS
@@ -52,7 +52,9 @@ def sweep(overrides: list[str], conf: Path) -> int:
         for notice in describe.notices():
             print(f"NOTE: {notice}")
         code = run_cells(
-            Job(plan.cells, search, total, sweep_id, store, launcher, settings, conf, axes.resume),
+            PreparedSweep(
+                plan.cells, search, total, sweep_id, store, launcher, settings, conf, axes
+            ),
             overrides,
         )
         if search is not None:
@@ -61,7 +63,7 @@ def sweep(overrides: list[str], conf: Path) -> int:
 
 
 @dataclass(frozen=True)
-class Job:
+class PreparedSweep:
     """A sweep that is ready to run."""
 
     cells: list[Cell]
@@ -72,10 +74,10 @@ class Job:
     launcher: str
     settings: Any
     conf: Path
-    resume: str
+    axes: Axes
 
 
-def run_cells(job: Job, overrides: list[str]) -> int:
+def run_cells(prepared: PreparedSweep, overrides: list[str]) -> int:
     """Run a sweep's cells and show what became of them; returns the exit code."""
     from benchmarks.interruption import Interruption
     from benchmarks.launchers.base import Surroundings
@@ -83,17 +85,19 @@ def run_cells(job: Job, overrides: list[str]) -> int:
     from benchmarks.sweeps.driver import Driver
     from benchmarks.sweeps.folder import SweepFolder
 
-    store = job.store
-    folder = SweepFolder(store.directory / "sweeps" / job.sweep_id)
-    folder.write(job.cells, overrides, job.launcher, job.total)
-    around = Surroundings(store, store.index(), folder, job.conf)
+    store = prepared.store
+    folder = SweepFolder(store.directory / "sweeps" / prepared.sweep_id)
+    folder.write(prepared.cells, overrides, prepared.launcher, prepared.total)
+    around = Surroundings(store, store.index(), folder, prepared.conf)
     interruption = Interruption()
     interruption.install()
-    print(f"sweep {job.sweep_id}: {job.total} cells, results in {store.directory}")
+    print(f"sweep {prepared.sweep_id}: {prepared.total} cells, results in {store.directory}")
     sys.stdout.flush()
-    board = Board(job.total)
-    launcher = make_launcher(job.launcher, job.settings, around, interruption, job.total)
-    driver = Driver(job.cells, launcher, around, job.resume, board, interruption, job.search)
+    board = Board(prepared.total)
+    launcher = make_launcher(prepared, around, interruption)
+    driver = Driver(
+        prepared.cells, launcher, around, prepared.axes.resume, board, interruption, prepared.search
+    )
     code = 0
     try:
         driver.run()
@@ -102,7 +106,7 @@ def run_cells(job: Job, overrides: list[str]) -> int:
         print(f"interrupted ({error}){left}; the same command continues", file=sys.stderr)
         code = INTERRUPTED
     outcomes = [driver.outcomes[number] for number in sorted(driver.outcomes)]
-    show_outcomes(outcomes, job.total, board.failed_logs)
+    show_outcomes(outcomes, prepared.total, board.failed_logs)
     print(f"table: {store.table}")
     return code or int(any(outcome.status != "ok" for outcome in outcomes))
 
@@ -150,23 +154,24 @@ def launcher_settings(hydra: DictConfig) -> tuple[str, Any]:
 
 
 def make_launcher(
-    name: str, settings: Any, around: Surroundings, interruption: Interruption, cells: int
+    prepared: PreparedSweep, around: Surroundings, interruption: Interruption
 ) -> Launcher:
-    """Make the launcher of that name.
+    """Make the launcher that a sweep asks for.
 
     Raises:
         UserError: it needs something that is not there.
     """
-    if name == "local":
+    settings: Any = prepared.settings
+    if prepared.launcher == "local":
         from benchmarks.launchers.local import LocalLauncher
 
-        return LocalLauncher(settings, around, cells)
-    if name == "slurm":
+        return LocalLauncher(settings, around, prepared.total, prepared.axes.device)
+    if prepared.launcher == "slurm":
         needed("submitit", "submitit", "hydra/launcher=slurm", "slurm")
         from benchmarks.launchers.slurm import SlurmLauncher
 
         return SlurmLauncher(settings, around)
-    if name == "ray":
+    if prepared.launcher == "ray":
         needed("ray", "ray", "hydra/launcher=ray", "ray")
         from benchmarks.launchers.ray import RayLauncher
 

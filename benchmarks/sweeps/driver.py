@@ -9,13 +9,15 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.claims import Claim
 from benchmarks.columns import question_columns
 from benchmarks.continuation import unfinished_run
 from benchmarks.interruption import Interruption
 from benchmarks.launchers.base import Launcher, Order, Surroundings
+from benchmarks.owner import this_process
 from benchmarks.results import COLUMNS, Row, new_run_id
 from benchmarks.sweeps.board import Board
-from benchmarks.sweeps.cell import Cell, Death, Ended, Outcome
+from benchmarks.sweeps.cell import LOST, Cell, Death, Ended, Outcome
 
 if TYPE_CHECKING:
     from benchmarks.sweeps.search import Search
@@ -67,6 +69,7 @@ class Driver:
         self.running: dict[int, Cell] = {}
         self.elsewhere: list[Cell] = []
         self.outcomes: dict[int, Outcome] = {}
+        self.has_company = False
         self._looked_at = time.monotonic()
         self._looking_took = 0.0
 
@@ -81,7 +84,9 @@ class Driver:
                     self.interruption.check()
                     self._start()
                     self._settle_all()
-            except (KeyboardInterrupt, OSError):  # the latter: rows cannot be kept any more
+                if any(outcome.status == "interrupted" for outcome in self.outcomes.values()):
+                    self.interruption.check()  # it ended the last cells, and with them the loop
+            except BaseException:  # a full disk and a bug leave nothing running either
                 self._wind_up()
                 raise
             finally:
@@ -110,9 +115,11 @@ class Driver:
         if self.resume == "never":
             return False
         entry = self.index.finished(cell.fingerprints)
-        if entry is None and self.resume == "skip_failed":
+        # A trial that its settings are to blame for counts as it is, and is not tried again.
+        final = FAILURES if self.resume == "skip_failed" else LOST if self.search else ()
+        if entry is None and final:
             latest = self.index.latest(cell.fingerprints)
-            entry = latest if latest and latest.status in FAILURES else None
+            entry = latest if latest and latest.status in final else None
         if entry is None:
             return False
         row = self.index.row(entry.run_id)
@@ -132,7 +139,12 @@ class Driver:
                 continue
             if self._is_taken(cell):
                 self.elsewhere.append(cell)
+                self.has_company = True
                 continue
+            if self.has_company:  # whose claim may just have become a row
+                self.index.refresh()
+                if self._is_done(cell):
+                    continue
             continues = None
             if self.resume != "never":
                 continues = unfinished_run(self.around.store, self.index, cell.fingerprints)
@@ -174,6 +186,7 @@ class Driver:
         cell = self.running.pop(ended.cell.number)
         if ended.is_taken:
             self.elsewhere.append(cell)
+            self.has_company = True
         elif ended.run_id is not None and self.index.look_at(ended.run_id) is not None:
             if ended.death is not None and ended.death.status in CUT_SHORT:
                 self._rename(ended.run_id, ended.death)
@@ -186,7 +199,7 @@ class Driver:
     def _rename(self, run_id: str, death: Death) -> None:
         """Say of a run that was cut short by what, or that it was given up."""
         row = Row(**{k: v for k, v in (self.index.row(run_id) or {}).items() if k in COLUMNS})
-        if row.status not in CUT_SHORT:
+        if row.status not in CUT_SHORT or row.status == death.status:
             return
         row.status, row.error = death.status, death.text
         self.around.store.keep(row)
@@ -198,23 +211,24 @@ class Driver:
         What the run had written of itself is in its claim.
         """
         store = self.around.store
-        row = None
+        row = self._row_of_nothing(cell)
+        dead: list[Claim] = []
         for fingerprint in cell.fingerprints:
             claim = store.claims.read(fingerprint)
-            if claim is None or store.claims.is_live(claim):
-                continue
-            if claim.row:
-                row = Row(**{k: v for k, v in claim.row.items() if k in COLUMNS})
-                entry = self.index.look_at(row.run_id)
-                if entry is not None and entry.starts == row.starts:
-                    store.claims.release(claim)
-                    return row.run_id
+            # What ran in this process has ended, though its owner lives.
+            is_over = claim is not None and claim.owner == this_process()
+            if claim is not None and (is_over or not store.claims.is_live(claim)):
+                dead.append(claim)
+                if claim.row:
+                    row = Row(**{k: v for k, v in claim.row.items() if k in COLUMNS})
+        entry = self.index.look_at(row.run_id)
+        if entry is None or entry.starts != row.starts:
+            row.status, row.error = death.status, death.text
+            store.keep(row)
+            self.index.look_at(row.run_id)
+        # Only now: until there is a row, the claim alone tells of the run.
+        for claim in dead:
             store.claims.release(claim)
-        if row is None:
-            row = self._row_of_nothing(cell)
-        row.status, row.error = death.status, death.text
-        store.keep(row)
-        self.index.look_at(row.run_id)
         return row.run_id
 
     def _row_of_nothing(self, cell: Cell) -> Row:

@@ -41,9 +41,10 @@ class SweepFolder:
         return self.directory / "logs" / cell.log_name
 
     def write(self, cells: list[Cell], command: list[str], launcher: str, total: int) -> None:
-        """Write down what the sweep is made of."""
+        """Write down what the sweep is made of; what a search has added before stays."""
         (self.directory / "logs").mkdir(parents=True, exist_ok=True)
-        write_atomically(self.cells_file, "".join(map(line_of, cells)))
+        if len(cells) == total or not self.cells_file.exists():
+            write_atomically(self.cells_file, "".join(map(line_of, cells)))
         about = {
             "sweep": self.sweep_id,
             "command": command,

@@ -36,8 +36,11 @@ class Plan:
 
     @property
     def sweep_id(self) -> str:
-        """Name the sweep by its questions, so that the same command finds it again."""
-        text = json.dumps(sorted(cell.fingerprints for cell in self.cells))
+        """Name the sweep by its questions in their order, so that the same command finds it again.
+
+        Jobs that wait on a cluster know their cell by its number.
+        """
+        text = json.dumps([cell.fingerprints for cell in self.cells])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -31,14 +31,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.config import Config
 from benchmarks.errors import UserError
-from benchmarks.sweeps.cell import Cell, Outcome
+from benchmarks.sweeps.cell import LOST, Cell, Outcome
 from benchmarks.sweeps.settings import TuneSettings
 
 MakeCell = Callable[[int, list[str], str, str, int], Cell]
 """From number, overrides, label, study and trial to a checked cell."""
-
-LOST = ("diverged", "out_of_memory")
-"""Ends of a trial that the settings are to blame for: it counts, and has no value."""
 
 
 @dataclass
@@ -90,8 +87,8 @@ class Search:
         ]
 
     def known_cells(self) -> list[Cell]:
-        """The cells of trials that ended well before; lost ones are not worth another try."""
-        done = (TrialState.COMPLETE,)
+        """The cells of trials that were finished before."""
+        done = (TrialState.COMPLETE, TrialState.FAIL)
         return [
             self._cell(arm, trial)
             for arm in self.arms

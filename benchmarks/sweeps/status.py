@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks.claims import Claim, Claims
 from benchmarks.display import readable
@@ -25,6 +26,9 @@ from benchmarks.sweeps.folder import CellRecord, SweepFolder, begun, latest_swee
 FAILED = frozenset(STATUSES) - {"ok", "interrupted"}
 WATCH_SECONDS = 2.0
 """Between two looks, or longer where looking takes long."""
+
+STILL_LOOKS = 10
+"""Looks in a row at which nobody works on a sweep, before watching ends."""
 
 
 @dataclass
@@ -231,7 +235,7 @@ def table_of(reader: SweepReader, cells: list[CellState]) -> Table:
     for name in ("state", "step", "epoch", "score", "host", "seen"):
         table.add_column(name, no_wrap=True, justify="right" if name in NUMBERS else "left")
     for cell in cells:
-        table.add_row(cell.record.label, cell.state, *details(reader, cell))
+        table.add_row(Text(cell.record.label), cell.state, *details(reader, cell))
     return table
 
 
@@ -265,7 +269,7 @@ def details(reader: SweepReader, cell: CellState) -> Iterator[str]:
 
 
 def status(results: Path, sweep: str | None, watch: bool) -> int:
-    """Show a sweep, once or until it has ended; returns 1 if a cell failed.
+    """Show a sweep, once or until nobody works on it; returns 1 if a cell did not end well.
 
     Raises:
         UserError: there is no such sweep.
@@ -276,11 +280,13 @@ def status(results: Path, sweep: str | None, watch: bool) -> int:
     found = reader.look()
     show(reader, found)
     try:
-        while watch and found.done < found.total:
+        still = 0
+        while watch and found.done < found.total and still < STILL_LOOKS:
             sys.stdout.flush()
             time.sleep(max(WATCH_SECONDS, 10 * (time.monotonic() - began)))
             began, before = time.monotonic(), found.line()
             found = reader.look()
+            still = 0 if found.is_going_on else still + 1
             if sys.stdout.isatty():
                 print("\x1b[H\x1b[J", end="")
                 show(reader, found)
@@ -290,4 +296,5 @@ def status(results: Path, sweep: str | None, watch: bool) -> int:
                 print(found.line())
     except KeyboardInterrupt:
         print()
-    return int(found.failed > 0)
+    cut_short = 0 if found.is_going_on else found.counts["interrupted"]
+    return int(found.failed + cut_short > 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from omegaconf import OmegaConf
 from optuna.distributions import (
@@ -51,6 +51,11 @@ def make_search(
     settings = OmegaConf.to_object(axes.hydra.sweeper)
     assert isinstance(settings, TuneSettings)
     check_ranges(settings, "hydra.sweeper.")
+    if axes.resume == "never":
+        raise UserError(
+            "resume=never: a search goes on with its studies; for new ones give another "
+            "hydra.sweeper.seed or results_dir"
+        )
     if not axes.space:
         raise UserError(
             "hydra.sweeper.space: there is nothing to choose from; give an interval, as in "
@@ -67,7 +72,9 @@ def make_search(
         except ImpossiblePairError as error:
             plan.left_out.append((label, str(error)))
             continue
-        composer.compose([*chosen, *(f"{key}={first_of(d)}" for key, d in space.items())])
+        for key, dimension in space.items():
+            for value in ends_of(dimension):
+                composer.compose([*chosen, f"{key}={value}"])
         describe(config)
         found.append((label, [*axes.fixed, *chosen], config))
     if not found:
@@ -96,22 +103,21 @@ def make_search(
         return None if row is None else row.get("val_score")
 
     search = Search(settings, arms, space, make_cell, val_score)
-    resume = found[0][2].resume
-    plan.cells = [] if resume == "never" else search.known_cells()
+    plan.cells = search.known_cells()
     return search, plan, store
 
 
-def first_of(distribution: BaseDistribution) -> object:
-    """One value of a dimension, to see whether its key takes it."""
+def ends_of(distribution: BaseDistribution) -> Sequence[object]:
+    """Values of a dimension that show whether its key takes all of them."""
     if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[0]
+        return distribution.choices
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    return distribution.low
+    return (distribution.low, distribution.high)
 
 
 def search_id(search: Search) -> str:
     """Name the sweep by its studies, so that the same command finds it again."""
-    names = sorted(arm.study.study_name for arm in search.arms)
+    names = [arm.study.study_name for arm in search.arms]
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]
 
 

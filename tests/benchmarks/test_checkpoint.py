@@ -7,6 +7,7 @@ import math
 import os
 import random
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+import benchmarks.continuation
 import benchmarks.files
 from benchmarks.checkpoint import (
     FILE_NAME,
@@ -26,6 +28,7 @@ from benchmarks.checkpoint import (
     write_checkpoint,
 )
 from benchmarks.continuation import Continuation
+from benchmarks.neighbours import Neighbours
 from benchmarks.results import Row
 
 TENSORS = {
@@ -189,7 +192,7 @@ def test_the_old_checkpoint_survives_a_write_that_fails(
         if failing == "fsync":
             patch.setattr(os, "fsync", full)
         else:
-            patch.setattr(benchmarks.files.tempfile, "mkstemp", full)
+            patch.setattr(benchmarks.files, "new_file", full)
         with pytest.raises(OSError, match="No space left"):
             write_checkpoint(path, {}, {"new": True})
     assert read_checkpoint(path)[1] == FACTS
@@ -200,28 +203,34 @@ def test_the_old_checkpoint_survives_a_write_that_fails(
 
 
 def row(**changes: Any) -> Row:
-    same = {"fingerprint": "f" * 16, "torch_version": "2", "rnnbench_version": "1"}
-    return Row("run", "interrupted", **(same | {"git_commit": "c" * 40} | changes))
+    same = {"fingerprint": "f" * 16, "torch_version": "2", "git_commit": "c" * 40}
+    return Row("run", "interrupted", **(same | changes))
 
 
-def written(folder: Path, **changes: Any) -> Continuation:
-    earlier = Continuation(folder, row(concurrent_runs=3, **changes), "cpu")
+def begun(folder: Path, device_type: str = "cpu", **changes: Any) -> Continuation:
+    """What a start of the run has at hand."""
+    return Continuation(folder, row(**changes), device_type, Neighbours(), time.perf_counter())
+
+
+def written(folder: Path) -> Continuation:
+    earlier = begun(folder)
     earlier.total_seconds = 100.0
+    earlier.neighbours.most = 3
     earlier.write({"weights": torch.ones(2)}, {"epoch": 7})
     return earlier
 
 
 def test_the_same_code_goes_on(tmp_path: Path) -> None:
-    assert Continuation(tmp_path, row(), "cpu").read() is None
+    assert begun(tmp_path).read() is None
     written(tmp_path)
-    # What may differ from start to start: threads, machine, time.
-    later = Continuation(tmp_path, row(threads=8, device_name="another", seed=None), "cpu")
+    # What may differ from start to start: threads, machine, time, a commit that changes no code.
+    later = begun(tmp_path, threads=8, device_name="another", seed=None, git_commit=None)
     found = later.read()
     assert found is not None
     assert torch.equal(found[0]["weights"], torch.ones(2))
     assert found[1] == {"epoch": 7}
     assert later.total_seconds >= 100
-    assert later.concurrent_runs == 3
+    assert later.neighbours.most == 3
 
 
 @pytest.mark.parametrize(
@@ -229,9 +238,6 @@ def test_the_same_code_goes_on(tmp_path: Path) -> None:
     [
         ({"fingerprint": "0" * 16}, "cpu", "fingerprint"),
         ({"torch_version": "3"}, "cpu", "torch_version"),
-        ({"rnnbench_version": "2"}, "cpu", "rnnbench_version"),
-        ({"git_commit": "0" * 40}, "cpu", "git_commit"),
-        ({"git_commit": None}, "cpu", "git_commit"),
         ({}, "cuda", "device_type"),
     ],
 )
@@ -244,7 +250,7 @@ def test_a_checkpoint_of_something_else_is_named_and_set_aside(
 ) -> None:
     written(tmp_path)
     content = (tmp_path / FILE_NAME).read_bytes()
-    later = Continuation(tmp_path, row(**changes), device_type)
+    later = begun(tmp_path, device_type, **changes)
     assert later.read() is None
     (aside,) = tmp_path.iterdir()
     assert aside.name.startswith(f"{FILE_NAME}.unusable-")
@@ -252,7 +258,22 @@ def test_a_checkpoint_of_something_else_is_named_and_set_aside(
     told = capsys.readouterr().out
     assert f"{tmp_path / FILE_NAME} cannot be used: its {named} is " in told
     assert aside.name in told
-    assert (later.total_seconds, later.concurrent_runs) == (0, 1)
+    assert (later.total_seconds, later.neighbours.most) == (0, 1)
+
+
+def test_a_checkpoint_of_other_source_code_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(tmp_path)
+    monkeypatch.setattr(benchmarks.continuation, "source_sha256", lambda: "other")
+    assert begun(tmp_path).read() is None
+    assert "its source code is " in capsys.readouterr().out
+
+
+def test_drafts_of_a_killed_start_are_removed(tmp_path: Path) -> None:
+    (tmp_path / f".{FILE_NAME}-draft").write_bytes(b"half")
+    begun(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_checkpoint_is_named_and_set_aside(
@@ -261,7 +282,7 @@ def test_a_damaged_checkpoint_is_named_and_set_aside(
     written(tmp_path)
     content = (tmp_path / FILE_NAME).read_bytes()
     (tmp_path / FILE_NAME).write_bytes(content[:-1])
-    assert Continuation(tmp_path, row(), "cpu").read() is None
+    assert begun(tmp_path).read() is None
     (aside,) = tmp_path.iterdir()
     told = capsys.readouterr().out
     assert "cannot be used: it is damaged" in told

@@ -229,6 +229,7 @@ def test_a_heart_beats_tells_of_progress_and_ends_with_the_run(claims: Claims) -
         claim.progress["step"] = 3
         wait_until(told)
         assert claims.path(KEY).stat().st_mtime > long_ago + 1e5
+        claim.has_row = True
     assert names(claims) == []
     while beats.acquire(blocking=False):
         pass
@@ -255,9 +256,14 @@ def test_a_question_that_was_taken_over_is_left_alone(claims: Claims) -> None:
 
 
 @pytest.mark.usefixtures("_fast_heart")
-def test_a_run_that_raises_gives_its_question_back(claims: Claims) -> None:
+@pytest.mark.parametrize("has_row", [True, False])
+def test_a_run_that_raises_gives_its_question_back_once_it_has_a_row(
+    has_row: bool, claims: Claims
+) -> None:
+    """Until then its claim alone tells of it."""
     claim = mine()
     assert claims.take(claim)
+    claim.has_row = has_row
     with pytest.raises(ZeroDivisionError), claims.kept_alive(claim, lambda: None):
         raise ZeroDivisionError
-    assert names(claims) == []
+    assert (names(claims) == []) == has_row

@@ -249,7 +249,9 @@ def test_a_question_asked_twice_is_one_cell(tmp_path: Path) -> None:
 
 def test_a_sweep_is_named_by_its_questions(tmp_path: Path) -> None:
     first = plan_of(tmp_path, "task=sp500", "seed=0,1")
-    assert plan_of(tmp_path, "seed=1,0", "task=sp500", "train.threads=2").sweep_id == first.sweep_id
+    assert plan_of(tmp_path, "seed=0,1", "task=sp500", "train.threads=2").sweep_id == first.sweep_id
+    # Jobs on a cluster know their cell by its number.
+    assert plan_of(tmp_path, "task=sp500", "seed=1,0").sweep_id != first.sweep_id
     assert plan_of(tmp_path, "task=sp500", "seed=0,2").sweep_id != first.sweep_id
     assert plan_of(tmp_path, "task=sp500", "seed=0").sweep_id != first.sweep_id
 
