@@ -155,7 +155,7 @@ class Claims:
         def beat() -> None:
             pause = FIRST_BEAT_SECONDS
             while not done.wait(pause):
-                pause = BEAT_SECONDS
+                pause = min(2 * pause, BEAT_SECONDS)
                 each_beat()
                 if not self.is_mine(claim):
                     continue

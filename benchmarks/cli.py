@@ -7,6 +7,7 @@ mistake, 130 interrupted. Torch is imported only once everything typed has been 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -15,15 +16,19 @@ from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from benchmarks.config import checked_config, none_chosen, register_schemas
 from benchmarks.errors import UserError, explain, nearest, telling_of_the_disk
 from benchmarks.results import Store
 from benchmarks.sweeps.command import INTERRUPTED, sweep
 from tasks.base import DataError
+
+NO_OPTION = ("debug=null", "experiment=null")
 
 exit_codes: list[int] = []
 """Of the run of this process; Hydra hands nothing back."""
@@ -40,19 +45,27 @@ def main(hydra_main: Callable[[], None], conf: Path) -> int:
     register_schemas(conf)
     exit_codes.clear()
     overrides: list[str] = []
+    folders = [conf]
     try:
         flags = parsed_flags(sys.argv[1:])
-        overrides = flags.overrides
+        overrides = with_folder(flags.overrides, flags.config_dir)
+        folders += [Path(flags.config_dir).resolve()] if flags.config_dir else []
         for group in ("model", "task"):
             # Hydra meets these with a traceback.
             if {f"{group}=", f"{group}=null"} & set(overrides):
                 raise UserError(none_chosen(group))
-        if flags.multirun and not (flags.help or flags.hydra_help or flags.cfg or flags.info):
+        if flags.multirun and not (flags.help or flags.hydra_help or flags.info):
             with telling_of_the_disk():
-                return sweep(with_folder(overrides, flags.config_dir), conf)
+                return sweep(overrides, conf)
+        refuse_several(flags.overrides)
+        # No option of these groups is what they begin with, and Hydra has no word for it.
+        sys.argv[1:] = [text for text in sys.argv[1:] if text not in NO_OPTION]
         hydra_main()
     except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {explain(error, overrides, conf)}", file=sys.stderr)
+        print(f"error: {explain(error, overrides, folders)}", file=sys.stderr)
+        return 2
+    except YAMLError as error:
+        print(f"error: not YAML: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except (UserError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -78,9 +91,21 @@ def parsed_flags(arguments: list[str]) -> argparse.Namespace:
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
     flags = parser.parse_intermixed_args(arguments)
-    if flags.multirun and (flags.config_name or flags.config_path):
-        raise UserError("--config-name and --config-path: not in a sweep")
+    if flags.multirun and (flags.config_name or flags.config_path or flags.cfg):
+        raise UserError("--config-name, --config-path and --cfg: not in a sweep, without -m")
     return flags
+
+
+def refuse_several(overrides: list[str]) -> None:
+    """Refuse several values of a key where one run is asked for.
+
+    Raises:
+        UserError: there are some.
+    """
+    for text in overrides:
+        with contextlib.suppress(HydraException):  # what is not understood is explained later
+            if "," in text and OverridesParser.create().parse_override(text).is_sweep_override():
+                raise UserError(f"{text}: several values make a sweep: add -m (--multirun)")
 
 
 def with_folder(overrides: list[str], config_dir: str | None) -> list[str]:

@@ -19,6 +19,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from benchmarks.axes import as_axis
 from benchmarks.config import (
     Config,
     check_ranges,
@@ -31,7 +32,7 @@ from benchmarks.errors import UserError
 ROOT = Path(__file__).resolve().parent.parent
 """The project's own folder, which processes elsewhere import from."""
 
-FIXED_KEYS = ("results_dir", "cache_dir", "resume")
+FIXED_KEYS = ("experiment", "results_dir", "cache_dir", "resume")
 """A sweep has one of each."""
 
 
@@ -182,7 +183,7 @@ class CellComposer:
             override = self.parsed(text)
             if self._is_value(override):
                 values[text] = override
-            else:
+            elif override.value() is not None:  # no option of a group is what it begins with
                 others.append(text)
         key = tuple(others)
         if key not in self._bases:
@@ -215,7 +216,8 @@ def sweep_axes(overrides: list[str]) -> Axes:
     hydra = master.hydra
     params = OmegaConf.select(hydra, "sweeper.params") or {}
     space = OmegaConf.select(hydra, "sweeper.space")
-    listed = [f"{key}={value}" for key, value in [*params.items(), *(space or {}).items()]]
+    listed = [f"{key}={as_axis(value)}" for key, value in params.items()]
+    listed += [f"{key}={value}" for key, value in (space or {}).items()]
     every = {o.get_key_element(): o for o in parser.parse_overrides(listed)} | given
     axes = Axes([], [], hydra, master.resume, master.train.device)
     for key, override in every.items():

@@ -222,6 +222,8 @@ def check_together(config: Config) -> None:
         UserError: they contradict each other.
         tasks.base.DataError: a path in the settings does not lead anywhere.
     """
+    if not config.results_dir.strip():
+        raise UserError("results_dir: is empty; give a folder, as in results_dir=results")
     for part in (config.model, config.task):
         try:
             part.check()

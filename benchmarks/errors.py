@@ -19,7 +19,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
+from benchmarks.axes import as_axis
 from benchmarks.launchers.settings import LAUNCHERS
+
+LAUNCHERS_TEXT = " or ".join(LAUNCHERS)
 
 TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -56,13 +59,13 @@ def nearest(given: str, allowed: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def explain(error: Exception, overrides: list[str], conf: Path) -> str:
+def explain(error: Exception, overrides: list[str], conf: list[Path]) -> str:
     """Say in one line what is wrong with the overrides that Hydra refused.
 
     Args:
         error: what Hydra or OmegaConf raised.
         overrides: the command line without Hydra's own flags.
-        conf: the configuration folder.
+        conf: the configuration folders, the project's first.
     """
     parser = OverridesParser.create()
     groups: list[str] = []
@@ -81,10 +84,12 @@ def explain(error: Exception, overrides: list[str], conf: Path) -> str:
             if problem:
                 return problem
             groups.append(f"{key}={first_value(override)}")
+        elif key == "hydra.searchpath":
+            groups.append(text)
         elif key.startswith("hydra"):
             values.append(override)
-        elif (conf / key).is_dir():
-            problem = explain_choice(override, conf / key)
+        elif any((folder / key).is_dir() for folder in conf):
+            problem = explain_choice(override, conf)
             if problem:
                 return problem
             groups.append(f"{key}={first_value(override)}")
@@ -93,11 +98,19 @@ def explain(error: Exception, overrides: list[str], conf: Path) -> str:
     try:
         # Hydra is still set up for the run that failed.
         GlobalHydra.instance().clear()
-        with initialize_config_dir(str(conf), version_base="1.3"):
+        with initialize_config_dir(str(conf[0]), version_base="1.3"):
             config = compose("config", overrides=groups, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as second_error:
-        return one_line(second_error)
+        experiment = [f"{group}: " for group in groups if group.startswith("experiment=")]
+        return "".join([*experiment, one_line(second_error)])
+    params = OmegaConf.select(config, "hydra.sweeper.params") or {}
     hydra = hydra_settings(config)
+    for key, value in params.items():
+        override = parser.parse_overrides([f"{key}={as_axis(value)}"])[0]
+        is_group = any((folder / key).is_dir() for folder in conf)
+        problem = explain_choice(override, conf) if is_group else explain_value(override, config)
+        if problem:
+            return f"in the experiment: {problem}"
     for override in values:
         is_hydra = override.key_or_group.startswith("hydra")
         problem = explain_value(override, hydra if is_hydra else config)
@@ -106,10 +119,10 @@ def explain(error: Exception, overrides: list[str], conf: Path) -> str:
     return one_line(error)
 
 
-def explain_choice(override: Override, group: Path) -> str | None:
+def explain_choice(override: Override, conf: list[Path]) -> str | None:
     """Say what is wrong with GROUP=OPTION, or None."""
-    options = sorted(file.stem for file in group.glob("*.yaml"))
     key = override.key_or_group
+    options = sorted({file.stem for folder in conf for file in (folder / key).glob("*.yaml")})
     for option in swept_values(override):
         if option not in ("null", "None", *options):
             hint = nearest(option, options)
@@ -141,6 +154,8 @@ def explain_value(override: Override, config: DictConfig) -> str | None:
     """Say what is wrong with KEY=VALUE under a valid configuration, or None."""
     key = override.key_or_group
     known = all_keys(config)
+    if key.startswith("hydra.launcher.") and "hydra.launcher._target_" in known:
+        return f"{key}: the launcher basic has no settings; add hydra/launcher={LAUNCHERS_TEXT}"
     if key not in known:
         # The last part is what people mistype; the whole key is what they must write.
         section, _, mistyped = key.rpartition(".")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.compose import ROOT
 from benchmarks.environment import available_cores
 from benchmarks.interruption import Interruption
 from benchmarks.launchers.base import Launcher, Order, Surroundings
@@ -153,7 +154,9 @@ def child_main(
     interruption = Interruption()
     interruption.install()
     threading.Thread(target=end_with_parent, daemon=True).start()
-    sender.send(run_cell(cell, Store(results), interruption, start))
+    ended = run_cell(cell, Store(results), interruption, start)
+    with contextlib.suppress(OSError):  # the launcher may be dead
+        sender.send(ended)
 
 
 def end_with_parent() -> None:
@@ -169,6 +172,9 @@ def process_context() -> ForkServerContext | SpawnContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
+    # Else it would import from the working folder, or what is installed, and not this very code.
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
     context.set_forkserver_preload(["benchmarks.launchers.local"])
     return context
 

@@ -221,8 +221,8 @@ class SlurmLauncher(Launcher):
             return Ended(cell, death=Death(text, STATUS_OF_STATE.get(state, "failed")))
         if starts >= self.settings.starts and state != "CANCELLED":
             text = f"not finished after {starts} starts of {self.settings.minutes} minutes; {text}"
-            return Ended(cell, run_id, Death(text, "timeout"))
-        return Ended(cell, run_id, Death(text, "interrupted"))
+            return Ended(cell, run_id, Death(text, "timeout", is_of_scheduler=True))
+        return Ended(cell, run_id, Death(text, "interrupted", is_of_scheduler=True))
 
     def _keep_log(self, job: Submitted) -> None:
         """Add what SLURM logged of a job that died to the log of its cell."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 
 from rich.console import Console
@@ -12,6 +13,11 @@ from tqdm import tqdm
 
 from benchmarks.display import readable
 from benchmarks.sweeps.cell import Outcome
+
+TICK_SECONDS = 1.0
+
+LONGEST_LINE = 2
+"""Running cells named in the live line."""
 
 LONGEST_TABLE = 100
 """More cells than this are not all shown; those that did not end well are."""
@@ -26,11 +32,14 @@ class Board:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.done = self.failed = self.old = 0
+        self.done = self.failed = self.interrupted = self.old = 0
+        self.running: list[str] = []
+        self.elsewhere = 0
         self.failed_logs: dict[int, str] = {}
         self.started = time.monotonic()
         self.is_terminal = sys.stderr.isatty()
         self.bar = tqdm(disable=True)
+        self._closed = threading.Event()
 
     def start(self) -> None:
         """Begin to count time, once the cells that need no run are noted."""
@@ -45,29 +54,45 @@ class Board:
             disable=not self.is_terminal,
             dynamic_ncols=True,
         )
+        if self.is_terminal:
+            threading.Thread(target=self._tick, daemon=True).start()
 
     def note(self, outcome: Outcome, log: str) -> None:
         """Tell of a cell that has ended, or was finished before."""
-        self.done += 1
+        self.done += outcome.status != "interrupted"
+        self.interrupted += outcome.status == "interrupted"
+        self.failed += outcome.status not in ("ok", "interrupted")
         if outcome.status != "ok":
-            self.failed += 1
             self.failed_logs[outcome.cell.number] = log
         if outcome.is_old:
             self.old += 1
             return
-        self.bar.update(1)
+        self.bar.update(self.done - self.bar.n)
         if not self.is_terminal:
-            score = "" if outcome.score is None else f", score {readable(outcome.score)}"
+            value = outcome.val_score if outcome.cell.study else outcome.score
+            kind = "validation" if outcome.cell.study else "score"
+            score = "" if value is None else f", {kind} {readable(value)}"
             print(
                 f"{self.counts()}: {outcome.cell.label}: {outcome.status}{score}",
                 file=sys.stderr,
                 flush=True,
             )
 
-    def show(self, running: int, elsewhere: int) -> None:
-        """Tell how many cells run now, here and in other sweeps."""
-        told = f"{running} running, {self.failed} failed"
-        self.bar.set_postfix_str(told + (f", {elsewhere} elsewhere" if elsewhere else ""))
+    def show(self, running: list[str], elsewhere: int) -> None:
+        """Tell which cells run now, and how many do in other sweeps."""
+        self.running, self.elsewhere = running, elsewhere
+        self._refresh()
+
+    def _refresh(self) -> None:
+        told = [f"{len(self.running)} running", f"{self.failed} failed"]
+        if self.elsewhere:
+            told.append(f"{self.elsewhere} elsewhere")
+        self.bar.set_postfix_str("; ".join([", ".join(told), *self.running[:LONGEST_LINE]]))
+
+    def _tick(self) -> None:
+        """Let the line's clock go on while nothing else happens."""
+        while not self._closed.wait(TICK_SECONDS):
+            self._refresh()
 
     def counts(self) -> str:
         """How far the sweep is, its rate and the time left."""
@@ -76,6 +101,7 @@ class Board:
 
     def close(self) -> None:
         """Leave the line."""
+        self._closed.set()
         self.bar.close()
 
 
@@ -122,15 +148,18 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
         table = Table(title_justify="left")
         table.add_column("cell", overflow="fold")
         table.add_column("status", no_wrap=True)
-        table.add_column("test score", justify="right", no_wrap=True)
+        is_search = any(outcome.cell.study for outcome in shown)
+        # Trials are chosen on validation; showing their test scores would invite to peek.
+        heading = "validation" if is_search else "test score"
+        table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("training s", justify="right", no_wrap=True)
         table.add_column("", no_wrap=True)
         for outcome in shown:
             table.add_row(
                 Text(outcome.cell.label),
                 outcome.status,
-                "" if outcome.score is None else readable(outcome.score),
-                "" if outcome.train_seconds is None else readable(outcome.train_seconds),
+                readable_or_empty(outcome.val_score if is_search else outcome.score),
+                readable_or_empty(outcome.train_seconds),
                 "before" if outcome.is_old else "",
             )
         console.print(table, highlight=False)
@@ -142,3 +171,8 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
             console.print(f"  log: {log}", markup=False, highlight=False, soft_wrap=True)
     before = f", {old} of them before" if old else ""
     print(f"{len(outcomes)} of {total} cells: {summary}{before}")
+
+
+def readable_or_empty(value: float | None) -> str:
+    """Write a number for people, and nothing for none."""
+    return "" if value is None else readable(value)

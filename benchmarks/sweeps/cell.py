@@ -34,7 +34,7 @@ class Cell:
     @property
     def log_name(self) -> str:
         """Name of the file that its output goes to."""
-        readable = "".join(c if c.isalnum() or c in "=.,-" else "-" for c in self.label)
+        readable = "".join(c if c.isalnum() or c in "=.,-+_" else "-" for c in self.label)
         return f"{self.number:05d}-{readable[:80]}.log"
 
 
@@ -45,10 +45,12 @@ class Death:
     Attributes:
         text: in one line.
         status: for its row; `interrupted` and `timeout` runs go on when the sweep is continued.
+        is_of_scheduler: it says more than an interrupted run could know.
     """
 
     text: str
     status: str = "failed"
+    is_of_scheduler: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Outcome:
 
     Attributes:
         status: of its row.
+        score, val_score: on test and on validation.
         is_old: the row was there before this sweep began.
     """
 
@@ -81,5 +84,6 @@ class Outcome:
     run_id: str
     error: str | None = None
     score: float | None = None
+    val_score: float | None = None
     train_seconds: float | None = None
     is_old: bool = False

@@ -151,7 +151,7 @@ class Driver:
             orders.append(Order(cell, continues))
             self.running[cell.number] = cell
         if orders:
-            self.board.show(len(self.running), len(self.elsewhere))
+            self.board.show([c.label for c in self.running.values()], len(self.elsewhere))
             self.launcher.start(orders)
 
     def _is_taken(self, cell: Cell) -> bool:
@@ -179,7 +179,7 @@ class Driver:
             self._settle(ended)
         self._ask()
         self.view.update(lazily=True)
-        self.board.show(len(self.running), len(self.elsewhere))
+        self.board.show([c.label for c in self.running.values()], len(self.elsewhere))
 
     def _settle(self, ended: Ended) -> None:
         """Note what became of a cell whose process has ended."""
@@ -199,7 +199,8 @@ class Driver:
     def _rename(self, run_id: str, death: Death) -> None:
         """Say of a run that was cut short by what, or that it was given up."""
         row = Row(**{k: v for k, v in (self.index.row(run_id) or {}).items() if k in COLUMNS})
-        if row.status not in CUT_SHORT or row.status == death.status:
+        knows = row.status == death.status and not death.is_of_scheduler
+        if row.status not in CUT_SHORT or knows:
             return
         row.status, row.error = death.status, death.text
         self.around.store.keep(row)
@@ -256,6 +257,7 @@ class Driver:
             run_id,
             row.get("error"),
             row.get("test_score"),
+            row.get("val_score"),
             row.get("train_seconds"),
             is_old,
         )

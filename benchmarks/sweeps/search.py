@@ -106,15 +106,28 @@ class Search:
             arm.open[trial.number] = trial
             cells.append(self._cell(arm, trial))
         while len(cells) < room:
-            arm = min(self.arms, key=lambda candidate: len(candidate.study.trials))
-            if len(arm.study.trials) >= self.settings.trials:
+            chosen = [a for a in self.arms if a.study.get_trials(states=(TrialState.WAITING,))]
+            arm = min(chosen or self.arms, key=lambda candidate: len(candidate.study.trials))
+            if not chosen and len(arm.study.trials) >= self.settings.trials:
                 break
-            arm.study.sampler = sampler_for(self.settings, len(arm.study.trials))
+            if not chosen:
+                arm.study.enqueue_trial(self._choose(arm))
             number = arm.study.ask(self.space).number
             trial = arm.study.trials[number]
             arm.open[number] = trial
             cells.append(self._cell(arm, trial))
         return cells
+
+    def _choose(self, arm: Arm) -> dict[str, Any]:
+        """Choose the settings of an arm's next trial, all of them before the study hears of any.
+
+        A launcher killed in the midst of choosing would else leave a trial with half its settings.
+        """
+        done = arm.study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
+        sampler = sampler_for(self.settings, len(arm.study.trials))
+        scratch = optuna.create_study(direction=arm.study.direction, sampler=sampler)
+        scratch.add_trials(done)
+        return scratch.ask(self.space).params
 
     def tell(self, outcome: Outcome) -> None:
         """Tell the study how a trial went; one that something outside ended stays open."""
@@ -137,7 +150,8 @@ class Search:
 
     def overrides_of(self, trial: FrozenTrial) -> list[str]:
         """A trial's settings as a command line gives them."""
-        return [f"{key}={trial.params[key]}" for key in self.space]
+        chosen = trial.system_attrs.get("fixed_params", {}) | trial.params
+        return [f"{key}={chosen[key]}" for key in self.space]
 
     def _cell(self, arm: Arm, trial: FrozenTrial) -> Cell:
         chosen = self.overrides_of(trial)

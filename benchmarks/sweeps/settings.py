@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -18,7 +19,7 @@ class TuneSettings:
         default=None,
         metadata={"help": "URL of a database; null for a journal in results_dir/studies"},
     )
-    params: dict[str, str] = field(
+    params: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "arms that an experiment's YAML lists"}
     )
     space: dict[str, str] = field(

@@ -226,6 +226,8 @@ def show(reader: SweepReader, found: Snapshot) -> None:
     told = sum(cell.state in FAILED for cell in found.shown)
     if told < found.failed:
         print(f"and {found.failed - told} more that failed")
+    if not found.is_going_on and found.done < found.total:
+        print("nobody works on this sweep; the command that began it continues it")
 
 
 def table_of(reader: SweepReader, cells: list[CellState]) -> Table:

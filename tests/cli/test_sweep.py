@@ -151,6 +151,10 @@ def test_impossible_pairs_are_left_out_with_the_reason(tmp_path: Path, shared_ca
         (["hydra/launcher=local", "hydra.launcher.jbos=2"], "did you mean hydra.launcher.jobs?"),
         (["hydra/launcher=local", "hydra.launcher.jobs=0"], "hydra.launcher.jobs=0: must be at"),
         (["hydra/launcher=local", "hydra.launcher.jobs=x"], "must be a whole number or null"),
+        (["hydra.launcher.jobs=2"], "the launcher basic has no settings; add hydra/launcher=local"),
+        (["results_dir="], "results_dir: is empty"),
+        (["experiment=headline,tune"], "experiment: a sweep has one value of it"),
+        (["--cfg", "job"], "--cfg: not in a sweep"),
         (["--mutlirun"], "did you mean --multirun?"),
         (["--config-dir", "nowhere"], "--config-dir nowhere: there is no such folder"),
         (["task=sp500", "task.csv=nowhere.csv"], "nowhere.csv"),
@@ -159,7 +163,11 @@ def test_impossible_pairs_are_left_out_with_the_reason(tmp_path: Path, shared_ca
 def test_a_mistake_in_any_cell_is_told_in_one_line_before_any_runs(
     arguments: list[str], told: str, tmp_path: Path
 ) -> None:
-    folder = [] if "results_dir=a,b" in arguments else [f"results_dir={tmp_path / 'r'}"]
+    folder = (
+        []
+        if any("results_dir" in text for text in arguments)
+        else [f"results_dir={tmp_path / 'r'}"]
+    )
     answer = run_py("-m", "debug=smoke", "seed=0,1", *folder, *arguments)
     assert answer.returncode == 2
     assert told in answer.stderr
@@ -181,3 +189,48 @@ def test_an_experiment_of_the_users_own(tmp_path: Path, shared_cache: Path) -> N
     )
     assert answer.returncode == 0, answer.stderr
     assert sorted(scores(tmp_path / "r")) == [("gru", "4"), ("rnn", "4")]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("hydra: {sweeper: {params: {model: 'rnn,lsmt'}}}", "in the experiment: model=lsmt: "),
+        ("hydra: {sweeper: {params: {train.learnin_rate: 1}}}", "did you mean train.learning_rate"),
+        ("trian: {max_epochs: 2}", "experiment=mine: "),
+        ("train: {max_epochs: 2", "mine.yaml"),
+    ],
+)
+def test_a_mistake_in_an_experiment_is_found_in_it(text: str, told: str, tmp_path: Path) -> None:
+    experiment = tmp_path / "experiment" / "mine.yaml"
+    experiment.parent.mkdir()
+    experiment.write_text(f"# @package _global_\n{text}\n")
+    answer = run_py("-m", "--config-dir", str(tmp_path), "experiment=mine", "debug=smoke")
+    assert answer.returncode == 2
+    assert told in answer.stderr
+    assert answer.stderr.count("\n") == 1
+
+
+def test_axes_may_be_yaml_lists_and_smoke_one_of_them(tmp_path: Path, shared_cache: Path) -> None:
+    experiment = tmp_path / "experiment" / "mine.yaml"
+    experiment.parent.mkdir()
+    axes = "{model: [rnn, gru], task: sp500, debug: [smoke, null]}"
+    experiment.write_text(
+        f"# @package _global_\nhydra: {{sweeper: {{params: {axes}}}}}\ntrain: {{max_steps: 2}}\n"
+    )
+    folders = [f"results_dir={tmp_path / 'r'}", f"cache_dir={shared_cache}"]
+    answer = run_py("-m", "--config-dir", str(tmp_path), "experiment=mine", *QUICK[2:], *folders)
+    assert answer.returncode == 0, answer.stderr
+    assert sorted((row["model"], row["smoke"]) for row in rows(tmp_path / "r")) == [
+        ("gru", "false"),
+        ("gru", "true"),
+        ("rnn", "false"),
+        ("rnn", "true"),
+    ]
+
+
+def test_several_values_without_the_sweep_flag(tmp_path: Path) -> None:
+    answer = run_py("model=rnn,lstm", f"results_dir={tmp_path / 'r'}")
+    assert answer.returncode == 2
+    assert (
+        answer.stderr == "error: model=rnn,lstm: several values make a sweep: add -m (--multirun)\n"
+    )

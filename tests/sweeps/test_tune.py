@@ -19,9 +19,13 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from places import ROOT
 
+from benchmarks.config import Config
 from benchmarks.errors import UserError
-from benchmarks.sweeps.search import distribution_of, sampler_for
+from benchmarks.sweeps.cell import Cell
+from benchmarks.sweeps.search import Arm, Search, distribution_of, sampler_for
 from benchmarks.sweeps.settings import TuneSettings
+from models.recurrent import RecurrentSettings
+from tasks.imdb import ImdbSettings
 
 COMMAND = [
     "-m",
@@ -159,6 +163,25 @@ def test_a_search_needs_the_sweep_flag(tmp_path: Path) -> None:
     )
     assert answer.returncode == 2
     assert "run it with python run.py -m" in answer.stderr
+
+
+def test_a_launcher_killed_in_the_midst_of_choosing_leaves_a_whole_trial() -> None:
+    """Whatever the study had heard of when it was."""
+    space = {"x": FloatDistribution(0.0, 1.0), "y": FloatDistribution(0.0, 1.0)}
+
+    def search(arm: Arm) -> Search:
+        return Search(TuneSettings(trials=3), [arm], space, made, lambda run_id: None)
+
+    def made(number: int, overrides: list[str], label: str, study: str, trial: int) -> Cell:
+        return Cell(number, overrides, label, Config(ImdbSettings(), RecurrentSettings()), [])
+
+    whole = search(Arm("", [], optuna.create_study())).ask(1)[0].overrides
+    for steps in range(2):
+        study = optuna.create_study()
+        study.enqueue_trial({key: float(value) for key, value in (t.split("=") for t in whole)})
+        if steps:  # one of two settings was told
+            study.ask({"x": space["x"]})
+        assert search(Arm("", [], study)).ask(1)[0].overrides == whole
 
 
 @pytest.mark.parametrize(
