@@ -1,0 +1,55 @@
+"""Fixtures of the fault tests, and their table: what was injected, lost and wrong.
+
+The short form tries some places of each kind. The long one, 200 kills of a single run, every step
+on the disk, 36 cells, 64 runs at once:
+
+    RNNBENCH_FAULTS=200 pytest tests/faults --timeout 3600
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faulty import ALWAYS, SMALL, FaultTable, Numbers, numbers_of, rows_of
+from warm import WarmStarts
+
+TABLE = FaultTable()
+
+
+@pytest.fixture(scope="session")
+def faults() -> FaultTable:
+    """Where faults are counted."""
+    return TABLE
+
+
+@pytest.hookimpl
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if TABLE.kinds:
+        terminalreporter.section("faults")
+        for line in TABLE.lines():
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmStarts]:
+    """Runs without start-up time."""
+    with WarmStarts(tmp_path_factory.mktemp("warm")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def small(shared_cache: Path) -> list[str]:
+    """The command line of a small run that keeps a checkpoint after every step."""
+    return [*SMALL, ALWAYS, f"cache_dir={shared_cache}"]
+
+
+@pytest.fixture(scope="session")
+def right(warm: WarmStarts, small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Numbers:
+    """What the small run comes to when nothing disturbs it."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "results"
+    done = warm.run(small, folder)
+    assert done.code == 0, done.errors
+    (run_id,) = rows_of(folder)
+    return numbers_of(folder, run_id)

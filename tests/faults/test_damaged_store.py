@@ -1,0 +1,222 @@
+"""Files of a results folder that are torn, edited, foreign or not writable.
+
+What cannot be trusted is named and set aside, what was finished stays, and the same command ends
+with the right numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from faulty import (
+    FaultTable,
+    Numbers,
+    checkpoints,
+    differences,
+    finished_rows,
+    is_complete,
+    numbers_of,
+    rows_of,
+    table_lines,
+    wrong_questions,
+)
+from warm import WarmStarts
+
+GARBAGE = bytes(range(256)) * 8
+
+Damage = Callable[[Path], object]
+
+
+def cut(file: Path) -> None:
+    """Leave half of a file, as a disk that lies about flushing may."""
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip(file: Path) -> None:
+    """Change one bit in the middle."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES: dict[str, Damage] = {
+    "cut": cut,
+    "empty": lambda file: file.write_bytes(b""),
+    "garbage": lambda file: file.write_bytes(GARBAGE),
+}
+
+
+@pytest.fixture(params=["mount", "file"])
+def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A results folder that cannot be written to, which root's permissions would not see to."""
+    folder = tmp_path / "results"
+    if request.param == "file":
+        folder.write_text("in the way")
+        yield folder
+        return
+    folder.mkdir()
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("a read-only mount needs root")
+    steps = (["--bind", str(folder), str(folder)], ["-o", "remount,ro,bind", str(folder)])
+    for number, options in enumerate(steps):
+        done = subprocess.run(["mount", *options], capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            if number:
+                subprocess.run(["umount", str(folder)], check=True, timeout=60)
+            pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("flags", [[], ["-m", "seed=0,1"]], ids=["run", "sweep"])
+def test_a_closed_results_folder_is_found_before_training(
+    warm: WarmStarts, small: list[str], faults: FaultTable, closed: Path, flags: list[str]
+) -> None:
+    fault = faults("results folder not writable")
+    done = warm.run([*flags, *small], closed)
+    fault.injected += 1
+    assert done.code == 2
+    (line,) = done.errors.splitlines()
+    assert line.startswith(f"error: results_dir={closed}: cannot be written to (")
+    assert "choose another" in line
+    assert "epoch" not in done.output
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("indexed", [True, False], ids=["indexed", "unindexed"])
+def test_a_damaged_row_is_set_aside_and_its_cell_run_again(
+    warm: WarmStarts,
+    small: list[str],
+    faults: FaultTable,
+    tmp_path: Path,
+    damage: str,
+    indexed: bool,
+) -> None:
+    fault, folder = faults("row file damaged"), tmp_path / "results"
+    command = ["-m", *small, "seed=0,1"]
+    assert warm.run(command, folder).code == 0
+    shutil.copytree(folder, tmp_path / "right")
+    victim, other = sorted(rows_of(folder))
+    file = folder / "runs" / victim / "row.json"
+    DAMAGES[damage](file)
+    damaged = file.read_bytes()
+    if not indexed:
+        (folder / ".index.jsonl").unlink()
+    fault.injected += 1
+    again = warm.run(command, folder)
+    assert again.code == 0, again.output + again.errors
+    assert f"{file} is damaged and set aside as row.json.damaged-" in again.output
+    assert "2 of 2 cells: 2 ok, 1 of them before" in again.output
+    (aside,) = file.parent.glob("row.json.damaged-*")
+    assert aside.read_bytes() == damaged
+    assert other in rows_of(folder)
+    assert len(finished_rows(folder)) == 2
+    assert rows_of(folder).keys() <= table_lines(folder).keys()
+    fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+
+
+def edited(table: Path) -> None:
+    """What a spreadsheet may do: a column gone, one moved, one new, a value changed."""
+    lines = [line.split(",") for line in table.read_text().splitlines()]
+    for number, line in enumerate(lines):
+        line.append("note" if number == 0 else "see mail")
+        line[2], line[3] = line[3], line[2]
+        del line[5]
+    table.write_text("\n".join(",".join(line) for line in lines))
+
+
+def as_folder(table: Path) -> None:
+    """Put a folder in the table's place."""
+    table.unlink()
+    table.mkdir()
+
+
+TABLES = DAMAGES | {
+    "edited": edited,
+    "as_folder": as_folder,
+    "gone": lambda file: file.unlink(),
+    "last_line_torn": lambda file: file.write_bytes(file.read_bytes()[:-200]),
+    "last_cell_torn": lambda file: file.write_bytes(file.read_bytes()[:-20]),
+}
+CANNOT_BE_KEPT_UP = ("garbage", "as_folder")
+
+
+@pytest.mark.parametrize("damage", TABLES)
+def test_a_damaged_table_ends_no_run_and_loses_no_row(
+    warm: WarmStarts,
+    small: list[str],
+    right: Numbers,
+    faults: FaultTable,
+    tmp_path: Path,
+    damage: str,
+) -> None:
+    """It is a view: what is missing comes back from the rows, and a hand's additions stay."""
+    fault, folder = faults("table damaged or edited"), tmp_path / "results"
+    for seed in (1, 2):
+        assert warm.run([*small, "train.max_steps=2", f"seed={seed}"], folder).code == 0
+    before, table = rows_of(folder), folder / "results.csv"
+    TABLES[damage](table)
+    fault.injected += 1
+    done = warm.run(small, folder)
+    assert done.code == 0, done.errors
+    fault.nothing_lost(before, folder)
+    ((run_id, _),) = (pair for pair in rows_of(folder).items() if pair[0] not in before)
+    fault.nothing_wrong(differences(numbers_of(folder, run_id), right))
+    if damage in CANNOT_BE_KEPT_UP:
+        assert f"warning: {table} could not be brought up to date" in done.output
+        assert "no row is lost" in done.output
+    else:
+        text = table.read_text()
+        assert all(run_id in text for run_id in rows_of(folder))
+    if damage == "edited":
+        assert text.count("see mail") == 2
+    elif damage not in CANNOT_BE_KEPT_UP:
+        assert is_complete(folder)
+
+
+def another_runs(file: Path, warm: WarmStarts, command: list[str], place: Path) -> None:
+    """Put the checkpoint of another question in a checkpoint's place."""
+    other = warm.run([*command, "seed=5"], place, place=50, act="SIGKILL")
+    assert other.was_killed
+    (checkpoint,) = checkpoints(place)
+    shutil.copy(checkpoint, file)
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "flip", "another_runs"])
+def test_an_unusable_checkpoint_is_set_aside(
+    warm: WarmStarts,
+    small: list[str],
+    right: Numbers,
+    faults: FaultTable,
+    tmp_path: Path,
+    damage: str,
+) -> None:
+    """Named and kept, never used: the run begins anew and comes to the right numbers."""
+    fault, folder = faults("checkpoint damaged or of another run"), tmp_path / "results"
+    hit = warm.run(small, folder, place=80, act="SIGTERM")
+    assert hit.code == 130, hit.errors
+    (file,) = checkpoints(folder)
+    if damage == "another_runs":
+        another_runs(file, warm, small, tmp_path / "other")
+    else:
+        (DAMAGES | {"flip": flip})[damage](file)
+    damaged = file.read_bytes()
+    fault.injected += 1
+    again = warm.run(small, folder)
+    assert again.code == 0, again.errors
+    assert f"warning: {file} cannot be used: it" in again.output
+    reason = "its fingerprint is" if damage == "another_runs" else "it is damaged"
+    assert reason in again.output
+    assert "going on with" not in again.output
+    (aside,) = file.parent.glob("checkpoint.safetensors.unusable-*")
+    assert aside.read_bytes() == damaged
+    ((run_id, row),) = rows_of(folder).items()
+    assert (row["status"], row["starts"]) == ("ok", 2)
+    fault.nothing_wrong(differences(numbers_of(folder, run_id), right))

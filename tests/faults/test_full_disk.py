@@ -1,0 +1,157 @@
+"""A disk that fills up while a run writes: a tmpfs of one MiB, really mounted and really full.
+
+Before each step that a run takes on the disk, another file takes all the space that is left. The
+answer is one clear line, what was finished is untouched, and once there is space again the same
+command ends with the right numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faulty import (
+    FaultTable,
+    checkpoints,
+    finished_rows,
+    is_complete,
+    places_of,
+    rows_of,
+    started,
+    untrue_lines,
+    wait_until,
+    wrong_questions,
+)
+from warm import Ended, WarmStarts
+from warm_server import fill
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small file system of the test's own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    if mount is None or os.geteuid() != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    options = ["-t", "tmpfs", "-o", "size=1m,nr_inodes=4k"]
+    done = subprocess.run(
+        [mount, *options, "tmpfs", str(place)], capture_output=True, text=True, timeout=60
+    )
+    if done.returncode != 0:
+        pytest.skip(f"a small tmpfs cannot be mounted here: {done.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True, timeout=60)
+
+
+def check_answer(done: Ended) -> None:
+    """One line that says what is wrong, or a run that the missing space did not disturb."""
+    lines = [line for line in done.errors.splitlines() if not line.startswith("epoch ")]
+    if done.code == 0:
+        assert not lines
+        return
+    assert done.code == 2, done.errors
+    (line,) = lines
+    assert line.startswith("error: ")
+    assert "No space left on device" in line
+
+
+def test_the_disk_fills_up_at_any_step(
+    warm: WarmStarts, small: list[str], disk: Path, faults: FaultTable, tmp_path: Path
+) -> None:
+    fault = faults("full disk, each file-system step")
+    command = [*small, "train.max_steps=3"]
+    undisturbed = warm.run(command, tmp_path / "right", place=0)
+    assert undisturbed.code == 0, undisturbed.errors
+    prepared = tmp_path / "prepared"
+    for other in (prepared, tmp_path / "right"):
+        assert warm.run([*command, "seed=1"], other).code == 0
+    before = finished_rows(prepared)
+    folder, filler = disk / "results", disk / "filler"
+    went_on = 0
+    for place in places_of(len(undisturbed.calls), short_stride=5):
+        shutil.copytree(prepared, folder)
+        hit = warm.run(command, folder, place=place, act="fill")
+        fault.injected += 1
+        check_answer(hit)
+        fault.nothing_lost(before, folder)
+        fault.nothing_wrong(untrue_lines(folder))
+        had_checkpoint, rows = bool(checkpoints(folder)), len(rows_of(folder))
+        filler.unlink()
+        last = warm.run(command, folder)
+        assert last.code == 0, last.errors
+        assert ("going on with" in last.output) == had_checkpoint
+        went_on += had_checkpoint
+        fault.nothing_lost(before, folder)
+        assert len(finished_rows(folder)) == len(rows_of(folder)) == rows + 1
+        assert is_complete(folder)
+        fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+        shutil.rmtree(folder)
+    assert went_on
+
+
+def test_room_for_the_row_but_not_for_the_checkpoint(
+    warm: WarmStarts, small: list[str], disk: Path, faults: FaultTable, tmp_path: Path
+) -> None:
+    """The row says what happened, the earlier checkpoint is there to go on from."""
+    fault, folder = faults("disk full for a checkpoint, not for the row"), disk / "results"
+    command = [*small, "model.hidden_size=32"]
+    undisturbed = warm.run(command, tmp_path / "right", place=0)
+    drafts = [
+        n
+        for n, call in enumerate(undisturbed.calls, 1)
+        if "open" in call.split()[0] and "/.checkpoint" in call
+    ]
+    hit = warm.run(command, folder, place=drafts[5], act="fill", spare=3 * 4096)
+    fault.injected += 1
+    check_answer(hit)
+    ((run_id, row),) = rows_of(folder).items()
+    assert (row["status"], row["steps"]) == ("failed", 6)
+    assert "No space left on device" in row["error"]
+    assert f"goes on from the last checkpoint of {run_id}" in hit.errors
+    (disk / "filler").unlink()
+    last = warm.run(command, folder)
+    assert f"going on with {run_id} from step 5 of" in last.output
+    assert len(finished_rows(folder)) == len(rows_of(folder)) == 1
+    fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+
+
+@pytest.mark.parametrize("launcher", ["basic", "local"])
+def test_the_disk_fills_up_under_a_sweep(
+    warm: WarmStarts,
+    small: list[str],
+    disk: Path,
+    faults: FaultTable,
+    tmp_path: Path,
+    launcher: str,
+) -> None:
+    """It ends without a traceback, and its other rows are whole."""
+    fault, folder = faults(f"disk full under a {launcher} sweep"), disk / "results"
+    axes = [*small, "train.max_epochs=5", "seed=0,1,2"]
+    assert warm.run(["-m", *axes], tmp_path / "right").code == 0
+    jobs = ["hydra.launcher.jobs=1"] if launcher == "local" else []
+    command = ["-m", f"hydra/launcher={launcher}", *jobs, *axes, f"results_dir={folder}"]
+    with started(command, tmp_path) as run:
+        wait_until(lambda: finished_rows(folder), "a row")
+        fill(str(disk / "filler"), 0)
+        before = finished_rows(folder)
+        fault.injected += 1
+        assert run.end() in (1, 2), run.errors
+        wait_until(run.no_process_is_left, "the end of every process")
+    assert "Traceback" not in run.errors + run.output
+    assert "No space left on device" in run.errors + run.output
+    fault.nothing_lost(before, folder)
+    fault.nothing_wrong(untrue_lines(folder))
+    (disk / "filler").unlink()
+    again = warm.run(["-m", *axes], folder)
+    assert again.code == 0, again.output
+    fault.nothing_lost(before, folder)
+    assert len(finished_rows(folder)) == 3
+    assert is_complete(folder)
+    fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))

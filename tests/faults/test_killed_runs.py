@@ -1,0 +1,144 @@
+"""SIGKILL of a single run, at any moment and before every step it takes on the disk.
+
+After every kill each row finished before is there as it was, no row and no line is there in part,
+and the same command ends with exactly the numbers, weights and learning curve of a run that nobody
+disturbed. `RNNBENCH_FAULTS=200` makes 200 kills at random moments and tries every single step.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from faulty import (
+    ROUNDS,
+    Fault,
+    FaultTable,
+    Numbers,
+    differences,
+    ended,
+    finished_rows,
+    is_complete,
+    numbers_of,
+    places_of,
+    rows_of,
+    started,
+    table_lines,
+    untrue_lines,
+)
+from warm import WarmStarts
+
+KILLS = ROUNDS or 15
+COLD_KILLS = max(2, ROUNDS // 10)
+CHANCE = random.Random(20240607)
+
+
+def check_after_kill(fault: Fault, folder: Path, before: dict[str, dict[str, object]]) -> None:
+    """Nothing is lost and nothing there in part. Only finished rows are written here, so no line
+    of the table may differ from its row, and none of the rows of `before` may be missing in it."""
+    fault.injected += 1
+    fault.nothing_lost(before, folder)
+    fault.nothing_wrong(untrue_lines(folder))
+
+
+def check_end(fault: Fault, folder: Path, before: set[str], right: Numbers) -> None:
+    """The runs that ended since came to the right numbers, and the table shows every row."""
+    new = finished_rows(folder).keys() - before
+    assert new
+    for run_id in new:
+        fault.nothing_wrong(differences(numbers_of(folder, run_id), right))
+    assert is_complete(folder)
+    assert not list((folder / "running").glob("*.json"))
+    assert not list(folder.glob("runs/*/*.unusable-*"))
+
+
+def test_killed_at_random_moments(
+    warm: WarmStarts, small: list[str], right: Numbers, faults: FaultTable, tmp_path: Path
+) -> None:
+    """One results folder for all, some runs killed several times before they may end."""
+    fault, folder = faults("SIGKILL of a run, any moment"), tmp_path / "results"
+    life = warm.run([*small, "seed=1"], folder).seconds
+    kept, kills, went_on = set(finished_rows(folder)), 0, 0
+    while kills < KILLS:
+        before = finished_rows(folder)
+        done = warm.run(small, folder, life=CHANCE.uniform(0, 1.05 * life))
+        if done.was_killed:
+            kills += 1
+            check_after_kill(fault, folder, before)
+            if CHANCE.random() < 0.3:
+                continue  # and kill what goes on from there
+        else:
+            assert done.code == 0, done.errors
+        last = warm.run(small, folder)
+        assert last.code == 0, last.errors
+        went_on += "going on with" in last.output
+        check_end(fault, folder, kept, right)
+        kept = set(finished_rows(folder))
+    assert went_on, "no kill came between two checkpoints"
+    assert all(row["status"] == "ok" for row in rows_of(folder).values())
+
+
+def test_killed_as_users_start_it(
+    small: list[str], right: Numbers, faults: FaultTable, tmp_path: Path
+) -> None:
+    """The same, with the interpreter's own start in the run's life."""
+    fault, folder = faults("SIGKILL of a run, cold start"), tmp_path / "results"
+    command = [*small, f"results_dir={folder}"]
+    beginning = time.monotonic()
+    ended([*small, "seed=1", f"results_dir={folder}"], tmp_path)
+    life = time.monotonic() - beginning
+    for number in range(COLD_KILLS):
+        before = finished_rows(folder)
+        with started(command, tmp_path) as run:
+            # The first half of a life is imports; the last kill comes late.
+            time.sleep(life * CHANCE.uniform(0.5 if number % 2 else 0.1, 1.0))
+            run.kill_everything()
+        check_after_kill(fault, folder, before)
+        ended(command, tmp_path)
+        check_end(fault, folder, set(before), right)
+
+
+@pytest.mark.parametrize("start", ["first", "second"])
+def test_killed_before_every_step_on_the_disk(
+    warm: WarmStarts, small: list[str], faults: FaultTable, tmp_path: Path, start: str
+) -> None:
+    """Claim, configuration, checkpoints, history, weights, row, view: each call in its turn.
+
+    The second start goes on from a checkpoint, with a dead process's claim to take over.
+    """
+    fault = faults(f"SIGKILL of a run's {start} start, each file-system step")
+    command = [*small, "train.max_steps=3"]
+    whole = warm.run(command, tmp_path / "right", place=0)
+    assert whole.code == 0, whole.errors
+    (run_id,) = rows_of(tmp_path / "right")
+    right = numbers_of(tmp_path / "right", run_id)
+    prepared = tmp_path / "prepared"
+    assert warm.run([*command, "seed=1"], prepared).code == 0
+    before = finished_rows(prepared)
+    if start == "second":
+        (second_step,) = [n for n, call in enumerate(whole.calls) if is_draft(call, "checkpoint")][
+            1:2
+        ]
+        assert warm.run(command, prepared, place=second_step, act="SIGKILL").was_killed
+    rehearsal = Path(shutil.copytree(prepared, tmp_path / "rehearsal"))
+    calls = warm.run(command, rehearsal, place=0).calls
+    parts = ("checkpoint", "history", "weights", "row.json", "results.csv")
+    assert all(any(is_draft(call, part) for call in calls) for part in parts)
+    for place in places_of(len(calls), short_stride=4):
+        folder = Path(shutil.copytree(prepared, tmp_path / f"at-{place}"))
+        killed = warm.run(command, folder, place=place, act="SIGKILL")
+        assert killed.was_killed, killed.errors
+        check_after_kill(fault, folder, before)
+        assert table_lines(folder).keys() >= before.keys()
+        last = warm.run(command, folder)
+        assert last.code == 0, last.errors
+        check_end(fault, folder, set(before), right)
+        shutil.rmtree(folder)
+
+
+def is_draft(call: str, part: str) -> bool:
+    """Whether a call opens the draft of a file."""
+    return call.startswith("open ") and f"/.{part}" in call

@@ -1,0 +1,180 @@
+"""What SLURM does to jobs, for real: cancels, requeues, preempts, ends them; what nodes do."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faulty import (
+    Command,
+    FaultTable,
+    ended,
+    finished_rows,
+    rows_of,
+    started,
+    wait_until,
+    wrong_questions,
+)
+from slurm_bed import EPOCHS, LONG, SECONDS, SLURM, Bed, find_bed, running, tidy, training
+
+THREE = [*LONG, f"train.max_epochs={EPOCHS}", "seed=0,1,2"]
+TWO = [*THREE[:-1], "seed=0,1"]
+
+
+@pytest.fixture
+def bed() -> Iterator[Bed]:
+    with tidy(find_bed()) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the three runs come to when nothing happens to them."""
+    find_bed()
+    place = tmp_path_factory.mktemp("undisturbed")
+    local = ["-m", "hydra/launcher=local", "hydra.launcher.jobs=2"]
+    ended([*local, *THREE, f"results_dir={place / 'results'}"], place)
+    return place / "results"
+
+
+def only(folder: Path, right: Path) -> list[str]:
+    """Like `wrong_questions`, of the questions that were asked."""
+    return [line for line in wrong_questions(folder, right) if "no answer" not in line]
+
+
+def both_train(folder: Path) -> list[str] | None:
+    jobs = training(folder)
+    return jobs if len(jobs) == 2 else None
+
+
+def starts_of(folder: Path) -> list[int]:
+    return sorted(row["starts"] for row in finished_rows(folder).values())
+
+
+def test_cells_whose_jobs_are_cancelled_are_named_and_finished_later(
+    bed: Bed, undisturbed: Path, tmp_path: Path, faults: FaultTable
+) -> None:
+    fault = faults("SLURM: scancel, running and pending")
+    folder = tmp_path / "results"
+    overrides = [*SLURM, *THREE, f"results_dir={folder}"]
+    with started(overrides, tmp_path) as command:
+        at_work = wait_until(lambda: training(folder), "a run trains", SECONDS)[0]
+        waiting = bed.jobs("--states=PENDING")[-1]
+        bed.ask("scancel", at_work, waiting)
+        fault.injected += 2
+        assert command.end() == 1, command.errors
+    cells = [line for line in command.output.splitlines() if line.startswith("interrupted: ")]
+    assert len(cells) == 2, command.output
+    for job in (at_work, waiting):
+        assert f"SLURM: job {job} ended as CANCELLED" in command.output
+    before = finished_rows(folder)
+    assert len(before) == 1
+    ended(overrides, tmp_path)
+    fault.nothing_lost(before, folder)
+    fault.nothing_wrong(wrong_questions(folder, undisturbed))
+    assert starts_of(folder) == [1, 2, 2]
+    assert not list(folder.glob("running/*"))
+
+
+def test_requeued_and_preempted_jobs_go_on_where_they_were(
+    bed: Bed, undisturbed: Path, tmp_path: Path, faults: FaultTable
+) -> None:
+    folder = tmp_path / "results"
+    with started([*SLURM, *TWO, f"results_dir={folder}"], tmp_path) as command:
+        requeued, preempted = wait_until(lambda: both_train(folder), "both train", SECONDS)
+        node = bed.node_of(preempted)
+        bed.ask("scontrol", "requeue", requeued)
+        bed.ask(
+            "sbatch", "--partition=high", f"--nodelist={node}", "--output=/dev/null", "--wrap=:"
+        )
+        faults("SLURM: requeue").injected += 1
+        faults("SLURM: preemption").injected += 1
+        assert command.end() == 0, command.output + command.errors
+    faults("SLURM: requeue").nothing_wrong(only(folder, undisturbed))
+    assert starts_of(folder) == [2, 2]
+    assert len(rows_of(folder)) == 2
+
+
+def test_jobs_outlive_their_nodes(
+    bed: Bed, undisturbed: Path, tmp_path: Path, faults: FaultTable
+) -> None:
+    """One node is taken down by its administrator, the other loses its power."""
+    folder = tmp_path / "results"
+    with started([*SLURM, *TWO, f"results_dir={folder}"], tmp_path) as command:
+        jobs = wait_until(lambda: both_train(folder), "both train", SECONDS)
+        down, dead = map(bed.node_of, jobs)
+        bed.signal(dead, signal.SIGKILL)
+        bed.ask("scontrol", "update", f"nodename={down}", "state=down", "reason=test")
+        faults("SLURM: node down").injected += 1
+        faults("SLURM: node killed").injected += 1
+        wait_until(lambda: jobs[0] not in running(folder), "the job has left its node", SECONDS)
+        bed.resume()
+        assert command.end() == 0, command.output + command.errors
+    faults("SLURM: node killed").nothing_wrong(only(folder, undisturbed))
+    assert starts_of(folder) == [2, 2]
+    assert len(rows_of(folder)) == 2
+
+
+def test_a_run_longer_than_the_time_limit_takes_several_starts(
+    bed: Bed, undisturbed: Path, tmp_path: Path, faults: FaultTable
+) -> None:
+    """Beside it, one that may start only once is given up, and goes on when it may again."""
+    fault = faults("SLURM: time limit")
+    rows = finished_rows(undisturbed).values()
+    speed = min(row["epochs"] / row["train_seconds"] for row in rows)
+    question = [*LONG, f"train.max_epochs={int(45 * speed)}", "train.checkpoint_seconds=1"]
+    minute = ["hydra.launcher.minutes=1", "hydra.launcher.grace_seconds=15"]
+    many, once, right = (tmp_path / name for name in ("many", "once", "right"))
+
+    def command(folder: Path, *more: str) -> Command:
+        return Command([*SLURM, *question, f"results_dir={folder / 'results'}", *more], folder)
+
+    with_limit = [command(many, *minute), command(once, *minute, "hydra.launcher.starts=1")]
+    without = Command([*question, f"results_dir={right / 'results'}"], right)
+    try:
+        assert with_limit[1].end() == 1, with_limit[1].errors
+        assert "timeout: " in with_limit[1].output
+        assert "not finished after 1 starts of 1 minutes" in with_limit[1].output
+        (row,) = rows_of(once / "results").values()
+        assert row["status"] == "timeout"
+        assert row["steps"] > 0
+        again = command(once)
+        with_limit.append(again)
+        assert again.end() == 0, again.output + again.errors
+        assert with_limit[0].end() == 0, with_limit[0].output + with_limit[0].errors
+        assert without.end() == 0, without.errors
+    finally:
+        for each in [*with_limit, without]:
+            each.kill_everything()
+    for folder in (many, once):
+        (row,) = rows_of(folder / "results").values()
+        assert row["starts"] >= 2
+        fault.injected += row["starts"] - 1
+        fault.nothing_wrong(wrong_questions(folder / "results", right / "results"))
+
+
+def test_a_job_that_cannot_start_is_named_and_its_log_says_why(
+    bed: Bed, tmp_path: Path, faults: FaultTable
+) -> None:
+    """Python itself ends in every job, before anything of ours could say a word."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if 'SLURM_JOB_ID' in os.environ:\n"
+        "    sys.stderr.write('no such library')\n"
+        "    sys.stderr.flush()\n"
+        "    os._exit(7)\n"
+    )
+    folder = tmp_path / "results"
+    overrides = [*SLURM, *LONG, "train.max_epochs=1", f"results_dir={folder}"]
+    broken = {"PYTHONPATH": str(tmp_path)}
+    command = ended(overrides, tmp_path, code=1, environment=broken)
+    faults("SLURM: job that cannot start").injected += 1
+    (row,) = rows_of(folder).values()
+    assert row["status"] == "failed"
+    assert row["error"].startswith("SLURM: job ")
+    assert row["error"].endswith(" ended as FAILED (exit code 7)")
+    (log,) = folder.glob("sweeps/*/logs/*.log")
+    assert str(log) in command.output
+    assert "no such library" in log.read_text()

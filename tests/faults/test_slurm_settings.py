@@ -1,0 +1,59 @@
+"""What can be known of the SLURM launcher where there is no SLURM."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from benchmarks.errors import UserError
+from benchmarks.launchers.settings import SlurmSettings
+from benchmarks.launchers.slurm import parameters_of
+from benchmarks.launchers.slurm_job import has_ended
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SlurmSettings(partition="gpu\ntouch /tmp/owned"),
+        SlurmSettings(account="a\rb"),
+        SlurmSettings(qos="a\x00b"),
+        SlurmSettings(parameters={"comment": "a\nb"}),
+        SlurmSettings(parameters={"comment\nrm": "b"}),
+    ],
+)
+def test_no_setting_can_begin_a_line_of_the_script(settings: SlurmSettings) -> None:
+    with pytest.raises(UserError, match="must be one line"):
+        parameters_of(settings)
+
+
+def test_settings_stay_one_argument_in_the_script() -> None:
+    slurm = pytest.importorskip("submitit.slurm.slurm", reason="submitit is not installed")
+    settings = SlurmSettings(partition="a b; $(touch x)", parameters={"comment": "`x` 'y'"})
+    script = slurm._make_sbatch_string("true", "/folder", **parameters_of(settings))
+    lines = [line for line in script.splitlines() if "touch" in line or "`x`" in line]
+    assert lines == [
+        """#SBATCH --comment='`x` '"'"'y'"'"''""",
+        "#SBATCH --partition='a b; $(touch x)'",
+    ]
+
+
+def test_a_warning_that_would_come_before_the_run_is_refused() -> None:
+    with pytest.raises(UserError, match=r"grace_seconds=60: must be at most 15 with .*minutes=1"):
+        parameters_of(SlurmSettings(minutes=1))
+    assert parameters_of(SlurmSettings(minutes=2))["signal_delay_s"] == 60
+
+
+def test_the_end_of_a_child_is_seen_without_taking_it() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert not has_ended(child.pid)
+    assert child.stdin is not None
+    child.stdin.close()
+    deadline = time.monotonic() + 60
+    while not has_ended(child.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert child.wait() == 1
+    assert has_ended(child.pid)

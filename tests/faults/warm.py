@@ -1,0 +1,139 @@
+"""Runs of the real command without its start-up time, ended at a moment or at an exact call."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+SERVER = Path(__file__).with_name("warm_server.py")
+LONGEST_LIFE = 300.0
+"""Seconds after which a run that hangs is killed."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended.
+
+    Attributes:
+        code: exit code, or minus the number of the signal that killed it.
+        seconds: its life.
+        calls: of the system that touched the results folder, in order; with `place` only.
+    """
+
+    code: int
+    seconds: float
+    output: str
+    errors: str
+    calls: list[str]
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether SIGKILL ended it."""
+        return self.code == -9
+
+
+class WarmStarts:
+    """A server that runs run.py in forks, one at a time.
+
+    Args:
+        place: a folder for outputs.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        # Threads of numerical libraries would not survive the forks.
+        quiet = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        self.process = subprocess.Popen(
+            [sys.executable, str(SERVER)],
+            env=os.environ | quiet | {"HF_HUB_OFFLINE": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> WarmStarts:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(60)
+
+    def run(
+        self,
+        overrides: list[str],
+        folder: Path,
+        life: float = LONGEST_LIFE,
+        place: int | None = None,
+        act: str = "count",
+        spare: int = 0,
+    ) -> Ended:
+        """Run a command line into a results folder.
+
+        Args:
+            overrides: without results_dir.
+            folder: the results folder.
+            life: seconds until SIGKILL.
+            place: number, from 1, of the call that touches the folder before which to act.
+            act: `count` for nothing, `fill` to fill the disk, or the name of a signal.
+            spare: bytes that `fill` leaves.
+        """
+        how = {"life": life, "place": place, "act": act, "spare": spare}
+        (ended,) = self._run_jobs([self._job(overrides, folder) | how])
+        return ended
+
+    def run_at_once(self, commands: list[list[str]], folder: Path) -> list[Ended]:
+        """Run several command lines at once into one results folder."""
+        return self._run_jobs([self._job(overrides, folder) for overrides in commands])
+
+    def _job(self, overrides: list[str], folder: Path) -> dict[str, Any]:
+        name = uuid.uuid4().hex
+        out, err, trace = (str(self.place / f"{name}.{end}") for end in ("out", "err", "calls"))
+        return {
+            "overrides": [*overrides, f"results_dir={quoted(str(folder))}"],
+            "folder": str(folder),
+            "cwd": str(self.place),
+            "out": out,
+            "err": err,
+            "trace": trace,
+            "filler": str(folder.parent / "filler"),
+            "life": LONGEST_LIFE,
+            "place": None,
+        }
+
+    def _run_jobs(self, jobs: list[dict[str, Any]]) -> list[Ended]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(jobs) + "\n")
+        self.process.stdin.flush()
+        answers = json.loads(self.process.stdout.readline())
+        return [
+            Ended(
+                answer["code"],
+                answer["seconds"],
+                Path(job["out"]).read_text(),
+                Path(job["err"]).read_text(),
+                Path(job["trace"]).read_text().splitlines() if job["place"] is not None else [],
+            )
+            for job, answer in zip(jobs, answers, strict=True)
+        ]
+
+
+def quoted(text: str) -> str:
+    """A value as the command line's grammar wants it when it has special characters."""
+    escaped = text.replace("'", "\\'")
+    return f"'{escaped}'"
