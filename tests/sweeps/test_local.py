@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,13 @@ def test_cores_are_shared_out(
     made = launcher(tmp_path, LocalSettings(jobs=jobs), cells)
     assert [slot.gpu for slot in made.slots] == [None] * slots
     assert made.threads == threads
+
+
+@pytest.mark.usefixtures("_no_gpu")
+def test_the_launcher_leaves_this_process_its_environment(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    launcher(tmp_path, LocalSettings(jobs=1))
+    assert dict(os.environ) == before
 
 
 @pytest.mark.parametrize(
