@@ -89,7 +89,13 @@ def test_a_closed_results_folder_is_found_before_training(
     assert "epoch" not in done.output
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+ROWS = DAMAGES | {
+    "anothers": lambda file: file.write_text(file.read_text().replace("-s0-", "-s7-")),
+    "no_row": lambda file: file.write_text("{}"),
+}
+
+
+@pytest.mark.parametrize("damage", ROWS)
 @pytest.mark.parametrize("indexed", [True, False], ids=["indexed", "unindexed"])
 def test_a_damaged_row_is_set_aside_and_its_cell_run_again(
     warm: WarmStarts,
@@ -105,7 +111,7 @@ def test_a_damaged_row_is_set_aside_and_its_cell_run_again(
     shutil.copytree(folder, tmp_path / "right")
     victim, other = sorted(rows_of(folder))
     file = folder / "runs" / victim / "row.json"
-    DAMAGES[damage](file)
+    ROWS[damage](file)
     damaged = file.read_bytes()
     if not indexed:
         (folder / ".index.jsonl").unlink()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from faulty import (
+    ALWAYS,
     FaultTable,
     checkpoints,
     ended,
@@ -32,10 +33,12 @@ LONGER = "train.max_epochs=10"
 def test_a_run_ends_cleanly_and_goes_on(
     warm: WarmStarts, small: list[str], faults: FaultTable, tmp_path: Path, name: str
 ) -> None:
+    """From the very step where it ended, though its last checkpoint in training was older."""
     fault, folder = faults(f"{name} of a run"), tmp_path / "results"
-    assert warm.run([*small, LONGER], tmp_path / "right").code == 0
-    command = [*small, LONGER, f"results_dir={folder}"]
-    with started(command, tmp_path) as run:
+    command = [part for part in small if part != ALWAYS]
+    command += ["train.max_epochs=50", "train.checkpoint_seconds=0.2"]
+    assert warm.run(command, tmp_path / "right").code == 0
+    with started([*command, f"results_dir={folder}"], tmp_path) as run:
         halted = wait_until(lambda: stopped_in_training(folder), "a run in training")
         interrupt(run.process, name)
         os.kill(halted, signal.SIGCONT)
@@ -49,9 +52,9 @@ def test_a_run_ends_cleanly_and_goes_on(
     assert not list((folder / "running").glob("*.json"))
     assert "Traceback" not in run.errors
     assert "the same command goes on from its checkpoint" in run.errors
-    again = warm.run([*small, LONGER], folder)
+    again = warm.run(command, folder)
     assert again.code == 0, again.errors
-    assert f"going on with {run_id} from step" in again.output
+    assert f"going on with {run_id} from step {row['steps']} of 700" in again.output
     (row,) = rows_of(folder).values()
     assert (row["run_id"], row["status"], row["starts"]) == (run_id, "ok", 2)
     assert is_complete(folder)

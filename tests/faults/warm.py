@@ -103,6 +103,8 @@ class WarmStarts:
     def _job(self, overrides: list[str], folder: Path) -> dict[str, Any]:
         name = uuid.uuid4().hex
         out, err, trace = (str(self.place / f"{name}.{end}") for end in ("out", "err", "calls"))
+        for file in (out, err, trace):
+            Path(file).touch()  # it may be killed before it opens them
         return {
             "overrides": [*overrides, f"results_dir={quoted(str(folder))}"],
             "folder": str(folder),
@@ -127,7 +129,7 @@ class WarmStarts:
                 answer["seconds"],
                 Path(job["out"]).read_text(),
                 Path(job["err"]).read_text(),
-                Path(job["trace"]).read_text().splitlines() if job["place"] is not None else [],
+                Path(job["trace"]).read_text().splitlines(),
             )
             for job, answer in zip(jobs, answers, strict=True)
         ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import io
 import json
 import os
 import runpy
@@ -64,11 +65,15 @@ def wrap(job: dict[str, Any]) -> None:
     """Act before the job's `place`-th call, counted from 1, that touches the results folder."""
     seen = 0
 
+    def is_reading(rest: tuple[Any, ...], more: dict[str, Any]) -> bool:
+        mode = rest[0] if rest else more.get("mode", "r")
+        return isinstance(mode, str) and not set(mode) & set("wxa+")
+
     def wrapped(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(call)
         def outer(path: Any, *rest: Any, **more: Any) -> Any:
             nonlocal seen
-            if is_inside(path, job["folder"]):
+            if is_inside(path, job["folder"]) and not (call is io_open and is_reading(rest, more)):
                 seen += 1
                 with open(job["trace"], "a") as file:  # noqa: PTH123
                     file.write(f"{name} {path}\n")
@@ -80,6 +85,8 @@ def wrap(job: dict[str, Any]) -> None:
 
     for name in CALLS:
         setattr(os, name, wrapped(name, getattr(os, name)))
+    io_open = io.open
+    io.open = wrapped("open", io_open)  # by which paths are opened
 
 
 def run(job: dict[str, Any]) -> NoReturn:
