@@ -26,12 +26,16 @@ from benchmarks.config import checked_config, none_chosen, register_schemas
 from benchmarks.errors import UserError, explain, nearest, telling_of_the_disk
 from benchmarks.results import Store
 from benchmarks.sweeps.command import INTERRUPTED, sweep
+from benchmarks.sweeps.plan import stands_for_several
 from tasks.base import DataError
 
 NO_OPTION = ("debug=null", "experiment=null")
 
 exit_codes: list[int] = []
 """Of the run of this process; Hydra hands nothing back."""
+
+SEVERAL_RUNS = -1
+"""In the place of an exit code: one command that is several runs, all baselines of a task."""
 
 
 def main(hydra_main: Callable[[], None], conf: Path) -> int:
@@ -50,7 +54,7 @@ def main(hydra_main: Callable[[], None], conf: Path) -> int:
         flags = parsed_flags(sys.argv[1:])
         overrides = with_folder(flags.overrides, flags.config_dir)
         folders += [Path(flags.config_dir).resolve()] if flags.config_dir else []
-        for group in ("model", "task"):
+        for group in ("model", "task", "match"):
             # Hydra meets these with a traceback.
             if {f"{group}=", f"{group}=null"} & set(overrides):
                 raise UserError(none_chosen(group))
@@ -61,6 +65,9 @@ def main(hydra_main: Callable[[], None], conf: Path) -> int:
         # No option of these groups is what they begin with, and Hydra has no word for it.
         sys.argv[1:] = [text for text in sys.argv[1:] if text not in NO_OPTION]
         hydra_main()
+        if SEVERAL_RUNS in exit_codes:
+            with telling_of_the_disk():
+                return sweep(anew(overrides), conf)
     except (HydraException, OmegaConfBaseException) as error:
         print(f"error: {explain(error, overrides, folders)}", file=sys.stderr)
         return 2
@@ -108,6 +115,12 @@ def refuse_several(overrides: list[str]) -> None:
                 raise UserError(f"{text}: several values make a sweep: add -m (--multirun)")
 
 
+def anew(overrides: list[str]) -> list[str]:
+    """Have a command without -m run whatever has been run before, as any single run does."""
+    given = any(text.lstrip("+").startswith("resume=") for text in overrides)
+    return overrides if given else [*overrides, "resume=never"]
+
+
 def with_folder(overrides: list[str], config_dir: str | None) -> list[str]:
     """Add a configuration folder of the user's to what a sweep composes from."""
     if config_dir is None:
@@ -140,7 +153,10 @@ def run_composed(composed: DictConfig) -> int:
     sweeper: Any = HydraConfig.get().sweeper
     if sweeper.params or "space" in sweeper:
         raise UserError("this experiment is a sweep: run it with python run.py -m")
+    given = list(HydraConfig.get().overrides.task)
     config = checked_config(composed)
+    if stands_for_several(config):
+        return SEVERAL_RUNS
     store = Store(Path(config.results_dir))
     store.check_writable()
     from benchmarks.display import show_row
@@ -150,7 +166,7 @@ def run_composed(composed: DictConfig) -> int:
     interruption = Interruption()
     interruption.install()
     try:
-        row = run(config, store, interruption, Start())
+        row = run(config, store, interruption, Start(overrides=tuple(given)))
     finally:
         with interruption.deferred():
             store.view().update()

@@ -2,37 +2,73 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 
 from benchmarks.config import Config
 from benchmarks.evaluation import NotFiniteError
+from benchmarks.identity import seed_of
 from benchmarks.record import TrainingRecord
 from benchmarks.results import SCHEMA_VERSION, Row
+from models.baseline import BaselineSettings
 from tasks.base import DataDescription
+
+HAVE_COLUMNS = (
+    *("model", "model.baseline", "task", "seed", "debug", "experiment"),
+    *("match", "match.budget", "match.budget_seconds"),
+)
+"""Keys of the command line that a row shows in columns, or that only stand for others."""
 
 
 def question_columns(config: Config) -> dict[str, Any]:
     """Columns that say what was asked."""
-    model, train = config.model, config.train
-    return {
+    model, metric = config.model, config.task.metric
+    columns = {
         "schema_version": SCHEMA_VERSION,
         "smoke": config.smoke,
         "task": config.task.name,
         "task_version": config.task.version,
         "model": model.label,
         "model_version": model.version,
-        "seed": config.seed,
+        "seed": seed_of(config),
+        "metric": metric.name,
+        "higher_is_better": metric.higher_is_better,
+        "perfect_score": metric.perfect,
+    }
+    if isinstance(model, BaselineSettings):
+        assert model.baseline is not None
+        return columns | {"baseline": config.task.baselines()[model.baseline].kind}
+    return columns | {
         "bidirectional": model.bidirectional,
         "num_layers": model.num_layers,
         "hidden_size": model.hidden_size,
         "dropout": model.dropout,
-        "learning_rate": train.learning_rate * model.learning_rate_factor,
-        "batch_size": train.batch_size,
-        "metric": config.task.metric.name,
-        "higher_is_better": config.task.metric.higher_is_better,
+        "learning_rate": config.train.learning_rate * model.learning_rate_factor,
+        "batch_size": config.train.batch_size,
+        "match": config.match.kind,
+        "match_budget": config.match.amount,
     }
+
+
+def worth_telling(config: Config, overrides: Iterable[str]) -> str | None:
+    """Return what the command line set that can change a run's numbers and has no column."""
+    silent = {*HAVE_COLUMNS, *keys_of_no_question(config)}
+    keys = {text: text.partition("=")[0].lstrip("+~") for text in overrides}
+    told = [t for t, key in keys.items() if key not in silent and not key.startswith("hydra")]
+    return " ".join(told) or None
+
+
+def keys_of_no_question(settings: Any, prefix: str = "") -> Iterator[str]:
+    """Go through the keys of settings that no number depends on."""
+    for entry in dataclasses.fields(settings):
+        value = getattr(settings, entry.name)
+        if dataclasses.is_dataclass(value):
+            yield from keys_of_no_question(value, f"{prefix}{entry.name}.")
+        elif not entry.metadata.get("identity", True):
+            yield f"{prefix}{entry.name}"
 
 
 def data_columns(data: DataDescription) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FIXED_KEYS = ("experiment", "results_dir", "cache_dir", "resume")
 """A sweep has one of each."""
+
+EFFECTIVE_HYDRA_KEYS = (
+    *("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.searchpath"),
+    *("hydra.sweeper.params", "hydra.sweeper.space", "hydra.sweeper.trials"),
+    *("hydra.sweeper.sampler", "hydra.sweeper.seed", "hydra.sweeper.storage"),
+)
+"""What a sweep takes of Hydra's own keys."""
 
 
 @contextmanager
@@ -211,6 +218,7 @@ def sweep_axes(overrides: list[str]) -> Axes:
     """
     parser = OverridesParser.create(GlobalHydra.instance().config_loader())
     given = {override.get_key_element(): override for override in parser.parse_overrides(overrides)}
+    refuse_without_effect(given)
     plain = [str(o.input_line) for o in given.values() if not o.is_sweep_override()]
     master = compose("config", overrides=plain, return_hydra_config=True)
     hydra = master.hydra
@@ -237,6 +245,21 @@ def sweep_axes(overrides: list[str]) -> Axes:
                 f"seed=range(0,3); to search an interval add experiment=tune"
             )
     return axes
+
+
+def refuse_without_effect(keys: Iterable[str]) -> None:
+    """Refuse keys of Hydra's own that a sweep of rnnbench does not look at.
+
+    Raises:
+        UserError: there is one.
+    """
+    for key in keys:
+        is_hydras = key.lstrip("+~").startswith(("hydra.", "hydra/"))
+        if is_hydras and not key.lstrip("+~").startswith(EFFECTIVE_HYDRA_KEYS):
+            raise UserError(
+                f"{key}: has no effect here, rnnbench runs its own sweeps and keeps them under "
+                f"results_dir (allowed: {', '.join(EFFECTIVE_HYDRA_KEYS)})"
+            )
 
 
 def is_searched(override: Override) -> bool:

@@ -8,10 +8,8 @@ them, gives them to Hydra as schemas and enforces the ranges in their field meta
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib
 import inspect
-import json
 import math
 import pkgutil
 from dataclasses import dataclass, field
@@ -24,11 +22,14 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 import models
 import tasks
 from benchmarks.errors import UserError, nearest
+from benchmarks.events import LogSettings
 from benchmarks.help import help_text, options
 from benchmarks.launchers.settings import LAUNCHERS
+from benchmarks.matching import MatchSettings, check_match
 from benchmarks.sweeps.settings import TuneSettings
 from models.base import ModelSettings
-from tasks.base import DataDescription, TaskSettings
+from models.baseline import BaselineSettings
+from tasks.base import TaskSettings
 
 
 class ImpossiblePairError(UserError):
@@ -117,6 +118,8 @@ class Config:
     task: TaskSettings
     model: ModelSettings
     train: TrainSettings = field(default_factory=TrainSettings)
+    match: MatchSettings = field(default_factory=MatchSettings)
+    log: LogSettings = field(default_factory=LogSettings, metadata={"identity": False})
     seed: int = field(
         default=0, metadata={"minimum": 0, "below": 2**32, "help": "of all random streams"}
     )
@@ -229,11 +232,31 @@ def check_together(config: Config) -> None:
             part.check()
         except ValueError as error:
             raise UserError(str(error)) from error
-    if config.task.causal and config.model.bidirectional:
+    check_match(config)
+    config.log.check()
+    if isinstance(config.model, BaselineSettings):
+        check_baseline(config.task, config.model.baseline)
+    elif config.task.causal and config.model.bidirectional:
         raise ImpossiblePairError(
             f"model={config.model.label} reads each sequence backwards too, so on "
             f"task={config.task.name}, which predicts the next step, it would see the answer; "
             f"choose a model with model.bidirectional=false"
+        )
+
+
+def check_baseline(task: TaskSettings, name: str | None) -> None:
+    """Check that a task has a baseline, or any if no name is given.
+
+    Raises:
+        ImpossiblePairError: it has not.
+    """
+    known = task.baselines()
+    if not known:
+        raise ImpossiblePairError(f"model=baseline: task={task.name} has no baselines")
+    if name is not None and name not in known:
+        raise ImpossiblePairError(
+            f"model.baseline={name}: task={task.name} has no such baseline "
+            f"(allowed: {', '.join(known)}){nearest(name, known)}"
         )
 
 
@@ -297,35 +320,3 @@ def allowed_text(limits: Any) -> str:
     words = {"minimum": "at least", "above": "above", "below": "below"}
     bounds = [f"{word} {limits[key]}" for key, word in words.items() if key in limits]
     return " and ".join(bounds) or "a finite number"
-
-
-def identity(settings: Any) -> dict[str, Any]:
-    """Return a settings dataclass as a plain dict without the fields that ask no question."""
-    plain: dict[str, Any] = {}
-    for entry in dataclasses.fields(settings):
-        value = getattr(settings, entry.name)
-        if dataclasses.is_dataclass(value):
-            plain[entry.name] = identity(value)
-        elif entry.metadata.get("identity", True):
-            plain[entry.name] = value
-    return plain
-
-
-def fingerprint(config: Config, data: DataDescription, device_type: str) -> str:
-    """Hash everything that can change a run's numbers, beyond rounding.
-
-    Two runs with one fingerprint ask the same question of the same data. Where the data lies, how
-    many threads or how large the batches of an evaluation are is left out; what the data is, the
-    versions of task and model and the kind of device are in.
-    """
-    question = identity(config) | {
-        "task_name": config.task.name,
-        "task_version": config.task.version,
-        "model_definition": type(config.model).__name__,
-        "model_version": config.model.version,
-        "dataset_sha256": data.sha256,
-        "split": data.split,
-        "device": device_type,
-    }
-    text = json.dumps(question, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -90,7 +90,7 @@ class TrainingDisplay:
     Args:
         title: what is trained.
         metric: the score to show.
-        total_steps: optimiser steps if nothing ends the training early.
+        total_steps: optimiser steps if nothing ends the training early; None if nobody knows.
         max_epochs: epochs likewise.
         progress: filled with how far the run is, for whoever watches from elsewhere.
     """
@@ -99,14 +99,14 @@ class TrainingDisplay:
         self,
         title: str,
         metric: Metric,
-        total_steps: int,
-        max_epochs: int,
+        total_steps: int | None,
+        max_epochs: int | None,
         progress: dict[str, Any],
     ) -> None:
         self.progress = progress
         self.progress |= {"step": 0, "total_steps": total_steps, "epoch": 0, "score": None}
         self.metric = metric
-        self.max_epochs = max_epochs
+        self.of_epochs = "" if max_epochs is None else f"/{max_epochs}"
         self.is_terminal = sys.stderr.isatty()
         self.shown: dict[str, str] = {}
         self.bar = tqdm(
@@ -128,25 +128,26 @@ class TrainingDisplay:
     ) -> None:
         self.bar.close()
 
-    def step(self, steps: int, epoch: int, loss: float) -> None:
+    def step(self, line: dict[str, float]) -> None:
         """Move the bar."""
-        self.progress |= {"step": steps, "epoch": epoch}
-        self.shown |= {"epoch": f"{epoch}/{self.max_epochs}", "loss": f"{loss:.4f}"}
+        self.progress |= {"step": line["steps"], "epoch": line["epoch"]}
+        epoch = f"{line['epoch']:.0f}{self.of_epochs}"
+        self.shown |= {"epoch": epoch, "loss": f"{line['train_loss']:.4f}"}
         self.bar.set_postfix(self.shown, refresh=False)
-        self.bar.update(steps - self.bar.n)
+        self.bar.update(line["steps"] - self.bar.n)
 
-    def epoch(self, record: dict[str, float]) -> None:
+    def epoch(self, line: dict[str, float]) -> None:
         """Show an epoch's validation score."""
-        score = f"{record[f'validation_{self.metric.name}']:.4f}"
-        self.progress["score"] = record[f"validation_{self.metric.name}"]
+        score = f"{line[f'validation_{self.metric.name}']:.4f}"
+        self.progress["score"] = line[f"validation_{self.metric.name}"]
         self.shown[f"val {self.metric.name}"] = score
         self.bar.set_postfix(self.shown)
         if not self.is_terminal:
             print(
-                f"epoch {record['epoch']:.0f}/{self.max_epochs}  "
-                f"train loss {record['train_loss']:.4f}  "
+                f"epoch {line['epoch']:.0f}{self.of_epochs}  "
+                f"train loss {line['train_loss']:.4f}  "
                 f"validation {self.metric.name} {score}  "
-                f"{record['train_seconds']:.1f} s",
+                f"{line['train_seconds']:.1f} s",
                 file=sys.stderr,
                 flush=True,
             )

@@ -7,10 +7,13 @@ import math
 import time
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.clocks import synchronise
-from tasks.base import Split, Task
+from benchmarks.predictions import Predictions
+from tasks.base import Batch, FittedBaseline, Split, Task
+
+Predictor = nn.Module | FittedBaseline
 
 WARM_UP_SEQUENCES = 10
 TIMED_SEQUENCES = 200
@@ -22,20 +25,35 @@ class NotFiniteError(ArithmeticError):
 
 @torch.inference_mode()
 def evaluate(
-    network: nn.Module, task: Task, split: Split, batch_size: int, max_batches: int | None = None
+    network: Predictor,
+    task: Task,
+    split: Split,
+    batch_size: int,
+    max_batches: int | None = None,
+    predictions: Predictions | None = None,
 ) -> dict[str, float]:
     """Compute a split's metrics from sums over all of it.
 
     The sums stay on the device until the end, so that nothing waits within.
 
+    Args:
+        network: what predicts, a net or a fitted baseline.
+        task: on the device already.
+        split: to go through.
+        batch_size: changes no number.
+        max_batches: null for the whole split.
+        predictions: filled with what was predicted for each item, if given.
+
     Raises:
         NotFiniteError: the loss is NaN or infinite.
     """
-    network.eval()
-    totals: dict[str, torch.Tensor] = {}
+    prepare(network)
+    totals: dict[str, Tensor] = {}
     state = None
     for batch in itertools.islice(task.batches(split, batch_size), max_batches):
-        outputs, state = network(batch.inputs, batch.lengths, state if batch.continues else None)
+        outputs, state = predict(network, split, batch, state if batch.continues else None)
+        if predictions is not None:
+            predictions.add(batch.items, task.predictions(outputs, batch))
         for name, value in task.sums(outputs, batch).items():
             exact = value if value.device.type == "mps" else value.double()
             totals[name] = totals[name] + exact if name in totals else exact
@@ -48,18 +66,32 @@ def evaluate(
     return metrics
 
 
+def prepare(network: Predictor) -> None:
+    """Turn off what only training does."""
+    if isinstance(network, nn.Module):
+        network.eval()
+
+
+def predict(network: Predictor, split: Split, batch: Batch, state: object) -> tuple[Tensor, object]:
+    """Return outputs for a batch, and the state to go on from."""
+    if isinstance(network, FittedBaseline):
+        return network.outputs(split, batch.items), None
+    outputs, state = network(batch.inputs, batch.lengths, state)
+    return outputs, state
+
+
 @torch.inference_mode()
-def latencies_ms(network: nn.Module, task: Task, device: torch.device) -> list[float]:
+def latencies_ms(network: Predictor, task: Task, device: torch.device) -> list[float]:
     """Milliseconds from a sequence on the device to its output, one sequence at a time.
 
     A pass of its own over validation sequences in eval mode, after some that are not counted.
     """
-    network.eval()
+    prepare(network)
     elapsed = []
     for batch in task.single_sequences(WARM_UP_SEQUENCES + TIMED_SEQUENCES):
         synchronise(device)
         started = time.perf_counter()
-        network(batch.inputs, batch.lengths, None)
+        predict(network, "validation", batch, None)
         synchronise(device)
         elapsed.append(1e3 * (time.perf_counter() - started))
     return elapsed[WARM_UP_SEQUENCES:]

@@ -12,6 +12,7 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = {
     "model": "the encoder",
     "task": "data and question, with a training recipe",
+    "match": "what all models are given alike: hidden size as set, or a budget",
     "experiment": "a named sweep, for -m",
     "debug": "smoke: does it run at all? Rows are marked",
 }
@@ -31,6 +32,8 @@ Examples
   python run.py model=lstm task=sp500 seed=1 results_dir=out      the row goes to out/results.csv
   python run.py -m model=rnn,lstm,gru task=sp500 seed=0,1,2       a sweep, one after the other;
                                                     the same command again continues it
+  python run.py -m model=rnn,lstm,gru task=shakespeare match=parameters match.budget=250000
+                                                    encoders of one size, within 1 %
   python run.py -m experiment=headline hydra/launcher=local       a named sweep, several at once
   python run.py -m experiment=tune model=rnn,lstm task=sp500      a search, alike for both
   python run.py model=rnn task=shakespeare debug=smoke            seconds, on any pair

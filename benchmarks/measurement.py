@@ -15,12 +15,14 @@ from safetensors.torch import save
 from torch import nn
 
 from benchmarks.claims import Claim
+from benchmarks.clocks import Stopwatch
 from benchmarks.columns import fill_from_training
 from benchmarks.config import Config
 from benchmarks.continuation import Continuation
 from benchmarks.display import TrainingDisplay
 from benchmarks.environment import seed_torch, stream
-from benchmarks.evaluation import evaluate, latencies_ms
+from benchmarks.evaluation import Predictor, evaluate, latencies_ms
+from benchmarks.events import written_down
 from benchmarks.files import write_atomically
 from benchmarks.interruption import Interruption
 from benchmarks.memory import (
@@ -30,6 +32,7 @@ from benchmarks.memory import (
     tensor_bytes,
 )
 from benchmarks.optimisation import planned_steps
+from benchmarks.predictions import FILE_NAME, Predictions, write_predictions
 from benchmarks.results import COLUMNS, Row
 from benchmarks.training import Trainer
 from models.modules.contract import Encoder
@@ -61,7 +64,7 @@ def train_and_measure(work: Work) -> None:
     weights = trainer.record.best_weights
     assert weights is not None
     network.load_state_dict(weights)
-    test(config, task, network, row, trainer)
+    test(work, network, trainer.evaluation_clock)
     text = task.showcase(network, config.seed)
     if text is not None:
         write_atomically(work.folder / "sample.txt", text)
@@ -76,12 +79,13 @@ def train(work: Work, network: nn.Module) -> Trainer:
     """Train, from the run's checkpoint if it has one, and keep the best weights."""
     config, task, row = work.config, work.task, work.row
     assert row.learning_rate is not None
-    total_steps = planned_steps(task, config.train)
+    budget_seconds = config.match.budget_seconds
+    total_steps = planned_steps(task, config.train, budget_seconds)
     display = TrainingDisplay(
         f"{row.model} on {row.task}",
         config.task.metric,
         total_steps,
-        config.train.max_epochs,
+        config.train.max_epochs if budget_seconds is None else None,
         work.claim.progress,
     )
     trainer = Trainer(
@@ -95,15 +99,17 @@ def train(work: Work, network: nn.Module) -> Trainer:
         display,
         work.continuation.write,
         work.interruption,
+        budget_seconds,
     )
     trainer.warm_up()
     seed_torch(config.seed, "dropout")
     earlier = work.continuation.read()
     if earlier is not None:
         trainer.restore(*earlier)
-        print(f"going on with {row.run_id} from step {trainer.record.steps} of {total_steps}")
+        of = "" if total_steps is None else f" of {total_steps}"
+        print(f"going on with {row.run_id} from step {trainer.record.steps}{of}")
     try:
-        with display:
+        with display, written_down(trainer, config.log, work.folder):
             trainer.fit()
     finally:
         row.load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
@@ -126,9 +132,10 @@ def build_network(config: Config, task: Task, device: torch.device) -> tuple[nn.
     return network.to(device, getattr(torch, config.train.dtype)), encoder
 
 
-def test(config: Config, task: Task, network: nn.Module, row: Row, trainer: Trainer) -> None:
-    """Read the test split, once, with the chosen weights."""
-    clock = trainer.evaluation_clock
+def test(work: Work, network: Predictor, clock: Stopwatch) -> None:
+    """Read the test split, once, with what was chosen on validation; keep what was predicted."""
+    config, task, row = work.config, work.task, work.row
+    predictions = Predictions()
     with clock.running():
         metrics = evaluate(
             network,
@@ -136,6 +143,7 @@ def test(config: Config, task: Task, network: nn.Module, row: Row, trainer: Trai
             "test",
             config.train.evaluation_batch_size,
             config.train.max_evaluation_batches,
+            predictions,
         )
     row.eval_seconds = clock.seconds
     row.test_score = metrics[config.task.metric.name]
@@ -147,6 +155,12 @@ def test(config: Config, task: Task, network: nn.Module, row: Row, trainer: Trai
         else:
             others[name] = value
     row.other_metrics = json.dumps(others) if others else None
+    items, columns = predictions.in_order()
+    write_predictions(work.folder / FILE_NAME, items, columns, task.items("test"))
+    excerpts = task.excerpts("test", items, columns)
+    if excerpts:
+        lines = "".join(json.dumps(excerpt, ensure_ascii=False) + "\n" for excerpt in excerpts)
+        write_atomically(work.folder / "excerpts.jsonl", lines)
 
 
 def measure_memory(trainer: Trainer, device: torch.device) -> float | None:

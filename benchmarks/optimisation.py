@@ -12,8 +12,21 @@ from benchmarks.config import TrainSettings
 from tasks.base import Task
 
 
-def planned_steps(task: Task, settings: TrainSettings) -> int:
-    """Count the optimiser steps of a training that nothing ends early."""
+def planned_steps(
+    task: Task, settings: TrainSettings, budget_seconds: float | None = None
+) -> int | None:
+    """Count the optimiser steps of a training that nothing ends early.
+
+    Args:
+        task: loaded.
+        settings: the recipe.
+        budget_seconds: how long the training lasts, if that is what ends it.
+
+    Returns:
+        The steps; None where only time bounds them.
+    """
+    if budget_seconds is not None:
+        return settings.max_steps
     steps = settings.max_epochs * task.steps_per_epoch(settings.batch_size)
     return steps if settings.max_steps is None else min(steps, settings.max_steps)
 
@@ -25,13 +38,36 @@ def schedule_factor(settings: TrainSettings, step: int, total_steps: int) -> flo
     `final_learning_rate_factor` at the last step.
     """
     if step < settings.warmup_steps:
-        return (step + 1) / (settings.warmup_steps + 1)
+        return rise(settings, step)
+    span = max(1, total_steps - 1 - settings.warmup_steps)
+    return fall(settings, (step - settings.warmup_steps) / span)
+
+
+def timed_factor(settings: TrainSettings, step: int, done: float) -> float:
+    """Learning rate of a step as a part of the peak, where time bounds the training.
+
+    How long the rise will take is not known beforehand, so the fall begins with it: the factor is
+    the product of the two.
+
+    Args:
+        settings: the recipe.
+        step: counted from 0.
+        done: part of the training's time that has passed.
+    """
+    return rise(settings, step) * fall(settings, done)
+
+
+def rise(settings: TrainSettings, step: int) -> float:
+    """The warm-up's factor of a step, counted from 0."""
+    return min(1.0, (step + 1) / (settings.warmup_steps + 1))
+
+
+def fall(settings: TrainSettings, done: float) -> float:
+    """The schedule's factor once a part of it, at most all, is done."""
     if settings.schedule == "constant":
         return 1.0
-    span = max(1, total_steps - 1 - settings.warmup_steps)
-    done = min(1.0, (step - settings.warmup_steps) / span)
     floor = settings.final_learning_rate_factor
-    return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * done))
+    return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
 
 
 def make_optimizer(

@@ -50,7 +50,12 @@ class Row:
     task_version: int | None = column("rows of different versions are not comparable")
     model: str | None = column("name of the model")
     model_version: int | None = column("rows of different versions are not comparable")
-    seed: int | None = column("of initialisation, dropout and data order")
+    baseline: str | None = column(
+        "naive (the reference of the skill), simple or classical; empty for a net"
+    )
+    seed: int | None = column(
+        "of initialisation, dropout and data order; empty where chance has no part"
+    )
     bidirectional: bool | None = column("whether a second set of layers reads backwards")
     num_layers: int | None = column("stacked layers")
     hidden_size: int | None = column("per layer and direction", "units")
@@ -59,6 +64,10 @@ class Row:
     batch_size: int | None = column("per training step", "sequences")
     parameters: int | None = column("trainable, in all")
     encoder_parameters: int | None = column("trainable, in the recurrent encoder alone")
+    match: str | None = column("what arms are given alike: hidden, parameters, flops or time")
+    match_budget: float | None = column(
+        "of it: encoder parameters, FLOPs per token or training seconds; empty for hidden"
+    )
 
     dataset: str | None = column("what data the run saw and where it came from")
     dataset_sha256: str | None = column("hash of the data's content")
@@ -70,6 +79,7 @@ class Row:
 
     metric: str | None = column("the column the scores are of")
     higher_is_better: bool | None = column("direction of the metric")
+    perfect_score: float | None = column("what the metric is at best", "the metric's")
     val_score: float | None = column("metric on validation at the best epoch", "the metric's")
     test_score: float | None = column("metric on test with those weights", "the metric's")
     val_loss: float | None = column("mean loss on validation at the best epoch", LOSS_UNIT)
@@ -85,6 +95,11 @@ class Row:
     direction_accuracy: float | None = column("test days whose direction was right", "share")
     direction_base_rate: float | None = column(
         "the same for always saying training's more frequent direction", "share"
+    )
+
+    volatility_rmse: float | None = column("RMSE of the absolute log return on test", "percent")
+    volatility_rmse_naive: float | None = column(
+        "the same for always saying training's mean absolute return", "percent"
     )
 
     other_metrics: str | None = column("test metrics of the task that have no column, as JSON")
@@ -126,6 +141,8 @@ class Row:
     git_commit: str | None = column("of rnnbench's checkout")
     git_dirty: bool | None = column("whether that had uncommitted changes")
     fingerprint: str | None = column("equal for runs that ask the same question, seed included")
+    arm: str | None = column("equal for runs that differ in their seed alone")
+    overrides: str | None = column("what the command line set beside model, task and seed")
     sweep: str | None = column("the sweep the run belongs to; its folder under sweeps/")
     study: str | None = column("the search the run is a trial of")
     trial: int | None = column("number of that trial, from 0")

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from omegaconf import OmegaConf
 
+from benchmarks.baseline import fit_and_measure
 from benchmarks.cache import DiskCache, default_cache_directory
 from benchmarks.claims import Claim, new_claim
 from benchmarks.columns import (
@@ -20,20 +21,24 @@ from benchmarks.columns import (
     describe,
     question_columns,
     status_of,
+    worth_telling,
 )
-from benchmarks.config import Config, fingerprint
+from benchmarks.config import Config
 from benchmarks.continuation import Continuation, unfinished_run
 from benchmarks.display import show_data, show_start
 from benchmarks.environment import prepare_process
 from benchmarks.errors import DISK_TROUBLE, UserError
 from benchmarks.files import write_atomically
+from benchmarks.identity import arm, fingerprint
 from benchmarks.interruption import Interruption
+from benchmarks.matching import matched
 from benchmarks.measurement import Work, train_and_measure
 from benchmarks.memory import (
     reset_peak_rss,
 )
 from benchmarks.neighbours import Neighbours
 from benchmarks.results import Row, Store, new_run_id
+from models.baseline import BaselineSettings
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,13 @@ class Start:
     Attributes:
         is_cell: of a sweep, whose launcher has looked for an unfinished run; else the run looks.
         continues: run id of the unfinished run to go on with.
+        overrides: of the command line.
         sweep, study, trial: columns of the row.
     """
 
     is_cell: bool = False
     continues: str | None = None
+    overrides: tuple[str, ...] = ()
     sweep: str | None = None
     study: str | None = None
     trial: int | None = None
@@ -74,7 +81,7 @@ def run(
         announce: told the run's id once it is claimed.
 
     Raises:
-        UserError: the device is not there, or the disk is full.
+        UserError: the device is not there, no hidden size meets the budget, or the disk is full.
         tasks.base.DataError: the data cannot be used; nothing was written.
         TakenError: the run is a sweep's cell and another process is on it; nothing was written.
         Exception: a bug. Its row has been kept as `failed` before it goes on.
@@ -84,6 +91,7 @@ def run(
     reset_peak_rss()
     cache = DiskCache(Path(config.cache_dir) if config.cache_dir else default_cache_directory())
     task = config.task.load(cache)
+    config = matched(config, task.input_size)
     task.to(device, getattr(torch, config.train.dtype))
     prepare_seconds = time.perf_counter() - started
     show_start(config.model.label, config.task.name, config.seed, environment)
@@ -96,6 +104,8 @@ def run(
         started_at=started_at.isoformat(timespec="milliseconds"),
         prepare_seconds=prepare_seconds,
         fingerprint=fingerprint(config, task.data, device.type),
+        arm=arm(config, task.data),
+        overrides=worth_telling(config, start.overrides),
         sweep=start.sweep,
         study=start.study,
         trial=start.trial,
@@ -120,7 +130,12 @@ def run(
         try:
             work = Work(config, task, device, row, folder, continuation, claim, interruption)
             with interruption.immediate():
-                train_and_measure(work)
+                measure = (
+                    fit_and_measure
+                    if isinstance(config.model, BaselineSettings)
+                    else train_and_measure
+                )
+                measure(work)
             row.status, row.error = "ok", None
         except (KeyboardInterrupt, Exception) as error:
             row.status, row.error = status_of(error), describe(error)

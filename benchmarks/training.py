@@ -12,17 +12,25 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from benchmarks.clocks import Stopwatch
+from benchmarks.clocks import Stopwatch, synchronise
 from benchmarks.config import TrainSettings
 from benchmarks.environment import random_states, restore_random_states, stream
 from benchmarks.evaluation import NotFiniteError, evaluate
 from benchmarks.interruption import Interruption
-from benchmarks.optimisation import make_optimizer, planned_steps, schedule_factor
+from benchmarks.optimisation import (
+    make_optimizer,
+    planned_steps,
+    schedule_factor,
+    timed_factor,
+)
 from benchmarks.record import EpochInProgress, TrainingRecord
 from tasks.base import Batch, Metric, Task
 
 REPORT_SECONDS = 0.5
 """How often the loop stops to look at its loss. Looking waits for the device."""
+
+CLOSE_SECONDS = 2 * REPORT_SECONDS
+"""From how long before the end of its time a training waits for the device after every step."""
 
 Keep = Callable[[dict[str, Tensor], dict[str, Any]], None]
 """Keeps what `Trainer.state` gives; see `benchmarks.checkpoint`."""
@@ -31,11 +39,11 @@ Keep = Callable[[dict[str, Tensor], dict[str, Any]], None]
 class Progress(Protocol):
     """Where the loop tells how far it is."""
 
-    def step(self, steps: int, epoch: int, loss: float) -> None:
-        """Tell of optimiser steps done so far and the latest mean loss."""
+    def step(self, line: dict[str, float]) -> None:
+        """Tell of the epoch's line in the learning curve, as far as it has come."""
 
-    def epoch(self, record: dict[str, float]) -> None:
-        """Tell of an epoch's line in the learning curve."""
+    def epoch(self, line: dict[str, float]) -> None:
+        """Tell of an epoch's line, validation included."""
 
 
 class Trainer:
@@ -52,6 +60,8 @@ class Trainer:
         progress: whom to tell.
         keep: keeps a checkpoint: at the end, on an interruption, every `train.checkpoint_seconds`.
         interruption: asked after every step whether to end.
+        budget_seconds: how long the training lasts, whatever its epochs and its patience say; the
+            schedule then runs over this time. None where they decide.
     """
 
     def __init__(
@@ -66,6 +76,7 @@ class Trainer:
         progress: Progress,
         keep: Keep,
         interruption: Interruption,
+        budget_seconds: float | None = None,
     ) -> None:
         self.network = network
         self.task = task
@@ -78,7 +89,8 @@ class Trainer:
         self.evaluation_clock = Stopwatch(device)
         self.peak_learning_rate = learning_rate
         self.optimizer = make_optimizer(network, settings, learning_rate, device)
-        self.total_steps = planned_steps(task, settings)
+        self.budget_seconds = budget_seconds
+        self.total_steps = planned_steps(task, settings, budget_seconds)
         self.keep = keep
         self.interruption = interruption
         self.epoch = EpochInProgress()
@@ -187,10 +199,24 @@ class Trainer:
         self._kept_at = time.perf_counter()
 
     def _report(self) -> None:
-        loss_sum = float(self.epoch.loss_sum)
-        if not math.isfinite(loss_sum):
+        line = self.line()
+        if not math.isfinite(line["train_loss"]):
             raise NotFiniteError(f"the training loss is not finite in epoch {self.epoch.number}")
-        self.progress.step(self.record.steps, self.epoch.number, loss_sum / self.epoch.steps)
+        self.progress.step(line)
+
+    def line(self) -> dict[str, float]:
+        """Give the epoch's line as far as it has come, in one look at the device."""
+        record, epoch = self.record, self.epoch
+        loss_sum, norm_sum = torch.stack((epoch.loss_sum, epoch.norm_sum)).tolist()
+        return {
+            "epoch": epoch.number,
+            "steps": record.steps,
+            "tokens": record.tokens,
+            "train_seconds": self.clock.seconds,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train_loss": loss_sum / epoch.steps,
+            "gradient_norm": norm_sum / epoch.steps,
+        }
 
     def _validate(self) -> None:
         """Score the validation split and keep the weights if they are the best so far."""
@@ -219,18 +245,8 @@ class Trainer:
                 for name, tensor in self.network.state_dict().items()
             }
         record.epochs = epoch.number
-        record.history.append(
-            {
-                "epoch": epoch.number,
-                "steps": record.steps,
-                "tokens": record.tokens,
-                "train_seconds": record.train_seconds,
-                "learning_rate": self.optimizer.param_groups[0]["lr"],
-                "train_loss": float(epoch.loss_sum) / epoch.steps,
-                "gradient_norm": float(epoch.norm_sum) / epoch.steps,
-                **{f"validation_{name}": value for name, value in metrics.items()},
-            }
-        )
+        validation = {f"validation_{name}": value for name, value in metrics.items()}
+        record.history.append(self.line() | validation)
         self.progress.epoch(record.history[-1])
 
     def _is_better(self, metrics: dict[str, float], best: dict[str, float]) -> bool:
@@ -244,24 +260,35 @@ class Trainer:
 
     def _reason_to_stop(self) -> str | None:
         """Name what ends the training after this epoch, if anything does."""
-        if self.settings.patience is not None and self.waited >= self.settings.patience:
+        limits = self.settings
+        is_free = self.budget_seconds is None
+        if is_free and limits.patience is not None and self.waited >= limits.patience:
             return "patience"
         if self._exhausted():
             return self._exhausted()
-        return "epochs" if self.epoch.number >= self.settings.max_epochs else None
+        return "epochs" if is_free and self.epoch.number >= limits.max_epochs else None
 
     def _exhausted(self) -> str | None:
         """Name the bound that is reached, if any: steps or training seconds."""
         limits = self.settings
         if limits.max_steps is not None and self.record.steps >= limits.max_steps:
             return "steps"
-        if limits.max_seconds is not None and self.clock.seconds >= limits.max_seconds:
-            return "seconds"
-        return None
+        seconds = limits.max_seconds if self.budget_seconds is None else self.budget_seconds
+        if seconds is None:
+            return None
+        if self.clock.seconds >= seconds - CLOSE_SECONDS:
+            # Steps that an accelerator has yet to do would else come on top of the time.
+            synchronise(self.clock.device)
+        return "seconds" if self.clock.seconds >= seconds else None
 
     def _set_learning_rate(self, step: int) -> None:
         """Give the optimiser the rate of a step, counted from 0."""
-        factor = schedule_factor(self.settings, step, self.total_steps)
+        if self.budget_seconds is not None:
+            done = self.clock.seconds / self.budget_seconds
+            factor = timed_factor(self.settings, step, done)
+        else:
+            assert self.total_steps is not None
+            factor = schedule_factor(self.settings, step, self.total_steps)
         rate = self.peak_learning_rate * factor
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -316,8 +343,8 @@ class Trainer:
             tuple(tensor.to(device) for _, tensor in carried) or None,
         )
         self.waited = facts["waited"]
+        self.clock.start_from(self.record.train_seconds)
         # An epoch whose last step was done before writes that step's rate into its line.
         self._set_learning_rate(max(0, self.record.steps - 1))
-        self.clock.start_from(self.record.train_seconds)
         self.evaluation_clock.start_from(self.record.evaluation_seconds)
         restore_random_states(part("random."), device)

@@ -22,7 +22,9 @@ from typing import Any
 import models
 import tasks
 from benchmarks.config import Config, TrainSettings, allowed_text, definitions
+from benchmarks.events import LogSettings
 from benchmarks.launchers.settings import LAUNCHERS
+from benchmarks.matching import MatchSettings
 from benchmarks.results import Row
 from benchmarks.sweeps.settings import TuneSettings
 from models.base import ModelSettings
@@ -85,7 +87,7 @@ def settings_table(settings: type, prefix: str) -> str:
     hints = typing.get_type_hints(settings)
     rows = []
     for entry in dataclasses.fields(settings):
-        if entry.name in ("task", "model", "train"):
+        if entry.name in ("task", "model", "train", "match", "log"):
             continue
         default = "null" if entry.default is None else str(entry.default)
         if entry.default is dataclasses.MISSING:
@@ -109,6 +111,8 @@ def settings_page() -> str:
         "--cfg job` prints what a pair ends up with.\n",
         "## Run\n\n" + settings_table(Config, ""),
         "## train\n\n" + settings_table(TrainSettings, "train."),
+        f"## match\n\n{MatchSettings.__doc__}\n\n" + settings_table(MatchSettings, "match."),
+        f"## log\n\n{LogSettings.__doc__}\n\n" + settings_table(LogSettings, "log."),
     ]
     for package, base, prefix in (
         (models, ModelSettings, "model."),

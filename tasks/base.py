@@ -35,11 +35,34 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class Metric:
-    """The number a task is judged by; its name is a column of the results table."""
+    """The number a task is judged by; its name is a column of the results table.
+
+    Attributes:
+        perfect: what it is at best, which no model need reach.
+    """
 
     name: str
     unit: str
     higher_is_better: bool
+    perfect: float
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A method that is no recurrent net, on the same data and the same metric.
+
+    Attributes:
+        kind: a task has one `naive` baseline, from which skill is counted; `simple` ones fit a
+            number or none; `classical` ones are what one would use without neural sequence models.
+        help: what it does, and where it comes from.
+        is_seeded: whether chance has a part in fitting it.
+        needs: modules that take time to import, which is no part of fitting it.
+    """
+
+    kind: Literal["naive", "simple", "classical"]
+    help: str
+    is_seeded: bool = False
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,12 +97,15 @@ class Batch:
         targets: what the task's loss needs; only the task looks inside.
         tokens: valid steps in all.
         lengths: (batch,) valid steps per sequence; None if all are full.
+        items: (batch,), or (batch, time) where every step is an item: numbers within the split of
+            what is predicted, from 0; the same for every batch size.
         continues: the sequences go on from those of the batch before, whose state is carried over.
     """
 
     inputs: Tensor
     targets: Tensor
     tokens: int
+    items: Tensor
     lengths: Tensor | None = None
     continues: bool = False
 
@@ -106,6 +132,10 @@ class TaskSettings(ABC):
     causal: ClassVar[bool] = False
     """Whether outputs predict later steps of the same sequence, which no model may read ahead."""
 
+    def baselines(self) -> dict[str, Baseline]:
+        """Name the task's baselines, the naive one first."""
+        return {}
+
     def check(self) -> None:  # noqa: B027  not every task has anything to refuse
         """Raise ValueError or DataError for what can be refused before any data is read."""
 
@@ -115,6 +145,28 @@ class TaskSettings(ABC):
 
         Raises:
             DataError: the data is missing or cannot be used.
+        """
+
+
+class FittedBaseline(ABC):
+    """A baseline that has been fitted to the training split.
+
+    Attributes:
+        parameters: numbers it has learnt and needs to predict.
+    """
+
+    parameters: int
+
+    @abstractmethod
+    def outputs(self, split: Split, items: Tensor) -> Tensor:
+        """Give what a network would give for some items of a split.
+
+        Args:
+            split: validation or test.
+            items: as in `Batch.items`.
+
+        Returns:
+            Outputs of the shape that `Task.sums` takes.
         """
 
 
@@ -166,6 +218,44 @@ class Task(ABC):
     @abstractmethod
     def single_sequences(self, count: int) -> Iterator[Batch]:
         """Give `count` validation sequences one at a time, as latency is measured on them."""
+
+    @abstractmethod
+    def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Say item by item what was predicted, and what is true: columns of equal length (items,).
+
+        What is kept of a run's test, so that two runs can be compared item by item later.
+        """
+
+    def items(self, split: Split) -> dict[str, list[str]]:
+        """Name the items of a split in columns of text, such as their days; empty for no names.
+
+        The columns are kept beside `predictions`.
+        """
+        return {}
+
+    def excerpts(
+        self, split: Split, items: Tensor, predictions: dict[str, Tensor]
+    ) -> list[dict[str, Any]]:
+        """Show the items that were predicted worst, for people to read; empty if none is worth it.
+
+        Args:
+            split: that was predicted.
+            items: which of its items were, ascending.
+            predictions: theirs, in columns, on the CPU.
+
+        Returns:
+            Plain records, worst first, with the item's number as `item`.
+        """
+        return []
+
+    def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
+        """Fit one of the baselines to the training split; validation may choose its settings.
+
+        Args:
+            name: one of `TaskSettings.baselines`.
+            seed: of what chance has a part in.
+        """
+        raise NotImplementedError(f"there is no baseline {name}")
 
     def showcase(self, network: nn.Module, seed: int) -> str | None:
         """Text that shows the trained network at work, or None."""

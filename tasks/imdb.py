@@ -11,28 +11,32 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.base import (
     Arrays,
+    Baseline,
     Batch,
     Cache,
     DataDescription,
     DataError,
+    FittedBaseline,
     Metric,
     SequenceEncoder,
     Split,
     Task,
     TaskSettings,
 )
+from tasks.baselines.reviews import BASELINES, fit
+from tasks.imdb_batches import Reviews, shuffled_by_length
 from tasks.imdb_preparation import FORM, tokenise
 from tasks.imdb_sources import Source, find_source
-from tasks.text import PADDING, UNKNOWN
+from tasks.text import UNKNOWN, Texts
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from torch import Tensor, nn
 
-BATCHES_PER_BUCKET = 50
-"""Training shuffles, then sorts this many batches by length at a time, so that batches hold reviews
-of similar length and are still drawn anew each epoch."""
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+EXCERPTS = 20
 
 
 @dataclass
@@ -40,7 +44,9 @@ class ImdbSettings(TaskSettings):
     """Whether a film review is positive or negative."""
 
     name: ClassVar[str] = "imdb"
-    metric: ClassVar[Metric] = Metric("accuracy", "share of reviews", higher_is_better=True)
+    metric: ClassVar[Metric] = Metric(
+        "accuracy", "share of reviews", higher_is_better=True, perfect=1.0
+    )
 
     source: str = field(
         default="auto",
@@ -85,6 +91,10 @@ class ImdbSettings(TaskSettings):
         },
     )
 
+    def baselines(self) -> dict[str, Baseline]:
+        """See `TaskSettings.baselines`."""
+        return BASELINES
+
     def check(self) -> None:
         """Refuse a source that is neither a known word nor a folder."""
         if self.source not in ("auto", "hub", "bundled") and not Path(self.source).is_dir():
@@ -120,14 +130,18 @@ class ImdbTask(Task):
         self.settings = settings
         self.vocabulary_size: int = facts["vocabulary_size"]
         self.input_size = settings.embedding_size
-        self.reviews = {
+        self.reviews: dict[Split, Reviews] = {
             split: Reviews(
                 torch.from_numpy(arrays[f"{split}_tokens"]),
                 torch.from_numpy(arrays[f"{split}_offsets"]),
                 torch.from_numpy(arrays[f"{split}_labels"]),
                 settings.max_length,
             )
-            for split in ("train", "validation", "test")
+            for split in SPLITS
+        }
+        self.texts = {
+            split: Texts(arrays[f"{split}_content"], arrays[f"{split}_content_offsets"])
+            for split in SPLITS
         }
         trained = len(self.reviews["train"]) + len(self.reviews["validation"])
         known = facts["films_known"]
@@ -215,73 +229,30 @@ class ImdbTask(Task):
         for i in range(count):
             yield reviews.batch(np.array([i % len(reviews)]))
 
+    def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Log-odds of a positive review, and whether it is one."""
+        return {"logit": outputs.float(), "positive": batch.targets > 0}
 
-class Reviews:
-    """Reviews as one flat tensor of token ids, shortened as they are batched.
+    def excerpts(
+        self, split: Split, items: Tensor, predictions: dict[str, Tensor]
+    ) -> list[dict[str, Any]]:
+        """Show the reviews of the largest loss, the worst first, with their whole text."""
+        logits, positive = predictions["logit"], predictions["positive"]
+        # The loss grows as this falls, and this still differs where the loss is rounded to 0.
+        margins = logits.where(positive, -logits)
+        worst = margins.argsort(stable=True)[:EXCERPTS]
+        texts = self.texts[split].read(items[worst].tolist())
+        return [
+            {
+                "item": int(items[i]),
+                "logit": float(logits[i]),
+                "positive": bool(positive[i]),
+                "text": text.replace("<br />", "\n"),
+            }
+            for i, text in zip(worst.tolist(), texts, strict=True)
+        ]
 
-    A review of more than `max_length` tokens keeps its first quarter of them and its last three: it
-    says what it thinks in its opening and, more often, in its last lines.
-
-    Args:
-        tokens: (total,) ids of the whole reviews.
-        offsets: (reviews + 1,) where each begins and ends.
-        labels: (reviews,) 0 or 1.
-        max_length: tokens a batch may hold of one review.
-    """
-
-    def __init__(self, tokens: Tensor, offsets: Tensor, labels: Tensor, max_length: int) -> None:
-        self.tokens = tokens
-        self.offsets = offsets
-        self.labels = labels
-        self.max_length = max_length
-        # Kept on the CPU as well: what a batch looks like is decided there, without waiting.
-        self.lengths = offsets.diff().clamp(max=max_length).cpu().numpy()
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def to(self, device: torch.device) -> Reviews:
-        """Return the reviews on a device."""
-        return Reviews(
-            self.tokens.to(device),
-            self.offsets.to(device),
-            self.labels.to(device),
-            self.max_length,
-        )
-
-    def batch(self, group: np.ndarray[Any, Any]) -> Batch:
-        """Pad some reviews, given by number, to the longest of them."""
-        import torch
-
-        lengths = self.lengths[group]
-        members = torch.from_numpy(group).to(self.tokens.device)
-        begins = self.offsets[members].unsqueeze(1)
-        whole = self.offsets[members + 1].unsqueeze(1) - begins
-        valid = whole.clamp(max=self.max_length)
-        steps = torch.arange(int(lengths.max()), device=self.tokens.device)
-        left_out = (whole - valid) * (steps >= self.max_length // 4)
-        # Places beyond a review's end point into the next one, or past the last; both are masked.
-        places = (begins + steps + left_out).clamp_(max=len(self.tokens) - 1)
-        inputs = self.tokens[places].masked_fill_(steps >= valid, PADDING)
-        return Batch(
-            inputs=inputs,
-            targets=self.labels[members],
-            lengths=valid.squeeze(1),
-            tokens=int(lengths.sum()),
-        )
-
-
-def shuffled_by_length(
-    lengths: np.ndarray[Any, Any], batch_size: int, order: np.random.Generator
-) -> list[np.ndarray[Any, Any]]:
-    """Cut a shuffle of all reviews into batches of similar length, in random order."""
-    import numpy as np
-
-    shuffled = order.permutation(len(lengths))
-    bucket = batch_size * BATCHES_PER_BUCKET
-    batches = []
-    for start in range(0, len(shuffled), bucket):
-        members = shuffled[start : start + bucket]
-        members = members[np.argsort(lengths[members], kind="stable")]
-        batches += np.split(members, range(batch_size, len(members), batch_size))
-    return [batches[i] for i in order.permutation(len(batches))]
+    def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
+        """See `Task.fit_baseline`."""
+        labels = {split: reviews.labels.cpu().numpy() for split, reviews in self.reviews.items()}
+        return fit(name, self.texts, labels, seed)

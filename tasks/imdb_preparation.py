@@ -6,13 +6,13 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import Arrays, DataError
-from tasks.text import encode, train_tokenizer
+from tasks.text import encode, flatten, train_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-FORM = 2
+FORM = 3
 """Goes up when what `tokenise` returns changes its form, so that no older cache is taken for it."""
 
 VALIDATION_PART = 0.1
@@ -25,7 +25,8 @@ def tokenise(
     """Split the training reviews, build the vocabulary on what stays, encode everything.
 
     Returns:
-        Arrays `SPLIT_tokens`, `SPLIT_offsets` and `SPLIT_labels`, and facts about the data.
+        Arrays `SPLIT_tokens`, `SPLIT_offsets` and `SPLIT_labels`, the texts themselves as
+        `SPLIT_content` and `SPLIT_content_offsets`, and facts about the data.
     """
     ordered = {split: in_canonical_order(frame) for split, frame in frames.items()}
     digest = hashlib.sha256()
@@ -42,9 +43,9 @@ def tokenise(
     tokenizer = train_tokenizer(parts["train"]["text"].tolist(), vocabulary_size, minimum_count)
     arrays: Arrays = {}
     for split, frame in parts.items():
-        tokens, offsets = encode(tokenizer, frame["text"].tolist())
-        arrays[f"{split}_tokens"] = tokens
-        arrays[f"{split}_offsets"] = offsets
+        texts = frame["text"].tolist()
+        arrays[f"{split}_tokens"], arrays[f"{split}_offsets"] = encode(tokenizer, texts)
+        arrays[f"{split}_content"], arrays[f"{split}_content_offsets"] = flatten(texts)
         arrays[f"{split}_labels"] = frame["label"].to_numpy("int8")
     held_out_hashes = "".join(parts["validation"]["hash"])
     facts = {

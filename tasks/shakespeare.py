@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from tasks.base import (
+    Baseline,
     Batch,
     Cache,
     DataDescription,
     DataError,
+    FittedBaseline,
     Metric,
     SequenceEncoder,
     Split,
@@ -46,7 +48,9 @@ class ShakespeareSettings(TaskSettings):
     """Next-character prediction, one long text."""
 
     name: ClassVar[str] = "shakespeare"
-    metric: ClassVar[Metric] = Metric("perplexity", "per character", higher_is_better=False)
+    metric: ClassVar[Metric] = Metric(
+        "perplexity", "per character", higher_is_better=False, perfect=1.0
+    )
     causal: ClassVar[bool] = True
 
     corpus: str | None = field(
@@ -79,6 +83,12 @@ class ShakespeareSettings(TaskSettings):
     temperature: float = field(
         default=0.8, metadata={"above": 0.0, "identity": False, "help": "of the sample"}
     )
+
+    def baselines(self) -> dict[str, Baseline]:
+        """See `TaskSettings.baselines`."""
+        from tasks.baselines import kneser_ney
+
+        return kneser_ney.baselines()
 
     def check(self) -> None:
         """Refuse a corpus that is not a file."""
@@ -185,16 +195,19 @@ class ShakespeareTask(Task):
         begin at an offset drawn anew each epoch, so that chunk borders move. An evaluation is one
         stream, whatever the batch size.
         """
+        import torch
+
         text = self.parts[split]
+        items = torch.arange(len(text) - 1, device=text.device)
         if order is None:
-            yield from chunks(text.unsqueeze(0), EVALUATION_CHUNK)
+            yield from chunks(text, items.unsqueeze(0), EVALUATION_CHUNK)
             return
         count, length = self.streams(batch_size), self.settings.chunk_length
         spare = min(length, len(text) - 1 - count)
-        text = text[int(order.integers(spare)) if spare > 0 else 0 :]
-        steps = (len(text) - 1) // count
+        items = items[int(order.integers(spare)) if spare > 0 else 0 :]
+        steps = len(items) // count
         # Neighbouring streams share one character: the last target of one begins the next.
-        yield from chunks(text.unfold(0, steps + 1, steps)[:count], length)
+        yield from chunks(text, items.unfold(0, steps, steps)[:count], length)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Mean cross-entropy per character, in nats."""
@@ -202,7 +215,7 @@ class ShakespeareTask(Task):
 
     def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Total nats and characters."""
-        nats = self._nats(outputs.double() if outputs.device.type != "mps" else outputs, batch)
+        nats = self._nats(exact(outputs), batch)
         return {"nats": nats, "characters": nats.new_tensor(batch.tokens)}
 
     def metrics(self, sums: dict[str, float]) -> dict[str, float]:
@@ -216,11 +229,24 @@ class ShakespeareTask(Task):
 
     def single_sequences(self, count: int) -> Iterator[Batch]:
         """Give single chunks from places spread over the validation part."""
+        import torch
+
         text = self.parts["validation"]
         length = min(self.settings.chunk_length, len(text) - 1)
         for i in range(count):
             start = (i * length) % (len(text) - length)
-            yield next(chunks(text[start : start + length + 1].unsqueeze(0), length))
+            items = torch.arange(start, start + length, device=text.device).unsqueeze(0)
+            yield next(chunks(text, items, length))
+
+    def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Nats per character."""
+        return {"nats": self._nats(exact(outputs), batch, "none").float()}
+
+    def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
+        """See `Task.fit_baseline`."""
+        from tasks.baselines import kneser_ney
+
+        return kneser_ney.fit(name, self.parts, len(self.characters))
 
     def showcase(self, network: nn.Module, seed: int) -> str | None:
         """Generate text after a newline (or the text's first character), by the run's seed."""
@@ -235,20 +261,32 @@ class ShakespeareTask(Task):
         )
         return "".join(self.characters[i] for i in drawn)
 
-    def _nats(self, outputs: Tensor, batch: Batch) -> Tensor:
+    def _nats(self, outputs: Tensor, batch: Batch, reduction: str = "sum") -> Tensor:
         from torch.nn import functional as F
 
-        return F.cross_entropy(outputs.flatten(0, 1), batch.targets.flatten(), reduction="sum")
+        return F.cross_entropy(outputs.flatten(0, 1), batch.targets.flatten(), reduction=reduction)
 
 
-def chunks(streams: Tensor, length: int) -> Iterator[Batch]:
-    """Cut streams (count, steps + 1) into chunks of inputs and of targets one step later."""
-    steps = streams.shape[1] - 1
-    for start in range(0, steps, length):
-        stop = min(start + length, steps)
+def exact(outputs: Tensor) -> Tensor:
+    """Take outputs to float64 where the device has it."""
+    return outputs.double() if outputs.device.type != "mps" else outputs
+
+
+def chunks(text: Tensor, streams: Tensor, length: int) -> Iterator[Batch]:
+    """Cut streams into chunks of inputs and of targets one step later.
+
+    Args:
+        text: (characters,) ids of a part.
+        streams: (count, steps) numbers of its items, counted up along each stream; item i is to
+            predict character i + 1, so character i is its input.
+        length: steps of a chunk.
+    """
+    for start in range(0, streams.shape[1], length):
+        items = streams[:, start : start + length]
         yield Batch(
-            inputs=streams[:, start:stop],
-            targets=streams[:, start + 1 : stop + 1],
-            tokens=streams.shape[0] * (stop - start),
+            inputs=text[items],
+            targets=text[items + 1],
+            tokens=items.numel(),
+            items=items,
             continues=start > 0,
         )

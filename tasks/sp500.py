@@ -1,7 +1,8 @@
-"""Forecasting the next day's close of the S&P 500 from a window of past days.
+"""Forecasting the next day of the S&P 500 from a window of past days: its close, or its volatility.
 
-The score is the RMSE in index points, beside that of the random walk (tomorrow = today) on the same
-days: the only number that says whether anything was learnt.
+The score of closes is the RMSE in index points, beside that of the random walk (tomorrow = today)
+on the same days: the only number that says whether anything was learnt. Volatility is the size of
+the day's log return in percent; its RMSE stands beside that of always saying training's mean.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from tasks.base import (
+    Baseline,
     Batch,
     Cache,
     DataDescription,
     DataError,
+    FittedBaseline,
     Metric,
     SequenceEncoder,
     Split,
@@ -26,6 +29,7 @@ from tasks.base import (
     TaskSettings,
 )
 from tasks.closes import read_closes
+from tasks.objectives import fitted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +37,11 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-PARTS = {"train": (0.0, 0.70), "validation": (0.70, 0.85), "test": (0.85, 1.0)}
+PARTS: dict[Split, tuple[float, float]] = {
+    "train": (0.0, 0.70),
+    "validation": (0.70, 0.85),
+    "test": (0.85, 1.0),
+}
 """Chronological split of the days to predict."""
 
 DEFAULT_YEARS = 5
@@ -42,10 +50,9 @@ MINIMUM_DAYS = {"train": 20, "validation": 5, "test": 5}
 
 @dataclass
 class Sp500Settings(TaskSettings):
-    """Next-day close of the S&P 500, or of any daily series."""
+    """Next-day close or volatility of the S&P 500, or of any daily series."""
 
     name: ClassVar[str] = "sp500"
-    metric: ClassVar[Metric] = Metric("rmse", "index points", higher_is_better=False)
 
     csv: str | None = field(
         default=None,
@@ -66,10 +73,24 @@ class Sp500Settings(TaskSettings):
     target: str = field(
         default="log_return",
         metadata={
-            "choices": ("log_return", "price"),
-            "help": "what the net predicts; either is turned into a close before it is scored",
+            "choices": ("log_return", "price", "volatility"),
+            "help": "what the net predicts; log_return and price are turned into a close before "
+            "they are scored, volatility is the size of the next log return",
         },
     )
+
+    @property
+    def metric(self) -> Metric:  # type: ignore[override]
+        """What the target is scored by."""
+        if self.target == "volatility":
+            return Metric("volatility_rmse", "percent", higher_is_better=False, perfect=0.0)
+        return Metric("rmse", "index points", higher_is_better=False, perfect=0.0)
+
+    def baselines(self) -> dict[str, Baseline]:
+        """See `TaskSettings.baselines`."""
+        from tasks.baselines.forecasts import methods
+
+        return {name: method.baseline for name, method in methods(self.target).items()}
 
     def check(self) -> None:
         """Refuse dates that are none, a span that ends before it starts, a CSV that is no file."""
@@ -144,29 +165,24 @@ class Sp500Task(Task):
         import torch
 
         self.settings = settings
-        prices = closes.to_numpy(float)
-        days = [day.date().isoformat() for day in closes.index]
-        content = "".join(f"{d},{c!r}\n" for d, c in zip(days, prices.tolist(), strict=True))
+        self.closes = np.array(closes, dtype=np.float64)
+        self.days = [day.date().isoformat() for day in closes.index]
+        pairs = zip(self.days, self.closes.tolist(), strict=True)
+        content = "".join(f"{day},{close!r}\n" for day, close in pairs)
         first_target = settings.window + 1
-        count = len(prices) - first_target
-        self.bounds = {
+        count = len(self.closes) - first_target
+        self.bounds: dict[Split, tuple[int, int]] = {
             name: (first_target + round(start * count), first_target + round(stop * count))
             for name, (start, stop) in PARTS.items()
         }
-        train_end = self.bounds["train"][1]
-        self.scale = Scale.fitted(settings.target, prices[:train_end])
-        features = self.scale.features(prices)
+        self.objective = fitted(settings.target, self.closes[: self.bounds["train"][1]])
+        features = self.objective.features(self.closes)
         self.input_size = features.shape[1]
         self.features = torch.from_numpy(features)
         # The window for day d is the days d - window to d - 1.
         self.lags = torch.arange(-settings.window, 0)
-        last = prices[:-1]
-        scaled = self.scale.target(last, prices[1:])
-        self.targets = torch.from_numpy(np.stack([scaled, last, prices[1:]], axis=1))
-        # In-sample mean absolute error of the random walk: the denominator of MASE.
-        training_moves = np.diff(prices[:train_end])
-        self.naive_mae = float(np.abs(training_moves).mean())
-        self.mostly_up = bool((training_moves > 0).sum() >= (training_moves < 0).sum())
+        # Day 0 has no target.
+        self.targets = torch.from_numpy(self.objective.targets(self.closes))
         sizes = {name: stop - start for name, (start, stop) in self.bounds.items()}
         self.data = DataDescription(
             name=title,
@@ -210,7 +226,7 @@ class Sp500Task(Task):
             days = days[torch.from_numpy(order.permutation(stop - start))]
         days = days.to(self.features.device)
         for first in range(0, len(days), batch_size):
-            yield self._batch(days[first : first + batch_size])
+            yield self._batch(days[first : first + batch_size], split)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Mean squared error of the scaled target."""
@@ -218,53 +234,35 @@ class Sp500Task(Task):
 
         return F.mse_loss(outputs, batch.targets[:, 0].to(outputs.dtype))
 
-    def predicted_closes(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Turn scaled outputs (batch,) into closes in index points."""
-        return self.scale.closes(outputs.to(batch.targets.dtype), batch.targets[:, 1])
-
     def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Sums of squared and absolute errors, the random walk's too, and of right directions."""
-        scaled, last, close = batch.targets.unbind(1)
-        errors = self.predicted_closes(outputs, batch) - close
-        moves, predicted_moves = close - last, errors + close - last
-        moved = moves != 0
-        right = (predicted_moves > 0) == (moves > 0)
-        usual = (moves > 0) if self.mostly_up else (moves < 0)
-        return {
-            "days": errors.new_tensor(len(errors)),
-            "scaled_squares": (outputs.to(scaled.dtype) - scaled).square().sum(),
-            "squares": errors.square().sum(),
-            "absolutes": errors.abs().sum(),
-            "naive_squares": moves.square().sum(),
-            "moved": moved.sum(),
-            "right": (right & moved).sum(),
-            "usual": (usual & moved).sum(),
-        }
+        """See `Task.sums`."""
+        return self.objective.sums(outputs, batch.targets)
 
     def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """RMSE, MAE, MASE, RMSE over the random walk's, and direction accuracy with its base rate.
+        """See `Task.metrics`."""
+        loss = sums["scaled_squares"] / sums["days"]
+        return {"loss": loss, **self.objective.metrics(sums)}
 
-        MASE divides by the mean absolute daily change of the training part (Hyndman & Koehler
-        2006). The base rate is what one scores by always saying the direction that training had
-        more often. Days on which the close did not move count for neither.
-        """
-        rmse = math.sqrt(sums["squares"] / sums["days"])
-        naive = math.sqrt(sums["naive_squares"] / sums["days"])
-        mae = sums["absolutes"] / sums["days"]
-        metrics = {
-            "loss": sums["scaled_squares"] / sums["days"],
-            "rmse": rmse,
-            "rmse_naive": naive,
-            "mae": mae,
-        }
-        if naive > 0:
-            metrics["rmse_over_naive"] = rmse / naive
-        if self.naive_mae > 0:
-            metrics["mase"] = mae / self.naive_mae
-        if sums["moved"] > 0:
-            metrics["direction_accuracy"] = sums["right"] / sums["moved"]
-            metrics["direction_base_rate"] = sums["usual"] / sums["moved"]
-        return metrics
+    def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """See `Task.predictions`."""
+        return self.objective.predictions(outputs, batch.targets)
+
+    def items(self, split: Split) -> dict[str, list[str]]:
+        """See `Task.items`: the days that are forecast."""
+        start, stop = self.bounds[split]
+        return {"day": self.days[start:stop]}
+
+    def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
+        """See `Task.fit_baseline`."""
+        import torch
+
+        from tasks.baselines.forecasts import ForecastBaseline, Series, methods
+
+        method = methods(self.settings.target)[name]
+        forecasts, parameters = method.fit(Series(self.closes, self.bounds["train"][1]))
+        scaled = torch.from_numpy(self.objective.scaled(forecasts[1:], self.closes[:-1]))
+        starts = {split: start - 1 for split, (start, _) in self.bounds.items()}
+        return ForecastBaseline(scaled.to(self.targets), starts, parameters)
 
     def single_sequences(self, count: int) -> Iterator[Batch]:
         """Give single windows of the validation part, over and over."""
@@ -273,58 +271,13 @@ class Sp500Task(Task):
         start, stop = self.bounds["validation"]
         for i in range(count):
             day = start + i % (stop - start)
-            yield self._batch(torch.tensor([day], device=self.features.device))
+            yield self._batch(torch.tensor([day], device=self.features.device), "validation")
 
-    def _batch(self, days: Tensor) -> Batch:
+    def _batch(self, days: Tensor, split: Split) -> Batch:
         inputs = self.features[days.unsqueeze(1) + self.lags]
-        return Batch(inputs, self.targets[days - 1], tokens=inputs.shape[0] * inputs.shape[1])
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How prices become the net's inputs and target and how its outputs become prices again."""
-
-    target_name: str
-    mean: float
-    deviation: float
-
-    @staticmethod
-    def fitted(target_name: str, training_prices: np.ndarray[Any, Any]) -> Scale:
-        """Take mean and standard deviation from the training part alone."""
-        import numpy as np
-
-        values = (
-            np.diff(np.log(training_prices)) if target_name == "log_return" else training_prices
+        return Batch(
+            inputs,
+            self.targets[days - 1],
+            tokens=inputs.shape[0] * inputs.shape[1],
+            items=days - self.bounds[split][0],
         )
-        # A constant series has no deviation to divide by.
-        return Scale(target_name, float(values.mean()), float(values.std()) or 1.0)
-
-    def features(self, prices: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Inputs (days, features): scaled returns and their size, or scaled prices.
-
-        Day 0 has no return and gets zeros; no window reaches it.
-        """
-        import numpy as np
-
-        if self.target_name == "price":
-            return ((prices - self.mean) / self.deviation)[:, None]
-        returns = np.diff(np.log(prices)) / self.deviation
-        return np.concatenate([np.zeros((1, 2)), np.stack([returns, np.abs(returns)], axis=1)])
-
-    def target(
-        self, last: np.ndarray[Any, Any], close: np.ndarray[Any, Any]
-    ) -> np.ndarray[Any, Any]:
-        """What the net is to predict, from the last known closes and the next."""
-        import numpy as np
-
-        if self.target_name == "price":
-            scaled: np.ndarray[Any, Any] = (close - self.mean) / self.deviation
-        else:
-            scaled = np.log(close / last) / self.deviation
-        return scaled
-
-    def closes(self, outputs: Tensor, last: Tensor) -> Tensor:
-        """Undo `target`: closes in index points."""
-        if self.target_name == "price":
-            return outputs * self.deviation + self.mean
-        return last * (outputs * self.deviation).exp()

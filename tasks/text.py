@@ -1,8 +1,8 @@
-"""Words from reviews: tokenizer, vocabulary and ragged arrays of token ids."""
+"""Words from reviews: tokenizer, vocabulary and ragged arrays of token ids, and of the texts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,3 +55,35 @@ def encode(tokenizer: Any, texts: Sequence[str]) -> tuple[np.ndarray[Any, Any], 
     np.cumsum([len(each) for each in ids], out=offsets[1:])
     tokens = np.fromiter((i for each in ids for i in each), dtype=np.int32, count=offsets[-1])
     return tokens, offsets
+
+
+class Texts:
+    """Texts as one flat array of UTF-8 bytes, of which only what is asked for is read.
+
+    Args:
+        content: (total,) uint8.
+        offsets: (texts + 1,) where each begins and ends.
+    """
+
+    def __init__(self, content: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]) -> None:
+        self.content = content
+        self.offsets = offsets
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def read(self, numbers: Iterable[int]) -> list[str]:
+        """Return some of the texts, given by number."""
+        return [
+            self.content[self.offsets[n] : self.offsets[n + 1]].tobytes().decode() for n in numbers
+        ]
+
+
+def flatten(texts: Sequence[str]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return what `Texts` is made of."""
+    import numpy as np
+
+    encoded = [text.encode() for text in texts]
+    offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
+    np.cumsum([len(each) for each in encoded], out=offsets[1:])
+    return np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,3 +24,42 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have files stay whole where tests run in parallel, those on SLURM with one another.
+
+    What takes longest, the fault tests and among them those on SLURM, comes first.
+    """
+    items.sort(key=lambda item: ("slurm" not in item.path.stem, "faults" not in item.path.parts))
+    for item in items:
+        file = "slurm" if "slurm" in item.path.stem else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(file))
+
+
+def pytest_configure(config: Any) -> None:
+    """Make room for what the fault tests count: kind, injected, lost, wrong."""
+    config.faults = []
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a process of parallel testing has counted."""
+    node.config.faults += getattr(node, "workeroutput", {}).get("faults", [])
+
+
+def pytest_sessionfinish(session: Any) -> None:
+    """Give what this process has counted to the one that shows it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["faults"] = session.config.faults
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: Any) -> None:
+    """Show what was injected, lost and wrong."""
+    if config.faults:
+        terminalreporter.section("faults")
+        width = max(len(kind) for kind, *_ in config.faults)
+        terminalreporter.write_line(f"{'fault':{width}}  injected  lost  wrong")
+        for kind, injected, lost, wrong in config.faults:
+            terminalreporter.write_line(f"{kind:{width}}  {injected:8}  {lost:4}  {wrong:5}")

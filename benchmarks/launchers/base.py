@@ -35,6 +35,7 @@ class Surroundings:
         return Start(
             is_cell=True,
             continues=order.continues,
+            overrides=tuple(order.cell.overrides),
             sweep=self.folder.sweep_id,
             study=order.cell.study,
             trial=order.cell.trial,

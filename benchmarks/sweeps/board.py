@@ -44,7 +44,7 @@ class Board:
     def start(self) -> None:
         """Begin to count time, once the cells that need no run are noted."""
         if self.old:
-            print(f"{self.old} of {self.total} cells were finished before", flush=True)
+            print(f"{self.old} of {cells(self.total)} were finished before", flush=True)
         self.started = time.monotonic()
         self.bar = tqdm(
             total=self.total,
@@ -124,6 +124,11 @@ def counts_text(done: int, total: int, failed: int, new: int, minutes: float) ->
     return text
 
 
+def cells(count: int) -> str:
+    """Count cells in words."""
+    return f"{count} cell{'' if count == 1 else 's'}"
+
+
 def duration(minutes: float) -> str:
     """Write a time for people."""
     if minutes < 1:
@@ -170,7 +175,7 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
             log = logs.get(outcome.cell.number)
             console.print(f"  log: {log}", markup=False, highlight=False, soft_wrap=True)
     before = f", {old} of them before" if old else ""
-    print(f"{len(outcomes)} of {total} cells: {summary}{before}")
+    print(f"{len(outcomes)} of {cells(total)}: {summary}{before}")
 
 
 def readable_or_empty(value: float | None) -> str:

@@ -41,10 +41,12 @@ def sweep(overrides: list[str], conf: Path) -> int:
         search = None
         if "space" in axes.hydra.sweeper:
             tune = needed("optuna", "benchmarks.sweeps.tune", "experiment=tune", "tune")
-            search, plan, store = tune.make_search(axes, describe, device_types, open_store)
+            search, plan, store = tune.make_search(
+                axes, describe, device_types, open_store, describe.matched
+            )
             sweep_id, total = tune.search_id(search), search.total
         else:
-            plan = make_plan(axes, describe, device_types)
+            plan = make_plan(axes, describe, device_types, describe.all_matched)
             store = open_store(plan.cells[0].config.results_dir)
             sweep_id, total = plan.sweep_id, len(plan.cells)
         for label, reason in plan.left_out:
@@ -81,7 +83,7 @@ def run_cells(prepared: PreparedSweep, overrides: list[str]) -> int:
     """Run a sweep's cells and show what became of them; returns the exit code."""
     from benchmarks.interruption import Interruption
     from benchmarks.launchers.base import Surroundings
-    from benchmarks.sweeps.board import Board, show_outcomes
+    from benchmarks.sweeps.board import Board, cells, show_outcomes
     from benchmarks.sweeps.driver import Driver
     from benchmarks.sweeps.folder import SweepFolder
 
@@ -91,7 +93,7 @@ def run_cells(prepared: PreparedSweep, overrides: list[str]) -> int:
     around = Surroundings(store, store.index(), folder, prepared.conf)
     interruption = Interruption()
     interruption.install()
-    print(f"sweep {prepared.sweep_id}: {prepared.total} cells, results in {store.directory}")
+    print(f"sweep {prepared.sweep_id}: {cells(prepared.total)}, results in {store.directory}")
     sys.stdout.flush()
     board = Board(prepared.total)
     launcher = make_launcher(prepared, around, interruption)

@@ -11,13 +11,18 @@ from pathlib import Path
 
 from benchmarks.cache import DiskCache, default_cache_directory
 from benchmarks.compose import Axes, CellComposer
-from benchmarks.config import Config, ImpossiblePairError, fingerprint
+from benchmarks.config import Config, ImpossiblePairError
 from benchmarks.errors import UserError
+from benchmarks.identity import fingerprint
+from benchmarks.matching import NoSizeError, common_budget, decides_size, matched
 from benchmarks.results import Store
 from benchmarks.sweeps.cell import Cell
+from models.base import ModelSettings
+from models.baseline import BaselineSettings
 from tasks.base import DataDescription
 
 DescribeData = Callable[[Config], DataDescription]
+Resolve = Callable[[list[Config]], list[Config]]
 DeviceTypes = Callable[[Config], list[str]]
 
 
@@ -44,11 +49,25 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def make_plan(axes: Axes, describe: DescribeData, device_types: DeviceTypes) -> Plan:
+def as_they_are(configs: list[Config]) -> list[Config]:
+    """Leave configurations alone: nothing in them follows from their data."""
+    return configs
+
+
+def make_plan(
+    axes: Axes, describe: DescribeData, device_types: DeviceTypes, resolve: Resolve = as_they_are
+) -> Plan:
     """Compose and check every cell; all that was typed is checked before any data is read.
 
+    Args:
+        axes: of the sweep.
+        describe: tells of the data that a cell asks for.
+        device_types: the kinds of device a cell may run on.
+        resolve: fills in what follows from the data, see `DataDescriptions.all_matched`.
+
     Raises:
-        UserError: a cell is wrong, none is left, or the results folder cannot be written to.
+        UserError: a cell is wrong, none is left, a budget cannot be met, or the results folder
+            cannot be written to.
         tasks.base.DataError: a task's data cannot be used.
     """
     composer = CellComposer(axes.fixed)
@@ -57,7 +76,12 @@ def make_plan(axes: Axes, describe: DescribeData, device_types: DeviceTypes) -> 
     for chosen in axes.cells():
         label = " ".join(chosen) or "the only cell"
         try:
-            composed.append((chosen, label, composer.compose(chosen)))
+            config = composer.compose(chosen)
+            for name in all_baselines(config):
+                one = [*chosen, f"model.baseline={name}"]
+                composed.append((one, " ".join(one), composer.compose(one)))
+            if not stands_for_several(config):
+                composed.append((chosen, label, config))
         except ImpossiblePairError as error:
             plan.left_out.append((label, str(error)))
     if not composed:
@@ -65,15 +89,27 @@ def make_plan(axes: Axes, describe: DescribeData, device_types: DeviceTypes) -> 
         raise UserError(f"no cell is left to run: {reason}")
     Store(Path(composed[0][2].results_dir)).check_writable()
     seen: set[str] = set()
-    for chosen, label, config in composed:
+    configs = resolve([config for _, _, config in composed])
+    for (chosen, label, _), config in zip(composed, configs, strict=True):
         data = describe(config)
         fingerprints = [fingerprint(config, data, kind) for kind in device_types(config)]
         if fingerprints[0] in seen:
             continue
         seen.add(fingerprints[0])
         overrides = [*axes.fixed, *chosen]
-        plan.cells.append(Cell(len(plan.cells), overrides, label, config, fingerprints))
+        cell = Cell(len(plan.cells), overrides, label, config, fingerprints)
+        plan.cells.append(cell)
     return plan
+
+
+def stands_for_several(config: Config) -> bool:
+    """Whether a cell is `model=baseline` with none chosen."""
+    return isinstance(config.model, BaselineSettings) and config.model.baseline is None
+
+
+def all_baselines(config: Config) -> list[str]:
+    """Name the baselines that a cell stands for, if it does."""
+    return list(config.task.baselines()) if stands_for_several(config) else []
 
 
 class DataDescriptions:
@@ -84,20 +120,64 @@ class DataDescriptions:
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, DataDescription] = {}
+        self._known: dict[str, tuple[DataDescription, int]] = {}
+        self._sized: dict[str, ModelSettings] = {}
 
     def __call__(self, config: Config) -> DataDescription:
         """Return the description of the data that a configuration asks for."""
+        return self._loaded(config)[0]
+
+    def matched(self, config: Config) -> Config:
+        """Return a configuration with the hidden size that its match asks for, see `matching`.
+
+        Cells that differ in nothing an encoder depends on share the solution.
+
+        Raises:
+            NoSizeError: no hidden size is near enough to the budget.
+        """
+        if not decides_size(config):
+            return config
+        model, input_size = self._encoder(config)
+        key = repr((model, config.match, input_size))
+        if key not in self._sized:
+            self._sized[key] = matched(config, input_size).model
+        return dataclasses.replace(config, model=self._sized[key])
+
+    def all_matched(self, configs: list[Config]) -> list[Config]:
+        """Return a sweep's configurations with the hidden sizes that their matches ask for.
+
+        Raises:
+            UserError: one has none; says which budget would suit all.
+        """
+        matches: list[Config] = []
+        try:
+            for config in configs:
+                matches.append(self.matched(config))
+        except NoSizeError as error:
+            match = configs[len(matches)].match
+            alike = [self._encoder(c) for c in configs if c.match == match and decides_size(c)]
+            budget = common_budget({repr(each): each for each in alike}.values(), match)
+            hint = "" if budget is None else f"; match.budget={budget} suits all cells"
+            raise UserError(f"{error}{hint}") from error
+        return matches
+
+    def _encoder(self, config: Config) -> tuple[ModelSettings, int]:
+        """What an encoder's size depends on beside its hidden size: other settings, input size."""
+        return dataclasses.replace(config.model, hidden_size=1), self._loaded(config)[1]
+
+    def _loaded(self, config: Config) -> tuple[DataDescription, int]:
+        """Data and input size of a configuration's task."""
         settings = dataclasses.asdict(config.task) | {"task": config.task.name}
         key = json.dumps([settings, config.cache_dir], sort_keys=True)
         if key not in self._known:
             folder = Path(config.cache_dir) if config.cache_dir else default_cache_directory()
-            self._known[key] = config.task.load(DiskCache(folder)).data
+            task = config.task.load(DiskCache(folder))
+            self._known[key] = task.data, task.input_size
         return self._known[key]
 
     def notices(self) -> list[str]:
         """What must be known of the data sets before trusting a run on them."""
-        return sorted({data.notice for data in self._known.values() if data.notice})
+        return sorted({data.notice for data, _ in self._known.values() if data.notice})
 
 
 def here(config: Config) -> list[str]:

@@ -148,6 +148,14 @@ class Search:
             found.append((arm, len(complete), arm.study.best_trial if complete else None))
         return found
 
+    def settings_of(self, arm: Arm, trial: FrozenTrial) -> list[str]:
+        """Return a command line that runs a trial's settings outside of the search."""
+        # What the search itself sets, like this, is in its YAML and would be lost with it.
+        factor = self._cell(arm, trial).config.model.learning_rate_factor
+        told = ("experiment=", "seed=", "resume=", "hydra")
+        kept = [text for text in arm.overrides if not text.lstrip("+").startswith(told)]
+        return [*kept, f"model.learning_rate_factor={factor}", *self.overrides_of(trial)]
+
     def overrides_of(self, trial: FrozenTrial) -> list[str]:
         """A trial's settings as a command line gives them."""
         chosen = trial.system_attrs.get("fixed_params", {}) | trial.params

@@ -263,7 +263,7 @@ def details(reader: SweepReader, cell: CellState) -> Iterator[str]:
     step, total, epoch, score = (
         progress.get(name) for name in ("step", "total_steps", "epoch", "score")
     )
-    yield "" if step is None else f"{step}/{total}"
+    yield "" if step is None else str(step) if total is None else f"{step}/{total}"
     yield "" if epoch is None else str(epoch)
     yield "" if score is None else readable(score)
     yield claim.owner.host

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 
@@ -18,14 +19,19 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.compose import Axes, CellComposer
-from benchmarks.config import Config, ImpossiblePairError, check_ranges, fingerprint, identity
+from benchmarks.config import Config, ImpossiblePairError, check_ranges
 from benchmarks.display import readable
 from benchmarks.errors import UserError
+from benchmarks.identity import fingerprint, identity
+from benchmarks.matching import decides_size
 from benchmarks.results import Store
 from benchmarks.sweeps.cell import Cell
 from benchmarks.sweeps.plan import DescribeData, DeviceTypes, Plan
 from benchmarks.sweeps.search import Arm, Search, distribution_of, open_arm, open_storage
 from benchmarks.sweeps.settings import TuneSettings
+from models.baseline import BaselineSettings
+
+WIDTH = "model.hidden_size"
 
 
 def make_search(
@@ -33,6 +39,7 @@ def make_search(
     describe: DescribeData,
     device_types: DeviceTypes,
     open_store: Callable[[str], Store],
+    matched: Callable[[Config], Config],
 ) -> tuple[Search, Plan, Store]:
     """Open a study for each arm, once, before anything runs.
 
@@ -41,6 +48,7 @@ def make_search(
         describe: see `make_plan`.
         device_types: see `make_plan`.
         open_store: proves a results folder writable and opens it.
+        matched: fills in the hidden size that a match asks for.
 
     Returns:
         The search, a plan with the cells that it has run before, and the results.
@@ -72,16 +80,21 @@ def make_search(
         except ImpossiblePairError as error:
             plan.left_out.append((label, str(error)))
             continue
+        if isinstance(config.model, BaselineSettings):
+            raise UserError("model=baseline: a baseline has nothing to tune; run it without -m")
         for key, dimension in space.items():
             for value in ends_of(dimension):
-                composer.compose([*chosen, f"{key}={value}"])
+                matched(composer.compose([*chosen, f"{key}={value}"]))
         describe(config)
         found.append((label, [*axes.fixed, *chosen], config))
     if not found:
         raise UserError(f"no arm is left to tune: {plan.left_out[0][1]}")
+    space = without_width(space, [config for _, _, config in found])
     store = open_store(found[0][2].results_dir)
     storage = open_storage(settings, store.directory)
-    written = {key: str(override.input_line) for key, override in axes.space.items()}
+    written = {
+        key: str(override.input_line) for key, override in axes.space.items() if key in space
+    }
     arms: list[Arm] = []
     for label, overrides, config in found:
         question = [identity(config), describe(config).sha256, written]
@@ -93,7 +106,7 @@ def make_search(
     trials = CellComposer([])
 
     def make_cell(number: int, overrides: list[str], label: str, study: str, trial: int) -> Cell:
-        config = trials.compose(overrides)
+        config = matched(trials.compose(overrides))
         data = describe(config)
         fingerprints = [fingerprint(config, data, kind) for kind in device_types(config)]
         return Cell(number, overrides, label, config, fingerprints, study, trial)
@@ -105,6 +118,29 @@ def make_search(
     search = Search(settings, arms, space, make_cell, val_score)
     plan.cells = search.known_cells()
     return search, plan, store
+
+
+def without_width(
+    space: dict[str, BaseDistribution], configs: list[Config]
+) -> dict[str, BaseDistribution]:
+    """Return a space without the hidden size, where that follows from a budget; says so.
+
+    Raises:
+        UserError: it follows in some arms and not in others, or nothing else is in the space.
+    """
+    kinds = {config.match.kind for config in configs if decides_size(config)}
+    if WIDTH not in space or not kinds:
+        return space
+    if not all(decides_size(config) for config in configs):
+        raise UserError(
+            f"match={','.join(sorted({config.match.kind for config in configs}))}: a search has "
+            f"one space for all of its arms, and {WIDTH} is in it for some of these only; "
+            f"search them one after the other"
+        )
+    if len(space) == 1:
+        raise UserError(f"{WIDTH}: match={kinds.pop()} decides it, so nothing is left to search")
+    print(f"NOTE: {WIDTH} is not searched, match={' and match='.join(sorted(kinds))} decides it")
+    return {key: dimension for key, dimension in space.items() if key != WIDTH}
 
 
 def ends_of(distribution: BaseDistribution) -> Sequence[object]:
@@ -127,9 +163,18 @@ def show_best(search: Search) -> None:
     table.add_column("arm", overflow="fold")
     table.add_column("trials", justify="right")
     table.add_column("validation", justify="right")
+    table.add_column("trial", justify="right")
     table.add_column("settings", overflow="fold")
+    commands = []
     for arm, count, best in search.best():
         chosen = "" if best is None else " ".join(search.overrides_of(best))
         score = "" if best is None or best.value is None else readable(best.value)
-        table.add_row(arm.label, f"{count}/{search.settings.trials}", score, chosen)
+        number = "" if best is None else str(best.number)
+        table.add_row(arm.label, f"{count}/{search.settings.trials}", score, number, chosen)
+        if best is not None:
+            commands.append(shlex.join(search.settings_of(arm, best)))
     Console(width=None if sys.stdout.isatty() else 110).print(table, highlight=False)
+    if commands:
+        print("what was chosen, to be run with several seeds:")
+    for command in commands:
+        print(f"  python run.py -m {command} seed=range(0,5)")

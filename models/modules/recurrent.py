@@ -214,7 +214,7 @@ def initialise(encoder: RecurrentEncoder, settings: RecurrentSettings) -> None:
             if "weight_ih" in name:
                 nn.init.xavier_uniform_(block)
             elif settings.initialisation == "identity":
-                nn.init.eye_(block)
+                block.zero_().diagonal().fill_(1.0)
             else:
                 nn.init.orthogonal_(block)
     if settings.cell == "lstm" and settings.forget_bias is not None:

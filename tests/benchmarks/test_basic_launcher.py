@@ -12,7 +12,8 @@ from places import ROOT
 from safetensors.torch import load_file
 
 from benchmarks.compose import CellComposer, hydra_at
-from benchmarks.config import Config, fingerprint, register_schemas
+from benchmarks.config import Config, register_schemas
+from benchmarks.identity import fingerprint
 from benchmarks.interruption import Interruption
 from benchmarks.launchers.base import Order, Surroundings
 from benchmarks.launchers.basic import BasicLauncher

@@ -220,7 +220,7 @@ def test_a_larger_batch_needs_more_memory(sp500: Task) -> None:
     def needed(batch_size: int) -> float:
         torch.manual_seed(0)
         network = sp500.network(RecurrentSettings(hidden_size=16).build(sp500.input_size))
-        metric = Sp500Settings.metric
+        metric = Sp500Settings().metric
         train = TrainSettings(batch_size=batch_size, max_epochs=1)
         display = TrainingDisplay("", metric, 0, 1, {})
         trainer = Trainer(

@@ -18,12 +18,14 @@ from benchmarks.config import (
     allowed_text,
     checked_config,
     definitions,
-    fingerprint,
     is_allowed,
     register_schemas,
 )
 from benchmarks.errors import UserError, nearest
+from benchmarks.identity import fingerprint
+from benchmarks.matching import MatchSettings
 from models.base import ModelSettings
+from models.baseline import BaselineSettings
 from models.recurrent import RecurrentSettings
 from tasks.base import DataDescription, TaskSettings
 from tasks.imdb import ImdbSettings
@@ -35,6 +37,7 @@ DATA = DataDescription("reviews", "ab" * 32, "in order", 8, 1, 1, "reviews")
 SECTIONS: dict[type, str] = {
     Config: "",
     TrainSettings: "train.",
+    MatchSettings: "match.",
     RecurrentSettings: "model.",
     ImdbSettings: "task.",
     ShakespeareSettings: "task.",
@@ -75,7 +78,7 @@ def test_what_lies_beyond_a_bound_is_refused(task: str, override: str) -> None:
 @pytest.mark.parametrize("settings", SECTIONS)
 def test_every_whole_number_has_a_minimum_and_every_field_its_help(settings: type) -> None:
     for entry in dataclasses.fields(settings):
-        if settings is Config and entry.name in ("task", "model", "train"):
+        if settings is Config and entry.name in ("task", "model", "train", "match", "log"):
             continue
         assert entry.metadata["help"], entry.name
         if "int" in str(entry.type):
@@ -123,7 +126,10 @@ def test_nearest(given: str, hint: str) -> None:
 
 def test_definitions_are_found_by_file() -> None:
     assert set(definitions(tasks, TaskSettings)) == {"imdb", "shakespeare", "sp500"}
-    assert definitions(models, ModelSettings) == {"recurrent": RecurrentSettings}
+    assert definitions(models, ModelSettings) == {
+        "baseline": BaselineSettings,
+        "recurrent": RecurrentSettings,
+    }
 
 
 def test_bilstm_is_lstm_in_both_directions() -> None:

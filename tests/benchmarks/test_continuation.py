@@ -51,10 +51,10 @@ Load = Callable[[Config], Task]
 
 
 class Silent:
-    def step(self, steps: int, epoch: int, loss: float) -> None:
+    def step(self, line: dict[str, float]) -> None:
         pass
 
-    def epoch(self, record: dict[str, float]) -> None:
+    def epoch(self, line: dict[str, float]) -> None:
         pass
 
 

@@ -43,8 +43,8 @@ from tasks.base import (
 from tasks.sp500 import Sp500Settings, Sp500Task
 
 CPU = torch.device("cpu")
-RMSE = Metric("rmse", "points", higher_is_better=False)
-ACCURACY = Metric("accuracy", "share", higher_is_better=True)
+RMSE = Metric("rmse", "points", higher_is_better=False, perfect=0.0)
+ACCURACY = Metric("accuracy", "share", higher_is_better=True, perfect=1.0)
 ITEMS = 8
 TARGETS = {"train": 1.0, "validation": 0.0, "test": 0.0}
 
@@ -97,7 +97,8 @@ class ToyTask(Task):
         for start in range(0, ITEMS, batch_size):
             inputs = torch.from_numpy(items[start : start + batch_size]).float().view(-1, 1, 1)
             targets = torch.full((len(inputs),), TARGETS[split])
-            yield Batch(inputs, targets, len(inputs), continues=self.continues and start > 0)
+            continues = self.continues and start > 0
+            yield Batch(inputs, targets, len(inputs), inputs.flatten().long(), continues=continues)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         return (outputs - batch.targets).square().mean()
@@ -111,7 +112,11 @@ class ToyTask(Task):
         return {"loss": loss, "rmse": math.sqrt(loss)}
 
     def single_sequences(self, count: int) -> Iterator[Batch]:
-        return (Batch(torch.zeros(1, 1, 1), torch.zeros(1), 1) for _ in range(count))
+        first = torch.zeros(1).long()
+        return (Batch(torch.zeros(1, 1, 1), torch.zeros(1), 1, first) for _ in range(count))
+
+    def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return {"actual": batch.targets, "predicted": outputs}
 
 
 class ToySettings(TaskSettings):
@@ -128,11 +133,11 @@ class Listener:
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
 
-    def step(self, steps: int, epoch: int, loss: float) -> None:
-        assert math.isfinite(loss)
+    def step(self, line: dict[str, float]) -> None:
+        assert math.isfinite(line["train_loss"])
 
-    def epoch(self, record: dict[str, float]) -> None:
-        self.epochs.append(record)
+    def epoch(self, line: dict[str, float]) -> None:
+        self.epochs.append(line)
 
 
 def trainer_of(
@@ -443,7 +448,7 @@ def test_dropout_has_a_stream_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     train = TrainSettings(device="cpu", threads=1)
     for seed, hidden_size in ((0, 2), (0, 3), (1, 2)):
         model = RecurrentSettings(hidden_size=hidden_size, dropout=0.5)
-        config = Config(Sp500Settings(), model, train, seed)
+        config = Config(Sp500Settings(), model, train, seed=seed)
         run(config, Store(tmp_path), Interruption(), Start())
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])

@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_dir
 from benchmarks.config import checked_config, register_schemas
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = ("bigru", "bilstm", "birnn", "gru", "lstm", "rnn")
+MODELS = ("baseline", "bigru", "bilstm", "birnn", "gru", "lstm", "rnn")
 TASKS = ("imdb", "shakespeare", "sp500")
 ALL_MODELS, ALL_TASKS = ", ".join(MODELS), ", ".join(TASKS)
 ENVIRONMENT = os.environ | {

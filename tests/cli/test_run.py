@@ -34,7 +34,8 @@ BUNDLED_TEXT = ROOT / "tasks" / "data" / "tinyshakespeare.txt"
 
 # Columns that sp500 has nothing to say in, for a run that ended well.
 NOT_APPLICABLE = {"error", "accuracy", "perplexity", "bits_per_character", "other_metrics"}
-NOT_APPLICABLE |= {"sweep", "study", "trial"}
+NOT_APPLICABLE |= {"sweep", "study", "trial", "baseline", "match_budget"}
+NOT_APPLICABLE |= {"volatility_rmse", "volatility_rmse_naive"}
 MAY_BE_EMPTY = {"load_average", "git_commit", "git_dirty"}  # by the system and the checkout
 MEASURED = {"run_id", "started_at", "load_average", "tokens_per_second", "peak_rss_mib"}
 MEASURED |= {"sweep", "concurrent_runs"}  # the same question may be asked in and beside a sweep
@@ -200,7 +201,10 @@ def test_the_kept_weights_reproduce_the_test_score(finished: Finished, shared_ca
 def test_whoever_may_read_the_row_may_read_the_weights(finished: Finished) -> None:
     run = finished.results.run(finished.results.rows[0])
     modes = {file.name: oct(file.stat().st_mode) for file in run.iterdir()}
-    assert set(modes) == {"config.yaml", "history.csv", "row.json", "weights.safetensors"}
+    assert set(modes) == {
+        *("config.yaml", "history.csv", "row.json", "weights.safetensors"),
+        "predictions.parquet",
+    }
     assert len(set(modes.values())) == 1, modes
 
 

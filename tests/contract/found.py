@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from benchmarks.config import Config, checked_config, register_schemas
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml"))
+MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml") if file.stem != "baseline")
 TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
 
 

@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
-from found import PAIRS, TASKS, composed
+from found import MODELS, PAIRS, TASKS, composed
 
 from benchmarks.config import Config
 from benchmarks.environment import stream
 from benchmarks.evaluation import evaluate
 from benchmarks.measurement import build_network
+from benchmarks.predictions import Predictions
 from benchmarks.results import COLUMNS
-from tasks.base import Batch, Task
+from tasks.base import Baseline, Batch, FittedBaseline, Split, Task
 
 Loader = Callable[[str], Task]
+Fitter = Callable[[str, str], FittedBaseline]
 SPLITS = ("train", "validation", "test")
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def fitted(loaded: Loader) -> Fitter:
+    """Fit a task's baseline once."""
+
+    @cache
+    def fit(task: str, name: str) -> FittedBaseline:
+        return loaded(task).fit_baseline(name, seed=0)
+
+    return fit
+
+
+def baselines(task: str) -> dict[str, Baseline]:
+    return composed("lstm", task).task.baselines()
+
+
+BASELINES = [(task, name) for task in TASKS for name in baselines(task)]
 
 
 def small(model: str, task: str) -> Config:
@@ -160,3 +182,116 @@ def test_showcase_is_seeded(name: str, loaded: Loader) -> None:
     config, task = small("rnn", name), loaded(name)
     network, _ = build_network(config, task, CPU)
     assert task.showcase(network, 0) == task.showcase(network, 0)
+
+
+# --- items, predictions and baselines: what a comparison by item stands on
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("split", SPLITS)
+def test_items_number_a_split_whatever_the_batch_size(
+    name: str, split: Split, loaded: Loader
+) -> None:
+    counts = set()
+    for batch_size in (1000, 64, 7):
+        batches = [*loaded(name).batches(split, batch_size)]
+        for batch in batches:
+            assert batch.items.shape in (batch.inputs.shape[:1], batch.inputs.shape[:2])
+        items = torch.cat([batch.items.flatten() for batch in batches])
+        assert torch.equal(items.sort().values, torch.arange(len(items)))
+        counts.add(len(items))
+    assert len(counts) == 1
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_training_batches_draw_from_the_same_items(name: str, loaded: Loader) -> None:
+    task = loaded(name)
+    count = sum(batch.items.numel() for batch in task.batches("train", 64))
+    epoch = [batch.items.flatten() for batch in task.batches("train", 64, stream(0, "data order"))]
+    items = torch.cat(epoch)
+    assert len(items.unique()) == len(items)
+    assert 0 <= int(items.min()) <= int(items.max()) < count
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_predictions_belong_to_their_items_whatever_the_batch_size(
+    name: str, loaded: Loader
+) -> None:
+    config, task = small("gru", name), loaded(name)
+    network, _ = build_network(config, task, CPU)
+    first, second = Predictions(), Predictions()
+    evaluate(network, task, "validation", 16, predictions=first)
+    evaluate(network, task, "validation", 201, predictions=second)
+    same_predictions(first, second)
+    items, _ = first.in_order()
+    for column in task.items("validation").values():
+        assert len(column) == len(items)
+        assert all(isinstance(text, str) for text in column)
+
+
+def same_predictions(first: Predictions, second: Predictions) -> None:
+    """Check that both hold columns of one length, with the same values in the order of items."""
+    (items, columns), (other_items, other_columns) = first.in_order(), second.in_order()
+    assert torch.equal(items, other_items)
+    assert columns.keys() == other_columns.keys() != set()
+    for name, column in columns.items():
+        assert column.shape == items.shape, name
+        torch.testing.assert_close(column, other_columns[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_excerpts_are_of_the_items_that_were_predicted(name: str, loaded: Loader) -> None:
+    """Also where a smoke test has predicted a few."""
+    config, task = small("gru", name), loaded(name)
+    network, _ = build_network(config, task, CPU)
+    predictions = Predictions()
+    evaluate(network, task, "test", 8, max_batches=4, predictions=predictions)
+    items, columns = predictions.in_order()
+    numbers = [excerpt["item"] for excerpt in task.excerpts("test", items, columns)]
+    assert len(set(numbers)) == len(numbers)
+    assert set(numbers) <= set(items.tolist())
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_baselines_have_names_and_the_first_alone_is_naive(task: str) -> None:
+    known = baselines(task)
+    assert [baseline.kind == "naive" for baseline in known.values()] == [True] + [False] * (
+        len(known) - 1
+    )
+    assert not known.keys() & {*MODELS, "baseline"}
+    for name, baseline in known.items():
+        assert re.fullmatch("[a-z][a-z0-9_]*", name)
+        assert baseline.kind in ("naive", "simple", "classical")
+        assert baseline.help
+
+
+@pytest.mark.parametrize(("task", "name"), BASELINES)
+def test_every_baseline_gives_finite_metrics(
+    task: str, name: str, loaded: Loader, fitted: Fitter
+) -> None:
+    baseline = fitted(task, name)
+    assert isinstance(baseline.parameters, int)
+    assert baseline.parameters >= 0
+    splits: tuple[Split, ...] = ("validation", "test")
+    for split in splits:
+        metrics = evaluate(baseline, loaded(task), split, 64, max_batches=4)
+        assert composed("lstm", task).task.metric.name in metrics
+        assert all(math.isfinite(value) for value in metrics.values())
+
+
+@pytest.mark.parametrize(("task", "name"), BASELINES)
+def test_a_baseline_s_outputs_depend_on_the_item_alone(
+    task: str, name: str, loaded: Loader, fitted: Fitter
+) -> None:
+    first, second, single = Predictions(), Predictions(), Predictions()
+    baseline, data = fitted(task, name), loaded(task)
+    evaluate(baseline, data, "validation", 16, predictions=first)
+    evaluate(baseline, data, "validation", 201, predictions=second)
+    same_predictions(first, second)
+    _, columns = first.in_order()
+    batch = next(data.single_sequences(1))
+    outputs = baseline.outputs("validation", batch.items)
+    single.add(batch.items, data.predictions(outputs, batch))
+    items, alone = single.in_order()
+    for column, values in alone.items():
+        torch.testing.assert_close(values, columns[column][items], rtol=1e-4, atol=1e-5)

@@ -16,7 +16,6 @@ import pytest
 from faulty import ALWAYS, SMALL, FaultTable, Numbers, numbers_of, rows_of
 from warm import WarmStarts
 
-TABLE = FaultTable()
 HEARD = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -32,17 +31,11 @@ def _signals_are_heard() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def faults() -> FaultTable:
+def faults(request: pytest.FixtureRequest) -> Iterator[FaultTable]:
     """Where faults are counted."""
-    return TABLE
-
-
-@pytest.hookimpl
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if TABLE.kinds:
-        terminalreporter.section("faults")
-        for line in TABLE.lines():
-            terminalreporter.write_line(line)
+    table = FaultTable()
+    yield table
+    request.config.faults += table.rows()  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

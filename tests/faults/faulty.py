@@ -332,13 +332,9 @@ class FaultTable:
         """The counts of a kind."""
         return self.kinds.setdefault(kind, Fault(kind))
 
-    def lines(self) -> list[str]:
-        """The table, for people."""
-        width = max([len(kind) for kind in self.kinds], default=0)
-        return [f"{'fault':{width}}  injected  lost  wrong"] + [
-            f"{f.kind:{width}}  {f.injected:8}  {f.lost:4}  {f.wrong:5}"
-            for f in self.kinds.values()
-        ]
+    def rows(self) -> list[list[object]]:
+        """Kind, injected, lost and wrong of each."""
+        return [[f.kind, f.injected, f.lost, f.wrong] for f in self.kinds.values()]
 
 
 def interrupt(process: subprocess.Popen[bytes], name: str) -> None:

@@ -385,6 +385,25 @@ def test_single_sequences_are_validation_reviews(task: imdb.ImdbTask) -> None:
     assert all(len(single) == 1 and single[0] in known for single in singles)
 
 
+@pytest.mark.parametrize("split", SPLITS)
+def test_items_are_places_in_the_canonical_order(frames: Frames, split: Split) -> None:
+    task, arrays = prepared(frames, max_length=1000)
+    ordered = imdb_preparation.in_canonical_order(frames["test" if split == "test" else "train"])
+    if split != "test":
+        held_out = imdb_preparation.choose_validation(ordered)
+        ordered = ordered[held_out if split == "validation" else ~held_out]
+    tokens = np.split(arrays[f"{split}_tokens"], arrays[f"{split}_offsets"][1:-1])
+    everything = [batch for seed in (None, 3) for batch in batches(task, split, 7, seed)]
+    if split == "validation":
+        everything += task.single_sequences(50)
+    for batch in everything:
+        items = batch.items.tolist()
+        assert contents(batch) == [
+            (tuple(tokens[i].tolist()), int(ordered["label"].iloc[i])) for i in items
+        ]
+        assert task.texts[split].read(items) == ordered["text"].iloc[items].tolist()
+
+
 # --- token cache
 
 
@@ -417,6 +436,9 @@ def test_a_second_start_reads_the_cache_alone(counted: CountedSource, tmp_path: 
     assert isinstance(second, imdb.ImdbTask)
     assert second.data == first.data
     assert all_contents(second) == all_contents(first)
+    for split in SPLITS:
+        numbers = range(len(first.reviews[split]))
+        assert second.texts[split].read(numbers) == first.texts[split].read(numbers)
 
 
 @pytest.mark.parametrize(

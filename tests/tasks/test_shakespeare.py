@@ -123,6 +123,8 @@ def test_streams_are_contiguous_across_chunks(
     assert all(batch.inputs.shape[1] == chunk_length for batch in batches[:-1])
     assert all(batch.tokens == batch.inputs.numel() for batch in batches)
     assert all(batch.lengths is None for batch in batches)
+    # The first character of a part is not predicted: item 0 is the second.
+    assert all(torch.equal(batch.items, batch.targets - 1) for batch in batches)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -179,6 +181,8 @@ def test_an_evaluation_predicts_every_character_but_the_first_once(
     assert [batch.continues for batch in batches] == [False] + [True] * (len(batches) - 1)
     assert all(len(batch.inputs) == 1 for batch in batches)
     assert sum(batch.tokens for batch in batches) == len(part) - 1
+    items = [i for batch in batches for i in batch.items.flatten().tolist()]
+    assert items == list(range(len(part) - 1))
 
 
 class FixedPrediction(nn.Module):
@@ -263,6 +267,16 @@ def test_the_loss_is_the_mean_over_a_batch(tiny: ShakespeareTask) -> None:
     assert float(tiny.loss(outputs, batch)) == pytest.approx(-float(chosen.mean()), rel=1e-12)
 
 
+def test_predictions_are_the_nats_of_each_character(tiny: ShakespeareTask) -> None:
+    batch = next(tiny.batches("train", 4, np.random.default_rng(0)))
+    outputs = torch.randn(*batch.inputs.shape, 65)
+    (name, nats), *others = tiny.predictions(outputs, batch).items()
+    assert (name, others, nats.dtype) == ("nats", [], torch.float32)
+    assert nats.shape == batch.items.flatten().shape
+    chosen = outputs.double().log_softmax(-1).gather(-1, batch.targets.unsqueeze(-1))
+    np.testing.assert_allclose(nats, -chosen.flatten(), rtol=1e-6)
+
+
 def test_a_hopeless_model_has_a_finite_perplexity(tiny: ShakespeareTask) -> None:
     assert math.isfinite(tiny.metrics({"nats": 1e7, "characters": 10.0})["perplexity"])
 
@@ -271,12 +285,40 @@ def test_a_hopeless_model_has_a_finite_perplexity(tiny: ShakespeareTask) -> None
 def test_single_sequences_lie_in_the_validation_part(characters: int) -> None:
     task = counting_task(characters, chunk_length=16)
     known = set(task.parts["validation"].tolist())
+    first = min(known)
     batches = list(task.single_sequences(20))
     assert len(batches) == 20
     for batch in batches:
         assert batch.inputs.shape == (1, min(16, len(known) - 1))
         assert torch.equal(batch.targets, batch.inputs + 1)
+        assert torch.equal(batch.items, batch.inputs - first)
         assert {*batch.inputs.flatten().tolist(), *batch.targets.flatten().tolist()} <= known
+
+
+# --- baselines
+
+
+@pytest.mark.parametrize(
+    ("name", "nats"),
+    [("kneser_ney_3", 2.038), ("kneser_ney_4", 1.719), ("kneser_ney_7", 1.5165)],
+)
+def test_kneser_ney_has_its_known_nats_on_the_literature_s_split(name: str, nats: float) -> None:
+    task = load(ShakespeareSettings(split="nanogpt"))
+    metrics = evaluate(task.fit_baseline(name, 0), task, "test", 1)
+    assert metrics["loss"] == pytest.approx(nats, abs=6e-4)
+
+
+def test_the_naive_baseline_is_the_add_one_unigram(tiny: ShakespeareTask) -> None:
+    settings = tiny.settings
+    assert [*settings.baselines()][:2] == ["unigram", "uniform"]
+    kinds = [baseline.kind for baseline in settings.baselines().values()]
+    assert kinds == ["naive", "simple", *["classical"] * 6]
+    counts = np.bincount(tiny.parts["train"], minlength=65) + 1.0
+    nats = -np.log(counts / counts.sum())[tiny.parts["test"][1:]].mean()
+    found = evaluate(tiny.fit_baseline("unigram", 0), tiny, "test", 1)
+    assert found["loss"] == pytest.approx(nats, rel=1e-12)
+    uniform = evaluate(tiny.fit_baseline("uniform", 0), tiny, "test", 1)
+    assert uniform["perplexity"] == pytest.approx(65, rel=1e-12)
 
 
 # --- corpora

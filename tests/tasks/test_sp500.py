@@ -24,10 +24,12 @@ from benchmarks.cache import DiskCache
 from benchmarks.evaluation import evaluate
 from models.recurrent import RecurrentSettings
 from tasks.base import Batch, DataError, Split
+from tasks.objectives import CloseObjective, VolatilityObjective
 from tasks.sp500 import Sp500Settings, Sp500Task, days_needed
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-TARGETS = ["log_return", "price"]
+CLOSES = ["log_return", "price"]
+TARGETS = [*CLOSES, "volatility"]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Forecast = Callable[[Batch], Tensor]
 
@@ -53,9 +55,19 @@ def make_task(closes: Floats, target: str = "log_return", window: int = 5) -> Sp
 
 
 def predicted_days(task: Sp500Task, closes: Floats, split: Split) -> list[int]:
-    """List the numbers of the days that a split predicts, found by their closes."""
-    number = {close: day for day, close in enumerate(closes.tolist())}
-    return [number[float(t)] for batch in task.batches(split, 16) for t in batch.targets[:, 2]]
+    """List the numbers of the days that a split predicts, found by what is true of them."""
+    known = absolute_returns(closes) if task.settings.target == "volatility" else closes
+    number = {value: day for day, value in enumerate(known.tolist())}
+    return [number[float(t)] for batch in task.batches(split, 16) for t in batch.targets[:, -1]]
+
+
+def absolute_returns(closes: Floats) -> Floats:
+    """In percent; day 0 has none."""
+    return 100 * np.abs(np.diff(np.log(closes), prepend=math.nan))
+
+
+def predicted_closes(task: Sp500Task, outputs: Tensor, batch: Batch) -> Tensor:
+    return task.predictions(outputs, batch)["predicted"]
 
 
 def score(task: Sp500Task, split: Split, forecast: Forecast, size: int = 16) -> dict[str, float]:
@@ -206,13 +218,12 @@ def test_the_scale_is_fitted_on_the_training_part_alone(target: str) -> None:
     changed = closes.copy()
     changed[train_end:] *= np.linspace(2, 5, len(closes) - train_end)
     other = make_task(changed, target)
-    assert other.scale == task.scale
-    assert (other.naive_mae, other.mostly_up) == (task.naive_mae, task.mostly_up)
+    assert other.objective == task.objective
     for before, after in zip(task.batches("train", 16), other.batches("train", 16), strict=True):
         assert torch.equal(before.inputs, after.inputs)
         assert torch.equal(before.targets, after.targets)
     changed[train_end - 1] *= 1.5
-    assert make_task(changed, target).scale != task.scale
+    assert make_task(changed, target).objective != task.objective
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -233,7 +244,7 @@ def test_changing_the_future_changes_no_prediction_before_it(share: float, targe
             for split in SPLITS:
                 for batch in task.batches(split, 16):
                     outputs, _ = network(batch.inputs, None, None)
-                    found += task.predicted_closes(outputs, batch).tolist()
+                    found += task.predictions(outputs, batch)["predicted"].tolist()
         return found
 
     before, after = predictions(closes), predictions(changed)
@@ -245,23 +256,25 @@ def test_changing_the_future_changes_no_prediction_before_it(share: float, targe
     assert len(after[unchanged:]) > 1
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", CLOSES)
 def test_the_target_is_turned_back_into_the_close(target: str) -> None:
     closes = random_walk()
     task = make_task(closes, target)
+    objective = task.objective
+    assert isinstance(objective, CloseObjective)
     for split in SPLITS:
         days = predicted_days(task, closes, split)
         (whole,) = task.batches(split, 1000)
-        predicted = task.predicted_closes(perfect(whole), whole)
+        predicted = predicted_closes(task, perfect(whole), whole)
         np.testing.assert_allclose(predicted, closes[days], rtol=1e-12)
         np.testing.assert_array_equal(whole.targets[:, 1], closes[np.array(days) - 1])
         two = torch.full_like(whole.targets[:, 0], 2.0)
         by_hand = (
-            task.scale.mean + 2 * task.scale.deviation
+            objective.mean + 2 * objective.deviation
             if target == "price"
-            else closes[np.array(days) - 1] * math.exp(2 * task.scale.deviation)
+            else closes[np.array(days) - 1] * math.exp(2 * objective.deviation)
         )
-        np.testing.assert_allclose(task.predicted_closes(two, whole), by_hand, rtol=1e-12)
+        np.testing.assert_allclose(predicted_closes(task, two, whole), by_hand, rtol=1e-12)
 
 
 def test_a_constant_series_can_be_scaled() -> None:
@@ -273,7 +286,7 @@ def test_a_constant_series_can_be_scaled() -> None:
 # --- metrics
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", CLOSES)
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_perfect_forecast_has_no_error(split: Split, target: str) -> None:
     metrics = score(make_task(random_walk(), target), split, perfect)
@@ -289,14 +302,16 @@ def test_predicting_no_return_is_the_random_walk_exactly(default: Sp500Task, spl
 
 def test_predicting_the_last_price_is_the_random_walk() -> None:
     task = make_task(random_walk(), "price")
+    objective = task.objective
+    assert isinstance(objective, CloseObjective)
 
     def last_price(batch: Batch) -> Tensor:
-        return (batch.targets[:, 1] - task.scale.mean) / task.scale.deviation
+        return (batch.targets[:, 1] - objective.mean) / objective.deviation
 
     assert score(task, "test", last_price)["rmse_over_naive"] == pytest.approx(1, rel=1e-9)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", CLOSES)
 @pytest.mark.parametrize("split", SPLITS)
 def test_errors_agree_with_scikit_learn_and_utilsforecast(split: Split, target: str) -> None:
     closes = random_walk(600)
@@ -305,7 +320,7 @@ def test_errors_agree_with_scikit_learn_and_utilsforecast(split: Split, target: 
     truth, yesterday = closes[days], closes[np.array(days) - 1]
     (whole,) = task.batches(split, 1000)
     outputs = torch.from_numpy(np.random.default_rng(1).normal(size=len(days)))
-    predicted = task.predicted_closes(outputs, whole).numpy()
+    predicted = predicted_closes(task, outputs, whole).numpy()
 
     metrics = score(task, split, lambda _: outputs, size=1000)
     assert metrics["rmse"] == pytest.approx(root_mean_squared_error(truth, predicted), rel=1e-9)
@@ -321,7 +336,7 @@ def test_errors_agree_with_scikit_learn_and_utilsforecast(split: Split, target: 
 
 def from_closes(task: Sp500Task, last: Sequence[float], close: Sequence[float]) -> Tensor:
     """Return what `task` would have to predict for these closes."""
-    return torch.from_numpy(task.scale.target(np.array(last), np.array(close)))
+    return torch.from_numpy(task.objective.scaled(np.array(close), np.array(last)))
 
 
 def direction_metrics(
@@ -329,12 +344,13 @@ def direction_metrics(
 ) -> dict[str, float]:
     known = torch.tensor([last, close], dtype=torch.float64)
     targets = torch.stack([from_closes(task, last, close), *known], dim=1)
-    batch = Batch(torch.zeros(len(last), 5, 1), targets, tokens=len(last))
+    inputs, items = torch.zeros(len(last), 5, 1), torch.arange(len(last))
+    batch = Batch(inputs, targets, tokens=len(last), items=items)
     sums = task.sums(from_closes(task, last, predicted), batch)
     return task.metrics({name: float(value) for name, value in sums.items()})
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", CLOSES)
 def test_directions_by_hand(target: str) -> None:
     metrics = direction_metrics(
         make_task(random_walk(), target),
@@ -393,16 +409,120 @@ def test_single_sequences_are_the_windows_of_validation() -> None:
         assert torch.equal(single.inputs, whole.inputs[[i % len(whole.inputs)]])
 
 
+# --- items and predictions
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+@pytest.mark.parametrize("split", SPLITS)
+def test_items_count_the_days_of_a_split(split: Split, batch_size: int) -> None:
+    task = make_task(random_walk())
+    batches = list(task.batches(split, batch_size))
+    items = torch.cat([batch.items for batch in batches]).tolist()
+    assert items == list(range(len(items)))
+    closes = torch.cat([batch.targets[:, 2] for batch in batches])
+    for batch in task.batches(split, batch_size, np.random.default_rng(0)):
+        assert torch.equal(closes[batch.items], batch.targets[:, 2])
+
+
+def test_items_have_their_days(default: Sp500Task) -> None:
+    days = {split: default.items(split)["day"] for split in SPLITS}
+    sizes = [default.data.train_size, default.data.validation_size, default.data.test_size]
+    assert [len(days[split]) for split in SPLITS] == sizes
+    # The first day after a window of 30 returns, and the last of all.
+    assert (days["train"][0], days["test"][-1]) == ("2014-02-18", "2018-12-31")
+    closes = dict(zip(days["test"], torch.cat(targets_of(default, "test"))[:, 2], strict=True))
+    assert round(float(closes["2018-12-24"]), 2) == 2351.10
+
+
+def targets_of(task: Sp500Task, split: Split) -> list[Tensor]:
+    return [batch.targets for batch in task.batches(split, 16)]
+
+
+@pytest.mark.parametrize("target", CLOSES)
+def test_predictions_are_the_closes_before_after_and_said(target: str) -> None:
+    closes = random_walk()
+    task = make_task(closes, target)
+    days = np.array(predicted_days(task, closes, "test"))
+    (whole,) = task.batches("test", 1000)
+    found = task.predictions(perfect(whole).float() * 1.5, whole)
+    assert list(found) == ["last", "actual", "predicted"]
+    np.testing.assert_array_equal(found["last"], closes[days - 1])
+    np.testing.assert_array_equal(found["actual"], closes[days])
+    rmse = root_mean_squared_error(found["actual"], found["predicted"])
+    said = score(task, "test", lambda batch: perfect(batch).float() * 1.5)["rmse"]
+    assert said == pytest.approx(rmse, rel=1e-9)
+    assert rmse > 0
+
+
+# --- volatility
+
+
+def test_the_metric_is_that_of_the_target() -> None:
+    for target in CLOSES:
+        metric = Sp500Settings(target=target).metric
+        assert (metric.name, metric.unit) == ("rmse", "index points")
+    metric = Sp500Settings(target="volatility").metric
+    assert (metric.name, metric.unit) == ("volatility_rmse", "percent")
+    assert (metric.higher_is_better, metric.perfect) == (False, 0.0)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_volatility_target_is_the_standardised_size_of_the_return(split: Split) -> None:
+    closes = random_walk()
+    task = make_task(closes, "volatility")
+    days = predicted_days(task, closes, split)
+    train_end = predicted_days(task, closes, "train")[-1] + 1
+    sizes = absolute_returns(closes)
+    known = sizes[1:train_end]
+    (whole,) = task.batches(split, 1000)
+    expected = (sizes[days] - known.mean()) / known.std()
+    np.testing.assert_allclose(perfect(whole), expected, rtol=1e-9)
+    assert score(task, split, perfect)["volatility_rmse"] == pytest.approx(0, abs=1e-9)
+    found = task.predictions(torch.full((len(days),), 0.25), whole)
+    assert list(found) == ["actual", "predicted"]
+    np.testing.assert_array_equal(found["actual"], sizes[days])
+    np.testing.assert_allclose(found["predicted"], known.mean() + known.std() / 4, rtol=1e-9)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_volatility_scores_agree_with_scikit_learn(split: Split) -> None:
+    closes = random_walk(600)
+    task = make_task(closes, "volatility")
+    days = predicted_days(task, closes, split)
+    truth = absolute_returns(closes)[days]
+    known = absolute_returns(closes)[1 : predicted_days(task, closes, "train")[-1] + 1]
+    outputs = torch.from_numpy(np.random.default_rng(1).normal(size=len(days)))
+    metrics = score(task, split, lambda _: outputs, size=1000)
+    predicted = known.mean() + known.std() * outputs.numpy()
+    rmse = root_mean_squared_error(truth, predicted)
+    naive = root_mean_squared_error(truth, np.full(len(days), known.mean()))
+    assert metrics == pytest.approx(
+        {
+            "loss": (rmse / known.std()) ** 2,
+            "volatility_rmse": rmse,
+            "volatility_rmse_naive": naive,
+        },
+        rel=1e-9,
+    )
+    assert score(task, split, no_change)["volatility_rmse"] == pytest.approx(naive, rel=1e-12)
+
+
+def test_the_volatility_of_a_constant_series_is_zero() -> None:
+    task = make_task(np.full(100, 50.0), "volatility")
+    assert isinstance(task.objective, VolatilityObjective)
+    assert set(score(task, "test", no_change).values()) == {0.0}
+
+
 # --- CSV files
 
 
 Row = tuple[str, str]
 DAYS = [day.date().isoformat() for day in pd.bdate_range("2001-01-01", periods=120)]
-CLOSES = [f"{close:.2f}" for close in random_walk(120)]
+PRICES = [f"{close:.2f}" for close in random_walk(120)]
 
 
 def rows() -> list[Row]:
-    return list(zip(DAYS, CLOSES, strict=True))
+    return list(zip(DAYS, PRICES, strict=True))
 
 
 def write(folder: Path, lines: Sequence[Row], header: str = "date,close") -> Path:
@@ -437,13 +557,13 @@ def test_the_hash_is_of_days_and_closes_in_plain_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("header", ["Date,Close", "DATE,CLOSE", " date , close", "date,Close"])
 def test_columns_are_found_in_any_case(tmp_path: Path, header: str) -> None:
     task = read(write(tmp_path, rows(), header))
-    np.testing.assert_array_equal(closes_of(task), [float(close) for close in CLOSES])
+    np.testing.assert_array_equal(closes_of(task), [float(close) for close in PRICES])
 
 
 def test_other_columns_do_not_matter(tmp_path: Path) -> None:
     lines = [(close, f"{day},x,{close}") for day, close in rows()]
     task = read(write(tmp_path, lines, "open,date,note,close"))
-    np.testing.assert_array_equal(closes_of(task), [float(close) for close in CLOSES])
+    np.testing.assert_array_equal(closes_of(task), [float(close) for close in PRICES])
 
 
 @pytest.mark.parametrize(

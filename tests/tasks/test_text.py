@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from places import ROOT
 
-from tasks.text import PADDING, SPECIAL_TOKENS, UNKNOWN, encode, train_tokenizer
+from tasks.text import PADDING, SPECIAL_TOKENS, UNKNOWN, Texts, encode, flatten, train_tokenizer
 
 
 def words(text: str) -> list[str]:
@@ -111,3 +111,12 @@ def test_offsets_tell_the_texts_apart() -> None:
     assert tokens.dtype == np.int32
     assert offsets.tolist() == [0, 3, 4, 5, 7]
     assert read_back(tokenizer, texts) == [["a", "b", "c"], ["d"], ["[UNK]"], ["e", "f"]]
+
+
+def test_texts_are_read_back_as_they_were() -> None:
+    given = ["naïve", "", "two\nlines<br />", "", "日本 🎬", " "]
+    texts = Texts(*flatten(given))
+    assert len(texts) == len(given)
+    assert texts.read(range(len(given))) == given
+    assert texts.read([4, 0, 4]) == [given[4], given[0], given[4]]
+    assert texts.read([]) == []

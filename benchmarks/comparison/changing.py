@@ -1,0 +1,168 @@
+"""What changed from one table to another, arm by arm."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import statistics
+from benchmarks.comparison.choosing import EVERYTHING, Options, rows_that_count
+from benchmarks.comparison.metrics import EXACT, is_time
+from benchmarks.comparison.model import (
+    IMPROVED,
+    NOT_COMPARABLE,
+    ONLY_IN_A,
+    ONLY_IN_B,
+    SAME,
+    WORSE,
+    Change,
+    Changes,
+)
+from benchmarks.comparison.notes import differing, shortened
+from benchmarks.comparison.scores import Scores, difference
+from benchmarks.comparison.sides import Both, Side, both_sides, numbered
+from benchmarks.comparison.tables import read_tables
+from benchmarks.statistics import LEVEL
+
+TRIFLE = 1e-9
+"""Part of a score below which a difference is rounding."""
+
+
+def changes(before: Path, after: Path, options: Options = EVERYTHING) -> Changes:
+    """Compare each arm of a table with itself in another.
+
+    Args:
+        before, after: A and B, CSV files or results folders.
+        options: `baseline` and `items` mean nothing here.
+
+    Raises:
+        UserError: a table cannot be used, or an option names nothing that is there.
+    """
+    read = [read_tables([path], options.by) for path in (before, after)]
+    sides, left_out = [], []
+    for number, tables in enumerate(read):
+        rows, out = rows_that_count(tables.frame, options)
+        sides.append(rows.assign(side=number))
+        left_out.append(out)
+    frame = numbered(pd.concat(sides, ignore_index=True), options)
+    texts = GroupTexts(frame)
+    arms = list(both_sides(frame, options))
+    found = [change_of(each, texts, len(arms)) for each in arms]
+    return Changes(
+        sources=(read[0].sources[0], read[1].sources[0]),
+        changes=with_holm(found),
+        left_out=(left_out[0], left_out[1]),
+        notes=[note for tables in read for note in tables.notes],
+    )
+
+
+class GroupTexts:
+    """Says in what two groups of rows differ; asked for many arms, so it remembers."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._rows = dict(list(frame.groupby("group")))
+        self._known: dict[tuple[int, int], str] = {}
+
+    def between(self, a: int, b: int) -> str:
+        """In words; empty if they are the same."""
+        if a == b:
+            return ""
+        if (a, b) not in self._known:
+            before, after = self._rows[a], self._rows[b]
+            first, *more = differing(before, after)
+            also = f"; {', '.join(more)} too" if more else ""
+            self._known[a, b] = (
+                f"{first} {shortened(before, first)} in A, {shortened(after, first)} in B{also}"
+            )
+        return self._known[a, b]
+
+
+def why_not(a: Side, b: Side, metric: str, texts: GroupTexts) -> str:
+    """Why an arm's two sides are not comparable, or nothing if they are."""
+    reason = texts.between(a.group, b.group)
+    versions = [a.model_version, b.model_version]
+    if not reason and versions[0] != versions[1] and not np.isnan(versions).any():
+        reason = f"model version {versions[0]:.0f} in A, {versions[1]:.0f} in B"
+    if reason or not is_time(metric):
+        return reason
+    if a.doubt or b.doubt:
+        return f"times in doubt: {a.doubt or b.doubt}"
+    return f"times of {a.machine} in A, of {b.machine} in B" if a.machine != b.machine else ""
+
+
+def change_of(both: Both, texts: GroupTexts, family: int) -> Change:
+    """Say what became of an arm, before it is known how many others there are."""
+    a, b = both.a, both.b
+    change = Change(
+        task=both.task,
+        metric=both.metric,
+        higher_is_better=both.higher_is_better,
+        label=both.label,
+        verdict=ONLY_IN_B if a is None else ONLY_IN_A,
+        before=None if a is None else a.interval,
+        after=None if b is None else b.interval,
+    )
+    if a is None or b is None:
+        return change
+    reason = why_not(a, b, change.metric, texts)
+    if reason:
+        return dataclasses.replace(change, verdict=NOT_COMPARABLE, reason=reason)
+    change = judged_alone(change, a.scores, b.scores, family)
+    if both.is_guess:
+        guess = "the same settings, though the column arm differs"
+        change = dataclasses.replace(change, reason=f"{change.reason}; {guess}")
+    return change
+
+
+def judged_alone(change: Change, a: Scores, b: Scores, family: int) -> Change:
+    """Test one arm's change; the verdict is open, SAME, where a p-value decides."""
+    size = max(abs(a.values).max(), abs(b.values).max())
+    same_seeds = np.array_equal(a.seeds, b.seeds, equal_nan=True)
+    if same_seeds and abs(b.values - a.values).max() <= TRIFLE * size:
+        reason = f"the same at all {a.n} seeds" if a.n > 1 else "the same score"
+        return dataclasses.replace(change, verdict=SAME, reason=reason)
+    if change.metric in EXACT or (a.is_deterministic and b.is_deterministic):
+        between = float(b.values.mean() - a.values.mean())
+        reason = "no chance has a part in it"
+        return dataclasses.replace(change, verdict=direction_of(between, change), reason=reason)
+    found, reason = difference(b, a, family)
+    if found is None:
+        return dataclasses.replace(change, verdict=NOT_COMPARABLE, reason=reason)
+    return dataclasses.replace(change, verdict=SAME, seeds=found, reason=reason)
+
+
+def direction_of(between: float, change: Change) -> str:
+    """Which way a change B - A that is there goes."""
+    return IMPROVED if (between > 0) == change.higher_is_better else WORSE
+
+
+ORDER = (WORSE, IMPROVED, SAME, NOT_COMPARABLE, ONLY_IN_A, ONLY_IN_B)
+
+
+def with_holm(found: Sequence[Change]) -> list[Change]:
+    """Decide what rests on p-values, with Holm's correction; what changed comes first."""
+    tested = [each.seeds.p for each in found if each.seeds is not None and each.seeds.p is not None]
+    adjusted = iter(statistics.holm(tested))
+    decided = []
+    for each in found:
+        if each.seeds is not None and each.seeds.p is not None:
+            each = decide(each, next(adjusted), LEVEL / len(tested))
+        decided.append(each)
+    return sorted(decided, key=lambda e: (e.task, e.metric, ORDER.index(e.verdict), e.label))
+
+
+def decide(change: Change, p_adjusted: float, level: float) -> Change:
+    """Give an arm's verdict."""
+    seeds = change.seeds
+    assert seeds is not None
+    change = dataclasses.replace(change, p_adjusted=p_adjusted)
+    if p_adjusted < LEVEL and seeds.difference != 0:
+        return dataclasses.replace(change, verdict=direction_of(seeds.difference, change))
+    if seeds.deviation is None:
+        return change
+    detectable = statistics.minimum_detectable(seeds.deviation, seeds.n, level)
+    return dataclasses.replace(change, detectable=detectable)

@@ -1,0 +1,137 @@
+"""From tables to a comparison: groups of comparable arms, their verdicts, and what was left out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.comparison import verdicts
+from benchmarks.comparison.arms import budget_text, make_arms, some, with_doubts, with_skill
+from benchmarks.comparison.choosing import EVERYTHING, Options, rows_that_count
+from benchmarks.comparison.items import ItemTests
+from benchmarks.comparison.metrics import unit_of
+from benchmarks.comparison.model import Arm, Comparison, Group
+from benchmarks.comparison.notes import notes_of, title_of, value_of
+from benchmarks.comparison.tables import read_tables
+from benchmarks.comparison.verdicts import Question
+from benchmarks.errors import UserError, nearest
+
+
+def compare(tables: Sequence[Path], options: Options = EVERYTHING) -> Comparison:
+    """Compare the arms of one or more tables.
+
+    Args:
+        tables: CSV files or results folders.
+        options: see there.
+
+    Raises:
+        UserError: a table cannot be used, or an option names nothing that is there.
+    """
+    read = read_tables(tables, options.by)
+    frame, left_out = rows_that_count(read.frame, options)
+    groups = make_groups(frame, options)
+    if options.baseline is not None and groups and all(group.asked is None for group in groups):
+        found = sorted({arm.label for group in groups for arm in group.arms})
+        raise UserError(
+            f"--baseline {options.baseline}: there is no such arm"
+            f"{nearest(options.baseline, found)}; there are {some(found, 10)}"
+        )
+    return Comparison(read.sources, groups, left_out, read.notes)
+
+
+def make_groups(frame: pd.DataFrame, options: Options) -> list[Group]:
+    """Make the groups, by task; of one task and metric the largest first."""
+    parts = [rows for _, rows in frame.groupby("group", sort=False)]
+    parts.sort(key=lambda rows: (*question_of(rows), -len(rows)))
+    tests = ItemTests()
+    return [
+        make_group(
+            rows,
+            [o for o in parts if o is not rows and question_of(o) == question_of(rows)],
+            options,
+            tests,
+        )
+        for rows in parts
+    ]
+
+
+def question_of(rows: pd.DataFrame) -> tuple[str, str]:
+    """Task and metric of a group's rows."""
+    return str(rows["task"].iloc[0]), str(rows["metric"].iloc[0])
+
+
+def make_group(
+    rows: pd.DataFrame, beside: list[pd.DataFrame], options: Options, tests: ItemTests
+) -> Group:
+    """Compare the arms of comparable rows.
+
+    Args:
+        rows: that count, sorted by arm and seed.
+        beside: rows of the same task and metric that are not comparable with them.
+        options: of the comparison.
+        tests: reads predictions.
+    """
+    task, metric = question_of(rows)
+    higher = bool(rows["higher_is_better"].iloc[0])
+    is_own = bool((rows["own_metric"] == metric).all()) or options.metric == "test_score"
+    question = Question(metric, higher, is_own)
+    items = tests if options.items and is_own else None
+    arms = with_doubts(make_arms(rows, options.by, higher))
+    naive = next((arm for arm in arms if arm.baseline == "naive"), None)
+    if not is_own:
+        arms = [dataclasses.replace(arm, validation=None) for arm in arms]
+    elif naive is not None:
+        arms = with_skill(arms, naive, metric, higher)
+    pairs = verdicts.all_pairs(arms, question, items)
+    arms = verdicts.marked(arms, pairs, question, items)
+    asked = asked_for(arms, options.baseline)
+    notes = notes_of(rows, arms, beside)
+    if asked is not None:
+        pairs = verdicts.pairs_with(arms, asked, question, items)
+    elif options.baseline is not None:
+        notes.append(f"has no arm {options.baseline}: all pairs are shown")
+    group = Group(
+        task=task,
+        title=title_of(rows, beside),
+        metric=metric,
+        unit=unit_of(metric),
+        higher_is_better=higher,
+        dataset=value_of(rows, "dataset"),
+        split=value_of(rows, "split"),
+        budget=budget_text(arms),
+        arms=arms,
+        pairs=pairs,
+        naive=naive.label if naive is not None else None,
+        confidence_set=[] if items is None else items.confidence_set(arms),
+        notes=notes,
+        asked=None if asked is None else asked.label,
+    )
+    return group if items is None else with_items(group, items)
+
+
+def with_items(group: Group, items: ItemTests) -> Group:
+    """Add what the items say to the pairs that will be shown."""
+    shown = {id(pair) for pair in group.pairs_to_show}
+    pairs = [
+        verdicts.with_items(pair, group, items) if id(pair) in shown else pair
+        for pair in group.pairs
+    ]
+    return dataclasses.replace(group, pairs=pairs)
+
+
+def asked_for(arms: list[Arm], name: str | None) -> Arm | None:
+    """Find the arm of a label or of a model.
+
+    Raises:
+        UserError: several arms are of the model.
+    """
+    if name is None:
+        return None
+    found = [arm for arm in arms if arm.label == name] or [arm for arm in arms if arm.model == name]
+    if len(found) > 1:
+        labels = ", ".join(repr(arm.label) for arm in found[:5])
+        raise UserError(f"--baseline {name}: is the model of several arms; say which: {labels}")
+    return found[0] if found else None

@@ -1,0 +1,328 @@
+"""Measure on planted data whether the statistics keep what they say.
+
+    python scripts/check_statistics.py                        prints tables, in two or three minutes
+    python scripts/check_statistics.py --write docs/method.md puts them into the page
+    python scripts/check_statistics.py --draws 500            quicker and rougher
+
+Scores are drawn from distributions whose truth is known and given to the statistics that a
+comparison uses, and to the comparison itself; counted is how often they are right. Seeded: the same
+numbers every time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+from scipy.special import ndtr, ndtri
+
+from benchmarks.comparison import Options, compare
+from benchmarks.comparison.model import NOT_SHOWN
+from benchmarks.errors import UserError
+from benchmarks.statistics import (
+    LEVEL,
+    block_bootstrap,
+    diebold_mariano,
+    holm,
+    interval,
+    mcnemar,
+    minimum_detectable,
+    model_confidence_set,
+    paired_by_seed,
+    paired_power,
+    seeds_needed,
+    unpaired,
+)
+from benchmarks.statistics.seeds import ENOUGH_PAIRS_TO_PERMUTE
+
+Array = NDArray[np.float64]
+Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
+
+MARKS = ("<!-- table: scripts/check_statistics.py -->\n", "<!-- end -->")
+DRAWS = 4000
+FEWEST_DRAWS = 20
+PART = 4
+"""What takes long is drawn so many times less often."""
+
+RESAMPLES = 1000
+AT_ONCE = 200
+
+
+def failing(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
+    """One seed in ten ends ten standard deviations below the others."""
+    return rng.normal(size=size) - 10.0 * (rng.random(size) < 0.1) + 1.0
+
+
+DISTRIBUTIONS: dict[str, Draw] = {
+    "normal": lambda rng, size: rng.normal(size=size),
+    "skewed (exponential)": lambda rng, size: rng.exponential(size=size) - 1.0,
+    "heavy tails (t, 3 degrees)": lambda rng, size: rng.standard_t(3, size=size),
+    "one seed in ten fails": failing,
+}
+"""All of mean 0."""
+
+COARSE = "coarse (steps of one sd)"
+NULLS = DISTRIBUTIONS | {COARSE: lambda rng, size: np.round(rng.normal(size=size))}
+
+
+def share(hits: list[bool] | NDArray[np.bool_]) -> str:
+    """Write how often something happened, with the standard error of that."""
+    part = float(np.mean(hits))
+    error = np.sqrt(part * (1 - part) / len(hits))
+    return f"{100 * part:.1f} ± {100 * error:.1f}"
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """Write a table."""
+    lines = [header, ["---", *("---:" for _ in header[1:])], *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def bootstrap_ends(x: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Percentile and BCa intervals of the mean (Efron 1987) of many samples at once.
+
+    Args:
+        x: (samples, n).
+        rng: of the resampling.
+
+    Returns:
+        (samples, 2) each: low and high ends.
+    """
+    count, n = x.shape
+    places = rng.integers(n, size=(count, RESAMPLES, n), dtype=np.uint8)
+    means = np.take_along_axis(x[:, None, :], places.astype(np.intp), axis=2).mean(axis=2)
+    means.sort(axis=1)
+    mean = x.mean(axis=1, keepdims=True)
+    below = (means < mean).mean(axis=1) + 0.5 * (means == mean).mean(axis=1)
+    bias = ndtri(np.clip(below, 1 / RESAMPLES, 1 - 1 / RESAMPLES))[:, None]
+    # The jackknife's influence of each value on a mean is its distance from it.
+    away = x - mean
+    spread = (away**2).sum(axis=1) ** 1.5
+    skew = np.divide((away**3).sum(axis=1), 6 * spread, out=np.zeros(count), where=spread > 0)
+    z = ndtri([LEVEL / 2, 1 - LEVEL / 2])[None, :]
+    parts = ndtr(bias + (bias + z) / (1 - skew[:, None] * (bias + z)))
+    at = np.clip(np.round(parts * (RESAMPLES - 1)), 0, RESAMPLES - 1).astype(np.intp)
+    return (
+        np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2], axis=1).T,
+        np.take_along_axis(means, at, axis=1),
+    )
+
+
+def coverage(draws: int) -> str:
+    """How often 95 % intervals of an arm's mean contain the truth."""
+    rows = []
+    for name, draw in DISTRIBUTIONS.items():
+        for n in (3, 5, 10, 20):
+            rng = np.random.default_rng(n)
+            x = draw(rng, (draws, n))
+            students = [interval(each) for each in x]
+            hits = np.array([each.low <= 0 <= each.high for each in students])  # type: ignore[operator]
+            ends = [bootstrap_ends(part, rng) for part in np.array_split(x, -(-draws // AT_ONCE))]
+            others = [np.concatenate(each) for each in zip(*ends, strict=True)]
+            inside = [(each[:, 0] <= 0) & (each[:, 1] >= 0) for each in others]
+            rows.append([name, str(n), *map(share, (hits, *inside))])
+    header = ["scores", "seeds", "Student's t, %", "percentile bootstrap, %", "BCa bootstrap, %"]
+    return markdown(header, rows)
+
+
+def is_shown(p: float | None) -> bool:
+    """Whether a test finds a difference."""
+    return p is not None and p < LEVEL
+
+
+def false_verdicts(draws: int) -> str:
+    """How often arms of one distribution are told apart."""
+    rows = []
+    for name, draw in NULLS.items():
+        for n in (2, 3, 5, 10, 16):
+            rng = np.random.default_rng(n)
+            x = draw(rng, (draws if n < ENOUGH_PAIRS_TO_PERMUTE else draws // PART, 3, n))
+            pairs = [
+                [paired_by_seed(arms[i], arms[j]).p for i, j in ((0, 1), (0, 2), (1, 2))]
+                for arms in x
+            ]
+            two = [is_shown(of_three[0]) for of_three in pairs]
+            three = [min(holm([1.0 if p is None else p for p in each])) < LEVEL for each in pairs]
+            apart = [is_shown(unpaired(arms[0], arms[1]).p) for arms in x]
+            alone = [is_shown(paired_by_seed(arms[0], np.zeros(n)).p) for arms in x]
+            rows.append([name, str(n), *map(share, (two, three, apart, alone))])
+    header = ["scores of both", "seeds", "two arms, %", "three arms, any pair, %"]
+    return markdown([*header, "without common seeds, %", "against a constant, %"], rows)
+
+
+def table_of(path: Path, scores: Array) -> None:
+    """Write a results table whose tasks are the draws.
+
+    Args:
+        path: the file.
+        scores: (tasks, arms, seeds).
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        names = ("task", "model", "arm", "seed", "metric", "higher_is_better", "test_score")
+        writer.writerow(names)
+        for (task, arm, seed), score in np.ndenumerate(scores):
+            writer.writerow([f"t{task:05}", f"m{arm}", arm, seed, "accuracy", "true", score])
+
+
+def told_apart(scores: Array) -> list[bool]:
+    """Let the comparison judge; whether it tells any two arms of each task apart."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "drawn.csv"
+        table_of(path, scores)
+        groups = compare([path], Options(items=False)).groups
+    assert len(groups) == len(scores)
+    return [any(pair.verdict != NOT_SHOWN for pair in group.pairs) for group in groups]
+
+
+def verdicts(draws: int) -> str:
+    """What `compare` says of tables in which nothing differs, and in which something does."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for name, arms, n, planted in (
+        ("two arms of one distribution", 2, 5, 0.0),
+        ("three arms of one distribution", 3, 5, 0.0),
+        ("two arms, 2 sd apart", 2, 5, 2.0),
+    ):
+        scores = rng.normal(size=(draws, arms, n))
+        scores[:, 0] += planted
+        stated = 100 * paired_power(planted / np.sqrt(2), n) if planted else 100 * LEVEL
+        bound = "" if planted else "at most "
+        rows.append([name, str(n), str(draws), f"{bound}{stated:.1f}", share(told_apart(scores))])
+    header = ["table", "seeds", "tables", "stated, %", "told apart, %"]
+    return markdown(header, rows)
+
+
+def found(rng: np.random.Generator, draws: int, n: int, effect: float) -> str:
+    """How often a difference is shown; `effect` is in sd of the paired differences."""
+    arms = rng.normal(size=(draws, 2, n))
+    arms[:, 0] += effect * np.sqrt(2)
+    return share([is_shown(paired_by_seed(a, b).p) for a, b in arms])
+
+
+def power(draws: int) -> str:
+    """How often planted differences are found, beside what is stated."""
+    rng = np.random.default_rng(2)
+    rows = []
+    for n in (3, 5, 10, 16):
+        effect = 2 / np.sqrt(2)
+        stated = 100 * paired_power(effect, n)
+        rows.append(
+            [f"2 sd of the scores, {n} seeds", f"{stated:.1f}", found(rng, draws, n, effect)]
+        )
+    stated = 100 * paired_power(2.0, 5)
+    rows.append(["2 sd of the differences, 5 seeds", f"{stated:.1f}", found(rng, draws, 5, 2.0)])
+    for n in (3, 5, 10, 16):
+        least = minimum_detectable(1.0, n)
+        assert least is not None
+        name = f"minimum detectable, {n} seeds ({least:.2f} sd of the differences)"
+        rows.append([name, "80.0", found(rng, draws, n, least)])
+    for effect in (0.8, 1.0, 2.0):
+        n = seeds_needed(effect, 1.0) or 0
+        for seeds, words in ((n, "needed"), (n - 1, "one fewer")):
+            name = f"{effect:.1f} sd of the differences, {seeds} seeds ({words})"
+            stated = 100 * paired_power(effect, seeds)
+            rows.append([name, f"{stated:.1f}", found(rng, draws, seeds, effect)])
+    return markdown(["planted difference", "stated, %", "found, %"], rows)
+
+
+def items(draws: int) -> str:
+    """How often tests by items tell apart what is alike, and whether the best stays in its set."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for n in (200, 2000, 25_000):
+        hard = rng.beta(8, 2, size=(draws, n)) if n < 25_000 else rng.beta(8, 2, size=(1, n))
+        hits = [
+            is_shown(mcnemar(rng.random(n) < easy, rng.random(n) < easy).p)
+            for easy in np.broadcast_to(hard, (draws, n))
+        ]
+        rows.append(["McNemar", f"{n:,} reviews of different difficulty", share(hits)])
+    for n, tails in ((60, "normal"), (184, "normal"), (184, "heavy-tailed")):
+        errors = (
+            rng.normal(size=(draws, 2, n))
+            if tails == "normal"
+            else rng.standard_t(4, size=(draws, 2, n))
+        )
+        hits = [is_shown(diebold_mariano(a, b).p) for a, b in errors]
+        rows.append(["Diebold-Mariano (HLN)", f"{n} days, {tails} errors", share(hits)])
+    for n in (500, 2000):
+        for memory in (0.0, 0.5, 0.8):
+            d = lfilter([1.0], [1.0, -memory], rng.normal(size=(draws, n + 100)))[:, 100:]
+            hits = [
+                is_shown(block_bootstrap(each, np.zeros(n), seed).p) for seed, each in enumerate(d)
+            ]
+            rows.append(["block bootstrap", f"{n:,} steps, autocorrelation {memory}", share(hits)])
+    losses = rng.normal(size=(draws // PART, 4, 500)) + np.array([0, 0, 0.1, 0.3])[:, None]
+    kept = [model_confidence_set(list(each), seed=s, block=1)[0] for s, each in enumerate(losses)]
+    lost = [not {0, 1} <= set(places) for places in kept]
+    rows.append(["Model Confidence Set", "4 models, the best 2 alike: one lost", share(lost)])
+    return markdown(["test", "two alike, on", "false, %"], rows)
+
+
+def tables(draws: int) -> Iterator[tuple[str, str]]:
+    """Measure everything; gives each table with its caption."""
+    few = draws // PART
+    yield (
+        f"How often 95 % intervals of an arm contain the true mean, {draws:,} draws each",
+        (coverage(draws)),
+    )
+    yield (
+        f"Differences shown where there are none (5 % allowed), {draws:,} draws each",
+        (false_verdicts(draws)),
+    )
+    yield "The same through `compare`, and a planted difference", verdicts(few)
+    yield f"Planted differences found, normal scores, {draws:,} draws each", power(draws)
+    yield f"Tests by items of models that are alike (5 % allowed), {few:,} draws each", items(few)
+
+
+def put_into(page: Path, content: str) -> None:
+    """Replace what stands between the marks of a page.
+
+    Raises:
+        UserError: there are none.
+    """
+    begin, end = MARKS
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    if begin not in text:
+        raise UserError(f"{page}: has no line {begin.strip()} to put the tables after")
+    pattern = f"({re.escape(begin)}).*?({re.escape(end)})"
+    page.write_text(
+        re.sub(pattern, lambda m: m[1] + content + m[2], text, flags=re.DOTALL), encoding="utf-8"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--draws", type=int, default=DRAWS, metavar="N")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into this page")
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.draws < FEWEST_DRAWS:
+            raise UserError(f"--draws {chosen.draws}: must be at least {FEWEST_DRAWS}")
+        if chosen.write is not None:
+            put_into(chosen.write, "")
+        content = ""
+        for caption, table in tables(chosen.draws):
+            print(f"{caption}:\n\n{table}", flush=True)
+            content += f"{caption}:\n\n{table}\n"
+        if chosen.write is not None:
+            put_into(chosen.write, content)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Make one HTML page of result tables that opens offline: verdicts, figures, samples.
+
+    python scripts/report.py results -o report.html                 a results folder
+    python scripts/report.py a.csv b.csv -o report.html             the arms of two tables together
+    python scripts/report.py results -o report.html --task sp500    one task
+    python scripts/report.py results -o report.html --figures DIR   figures as files too
+
+Curves, forecasts and texts are drawn from the folder runs/ beside a table. Exit codes: 0, or 2 for
+your mistake.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Make the report; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "tables", nargs="+", type=Path, metavar="TABLE", help="CSV files or results folders"
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, metavar="FILE", default=Path("report.html"), help="the page"
+    )
+    parser.add_argument("--title", default="Comparison of recurrent nets", help="its heading")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="where figures go as files")
+    parser.add_argument("--task", help="show this task alone")
+    chosen = parser.parse_args(arguments)
+    # Here, for what argparse refuses or explains needs no pandas.
+    from benchmarks.reporting.report import report
+
+    try:
+        print(report(chosen.tables, chosen.out, chosen.title, chosen.figures, chosen.task))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

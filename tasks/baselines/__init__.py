@@ -1,0 +1,1 @@
+"""Each task's baselines: what its nets are held against."""

@@ -1,0 +1,268 @@
+"""Baselines for a daily series: forecasts of the next close, or of the size of the next return.
+
+Parameters are fitted to the training part and stay as they are. Each day is forecast from all
+closes before it and none later. Where a method is named after a book: Hyndman and Athanasopoulos,
+Forecasting: Principles and Practice, chapters 5 and 8.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.base import Baseline, FittedBaseline, Split
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+MOST_LAGS = 10
+"""Two weeks of trading days: as far back as the autoregression may look."""
+
+RISKMETRICS_DECAY = 0.94
+HORIZONS = (1, 5, 22)
+"""Trading days of a day, a week and a month (Corsi 2009)."""
+
+
+class Series:
+    """Daily closes, of which the first are for training.
+
+    Attributes:
+        closes: (days,).
+        returns: (days,) log returns; day 0 has none and gets NaN.
+        train_end: number of the first day after the training part.
+    """
+
+    def __init__(self, closes: Floats, train_end: int) -> None:
+        self.closes = closes
+        self.returns = np.concatenate([[math.nan], np.diff(np.log(closes))])
+        self.train_end = train_end
+
+    @property
+    def known_closes(self) -> Floats:
+        """Those of the training part."""
+        return self.closes[: self.train_end]
+
+    @property
+    def known_returns(self) -> Floats:
+        """Those of the training part, the first close's lacking."""
+        return self.returns[1 : self.train_end]
+
+
+Forecast = tuple[Floats, int]
+"""(days,) forecast for each day from those before it, NaN where they are too few; parameters."""
+
+
+def lagged(values: Floats, days: int) -> Floats:
+    """Move values so many days later, NaN in front."""
+    return np.concatenate([np.full(days, math.nan), values[:-days]])
+
+
+def smoothed(first: float, decay: float, news: Floats) -> Floats:
+    """Follow a level that decays and takes in each day's news: the level before each day (days,).
+
+    level[0] = first, level[d + 1] = decay * level[d] + news[d].
+    """
+    levels = np.empty(len(news))
+    level = first
+    for day, new in enumerate(news.tolist()):
+        levels[day] = level
+        level = decay * level + new
+    return levels
+
+
+# --- the next close, in index points
+
+
+def random_walk(series: Series) -> Forecast:
+    """Forecast the last close."""
+    return lagged(series.closes, 1), 0
+
+
+def drift(series: Series) -> Forecast:
+    """Add the mean daily change of the training part, in index points."""
+    return lagged(series.closes, 1) + np.diff(series.known_closes).mean(), 1
+
+
+def mean_return(series: Series) -> Forecast:
+    """Let the last close grow by the mean log return of the training part."""
+    return lagged(series.closes, 1) * math.exp(series.known_returns.mean()), 1
+
+
+def autoregression(series: Series) -> Forecast:
+    """Let the last close grow by what AR(p) expects of the log return, p from 1 up by AIC."""
+    from statsmodels.tsa.ar_model import AutoReg
+
+    known = series.known_returns
+    if np.ptp(known) == 0:  # nothing to regress on
+        return mean_return(series)
+    most = min(MOST_LAGS, len(known) // 4)
+    # All are judged on the days that the longest can forecast.
+    criteria = [AutoReg(known, p, hold_back=most).fit().aic for p in range(1, most + 1)]
+    constant, *weights = AutoReg(known, 1 + int(np.argmin(criteria))).fit().params
+    expected = np.full(len(series.returns), constant)
+    for lag, weight in enumerate(weights, 1):
+        expected += weight * lagged(series.returns, lag)
+    return lagged(series.closes, 1) * np.exp(expected), 1 + len(weights)
+
+
+def exponential_smoothing(series: Series) -> Forecast:
+    """Forecast the level of simple exponential smoothing of the closes."""
+    from statsmodels.tsa.holtwinters import SimpleExpSmoothing
+
+    known = series.known_closes
+    if np.ptp(known) == 0:  # every weight does
+        return random_walk(series)
+    found = SimpleExpSmoothing(known, initialization_method="estimated").fit().params
+    weight = float(found["smoothing_level"])
+    first = float(found["initial_level"])
+    return smoothed(first, 1 - weight, weight * series.closes), 2
+
+
+# --- the size of the next return, in percent
+
+
+def training_mean(series: Series) -> Forecast:
+    """Forecast the training part's mean."""
+    mean = float(np.abs(100 * series.known_returns).mean())
+    return np.full(len(series.closes), mean), 1
+
+
+def yesterday(series: Series) -> Forecast:
+    """Forecast the last day's."""
+    return lagged(np.abs(100 * series.returns), 1), 0
+
+
+def ewma(series: Series) -> Forecast:
+    """Follow the variance with a decay of 0.94, from training's; expect of it what normality does.
+
+    Of a normal return with standard deviation s the expected size is s * sqrt(2 / pi).
+    """
+    squares = (100 * series.returns) ** 2
+    first = float((100 * series.known_returns).std() ** 2)
+    news = (1 - RISKMETRICS_DECAY) * squares
+    news[0] = (1 - RISKMETRICS_DECAY) * first  # day 0 brings no news
+    return np.sqrt(smoothed(first, RISKMETRICS_DECAY, news) * 2 / math.pi), 0
+
+
+def garch(series: Series) -> Forecast:
+    """Follow the variance of GARCH(1,1) with zero mean and Student's t (Bollerslev 1987)."""
+    from arch import arch_model
+
+    known = 100 * series.known_returns
+    if not known.any():  # nothing varies
+        return training_mean(series)
+    model = arch_model(known, mean="Zero", vol="GARCH", p=1, q=1, dist="t", rescale=False)
+    found = model.fit(disp="off")
+    omega, alpha, beta, freedom = (float(value) for value in found.params)
+    first = float(found.conditional_volatility[0]) ** 2
+    news = omega + alpha * (100 * series.returns[1:]) ** 2
+    variances = np.concatenate([[math.nan], smoothed(first, beta, news)])
+    return np.sqrt(variances) * expected_size_of_t(freedom), 4
+
+
+def expected_size_of_t(freedom: float) -> float:
+    """Mean absolute value of Student's t with variance 1."""
+    gammas = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
+    return 2 * math.sqrt((freedom - 2) / math.pi) / (freedom - 1) * math.exp(gammas)
+
+
+def har(series: Series) -> Forecast:
+    """Regress on the means of the last day, week and month (Corsi 2009), by least squares.
+
+    In the first month of the series they are means of the days there are.
+    """
+    import pandas as pd
+
+    sizes = pd.Series(np.abs(100 * series.returns))
+    means = [
+        lagged(sizes.rolling(days, min_periods=1).mean().to_numpy(float), 1) for days in HORIZONS
+    ]
+    table = np.stack([np.ones(len(sizes)), *means], axis=1)
+    known = slice(2, series.train_end)  # day 2 is the first with a return before it
+    weights = np.linalg.lstsq(table[known], sizes.to_numpy(float)[known], rcond=None)[0]
+    return table @ weights, len(weights)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to forecast, and what to say of it."""
+
+    fit: Callable[[Series], Forecast]
+    baseline: Baseline
+
+
+CLOSES = {
+    "random_walk": Method(random_walk, Baseline("naive", "tomorrow's close is today's")),
+    "drift": Method(
+        drift, Baseline("simple", "today's close plus training's mean daily change in points")
+    ),
+    "mean_return": Method(
+        mean_return, Baseline("simple", "today's close grown by training's mean log return")
+    ),
+    "ar": Method(
+        autoregression,
+        Baseline(
+            "classical",
+            "AR(p) of log returns, p from 1 to 10 by AIC (statsmodels)",
+            needs=("statsmodels.tsa.ar_model",),
+        ),
+    ),
+    "exponential_smoothing": Method(
+        exponential_smoothing,
+        Baseline(
+            "classical",
+            "simple exponential smoothing of closes (statsmodels)",
+            needs=("statsmodels.tsa.holtwinters",),
+        ),
+    ),
+}
+VOLATILITY = {
+    "training_mean": Method(
+        training_mean, Baseline("naive", "mean absolute return of the training part")
+    ),
+    "yesterday": Method(yesterday, Baseline("simple", "today's absolute return")),
+    "ewma": Method(
+        ewma,
+        Baseline("classical", "RiskMetrics: variance with a decay of 0.94, normal returns"),
+    ),
+    "garch": Method(
+        garch,
+        Baseline(
+            "classical", "GARCH(1,1) with Student's t (Bollerslev 1987; arch)", needs=("arch",)
+        ),
+    ),
+    "har": Method(
+        har,
+        Baseline("classical", "regression on the last day, week and month (Corsi 2009)"),
+    ),
+}
+
+
+def methods(target: str) -> dict[str, Method]:
+    """Name the methods for a `task.target`, the naive one first."""
+    return VOLATILITY if target == "volatility" else CLOSES
+
+
+class ForecastBaseline(FittedBaseline):
+    """A forecast of every day, in the place of a net.
+
+    Args:
+        outputs: (days,) what a net would give out, all splits together.
+        starts: number of each split's first day among them.
+        parameters: of the method.
+    """
+
+    def __init__(self, outputs: Tensor, starts: dict[Split, int], parameters: int) -> None:
+        self.all_outputs = outputs
+        self.starts = starts
+        self.parameters = parameters
+
+    def outputs(self, split: Split, items: Tensor) -> Tensor:
+        """Scaled forecasts (batch,); see `FittedBaseline.outputs`."""
+        return self.all_outputs[self.starts[split] + items]

@@ -1,0 +1,60 @@
+"""The check of the statistics measures what it says, and its tables land in the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from scripts.check_statistics import DISTRIBUTIONS, MARKS, bootstrap_ends, main, told_apart
+
+
+def test_the_tables_are_put_into_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"# Before\n\n{MARKS[0]}old\n{MARKS[1]}\nAfter\n")
+    assert main(["--draws", "20", "--write", str(page)]) == 0
+    before, rest = page.read_text().split(MARKS[0])
+    content, after = rest.split(MARKS[1])
+    assert (before, after) == ("# Before\n\n", "\nAfter\n")
+    assert content.strip() == capsys.readouterr().out.strip()
+    assert content.count("| --- |") == 5
+
+
+def test_bootstrap_intervals_are_those_of_scipy() -> None:
+    x = np.random.default_rng(0).exponential(size=(3, 12))
+    ends = bootstrap_ends(x, np.random.default_rng(1))
+    for method, found in zip(("percentile", "BCa"), ends, strict=True):
+        for sample, (low, high) in zip(x, found, strict=True):
+            expected = stats.bootstrap(
+                (sample,), np.mean, n_resamples=20_000, method=method, rng=np.random.default_rng(2)
+            ).confidence_interval
+            assert (low, high) == pytest.approx(tuple(expected), abs=0.15 * np.ptp(expected))
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_the_truth_is_zero(name: str) -> None:
+    scores = DISTRIBUTIONS[name](np.random.default_rng(3), (400_000,))
+    assert abs(scores.mean()) < 0.03
+
+
+def test_the_comparison_is_asked_about_every_draw() -> None:
+    scores = np.random.default_rng(4).normal(size=(6, 2, 5))
+    scores[:3, 0] += 100
+    assert told_apart(scores)[:3] == [True] * 3
+
+
+def test_mistakes_are_answered_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, answer in (
+        (["--draws", "7"], "--draws 7: must be at least 20"),
+        (["--write", str(tmp_path / "none.md")], "has no line <!-- table: scripts/check_statistic"),
+    ):
+        assert main(arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        assert answer in line

@@ -1,0 +1,193 @@
+"""Exported tables lose nothing and have types; lm-eval's files hold each model's means."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from places import ROOT
+
+from benchmarks.results import COLUMNS, Row, Store
+from scripts.export import main
+
+Keep = Callable[..., Store]
+
+
+@pytest.fixture
+def keep(tmp_path: Path) -> Keep:
+    """Leave runs in a results folder under tmp_path, as runs do."""
+
+    def leave(folder: str, *rows: dict[str, Any]) -> Store:
+        store = Store(tmp_path / folder)
+        facts: dict[str, Any] = {"status": "ok", "schema_version": 1, "smoke": False}
+        facts |= {"task": "sp500", "task_version": 3, "model": "lstm", "model_version": 1}
+        facts |= {"metric": "rmse", "higher_is_better": False, "test_size": 184, "match": "hidden"}
+        facts |= {"dataset": "closes, 2014", "dataset_sha256": "d", "split": "s", "starts": 1}
+        facts |= {"git_commit": "c0ffee", "started_at": "2026-01-02T03:04:05.678+00:00"}
+        for row in rows:
+            whole = facts | {"arm": row.get("model", "lstm")} | row
+            store.keep(Row(**whole | {"rmse": whole.get("test_score")}))
+        store.view().update()
+        return store
+
+    return leave
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line that answers a command that must be refused."""
+    assert main([str(argument) for argument in arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_parquet_has_the_types_of_the_columns(keep: Keep, tmp_path: Path) -> None:
+    store = keep(
+        "a",
+        {"run_id": "1", "seed": 2**31, "test_score": 0.1 + 0.2, "parameters": 7},
+        {"run_id": "2", "status": "failed", "error": 'said "no",\nthen left', "smoke": True},
+    )
+    out = tmp_path / "a.parquet"
+    assert main([str(store.directory), "-o", str(out)]) == 0
+    frame = pd.read_parquet(out)
+    assert [*frame.columns] == COLUMNS
+    kinds = {"seed": "Int64", "test_score": "Float64", "smoke": "boolean", "error": "string"}
+    assert {name: str(frame[name].dtype) for name in kinds} == kinds
+    # Columns that are empty in all rows have their type too, or files would not go together.
+    assert str(frame["accuracy"].dtype) == "Float64"
+    assert frame["seed"].tolist() == [2**31, pd.NA]
+    assert frame["test_score"][0] == 0.1 + 0.2
+    assert frame["smoke"].tolist() == [False, True]
+    assert frame["error"][1] == 'said "no",\nthen left'
+    assert pd.isna(frame["error"][0])
+
+
+def test_csv_of_one_table_is_that_table(keep: Keep, tmp_path: Path) -> None:
+    rows = [{"run_id": "1", "test_score": 1 / 3, "error": "a, b\nc"}, {"run_id": "2"}]
+    store = keep("a", *rows)
+    assert main([str(store.table), "-o", str(tmp_path / "b.csv")]) == 0
+    assert (tmp_path / "b.csv").read_bytes() == store.table.read_bytes()
+
+
+def test_records_are_plain_and_unknown_columns_stay(keep: Keep, tmp_path: Path) -> None:
+    keep("a", {"run_id": "1", "test_score": 0.1 + 0.2, "seed": 0})
+    other = tmp_path / "other.csv"
+    other.write_text("joules,test_score,run_id,smoke\n3.50,nan,x,True\n,inf,,\n")
+    out = tmp_path / "all.json"
+    assert main([str(tmp_path / "a"), str(other), "-o", str(out)]) == 0
+    ours, theirs, last = json.loads(out.read_text())
+    assert (ours["test_score"], ours["seed"], ours["smoke"]) == (0.1 + 0.2, 0, False)
+    assert (ours["accuracy"], ours["joules"]) == (None, None)
+    assert (theirs["joules"], theirs["smoke"], theirs["test_score"]) == ("3.50", True, None)
+    assert (last["run_id"], last["test_score"]) == (None, None)
+    assert [*ours] == [*COLUMNS, "joules"]
+    assert main([str(other), str(tmp_path / "a"), "-o", str(tmp_path / "all.parquet")]) == 0
+    frame = pd.read_parquet(tmp_path / "all.parquet")
+    assert [*frame.columns] == [*COLUMNS, "joules"]
+    assert str(frame["seed"].dtype) == "Int64"
+    assert frame["seed"].tolist() == [pd.NA, pd.NA, 0]
+
+
+def test_lm_eval_has_a_file_for_each_model(keep: Keep, tmp_path: Path) -> None:
+    scores = {"lstm": [1.0, 2.0, 6.0], "gru hidden_size=64": [3.0]}
+    rows = [
+        {"run_id": f"{model}-{seed}", "model": model, "seed": seed, "test_score": score}
+        | {"hidden_size": 8, "batch_size": 64, "learning_rate": 1e-3 * (1 + (model == "lstm"))}
+        for model, all_scores in scores.items()
+        for seed, score in enumerate(all_scores)
+    ]
+    # A wide one for reviews: what differs from task to task is no property of the model.
+    rows += [
+        {"run_id": f"i{seed}", "task": "imdb", "metric": "accuracy", "higher_is_better": True}
+        | {"seed": seed, "test_score": 0.5, "hidden_size": 16, "task_version": 1}
+        for seed in (3, 5)
+    ]
+    # Other data under the name of a task has a name of its own, and is the smaller part.
+    rows.append({"run_id": "o", "arm": "o", "split": "other", "seed": 0, "test_score": 99.0})
+    keep("a", *rows, {"run_id": "smoke", "smoke": True, "seed": 9, "test_score": 1e9})
+    folder = tmp_path / "out"
+    assert main([str(tmp_path / "a"), "-o", str(folder), "--format", "lm-eval"]) == 0
+    places = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.json"))
+    name = "results_2026-01-02T03-04-05.678000.json"
+    assert places == [f"gru_hidden_size_64/{name}", f"lstm/{name}"]
+    content = json.loads((folder / "lstm" / name).read_text())
+    results = content["results"]["sp500"]
+    assert results["rmse,none"] == 3.0
+    assert results["rmse_stderr,none"] == pytest.approx(math.sqrt(7 / 3))
+    assert results["alias"] == "sp500"
+    assert content["results"]["imdb"]["accuracy,none"] == 0.5
+    (other,) = content["results"].keys() - {"sp500", "imdb"}
+    assert "other" in other
+    assert content["results"][other]["rmse,none"] == 99.0
+    assert content["versions"] == {"sp500": 3, "imdb": 1, other: 3}
+    assert content["n-samples"]["sp500"] == {"original": 184, "effective": 184}
+    assert content["higher_is_better"]["imdb"] == {"accuracy": True}
+    assert content["configs"]["imdb"]["metadata"]["seeds"] == [3, 5]
+    assert content["config"]["model_args"] == ("match=hidden,learning_rate=0.002,batch_size=64")
+    assert content["git_hash"] == "c0ffee"
+    alone = json.loads((folder / "gru_hidden_size_64" / name).read_text())
+    assert alone["results"]["sp500"]["rmse_stderr,none"] == "N/A"
+    assert alone["config"]["model_args"] == (
+        "match=hidden,hidden_size=8,learning_rate=0.001,batch_size=64"
+    )
+    assert alone["model_name"] == "gru hidden_size=64"
+
+
+def test_lm_eval_of_one_model_may_be_a_file(
+    keep: Keep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep("a", {"run_id": "1", "seed": 0, "test_score": 1.0})
+    out = tmp_path / "lstm.json"
+    assert main([str(tmp_path / "a"), "-o", str(out), "--format", "lm-eval"]) == 0
+    assert json.loads(out.read_text())["model_name"] == "lstm"
+    keep("a", {"run_id": "2", "seed": 0, "test_score": 1.0, "model": "../gru"})
+    said = refused(capsys, tmp_path / "a", "-o", out, "--format", "lm-eval")
+    assert "holds one model, these are 2 (../gru, lstm); give a folder" in said
+    folder = tmp_path / "out" / "models"
+    assert main([str(tmp_path / "a"), "-o", str(folder), "--format", "lm-eval"]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["_gru", "lstm"]
+
+
+def test_mistakes_are_answered_in_one_line(
+    keep: Keep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = keep("a", {"run_id": "1"})
+    keep("b", {"run_id": "1", "test_score": 2.0})
+    a, out = store.directory, tmp_path / "out.parquet"
+    assert "(allowed: parquet, csv, json, lm-eval)" in refused(capsys, a, "-o", tmp_path / "x.txt")
+    assert "there is no such file" in refused(capsys, tmp_path / "none.csv", "-o", out)
+    assert "1: is there twice" in refused(capsys, a, tmp_path / "b", "-o", out)
+    assert "choose another name" in refused(capsys, a, "-o", store.table)
+    missing = tmp_path / "none" / "out.csv"
+    assert "cannot be written (No such file or directory)" in refused(capsys, a, "-o", missing)
+    bad = tmp_path / "bad.csv"
+    for text, answer in (
+        ("run_id,seed\n1,two\n", "row 1, column seed: 'two' is not a whole number"),
+        ("run_id,seed\n1,2,3,4\n", "is no CSV table"),
+        ("run_id,seed\n1,2\n1,2,3,4\n", "is no CSV table"),
+        ("name,value\n1,2\n", "none of its columns is documented"),
+        ("run_id,run_id\n1,2\n", "has the column run_id twice"),
+        ("", "is empty"),
+    ):
+        bad.write_text(text)
+        assert answer in refused(capsys, bad, "-o", out)
+    bad.write_bytes(b"run_id,seed\n\xff\xfe,1\n")
+    assert "is no CSV table" in refused(capsys, bad, "-o", out)
+    assert not out.exists()
+
+
+def test_the_script_says_what_it_did(keep: Keep, tmp_path: Path) -> None:
+    keep("a", {"run_id": "1"})
+    out = tmp_path / "a.json"
+    command = [sys.executable, "scripts/export.py", str(tmp_path / "a"), "-o", str(out)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, f"written: {out}\n")
+    ended = subprocess.run([*command, "--format", "xml"], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 2
