@@ -32,7 +32,10 @@ class LogSettings:
 
     tensorboard: bool = field(
         default=False,
-        metadata={"help": f"event files in runs/<run_id>/{FOLDER}/; needs the extra tensorboard"},
+        metadata={
+            "identity": False,
+            "help": f"event files in runs/<run_id>/{FOLDER}/; needs the extra tensorboard",
+        },
     )
 
     def check(self) -> None:

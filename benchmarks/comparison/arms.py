@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,18 @@ from benchmarks.comparison.labels import labels, records, text
 from benchmarks.comparison.metrics import default_perfect
 from benchmarks.comparison.model import Arm
 
-MOST_ARMS = 1000
+MOST_ARMS = 500
 """The best of a group; more can neither be read nor tested."""
+
+TIMING = [
+    "concurrent_runs",
+    "load_average",
+    "threads",
+    "device",
+    "device_name",
+    "torch_version",
+]
+"""Columns that say whether a time can be trusted."""
 
 BUSY = 0.5
 """Load above the run's own threads from which on other work slowed it."""
@@ -117,22 +127,34 @@ def is_busy(rows: pd.DataFrame) -> pd.Series[bool]:
 
 def with_doubts(arms: list[Arm]) -> list[Arm]:
     """Say of which arms the times count for nothing: runs were not alone, or were elsewhere."""
-    where = [machine_text(arm.rows) for arm in arms]
-    usual = pd.concat(where).mode().iloc[0] if arms else ""
+    rows = pd.concat([arm.rows[TIMING] for arm in arms], keys=range(len(arms)), names=["arm"])
+    rows = rows.assign(shared=is_shared(rows), busy=is_busy(rows), machine=machine_text(rows))
+    usual = str(rows["machine"].mode().iloc[0])
+    rows = rows.assign(elsewhere=rows["machine"] != usual)
+    facts = rows.groupby("arm").agg(
+        shared=("shared", "any"),
+        runs=("concurrent_runs", "max"),
+        busy=("busy", "any"),
+        load=("load_average", "max"),
+    )
+    elsewhere = rows[rows["elsewhere"]].groupby("arm")["machine"].first()
+    doubts = [
+        doubt(fact, str(elsewhere.get(place, "")), usual)
+        for place, fact in enumerate(facts.to_dict("records"))
+    ]
     return [
-        dataclasses.replace(arm, doubtful_times=doubt(arm.rows, machines, usual))
-        for arm, machines in zip(arms, where, strict=True)
+        dataclasses.replace(arm, doubtful_times=text)
+        for arm, text in zip(arms, doubts, strict=True)
     ]
 
 
-def doubt(rows: pd.DataFrame, machines: pd.Series[Any], usual: str) -> str:
-    """Why the times of an arm's rows count for nothing, or nothing if they do."""
-    if is_shared(rows).any():
-        return f"up to {rows['concurrent_runs'].max():.0f} runs at once on the machine"
-    if is_busy(rows).any():
-        return f"other work on the machine, load up to {rows['load_average'].max():.1f}"
-    elsewhere = machines[machines != usual]
-    return f"measured on {elsewhere.iloc[0]}, others on {usual}" if len(elsewhere) else ""
+def doubt(fact: Mapping[Hashable, Any], elsewhere: str, usual: str) -> str:
+    """Why the times of an arm count for nothing, or nothing if they do."""
+    if fact["shared"]:
+        return f"up to {fact['runs']:.0f} runs at once on the machine"
+    if fact["busy"]:
+        return f"other work on the machine, load up to {fact['load']:.1f}"
+    return f"measured on {elsewhere}, others on {usual}" if elsewhere else ""
 
 
 def budget_text(arms: list[Arm]) -> str:

@@ -19,6 +19,9 @@ from benchmarks.comparison.tables import read_tables
 from benchmarks.comparison.verdicts import Question
 from benchmarks.errors import UserError, nearest
 
+MOST_BY_ITEMS = 40
+"""Pairs of a group whose items are looked at: as many as are shown."""
+
 
 def compare(tables: Sequence[Path], options: Options = EVERYTHING) -> Comparison:
     """Compare the arms of one or more tables.
@@ -85,7 +88,8 @@ def make_group(
         arms = [dataclasses.replace(arm, validation=None) for arm in arms]
     elif naive is not None:
         arms = with_skill(arms, naive, metric, higher)
-    pairs = verdicts.all_pairs(arms, question, items)
+    worse = int(rows["arm_number"].nunique()) - len(arms)
+    pairs = verdicts.all_pairs(arms, question, items, worse)
     arms = verdicts.marked(arms, pairs, question, items)
     asked = asked_for(arms, options.baseline)
     notes = notes_of(rows, arms, beside)
@@ -114,7 +118,7 @@ def make_group(
 
 def with_items(group: Group, items: ItemTests) -> Group:
     """Add what the items say to the pairs that will be shown."""
-    shown = {id(pair) for pair in group.pairs_to_show}
+    shown = {id(pair) for pair in group.pairs_to_show[:MOST_BY_ITEMS]}
     pairs = [
         verdicts.with_items(pair, group, items) if id(pair) in shown else pair
         for pair in group.pairs

@@ -13,6 +13,9 @@ from rich.text import Text
 
 from benchmarks.comparison.grids import Grid, Section
 
+UNFOLDED = 14
+"""Letters up to which words stay in one line."""
+
 WIDTH = 110
 """Columns where no terminal says how many it has."""
 
@@ -47,7 +50,7 @@ def show(sections: Sequence[Section]) -> None:
         for line in section.about:
             say(console, line)
         if section.grid is not None:
-            console.print(rich_table(section.grid))
+            console.print(rich_table(section.grid, console.width), "")
         for line in section.below:
             say(console, line)
         for heading, lines in section.lists:
@@ -69,20 +72,35 @@ def say(console: Console, line: str, indent: str = "", style: str = "") -> None:
     console.print(Text(text, style=style), soft_wrap=True)
 
 
-def rich_table(grid: Grid) -> Table:
-    """A table for the terminal; only words are folded, never numbers."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for number, name in enumerate(grid.header):
-        is_words = number in grid.words
+def rich_table(grid: Grid, width: int) -> Table:
+    """A table for the terminal; only words are folded, never numbers.
+
+    Args:
+        grid: the table.
+        width: letters that there are; if they are too few, spare columns go.
+    """
+    widths = [
+        max(len(part) for cell in column for part in cell.split("\n"))
+        for column in zip(grid.header, *grid.rows, strict=True)
+    ]
+    folded = [min(w, UNFOLDED) if n in grid.words else w for n, w in enumerate(widths)]
+    kept, spare = list(range(len(widths))), list(grid.spare)
+    while spare and sum(folded[n] + 1 for n in kept) > width:
+        kept.remove(spare.pop(0))
+    gap = 1 if sum(widths[n] + 2 for n in kept) <= width else 0
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
+    for number in kept:
+        can_fold = folded[number] < widths[number]
         table.add_column(
-            Text(name),
-            justify="left" if is_words else "right",
+            Text(grid.header[number]),
+            justify="left" if number in grid.words else "right",
             overflow="fold",
-            no_wrap=not is_words or name in ("", "best\nbaseline", "verdict"),
+            no_wrap=not can_fold,
+            min_width=folded[number],
         )
     for number, row in enumerate(grid.rows):
         style = "bold" if number in grid.strong else ""
-        table.add_row(*(Text(one_line(cell)) for cell in row), style=style)
+        table.add_row(*(Text(one_line(row[n])) for n in kept), style=style)
     return table
 
 

@@ -23,7 +23,6 @@ from benchmarks.comparison.words import (
     half_of,
     left_out_text,
     pair_text,
-    range_text,
     rounded,
     short_count,
     significant,
@@ -36,6 +35,12 @@ DOUBT = "?"
 MOST_SHOWN = 40
 """Arms, and pairs, that are shown to people; JSON and CSV have all."""
 
+SPARE = ("process\nMiB", "memory\nMiB", "latency\nms")
+"""Columns that go first where a terminal is narrow."""
+
+MOST_CHANGES = 200
+"""Arms of two tables that are shown to people, those that changed before the others."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -46,12 +51,14 @@ class Grid:
         rows: cells.
         words: numbers of the columns that hold words, not numbers.
         strong: numbers of the rows that stand out.
+        spare: numbers of the columns that go where there is no room for all, the first first.
     """
 
     header: list[str]
     rows: list[list[str]]
     words: frozenset[int]
     strong: frozenset[int] = frozenset()
+    spare: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,8 @@ def arm_grid(group: Group, arms: list[Arm]) -> Grid:
     words = {number for number, name in enumerate(kept) if name in ("", "arm", "best\nbaseline")}
     rows = [list(row) for row in zip(*kept.values(), strict=True)]
     strong = {number for number, arm in enumerate(arms) if arm.is_among_best}
-    return Grid(list(kept), rows, frozenset(words), frozenset(strong))
+    spare = tuple(list(kept).index(name) for name in SPARE if name in kept)
+    return Grid(list(kept), rows, frozenset(words), frozenset(strong), spare)
 
 
 def standing(arm: Arm) -> str:
@@ -141,7 +149,10 @@ def half_text(score: Interval) -> str:
 
 def timed(arm: Arm, value: float | None) -> str:
     """A time, marked if it is in doubt."""
-    return "" if value is None else significant(value) + DOUBT * bool(arm.doubtful_times)
+    if value is None:
+        return ""
+    text = "<0.001" if 0 < value < 0.001 else rounded(value, 3) if value < 1 else significant(value)
+    return text + DOUBT * bool(arm.doubtful_times)
 
 
 def legend(arms: Sequence[Arm]) -> list[str]:
@@ -209,7 +220,9 @@ def change_sections(found: Changes, only_changed: bool) -> list[Section]:
     for task, metric, higher in questions:
         mine = [c for c in shown if (c.task, c.metric) == (task, metric)]
         title = f"{task}: {metric} ({direction_text(higher)})"
-        sections.append(Section(title, [], change_grid(mine), [], []))
+        more = len(mine) - MOST_CHANGES
+        below = [f"and {more:,} more, in CSV and JSON"] if more > 0 else []
+        sections.append(Section(title, [], change_grid(mine[:MOST_CHANGES]), below, []))
     lists = [
         (f"left out of {name}", [left_out_text(each) for each in left])
         for name, left in zip("AB", found.left_out, strict=True)
@@ -230,7 +243,7 @@ def tally(found: Sequence[Change]) -> str:
 def change_grid(found: list[Change]) -> Grid:
     """Arms and what became of them."""
     rows = [change_row(change) for change in found]
-    header = ["verdict", "arm", "A", "B", "B - A", "95 %", "why"]
+    header = ["verdict", "arm", "A", "B", "B - A", "±\n95 %", "why"]
     strong = {n for n, change in enumerate(found) if change.verdict in (IMPROVED, WORSE)}
     return Grid(header, rows, frozenset({0, 1, 6}), frozenset(strong))
 
@@ -252,6 +265,6 @@ def change_row(change: Change) -> list[str]:
         "" if before is None else rounded(before.mean, usual),
         "" if after is None else rounded(after.mean, usual),
         both,
-        "" if seeds is None else range_text(seeds.low, seeds.high, decimals),
+        "" if seeds is None or (half := half_of(seeds)) is None else rounded(half, decimals),
         change_text(change),
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks import statistics
@@ -65,16 +66,29 @@ class ItemTests:
 
     def __init__(self) -> None:
         self._read: dict[Path, Items | None] = {}
+        self._folders: dict[int, tuple[pd.DataFrame, dict[float | None, Path]]] = {}
+
+    def folders(self, arm: Arm) -> dict[float | None, Path]:
+        """Where an arm's runs have left something, by seed; None is that of a deterministic arm.
+
+        Of pooled arms nobody can say which run stands for them at a seed, so there it is empty.
+        """
+        rows = arm.rows
+        if id(rows) not in self._folders:
+            found: dict[float | None, Path] = {}
+            cells = [rows[name].tolist() for name in ("seed", "table", "run_id")]
+            for seed, table, run_id in zip(*cells, strict=True):
+                folder = folder_of(str(table), run_id)
+                if folder is not None:
+                    found[None if arm.is_deterministic else seed] = folder
+            is_pooled = rows["seed"].duplicated().any()
+            # The rows are kept with it, as another object could get their id.
+            self._folders[id(rows)] = (rows, {} if is_pooled else found)
+        return self._folders[id(rows)][1]
 
     def of(self, arm: Arm, seed: float) -> Items | None:
         """An arm's predictions at a seed, at any of a deterministic arm; None if there are none."""
-        rows = arm.rows
-        if not arm.is_deterministic:
-            rows = rows[rows["seed"] == seed]
-        if len(rows) != 1:  # of pooled arms, nobody can say which run stands for them
-            return None
-        row = rows.iloc[0]
-        folder = folder_of(str(row["table"]), str(row["run_id"]))
+        folder = self.folders(arm).get(None if arm.is_deterministic else seed)
         if folder is None:
             return None
         file = folder / "predictions.parquet"
@@ -95,6 +109,8 @@ class ItemTests:
             draws: of the block bootstrap.
         """
         pairs = []
+        if not self.folders(a) or not self.folders(b):
+            return None
         for seed in seeds_in_common(a, b)[:MOST_RUNS]:
             mine, others = self.of(a, seed), self.of(b, seed)
             if mine is not None and others is not None and mine.matches(others):
@@ -124,6 +140,8 @@ class ItemTests:
         """
         found: list[tuple[str, Items, Vector]] = []
         for arm in arms:
+            if not self.folders(arm):
+                continue
             read = [self.of(arm, seed) for seed in arm.by_seed.seeds[:MOST_RUNS]]
             kept = [items for items in read if items is not None]
             if not kept:

@@ -100,12 +100,12 @@ def both_sides(frame: pd.DataFrame, options: Options) -> Iterator[Both]:
     rows = firsts.loc[[(b, 1) if a is None else (a, 0) for a, b in chosen]].reset_index()
     names = named(rows, options)
     known = set(guessed)
-    for place, (a, b) in enumerate(chosen):
-        row = rows.loc[place]
+    questions = zip(*(rows[name] for name in (*QUESTION, "higher_is_better")), strict=True)
+    for place, ((a, b), (task, metric, higher)) in enumerate(zip(chosen, questions, strict=True)):
         yield Both(
-            task=str(row["task"]),
-            metric=str(row["metric"]),
-            higher_is_better=bool(row["higher_is_better"]),
+            task=str(task),
+            metric=str(metric),
+            higher_is_better=bool(higher),
             label=names[place],
             a=None if a is None else sides[a, 0],
             b=None if b is None else sides[b, 1],

@@ -165,9 +165,9 @@ def arm_keys(frame: pd.DataFrame) -> pd.Series[Any]:
     keys = frame["arm"].astype("str")
     settings = settings_numbers(frame)
     known = pd.DataFrame({"arm": keys, "settings": settings})[keys != ""].drop_duplicates()
-    only = known.drop_duplicates("settings", keep=False).set_index("settings")["arm"]
-    joined = settings.map(only).fillna("settings " + settings.astype("str"))
-    return keys.where(keys != "", joined).astype("category")
+    only = known.drop_duplicates("settings", keep=False).set_index("settings")["arm"].to_dict()
+    names = {number: only.get(number, f"settings {number}") for number in settings.unique()}
+    return keys.where(keys != "", settings.map(names)).astype("category")
 
 
 def best_trials(frame: pd.DataFrame) -> tuple[pd.DataFrame, Mask]:

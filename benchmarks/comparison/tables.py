@@ -8,6 +8,7 @@ import types
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,8 @@ def numbers_of(file: Path, name: str, cells: pd.Series[Any], kind: type) -> pd.S
     Raises:
         UserError: a cell holds something else.
     """
+    if kind is not bool and name != "seed" and pd.api.types.is_numeric_dtype(cells):
+        return cells.astype("float64")
     if kind is bool:
         values = cells.str.lower().map(TRUTHS)
         wrong = values.isna() & (cells != "")
@@ -230,7 +233,17 @@ def numbers_of(file: Path, name: str, cells: pd.Series[Any], kind: type) -> pd.S
 
 def folder_of(table: str, run_id: str) -> Path | None:
     """Where a row's run keeps what it left; None where the table does not lie beside its runs."""
-    if not run_id or Path(run_id).name != run_id:  # whoever made the table, it leads nowhere else
+    if Path(run_id).name != run_id or run_id in ("", ".."):  # whoever made the table, it leads nowhere else
         return None
-    folder = Path(table).parent / "runs" / run_id
+    runs = runs_beside(table)
+    if runs is None:
+        return None
+    folder = runs / run_id
     return folder if folder.is_dir() else None
+
+
+@lru_cache(maxsize=100)
+def runs_beside(table: str) -> Path | None:
+    """The folder of runs beside a table; asked for every row, so it remembers."""
+    runs = Path(table).parent / "runs"
+    return runs if runs.is_dir() else None

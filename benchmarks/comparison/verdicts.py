@@ -183,9 +183,9 @@ def best_baseline(arms: Sequence[Arm]) -> Arm | None:
     return next((arm for arm in arms if arm.baseline), None)
 
 
-def pairs_among(arms: Sequence[Arm]) -> int:
-    """How many pairs could be tested among some arms."""
-    testable = sum(arm.score.n > 1 or arm.is_deterministic for arm in arms)
+def pairs_among(arms: Sequence[Arm], more: int = 0) -> int:
+    """How many pairs could be tested among some arms and so many more."""
+    testable = sum(arm.score.n > 1 or arm.is_deterministic for arm in arms) + more
     return testable * (testable - 1) // 2
 
 
@@ -194,20 +194,23 @@ def draws_for(family: int) -> int:
     return int(np.clip(DRAWS_PER_PAIR * family, FEWEST_DRAWS, MOST_DRAWS))
 
 
-def all_pairs(arms: Sequence[Arm], question: Question, items: ItemTests | None) -> list[Pair]:
+def all_pairs(
+    arms: Sequence[Arm], question: Question, items: ItemTests | None, worse: int = 0
+) -> list[Pair]:
     """Judge all pairs of contenders; of many, those with the best and the best baseline.
 
     Args:
         arms: of a group, best first.
         question: by what they are compared.
         items: see `find`.
+        worse: further arms, from which these were chosen as the best.
     """
     asked = contenders(arms)
     chosen = list(combinations(asked, 2))
     family = 0
     if len(asked) > MOST_FOR_ALL_PAIRS:
-        baseline, family = best_baseline(asked), pairs_among(asked)
-        chosen = [(a, b) for a, b in chosen if a is asked[0] or baseline in (a, b)]
+        baseline, family = best_baseline(asked), pairs_among(asked, worse)
+        chosen = [(a, b) for a, b in chosen if a is asked[0] or a is baseline or b is baseline]
     looked_at = max(family, len(chosen))
     found = [find(a, b, question, items, looked_at) for a, b in chosen]
     return judged(found, question, family)

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from benchmarks.comparison.model import Arm, Group
 from benchmarks.reporting.appearance import INK, MUTED, PAPER, Looks
-from benchmarks.reporting.figure import Figure, Record, by_label, data, rounded, spec_of
+from benchmarks.reporting.figure import Figure, Record, by_label, data, layered, rounded, spec_of
 from benchmarks.reporting.scores import arms_to_draw, scale
 from benchmarks.reporting.words import direction, metric_name, number
 
@@ -156,13 +156,10 @@ def _figure(group: Group, looks: Looks, name: str, cost: str) -> Figure | None:
     base = alt.Chart(data(records))
     steps = [records[i] | {"place": n} for n, i in enumerate(front)]
     named = [r for r in records if r["arm"] in on_front or len(records) <= MOST_NAMED]
-    chart = alt.layer(
-        *[
-            alt.Chart(data(steps))
-            .mark_line(interpolate="step-after", color=MUTED, strokeWidth=1, strokeDash=[4, 3])
-            .encode(x=x, y=y, order="place:Q")
-            for _ in front[:1]
-        ],
+    chart = layered(
+        alt.Chart(data(steps))
+        .mark_line(interpolate="step-after", color=MUTED, strokeWidth=1, strokeDash=[4, 3])
+        .encode(x=x, y=y, order="place:Q"),
         base.mark_rule(strokeWidth=1.5, opacity=0.6, clip=True).encode(
             x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour
         ),

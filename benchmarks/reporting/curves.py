@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.comparison.model import Arm, Group
 from benchmarks.reporting.appearance import Looks
-from benchmarks.reporting.figure import Figure, Record, by_label, data, rounded, spec_of
+from benchmarks.reporting.figure import Figure, Record, by_label, data, layered, rounded, spec_of
 from benchmarks.reporting.runs import Runs, first_runs
 from benchmarks.reporting.words import direction, metric_name, nets, number, plural
 
@@ -89,10 +89,11 @@ def _figure(group: Group, runs_: Runs, looks: Looks, name: str, axis: str) -> Fi
         if not curves:
             continue
         drawn.append(arm)
-        for line in mean_and_band([curve for _, curve in curves]).to_dict("records"):
+        band = mean_and_band([curve for _, curve in curves])
+        for line in band.to_dict("records"):
             numbers = {str(key): rounded(value) for key, value in line.items()}
             means.append({"arm": arm.label, **numbers})
-        if 1 < len(curves) <= MOST_THIN_LINES:
+        if band.empty or 1 < len(curves) <= MOST_THIN_LINES:
             for seed, curve in curves:
                 thin += [
                     {"arm": arm.label, "seed": seed, "x": rounded(a), "y": rounded(b)}
@@ -116,7 +117,7 @@ def _figure(group: Group, runs_: Runs, looks: Looks, name: str, axis: str) -> Fi
     tips = [alt.Tooltip("arm:N"), alt.Tooltip("x:Q", title=AXES[axis], format=",.4~g")]
     tips += [alt.Tooltip("mean:Q"), alt.Tooltip("low:Q", title="lowest seed")]
     tips += [alt.Tooltip("high:Q", title="highest seed")]
-    chart = alt.layer(
+    chart = layered(
         base.mark_area(opacity=0.14, clip=True).encode(
             x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour
         ),

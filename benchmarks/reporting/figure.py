@@ -66,6 +66,13 @@ def data(records: list[Record]) -> alt.InlineData:
     return alt.InlineData(values=records)
 
 
+def layered(*charts: alt.Chart) -> alt.LayerChart:
+    """Lay charts over each other, but for those without data, whose axes would have no ends."""
+    import altair as alt
+
+    return alt.layer(*(chart for chart in charts if chart.data.values))
+
+
 def spec_of(chart: alt.TopLevelMixin, height: int, labels: list[str] | None = None) -> Any:
     """Give a chart's specification, as wide as its place and without the theme.
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmarks.comparison.model import Arm, Group
 from benchmarks.reporting.appearance import GRID, INK, MUTED, Look, Looks
-from benchmarks.reporting.figure import Figure, Record, by_label, data, rounded, spec_of
+from benchmarks.reporting.figure import Figure, Record, by_label, data, layered, rounded, spec_of
 from benchmarks.reporting.runs import Runs, first_runs
 from benchmarks.reporting.words import metric_name, nets, number, plural
 
@@ -128,7 +128,7 @@ def _against_truth(group: Group, forecasts: Forecasts, arms: dict[str, Look], na
     y = alt.Y("value:Q", title=_unit(group), scale=alt.Scale(zero=False))
     colour = by_label(labels, all_looks, "color", legend="stroke")
     base = alt.Chart(data(records))
-    chart = alt.layer(
+    chart = layered(
         base.mark_line(strokeWidth=1.8).encode(
             x=x, y=y, color=colour, strokeDash=by_label(labels, all_looks, "strokeDash", "stroke")
         ),
@@ -200,7 +200,7 @@ def _residuals(group: Group, forecasts: Forecasts, arms: dict[str, Look], name: 
         caption=f"{bars}The same {len(days)} days; the numbers are of all {len(forecasts.days)}.",
         summary="Residuals by arm: "
         + "; ".join(f"{label}: RMSE {rmse}, mean {mean}" for label, rmse, mean, _ in rows),
-        spec=spec_of(alt.layer(*layers), 260, labels),
+        spec=spec_of(layered(*layers), 260, labels),
         header=["arm", "RMSE of the mean forecast", "mean residual", "largest residual"],
         rows=rows,
     )
@@ -221,7 +221,7 @@ def _race(forecasts: Forecasts, arms: dict[str, Look], name: str) -> Figure:
     x, y = _days(), alt.Y("value:Q", title=f"squared error saved (% of {naive}'s)")
     colour = by_label(labels, all_looks, "color", legend="stroke")
     base = alt.Chart(data(records))
-    chart = alt.layer(
+    chart = layered(
         alt.Chart(data([{"zero": 0}])).mark_rule(color=MUTED).encode(y=alt.Y("zero:Q")),
         base.mark_line().encode(
             x=x, y=y, color=colour, strokeDash=by_label(labels, all_looks, "strokeDash", "stroke")

@@ -103,12 +103,18 @@ def _arm(group: Group, arm: Arm) -> list[Cell]:
         Cell(NONE if arm.is_deterministic else str(arm.score.n), arm.score.n),
         Cell(verdict, tone=tone),
         Cell(against, tone="bad" if against.startswith("worse") else beaten),
-        Cell(number(arm.skill, 3), arm.skill),
+        _skill(arm.skill),
         Cell(count(arm.parameters), arm.parameters),
         Cell(seconds(arm.train_seconds) + doubt, arm.train_seconds),
-        Cell(number(arm.latency_ms, 3) + doubt, arm.latency_ms),
+        Cell(number(arm.latency_ms, 2) + doubt, arm.latency_ms),
         Cell(number(arm.memory_mib, 3), arm.memory_mib),
     ]
+
+
+def _skill(skill: float | None) -> Cell:
+    if skill is None:
+        return Cell(NONE)
+    return Cell(f"{skill:.3f}".replace("-", "−"), skill)  # noqa: RUF001
 
 
 PAIR_HEADER = [

@@ -6,7 +6,7 @@ import pandas as pd
 
 from benchmarks.comparison.model import Arm, Group
 from benchmarks.reporting.appearance import INK, MUTED, PAPER, Looks
-from benchmarks.reporting.figure import Figure, Record, by_label, data, rounded, spec_of
+from benchmarks.reporting.figure import Figure, Record, by_label, data, layered, rounded, spec_of
 from benchmarks.reporting.runs import seed_name
 from benchmarks.reporting.words import (
     direction,
@@ -111,7 +111,7 @@ def score_figure(group: Group, looks: Looks, name: str) -> Figure:
         alt.Tooltip("seeds:Q", title="n"),
     ]
     references, caption = _references(group, low, high)
-    chart = alt.layer(
+    chart = layered(
         alt.Chart(data(references))
         .mark_rule(color=MUTED, strokeWidth=1)
         .encode(
@@ -216,7 +216,7 @@ def seed_figure(group: Group, looks: Looks, name: str) -> Figure | None:
     )
     base = alt.Chart(data(records))
     tips = [alt.Tooltip("arm:N"), alt.Tooltip("seed:N"), alt.Tooltip("score:Q")]
-    chart = alt.layer(
+    chart = layered(
         base.mark_line(color=MUTED, strokeWidth=1, opacity=0.6).encode(
             x=x, y=y, detail="seed:N", tooltip=[alt.Tooltip("seed:N")]
         ),

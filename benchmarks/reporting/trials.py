@@ -7,7 +7,7 @@ import pandas as pd
 
 from benchmarks.comparison.model import Group
 from benchmarks.reporting.appearance import Look, Looks, look_number
-from benchmarks.reporting.figure import Figure, Record, by_label, data, rounded, spec_of
+from benchmarks.reporting.figure import Figure, Record, by_label, data, layered, rounded, spec_of
 from benchmarks.reporting.words import direction, metric_name, nets, number
 from benchmarks.statistics import expected_best
 
@@ -70,7 +70,7 @@ def trial_figure(group: Group, rows: pd.DataFrame, looks: Looks, name: str) -> F
         scale=alt.Scale(zero=False),
     )
     base = alt.Chart(data(records))
-    chart = alt.layer(
+    chart = layered(
         base.mark_line().encode(
             x=x,
             y=y,

@@ -36,6 +36,8 @@ def seconds(value: float | None) -> str:
     """Write a span of time in the unit that suits it."""
     if value is None or math.isnan(value):
         return NONE
+    if value < 1:
+        return f"{number(1000 * value, 2)} ms"
     if value < 120:
         return f"{number(value, 3)} s"
     if value < 7200:

@@ -13,6 +13,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from places import ROOT
 
+from benchmarks.columns import worth_telling
 from benchmarks.config import checked_config, register_schemas
 from benchmarks.errors import UserError
 from benchmarks.events import LogSettings, written_down
@@ -189,9 +190,11 @@ def test_a_run_that_was_killed_and_went_on_has_every_step_once(
 def test_it_is_the_same_question_with_and_without() -> None:
     register_schemas(ROOT / "conf")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        questions = [
-            identity(checked_config(compose("config", overrides=["task=sp500", *extra])))
+        configs = [
+            checked_config(compose("config", overrides=["task=sp500", *extra]))
             for extra in ([], ["log.tensorboard=true"])
         ]
+    questions = [identity(config) for config in configs]
     assert questions[0] == questions[1]
     assert "log" not in questions[0]
+    assert worth_telling(configs[1], ["log.tensorboard=true"]) is None
