@@ -4,7 +4,8 @@
     python scripts/write_docs.py --check   exits with 1 if one is out of date
 
 docs/results.md comes from the Row dataclass, docs/settings.md from the settings dataclasses, and
-each table in README.md between `<!-- table: FILE -->` and `<!-- end -->` from that CSV.
+each table in README.md between `<!-- table: FILE -->` and `<!-- end -->` from that CSV, and what
+docs/example.md shows between `<!-- compare: FILE -->` and `<!-- end -->` from comparing its arms.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import Any
 
 import models
 import tasks
+from benchmarks.comparison import Options, compare, grids
+from benchmarks.comparison.formats import as_markdown
 from benchmarks.config import Config, TrainSettings, allowed_text, definitions
 from benchmarks.events import LogSettings
 from benchmarks.launchers.settings import LAUNCHERS
@@ -158,14 +161,21 @@ def shortened(cell: str) -> str:
     return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1000 else f"{value:#.4g}"
 
 
-def readme_page(text: str) -> str:
-    """Fill the measured tables into the README's text."""
+def comparison_text(table: Path) -> str:
+    """What scripts/compare.py says of a table, as part of a page."""
+    sections = grids.sections_of(compare([table], Options()), only_changed=False)
+    return re.sub(r"^## ", "### ", as_markdown(sections), flags=re.MULTILINE)
+
+
+def filled_page(page: Path) -> str:
+    """Fill measured tables and their comparisons into a page's text."""
+    kinds = {"table": measured_table, "compare": comparison_text}
 
     def fill(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{measured_table(ROOT / match[2])}{match[3]}"
+        return f"{match[1]}\n{kinds[match[2]](ROOT / match[3])}{match[4]}"
 
-    pattern = r"(<!-- table: (\S+) -->)\n.*?(<!-- end -->)"
-    return re.sub(pattern, fill, text, flags=re.DOTALL)
+    pattern = r"(<!-- (table|compare): (\S+) -->)\n.*?(<!-- end -->)"
+    return re.sub(pattern, fill, page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -178,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
     pages = {
         ROOT / "docs" / "results.md": results_page(),
         ROOT / "docs" / "settings.md": settings_page(),
-        ROOT / "README.md": readme_page((ROOT / "README.md").read_text(encoding="utf-8")),
+        **{page: filled_page(page) for page in (ROOT / "README.md", ROOT / "docs" / "example.md")},
     }
     stale = [p for p, text in pages.items() if not p.exists() or p.read_text("utf-8") != text]
     for page in stale:

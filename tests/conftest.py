@@ -18,9 +18,12 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    """Threads that wait for one another are slow beside any other busy process."""
+    """Threads that wait for one another are slow beside any other busy process.
+
+    Before every test, as runs within this process set as many as they are told to.
+    """
     import torch
 
     torch.set_num_threads(1)

@@ -103,7 +103,8 @@ def with_skill(arms: list[Arm], naive: Arm, metric: str, higher_is_better: bool)
     if span == 0:
         return arms
     return [
-        dataclasses.replace(arm, skill=(naive.score.mean - arm.score.mean) / span) for arm in arms
+        dataclasses.replace(arm, skill=(naive.score.mean - arm.score.mean) / span + 0.0)  # no -0
+        for arm in arms
     ]
 
 

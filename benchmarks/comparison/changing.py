@@ -26,6 +26,7 @@ from benchmarks.comparison.notes import differing, shortened
 from benchmarks.comparison.scores import Scores, difference
 from benchmarks.comparison.sides import Both, Side, both_sides, numbered
 from benchmarks.comparison.tables import read_tables
+from benchmarks.errors import UserError
 from benchmarks.statistics import LEVEL
 
 TRIFLE = 1e-9
@@ -43,12 +44,15 @@ def changes(before: Path, after: Path, options: Options = EVERYTHING) -> Changes
         UserError: a table cannot be used, or an option names nothing that is there.
     """
     read = [read_tables([path], options.by) for path in (before, after)]
+    if Path(read[0].sources[0]).resolve() == Path(read[1].sources[0]).resolve():
+        raise UserError(f"{after}: a table is given twice")
     sides, left_out = [], []
     for number, tables in enumerate(read):
         rows, out = rows_that_count(tables.frame, options)
         sides.append(rows.assign(side=number))
         left_out.append(out)
-    frame = numbered(pd.concat(sides, ignore_index=True), options)
+    filled = [rows for rows in sides if len(rows)] or sides[:1]
+    frame = numbered(pd.concat(filled, ignore_index=True), options)
     texts = GroupTexts(frame)
     arms = list(both_sides(frame, options))
     found = [change_of(each, texts, len(arms)) for each in arms]

@@ -49,16 +49,12 @@ def make_groups(frame: pd.DataFrame, options: Options) -> list[Group]:
     """Make the groups, by task; of one task and metric the largest first."""
     parts = [rows for _, rows in frame.groupby("group", sort=False)]
     parts.sort(key=lambda rows: (*question_of(rows), -len(rows)))
-    tests = ItemTests()
-    return [
-        make_group(
-            rows,
-            [o for o in parts if o is not rows and question_of(o) == question_of(rows)],
-            options,
-            tests,
-        )
-        for rows in parts
-    ]
+    questions = [question_of(rows) for rows in parts]
+    groups = []
+    for place, rows in enumerate(parts):
+        alike = (n for n, question in enumerate(questions) if question == questions[place])
+        groups.append(make_group(rows, [parts[n] for n in alike if n != place], options))
+    return groups
 
 
 def question_of(rows: pd.DataFrame) -> tuple[str, str]:
@@ -66,22 +62,19 @@ def question_of(rows: pd.DataFrame) -> tuple[str, str]:
     return str(rows["task"].iloc[0]), str(rows["metric"].iloc[0])
 
 
-def make_group(
-    rows: pd.DataFrame, beside: list[pd.DataFrame], options: Options, tests: ItemTests
-) -> Group:
+def make_group(rows: pd.DataFrame, beside: list[pd.DataFrame], options: Options) -> Group:
     """Compare the arms of comparable rows.
 
     Args:
         rows: that count, sorted by arm and seed.
         beside: rows of the same task and metric that are not comparable with them.
         options: of the comparison.
-        tests: reads predictions.
     """
     task, metric = question_of(rows)
     higher = bool(rows["higher_is_better"].iloc[0])
     is_own = bool((rows["own_metric"] == metric).all()) or options.metric == "test_score"
     question = Question(metric, higher, is_own)
-    items = tests if options.items and is_own else None
+    items = ItemTests() if options.items and is_own else None
     arms = with_doubts(make_arms(rows, options.by, higher))
     naive = next((arm for arm in arms if arm.baseline == "naive"), None)
     if not is_own:

@@ -32,6 +32,7 @@ LATEX = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     "±": r"$\pm$",
     "…": r"\dots{}",
 }
@@ -43,7 +44,7 @@ def show(sections: Sequence[Section]) -> None:
     """Print sections, as wide as the terminal."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     for number, section in enumerate(sections):
-        if number:
+        if number and (section.title or section.about):
             console.print()
         if section.title:
             say(console, section.title, style="bold")

@@ -26,7 +26,6 @@ from benchmarks.comparison.words import (
     rounded,
     short_count,
     significant,
-    usual_decimals,
 )
 from benchmarks.statistics import Interval
 
@@ -86,7 +85,8 @@ def group_section(group: Group, only_changed: bool) -> Section:
     """One group: its arms, best first, and its pairs."""
     arms = group.arms[:MOST_SHOWN]
     unit = f"{group.unit}, " if group.unit else ""
-    about = [f"data: {'; '.join(part for part in (group.dataset, group.split) if part)}"]
+    data = "; ".join(part for part in (group.dataset, group.split) if part)
+    about = [f"data: {data}"] if data else []
     about.append(f"given alike: {group.budget}")
     if len(arms) < len(group.arms):
         about.append(f"the best {len(arms)} of {len(group.arms):,} arms")
@@ -103,13 +103,12 @@ def group_section(group: Group, only_changed: bool) -> Section:
 
 def arm_grid(group: Group, arms: list[Arm]) -> Grid:
     """The arms of a group as a table; columns that say nothing of any arm are left out."""
-    usual = usual_decimals(group.arms)
     columns = {
         "": [BEST if arm.is_among_best else "" for arm in arms],
         "arm": [arm.label for arm in arms],
         "best\nbaseline": [standing(arm) for arm in arms],
         "n": ["" if arm.is_deterministic else f"{arm.score.n}" for arm in arms],
-        group.metric: [mean_text(arm.score, usual) for arm in arms],
+        group.metric: [mean_text(arm.score) for arm in arms],
         "±\n95 %": [half_text(arm.score) for arm in arms],
         "skill": ["" if arm.skill is None else rounded(arm.skill, 3) for arm in arms],
         "para-\nmeters": [short_count(arm.parameters) for arm in arms],
@@ -135,10 +134,9 @@ def standing(arm: Arm) -> str:
     return "worse than" if arm.against_baselines.startswith("worse") else "not beaten"
 
 
-def mean_text(score: Interval, usual: int | None) -> str:
-    """A mean, rounded by its own interval or as others are."""
-    decimals = decimals_of(half_of(score))
-    return rounded(score.mean, usual if decimals is None else decimals)
+def mean_text(score: Interval) -> str:
+    """A mean, rounded by its interval; four digits where there is none."""
+    return rounded(score.mean, decimals_of(half_of(score)))
 
 
 def half_text(score: Interval) -> str:
@@ -171,7 +169,7 @@ def baseline_lines(group: Group) -> list[str]:
     for arm in group.arms:
         if arm.beats_baselines is not None:
             words.setdefault(arm.against_baselines, []).append(arm.label)
-    return [f"{', '.join(labels[:MOST_SHOWN])}: {text}" for text, labels in words.items()]
+    return [f"{text}: {', '.join(labels[:MOST_SHOWN])}" for text, labels in words.items()]
 
 
 def set_lines(group: Group) -> list[str]:

@@ -30,8 +30,8 @@ other."""
 MOST_IN_SET = 20
 """Arms among which a Model Confidence Set is sought; its cost grows with their square."""
 
-MOST_FILES = 2000
-"""Kept in memory at once; beyond them, items are left out."""
+MOST_FILES = 500
+"""Kept in memory at once, for one group; beyond them, items are left out."""
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,12 @@ def labels(arms: Sequence[Cells], by: Sequence[str] = ()) -> list[str]:
         shared = set.intersection(*(set(each) for each in chosen))
         for place, each in zip(places, chosen, strict=True):
             words[place] += [word for word in each if word not in shared]
-    for column in ("study", "arm_key"):
+    for column, name in (("study", "study"), ("arm_key", "arm")):
         for places in alike(words):
-            for place in places:
-                words[place].append(f"{column.partition('_')[0]}={str(arms[place][column])[:12]}")
+            values = [str(arms[place][column])[:12] for place in places]
+            if len(set(values)) > 1:
+                for place, value in zip(places, values, strict=True):
+                    words[place].append(f"{name}={value}")
     for places in alike(words):
         for number, place in enumerate(places, 1):
             words[place].append(f"#{number}")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.comparison.model import LeftOut
 from benchmarks.errors import UserError
+from benchmarks.results import COLUMNS
 
 Mask = NDArray[np.bool_]
 
@@ -113,9 +114,11 @@ def copies(frame: pd.DataFrame) -> Mask:
         return mask
     repeated = frame[again]
     by_run = repeated.groupby("run_id", sort=False)
-    for name in frame.columns.difference(["run_id", "table", "line"]):
+    for name in [name for name in COLUMNS if name in frame and name != "run_id"]:
         # An empty cell says nothing: the table may lack the column.
-        known = repeated[name].replace("", np.nan) if is_text(repeated[name]) else repeated[name]
+        known = (
+            repeated[name].mask(repeated[name] == "") if is_text(frame[name]) else repeated[name]
+        )
         differs = known.groupby(repeated["run_id"], sort=False).nunique() > 1
         if differs.any():
             run_id = str(differs.index[int(differs.to_numpy().argmax())])
@@ -179,7 +182,7 @@ def best_trials(frame: pd.DataFrame) -> tuple[pd.DataFrame, Mask]:
         The rows, with the number of trials in column `trials` of those that stand for a search, and
         a mark on the rows that do not count.
     """
-    is_trial = (frame["trial"].notna() & (frame["study"] != "")).to_numpy()
+    is_trial = frame["trial"].notna().to_numpy()
     idle = is_trial.copy()
     if not is_trial.any():
         return frame, idle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import itertools
 import types
 import typing
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ NOTED = (
     "torch_version",
 )
 """Columns whose absence a reader must know of."""
+
+MOST_NAMED = 6
 
 TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
 
@@ -97,9 +100,11 @@ def read_tables(paths: Sequence[Path], extra: Sequence[str] = ()) -> Tables:
             raise UserError(f"{path}: is a folder without a results.csv")
         frame, absent = read_table(file, extra)
         if absent:
+            absent.sort(key=lambda text: "?" not in text)
+            more = f" and {len(absent) - MOST_NAMED} more" if len(absent) > MOST_NAMED else ""
             notes.append(
-                f"{file}: has no column {', '.join(absent)}; what they would say counts as equal "
-                f"in all rows"
+                f"{file}: has no column {', '.join(absent[:MOST_NAMED])}{more}; what they would "
+                f"say counts as equal in all rows"
             )
         frames.append(frame)
     frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
@@ -120,27 +125,17 @@ def read_table(file: Path, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, lis
     """
     header = header_of(file)
     check_header(file, header, [*NEEDED, *extra])
+    if len(first_lines(file)) < 2:
+        raise UserError(f"{file}: has a header and no rows")
     wanted = [name for name in (*COLUMNS, *extra) if name not in UNREAD or name in extra]
     present = [name for name in dict.fromkeys(wanted) if name in header]
-    numbers = [name for name in present if KINDS.get(name, str) in (int, float)]
-    try:
-        frame = pd.read_csv(
-            file,
-            usecols=present,
-            dtype={name: "str" for name in present if name not in numbers},
-            keep_default_na=False,
-            na_values={name: [""] for name in numbers},
-            encoding="utf-8-sig",
-            low_memory=False,
-        )
-    except (pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(f"{file}: is no CSV table ({' '.join(str(error).split())})") from error
-    if frame.empty:
+    frame = parsed(file, present)
+    if frame.empty:  # blank lines are none
         raise UserError(f"{file}: has a header and no rows")
     for name in present:
         kind = KINDS.get(name, str)
         if kind is str:
-            frame[name] = frame[name].fillna("").astype("str")
+            frame[name] = frame[name].astype("str").fillna("")
         else:
             frame[name] = numbers_of(file, name, frame[name], kind)
     absent = [name for name in COLUMNS if name not in present and name not in UNREAD]
@@ -152,24 +147,79 @@ def read_table(file: Path, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, lis
     return frame, [told(name, unknown) for name in absent if name in NOTED]
 
 
+def parsed(file: Path, names: list[str]) -> pd.DataFrame:
+    """Read some columns of a CSV file; Arrow's reader takes no line of more or fewer cells.
+
+    Raises:
+        UserError: it is not one.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    numbers = {name for name in names if KINDS.get(name, str) in (int, float)}
+    wrong: list[Any] = []
+
+    def refuse(row: Any) -> str:
+        wrong.append(row)
+        return "error"
+
+    try:
+        table = arrow.read_csv(
+            file,
+            arrow.ReadOptions(use_threads=False),
+            arrow.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
+            arrow.ConvertOptions(
+                include_columns=names,
+                column_types={name: pa.string() for name in names if name not in numbers},
+            ),
+        )
+    except (OSError, ValueError) as error:
+        if wrong:
+            row = wrong[0]
+            line = f" {row.number}" if row.number is not None else ""
+            raise UserError(
+                f"{file}: line{line} has {row.actual_columns} cells, the header "
+                f"{row.expected_columns}: {row.text[:40]}"
+            ) from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{file}: is no CSV table ({reason[:200]})") from error
+    kinds = [
+        pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        for field in table.schema
+    ]
+    for place, (name, is_number) in enumerate(zip(table.column_names, kinds, strict=True)):
+        if not is_number:
+            table = table.set_column(place, name, table.column(name).cast(pa.string()))
+    return typing.cast(pd.DataFrame, table.to_pandas())
+
+
 def header_of(file: Path) -> list[str]:
     """Read the names of a table's columns.
 
     Raises:
         UserError: there is no such file, or it has no header.
     """
+    header = next(iter(first_lines(file)), [])
+    if not any(name.strip() for name in header):
+        raise UserError(f"{file}: is empty")
+    return header
+
+
+def first_lines(file: Path) -> list[list[str]]:
+    """Read the header of a CSV file and the line after it, as far as they are there.
+
+    Raises:
+        UserError: there is no such file, or it is no text.
+    """
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:
-            header = next(csv.reader(opened), [])
+            return list(itertools.islice(csv.reader(opened), 2))
     except FileNotFoundError as error:
         raise UserError(f"{file}: there is no such file") from error
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: is no CSV table but something binary") from error
-    if not any(name.strip() for name in header):
-        raise UserError(f"{file}: is empty")
-    return header
 
 
 def check_header(file: Path, header: list[str], needed: Sequence[str]) -> None:
@@ -183,7 +233,7 @@ def check_header(file: Path, header: list[str], needed: Sequence[str]) -> None:
             raise UserError(f"{file}: its columns are separated by {word}; commas are expected")
     lacking = [name for name in dict.fromkeys(needed) if name not in header]
     if lacking:
-        documented = set(COLUMNS) - {lacking[0]}
+        documented = set(COLUMNS) if lacking[0] in COLUMNS else set()
         close = nearest_of(lacking[0], [name for name in header if name not in documented])
         hint = f"; the nearest it has is {close}" if close else ""
         more = f" nor {', '.join(lacking[1:])}" if lacking[1:] else ""
@@ -214,11 +264,12 @@ def numbers_of(file: Path, name: str, cells: pd.Series[Any], kind: type) -> pd.S
     if kind is not bool and name != "seed" and pd.api.types.is_numeric_dtype(cells):
         return cells.astype("float64")
     if kind is bool:
-        values = cells.str.lower().map(TRUTHS)
+        values = cells.str.lower().map(TRUTHS).astype("float64")
         wrong = values.isna() & (cells != "")
     else:
         values = pd.to_numeric(cells, errors="coerce").astype("float64")
-        wrong = values.isna() & cells.notna() & (cells.astype("str").str.lower() != "nan")
+        known = cells.notna() & ~cells.astype("str").str.lower().isin(["", "nan"])
+        wrong = values.isna() & known
         if name == "seed":
             wrong |= values.notna() & (values % 1 != 0)
     if wrong.any():
@@ -233,7 +284,10 @@ def numbers_of(file: Path, name: str, cells: pd.Series[Any], kind: type) -> pd.S
 
 def folder_of(table: str, run_id: str) -> Path | None:
     """Where a row's run keeps what it left; None where the table does not lie beside its runs."""
-    if Path(run_id).name != run_id or run_id in ("", ".."):  # whoever made the table, it leads nowhere else
+    if Path(run_id).name != run_id or run_id in (
+        "",
+        "..",
+    ):  # whoever made the table, it leads nowhere else
         return None
     runs = runs_beside(table)
     if runs is None:

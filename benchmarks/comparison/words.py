@@ -9,7 +9,6 @@ from benchmarks.comparison.model import (
     NOT_COMPARABLE,
     NOT_SHOWN,
     WORSE,
-    Arm,
     Change,
     Group,
     LeftOut,
@@ -80,12 +79,6 @@ def range_text(low: float | None, high: float | None, decimals: int | None) -> s
 def direction_text(higher_is_better: bool) -> str:
     """Say which way is better."""
     return "higher is better" if higher_is_better else "lower is better"
-
-
-def usual_decimals(arms: list[Arm]) -> int | None:
-    """Decimals for scores without an interval: as many as those with one mostly have."""
-    known = sorted(d for arm in arms if (d := decimals_of(half_of(arm.score))) is not None)
-    return known[len(known) // 2] if known else None
 
 
 def pair_text(pair: Pair, group: Group) -> str:

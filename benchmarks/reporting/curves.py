@@ -107,11 +107,10 @@ def _figure(group: Group, runs_: Runs, looks: Looks, name: str, axis: str) -> Fi
     labels, all_looks = [arm.label for arm in drawn], [looks.of(arm) for arm in drawn]
     x = alt.X("x:Q", title=AXES[axis], axis=alt.Axis(format="~s", tickCount=5))
     low, high = _scale(group, means, thin)
-    y = alt.Y(
-        "mean:Q",
-        title=f"validation {metric_name(group)}",
-        scale=alt.Scale(zero=False, domain=[low, high], nice=True),
-    )
+    y_title = f"validation {metric_name(group)}"
+    y_scale = alt.Scale(zero=False, domain=[low, high], nice=True)
+    y = alt.Y("mean:Q", title=y_title, scale=y_scale)
+    is_point = len(means) <= len(drawn)  # a line through one point cannot be seen
     colour = by_label(labels, all_looks, "color", legend="stroke")
     base = alt.Chart(data(means))
     tips = [alt.Tooltip("arm:N"), alt.Tooltip("x:Q", title=AXES[axis], format=",.4~g")]
@@ -123,11 +122,11 @@ def _figure(group: Group, runs_: Runs, looks: Looks, name: str, axis: str) -> Fi
         ),
         alt.Chart(data(thin))
         .mark_line(strokeWidth=0.8, opacity=0.4, clip=True)
-        .encode(x=x, y=alt.Y("y:Q"), color=colour, detail="seed:N"),
+        .encode(x=x, y=alt.Y("y:Q", title=y_title, scale=y_scale), color=colour, detail="seed:N"),
         base.mark_line(clip=True).encode(
             x=x, y=y, color=colour, strokeDash=by_label(labels, all_looks, "strokeDash", "stroke")
         ),
-        base.mark_point(size=70, opacity=0, filled=True, clip=True).encode(
+        base.mark_point(size=70, opacity=float(is_point), filled=True).encode(
             x=x, y=y, color=colour, tooltip=tips
         ),
     )

@@ -66,7 +66,7 @@ def data(records: list[Record]) -> alt.InlineData:
     return alt.InlineData(values=records)
 
 
-def layered(*charts: alt.Chart) -> alt.LayerChart:
+def layered(*charts: alt.Chart) -> alt.TopLevelMixin:
     """Lay charts over each other, but for those without data, whose axes would have no ends."""
     import altair as alt
 

@@ -96,6 +96,7 @@ def page(title: str, comparison: Comparison, parts: list[Part]) -> str:
         title=title,
         comparison=comparison,
         parts=parts,
+        groups_left=len(comparison.groups) - len(parts),
         subtitle=f"{plural(runs, 'run')} of "
         f"{plural(sum(len(part.group.arms) for part in parts), 'arm')}",
         doubtful=any(arm.doubtful_times for part in parts for arm in part.group.arms),

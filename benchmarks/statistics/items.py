@@ -179,12 +179,18 @@ def model_confidence_set(
     from arch.bootstrap import MCS
 
     table = np.stack([vector(each) for each in losses], axis=1)
-    # Equal columns have no difference to standardise; they stay or go together.
-    distinct, back = np.unique(table, axis=1, return_inverse=True)
-    if distinct.shape[1] == 1:
-        return list(range(len(losses))), [1.0] * len(losses)
-    found: Any = MCS(distinct, size, reps=1000, block_size=block, seed=seed)
-    found.compute()
-    p_of = found.pvalues["Pvalue"]
-    pvalues = [float(p_of.loc[int(place)]) for place in back.reshape(-1)]
+    # Columns that differ by a constant have no spread to standardise by: the better one stands for
+    # both, and the other is worse without doubt.
+    shapes, back = np.unique(table - table[0], axis=1, return_inverse=True)
+    levels, back = table[0], back.reshape(-1)
+    least = np.array([levels[back == place].min() for place in range(shapes.shape[1])])
+    p_of = np.ones(shapes.shape[1])
+    if len(p_of) > 1:
+        found: Any = MCS(shapes + least, size, reps=1000, block_size=block, seed=seed)
+        found.compute()
+        p_of = found.pvalues["Pvalue"].loc[list(range(len(p_of)))].to_numpy(float)
+    pvalues = [
+        float(p_of[place]) if level == least[place] else 0.0
+        for place, level in zip(back, levels, strict=True)
+    ]
     return [i for i, p in enumerate(pvalues) if p > size], pvalues

@@ -317,3 +317,11 @@ def test_the_expected_best_of_few_by_counting_all_draws() -> None:
 def test_what_is_no_number_is_refused(bad: list[float]) -> None:
     with pytest.raises(ValueError, match="all of them finite"):
         interval(bad)
+
+
+def test_a_constant_difference_is_no_doubt() -> None:
+    """There is no spread to divide by, and nothing to doubt."""
+    losses = np.abs(np.random.default_rng(0).normal(size=80))
+    stay, pvalues = model_confidence_set([losses + 1.0, losses, np.full(80, 9.0), np.full(80, 8.0)])
+    assert stay == [1]
+    assert pvalues[0] == pvalues[2] == 0.0

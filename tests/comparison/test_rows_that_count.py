@@ -195,7 +195,7 @@ def test_any_column_makes_arms_even_one_of_their_own(tmp_path: Path) -> None:
     [
         ([{"match": "hidden", "hidden_size": 8, "encoder_parameters": 10}] * 2, "hidden size 8"),
         (
-            [{"hidden_size": 8, "encoder_parameters": 10}, {"hidden_size": 8, "encoder_parameters": 40}],
+            [{"hidden_size": 8, "encoder_parameters": n} for n in (10, 40)],
             "hidden size 8 (encoder parameters 10 to 40)",
         ),
         ([{"hidden_size": 8}, {"hidden_size": 16}], "none alike: hidden sizes 8 to 16"),
@@ -203,7 +203,8 @@ def test_any_column_makes_arms_even_one_of_their_own(tmp_path: Path) -> None:
         ([{"match": "time", "match_budget": 60}] * 2, "60 s of training"),
         (
             [{"match": "flops", "match_budget": 5000}, {"match": "hidden", "hidden_size": 8}],
-            "MIXED, not comparable with each other: 5,000 FLOPs per token (lstm); hidden size (rnn)",
+            "MIXED, not comparable with each other: 5,000 FLOPs per token (lstm); "
+            "hidden size (rnn)",
         ),
     ],
 )  # fmt: skip

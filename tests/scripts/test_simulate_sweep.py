@@ -52,7 +52,7 @@ def test_the_table_is_put_into_the_page(tmp_path: Path, capfd: pytest.CaptureFix
     cells = dict(line.strip("| \n").split(" | ") for line in table.splitlines() if "|" in line)
     assert cells["cells"] == "10"
     assert cells["files and folders in `runs/`"] == "30"
-    assert float(cells["peak memory of status, MiB"]) > 1
+    assert float(cells["peak memory of status, MiB"].replace(",", "")) > 1
     assert [path.name for path in tmp_path.iterdir()] == ["page.md"]
 
 

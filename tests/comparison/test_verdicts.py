@@ -1,0 +1,338 @@
+"""Every verdict, against numbers computed with scipy and by hand."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from handmade import arm, compared, fixed, grouped
+from scipy import stats
+
+from benchmarks.comparison import Group, Pair
+
+LSTM = [0.81, 0.84, 0.83, 0.86, 0.82]
+GRU = [0.80, 0.85, 0.82, 0.84, 0.83]
+RNN = [0.70, 0.72, 0.69, 0.74, 0.71]
+
+
+def pair_of(group: Group, a: str, b: str) -> Pair:
+    return next(pair for pair in group.pairs if {pair.a, pair.b} == {a, b})
+
+
+def test_means_intervals_and_order(tmp_path: Path) -> None:
+    group = grouped(tmp_path, arm("rnn", RNN), arm("lstm", LSTM), arm("gru", GRU))
+    assert [each.label for each in group.arms] == ["lstm", "gru", "rnn"]
+    best = group.arms[0].score
+    error = stats.sem(LSTM)
+    low, high = stats.t.interval(0.95, 4, np.mean(LSTM), error)
+    assert (best.mean, best.low, best.high) == pytest.approx((np.mean(LSTM), low, high))
+    assert group.arms[0].deviation == pytest.approx(np.std(LSTM, ddof=1))
+
+
+def test_pairs_by_seed_with_holm(tmp_path: Path) -> None:
+    scores = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+    group = grouped(tmp_path, *(arm(name, values) for name, values in scores.items()))
+    raw = {
+        (a, b): float(stats.ttest_rel(scores[a], scores[b]).pvalue)
+        for a, b in combinations(scores, 2)
+    }
+    order = sorted(raw, key=lambda ends: raw[ends])
+    adjusted, floor = {}, 0.0
+    for place, ends in enumerate(order):
+        floor = max(floor, min(1.0, raw[ends] * (3 - place)))
+        adjusted[ends] = floor
+    for (a, b), p in adjusted.items():
+        pair = pair_of(group, a, b)
+        assert pair.p_adjusted == pytest.approx(p)
+        assert pair.verdict == ("better" if p < 0.05 else "no difference shown")
+    assert pair_of(group, "lstm", "gru").verdict == "no difference shown"
+    assert [each.is_among_best for each in group.arms] == [True, True, False]
+
+
+def test_seeds_are_paired_by_number_not_by_place(tmp_path: Path) -> None:
+    shuffled = arm("rnn", [RNN[seed] for seed in (3, 1, 4, 0, 2)], seeds=[3, 1, 4, 0, 2])
+    pair = pair_of(grouped(tmp_path, arm("lstm", LSTM), shuffled), "lstm", "rnn")
+    assert pair.seeds is not None
+    assert pair.seeds.p == pytest.approx(stats.ttest_rel(LSTM, RNN).pvalue)
+
+
+def test_only_seeds_in_common_are_paired(tmp_path: Path) -> None:
+    group = grouped(tmp_path, arm("lstm", LSTM), arm("rnn", RNN, seeds=[2, 3, 4, 5, 6]))
+    pair = group.pairs[0]
+    assert pair.seeds is not None
+    assert (pair.seeds.n, pair.reason) == (3, "paired t, 3 seeds")
+    assert pair.seeds.p == pytest.approx(stats.ttest_rel(LSTM[2:], RNN[:3]).pvalue)
+
+
+def test_without_seeds_in_common_it_is_welch(tmp_path: Path) -> None:
+    group = grouped(tmp_path, arm("lstm", LSTM), arm("rnn", RNN[:4], seeds=[4, 5, 6, 7]))
+    pair = group.pairs[0]
+    found = stats.ttest_ind(LSTM, RNN[:4], equal_var=False)
+    ends = found.confidence_interval(0.95)
+    assert pair.seeds is not None
+    assert (pair.seeds.p, pair.seeds.low, pair.seeds.high) == pytest.approx(
+        (found.pvalue, ends.low, ends.high)
+    )
+    assert pair.reason == "Welch t, 5 and 4 seeds that are not the same"
+    assert pair.verdict == "better"
+
+
+def test_a_net_against_a_deterministic_baseline(tmp_path: Path) -> None:
+    group = grouped(tmp_path, arm("lstm", LSTM), fixed("majority", 0.80))
+    pair = group.pairs[0]
+    assert pair.seeds is not None
+    assert pair.seeds.p == pytest.approx(stats.ttest_1samp(LSTM, 0.80).pvalue)
+    assert (pair.reason, pair.verdict) == ("one-sample t, 5 seeds", "better")
+    (net,) = [each for each in group.arms if not each.baseline]
+    assert (net.beats_baselines, net.against_baselines) == (
+        True,
+        "beats its best baseline, majority",
+    )
+
+
+@pytest.mark.parametrize(
+    ("score", "words"),
+    [
+        (0.83, "not shown to beat its best baseline, tfidf"),
+        (0.95, "worse than its best baseline, tfidf"),
+    ],
+)
+def test_a_net_that_does_not_beat_its_best_baseline_is_told_so(
+    tmp_path: Path, score: float, words: str
+) -> None:
+    nets = arm("lstm", LSTM)
+    group = grouped(tmp_path, nets, fixed("majority", 0.5), fixed("tfidf", score, "classical"))
+    net = group.arm("lstm")
+    assert (net.beats_baselines, net.against_baselines) == (False, words)
+    assert group.arm("tfidf").beats_baselines is None
+
+
+def test_one_seed_shows_nothing(tmp_path: Path) -> None:
+    group = grouped(tmp_path, arm("lstm", [0.9]), arm("rnn", [0.5]), fixed("majority", 0.4))
+    assert {pair.verdict for pair in group.pairs} == {"no difference shown"}
+    assert all(pair.reason.startswith("n = 1") for pair in group.pairs)
+    assert not any(each.is_among_best for each in group.arms)
+    assert group.arm("lstm").against_baselines == (
+        "not shown to beat its best baseline, majority (n = 1)"
+    )
+    assert any("nothing of this order is shown" in note for note in group.notes)
+
+
+def test_one_lucky_seed_is_not_the_best_arm(tmp_path: Path) -> None:
+    group = grouped(tmp_path, arm("lucky", [0.99]), arm("lstm", LSTM), arm("rnn", RNN))
+    marks = {each.label: each.is_among_best for each in group.arms}
+    assert marks == {"lucky": False, "lstm": True, "rnn": False}
+
+
+def test_what_could_have_been_seen(tmp_path: Path) -> None:
+    pair = pair_of(grouped(tmp_path, arm("lstm", LSTM), arm("gru", GRU)), "lstm", "gru")
+    sd = float(np.std(np.subtract(LSTM, GRU), ddof=1))
+    assert pair.detectable is not None
+    shift, bound = pair.detectable / sd * math.sqrt(5), stats.t.ppf(0.975, 4)
+    power = stats.nct.sf(bound, 4, shift) + stats.nct.cdf(-bound, 4, shift)
+    assert power == pytest.approx(0.8, abs=1e-6)
+    assert pair.seeds_needed is not None
+    effect = float(np.mean(np.subtract(LSTM, GRU))) / sd
+    assert power_at(pair.seeds_needed, effect) >= 0.8 > power_at(pair.seeds_needed - 1, effect)
+
+
+def power_at(n: int, effect: float) -> float:
+    """Of the two-sided paired t-test, from the distribution of its statistic."""
+    bound = stats.t.ppf(0.975, n - 1)
+    return float(stats.nct.sf(bound, n - 1, effect * math.sqrt(n)))
+
+
+def test_equal_scores_are_no_difference(tmp_path: Path) -> None:
+    pair = grouped(tmp_path, arm("a", LSTM), arm("b", LSTM)).pairs[0]
+    assert (pair.verdict, pair.p_adjusted) == ("no difference shown", 1.0)
+
+
+def test_a_difference_without_spread_is_no_proof(tmp_path: Path) -> None:
+    """Scores rounded to two digits differ by the same at two seeds more often than not."""
+    pair = grouped(tmp_path, arm("a", [0.85, 0.86]), arm("b", [0.84, 0.85])).pairs[0]
+    assert pair.verdict == "no difference shown"
+
+
+def test_lower_is_better(tmp_path: Path) -> None:
+    down: dict[str, Any] = {"metric": "rmse", "higher_is_better": "false"}
+    group = grouped(tmp_path, arm("rnn", RNN, **down), arm("lstm", LSTM, **down))
+    assert [each.label for each in group.arms] == ["rnn", "lstm"]
+    assert (group.pairs[0].a, group.pairs[0].verdict) == ("rnn", "better")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "reason"),
+    [
+        (
+            {"match": "parameters", "match_budget": 1000},
+            {"match": "parameters", "match_budget": 9000},
+            "budgets differ: 1,000 encoder parameters, 9,000 encoder parameters",
+        ),
+        (
+            {"match": "time", "match_budget": 60},
+            {"match": "hidden"},
+            "budgets differ: 60 s of training, hidden size",
+        ),
+    ],
+)
+def test_other_budgets_are_not_comparable_but_baselines_are(
+    tmp_path: Path, a: dict[str, Any], b: dict[str, Any], reason: str
+) -> None:
+    group = grouped(tmp_path, arm("lstm", LSTM, **a), arm("rnn", RNN, **b), fixed("majority", 0.2))
+    pair = pair_of(group, "lstm", "rnn")
+    assert (pair.verdict, pair.reason) == ("not comparable", reason)
+    assert pair_of(group, "lstm", "majority").verdict == "better"
+    assert pair_of(group, "rnn", "majority").verdict == "better"
+    assert group.budget.startswith("MIXED")
+
+
+def test_no_budget_said_is_the_default_one(tmp_path: Path) -> None:
+    group = grouped(tmp_path, arm("lstm", LSTM, match="hidden"), arm("rnn", RNN))
+    assert group.pairs[0].verdict == "better"
+
+
+def test_versions_of_a_model_are_not_comparable(tmp_path: Path) -> None:
+    old, new = arm("lstm", LSTM, model_version=1), arm("lstm", RNN, model_version=2)
+    group = grouped(tmp_path, old, new, arm("rnn", GRU, model_version=1))
+    pair = pair_of(group, "lstm model_version=1", "lstm model_version=2")
+    assert (pair.verdict, pair.reason) == ("not comparable", "model versions 1 and 2")
+    assert pair_of(group, "lstm model_version=2", "rnn").verdict == "better"
+
+
+def test_skill_is_counted_from_the_naive_row(tmp_path: Path) -> None:
+    nets = arm("lstm", [0.8, 0.9]), arm("rnn", [0.4, 0.4])
+    group = grouped(tmp_path, *nets, fixed("majority", 0.5), fixed("tfidf", 0.6, "classical"))
+    skills = {each.label: each.skill for each in group.arms}
+    assert skills == pytest.approx({"lstm": 0.7, "rnn": -0.2, "majority": 0.0, "tfidf": 0.2})
+    assert group.naive == "majority"
+
+
+@pytest.mark.parametrize(
+    ("metric", "perfect", "skill"),
+    [("rmse", "", 0.5), ("perplexity", "", 5 / 9), ("rmse", 4, 5 / 6)],
+)
+def test_skill_where_lower_is_better(
+    tmp_path: Path, metric: str, perfect: object, skill: float
+) -> None:
+    more = {"metric": metric, "higher_is_better": "false", "perfect_score": perfect}
+    group = grouped(tmp_path, arm("lstm", [4.0, 6.0], **more), fixed("naive", 10.0, **more))
+    assert group.arm("lstm").skill == pytest.approx(skill)
+
+
+def test_without_a_naive_row_there_is_no_skill(tmp_path: Path) -> None:
+    group = grouped(tmp_path, arm("lstm", LSTM), fixed("tfidf", 0.5, "classical"))
+    assert (group.naive, group.arm("lstm").skill) == (None, None)
+
+
+TIMED = {"device": "cpu", "device_name": "x", "threads": 1, "torch_version": "2"}
+
+
+@pytest.mark.parametrize(
+    ("more", "doubt"),
+    [
+        ({}, ""),
+        ({"concurrent_runs": 3}, "up to 3 runs at once"),
+        ({"load_average": 4.2}, "other work on the machine, load up to 4.2"),
+        ({"device_name": "y"}, "measured on y, 1 threads, PyTorch 2, others on x, 1 threads"),
+        ({"threads": 4}, "measured on x, 4 threads"),
+    ],
+)
+def test_times_are_compared_only_where_runs_were_alone_on_one_machine(
+    tmp_path: Path, more: dict[str, Any], doubt: str
+) -> None:
+    fast, slow = [1.0, 1.1, 1.2, 1.1, 1.0], [3.0, 3.3, 3.2, 3.1]
+    alone = [
+        row | {"train_seconds": t} for row, t in zip(arm("lstm", LSTM, **TIMED), fast, strict=True)
+    ]
+    other = [
+        row | {"train_seconds": t}
+        for row, t in zip(arm("rnn", RNN[:4], **TIMED | more), slow, strict=True)
+    ]
+    group = grouped(tmp_path, alone, other, metric="train_seconds")
+    assert group.arm("rnn").doubtful_times.startswith(doubt)
+    assert bool(group.arm("rnn").doubtful_times) == bool(doubt)
+    assert group.arm("lstm").doubtful_times == ""
+    assert group.pairs[0].verdict == ("not comparable" if doubt else "better")
+    by_score = grouped(tmp_path, alone, other)
+    assert by_score.pairs[0].verdict == "better"
+    assert by_score.arm("rnn").train_seconds == pytest.approx(3.15)
+
+
+def test_what_follows_from_the_settings_is_compared_without_a_test(tmp_path: Path) -> None:
+    group = grouped(
+        tmp_path, arm("lstm", [0.5], parameters=400), arm("rnn", [0.5], parameters=100),
+        metric="parameters",
+    )  # fmt: skip
+    pair = group.pairs[0]
+    assert (pair.a, pair.verdict, pair.p_adjusted) == ("rnn", "better", None)
+
+
+def test_another_metric_has_no_skill_and_no_validation(tmp_path: Path) -> None:
+    rows = [row | {"mae": 1 - row["test_score"], "val_score": 0.5} for row in arm("lstm", LSTM)]
+    naive = [row | {"mae": 0.5} for row in fixed("majority", 0.5)]
+    net = grouped(tmp_path, rows, naive, metric="mae").arm("lstm")
+    assert (net.skill, net.validation) == (None, None)
+    assert net.score.mean == pytest.approx(1 - np.mean(LSTM))
+
+
+def test_asked_against_one_arm_only_these_pairs_are_corrected_for(tmp_path: Path) -> None:
+    arms = arm("lstm", LSTM), arm("gru", GRU), arm("rnn", RNN)
+    group = grouped(tmp_path, *arms, baseline="gru")
+    assert [(pair.a, pair.b) for pair in group.pairs] == [("lstm", "gru"), ("rnn", "gru")]
+    worse = group.pairs[1]
+    assert worse.verdict == "worse"
+    assert worse.p_adjusted == pytest.approx(2 * stats.ttest_rel(RNN, GRU).pvalue)
+    assert [each.is_among_best for each in group.arms] == [True, True, False]
+
+
+def test_baselines_beside_the_best_one_cost_the_nets_no_power(tmp_path: Path) -> None:
+    nets = arm("lstm", LSTM), arm("rnn", RNN)
+    simple = [fixed(f"simple_{n}", 0.3 + n / 100, "simple") for n in range(8)]
+    group = grouped(tmp_path, *nets, *simple, fixed("majority", 0.5))
+    assert {frozenset((pair.a, pair.b)) for pair in group.pairs} == {
+        frozenset(ends) for ends in combinations(("lstm", "rnn", "majority"), 2)
+    }
+    assert [each.label for each in group.arms if each.is_among_best] == ["lstm"]
+
+
+def test_of_many_arms_the_best_is_paid_for_by_all_pairs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arms = [arm("lstm", rng.normal(0.5, 0.1, 5).tolist(), hidden_size=n) for n in range(40)]
+    group = grouped(tmp_path, *arms)
+    assert len(group.pairs) == 39
+    assert {pair.a for pair in group.pairs} == {group.arms[0].label}
+    raw = [pair.seeds.p for pair in group.pairs if pair.seeds is not None and pair.seeds.p]
+    adjusted = [pair.p_adjusted for pair in group.pairs]
+    assert adjusted == pytest.approx([min(1.0, p * 780) for p in raw])
+
+
+def test_arms_of_one_distribution_are_rarely_told_apart(tmp_path: Path) -> None:
+    """Of three arms that do not differ, one pair or more is told apart in at most 5 % of draws."""
+    rng, draws = np.random.default_rng(1), 60
+    arms = [
+        arm(name, rng.normal(0.5, 0.1, 5).tolist(), task=f"draw {number}")
+        for number in range(draws)
+        for name in ("a", "b", "c")
+    ]
+    groups = compared(tmp_path, *arms).groups
+    assert len(groups) == draws
+    wrong = [g for g in groups if {p.verdict for p in g.pairs} != {"no difference shown"}]
+    assert len(wrong) <= stats.binom.ppf(0.999, draws, 0.05)
+
+
+def test_a_planted_difference_is_found_as_often_as_stated(tmp_path: Path) -> None:
+    """Of 2 sd of the difference, at 5 seeds."""
+    rng, draws = np.random.default_rng(2), 60
+    arms = [
+        arm(name, rng.normal(mean, 1.0, 5).tolist(), task=f"draw {number}")
+        for number in range(draws)
+        for name, mean in (("a", 2 * math.sqrt(2)), ("b", 0.0))
+    ]
+    pairs = [group.pairs[0] for group in compared(tmp_path, *arms).groups]
+    found = sum(pair.verdict == "better" and pair.a == "a" for pair in pairs)
+    low, high = stats.binom.ppf([0.001, 0.999], draws, power_at(5, 2.0))
+    assert low <= found <= high
