@@ -186,8 +186,10 @@ def test_pooling_leaves_baselines_and_budgets_apart(tmp_path: Path) -> None:
 
 def test_any_column_makes_arms_even_one_of_their_own(tmp_path: Path) -> None:
     a, b = arm("lstm", [0.5, 0.6], mood="good"), arm("rnn", [0.3, 0.4], mood="bad")
-    group = grouped(tmp_path, a, b, by=("mood",))
-    assert [each.label for each in group.arms] == ["mood=good", "mood=bad"]
+    seeded = fixed("embedding", 0.2, "classical", seed=0, mood="good")
+    seeded += fixed("embedding", 0.2, "classical", seed=1, mood="bad")
+    group = grouped(tmp_path, a, b, seeded, by=("mood",))
+    assert [each.label for each in group.arms] == ["mood=good", "mood=bad", "embedding"]
 
 
 @pytest.mark.parametrize(
