@@ -29,16 +29,9 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have files stay whole where tests run in parallel, those on SLURM with one another.
-
-    What takes longest, the fault tests and among them those on SLURM, comes first.
-    """
+    """Begin with what takes longest, the fault tests, and among them those on SLURM."""
     items.sort(key=lambda item: ("slurm" not in item.path.stem, "faults" not in item.path.parts))
-    for item in items:
-        file = "slurm" if "slurm" in item.path.stem else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(file))
 
 
 def pytest_configure(config: Any) -> None:

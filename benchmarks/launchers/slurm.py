@@ -211,7 +211,9 @@ class SlurmLauncher(Launcher):
             return Ended(cell, is_taken=True)
         state, code = state_of(job.job_id)
         starts = max(job.tries, latest.starts if latest is not None else 0)
-        if state in CUT_SHORT and starts < self.settings.starts:
+        # A job that is given time before it is preempted ends by itself, and is not put back.
+        was_told_to_end = state == "COMPLETED" and latest is not None
+        if (state in CUT_SHORT or was_told_to_end) and starts < self.settings.starts:
             return None
         text = f"SLURM: job {job.job_id} ended as {state}{code}"
         if latest is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -119,12 +120,14 @@ def find_bed() -> Bed:
 
 @contextmanager
 def tidy(bed: Bed) -> Iterator[Bed]:
-    """Leave the bed as it should be found."""
-    bed.settle()
-    try:
-        yield bed
-    finally:
+    """Have the bed to oneself, and leave it as it should be found."""
+    with (bed.root / "in-use").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # tests that run in parallel take turns
         bed.settle()
+        try:
+            yield bed
+        finally:
+            bed.settle()
 
 
 def running(folder: Path) -> dict[str, Claim]:

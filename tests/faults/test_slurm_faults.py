@@ -97,6 +97,28 @@ def test_requeued_and_preempted_jobs_go_on_where_they_were(
     assert len(rows_of(folder)) == 2
 
 
+def test_a_preempted_job_that_is_given_time_goes_on_where_it_was(
+    bed: Bed, undisturbed: Path, tmp_path: Path, faults: FaultTable
+) -> None:
+    """With a GraceTime the job is told first, ends by itself, and must be put back all the same."""
+    folder = tmp_path / "results"
+    bed.ask("scontrol", "update", "partitionname=main", "gracetime=60")
+    try:
+        with started([*SLURM, *TWO, f"results_dir={folder}"], tmp_path) as command:
+            preempted = wait_until(lambda: both_train(folder), "both train", SECONDS)[0]
+            node = bed.node_of(preempted)
+            bed.ask(
+                "sbatch", "--partition=high", f"--nodelist={node}", "--output=/dev/null", "--wrap=:"
+            )
+            faults("SLURM: preemption with a grace time").injected += 1
+            assert command.end() == 0, command.output + command.errors
+    finally:
+        bed.ask("scontrol", "update", "partitionname=main", "gracetime=0")
+    faults("SLURM: preemption with a grace time").nothing_wrong(only(folder, undisturbed))
+    assert starts_of(folder) == [1, 2]
+    assert len(rows_of(folder)) == 2
+
+
 def test_jobs_outlive_their_nodes(
     bed: Bed, undisturbed: Path, tmp_path: Path, faults: FaultTable
 ) -> None:
