@@ -28,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Compare; returns the exit code."""
     chosen = parser().parse_args(arguments)
     # What takes a second to import comes after what may be answered at once.
-    from benchmarks.comparison import Options, changes, compare
+    from benchmarks.comparison import Changes, Options, changes, compare
+    from benchmarks.comparison.words import untested_text
     from benchmarks.errors import UserError
 
     is_change = len(chosen.tables) == 2 and not chosen.merge
@@ -43,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             found = compare(chosen.tables, options)
         write(found, chosen.format, chosen.only_changed)
+        if chosen.fail_on_worse and isinstance(found, Changes) and (why := untested_text(found)):
+            print(why, file=sys.stderr)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -62,10 +65,14 @@ def parser() -> argparse.ArgumentParser:
     add("--by", default="arm", metavar="COLUMNS", help="what makes an arm, a,b,…; default: arm")
     add("--task", metavar="NAME", help="only this one")
     add("--metric", metavar="COLUMN", help="instead of the task's own; train_seconds, …")
-    add("--baseline", metavar="ARM", help="only the pairs with this arm, or model")
+    add(
+        "--baseline",
+        metavar="ARM",
+        help="only the pairs with this arm, or model; baseline is the best one",
+    )
     add("--format", choices=FORMATS, default="table", help="default: table")
-    add("--only-changed", action="store_true", help="only what is better or worse")
-    add("--fail-on-worse", action="store_true", help="exit with 1 if an arm is worse")
+    add("--only-changed", action="store_true", help="only what is better or worse, or may be")
+    add("--fail-on-worse", action="store_true", help="exit with 1 if an arm is worse or failed")
     add("--merge", action="store_true", help="two tables are one comparison, as three are")
     return parser
 
@@ -117,12 +124,13 @@ def write(found: Changes | Comparison, form: str, only_changed: bool) -> None:
 
 
 def is_worse(found: Changes | Comparison) -> bool:
-    """Whether an arm got worse, or is worse than the one all are compared with."""
+    """Whether an arm got worse or failed, or is worse than the one all are compared with."""
     from benchmarks.comparison import Changes
+    from benchmarks.comparison.model import FAILED, WORSE
 
     if isinstance(found, Changes):
-        return any(change.verdict == "worse" for change in found.changes)
-    return any(pair.verdict == "worse" for group in found.groups for pair in group.pairs)
+        return any(change.verdict in (WORSE, FAILED) for change in found.changes)
+    return any(pair.verdict == WORSE for group in found.groups for pair in group.pairs)
 
 
 if __name__ == "__main__":

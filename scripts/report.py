@@ -27,7 +27,12 @@ def main(arguments: list[str] | None = None) -> int:
         "tables", nargs="+", type=Path, metavar="TABLE", help="CSV files or results folders"
     )
     parser.add_argument(
-        "-o", "--out", type=Path, metavar="FILE", default=Path("report.html"), help="the page"
+        "-o",
+        "--out",
+        type=Path,
+        metavar="FILE",
+        default=Path("report.html"),
+        help="the page (%(default)s)",
     )
     parser.add_argument("--title", default="Comparison of recurrent nets", help="its heading")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="where figures go as files")

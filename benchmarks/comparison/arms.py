@@ -171,11 +171,14 @@ def budget_text(arms: list[Arm]) -> str:
         return f"MIXED, not comparable with each other: {'; '.join(parts)}"
     if nets[0].match != "hidden":
         return next(iter(kinds))
+    is_said = any(arm.rows["says_match"].any() for arm in nets)
     sizes = sorted({size for arm in nets for size in arm.rows["hidden_size"].dropna().unique()})
+    if not is_said and not sizes:
+        return "not said by the table"
     if len(sizes) > 1:
         return f"none alike: hidden sizes {sizes[0]:.0f} to {sizes[-1]:.0f}{spread(nets)}"
     alike = f"hidden size {sizes[0]:.0f}" if sizes else "hidden size"
-    return f"{alike}{spread(nets)}"
+    return f"{'' if is_said else 'not said by the table; '}{alike}{spread(nets)}"
 
 
 def one_budget(match: str, budget: float | None) -> str:

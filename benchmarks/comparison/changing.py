@@ -10,11 +10,15 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import statistics
+from benchmarks.comparison.arms import some
 from benchmarks.comparison.choosing import EVERYTHING, Options, rows_that_count
+from benchmarks.comparison.failing import failed_rows
 from benchmarks.comparison.metrics import EXACT, is_time
 from benchmarks.comparison.model import (
+    FAILED,
     IMPROVED,
     NOT_COMPARABLE,
+    NOT_SHOWN,
     ONLY_IN_A,
     ONLY_IN_B,
     SAME,
@@ -54,14 +58,27 @@ def changes(before: Path, after: Path, options: Options = EVERYTHING) -> Changes
     filled = [rows for rows in sides if len(rows)] or sides[:1]
     frame = numbered(pd.concat(filled, ignore_index=True), options)
     texts = GroupTexts(frame)
-    arms = list(both_sides(frame, options))
+    arms = list(both_sides(frame, options, failed_rows(read[1].frame)))
     found = [change_of(each, texts, len(arms)) for each in arms]
     return Changes(
         sources=(read[0].sources[0], read[1].sources[0]),
         changes=with_holm(found),
         left_out=(left_out[0], left_out[1]),
-        notes=[note for tables in read for note in tables.notes],
+        notes=[*(note for tables in read for note in tables.notes), *dropped_notes(found)],
     )
+
+
+def dropped_notes(found: Sequence[Change]) -> list[str]:
+    """Say of which arms seeds do not count, as the other table lacks them."""
+    arms: dict[tuple[int, int], list[str]] = {}
+    for change in found:
+        if any(change.dropped):
+            arms.setdefault(change.dropped, []).append(change.label)
+    return [
+        f"only seeds in both tables are paired and shown; dropped are {a} of A and {b} of B: "
+        f"{some(labels)}"
+        for (a, b), labels in arms.items()
+    ]
 
 
 class GroupTexts:
@@ -109,7 +126,10 @@ def change_of(both: Both, texts: GroupTexts, family: int) -> Change:
         verdict=ONLY_IN_B if a is None else ONLY_IN_A,
         before=None if a is None else a.interval,
         after=None if b is None else b.interval,
+        is_deterministic=all(side.scores.is_deterministic for side in (a, b) if side is not None),
     )
+    if both.has_failed:
+        return dataclasses.replace(change, verdict=FAILED, reason="no run of it ended with a score")
     if a is None or b is None:
         return change
     reason = why_not(a, b, change.metric, texts)
@@ -123,11 +143,19 @@ def change_of(both: Both, texts: GroupTexts, family: int) -> Change:
 
 
 def judged_alone(change: Change, a: Scores, b: Scores, family: int) -> Change:
-    """Test one arm's change; the verdict is open, SAME, where a p-value decides."""
+    """Test one arm's change; the verdict is open, NOT_SHOWN, where a p-value decides."""
+    if not np.array_equal(a.seeds, b.seeds, equal_nan=True):
+        _, mine, others = np.intersect1d(a.seeds, b.seeds, return_indices=True)
+        if len(mine) >= 2:
+            dropped = (a.n - len(mine), b.n - len(mine))
+            a, b = a.at(mine), b.at(others)
+            before, after = (statistics.interval(each.values) for each in (a, b))
+            change = dataclasses.replace(change, before=before, after=after, dropped=dropped)
     size = max(abs(a.values).max(), abs(b.values).max())
     same_seeds = np.array_equal(a.seeds, b.seeds, equal_nan=True)
     if same_seeds and abs(b.values - a.values).max() <= TRIFLE * size:
-        reason = f"the same at all {a.n} seeds" if a.n > 1 else "the same score"
+        common = " in common" if any(change.dropped) else ""
+        reason = f"the same at all {a.n} seeds{common}" if a.n > 1 else "the same score"
         return dataclasses.replace(change, verdict=SAME, reason=reason)
     if change.metric in EXACT or (a.is_deterministic and b.is_deterministic):
         between = float(b.values.mean() - a.values.mean())
@@ -136,7 +164,7 @@ def judged_alone(change: Change, a: Scores, b: Scores, family: int) -> Change:
     found, reason = difference(b, a, family)
     if found is None:
         return dataclasses.replace(change, verdict=NOT_COMPARABLE, reason=reason)
-    return dataclasses.replace(change, verdict=SAME, seeds=found, reason=reason)
+    return dataclasses.replace(change, verdict=NOT_SHOWN, seeds=found, reason=reason)
 
 
 def direction_of(between: float, change: Change) -> str:
@@ -144,7 +172,7 @@ def direction_of(between: float, change: Change) -> str:
     return IMPROVED if (between > 0) == change.higher_is_better else WORSE
 
 
-ORDER = (WORSE, IMPROVED, SAME, NOT_COMPARABLE, ONLY_IN_A, ONLY_IN_B)
+ORDER = (WORSE, FAILED, IMPROVED, NOT_SHOWN, SAME, NOT_COMPARABLE, ONLY_IN_A, ONLY_IN_B)
 
 
 def with_holm(found: Sequence[Change]) -> list[Change]:

@@ -12,9 +12,10 @@ from benchmarks.comparison import verdicts
 from benchmarks.comparison.arms import budget_text, make_arms, some, with_doubts, with_skill
 from benchmarks.comparison.choosing import EVERYTHING, Options, rows_that_count
 from benchmarks.comparison.items import ItemTests
+from benchmarks.comparison.marks import marked
 from benchmarks.comparison.metrics import unit_of
 from benchmarks.comparison.model import Arm, Comparison, Group
-from benchmarks.comparison.notes import notes_of, title_of, value_of
+from benchmarks.comparison.notes import notes_of, percent_notes, title_of, value_of
 from benchmarks.comparison.tables import read_tables
 from benchmarks.comparison.verdicts import Question
 from benchmarks.errors import UserError, nearest
@@ -83,12 +84,13 @@ def make_group(rows: pd.DataFrame, beside: list[pd.DataFrame], options: Options)
         arms = with_skill(arms, naive, metric, higher)
     worse = int(rows["arm_number"].nunique()) - len(arms)
     pairs = verdicts.all_pairs(arms, question, items, worse)
-    arms = verdicts.marked(arms, pairs, question, items)
+    family = verdicts.choice_of(arms, worse)
     asked = asked_for(arms, options.baseline)
-    notes = notes_of(rows, arms, beside)
-    if asked is not None:
-        pairs = verdicts.pairs_with(arms, asked, question, items)
-    elif options.baseline is not None:
+    shown = pairs if asked is None else verdicts.pairs_with(arms, asked, question, items)
+    arms, untested = marked(arms, [*pairs, *shown], question, items)
+    notes = [*notes_of(rows, arms, beside), *untested]
+    notes += percent_notes(arms, metric) if is_own else []
+    if asked is None and options.baseline is not None:
         notes.append(f"has no arm {options.baseline}: all pairs are shown")
     group = Group(
         task=task,
@@ -100,11 +102,12 @@ def make_group(rows: pd.DataFrame, beside: list[pd.DataFrame], options: Options)
         split=value_of(rows, "split"),
         budget=budget_text(arms),
         arms=arms,
-        pairs=pairs,
+        pairs=shown,
         naive=naive.label if naive is not None else None,
         confidence_set=[] if items is None else items.confidence_set(arms),
         notes=notes,
         asked=None if asked is None else asked.label,
+        family=family if asked is None else 0,
     )
     return group if items is None else with_items(group, items)
 
@@ -120,7 +123,7 @@ def with_items(group: Group, items: ItemTests) -> Group:
 
 
 def asked_for(arms: list[Arm], name: str | None) -> Arm | None:
-    """Find the arm of a label or of a model.
+    """Find the arm of a label or of a model; "baseline" is the best one of the group.
 
     Raises:
         UserError: several arms are of the model.
@@ -131,4 +134,6 @@ def asked_for(arms: list[Arm], name: str | None) -> Arm | None:
     if len(found) > 1:
         labels = ", ".join(repr(arm.label) for arm in found[:5])
         raise UserError(f"--baseline {name}: is the model of several arms; say which: {labels}")
+    if not found and name == "baseline":
+        return verdicts.best_baseline(arms)
     return found[0] if found else None

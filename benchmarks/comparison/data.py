@@ -12,7 +12,6 @@ from typing import Any
 
 from benchmarks.comparison.model import (
     BETTER,
-    IMPROVED,
     WORSE,
     Arm,
     Change,
@@ -57,8 +56,8 @@ def changes_json(found: Changes, only_changed: bool = False) -> dict[str, Any]:
 
 
 def chosen(found: Changes, only_changed: bool) -> list[Change]:
-    """All arms, or those that improved or got worse."""
-    return [c for c in found.changes if not only_changed or c.verdict in (IMPROVED, WORSE)]
+    """All arms, or those that are not known to be as they were."""
+    return [change for change in found.changes if change.is_shown or not only_changed]
 
 
 def as_json(data: dict[str, Any]) -> str:

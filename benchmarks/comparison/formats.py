@@ -51,7 +51,9 @@ def show(sections: Sequence[Section]) -> None:
         for line in section.about:
             say(console, line)
         if section.grid is not None:
-            console.print(rich_table(section.grid, console.width), "")
+            console.print(rich_table(section.grid, console.width))
+            if section.below:
+                console.print()
         for line in section.below:
             say(console, line)
         for heading, lines in section.lists:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.comparison.metrics import is_cost
 from benchmarks.comparison.model import (
     BETTER,
+    FAILED,
     IMPROVED,
     WORSE,
     Arm,
@@ -26,15 +29,17 @@ from benchmarks.comparison.words import (
     rounded,
     short_count,
     significant,
+    untested_text,
 )
 from benchmarks.statistics import Interval
 
 BEST = "*"
 DOUBT = "?"
 MOST_SHOWN = 40
-"""Arms, and pairs, that are shown to people; JSON and CSV have all."""
+"""Arms, and pairs, that are shown to people; JSON has all, CSV all arms."""
 
 SPARE = ("process\nMiB", "memory\nMiB", "latency\nms")
+MEDIANS = ("train\ns", "latency\nms", "memory\nMiB", "process\nMiB")
 """Columns that go first where a terminal is narrow."""
 
 MOST_CHANGES = 200
@@ -73,9 +78,13 @@ class Section:
 
 def sections_of(comparison: Comparison, only_changed: bool) -> list[Section]:
     """All of a comparison, group by group, and at the end what was left out."""
-    found = [group_section(group, only_changed) for group in comparison.groups]
+    groups, notes = comparison.groups, comparison.notes
+    if len(groups) == 1:  # then notes on the table are notes on the group
+        groups = [dataclasses.replace(groups[0], notes=[*groups[0].notes, *notes])]
+        notes = []
+    found = [group_section(group, only_changed) for group in groups]
     end = [("left out", [left_out_text(left) for left in comparison.left_out])]
-    end.append(("notes", comparison.notes))
+    end.append(("notes on the tables", notes))
     lists = [(heading, lines) for heading, lines in end if lines]
     about = [] if found else ["nothing to compare: no row counts"]
     return [*found, Section("", about, None, [], lists)] if lists or about else found
@@ -94,7 +103,7 @@ def group_section(group: Group, only_changed: bool) -> Section:
         title=f"{group.title}: {group.metric} ({unit}{direction_text(group.higher_is_better)})",
         about=about,
         grid=arm_grid(group, arms),
-        below=[*legend(arms), *baseline_lines(group), *set_lines(group)],
+        below=[*legend(group, arms), *baseline_lines(group), *set_lines(group)],
         lists=[
             item for item in (pair_list(group, only_changed), ("notes", group.notes)) if item[1]
         ],
@@ -103,10 +112,11 @@ def group_section(group: Group, only_changed: bool) -> Section:
 
 def arm_grid(group: Group, arms: list[Arm]) -> Grid:
     """The arms of a group as a table; columns that say nothing of any arm are left out."""
+    stands = "against best\nbaseline" if any(arm.against_baselines for arm in arms) else "baseline"
     columns = {
         "": [BEST if arm.is_among_best else "" for arm in arms],
         "arm": [arm.label for arm in arms],
-        "best\nbaseline": [standing(arm) for arm in arms],
+        stands: [standing(arm) for arm in arms],
         "n": ["" if arm.is_deterministic else f"{arm.score.n}" for arm in arms],
         group.metric: [mean_text(arm.score) for arm in arms],
         "±\n95 %": [half_text(arm.score) for arm in arms],
@@ -118,20 +128,23 @@ def arm_grid(group: Group, arms: list[Arm]) -> Grid:
         "process\nMiB": [significant(arm.rss_mib) for arm in arms],
     }
     kept = {name: cells for name, cells in columns.items() if name == "arm" or any(cells)}
-    words = {number for number, name in enumerate(kept) if name in ("", "arm", "best\nbaseline")}
+    words = {number for number, name in enumerate(kept) if name in ("", "arm", stands)}
     rows = [list(row) for row in zip(*kept.values(), strict=True)]
     strong = {number for number, arm in enumerate(arms) if arm.is_among_best}
     spare = tuple(list(kept).index(name) for name in SPARE if name in kept)
-    return Grid(list(kept), rows, frozenset(words), frozenset(strong), spare)
+    header = list(kept)
+    if is_cost(group.metric):  # the column beside n is a mean
+        header = [f"{name},\nmedian" if name in MEDIANS else name for name in kept]
+    return Grid(header, rows, frozenset(words), frozenset(strong), spare)
 
 
 def standing(arm: Arm) -> str:
-    """Whether a net beats the best baseline; of a baseline, its kind."""
+    """Whether a net is shown to beat the best baseline; of a baseline, its kind."""
     if arm.baseline or arm.beats_baselines is None:
         return arm.baseline
     if arm.beats_baselines:
-        return "beaten"
-    return "worse than" if arm.against_baselines.startswith("worse") else "not beaten"
+        return BETTER
+    return WORSE if arm.against_baselines.startswith("worse") else "not shown better"
 
 
 def mean_text(score: Interval) -> str:
@@ -153,14 +166,18 @@ def timed(arm: Arm, value: float | None) -> str:
     return text + DOUBT * bool(arm.doubtful_times)
 
 
-def legend(arms: Sequence[Arm]) -> list[str]:
+def legend(group: Group, arms: Sequence[Arm]) -> list[str]:
     """Explain the marks that are used."""
     parts = []
     if any(arm.is_among_best for arm in arms):
-        parts.append(f"{BEST} the best, or not shown to be worse than the best")
+        of = " of its budget" if group.is_mixed else ""
+        parts.append(f"{BEST} the best{of}, or not shown to be worse than the best{of}")
     if any(arm.doubtful_times and arm.train_seconds is not None for arm in arms):
         parts.append(f"{DOUBT} a time in doubt, see the notes")
-    return ["   ".join(parts)] if parts else []
+    lines = ["   ".join(parts)] if parts else []
+    if any(pair.p_adjusted is not None for pair in group.pairs):
+        lines.append("± and [ ] are 95 % intervals, each of its own; p is corrected")
+    return lines
 
 
 def baseline_lines(group: Group) -> list[str]:
@@ -202,18 +219,31 @@ def pair_list(group: Group, only_changed: bool) -> tuple[str, list[str]]:
         else:
             lines += [pair_text(pair, group) for pair in same]
     left = len(group.pairs) - len(group.pairs_to_show)
-    more = f"; {left:,} more in CSV and JSON" if left and not only_changed else ""
+    more = f"; {left:,} more in JSON" if left and not only_changed else ""
     against = f"pairs with {group.asked}" if group.asked is not None else "pairs"
     if only_changed and not lines:
         lines = ["no difference is shown"]
-    return f"{against}, A against B{more}", lines
+    return f"{against}, A against B{family_text(group, pairs)}{more}", lines
+
+
+def family_text(group: Group, shown: Sequence[Pair]) -> str:
+    """Say over how many pairs p is corrected."""
+    tested = sum(pair.p_adjusted is not None for pair in group.pairs)
+    if not tested:
+        return ""
+    if group.family > tested:
+        return f" (p corrected for all {group.family:,} pairs)"
+    is_all = tested == sum(pair.p_adjusted is not None for pair in shown)
+    which = "this pair" if tested == 1 else f"{'these' if is_all else 'all'} {tested:,} pairs"
+    return f" (Holm over {which})"
 
 
 def change_sections(found: Changes, only_changed: bool) -> list[Section]:
     """The changes from one table to another, task by task."""
-    shown = [c for c in found.changes if not only_changed or c.verdict in (IMPROVED, WORSE)]
+    shown = [change for change in found.changes if change.is_shown or not only_changed]
     questions = list(dict.fromkeys((c.task, c.metric, c.higher_is_better) for c in shown))
     about = [f"A: {found.sources[0]}", f"B: {found.sources[1]}", tally(found.changes)]
+    about += [why] if (why := untested_text(found)) else []
     sections = [Section("", about, None, [], [])]
     for task, metric, higher in questions:
         mine = [c for c in shown if (c.task, c.metric) == (task, metric)]
@@ -241,9 +271,9 @@ def tally(found: Sequence[Change]) -> str:
 def change_grid(found: list[Change]) -> Grid:
     """Arms and what became of them."""
     rows = [change_row(change) for change in found]
-    header = ["verdict", "arm", "A", "B", "B - A", "±\n95 %", "why"]
-    strong = {n for n, change in enumerate(found) if change.verdict in (IMPROVED, WORSE)}
-    return Grid(header, rows, frozenset({0, 1, 6}), frozenset(strong))
+    header = ["verdict", "arm", "n", "A", "B", "B - A", "±\n95 %", "why"]
+    strong = {n for n, change in enumerate(found) if change.verdict in (IMPROVED, WORSE, FAILED)}
+    return Grid(header, rows, frozenset({0, 1, 7}), frozenset(strong))
 
 
 def change_row(change: Change) -> list[str]:
@@ -260,9 +290,16 @@ def change_row(change: Change) -> list[str]:
     return [
         change.verdict,
         change.label,
+        "" if change.is_deterministic else seeds_of(change),
         "" if before is None else rounded(before.mean, usual),
         "" if after is None else rounded(after.mean, usual),
         both,
         "" if seeds is None or (half := half_of(seeds)) is None else rounded(half, decimals),
         change_text(change),
     ]
+
+
+def seeds_of(change: Change) -> str:
+    """How many seeds its means are of, in A and in B if these differ."""
+    counts = [side.n for side in (change.before, change.after) if side is not None]
+    return ", ".join(f"{n:,}" for n in dict.fromkeys(counts))

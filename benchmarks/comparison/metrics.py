@@ -5,6 +5,9 @@ from __future__ import annotations
 from benchmarks.errors import UserError, nearest
 from benchmarks.results import Row
 
+SHARES = ("accuracy", "direction_accuracy")
+"""Of which 1 is all, whether a table says so or not."""
+
 HIGHER = ("accuracy", "direction_accuracy", "tokens_per_second")
 
 SECONDS = (
@@ -19,6 +22,17 @@ TIMES = (*SECONDS, "tokens_per_second", "latency_ms_p50", "latency_ms_p95")
 
 EXACT = ("parameters", "encoder_parameters", "flops_per_token")
 """Follow from the settings, whatever the seed: a difference is a fact and needs no test."""
+
+COSTS = (
+    *SECONDS,
+    "tokens_per_second",
+    "latency_ms_p50",
+    "latency_ms_p95",
+    "peak_memory_mib",
+    "peak_rss_mib",
+    *EXACT,
+)
+"""What a score takes: cheaper than a baseline is no achievement of a net."""
 
 LOWER = (
     "val_loss",
@@ -68,6 +82,11 @@ def unit_of(metric: str) -> str:
 def default_perfect(metric: str, higher_is_better: bool) -> float:
     """The ideal value of a metric whose rows do not say it."""
     return PERFECT.get(metric, 1.0 if higher_is_better else 0.0)
+
+
+def is_cost(metric: str) -> bool:
+    """Whether a column is what a score takes, not a score."""
+    return metric in COSTS
 
 
 def is_time(metric: str) -> bool:

@@ -15,6 +15,7 @@ BETTER, WORSE = "better", "worse"
 NOT_SHOWN = "no difference shown"
 NOT_COMPARABLE = "not comparable"
 IMPROVED, SAME = "improved", "same"
+FAILED = "failed in B"
 ONLY_IN_A, ONLY_IN_B = "only in A", "only in B"
 
 FEW_PAIRS = 15
@@ -39,10 +40,10 @@ class Arm:
             known. The memory is that of the tensors of a training step, rss that of the process.
         doubtful_times: why its times count for nothing, or empty.
         trials: of a search whose best trial stands here; None otherwise.
-        is_among_best: the best arm, or tested and not shown to be worse; False where nothing could
-            be tested.
-        beats_baselines: shown to be better than the best baseline of the group; None for baselines
-            and where there is none to beat.
+        is_among_best: the best arm of its budget, or tested and not shown to be worse; False where
+            nothing could be tested.
+        beats_baselines: shown to be better than the best baseline of the group; None for baselines,
+            where there is none to beat, and of a cost.
         against_baselines: the same in words; empty where it is None.
     """
 
@@ -132,6 +133,7 @@ class Group:
             Set); empty where items are not kept or there are two arms only.
         notes: what must be known to read it.
         asked: label of the arm whose pairs were asked for, None if all were.
+        family: pairs that p is corrected for; more than those tested where these were chosen.
     """
 
     task: str
@@ -148,6 +150,7 @@ class Group:
     confidence_set: list[str]
     notes: list[str]
     asked: str | None = None
+    family: int = 0
 
     def arm(self, label: str) -> Arm:
         """Find an arm by its label."""
@@ -157,6 +160,12 @@ class Group:
     def best_baseline(self) -> Arm | None:
         """The baseline with the best score."""
         return next((arm for arm in self.arms if arm.baseline), None)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether nets have different budgets."""
+        nets = [arm for arm in self.arms if not arm.baseline]
+        return len({(arm.match, arm.match_budget) for arm in nets}) > 1
 
     @property
     def pairs_to_show(self) -> list[Pair]:
@@ -176,12 +185,16 @@ class Change:
 
     Attributes:
         task, metric: its question.
-        verdict: improved, same, worse, not comparable, only in A, only in B.
-        before, after: its scores in A and in B; None where it is not.
+        verdict: improved, worse, same (every number), no difference shown, failed in B, not
+            comparable, only in A, only in B.
+        before, after: its scores in A and in B, of the seeds that are paired if those are fewer;
+            None where it is not.
         seeds: of the difference B - A.
         p_adjusted: by Holm, over all arms.
         detectable: see `Pair`.
         reason: for the verdict, in words.
+        dropped: seeds of A, and of B, that are not in the other.
+        is_deterministic: chance has no part in it.
     """
 
     task: str
@@ -195,6 +208,13 @@ class Change:
     p_adjusted: float | None = None
     detectable: float | None = None
     reason: str = ""
+    dropped: tuple[int, int] = (0, 0)
+    is_deterministic: bool = False
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it differs, or may differ for all that is known of it."""
+        return self.verdict not in (SAME, NOT_SHOWN)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.comparison.arms import some
 from benchmarks.comparison.labels import text
+from benchmarks.comparison.metrics import SHARES
 from benchmarks.comparison.model import Arm
 from benchmarks.comparison.sorting import SETTINGS
 
@@ -19,6 +21,9 @@ TELLING = (
     "dataset_sha256",
 )
 """What makes rows of one task and metric comparable, in the order in which a reader understands."""
+
+ROUNDING = 1e-6
+"""How far beyond 1 a share may come by rounding."""
 
 LONGEST = 30
 """Longer values are cut: hashes and long descriptions of splits."""
@@ -92,6 +97,20 @@ def notes_of(rows: pd.DataFrame, arms: list[Arm], beside: list[pd.DataFrame]) ->
             doubts.setdefault(arm.doubtful_times, []).append(arm.label)
     notes += [f"times in doubt (?) of {some(names)}: {why}" for why, names in doubts.items()]
     return notes
+
+
+def percent_notes(arms: list[Arm], metric: str) -> list[str]:
+    """Ask whether scores that are better than perfect are per cent."""
+    beyond = []
+    for arm in arms:
+        perfect = arm.rows["perfect_score"].iloc[0]
+        is_share = perfect == 1 or (np.isnan(perfect) and metric in SHARES)
+        is_higher = arm.rows["higher_is_better"].iloc[0] == 1
+        if is_share and is_higher and arm.score.mean > 1 + ROUNDING:
+            beyond.append(arm.label)
+    if not beyond:
+        return []
+    return [f"{metric} of {some(beyond)} lies beyond its perfect score 1: are these per cent?"]
 
 
 def pooling_notes(arms: list[Arm]) -> list[str]:

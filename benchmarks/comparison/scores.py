@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import statistics
 from benchmarks.statistics import Paired
@@ -36,6 +37,10 @@ class Scores:
     def n(self) -> int:
         """How many there are."""
         return len(self.values)
+
+    def at(self, places: NDArray[np.intp]) -> Scores:
+        """Choose some of the scores, by place."""
+        return Scores(self.seeds[places], self.values[places], self.is_deterministic)
 
     @property
     def error(self) -> float:

@@ -11,6 +11,7 @@ import pandas as pd
 from benchmarks import statistics
 from benchmarks.comparison.arms import is_busy, is_shared, machine_text
 from benchmarks.comparison.choosing import Options, pooled
+from benchmarks.comparison.failing import have_failed
 from benchmarks.comparison.labels import labels, records
 from benchmarks.comparison.scores import Scores
 from benchmarks.comparison.sorting import (
@@ -54,6 +55,7 @@ class Both:
     Attributes:
         a, b: what it is there; None where it is not.
         is_guess: only its settings say that both are the same arm.
+        has_failed: it is in A alone, as its runs in B failed.
     """
 
     task: str
@@ -63,6 +65,7 @@ class Both:
     a: Side | None
     b: Side | None
     is_guess: bool
+    has_failed: bool
 
 
 def numbered(frame: pd.DataFrame, options: Options) -> pd.DataFrame:
@@ -76,12 +79,17 @@ def numbered(frame: pd.DataFrame, options: Options) -> pd.DataFrame:
     return frame.assign(arm_number=arm_numbers(frame))
 
 
-def both_sides(frame: pd.DataFrame, options: Options) -> Iterator[Both]:
+def both_sides(frame: pd.DataFrame, options: Options, failed: pd.DataFrame) -> Iterator[Both]:
     """Find each arm in both tables.
 
     One that is in one alone is set beside one that is in the other alone and is alike in model and
     settings, if there is no choice: of other data or versions, or of a version of rnnbench that
     tells arms apart by something new.
+
+    Args:
+        frame: rows of both that count, numbered.
+        options: of the comparison.
+        failed: rows of B of runs that failed.
     """
     sides = sides_of(frame)
     firsts = frame.drop_duplicates(["arm_number", "side"]).set_index(["arm_number", "side"])
@@ -99,6 +107,7 @@ def both_sides(frame: pd.DataFrame, options: Options) -> Iterator[Both]:
     chosen += [(None, n) for n, _ in left[1].index if n not in taken[1]]
     rows = firsts.loc[[(b, 1) if a is None else (a, 0) for a, b in chosen]].reset_index()
     names = named(rows, options)
+    failures = have_failed(rows, failed)
     known = set(guessed)
     questions = zip(*(rows[name] for name in (*QUESTION, "higher_is_better")), strict=True)
     for place, ((a, b), (task, metric, higher)) in enumerate(zip(chosen, questions, strict=True)):
@@ -110,6 +119,7 @@ def both_sides(frame: pd.DataFrame, options: Options) -> Iterator[Both]:
             a=None if a is None else sides[a, 0],
             b=None if b is None else sides[b, 1],
             is_guess=(a, b) in known,
+            has_failed=b is None and failures[place],
         )
 
 

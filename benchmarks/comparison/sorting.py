@@ -75,7 +75,7 @@ def counted(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[LeftOut]]:
     for word in sorted(set(status) - {"", "ok"}):
         frame = leave(frame, (frame["status"] == word).to_numpy(), f"runs that ended as {word}")
     frame = leave(frame, ~np.isfinite(frame["score"].to_numpy()), "runs without a score")
-    frame = frame.assign(match=normal_match(frame))
+    frame = frame.assign(says_match=frame["match"] != "", match=normal_match(frame))
     frame = frame.assign(group=group_numbers(frame))
     frame = frame.assign(arm_key=arm_keys(frame))
     frame = frame.assign(trials=np.nan)

@@ -212,6 +212,12 @@ def first_lines(file: Path) -> list[list[str]]:
         UserError: there is no such file, or it is no text.
     """
     try:
+        with file.open("rb") as binary:
+            if binary.read(4) == b"PAR1":
+                raise UserError(
+                    f"{file}: is no CSV table but Parquet; give CSV, which "
+                    f"scripts/export.py RESULTS -o FILE.csv writes"
+                )
         with file.open(newline="", encoding="utf-8-sig") as opened:
             return list(itertools.islice(csv.reader(opened), 2))
     except FileNotFoundError as error:

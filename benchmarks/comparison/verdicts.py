@@ -1,4 +1,4 @@
-"""What the difference between two arms is worth, and which arms may be the best."""
+"""What the difference between two arms is worth."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ DRAWS_PER_PAIR = 100
 
 FEWEST_DRAWS = 2000
 MOST_DRAWS = 20_000
+
+NO_ITEMS = "n = 1: one value each, and no items to test by"
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def by_items(a: Arm, b: Arm, question: Question, items: ItemTests | None, family
     )
     if found is None:
         seeds = Paired(between, None, None, None, 1, "one value each: no test")
-        return Finding(a, b, seeds=seeds, reason="n = 1: one value each, and no items to test by")
+        return Finding(a, b, seeds=seeds, reason=NO_ITEMS)
     seeds = Paired(between, None, None, found[0].p, 1, found[0].method)
     return Finding(
         a, b, seeds, *found, p=found[0].p, reason=f"{found[0].method}, {found[0].n:,} items"
@@ -194,6 +196,12 @@ def draws_for(family: int) -> int:
     return int(np.clip(DRAWS_PER_PAIR * family, FEWEST_DRAWS, MOST_DRAWS))
 
 
+def choice_of(arms: Sequence[Arm], worse: int = 0) -> int:
+    """How many pairs are paid for where those tested are chosen among more; 0 where all are."""
+    asked = contenders(arms)
+    return pairs_among(asked, worse) if len(asked) > MOST_FOR_ALL_PAIRS else 0
+
+
 def all_pairs(
     arms: Sequence[Arm], question: Question, items: ItemTests | None, worse: int = 0
 ) -> list[Pair]:
@@ -207,9 +215,9 @@ def all_pairs(
     """
     asked = contenders(arms)
     chosen = list(combinations(asked, 2))
-    family = 0
+    family = choice_of(arms, worse)
     if len(asked) > MOST_FOR_ALL_PAIRS:
-        baseline, family = best_baseline(asked), pairs_among(asked, worse)
+        baseline = best_baseline(asked)
         chosen = [(a, b) for a, b in chosen if a is asked[0] or a is baseline or b is baseline]
     looked_at = max(family, len(chosen))
     found = [find(a, b, question, items, looked_at) for a, b in chosen]
@@ -230,75 +238,3 @@ def with_items(pair: Pair, group: Group, items: ItemTests) -> Pair:
         return pair
     found = items.compare(group.arm(pair.a), group.arm(pair.b), FEWEST_DRAWS)
     return pair if found is None else dataclasses.replace(pair, items=found[0], items_of=found[1])
-
-
-def marked(
-    arms: list[Arm], pairs: Sequence[Pair], question: Question, items: ItemTests | None
-) -> list[Arm]:
-    """Mark the best group, and which nets beat the best baseline.
-
-    Args:
-        arms: of a group, best first.
-        pairs: of `all_pairs`.
-        question, items: see `find`.
-    """
-    best = best_group(arms, pairs, question, items)
-    baseline = best_baseline(arms)
-    result = []
-    for arm in arms:
-        beats, words = None, ""
-        if baseline is not None and not arm.baseline:
-            beats, words = against(arm, baseline, pairs)
-        result.append(
-            dataclasses.replace(
-                arm,
-                is_among_best=arm.label in best,
-                beats_baselines=beats,
-                against_baselines=words,
-            )
-        )
-    return result
-
-
-def best_group(
-    arms: Sequence[Arm], pairs: Sequence[Pair], question: Question, items: ItemTests | None
-) -> set[str]:
-    """Labels of the best arm and of those that were tested against it and not shown to be worse.
-
-    The best is the first contender that could be tested against another: one seed shows nothing.
-    The other baselines are tested against it here, corrected for all pairs of the group.
-    """
-    decided = {(pair.a, pair.b): pair for pair in pairs if is_decided(pair)}
-    for best in contenders(arms):
-        # Pairs are in the order of the arms, so the best one is always A.
-        tested = [pair for (a, _), pair in decided.items() if a == best.label]
-        if tested:
-            break
-    else:
-        return set()
-    asked = {arm.label for arm in contenders(arms)}
-    others = [arm for arm in arms if arm.label not in asked]
-    family = pairs_among(arms)
-    found = [find(best, arm, question, items, family) for arm in others]
-    tested += [pair for pair in judged(found, question, family) if is_decided(pair)]
-    return {best.label} | {pair.b for pair in tested if pair.verdict != BETTER}
-
-
-def is_decided(pair: Pair) -> bool:
-    """Whether a pair's verdict rests on a test or on exact numbers."""
-    return pair.verdict in (BETTER, WORSE) or pair.p_adjusted is not None
-
-
-def against(net: Arm, baseline: Arm, pairs: Sequence[Pair]) -> tuple[bool, str]:
-    """Whether a net is shown to beat a baseline, in words too."""
-    ends = {net.label, baseline.label}
-    pair = next(pair for pair in pairs if {pair.a, pair.b} == ends)
-    verdict = pair.verdict
-    if pair.a == baseline.label:
-        verdict = {BETTER: WORSE, WORSE: BETTER}.get(verdict, verdict)
-    if verdict == BETTER:
-        return True, f"beats its best baseline, {baseline.label}"
-    if verdict == WORSE:
-        return False, f"worse than its best baseline, {baseline.label}"
-    why = "" if is_decided(pair) else f" ({pair.reason.partition(':')[0]})"
-    return False, f"not shown to beat its best baseline, {baseline.label}{why}"

@@ -6,10 +6,14 @@ import math
 
 from benchmarks.comparison.model import (
     BETTER,
+    FAILED,
+    IMPROVED,
     NOT_COMPARABLE,
     NOT_SHOWN,
+    SAME,
     WORSE,
     Change,
+    Changes,
     Group,
     LeftOut,
     Pair,
@@ -17,6 +21,9 @@ from benchmarks.comparison.model import (
 from benchmarks.statistics import Interval, Paired
 
 MOST_DECIMALS = 8
+
+DECIDED = (IMPROVED, WORSE, SAME, FAILED)
+"""Verdicts of two tables that say something even without a test."""
 
 FLIPPED = {BETTER: WORSE, WORSE: BETTER}
 
@@ -65,8 +72,12 @@ def short_count(value: int | None) -> str:
 
 
 def p_text(p: float) -> str:
-    """Write a p-value."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    """Write a p-value; more of it where it is near the level that decides."""
+    if p < 0.001:
+        return "p < 0.001"
+    if 0.045 <= p <= 0.055:
+        return f"p = {p:.4f}" if f"{p:.4f}" != "0.0500" else f"p = {p:.6f}"
+    return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
 def range_text(low: float | None, high: float | None, decimals: int | None) -> str:
@@ -130,11 +141,8 @@ def size_range(size: Paired, decimals: int | None) -> str:
 
 def seeds_text(count: int | None) -> str:
     """Say how many seeds a difference of the size found would take."""
-    return (
-        "more than 1,000 seeds would settle this"
-        if count is None
-        else (f"{count:,} seeds would settle this")
-    )
+    many = "more than 1,000" if count is None else f"{count:,}"
+    return f"{many} seeds would show it with 80 % power if it is as large"
 
 
 def tested(pair: Pair) -> str:
@@ -168,6 +176,19 @@ def change_text(change: Change) -> str:
     if change.detectable is not None:
         text += f"; {significant(change.detectable, 2)} would have shown"
     return text
+
+
+def untested_text(found: Changes) -> str:
+    """Say that, and why, no arm of two tables could be tested; empty if one was."""
+    if any(c.p_adjusted is not None or c.verdict in DECIDED for c in found.changes):
+        return ""
+    reasons: dict[str, int] = {}
+    for change in found.changes:
+        reason = change.reason or change.verdict
+        reasons[reason] = reasons.get(reason, 0) + 1
+    parts = [f"{count:,} × {reason}" for reason, count in reasons.items()]  # noqa: RUF001
+    more = f"; and {len(parts) - 3} more reasons" if len(parts) > 3 else ""
+    return f"nothing could be tested: {'; '.join(parts[:3]) or 'no row counts'}{more}"
 
 
 def left_out_text(left: LeftOut) -> str:

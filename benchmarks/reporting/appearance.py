@@ -21,6 +21,7 @@ on dark and on light paper."""
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right")
 DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 3])
 BASELINE_SHAPES = {"naive": "cross", "simple": "triangle-right", "classical": "diamond"}
+BASELINE_DASHES = {"naive": [2, 3], "simple": [6, 3], "classical": [9, 3, 2, 3]}
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 
@@ -76,26 +77,47 @@ class Look:
     dash: list[int]
 
 
-def look_number(i: int) -> Look:
-    """The look of the arm number i; those of the first few differ in colour, shape and dash."""
+def look_number(i: int, variant: int = 0) -> Look:
+    """The look of the model number i, or of another arm of the same model: its colour is the same.
+
+    Those of the first few models differ in colour, shape and dash.
+    """
     # A second round through the colours meets other shapes and dashes.
     return Look(
         COLOURS[i % len(COLOURS)],
-        SHAPES[i % len(SHAPES)],
-        DASHES[(i + i // len(COLOURS)) % len(DASHES)],
+        SHAPES[(i + variant) % len(SHAPES)],
+        DASHES[(i + i // len(COLOURS) + variant) % len(DASHES)],
     )
 
 
 class Looks:
-    """The look of every arm, the same wherever it is drawn."""
+    """The look of every arm, the same wherever it is drawn; a model keeps its colour."""
 
-    def __init__(self, groups: Iterable[Group]) -> None:
-        """Give colours to the nets of all groups by their names, so that a model keeps its own."""
-        nets = sorted({arm.label for group in groups for arm in group.arms if not arm.baseline})
-        self.nets = {label: look_number(i) for i, label in enumerate(nets)}
+    def __init__(self, groups: Iterable[Group], searched: Iterable[str] = ()) -> None:
+        """Give colours to the models of all groups; of one model alone, to its arms.
+
+        Args:
+            groups: of the page.
+            searched: models of which the tables hold a search, drawn beside the groups' own.
+        """
+        nets = [arm for group in groups for arm in group.arms if not arm.baseline]
+        models = sorted({arm.model for arm in nets} | set(searched))
+        self.models = models
+        self.nets: dict[str, Look] = {}
+        for i, model in enumerate(models):
+            for k, label in enumerate(sorted({arm.label for arm in nets if arm.model == model})):
+                self.nets[label] = look_number(k) if len(models) == 1 else look_number(i, k)
 
     def of(self, arm: Arm) -> Look:
         """How an arm is drawn; baselines are grey."""
         if arm.baseline:
-            return Look(MUTED, BASELINE_SHAPES.get(arm.baseline, "diamond"), [3, 3])
+            return Look(
+                MUTED,
+                BASELINE_SHAPES.get(arm.baseline, "diamond"),
+                BASELINE_DASHES.get(arm.baseline, [3, 3]),
+            )
         return self.nets[arm.label]
+
+    def of_search(self, model: str, study: int) -> Look:
+        """How the search number so many of a model is drawn."""
+        return look_number(self.models.index(model), study)

@@ -9,7 +9,7 @@ from benchmarks.comparison.model import Arm, Group
 from benchmarks.reporting.appearance import INK, MUTED, PAPER, Looks
 from benchmarks.reporting.figure import Figure, Record, by_label, data, layered, rounded, spec_of
 from benchmarks.reporting.scores import arms_to_draw, scale
-from benchmarks.reporting.words import direction, metric_name, number
+from benchmarks.reporting.words import direction, metric_name, number, score_texts
 
 MOST_ARMS = 60
 MOST_NAMED = 12
@@ -55,19 +55,24 @@ WIDTH, HEIGHT = 240, 260
 
 LETTER, LINE = 6.2, 12
 
+MOST_COVERED = 20
+"""Square pixels that a name may cover of others and of points."""
+
 
 def placed(
     named: list[Record], points: list[Record], ends: tuple[float, float], is_log: bool
 ) -> list[tuple[Side, list[Record]]]:
     """Share names out over the sides of their points, so that they cover neither names nor points.
 
+    A name that finds no such side is left out.
+
     Args:
-        named: records whose name is written.
+        named: records whose name is to be written, those that matter most first.
         points: all records.
         ends: of the axis of scores.
         is_log: whether the axis of costs is logarithmic.
     """
-    scaled = [math.log(r["cost"]) if is_log else r["cost"] for r in points]
+    scaled = [math.log(r["at"]) if is_log else r["at"] for r in points]
     least, span = min(scaled), (max(scaled) - min(scaled)) or 1.0
     places = {
         r["arm"]: (
@@ -81,9 +86,13 @@ def placed(
     for record in named:
         x, y = places[record["arm"]]
         boxes = {side: _box(x, y, side, LETTER * len(record["arm"])) for side in SIDES}
-        best = min(SIDES, key=lambda side: sum(_overlap(boxes[side], box) for box in taken))
-        taken.append(boxes[best])
-        found.setdefault(best, []).append(record)
+        covered = {
+            side: sum(_overlap(box, other) for other in taken) for side, box in boxes.items()
+        }
+        best = min(SIDES, key=covered.__getitem__)
+        if covered[best] <= MOST_COVERED:
+            taken.append(boxes[best])
+            found.setdefault(best, []).append(record)
     return list(found.items())
 
 
@@ -117,7 +126,7 @@ def _figure(group: Group, looks: Looks, name: str, cost: str) -> Figure | None:
     candidates, left_out = arms_to_draw(group, MOST_ARMS)
     low, high = scale(group, candidates)
     arms = [
-        arm for arm in candidates if (_cost(arm, cost) or 0) > 0 and low <= arm.score.mean <= high
+        arm for arm in candidates if _cost(arm, cost) is not None and low <= arm.score.mean <= high
     ]
     if sum(not arm.baseline for arm in arms) < 2:
         return None
@@ -125,10 +134,16 @@ def _figure(group: Group, looks: Looks, name: str, cost: str) -> Figure | None:
     doubtful = [arm.label for arm in arms if cost == "train_seconds" and arm.doubtful_times]
     points = [(_cost(arm, cost) or 0.0, arm.score.mean) for arm in arms]
     front = [] if doubtful else pareto(points, group.higher_is_better)
+    above = [x for x, _ in points if x > 0]
+    is_wide = bool(above) and max(above) / min(above) > MANYFOLD
+    # A logarithm has no 0: what costs nothing stands where one or two powers of ten less would.
+    has_free = is_wide and len(above) < len(points)
+    edge = 10.0 ** (math.floor(math.log10(min(above))) - 1) if has_free else 0.0
     records: list[Record] = [
         {
             "arm": arm.label,
             "cost": rounded(x),
+            "at": rounded(x or edge),
             "score": rounded(y),
             "low": rounded(arm.score.low),
             "high": rounded(arm.score.high),
@@ -137,12 +152,18 @@ def _figure(group: Group, looks: Looks, name: str, cost: str) -> Figure | None:
     ]
     on_front = {arms[i].label for i in front}
     labels, all_looks = [arm.label for arm in arms], [looks.of(arm) for arm in arms]
-    costs = [x for x, _ in points]
-    is_wide = max(costs) / min(costs) > MANYFOLD
+    axis = alt.Axis(format="~s" if cost == "parameters" else ".6~g", tickCount=5)
+    if edge:
+        powers = range(round(math.log10(edge)), math.floor(math.log10(max(above))) + 1)
+        ticks = [10.0**power for power in powers]
+        axis = alt.Axis(
+            values=ticks[:1] + ticks[-1:0:-2][::-1],
+            labelExpr=f"datum.value < {1.5 * edge} ? '0' : format(datum.value, '~s')",
+        )
     x = alt.X(
-        "cost:Q",
+        "at:Q",
         title=title,
-        axis=alt.Axis(format="~s" if cost == "parameters" else "~g", tickCount=5),
+        axis=axis,
         scale=alt.Scale(type="log", nice=False, padding=24)
         if is_wide
         else alt.Scale(zero=False, padding=24),
@@ -155,7 +176,9 @@ def _figure(group: Group, looks: Looks, name: str, cost: str) -> Figure | None:
     colour = by_label(labels, all_looks, "color")
     base = alt.Chart(data(records))
     steps = [records[i] | {"place": n} for n, i in enumerate(front)]
-    named = [r for r in records if r["arm"] in on_front or len(records) <= MOST_NAMED]
+    named = [records[i] for i in reversed(front)]  # the best score first
+    named += [r for r in records if r not in named and len(records) <= MOST_NAMED]
+    sides = placed(named, records, (low, high), is_wide)
     chart = layered(
         alt.Chart(data(steps))
         .mark_line(interpolate="step-after", color=MUTED, strokeWidth=1, strokeDash=[4, 3])
@@ -178,7 +201,7 @@ def _figure(group: Group, looks: Looks, name: str, cost: str) -> Figure | None:
             alt.Chart(data(there))
             .mark_text(align=side.align, dx=side.dx, dy=side.dy, color=INK, fontSize=11)
             .encode(x=x, y=y, text="arm:N")
-            for side, there in placed(named, records, (low, high), is_wide)
+            for side, there in sides
         ],
     )
     caption = (
@@ -187,7 +210,18 @@ def _figure(group: Group, looks: Looks, name: str, cost: str) -> Figure | None:
     if doubtful:
         caption = f"No front is drawn, as times are doubtful: {arms[0].doubtful_times or ''}."
         caption = caption.replace(": .", ".")
-    hidden = [arm.label for arm in candidates if not low <= arm.score.mean <= high]
+    if edge:
+        verb = "are" if cost == "parameters" else "is"
+        caption += (
+            f" An arm whose {short} {verb} 0 stands at the left edge of the logarithmic scale."
+        )
+    if sum(len(there) for _, there in sides) < len(records):
+        caption += " Names that would cover others are left out; the numbers have all."
+    if cost == "memory_mib":
+        without = [arm.label for arm in candidates if arm.baseline and arm.memory_mib is None]
+        if without:
+            caption += " Memory is that of a training step's tensors: baselines have none."
+    hidden = [a.label for a in candidates if not low <= a.score.mean <= high]
     if hidden:
         caption += f" Beyond the scale: {', '.join(hidden)}."
     return Figure(
@@ -199,8 +233,8 @@ def _figure(group: Group, looks: Looks, name: str, cost: str) -> Figure | None:
         spec=spec_of(chart, 260),
         header=["arm", title, "score", "on the front"],
         rows=[
-            [a.label, number(c), number(s), "yes" if a.label in on_front else "no"]
-            for a, (c, s) in zip(arms, points, strict=True)
+            [a.label, number(c), score_texts(a.score)[0], "yes" if a.label in on_front else "no"]
+            for a, (c, _) in zip(arms, points, strict=True)
         ],
     )
 

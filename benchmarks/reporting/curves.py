@@ -82,6 +82,7 @@ def _figure(group: Group, runs_: Runs, looks: Looks, name: str, axis: str) -> Fi
     contenders = nets(group)
     means: list[Record] = []
     thin: list[Record] = []
+    points: list[Record] = []  # a line through one of them could not be seen
     drawn: list[Arm] = []
     rows: list[list[str]] = []
     for arm in contenders[:MOST_ARMS]:
@@ -93,12 +94,16 @@ def _figure(group: Group, runs_: Runs, looks: Looks, name: str, axis: str) -> Fi
         for line in band.to_dict("records"):
             numbers = {str(key): rounded(value) for key, value in line.items()}
             means.append({"arm": arm.label, **numbers})
+        points += means[-1:] if len(band) == 1 else []
         if band.empty or 1 < len(curves) <= MOST_THIN_LINES:
             for seed, curve in curves:
-                thin += [
+                seen = [
                     {"arm": arm.label, "seed": seed, "x": rounded(a), "y": rounded(b)}
                     for a, b in zip(*thinned(curve), strict=True)
                 ]
+                thin += seen
+                if band.empty and len(seen) == 1:
+                    points.append(seen[0] | {"mean": seen[0]["y"]})
         best = (max if group.higher_is_better else min)(float(y[-1]) for _, (_, y) in curves)
         ends = [float(x[-1]) for _, (x, _) in curves]
         rows.append([arm.label, str(len(curves)), number(float(np.mean(ends))), number(best)])
@@ -106,11 +111,10 @@ def _figure(group: Group, runs_: Runs, looks: Looks, name: str, axis: str) -> Fi
         return None
     labels, all_looks = [arm.label for arm in drawn], [looks.of(arm) for arm in drawn]
     x = alt.X("x:Q", title=AXES[axis], axis=alt.Axis(format="~s", tickCount=5))
-    low, high = _scale(group, means, thin)
+    low, high = _scale(group, means, thin, points)
     y_title = f"validation {metric_name(group)}"
     y_scale = alt.Scale(zero=False, domain=[low, high], nice=True)
     y = alt.Y("mean:Q", title=y_title, scale=y_scale)
-    is_point = len(means) <= len(drawn)  # a line through one point cannot be seen
     colour = by_label(labels, all_looks, "color", legend="stroke")
     base = alt.Chart(data(means))
     tips = [alt.Tooltip("arm:N"), alt.Tooltip("x:Q", title=AXES[axis], format=",.4~g")]
@@ -126,12 +130,22 @@ def _figure(group: Group, runs_: Runs, looks: Looks, name: str, axis: str) -> Fi
         base.mark_line(clip=True).encode(
             x=x, y=y, color=colour, strokeDash=by_label(labels, all_looks, "strokeDash", "stroke")
         ),
-        base.mark_point(size=70, opacity=float(is_point), filled=True).encode(
+        base.mark_point(size=70, opacity=0, filled=True).encode(
             x=x, y=y, color=colour, tooltip=tips
+        ),
+        alt.Chart(data(points))
+        .mark_point(size=70, opacity=1, filled=True)
+        .encode(
+            x=x,
+            y=y,
+            color=colour,
+            shape=by_label(labels, all_looks, "shape"),
+            tooltip=tips[:3],
         ),
     )
     caption = "Mean of the seeds until the first of them stops; band: lowest to highest seed"
     caption += "; thin: each seed." if thin else "."
+    caption += " What was evaluated once is a point." if points else ""
     if len(contenders) > MOST_ARMS:
         caption += f" Drawn are the best {MOST_ARMS} of {len(contenders)} nets."
     if len(drawn) < len(contenders[:MOST_ARMS]):
@@ -151,7 +165,9 @@ def _figure(group: Group, runs_: Runs, looks: Looks, name: str, axis: str) -> Fi
     )
 
 
-def _scale(group: Group, means: list[Record], thin: list[Record]) -> tuple[float, float]:
+def _scale(
+    group: Group, means: list[Record], thin: list[Record], points: list[Record]
+) -> tuple[float, float]:
     """Ends of the score's axis, without the first steps of a net that has learnt nothing yet."""
     values = [r[key] for r in means for key in ("mean", "low", "high")] + [r["y"] for r in thin]
     found = np.array([value for value in values if value is not None])
@@ -160,4 +176,5 @@ def _scale(group: Group, means: list[Record], thin: list[Record]) -> tuple[float
         low = max(low, float(np.quantile(found, 0.02)))
     else:
         high = min(high, float(np.quantile(found, 0.95)))
+    low, high = min([low, *(r["mean"] for r in points)]), max([high, *(r["mean"] for r in points)])
     return (low, high) if high > low else (low - 0.5, high + 0.5)

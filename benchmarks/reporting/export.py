@@ -42,7 +42,7 @@ def export(parts: list[Part], folder: Path) -> int:
     figures = [figure for part in parts for _, row in part.figures for figure in row]
     for figure in figures:
         draw(figure, folder)
-    tables = [(f"{part.group.title}: {part.metric}", part.arms) for part in parts]
+    tables = [(f"{part.title}: {part.metric}", part.arms) for part in parts]
     markdown = "\n".join(f"## {title}\n\n{as_markdown(table)}" for title, table in tables)
     (folder / "arms.md").write_text(markdown, encoding="utf-8")
     latex = "\n".join(as_latex(table, title) for title, table in tables)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.comparison.model import Arm, Group
-from benchmarks.reporting.appearance import GRID, INK, MUTED, Look, Looks
+from benchmarks.reporting.appearance import BASELINE_DASHES, GRID, INK, MUTED, Look, Looks
 from benchmarks.reporting.figure import Figure, Record, by_label, data, layered, rounded, spec_of
 from benchmarks.reporting.runs import Runs, first_runs
 from benchmarks.reporting.words import metric_name, nets, number, plural
@@ -18,7 +18,7 @@ MOST_SEEDS = 20
 DAYS_IN_DETAIL = 60
 POINTS = 250
 
-NAIVE_LOOK = Look(MUTED, "cross", [3, 3])
+NAIVE_LOOK = Look(MUTED, "cross", BASELINE_DASHES["naive"])
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class Forecasts:
 
 
 def read(group: Group, runs_: Runs) -> Forecasts | None:
-    """Read the forecasts of the best nets; None if their runs have left none."""
+    """Read the forecasts of the best nets and of the best baseline; None if there are none."""
     actual: pd.Series[float] | None = None
     days: list[str] = []
     last: pd.Series[float] | None = None
     by_arm: dict[str, pd.Series[float]] = {}
     naive_arm = next((arm for arm in group.arms if arm.label == group.naive), None)
-    for arm in [*nets(group)[:MOST_ARMS], *([naive_arm] if naive_arm else [])]:
-        tables = _tables(arm, runs_)
-        if not tables:
+    for arm in [*nets(group)[:MOST_ARMS], group.best_baseline, naive_arm]:
+        tables = _tables(arm, runs_) if arm is not None and arm.label not in by_arm else []
+        if arm is None or not tables:
             continue
         first = tables[0]
         if actual is None:
@@ -103,7 +103,7 @@ def forecast_figures(group: Group, runs_: Runs, looks: Looks, name: str) -> list
         _residuals(group, forecasts, arms, name),
     ]
     if forecasts.naive is not None:
-        figures.append(_race(forecasts, arms, name))
+        figures.append(_race(group, forecasts, arms, name))
     return figures
 
 
@@ -206,7 +206,7 @@ def _residuals(group: Group, forecasts: Forecasts, arms: dict[str, Look], name: 
     )
 
 
-def _race(forecasts: Forecasts, arms: dict[str, Look], name: str) -> Figure:
+def _race(group: Group, forecasts: Forecasts, arms: dict[str, Look], name: str) -> Figure:
     import altair as alt
 
     assert forecasts.naive is not None
@@ -233,15 +233,28 @@ def _race(forecasts: Forecasts, arms: dict[str, Look], name: str) -> Figure:
     last = {label: float(table[label].iloc[-1]) for label in arms}
     return Figure(
         name=f"{name}-race",
-        title=f"Ahead of {naive}, day by day",
-        caption=f"Above 0 an arm has erred less than {naive} so far; one step is one lucky day, a "
-        "steady climb is skill.",
+        title=f"Squared error against {naive}'s, day by day",
+        caption=f"Above 0 an arm has erred less than {naive}, the naive forecast, so far; one step "
+        f"is one lucky day.{_line_to_beat(group, forecasts)}",
         summary="Share of the naive forecast's squared error saved by the last day: "
         + "; ".join(f"{label} {number(value, 3)} %" for label, value in last.items()),
         spec=spec_of(chart, 260, labels),
         header=["arm", "squared error saved by the last day (%)"],
         rows=[[label, number(value, 3)] for label, value in last.items()],
     )
+
+
+def _line_to_beat(group: Group, forecasts: Forecasts) -> str:
+    """Name the best baseline, and where it is drawn: to beat the naive one may be less."""
+    assert forecasts.naive is not None
+    best = group.best_baseline
+    if best is None:
+        return ""
+    if best.label == forecasts.naive[0]:
+        return " It is the best baseline too, so the line at 0 is the one to beat."
+    if best.label in forecasts.by_arm:
+        return f" The line to beat is that of {best.label}, the best baseline."
+    return f" The best baseline, {best.label}, has left no forecasts and is not drawn."
 
 
 def _days() -> object:

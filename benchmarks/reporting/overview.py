@@ -9,10 +9,12 @@ from benchmarks.reporting.words import (
     NONE,
     against_baselines,
     among_nets,
+    budget,
     count,
-    ends,
+    decimal,
     number,
     p_value,
+    score_texts,
     seconds,
 )
 from benchmarks.statistics import Paired
@@ -81,23 +83,27 @@ def arm_table(group: Group) -> Table:
 
 def _arm(group: Group, arm: Arm) -> list[Cell]:
     verdict = among_nets(group, arm)
-    tone = "good" if verdict == "best net" else "bad" if verdict.startswith("worse") else "open"
+    tone = (
+        "good"
+        if verdict.startswith("best net")
+        else "bad"
+        if verdict.startswith("worse")
+        else "open"
+    )
     against = against_baselines(group, arm)
     beaten = {True: "good", False: "open", None: ""}[arm.beats_baselines]
     kind = {"naive": "naive reference"}.get(arm.baseline, f"{arm.baseline} baseline")
     about = [kind] if arm.baseline else []
     if arm.match not in ("", "hidden") and arm.match_budget is not None:
-        about.append(f"{arm.match} {number(arm.match_budget)}")
-    if arm.trials is not None:
-        about.append(f"best of {arm.trials} trials")
-    spread = "" if arm.is_deterministic else ends(arm.score)
+        about.append(budget(arm))
+    score, spread = score_texts(arm.score)
     doubt = " ?" if arm.doubtful_times else ""
     return [
         Cell(arm.label, more=", ".join(about)),
         Cell(
-            number(arm.score.mean),
+            score,
             arm.score.mean,
-            spread,
+            "" if arm.is_deterministic else spread,
             tone="among-best" if arm.is_among_best else "",
         ),
         Cell(NONE if arm.is_deterministic else str(arm.score.n), arm.score.n),
@@ -114,7 +120,7 @@ def _arm(group: Group, arm: Arm) -> list[Cell]:
 def _skill(skill: float | None) -> Cell:
     if skill is None:
         return Cell(NONE)
-    return Cell(f"{skill:.3f}".replace("-", "−"), skill)  # noqa: RUF001
+    return Cell(decimal(skill, 3), skill)
 
 
 PAIR_HEADER = [
@@ -126,7 +132,7 @@ PAIR_HEADER = [
     ("A better", "share of seeds"),
     ("could have seen", "80 % power"),
     ("seeds needed", "for this difference"),
-    ("test items", "two runs' predictions"),
+    ("test items", "A − B, two runs' predictions"),  # noqa: RUF001
 ]
 
 
@@ -153,7 +159,7 @@ def _pair(pair: Pair, group: Group) -> list[Cell]:
         _share(seeds, group.higher_is_better),
         Cell(number(pair.detectable, 2), pair.detectable),
         Cell(NONE if needed is None else f"{needed:,}", needed),
-        _items(pair),
+        _items(pair, group),
     ]
 
 
@@ -174,9 +180,16 @@ def _share(found: Paired | None, higher_is_better: bool) -> Cell:
     return Cell(f"{share:.0%}", share)
 
 
-def _items(pair: Pair) -> Cell:
+def _items(pair: Pair, group: Group) -> Cell:
     found = pair.items
     if found is None:
         return Cell(NONE)
     more = f"{found.method}, {found.n:,} items, {pair.items_of}".removesuffix(", ")
-    return Cell(f"{number(found.difference, 2)}, {p_value(found.p)}", found.p, more)
+    # Each form of predictions has a test of its own, in a unit of its own.
+    if found.method.startswith("McNemar"):
+        unit = "share right"
+    elif found.method.startswith("Diebold"):
+        unit = f"squared {group.unit or 'error'}"
+    else:
+        unit = "nats"
+    return Cell(f"{number(found.difference, 2)} {unit}, {p_value(found.p)}", found.p, more)

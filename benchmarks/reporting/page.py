@@ -35,10 +35,12 @@ class Part:
 
     Attributes:
         anchor: of its section.
+        title: of its section, unlike that of any other part.
         figures: under the heading of their row of figures.
     """
 
     anchor: str
+    title: str
     group: Group
     story: Story
     arms: Table
@@ -56,6 +58,7 @@ class Part:
 
 def part_of(
     anchor: str,
+    title: str,
     group: Group,
     figures: list[tuple[str, list[Figure]]],
     samples: list[Sample],
@@ -65,6 +68,7 @@ def part_of(
     """Put a group's part of the page together."""
     return Part(
         anchor,
+        title,
         group,
         story(group),
         arm_table(group),

@@ -23,7 +23,7 @@ from benchmarks.reporting.runs import Runs, first_runs
 from benchmarks.reporting.scores import score_figure, seed_figure
 from benchmarks.reporting.texts import hardest, samples
 from benchmarks.reporting.trials import trial_figure
-from benchmarks.reporting.words import nets, plural
+from benchmarks.reporting.words import metric_name, nets, plural
 
 MOST_GROUPS = 12
 
@@ -37,14 +37,28 @@ def parts_of(comparison: Comparison, rows: pd.DataFrame) -> list[Part]:
     """
     runs_ = Runs(Path(source) for source in comparison.sources)
     groups = comparison.groups[:MOST_GROUPS]
-    looks = Looks(groups)
+    looks = Looks(groups, rows.loc[rows["trial"].notna(), "model"].astype(str).unique())
     names = anchors([f"{group.task}-{group.metric}" for group in groups])
     return [
-        _part(group, rows, runs_, looks, name) for group, name in zip(groups, names, strict=True)
+        _part(group, rows, runs_, looks, name, title)
+        for group, name, title in zip(groups, names, titles(groups), strict=True)
     ]
 
 
-def _part(group: Group, rows: pd.DataFrame, runs_: Runs, looks: Looks, name: str) -> Part:
+def titles(groups: list[Group]) -> list[str]:
+    """Titles of the groups, with the metric where a task has several of them."""
+    plain = [group.title for group in groups]
+    return [
+        f"{group.title}, {metric_name(group, with_unit=False)}"
+        if plain.count(group.title) > 1
+        else group.title
+        for group in groups
+    ]
+
+
+def _part(
+    group: Group, rows: pd.DataFrame, runs_: Runs, looks: Looks, name: str, title: str
+) -> Part:
     trials = trial_figure(group, rows, looks, name)
     scores: list[Figure | None] = [
         score_figure(group, looks, name),
@@ -58,7 +72,13 @@ def _part(group: Group, rows: pd.DataFrame, runs_: Runs, looks: Looks, name: str
         ("Tuning", [trials] if trials is not None else []),
     ]
     return part_of(
-        name, group, figures, samples(group, runs_), hardest(group, runs_), notes(group, runs_)
+        name,
+        title,
+        group,
+        figures,
+        samples(group, runs_),
+        hardest(group, runs_),
+        notes(group, runs_),
     )
 
 

@@ -234,8 +234,8 @@ def seed_figure(group: Group, looks: Looks, name: str) -> Figure | None:
     return Figure(
         name=f"{name}-seeds",
         title="The same seeds, arm by arm",
-        caption="Each line joins the runs of one seed: lines that rise or fall together show a "
-        f"difference between arms, crossing lines show none.{left}",
+        caption="Each line joins the runs of one seed. Lines that mostly go the same way are what "
+        f"a paired test counts; the test, in the table of pairs below, decides.{left}",
         summary=f"Test scores of {plural(len(named), 'seed')} for each of {', '.join(labels)}.",
         spec=spec_of(chart, 260),
         header=["seed", *labels],

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from benchmarks.comparison.model import BETTER, NOT_COMPARABLE, WORSE, Arm, Group
 from benchmarks.reporting.words import (
+    budgets,
     direction,
     metric_name,
     nets,
@@ -13,6 +14,7 @@ from benchmarks.reporting.words import (
     p_value,
     pair_of,
     plural,
+    score_texts,
     seconds,
 )
 
@@ -46,9 +48,16 @@ def story(group: Group) -> Story:
         best = group.arms[0]
         text = f"Of the baselines, {best.label} is best: {_score(best)} ({_metric(group)})."
         return Story(OPEN, "Baselines only", text)
+    by_budget = budgets(group)
     settled = is_settled(group, contenders)
     tone, headline = _headline(group, contenders, settled)
-    texts = [_scores(group, contenders), _ranking(group, contenders, settled)]
+    rankings = [_ranking(group, contenders, settled)]
+    if len(by_budget) > 1:
+        rankings = ["Budgets differ, and verdicts hold within one."]
+        for name, alike in by_budget.items():
+            told = _ranking(group, alike, is_settled(group, alike)) or f"{alike[0].label} alone."
+            rankings.append(f"{name[0].upper()}{name[1:]}: {told}")
+    texts = [_scores(group, contenders), *rankings]
     texts += [_cost(contenders)]
     return Story(tone, headline, " ".join(text for text in texts if text))
 
@@ -63,10 +72,17 @@ def _headline(group: Group, contenders: list[Arm], settled: bool) -> tuple[str, 
     """The tone and a few words: the nets against the best baseline, and against each other."""
     best, baseline = contenders[0], group.best_baseline
     alone = len(contenders) == 1
+    unknown = "which net is best is open"
+    if len(budgets(group)) > 1:
+        unknown = "the best net is told by budget, as budgets differ"
     if baseline is None:
         if alone:
             return OPEN, f"{best.label} is the only arm"
-        return (SHOWN, f"{best.label} is best") if settled else (OPEN, "Which net is best is open")
+        return (
+            (SHOWN, f"{best.label} is best")
+            if settled
+            else (OPEN, unknown[0].upper() + unknown[1:])
+        )
     name = f"the best baseline, {baseline.label}"
     beating = [arm.label for arm in contenders if arm.beats_baselines]
     if not beating:
@@ -79,9 +95,9 @@ def _headline(group: Group, contenders: list[Arm], settled: bool) -> tuple[str, 
     if best.beats_baselines and settled:
         return SHOWN, f"{best.label} {'beats' if alone else 'is best and beats'} {name}"
     if len(beating) == 1:
-        return OPEN, f"{beating[0]} beats {name}; which net is best is open"
+        return OPEN, f"{beating[0]} beats {name}; {unknown}"
     who = "All nets" if len(beating) == len(contenders) else _names(beating)
-    return OPEN, f"{who} beat {name}; which net is best is open"
+    return OPEN, f"{who} beat {name}; {unknown}"
 
 
 def _scores(group: Group, contenders: list[Arm]) -> str:
@@ -137,7 +153,7 @@ def _cost(contenders: list[Arm]) -> str:
 
 
 def _score(arm: Arm) -> str:
-    return number(arm.score.mean)
+    return score_texts(arm.score)[0]
 
 
 def _metric(group: Group) -> str:

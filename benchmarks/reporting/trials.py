@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.comparison.model import Group
-from benchmarks.reporting.appearance import Look, Looks, look_number
+from benchmarks.reporting.appearance import Looks
 from benchmarks.reporting.figure import Figure, Record, by_label, data, layered, rounded, spec_of
-from benchmarks.reporting.words import direction, metric_name, nets, number
+from benchmarks.reporting.words import direction, metric_name, number
 from benchmarks.statistics import expected_best
 
 MOST_SEARCHES = 8
@@ -53,11 +53,9 @@ def trial_figure(group: Group, rows: pd.DataFrame, looks: Looks, name: str) -> F
     curves = {label: expected_best(s, group.higher_is_better) for label, s in searches.items()}
     sign = -1.0 if group.higher_is_better else 1.0
     chosen = sorted(curves, key=lambda label: sign * curves[label][-1])[:MOST_SEARCHES]
-    # A search's arm has the look of its model where that is drawn elsewhere too.
-    known = {arm.model: looks.of(arm) for arm in reversed(nets(group))}
-    all_looks: list[Look] = [
-        known.get(label, look_number(i + len(known))) for i, label in enumerate(chosen)
-    ]
+    # A search has the colour of its model, which is drawn elsewhere too.
+    models = [each if each in looks.models else each.rpartition(" (")[0] for each in chosen]
+    all_looks = [looks.of_search(m, models[:i].count(m)) for i, m in enumerate(models)]
     records: list[Record] = []
     for label in chosen:
         n = len(curves[label])

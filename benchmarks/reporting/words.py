@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+from benchmarks.comparison.arms import one_budget
 from benchmarks.comparison.model import BETTER, NOT_COMPARABLE, NOT_SHOWN, WORSE, Arm, Group, Pair
+from benchmarks.comparison.words import decimals_of, half_of
 from benchmarks.statistics import Interval
 
 NONE = "–"  # noqa: RUF001  an en dash: an empty cell of a table
@@ -69,6 +71,35 @@ def ends(interval: Interval) -> str:
     return f"{number(interval.low)} to {number(interval.high)}"
 
 
+def decimal(value: float, places: int) -> str:
+    """Write a number with so many decimals; what rounds to zero has no sign."""
+    text = f"{value:,.{places}f}"
+    text = text.removeprefix("-") if not text.strip("-0.,") else text
+    return text.replace("-", "−")  # noqa: RUF001
+
+
+def score_texts(interval: Interval) -> tuple[str, str]:
+    """Write a mean and its interval, both rounded by what that interval says is known."""
+    places = decimals_of(half_of(interval))
+    if places is None or interval.low is None or interval.high is None:
+        return number(interval.mean), ends(interval)
+    low, high = decimal(interval.low, places), decimal(interval.high, places)
+    return decimal(interval.mean, places), f"{low} to {high}"
+
+
+def budget(arm: Arm) -> str:
+    """Name what a net was matched by, with its size and unit."""
+    return one_budget(arm.match, arm.match_budget)
+
+
+def budgets(group: Group) -> dict[str, list[Arm]]:
+    """The nets by what they were matched by, best first; verdicts hold within one of these."""
+    found: dict[str, list[Arm]] = {}
+    for arm in nets(group):
+        found.setdefault(budget(arm), []).append(arm)
+    return found
+
+
 def plural(n: int, word: str) -> str:
     """Write `1 seed`, `2 seeds`."""
     return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
@@ -77,7 +108,7 @@ def plural(n: int, word: str) -> str:
 def metric_name(group: Group, with_unit: bool = True) -> str:
     """Name the metric, with its unit as the title of an axis does."""
     name = group.metric.replace("_", " ")
-    name = name.upper() if name == "rmse" else name
+    name = " ".join(word.upper() if word == "rmse" else word for word in name.split())
     unit = f" ({group.unit})" if group.unit and with_unit else ""
     return f"{name}{unit}"
 
@@ -103,15 +134,19 @@ def pair_of(group: Group, a: Arm, b: Arm) -> tuple[Pair, str] | None:
 
 
 def among_nets(group: Group, arm: Arm) -> str:
-    """Say where a net stands among the nets of its group."""
-    others = nets(group)
-    if arm.baseline or len(others) < 2:
+    """Say where a net stands among the nets of its group and budget."""
+    if arm.baseline or len(nets(group)) < 2:
         return NONE
+    by_budget = budgets(group)
+    others = by_budget[budget(arm)]
+    if len(others) == 1:
+        return "alone in its budget"
+    within = " of its budget" if len(by_budget) > 1 else ""
     best = others[0]
     if arm is best:
         found = [pair_of(group, arm, other) for other in others[1:]]
         is_best = all(each is not None and each[1] == BETTER for each in found)
-        return "best net" if is_best else "best mean of the nets"
+        return f"best net{within}" if is_best else f"best mean of the nets{within}"
     pair = pair_of(group, arm, best)
     if pair is None:
         return f"not tested against {best.label}"

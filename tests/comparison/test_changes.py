@@ -1,4 +1,4 @@
-"""From one table to another: improved, same, worse, not comparable, only in one of them."""
+"""From one table to another: improved, worse, the same, failed, not comparable, in one alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_what_improved_and_what_got_worse(tmp_path: Path) -> None:
     assert {label: each.verdict for label, each in found.items()} == {
         "down": "worse",
         "up": "improved",
-        "about": "same",
+        "about": "no difference shown",
         "gone": "only in A",
         "new": "only in B",
     }
@@ -53,7 +53,7 @@ def test_holm_runs_over_all_arms(tmp_path: Path) -> None:
     names = ("a", "b", "c")
     before, later = ([row for n in names for row in arm(n, s)] for s in (BEFORE, after))
     among = changed(tmp_path, before, later)
-    assert [each.verdict for each in among.values()] == ["same"] * 3
+    assert [each.verdict for each in among.values()] == ["no difference shown"] * 3
     assert among["a"].p_adjusted == pytest.approx(3 * p)
 
 
@@ -178,3 +178,40 @@ def test_nothing_that_counts_is_no_error(tmp_path: Path) -> None:
     assert changed(tmp_path, arm("a", [0.5]), arm("a", [0.5], smoke="true"))["a"].verdict == (
         "only in A"
     )
+
+
+def test_an_arm_whose_runs_all_failed_has_failed(tmp_path: Path) -> None:
+    a = [*arm("lstm", BEFORE, arm="x"), *arm("rnn", BEFORE), *arm("gru", BEFORE, arm="y")]
+    diverged = arm("lstm", [float("nan")] * 2, arm="x", status="diverged")
+    b = [*diverged, *arm("rnn", [0.5], status="failed"), *arm("gru", [0.5], arm="z")]
+    stopped = arm("gru", [0.5], seeds=[1], arm="y", status="interrupted")
+    found = changed(tmp_path, a, [*b, *stopped])
+    assert [found[name].verdict for name in ("lstm", "rnn")] == ["failed in B"] * 2
+    assert {each.verdict for label, each in found.items() if "gru" in label} == {"not comparable"}
+    partly = [*arm("lstm", BETTER, arm="x"), *arm("lstm", [0], [9], arm="x", status="failed")]
+    assert changed(tmp_path, a, partly)["lstm"].verdict == "improved"
+
+
+def test_another_arm_that_failed_is_not_this_one(tmp_path: Path) -> None:
+    """Where both tables know arms, equal settings do not make them the same."""
+    a = arm("lstm", BEFORE, arm="x", hidden_size=8)
+    for other in ({"arm": "y", "hidden_size": 8}, {"hidden_size": 16}, {"arm": "x", "smoke": 1}):
+        b = [*arm("rnn", BEFORE), *arm("lstm", [0.1], status="failed", **other)]
+        assert changed(tmp_path, a, b)["lstm"].verdict == "only in A"
+
+
+def test_means_are_of_the_seeds_that_are_paired(tmp_path: Path) -> None:
+    a, b = arm("lstm", BEFORE), arm("lstm", BETTER[:4], seeds=[2, 3, 4, 9])
+    table_a, table_b = write(tmp_path / "a.csv", a), write(tmp_path / "b.csv", b)
+    found = changes(table_a, table_b)
+    (change,) = found.changes
+    assert change.before is not None
+    assert change.after is not None
+    assert change.seeds is not None
+    assert (change.before.n, change.after.n, change.dropped) == (3, 3, (2, 1))
+    assert change.after.mean - change.before.mean == pytest.approx(change.seeds.difference)
+    assert change.before.mean == pytest.approx(np.mean(BEFORE[2:]))
+    (note,) = [note for note in found.notes if "dropped" in note]
+    assert "dropped are 2 of A and 1 of B: lstm" in note
+    same = changed(tmp_path, arm("lstm", BEFORE), arm("lstm", BEFORE[:3]))["lstm"]
+    assert (same.verdict, same.reason) == ("same", "the same at all 3 seeds in common")

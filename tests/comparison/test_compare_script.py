@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,6 @@ from scripts.compare import main
 
 LSTM = [0.81, 0.84, 0.83, 0.86, 0.82]
 RNN = [0.70, 0.72, 0.69, 0.74, 0.71]
-
-
-LSTM_LINE = r"\*  lstm +beaten +5 +0\.832 +0\.024 +0\.664 +2\.692M +49\.8\?"
 
 
 def rows() -> list[Row]:
@@ -48,7 +46,7 @@ def test_the_story_at_a_glance(table: Path, capsys: pytest.CaptureFixture[str]) 
               for name in ("lstm", "rnn", "majority")]  # fmt: skip
     assert places == sorted(places)
     assert re.match(
-        r"\*  lstm +beaten +5 +0\.832 +0\.024 +0\.664 +2\.692M +49\.8\?", lines[places[0]]
+        r"\*  lstm +better +5 +0\.832 +0\.024 +0\.664 +2\.692M +49\.8\?", lines[places[0]]
     )
     assert "lstm better than rnn by 0.120 [0.105, 0.135], p < 0.001 (Holm; paired t" in out
     assert "beats its best baseline, majority: lstm, rnn" in out
@@ -71,7 +69,7 @@ def test_two_tables_are_changes_and_worse_may_fail(
     assert main([*both, "--fail-on-worse"]) == 1
     out = capsys.readouterr().out
     assert "3 arms: 1 worse, 1 same, 1 only in A" in out
-    assert re.search(r"worse +lstm +0\.832 +0\.712 +-0\.120 +0\.015 +p < 0\.001", out)
+    assert re.search(r"worse +lstm +5 +0\.832 +0\.712 +-0\.120 +0\.015 +p < 0\.001", out)
     assert main([*both, "--only-changed"]) == 0
     assert not re.search(r"^same", capsys.readouterr().out, re.MULTILINE)
     assert main([*reversed(both), "--fail-on-worse"]) == 0
@@ -261,5 +259,74 @@ def test_small_words() -> None:
         "350.6k",
         "2.692M",
     ]
-    assert [p_text(p) for p in (0.00001, 0.0456, 0.4)] == ["p < 0.001", "p = 0.046", "p = 0.40"]
+    assert [p_text(p) for p in (0.00001, 0.0456, 0.4)] == ["p < 0.001", "p = 0.0456", "p = 0.40"]
     assert [significant(v) for v in (1234.5, 0.00123, 0.0, None)] == ["1,234", "0.00123", "0", ""]
+
+
+def test_an_arm_that_failed_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = write(tmp_path / "a.csv", [*arm("lstm", LSTM), *arm("rnn", RNN)])
+    b = write(tmp_path / "b.csv", [*arm("lstm", [0.1], status="failed"), *arm("rnn", RNN)])
+    assert main([str(a), str(b), "--fail-on-worse", "--only-changed"]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"failed in B +lstm", out)
+    assert not re.search(r"^same", out, re.MULTILINE)
+
+
+def test_that_nothing_could_be_tested_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = write(tmp_path / "a.csv", [*arm("lstm", [0.9]), *arm("rnn", [0.8]), *arm("gru", LSTM)])
+    b = write(tmp_path / "b.csv", [*arm("lstm", [0.1]), *arm("rnn", [0.7])])
+    told = "nothing could be tested: 2 × n = 1: one seed shows nothing of the architecture; 1"  # noqa: RUF001
+    assert main([str(a), str(b), "--fail-on-worse"]) == 0
+    captured = capsys.readouterr()
+    assert told in captured.out
+    assert told in captured.err
+    assert main([str(a), str(b)]) == 0
+    assert capsys.readouterr().err == ""
+    tested = write(tmp_path / "c.csv", arm("gru", RNN))
+    assert main([str(a), str(tested), "--fail-on-worse"]) == 1
+    assert "nothing could be tested" not in "".join(capsys.readouterr())
+
+
+def test_what_p_is_corrected_for_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms = [*arm("lstm", LSTM), *arm("rnn", RNN), *fixed("majority", 0.5)]
+    assert main([str(write(tmp_path / "t.csv", arms))]) == 0
+    out = capsys.readouterr().out
+    assert "pairs, A against B (Holm over these 3 pairs)" in out
+    assert "± and [ ] are 95 % intervals, each of its own; p is corrected" in out
+    many = [row for n in range(8) for row in arm("gru", [s - n / 9 for s in LSTM], hidden_size=n)]
+    assert main([str(write(tmp_path / "u.csv", [*arms, *many]))]) == 0
+    assert "(Holm over all 55 pairs); 36 more in JSON" in capsys.readouterr().out
+    more = [row for n in range(31) for row in arm("tcn", [s + n / 90 for s in RNN], hidden_size=n)]
+    assert main([str(write(tmp_path / "v.csv", more))]) == 0
+    assert "(p corrected for all 465 pairs)" in capsys.readouterr().out
+
+
+def test_a_cost_has_no_baseline_to_beat(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    timed = [row | {"train_seconds": 1.5 + n / 9} for n, row in enumerate(rows())]
+    write(table, timed)
+    assert main([str(table), "--metric", "train_seconds"]) == 0
+    out = capsys.readouterr().out
+    assert "baseline, majority" not in out
+    assert "skill" not in out
+    assert "median" in out
+    assert main([str(table), "--metric", "val_score"]) == 2
+    assert main([str(table)]) == 0
+    assert "median" not in capsys.readouterr().out
+
+
+def test_lines_are_apart_by_one_at_most(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = write(table.parent / "o.csv", arm("lstm", RNN))
+    for arguments in ([str(table)], [str(table), str(other)], [str(table), "--baseline", "rnn"]):
+        assert main(arguments) == 0
+        lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+        assert ("", "") not in pairwise(lines)
+        assert lines.count("notes") <= 1
+
+
+def test_the_best_baseline_needs_no_name(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(table), "--baseline", "baseline", "--fail-on-worse"]) == 0
+    assert "pairs with majority" in capsys.readouterr().out

@@ -38,7 +38,8 @@ def test_columns_that_are_asked_for_exist(names: tuple[str, ...]) -> None:
         (LEAST.encode() + b"\nt,m,0,a,,1\n", "row 1 has a score and no higher_is_better"),
         (LEAST.encode() + b"\nt,m,0,a,true,1\nt,n,0,a,false,1\n", "both true and false for a of t"),
         (LEAST.encode() + b"\nt,m,0,a,true,1,2,3,4\n", "line 2 has 9 cells, the header 6"),
-        (b"PAR1\x80\xff\x00\x00", "is no CSV table"),
+        (b"PAR1\x80\xff\x00\x00", "Parquet; give CSV, which scripts/export.py RESULTS -o FILE.csv"),
+        (b"\x80\xff\x00\x00", "is no CSV table"),
     ],
 )  # fmt: skip
 def test_a_bad_table_is_answered_in_one_line(tmp_path: Path, content: bytes, told: str) -> None:

@@ -197,9 +197,11 @@ def test_any_column_makes_arms_even_one_of_their_own(tmp_path: Path) -> None:
     [
         ([{"match": "hidden", "hidden_size": 8, "encoder_parameters": 10}] * 2, "hidden size 8"),
         (
-            [{"hidden_size": 8, "encoder_parameters": n} for n in (10, 40)],
+            [{"match": "hidden", "hidden_size": 8, "encoder_parameters": n} for n in (10, 40)],
             "hidden size 8 (encoder parameters 10 to 40)",
         ),
+        ([{}, {}], "not said by the table"),
+        ([{"hidden_size": 8}] * 2, "not said by the table; hidden size 8"),
         ([{"hidden_size": 8}, {"hidden_size": 16}], "none alike: hidden sizes 8 to 16"),
         ([{"match": "parameters", "match_budget": 250000}] * 2, "250,000 encoder parameters"),
         ([{"match": "time", "match_budget": 60}] * 2, "60 s of training"),

@@ -336,3 +336,70 @@ def test_a_planted_difference_is_found_as_often_as_stated(tmp_path: Path) -> Non
     found = sum(pair.verdict == "better" and pair.a == "a" for pair in pairs)
     low, high = stats.binom.ppf([0.001, 0.999], draws, power_at(5, 2.0))
     assert low <= found <= high
+
+
+def marks(group: Group) -> set[str]:
+    return {each.label for each in group.arms if each.is_among_best}
+
+
+def test_no_arm_is_marked_that_a_pair_calls_worse(tmp_path: Path) -> None:
+    """However many baselines there are; and the other way round."""
+    near = [
+        score - 0.02 - wobble for score, wobble in zip(LSTM, [0, 0.02, 0, 0.01, 0], strict=True)
+    ]
+    simple = [fixed(f"simple_{n}", np.mean(LSTM) - n / 1e5, "simple") for n in range(1, 40)]
+    verdicts = []
+    nets = arm("lstm", LSTM), arm("near", near)
+    for options in ({}, {"baseline": "lstm"}, {"baseline": "near"}):
+        group = grouped(tmp_path, *nets, *simple, **options)
+        verdicts.append(pair_of(group, "lstm", "near").verdict != "no difference shown")
+        assert ("near" in marks(group)) != verdicts[-1]
+    assert verdicts[:2] == [True, False]
+
+
+def test_other_baselines_are_marked_by_the_pairs_with_the_best(tmp_path: Path) -> None:
+    """With Holm's correction over these three, one of which is shown."""
+    score = float(np.mean(LSTM)) - 3.4 * float(stats.sem(LSTM))
+    p = float(stats.ttest_1samp(LSTM, score).pvalue)
+    assert 0.025 < p < 0.05
+    worst = fixed("majority", 0.5)
+    best = fixed("tfidf", float(np.mean(LSTM)) - 0.001, "classical")
+    group = grouped(tmp_path, arm("lstm", LSTM), best, fixed("svm", score, "classical"), worst)
+    assert marks(group) == {"lstm", "tfidf", "svm"}
+    far = fixed("svm", float(np.mean(LSTM)) - 6 * float(stats.sem(LSTM)), "classical")
+    assert marks(grouped(tmp_path, arm("lstm", LSTM), best, far, worst)) == {"lstm", "tfidf"}
+
+
+def test_baselines_without_items_are_not_marked(tmp_path: Path) -> None:
+    net = arm("lstm", [0.2, 0.3, 0.25])
+    baselines = fixed("tfidf", 0.8, "classical"), fixed("svm", 0.79, "classical"), fixed("m", 0.5)
+    group = grouped(tmp_path, net, *baselines, fixed("twin", 0.8, "classical"))
+    assert marks(group) == {"tfidf", "twin"}
+    assert "not tested, as item predictions are not there: twin, svm, m" in group.notes
+    assert not any("item predictions" in n for n in grouped(tmp_path, net, fixed("m", 0.1)).notes)
+
+
+def test_each_budget_has_its_best(tmp_path: Path) -> None:
+    small, large = ({"match": "parameters", "match_budget": n} for n in (100, 900))
+    group = grouped(
+        tmp_path,
+        arm("lstm", LSTM, **large),
+        arm("rnn", RNN, **large),
+        arm("gru", [s - 0.05 for s in LSTM], **small),
+        arm("elman", [s - 0.1 for s in RNN], **small),
+        fixed("tfidf", 0.775, "classical"),  # beside gru alone it would be among the best
+    )
+    assert marks(group) == {"lstm", "gru"}
+    assert group.is_mixed
+
+
+def test_scores_beyond_perfect_are_asked_about(tmp_path: Path) -> None:
+    told = "accuracy of lstm lies beyond its perfect score 1: are these per cent?"
+    assert told in grouped(tmp_path, arm("lstm", [90, 91])).notes
+    assert told in grouped(tmp_path, arm("lstm", [90, 91], perfect_score=1)).notes
+    for rows in (
+        arm("lstm", [1.0, 1.0 + 1e-9]),
+        arm("lstm", [90, 91], perfect_score=100),
+        arm("lstm", [90, 91], metric="rmse", higher_is_better="false"),
+    ):
+        assert not any("per cent" in note for note in grouped(tmp_path, rows).notes)

@@ -172,8 +172,57 @@ def test_costs_name_the_front_and_doubtful_times_have_none(tmp_path: Path) -> No
     assert "doubt" in time.caption
 
 
+def test_what_has_no_parameters_is_drawn_and_on_the_front(tmp_path: Path) -> None:
+    rows = [
+        planted.row("sp500", model, seed, score + 0.1 * seed, parameters=size)
+        for model, (size, score) in {"gru": (3489, 20.0), "lstm": (46410, 21.0)}.items()
+        for seed in range(3)
+    ]
+    free = {"parameters": 0, "peak_memory_mib": "", "baseline": "naive"}
+    rows.append(planted.row("sp500", "random_walk", None, 22.0, **free))
+    (group,) = compare([planted.write(tmp_path, rows)]).groups
+    _, memory, parameters = cost_figures(group, Looks([group]), "x")
+    assert [line[0] for line in parameters.rows if line[-1] == "yes"] == ["gru", "random_walk"]
+    (walk,) = [r for r in drawn(parameters, arm="random_walk") if "low" in r][:1]
+    assert (walk["cost"], walk["at"]) == (0, 100)
+    assert "parameters are 0" in parameters.caption
+    assert [line[0] for line in memory.rows] == ["gru", "lstm"]
+    assert "baselines have none" in memory.caption
+
+
+def test_names_that_find_no_place_are_left_out() -> None:
+    records = [{"arm": f"kneser_ney_{i}", "at": 1.0, "score": 5.0} for i in range(30)]
+    sides = placed(records, records, (4.0, 6.0), is_log=False)
+    written = [r["arm"] for _, there in sides for r in there]
+    assert 0 < len(written) < 10
+    assert "kneser_ney_0" in written
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_curves_of_one_evaluation_are_points(tmp_path: Path, seeds: int) -> None:
+    rows = [planted.row("sp500", m, s, 20.0 + s) for m in ("gru", "lstm") for s in range(seeds)]
+    for line in rows:
+        planted.leave_history(tmp_path, line, [25.0 + line["seed"]])
+        file = tmp_path / "runs" / line["run_id"] / "history.csv"
+        history = pd.read_csv(file)
+        history["train_seconds"] += 0.1 * line["seed"]  # no two seeds take the same time
+        history.to_csv(file, index=False)
+    (group,) = compare([planted.write(tmp_path, rows)]).groups
+    steps, time, _ = curve_figures(group, Runs([tmp_path / "results.csv"]), Looks([group]), "x")
+    for figure, expected in ((steps, 2), (time, 2 * seeds)):
+        (marks,) = [
+            layer
+            for layer in figure.spec["layer"]
+            if layer["mark"]["type"] == "point" and layer["mark"]["opacity"] == 1
+        ]
+        values = figure.spec["datasets"][marks["data"]["name"]]
+        assert len(values) == expected
+        low, high = marks["encoding"]["y"]["scale"]["domain"]
+        assert all(low <= r["mean"] <= high for r in values)
+
+
 def test_names_beside_points_do_not_cover_each_other() -> None:
-    records = [{"arm": f"arm{i}", "cost": 1.0 + 0.2 * i, "score": 5.0} for i in range(6)]
+    records = [{"arm": f"arm{i}", "at": 1.0 + 0.2 * i, "score": 5.0} for i in range(6)]
     sides = placed(records, records, (4.0, 6.0), is_log=False)
     assert sum(len(there) for _, there in sides) == len(records)
     assert len(sides) > 1
@@ -223,6 +272,22 @@ def test_the_race_ends_at_the_squared_errors_saved(groups: dict[str, Group], run
     half = float(np.sqrt(((actual - last) ** 2).mean())) / 2
     assert {line[0]: line[1] for line in residuals.rows}["gru"] == f"{half:.3f}"
     assert race.rows[0] == ["gru", "75.0"]
+
+
+def test_the_race_draws_the_best_baseline(tmp_path: Path) -> None:
+    last, actual = planted.closes()
+    models = {"random_walk": (0.0, "naive"), "ar": (0.3, "classical"), "gru": (0.5, "")}
+    rows = []
+    for model, (share, kind) in models.items():
+        seed = None if kind else 0
+        rows.append(planted.row("sp500", model, seed, 30 - 20 * share, baseline=kind))
+        planted.leave_forecast(tmp_path, rows[-1], last + share * (actual - last))
+    (group,) = compare([planted.write(tmp_path, rows)]).groups
+    figures = forecast_figures(group, Runs([tmp_path / "results.csv"]), Looks([group]), "x")
+    race = figures[-1]
+    assert race.rows == [["gru", "75.0"], ["ar", "51.0"]]
+    assert "random_walk, the naive" in race.caption
+    assert "that of ar, the best baseline" in race.caption
 
 
 def test_a_search_is_drawn_as_its_expected_best(folder: Path, groups: dict[str, Group]) -> None:
@@ -278,3 +343,19 @@ def test_a_model_looks_alike_everywhere_and_like_no_other(groups: dict[str, Grou
     assert len({look.colour for look in firsts}) == 3
     assert len({look.shape for look in firsts}) == 3
     assert len({str(look.dash) for look in firsts}) == 3
+
+
+def test_an_arm_has_the_colour_of_its_model_and_a_mark_of_its_own(tmp_path: Path) -> None:
+    rows = [
+        planted.row("sp500", "gru", 0, 20.0, arm="a"),
+        planted.row("sp500", "gru", 0, 21.0, arm="b", hidden_size=64, run_id="b"),
+        planted.row("sp500", "lstm", 0, 22.0),
+    ]
+    (group,) = compare([planted.write(tmp_path, rows)]).groups
+    looks = Looks([group], ["gru", "rnn"])
+    small, large, lstm = (looks.of(arm) for arm in group.arms)
+    assert small.colour == large.colour != lstm.colour
+    assert small.shape != large.shape
+    assert small.dash != large.dash
+    assert looks.of_search("gru", 0).colour == small.colour
+    assert len({small.colour, lstm.colour, looks.of_search("rnn", 0).colour}) == 3

@@ -102,6 +102,13 @@ def test_text_from_runs_is_shown_and_not_run(wide: Opened) -> None:
     assert wide.dialogs == []
 
 
+def test_the_table_of_arms_fits_a_small_laptop(browser: sync_api.Browser, address: str) -> None:
+    page = opened(browser, address, viewport={"width": 1024, "height": 800}).page
+    over = "table => table.scrollWidth - table.parentElement.clientWidth"
+    assert page.eval_on_selector("#arms", over) <= 0
+    page.context.close()
+
+
 def test_headers_sort_within_each_task_by_mouse(wide: Opened) -> None:
     page = wide.page
     button = page.get_by_role("button", name="test score")

@@ -20,9 +20,12 @@ import pytest
 from places import ROOT
 
 from benchmarks.comparison import Options, compare
+from benchmarks.reporting.overview import arm_table
 from benchmarks.reporting.page import as_json
-from benchmarks.reporting.report import anchors
+from benchmarks.reporting.report import anchors, titles
 from benchmarks.reporting.story import BEATEN, OPEN, SHOWN, story
+from benchmarks.reporting.words import decimal, score_texts
+from benchmarks.statistics import Interval
 from scripts.report import main
 
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -214,6 +217,50 @@ def test_a_story_for_each_outcome(
     assert (told.tone, told.headline) == (tone, headline)
     if len(scores) == 2:
         assert ("which is not shown" in told.text) == (scores[0] == scores[1])
+
+
+def test_arms_of_other_budgets_are_told_apart(tmp_path: Path) -> None:
+    rows = [
+        planted.row(
+            "sp500",
+            model,
+            seed,
+            score + len(model) * (seed % 2) / 50,
+            run_id=f"{model}{kind}{seed}",
+        )
+        | {"match": kind, "match_budget": size, "arm": f"{model}{kind}"}
+        for model, score in (("gru", 5.0), ("lstm", 9.0))
+        for kind, size in (("time", 1.0), ("hidden", ""))
+        for seed in range(3)
+    ]
+    (group,) = compare([planted.write(tmp_path, rows)]).groups
+    told = story(group)
+    assert "by budget" in told.headline
+    assert "not comparable" not in told.text
+    assert "Hidden size: " in told.text
+    assert "1 s of training: " in told.text
+    verdicts = [row[3].text for row in arm_table(group).rows]
+    assert verdicts.count("best net of its budget") == 2
+    assert {row[0].more for row in arm_table(group).rows} == {"", "1 s of training"}
+
+
+def test_a_task_of_two_metrics_has_two_titles(tmp_path: Path) -> None:
+    metrics = ("rmse", "volatility_rmse")
+    rows = [planted.row("sp500", "gru", 0, 1.0, run_id=m, arm=m, metric=m) for m in metrics]
+    groups = compare([planted.write(tmp_path, rows)]).groups
+    assert sorted(titles(groups)) == ["sp500, RMSE", "sp500, volatility RMSE"]
+
+
+def test_scores_have_the_digits_their_interval_deserves() -> None:
+    def texts(mean: float, half: float | None) -> tuple[str, str]:
+        low, high = (None, None) if half is None else (mean - half, mean + half)
+        return score_texts(Interval(mean, low, high, 1 if half is None else 3))
+
+    assert texts(62.59031, 3.46) == ("62.6", "59.1 to 66.1")
+    assert texts(4.853917, 0.0012) == ("4.8539", "4.8527 to 4.8551")
+    assert texts(4.876365, None) == ("4.876", "n = 1")
+    assert decimal(-0.0004, 3) == "0.000"
+    assert decimal(-0.0006, 3) == "−0.001"  # noqa: RUF001
 
 
 def test_one_seed_is_said_to_show_nothing(tmp_path: Path) -> None:
