@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,21 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache directory for prepared data that lives as long as the test session."""
     return tmp_path_factory.mktemp("cache")
+
+
+HEARD = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_are_heard() -> Iterator[None]:
+    """A shell starts its background deaf to Ctrl-C and nohup to SIGHUP, and a run keeps to that."""
+    ignored = [number for number in HEARD if signal.getsignal(number) == signal.SIG_IGN]
+    for number in ignored:
+        is_interrupt = number == signal.SIGINT
+        signal.signal(number, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(autouse=True)

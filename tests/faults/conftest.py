@@ -8,26 +8,12 @@ on the disk, 36 cells, 64 runs at once:
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from faulty import ALWAYS, SMALL, FaultTable, Numbers, numbers_of, rows_of
 from warm import WarmStarts
-
-HEARD = (signal.SIGINT, signal.SIGTERM)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _signals_are_heard() -> Iterator[None]:
-    """A shell starts what runs in its background deaf to Ctrl-C, and rnnbench keeps to that."""
-    ignored = [number for number in HEARD if signal.getsignal(number) == signal.SIG_IGN]
-    for number in ignored:
-        signal.signal(number, signal.default_int_handler)
-    yield
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session")
