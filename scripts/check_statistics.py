@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from scipy.special import ndtr, ndtri
 from benchmarks.comparison import Options, compare
 from benchmarks.comparison.model import NOT_SHOWN
 from benchmarks.errors import UserError
+from benchmarks.pages import put_between
 from benchmarks.statistics import (
     LEVEL,
     block_bootstrap,
@@ -288,22 +288,6 @@ def tables(draws: int) -> Iterator[tuple[str, str]]:
     yield f"Tests by items of models that are alike (5 % allowed), {few:,} draws each", items(few)
 
 
-def put_into(page: Path, content: str) -> None:
-    """Replace what stands between the marks of a page.
-
-    Raises:
-        UserError: there are none.
-    """
-    begin, end = MARKS
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    if begin not in text:
-        raise UserError(f"{page}: has no line {begin.strip()} to put the tables after")
-    pattern = f"({re.escape(begin)}).*?({re.escape(end)})"
-    page.write_text(
-        re.sub(pattern, lambda m: m[1] + content + m[2], text, flags=re.DOTALL), encoding="utf-8"
-    )
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Measure; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -316,13 +300,13 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.draws < FEWEST_DRAWS:
             raise UserError(f"--draws {chosen.draws}: must be at least {FEWEST_DRAWS}")
         if chosen.write is not None:
-            put_into(chosen.write, "")
+            put_between(chosen.write, MARKS, "")
         content = ""
         for caption, table in tables(chosen.draws):
             print(f"{caption}:\n\n{table}", flush=True)
             content += f"{caption}:\n\n{table}\n"
         if chosen.write is not None:
-            put_into(chosen.write, content)
+            put_between(chosen.write, MARKS, content)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

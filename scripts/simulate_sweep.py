@@ -17,7 +17,6 @@ import dataclasses
 import io
 import json
 import os
-import re
 import resource
 import shutil
 import sys
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import UserError
+from benchmarks.pages import put_between
 
 ROOT = Path(__file__).resolve().parent.parent
 AT_ONCE = 64
@@ -388,21 +388,6 @@ def reckoned(sizes: list[int], line: list[Measure]) -> float:
     return last.value + slope * (MILLION - larger)
 
 
-def put_into(page: Path, content: str) -> None:
-    """Replace what stands between the marks of a page.
-
-    Raises:
-        UserError: there are none.
-    """
-    begin, end = MARKS
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    if begin not in text:
-        raise UserError(f"{page}: has no line {begin.strip()} to put the table after")
-    pattern = f"({re.escape(begin)}).*?({re.escape(end)})"
-    filled = re.sub(pattern, lambda m: m[1] + content + m[2], text, flags=re.DOTALL)
-    page.write_text(filled, encoding="utf-8")
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Simulate; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -436,7 +421,7 @@ def simulate(chosen: argparse.Namespace) -> int:
     if chosen.folder is not None and not chosen.folder.is_dir():
         raise UserError(f"--folder {chosen.folder}: there is no such folder")
     if chosen.write is not None:
-        put_into(chosen.write, "")
+        put_between(chosen.write, MARKS, "")
     parent = chosen.folder or Path(tempfile.gettempdir())
     columns = {cells: measure(cells, parent) for cells in sorted(set(chosen.cells))}
     wanted = " ".join(map(str, chosen.cells))
@@ -445,7 +430,7 @@ def simulate(chosen: argparse.Namespace) -> int:
     content += f"{os.cpu_count()} cores, Python {sys.version.split()[0]}:\n\n{table_of(columns)}"
     print(content)
     if chosen.write is not None:
-        put_into(chosen.write, content)
+        put_between(chosen.write, MARKS, content)
     return 0
 
 

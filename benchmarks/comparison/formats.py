@@ -35,6 +35,8 @@ LATEX = {
     "|": r"\textbar{}",
     "±": r"$\pm$",
     "…": r"\dots{}",
+    "–": "--",  # noqa: RUF001
+    "−": "$-$",  # noqa: RUF001
 }
 
 MARKDOWN = "\\`*_{}[]<>#|"

@@ -4,29 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.comparison.formats import in_latex
 from benchmarks.reporting.figure import Figure
 from benchmarks.reporting.overview import Cell, Table
 from benchmarks.reporting.page import Part, vega_lite_version
 
 SCALE = 2
 """Pixels of a PNG per unit of the drawing, for sharp print."""
-
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "–": "--",  # noqa: RUF001
-    "−": "$-$",  # noqa: RUF001
-}
 
 
 def export(parts: list[Part], folder: Path) -> int:
@@ -79,13 +63,13 @@ def as_markdown(table: Table) -> str:
 
 def as_latex(table: Table, caption: str) -> str:
     """Write a table in LaTeX, for the package booktabs."""
-    body = [" & ".join(_latex(text_of(cell)) for cell in row) + r" \\" for row in table.rows]
+    body = [" & ".join(in_latex(text_of(cell)) for cell in row) + r" \\" for row in table.rows]
     lines = [
         r"\begin{table}",
-        rf"\caption{{{_latex(caption)}}}",
+        rf"\caption{{{in_latex(caption)}}}",
         rf"\begin{{tabular}}{{{'l' * len(table.header)}}}",
         r"\toprule",
-        " & ".join(map(_latex, table.header)) + r" \\",
+        " & ".join(map(in_latex, table.header)) + r" \\",
         r"\midrule",
         *body,
         r"\bottomrule",
@@ -98,7 +82,3 @@ def as_latex(table: Table, caption: str) -> str:
 def _plain(text: str) -> str:
     """Text that a Markdown reader takes for no HTML and no second line."""
     return " ".join(text.split()).replace("<", "&lt;")
-
-
-def _latex(text: str) -> str:
-    return "".join(LATEX.get(letter, letter) for letter in " ".join(text.split()))

@@ -1,0 +1,23 @@
+"""Measured tables that stand in pages of the documentation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from benchmarks.errors import UserError
+
+
+def put_between(page: Path, marks: tuple[str, str], content: str) -> None:
+    """Replace what stands between two marks of a page.
+
+    Raises:
+        UserError: there are none.
+    """
+    begin, end = marks
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    if begin not in text:
+        raise UserError(f"{page}: has no line {begin.strip()} to put the table after")
+    pattern = f"({re.escape(begin)}).*?({re.escape(end)})"
+    filled = re.sub(pattern, lambda m: m[1] + content + m[2], text, flags=re.DOTALL)
+    page.write_text(filled, encoding="utf-8")
