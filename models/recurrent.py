@@ -36,6 +36,15 @@ class RecurrentSettings(ModelSettings):
         },
     )
 
+    kernel: str = field(
+        default="auto",
+        metadata={
+            "choices": ("auto", "torch", "fused"),
+            "help": "what computes the cells: PyTorch's own, or one fused loop over all steps, on "
+            "CPU, compiled on first use; auto takes fused where it can be had and is faster",
+        },
+    )
+
     @property
     def label(self) -> str:
         """``rnn``, ``lstm``, ``gru``, with ``bi`` before it if bidirectional."""

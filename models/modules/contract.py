@@ -18,11 +18,13 @@ class Encoder(nn.Module, ABC):
         output_size: features per step given out (directions x hidden).
         dropout: the probability the task's head should drop an output with; the encoder itself
             applies it only between its layers.
+        kernel: what computes its recurrence, once it has run: torch, or one of its own.
     """
 
     input_size: int
     output_size: int
     dropout: float
+    kernel: str = "torch"
 
     @abstractmethod
     def forward(
