@@ -47,6 +47,11 @@ class Encoder(nn.Module, ABC):
             last valid step of each sequence.
         """
 
+    @property
+    def kernel_lack(self) -> str | None:
+        """Why a kernel that was wanted cannot be had here; None if nothing is missing."""
+        return None
+
     @abstractmethod
     def flops_per_token(self) -> int:
         """Floating-point operations of the matrix products of one forward step, per sequence."""

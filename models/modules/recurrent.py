@@ -1,5 +1,8 @@
 """RNN, LSTM and GRU behind one encoder, exact for sequences of different lengths.
 
+On a CPU the fused kernel (`models.kernels`) runs the cells, lengths and directions included. What
+follows is how PyTorch's own cells are made to do the same, elsewhere or where they are faster.
+
 PyTorch's own way with lengths, `pack_padded_sequence`, leaves the fast CPU kernels and is an order
 of magnitude slower there. This encoder runs plain padded batches and gets the same outputs, states
 and gradients by three devices:
@@ -19,6 +22,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from models.kernels.layer import GATES, Weights, run_layer
+from models.kernels.library import reason_for_lack
 from models.modules.contract import Encoder, State
 
 if TYPE_CHECKING:
@@ -32,6 +37,13 @@ LSTM_GATES = ("input", "forget", "cell", "output")
 # Pre-activation that saturates a float32 sigmoid to exactly 0 or 1 against any finite activation
 # a trained cell meets, and still fits float16.
 SATURATING = 1e4
+
+# Above so many weights in a layer PyTorch's products, which share the weights among threads, win
+# over the fused kernel's, whose threads share the rows (benchmarks/perf/kernels.py).
+MOST_FUSED_WEIGHTS = 1_600_000
+
+# With fewer steps, rearranging the weights takes the fused kernel longer than it saves.
+FEWEST_FUSED_STEPS = 8
 
 
 class RecurrentEncoder(Encoder):
@@ -50,6 +62,8 @@ class RecurrentEncoder(Encoder):
         self.hidden_size = settings.hidden_size
         self.output_size = self.directions * settings.hidden_size
         self.dropout = settings.dropout
+        self.wanted_kernel = settings.kernel
+        self.cell = f"rnn_{settings.nonlinearity}" if settings.cell == "rnn" else settings.cell
         sizes = [input_size] + [self.output_size] * (settings.num_layers - 1)
         # Layer by layer, the forward direction of each before the backward, as PyTorch orders them.
         self.cells = nn.ModuleList(
@@ -68,7 +82,9 @@ class RecurrentEncoder(Encoder):
         need_state: bool = True,
     ) -> tuple[Tensor, State | None]:
         """See `Encoder.forward`."""
-        padding = None if lengths is None else Padding(lengths, inputs.shape[1])
+        is_fused = self.fuses(inputs)
+        self.kernel = "fused" if is_fused else "torch"
+        padding = None if lengths is None or is_fused else Padding(lengths, inputs.shape[1])
         finals: list[State] = []
         for layer in range(self.num_layers):
             if layer:
@@ -78,14 +94,59 @@ class RecurrentEncoder(Encoder):
                 place = len(finals)
                 cell = cast(nn.RNNBase, self.cells[place])
                 start = None if state is None else tuple(s[place : place + 1] for s in state)
-                ahead = reverse(inputs, padding) if backwards else inputs
-                output, final = run_cell(cell, ahead, padding, start, need_state)
-                outputs.append(reverse(output, padding) if backwards else output)
+                if is_fused:
+                    output, final = self.run_fused(cell, inputs, lengths, start, bool(backwards))
+                else:
+                    ahead = reverse(inputs, padding) if backwards else inputs
+                    output, final = run_cell(cell, ahead, padding, start, need_state)
+                    output = reverse(output, padding) if backwards else output
+                outputs.append(output)
                 finals.append(final)
             inputs = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         if not need_state:
             return inputs, None
         return inputs, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+
+    def fuses(self, inputs: Tensor) -> bool:
+        """Whether the fused kernel takes a batch (batch, time, features)."""
+        if self.wanted_kernel == "torch" or inputs.device.type != "cpu":
+            return False
+        if self.wanted_kernel == "auto" and not self.gains(*inputs.shape[-3:]):
+            return False
+        return reason_for_lack() is None
+
+    def gains(self, batch: int, time: int, features: int) -> bool:
+        """Whether the fused kernel is the faster one for a batch."""
+        gates = GATES[self.cell] * self.hidden_size
+        widest = max(features, self.output_size if self.num_layers > 1 else 0)
+        return (
+            gates * (widest + self.hidden_size) <= MOST_FUSED_WEIGHTS
+            and time >= FEWEST_FUSED_STEPS
+            and 8 * batch * time >= self.hidden_size
+        )
+
+    @property
+    def kernel_lack(self) -> str | None:
+        """See `Encoder.kernel_lack`."""
+        if self.wanted_kernel == "torch":
+            return None
+        if next(self.parameters()).device.type != "cpu":
+            return "it runs on the CPU alone" if self.wanted_kernel == "fused" else None
+        return reason_for_lack()
+
+    def run_fused(
+        self,
+        cell: nn.RNNBase,
+        inputs: Tensor,
+        lengths: Tensor | None,
+        state: State | None,
+        backwards: bool,
+    ) -> tuple[Tensor, State]:
+        """Run one layer in one direction; the state has shape (1, batch, hidden)."""
+        start = None if state is None else tuple(part[0] for part in state)
+        weights = cast(Weights, tuple(cell.all_weights[0]))
+        outputs, final = run_layer(self.cell, inputs, weights, lengths, start, backwards)
+        return outputs, tuple(part.unsqueeze(0) for part in final)
 
     def last_outputs(self, outputs: Tensor, lengths: Tensor | None) -> Tensor:
         """See `Encoder.last_outputs`."""
