@@ -257,6 +257,16 @@ class Task(ABC):
         """
         raise NotImplementedError(f"there is no baseline {name}")
 
+    def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """Say how raw data becomes the network's inputs, and its outputs an answer.
+
+        For who has an exported network and not this project.
+
+        Returns:
+            Plain records, and texts of files that go with the network, by name.
+        """
+        return {}, {}
+
     def showcase(self, network: nn.Module, seed: int) -> str | None:
         """Text that shows the trained network at work, or None."""
         return None

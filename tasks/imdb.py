@@ -27,7 +27,7 @@ from tasks.baselines.reviews import BASELINES, fit
 from tasks.imdb_batches import Reviews, shuffled_by_length
 from tasks.imdb_preparation import FORM, tokenise
 from tasks.imdb_sources import Source, find_source
-from tasks.text import UNKNOWN, Texts
+from tasks.text import PADDING, UNKNOWN, Texts, train_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -251,6 +251,27 @@ class ImdbTask(Task):
             }
             for i, text in zip(worst.tolist(), texts, strict=True)
         ]
+
+    def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """See `Task.preprocessing`; the tokenizer is built once more, on the same texts."""
+        texts = self.texts["train"].read(range(len(self.texts["train"])))
+        tokenizer = train_tokenizer(
+            texts, self.settings.vocabulary_size, self.settings.minimum_count
+        )
+        assert tokenizer.get_vocab_size() == self.vocabulary_size
+        longest = self.settings.max_length
+        return {
+            "inputs": "token ids by tokenizer.json with its encode_special_tokens set to true; "
+            "a text without any token is [no_token]; of a text of more than max_length tokens the "
+            "first `first` and the last `last`; padded to the longest of a batch with `padding`",
+            "no_token": UNKNOWN,
+            "max_length": longest,
+            "first": longest // 4,
+            "last": longest - longest // 4,
+            "padding": PADDING,
+            "lengths": "tokens of each text, padding not counted",
+            "outputs": "log-odds of a positive review, above 0 is positive",
+        }, {"tokenizer.json": tokenizer.to_str(pretty=True)}
 
     def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
         """See `Task.fit_baseline`."""

@@ -53,6 +53,14 @@ class Objective(ABC):
     def predictions(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Columns (days,) of what was predicted and what is true, in the metric's unit."""
 
+    @abstractmethod
+    def preprocessing(self) -> dict[str, Any]:
+        """See `Task.preprocessing`: how closes become inputs, and outputs a forecast."""
+
+
+RETURN_FEATURES = "r, abs(r) with r = ln(close / close of the day before) / deviation"
+"""What `return_features` gives, for those who have to compute it elsewhere."""
+
 
 def return_features(closes: Floats, deviation: float) -> Floats:
     """Log returns over their deviation, and their size (days, 2).
@@ -170,6 +178,21 @@ class CloseObjective(Objective):
         _, last, close = targets.unbind(1)
         return {"last": last, "actual": close, "predicted": self.closes(outputs, last)}
 
+    def preprocessing(self) -> dict[str, Any]:
+        """See `Objective.preprocessing`."""
+        if self.name == "price":
+            return {
+                "inputs": "(close - mean) / deviation",
+                "outputs": "next close = outputs * deviation + mean",
+                "mean": self.mean,
+                "deviation": self.deviation,
+            }
+        return {
+            "inputs": RETURN_FEATURES,
+            "outputs": "next close = last close * exp(outputs * deviation)",
+            "deviation": self.deviation,
+        }
+
 
 @dataclass(frozen=True)
 class VolatilityObjective(Objective):
@@ -237,6 +260,17 @@ class VolatilityObjective(Objective):
     def predictions(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """The absolute return and what was predicted, in percent."""
         return {"actual": targets[:, 1], "predicted": self._percent(outputs, targets)}
+
+    def preprocessing(self) -> dict[str, Any]:
+        """See `Objective.preprocessing`."""
+        return {
+            "inputs": RETURN_FEATURES,
+            "deviation": self.return_deviation,
+            "outputs": "size of the next log return in percent = "
+            "outputs * size_deviation + size_mean",
+            "size_deviation": self.deviation,
+            "size_mean": self.mean,
+        }
 
     def _percent(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.to(targets.dtype) * self.deviation + self.mean

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.base import (
     Baseline,
@@ -135,11 +135,12 @@ class ShakespeareTask(Task):
         self.input_size = settings.embedding_size
         # The alphabet is taken from the whole text, as the literature does: every character must
         # have a probability, and which characters exist says nothing of their order.
-        codes, indices = np.unique(
-            np.frombuffer(text.encode("utf-32-le"), dtype="<u4"), return_inverse=True
-        )
-        self.characters = [chr(code) for code in codes]
-        encoded = torch.from_numpy(indices.astype(np.int64))
+        codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+        alphabet = np.flatnonzero(np.bincount(codes))
+        self.characters = [chr(code) for code in alphabet]
+        numbers = np.zeros(alphabet[-1] + 1, dtype=np.int64)
+        numbers[alphabet] = np.arange(len(alphabet))
+        encoded = torch.from_numpy(numbers[codes])
         train_end, test_start = (int(part * len(text)) for part in SPLITS[settings.split])
         same = settings.split == "nanogpt"
         self.parts: dict[Split, Tensor] = {
@@ -247,6 +248,17 @@ class ShakespeareTask(Task):
         from tasks.baselines import kneser_ney
 
         return kneser_ney.fit(name, self.parts, len(self.characters))
+
+    def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """See `Task.preprocessing`."""
+        return {
+            "inputs": "ids of characters; the id of a character is its place in `characters`, "
+            "counted from 0",
+            "outputs": "logits of the character after each; exp of the log-softmax is its "
+            "probability",
+            "state": "zeros to begin with; what a call gives back goes into the next one",
+            "characters": self.characters,
+        }, {}
 
     def showcase(self, network: nn.Module, seed: int) -> str | None:
         """Generate text after a newline (or the text's first character), by the run's seed."""

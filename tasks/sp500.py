@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.base import (
     Baseline,
@@ -246,6 +246,11 @@ class Sp500Task(Task):
     def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """See `Task.predictions`."""
         return self.objective.predictions(outputs, batch.targets)
+
+    def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """See `Task.preprocessing`."""
+        window = f"of the {self.settings.window} days before, the last one last"
+        return self.objective.preprocessing() | {"window": self.settings.window, "days": window}, {}
 
     def items(self, split: Split) -> dict[str, list[str]]:
         """See `Task.items`: the days that are forecast."""

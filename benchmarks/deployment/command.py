@@ -1,0 +1,113 @@
+"""What scripts/export_model.py does once the command line is understood."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from benchmarks.comparison.formats import show
+from benchmarks.comparison.grids import Section
+from benchmarks.deployment.answering import as_csv, measured, sections
+from benchmarks.deployment.exporting import INT8, export_run
+from benchmarks.deployment.finished import FinishedRun, find_run, load_run
+from benchmarks.deployment.verifying import UnequalError
+from benchmarks.environment import available_cores, device_name
+from benchmarks.errors import UserError
+from benchmarks.files import write_atomically
+from benchmarks.neighbours import is_busy, load_average
+from benchmarks.pages import put_between
+from benchmarks.precision import use_precision
+from tasks.base import DataError
+
+
+def export_and_measure(chosen: argparse.Namespace) -> int:
+    """Export a run's network and measure it; returns the exit code.
+
+    Raises:
+        UserError: a mistake.
+    """
+    if chosen.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: this machine has no such device (allowed: cpu)")
+    device = torch.device(chosen.device)
+    use_precision("highest", device)
+    torch.set_num_threads(chosen.threads or available_cores())
+    threads = torch.get_num_threads()
+    try:
+        run = load_run(find_run(chosen.run, chosen.results))
+        if chosen.write is not None:
+            begin, _ = marks_of(run)
+            if not chosen.write.is_file() or begin not in chosen.write.read_text(encoding="utf-8"):
+                raise UserError(f"{chosen.write}: has no line {begin.strip()} to write after")
+        out = chosen.out or run.folder / "export"
+        with told_of(out):
+            exports = export_run(run, out, threads)
+    except DataError as error:
+        raise UserError(str(error)) from error
+    except UnequalError as error:
+        print(f"error: nothing was kept in {out}: {error}", file=sys.stderr)
+        return 1
+    for name, difference in exports.differences.items():
+        print(f"written: {out / name}, equal to the network to {difference:.1e}")
+    for name in (INT8, *exports.others):
+        print(f"written: {out / name}")
+    if chosen.no_times:
+        return 0
+    forms = measured(run, exports, device, chosen.seconds)
+    if chosen.csv is not None:
+        with told_of(chosen.csv):
+            write_atomically(chosen.csv, as_csv(run, forms, chosen.device, threads))
+    found = sections(run, forms, conditions(device, threads))
+    show(found)
+    if chosen.write is not None:
+        put_between(chosen.write, marks_of(run), page_block(run, found))
+    return 0
+
+
+@contextlib.contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """Answer a file or folder that cannot be written in one line.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def marks_of(run: FinishedRun) -> tuple[str, str]:
+    """Between which lines of a page a pair's numbers stand."""
+    return f"<!-- export: {run.row['model']} on {run.row['task']} -->\n", "<!-- end -->"
+
+
+def page_block(run: FinishedRun, found: list[Section]) -> str:
+    """Write what was shown as a block of a page, after the commands that lead to it."""
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        show(found)
+    row = run.row
+    words = [f"model={row['model']}", f"task={row['task']}", row["overrides"] or ""]
+    commands = [f"python run.py {' '.join(words).strip()}", "python scripts/export_model.py latest"]
+    lines = [*(f"$ {command}" for command in commands), *shown.getvalue().splitlines()]
+    text = "\n".join(line.rstrip() for line in lines)
+    return f"```\n{text}\n```\n"
+
+
+def conditions(device: torch.device, threads: int) -> str:
+    """Say on what was measured, and how busy that was."""
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime"))
+    if device.type == "cuda":
+        return f"{device_name(device)}, {versions}"
+    load = load_average()
+    busy = ": it is busy, do not trust these times" if is_busy(load, threads) else ""
+    told = "" if load is None else f", load average {load:.2f}{busy}"
+    return f"{device_name(device)}, {threads} of {os.cpu_count()} cores, {versions}{told}"

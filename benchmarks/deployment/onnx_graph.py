@@ -1,0 +1,112 @@
+"""An ONNX graph being written, node by node, with its weights as float32 or as int8."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+Array = np.ndarray[Any, Any]
+
+OPSET = 17
+"""Of 2022: has all that is needed here, and every runtime in use reads it."""
+
+IR_VERSION = 8
+MICROSOFT = "com.microsoft"
+"""ONNX Runtime's own operations."""
+
+INT8_MOST = 127
+
+
+class Graph:
+    """A graph to which nodes, constants, inputs and outputs are added.
+
+    Args:
+        is_int8: whether matrices are kept as int8, each row with a scale of its own.
+    """
+
+    def __init__(self, is_int8: bool) -> None:
+        self.is_int8 = is_int8
+        self.inputs: list[ValueInfoProto] = []
+        self.outputs: list[ValueInfoProto] = []
+        self._nodes: list[Any] = []
+        self._constants: list[TensorProto] = []
+
+    def input(self, name: str, dtype: Any, shape: tuple[str | int, ...]) -> str:
+        """Declare an input; names in the shape are dimensions of any size."""
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
+        return name
+
+    def output(self, name: str, value: str, shape: tuple[str | int, ...]) -> None:
+        """Give out a value, of float32, under a name."""
+        self._nodes.append(helper.make_node("Identity", [value], [name]))
+        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+
+    def node(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """Add a node of one output."""
+        return self.nodes(kind, *inputs, count=1, domain=domain, **attributes)[0]
+
+    def nodes(
+        self, kind: str, *inputs: str, count: int, domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """Add a node of several outputs; an input that is left out is ""."""
+        place = len(self._nodes)
+        outputs = [f"{kind.lower()}_{place}_{i}" for i in range(count)]
+        # Older versions of ONNX Runtime confuse nodes without a name as they fuse them.
+        self._nodes.append(
+            helper.make_node(kind, inputs, outputs, outputs[0], domain=domain, **attributes)
+        )
+        return outputs
+
+    def constant(self, values: Any, dtype: Any = None) -> str:
+        """Add an array."""
+        name = f"constant_{len(self._constants)}"
+        array = np.ascontiguousarray(np.asarray(values, dtype=dtype))
+        self._constants.append(numpy_helper.from_array(array.reshape(np.shape(values)), name))
+        return name
+
+    def matrix(self, values: Array) -> str:
+        """Add a matrix, as int8 with its way back to float32 if the graph is one of int8.
+
+        The way back is gone once, when the file is loaded: what is computed with it is float32.
+        """
+        if not self.is_int8:
+            return self.constant(values)
+        whole, scales = as_int8(values)
+        zeros = self.constant(np.zeros(len(scales), np.int8))
+        return self.node(
+            "DequantizeLinear", self.constant(whole), self.constant(scales), zeros, axis=0
+        )
+
+    def rows(self, table: Array, ids: str) -> str:
+        """Look up rows of a table; of int8 only those that are looked up become float32."""
+        if not self.is_int8:
+            return self.node("Gather", self.constant(table), ids)
+        whole, scales = as_int8(table)
+        found = self.node("Gather", self.constant(whole), ids)
+        scale = self.node("Gather", self.constant(scales[:, None]), ids)
+        return self.node("Mul", self.node("Cast", found, to=TensorProto.FLOAT), scale)
+
+    def model(self, facts: dict[str, str]) -> ModelProto:
+        """Put the model together, with facts that are kept in the file."""
+        graph = helper.make_graph(
+            self._nodes, "network", self.inputs, self.outputs, self._constants
+        )
+        domains = {"": OPSET} | {node.domain: 1 for node in self._nodes if node.domain}
+        model = helper.make_model(
+            graph,
+            producer_name="rnnbench",
+            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid(name, number) for name, number in domains.items()],
+        )
+        helper.set_model_props(model, facts)
+        return model
+
+
+def as_int8(matrix: Array) -> tuple[Array, Array]:
+    """Round a matrix to whole numbers from -127 to 127, and a scale for each row."""
+    scales = np.maximum(np.abs(matrix).max(axis=1), np.finfo(np.float32).tiny * INT8_MOST)
+    scales = (scales / INT8_MOST).astype(np.float32)
+    return np.rint(matrix / scales[:, None]).astype(np.int8), scales

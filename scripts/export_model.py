@@ -1,0 +1,79 @@
+"""Export the trained network of a run for other programs, and measure what it costs to use.
+
+    python scripts/export_model.py RUN                  a run's id, how it begins, or its folder
+    python scripts/export_model.py latest --csv t.csv   the latest run; its numbers as a table too
+    python scripts/export_model.py RUN --device cuda    times on the GPU, of PyTorch's forms alone
+    python scripts/export_model.py RUN --no-times       the files alone
+
+It writes model.onnx, model.int8.onnx, model.pt2 (torch.export), inputs.json and what else is needed
+to use them into the run's folder export/, once they are proved equal to the network, and prints
+sizes, validation scores, latency and throughput: docs/inference.md. Exit codes: 0, 1 if an exported
+network is not equal, 2 for your mistake.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from pathlib import Path
+
+from benchmarks.errors import UserError
+
+NEEDED = ("onnx", "onnxruntime")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Export and measure; returns the exit code."""
+    chosen = parser().parse_args(arguments)
+    try:
+        refuse(chosen)
+        # Here, for what can be answered at once needs no torch.
+        from benchmarks.deployment.command import export_and_measure
+
+        return export_and_measure(chosen)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("run", metavar="RUN", help="id, beginning of one, folder, or latest")
+    add("--results", type=Path, default=Path("results"), metavar="DIR", help="where runs are")
+    add("--out", type=Path, metavar="DIR", help="default: the run's folder export/")
+    add("--csv", type=Path, metavar="FILE", help="write what was measured as a table")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="that is timed (%(default)s)")
+    add("--threads", type=int, metavar="N", help="of the CPU (default: its cores)")
+    add("--seconds", type=float, default=1.0, metavar="S", help="per form and batch (%(default)s)")
+    add("--write", type=Path, metavar="PAGE", help="put the tables into this page")
+    add("--no-times", action="store_true", help="measure nothing")
+    return parser
+
+
+def refuse(chosen: argparse.Namespace) -> None:
+    """Refuse what cannot be done.
+
+    Raises:
+        UserError: a package is not installed, or an option has no effect or sense.
+    """
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"export needs {' and '.join(missing)}: pip install -e '.[export]'")
+    if chosen.threads is not None and chosen.threads < 1:
+        raise UserError(f"--threads {chosen.threads}: must be at least 1")
+    if not 0 <= chosen.seconds < float("inf"):
+        raise UserError(f"--seconds {chosen.seconds}: must be a number of seconds")
+    for option, file in (("--csv", chosen.csv), ("--write", chosen.write)):
+        if chosen.no_times and file is not None:
+            raise UserError(f"{option} {file}: there is nothing to write with --no-times")
+    if chosen.csv is not None and not chosen.csv.parent.is_dir():
+        raise UserError(f"--csv {chosen.csv}: there is no folder {chosen.csv.parent}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
