@@ -13,6 +13,7 @@ from benchmarks import statistics
 from benchmarks.comparison.labels import labels, records, text
 from benchmarks.comparison.metrics import default_perfect
 from benchmarks.comparison.model import Arm
+from benchmarks.neighbours import BUSY
 
 MOST_ARMS = 500
 """The best of a group; more can neither be read nor tested."""
@@ -26,9 +27,6 @@ TIMING = [
     "torch_version",
 ]
 """Columns that say whether a time can be trusted."""
-
-BUSY = 0.5
-"""Load above the run's own threads from which on other work slowed it."""
 
 
 def make_arms(rows: pd.DataFrame, by: Sequence[str], higher_is_better: bool) -> list[Arm]:
@@ -73,6 +71,9 @@ def make_arm(rows: pd.DataFrame, label: str) -> Arm:
         latency_ms=median(rows, "latency_ms_p50"),
         memory_mib=median(rows, "peak_memory_mib"),
         rss_mib=median(rows, "peak_rss_mib"),
+        kernel=" and ".join(known_texts(rows, "kernel")),
+        precision=" and ".join(known_texts(rows, "precision")),
+        utilisation=median(rows, "model_flops_utilisation"),
         trials=whole(known(first["trials"])),
     )
 
@@ -87,6 +88,11 @@ def median(rows: pd.DataFrame, column: str) -> float | None:
 def known(value: Any) -> float | None:
     """A number that is one."""
     return float(value) if np.isfinite(value) else None
+
+
+def known_texts(rows: pd.DataFrame, column: str) -> list[str]:
+    """The values of a text column that are known."""
+    return sorted(set(rows[column].astype("str")) - {""})
 
 
 def whole(value: float | None) -> int | None:

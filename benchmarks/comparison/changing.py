@@ -13,6 +13,7 @@ from benchmarks import statistics
 from benchmarks.comparison.arms import some
 from benchmarks.comparison.choosing import EVERYTHING, Options, rows_that_count
 from benchmarks.comparison.failing import failed_rows
+from benchmarks.comparison.kernels import change_notes
 from benchmarks.comparison.metrics import EXACT, is_time
 from benchmarks.comparison.model import (
     FAILED,
@@ -60,11 +61,12 @@ def changes(before: Path, after: Path, options: Options = EVERYTHING) -> Changes
     texts = GroupTexts(frame)
     arms = list(both_sides(frame, options, failed_rows(read[1].frame)))
     found = [change_of(each, texts, len(arms)) for each in arms]
+    notes = [note for tables in read for note in tables.notes]
     return Changes(
         sources=(read[0].sources[0], read[1].sources[0]),
         changes=with_holm(found),
         left_out=(left_out[0], left_out[1]),
-        notes=[*(note for tables in read for note in tables.notes), *dropped_notes(found)],
+        notes=[*notes, *dropped_notes(found), *change_notes(arms)],
     )
 
 

@@ -12,6 +12,7 @@ from benchmarks.comparison import verdicts
 from benchmarks.comparison.arms import budget_text, make_arms, some, with_doubts, with_skill
 from benchmarks.comparison.choosing import EVERYTHING, Options, rows_that_count
 from benchmarks.comparison.items import ItemTests
+from benchmarks.comparison.kernels import kernel_notes
 from benchmarks.comparison.marks import marked
 from benchmarks.comparison.metrics import unit_of
 from benchmarks.comparison.model import Arm, Comparison, Group
@@ -88,7 +89,7 @@ def make_group(rows: pd.DataFrame, beside: list[pd.DataFrame], options: Options)
     asked = asked_for(arms, options.baseline)
     shown = pairs if asked is None else verdicts.pairs_with(arms, asked, question, items)
     arms, untested = marked(arms, [*pairs, *shown], question, items)
-    notes = [*notes_of(rows, arms, beside), *untested]
+    notes = [*notes_of(rows, arms, beside), *kernel_notes(arms), *untested]
     notes += percent_notes(arms, metric) if is_own else []
     if asked is None and options.baseline is not None:
         notes.append(f"has no arm {options.baseline}: all pairs are shown")

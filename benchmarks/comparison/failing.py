@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.comparison.labels import text
-from benchmarks.comparison.sorting import SETTINGS, normal_match
+from benchmarks.comparison.sorting import SETTINGS, normal_match, said_or
 
 FAILURES = ("failed", "diverged", "out_of_memory", "timeout")
 """How a run ends that was not merely cut short."""
@@ -21,7 +21,7 @@ def failed_rows(frame: pd.DataFrame) -> pd.DataFrame:
     status = frame["status"].astype("str")
     scoreless = status.isin(["", "ok"]) & ~np.isfinite(frame["test_score"].to_numpy())
     rows: pd.DataFrame = frame[(status.isin(FAILURES) | scoreless) & (frame["smoke"] != 1)]
-    return rows.assign(match=normal_match(rows))
+    return rows.assign(match=normal_match(rows), precision=said_or(rows, "precision", "highest"))
 
 
 def have_failed(rows: pd.DataFrame, failed: pd.DataFrame) -> list[bool]:

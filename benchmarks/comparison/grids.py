@@ -38,8 +38,8 @@ DOUBT = "?"
 MOST_SHOWN = 40
 """Arms, and pairs, that are shown to people; JSON has all, CSV all arms."""
 
-SPARE = ("process\nMiB", "memory\nMiB", "latency\nms")
-MEDIANS = ("train\ns", "latency\nms", "memory\nMiB", "process\nMiB")
+SPARE = ("process\nMiB", "peak\n%", "memory\nMiB", "latency\nms")
+MEDIANS = ("train\ns", "peak\n%", "latency\nms", "memory\nMiB", "process\nMiB")
 """Columns that go first where a terminal is narrow."""
 
 MOST_CHANGES = 200
@@ -113,22 +113,25 @@ def group_section(group: Group, only_changed: bool) -> Section:
 def arm_grid(group: Group, arms: list[Arm]) -> Grid:
     """The arms of a group as a table; columns that say nothing of any arm are left out."""
     stands = "against best\nbaseline" if any(arm.against_baselines for arm in arms) else "baseline"
+    kernels = [arm.kernel for arm in arms]
     columns = {
         "": [BEST if arm.is_among_best else "" for arm in arms],
         "arm": [arm.label for arm in arms],
         stands: [standing(arm) for arm in arms],
+        "kernel": kernels if len(set(kernels) - {""}) > 1 else [],
         "n": ["" if arm.is_deterministic else f"{arm.score.n}" for arm in arms],
         group.metric: [mean_text(arm.score) for arm in arms],
         "±\n95 %": [half_text(arm.score) for arm in arms],
         "skill": ["" if arm.skill is None else rounded(arm.skill, 3) for arm in arms],
         "para-\nmeters": [short_count(arm.parameters) for arm in arms],
         "train\ns": [timed(arm, arm.train_seconds) for arm in arms],
+        "peak\n%": [of_peak(arm) for arm in arms],
         "latency\nms": [timed(arm, arm.latency_ms) for arm in arms],
         "memory\nMiB": [significant(arm.memory_mib) for arm in arms],
         "process\nMiB": [significant(arm.rss_mib) for arm in arms],
     }
     kept = {name: cells for name, cells in columns.items() if name == "arm" or any(cells)}
-    words = {number for number, name in enumerate(kept) if name in ("", "arm", stands)}
+    words = {number for number, name in enumerate(kept) if name in ("", "arm", stands, "kernel")}
     rows = [list(row) for row in zip(*kept.values(), strict=True)]
     strong = {number for number, arm in enumerate(arms) if arm.is_among_best}
     spare = tuple(list(kept).index(name) for name in SPARE if name in kept)
@@ -164,6 +167,13 @@ def timed(arm: Arm, value: float | None) -> str:
         return ""
     text = "<0.001" if 0 < value < 0.001 else rounded(value, 3) if value < 1 else significant(value)
     return text + DOUBT * bool(arm.doubtful_times)
+
+
+def of_peak(arm: Arm) -> str:
+    """Per cent of the machine's peak at which an arm trains, marked as its time is."""
+    if arm.utilisation is None:
+        return ""
+    return significant(100 * arm.utilisation, 2) + DOUBT * bool(arm.doubtful_times)
 
 
 def legend(group: Group, arms: Sequence[Arm]) -> list[str]:

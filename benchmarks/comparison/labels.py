@@ -17,6 +17,7 @@ NAMED = (
     "trials",
     *SETTINGS,
     "model_version",
+    "kernel",
     "overrides",
     "study",
     "arm_key",
@@ -32,7 +33,7 @@ def labels(arms: Sequence[Cells], by: Sequence[str] = ()) -> list[str]:
         by: the columns whose values make the arms; none if they are what differs but in seed.
     """
     words = [beginning(cells, by) for cells in arms]
-    for column in (*SETTINGS, "model_version"):
+    for column in (*SETTINGS, "model_version", "kernel"):
         for places in alike(words):
             values = [text(arms[place][column]) for place in places]
             if len(set(values)) > 1:

@@ -8,7 +8,7 @@ from benchmarks.results import Row
 SHARES = ("accuracy", "direction_accuracy")
 """Of which 1 is all, whether a table says so or not."""
 
-HIGHER = ("accuracy", "direction_accuracy", "tokens_per_second")
+HIGHER = ("accuracy", "direction_accuracy", "tokens_per_second", "model_flops_utilisation")
 
 SECONDS = (
     "train_seconds",
@@ -17,7 +17,13 @@ SECONDS = (
     "total_seconds",
     "time_to_best_seconds",
 )
-TIMES = (*SECONDS, "tokens_per_second", "latency_ms_p50", "latency_ms_p95")
+TIMES = (
+    *SECONDS,
+    "tokens_per_second",
+    "model_flops_utilisation",
+    "latency_ms_p50",
+    "latency_ms_p95",
+)
 """Worth nothing if the runs shared their machine or ran on different ones."""
 
 EXACT = ("parameters", "encoder_parameters", "flops_per_token")
@@ -26,6 +32,7 @@ EXACT = ("parameters", "encoder_parameters", "flops_per_token")
 COSTS = (
     *SECONDS,
     "tokens_per_second",
+    "model_flops_utilisation",
     "latency_ms_p50",
     "latency_ms_p95",
     "peak_memory_mib",

@@ -39,6 +39,9 @@ class Arm:
         train_seconds, latency_ms, memory_mib, rss_mib: medians over the rows; None where none is
             known. The memory is that of the tensors of a training step, rss that of the process.
         doubtful_times: why its times count for nothing, or empty.
+        kernel: what computed its recurrence; empty where it is not known.
+        precision: of its matrix products; empty for baselines.
+        utilisation: part of the machine's peak at which it trains, median over the rows.
         trials: of a search whose best trial stands here; None otherwise.
         is_among_best: the best arm of its budget, or tested and not shown to be worse; False where
             nothing could be tested.
@@ -70,6 +73,9 @@ class Arm:
     beats_baselines: bool | None = None
     against_baselines: str = ""
     rss_mib: float | None = None
+    kernel: str = ""
+    precision: str = ""
+    utilisation: float | None = None
 
     @property
     def is_deterministic(self) -> bool:

@@ -20,6 +20,7 @@ from benchmarks.comparison.sorting import (
     arm_keys,
     arm_numbers,
     group_numbers,
+    said_or,
 )
 from benchmarks.statistics import Interval
 
@@ -34,6 +35,7 @@ class Side:
         group: of comparable rows, over both tables.
         doubt: why its times count for nothing, or empty.
         machine: where its runs ran; several, if they ran on several.
+        kernel, precision: what computed it, and with what digits; empty for a baseline.
     """
 
     group: int
@@ -41,6 +43,8 @@ class Side:
     scores: Scores
     doubt: str
     machine: str
+    kernel: str
+    precision: str
 
     @property
     def interval(self) -> Interval:
@@ -151,7 +155,10 @@ def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
     """Make the sides of all arms, by number and table; vectorised, as they may be thousands."""
     place = ["arm_number", "side"]
     facts = frame.assign(
-        shared=is_shared(frame), busy=is_busy(frame), machine=machine_text(frame)
+        shared=is_shared(frame),
+        busy=is_busy(frame),
+        machine=machine_text(frame),
+        kernel=said_or(frame, "kernel", "torch"),
     ).groupby(place, sort=True)
     known = facts.agg(
         group=("group", "first"),
@@ -161,6 +168,10 @@ def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
         machine=("machine", "first"),
         machines=("machine", "nunique"),
         baseline=("baseline", "first"),
+        kernel=("kernel", "first"),
+        kernels=("kernel", "nunique"),
+        precision=("precision", "first"),
+        precisions=("precision", "nunique"),
     )
     means = frame.groupby([*place, "seed"], dropna=False, sort=True)["score"].mean()
     seeds, values = means.index.get_level_values("seed").to_numpy("float64"), means.to_numpy()
@@ -178,5 +189,7 @@ def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
             scores=Scores(seeds[mine], values[mine], fixed),
             doubt=doubt if row["shared"] or row["busy"] else "",
             machine=row["machine"] + (" and others" if row["machines"] > 1 else ""),
+            kernel=row["kernel"] + (" and others" if row["kernels"] > 1 else ""),
+            precision=row["precision"] + (" and others" if row["precisions"] > 1 else ""),
         )
     return sides

@@ -36,6 +36,7 @@ SETTINGS = (
     "dropout",
     "learning_rate",
     "batch_size",
+    "precision",
 )
 """What tells arms of a model apart, in the order in which a reader cares; where a table has no
 column `arm` they define it."""
@@ -76,6 +77,7 @@ def counted(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[LeftOut]]:
         frame = leave(frame, (frame["status"] == word).to_numpy(), f"runs that ended as {word}")
     frame = leave(frame, ~np.isfinite(frame["score"].to_numpy()), "runs without a score")
     frame = frame.assign(says_match=frame["match"] != "", match=normal_match(frame))
+    frame = frame.assign(precision=said_or(frame, "precision", "highest"))
     frame = frame.assign(group=group_numbers(frame))
     frame = frame.assign(arm_key=arm_keys(frame))
     frame = frame.assign(trials=np.nan)
@@ -134,8 +136,13 @@ def is_text(column: pd.Series[Any]) -> bool:
 
 def normal_match(frame: pd.DataFrame) -> pd.Series[Any]:
     """What nets are given alike; a table that does not say it is from before anything else was."""
-    match = frame["match"].astype("str")
-    return match.mask((match == "") & (frame["baseline"] == ""), "hidden").astype("category")
+    return said_or(frame, "match", "hidden")
+
+
+def said_or(frame: pd.DataFrame, column: str, before: str) -> pd.Series[Any]:
+    """What a column says of nets, or what all were before there was the column."""
+    said = frame[column].astype("str")
+    return said.mask((said == "") & (frame["baseline"] == ""), before).astype("category")
 
 
 def group_numbers(frame: pd.DataFrame) -> NDArray[np.int64]:

@@ -111,10 +111,18 @@ def _arm(group: Group, arm: Arm) -> list[Cell]:
         Cell(against, tone="bad" if against.startswith("worse") else beaten),
         _skill(arm.skill),
         Cell(count(arm.parameters), arm.parameters),
-        Cell(seconds(arm.train_seconds) + doubt, arm.train_seconds),
+        Cell(seconds(arm.train_seconds) + doubt, arm.train_seconds, _of_peak(arm)),
         Cell(number(arm.latency_ms, 2) + doubt, arm.latency_ms),
         Cell(number(arm.memory_mib, 3), arm.memory_mib),
     ]
+
+
+def _of_peak(arm: Arm) -> str:
+    """At what part of the machine's peak an arm trains, and by which kernel."""
+    if arm.utilisation is None:
+        return ""
+    kernel = f", {arm.kernel}" if arm.kernel else ""
+    return f"{number(100 * arm.utilisation, 2)} % of peak{kernel}"
 
 
 def _skill(skill: float | None) -> Cell:
