@@ -1,0 +1,126 @@
+"""What a trained network costs to use: exported forms and kernels beside PyTorch's own.
+
+    python -m benchmarks.perf.inference
+    python -m benchmarks.perf.inference --models lstm --tasks imdb --seconds 3
+
+Networks of every task's default shape, untrained, for weights change no time, answer the same
+validation sequences in batches of several sizes. Speeds are throughputs: at batch 1 the reciprocal
+of the latency. The int8 form of a GRU or an RNN computes in float32 and is smaller, not faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.errors import UserError
+from benchmarks.perf.measuring import Report, parser_of, run_benchmark
+from benchmarks.perf.pairs import composed, load, pairs
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from benchmarks.config import Config
+    from benchmarks.deployment.timing import Speed
+    from tasks.base import Task
+
+MODELS = ["rnn", "lstm", "gru"]
+TARGET = 1.0
+"""Of every ratio: what is slower than what it replaces is no gain."""
+
+EAGER, FUSED, RUNTIME, INT8 = "torch", "fused", "onnxruntime", "int8"
+RATIOS = ((RUNTIME, EAGER), (INT8, RUNTIME), (FUSED, EAGER))
+
+
+def forms(config: Config, task: Task, threads: int, folder: Path) -> dict[str, nn.Module]:
+    """Build a network in every form that there is of it; int8 of an LSTM alone.
+
+    Raises:
+        UserError: ONNX or its runtime is not installed.
+    """
+    try:
+        from benchmarks.deployment.onnx_network import onnx_model
+        from benchmarks.deployment.runtimes import OnnxNetwork
+    except ModuleNotFoundError as error:
+        raise UserError(f"inference needs {error.name}: pip install -e '.[export]'") from error
+    from benchmarks.deployment.sequences import Signature, real_batches
+
+    network, _ = build(config, task, EAGER)
+    example = real_batches(task, 2, 1)[0]
+    signature = Signature.of(network, example)
+    found = {EAGER: network}
+    fused, encoder = build(config, task, FUSED)
+    Signature.of(fused, example)
+    if encoder.kernel == FUSED:
+        found[FUSED] = fused
+    cell = getattr(config.model, "cell", None)
+    for name in (RUNTIME, INT8) if cell == "lstm" else (RUNTIME,):
+        path = folder / f"{name}.onnx"
+        path.write_bytes(onnx_model(network, signature, name == INT8, {}).SerializeToString())
+        found[name] = OnnxNetwork(path, signature, threads)
+    return found
+
+
+def build(config: Config, task: Task, kernel: str) -> tuple[nn.Module, Any]:
+    """Build a network over a kernel, in eval mode, and its encoder; alike for every kernel."""
+    import torch
+
+    from benchmarks.measurement import build_network
+
+    only: dict[str, Any] = {"kernel": kernel}
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, **only))
+    network, encoder = build_network(config, task, torch.device("cpu"))
+    return network.eval(), encoder
+
+
+def line(name: str, speed: Speed) -> str:
+    """Say how fast a form is."""
+    return (
+        f"  {name:11} p50 {speed.p50_ms:9.3f} ms, p95 {speed.p95_ms:9.3f} ms, "
+        f"{speed.sequences_per_second:9,.0f} sequences/s, {speed.tokens_per_second:11,.0f} tokens/s"
+    )
+
+
+def measure(chosen: argparse.Namespace, report: Report) -> None:
+    """Compare the forms of each pair of model and task at each batch size."""
+    import torch
+
+    from benchmarks.deployment.timing import speeds
+
+    cpu: torch.device = torch.device("cpu")
+    tasks: dict[str, Task] = {}
+    for model, name in pairs(chosen.models, chosen.tasks):
+        config = composed(model, name)
+        task = tasks[name] = tasks.get(name) or load(config, cpu)
+        with tempfile.TemporaryDirectory() as folder:
+            networks = forms(config, task, chosen.threads, Path(folder))
+            for size in chosen.batch_sizes:
+                found = speeds(networks, task, size, chosen.seconds, cpu)
+                report.say(f"{model} on {name}, batch {size}:")
+                for form, speed in found.items():
+                    report.say(line(form, speed))
+                for ours, theirs in RATIOS:
+                    if ours in found:
+                        rates = [found[form].sequences_per_second for form in (ours, theirs)]
+                        what = f"{ours} / {theirs}, {model} on {name}, batch {size}"
+                        report.ratio(what, rates[0] / rates[1], at_least=TARGET)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure; returns the exit code."""
+    parser = parser_of(__doc__)
+    add = parser.add_argument
+    add("--models", nargs="+", default=MODELS, metavar="M", help="default: rnn lstm gru")
+    add("--tasks", nargs="+", default=[], metavar="T", help="default: all")
+    add("--batch-sizes", nargs="+", type=int, default=[1, 8, 64, 512], metavar="N")
+    add("--seconds", type=float, default=1.0, help="of each form at each batch size, about")
+    return run_benchmark("inference", parser, arguments, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""What the performance benchmarks share: turns, ratios, the load, the page."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+from benchmarks.perf import measuring
+from benchmarks.perf.measuring import (
+    Load,
+    Report,
+    interleaved,
+    parser_of,
+    read_ratios,
+    run_benchmark,
+    speed,
+    spread,
+)
+
+
+class QuietLoad(Load):
+    """A machine on which others take so many cores."""
+
+    others = 0.0
+
+    def cores(self) -> float:
+        return self.others
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "Load", QuietLoad)
+    monkeypatch.setattr(measuring, "AT_ONCE_SECONDS", -1.0)
+
+
+def test_arms_take_turns_each_way_after_a_call_that_does_not_count() -> None:
+    order: list[str] = []
+    arms = {name: lambda name=name: order.append(name) for name in "abc"}
+    times = interleaved(arms, repeats=3)
+    assert "".join(order) == "abc" + "cba" + "abc" + "cba"
+    assert {name: len(seconds) for name, seconds in times.items()} == dict.fromkeys("abc", 3)
+
+
+def test_an_arm_may_time_itself() -> None:
+    times = interleaved({"slow": lambda: 3.0, "fast": lambda: 1.5}, repeats=2)
+    assert times == {"slow": [3.0, 3.0], "fast": [1.5, 1.5]}
+    assert speed(times, "fast", over="slow") == 2.0
+
+
+def test_the_ratio_is_that_of_the_least_times_and_the_spread_that_of_the_turns() -> None:
+    times = {"bare": [1.0, 2.0, 4.0], "ours": [2.0, 1.0, 2.0]}
+    assert speed(times, "ours", over="bare") == 1.0
+    assert spread(times, "ours", over="bare") == "2.000 [0.500, 2.000]"
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize(
+    ("value", "bound", "is_met"),
+    [
+        (0.98, {"at_least": 0.98}, True),
+        (0.97, {"at_least": 0.98}, False),
+        (15.0, {"at_most": 15.0}, True),
+        (15.1, {"at_most": 15.0}, False),
+        (0.0, {"at_most": 0.05}, True),
+    ],
+)
+def test_ratio_lines_read_back(
+    value: float, bound: dict[str, float], is_met: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Report().ratio("ours / theirs = all, gru on sp500", value, **bound)
+    (read,) = read_ratios(capsys.readouterr().out)
+    assert (read.name, read.value) == ("ours / theirs = all, gru on sp500", value)
+    assert [read.target] == list(bound.values())
+    assert (read.is_met, read.was_busy) == (is_met, False)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_busy_machine_is_told_with_every_ratio(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(measuring.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(QuietLoad, "others", 0.5)
+    report = Report()
+    report.ratio("a", 1.0, at_least=1.0)
+    monkeypatch.setattr(QuietLoad, "others", 0.1)
+    report.ratio("b", 1.0, at_least=1.0)
+    said = capsys.readouterr().out
+    assert [ratio.was_busy for ratio in read_ratios(said)] == [True, False]
+    assert "others kept 0.50 of 2 cores busy" in said
+
+
+def test_own_work_is_not_that_of_others() -> None:
+    load = Load()
+    own = sum(i * i for i in range(2_000_000))
+    taken = load.cores() * load.seconds
+    others = Load._others() - load._before[0]
+    assert own
+    assert taken == pytest.approx(max(0.0, others), abs=0.05)
+
+
+def options() -> argparse.ArgumentParser:
+    parser = parser_of("A benchmark.")
+    parser.add_argument("--source")
+    return parser
+
+
+def say_hello(chosen: argparse.Namespace, report: Report) -> None:
+    report.say(f"hello  \n{chosen.threads} thread")
+    report.table(["", "a"], [["b", "1"]])
+
+
+def test_the_output_is_put_into_the_page_with_its_command_and_no_path(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Before\n\n<!-- perf: some -->\nold\n<!-- end -->\nAfter\n")
+    given = ["--source", "/some/where/imdb", "--write", str(page), "--threads", "1"]
+    assert run_benchmark("some", options(), given, say_hello) == 0
+    before, rest = page.read_text().split("<!-- perf: some -->\n")
+    block, after = rest.split("<!-- end -->")
+    assert (before, after) == ("# Before\n\n", "\nAfter\n")
+    command, conditions, *said = block.removeprefix("```\n$ ").splitlines()
+    assert command == "python -m benchmarks.perf.some --source imdb --threads 1"
+    assert ", 1 threads; Python " in conditions
+    assert said == ["hello", "1 thread", "```", "", "|  | a |", "| --- | ---: |", "| b | 1 |"]
+
+
+def test_mistakes_are_answered_in_one_line_and_leave_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("no mark\n")
+    for given, answer in (
+        (["--threads", "0"], "--threads 0: must be at least 1"),
+        (["--write", str(page)], "has no line <!-- perf: some --> to put the output after"),
+        (["--write", str(tmp_path / "none.md")], "has no line <!-- perf: some -->"),
+    ):
+        assert run_benchmark("some", options(), given, say_hello) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        assert answer in line
+    assert page.read_text() == "no mark\n"
+
+
+def test_the_page_has_a_place_for_every_benchmark() -> None:
+    sources = (ROOT / "benchmarks" / "perf").glob("*.py")
+    told = [re.findall(r'run_benchmark\("(\w+)"', file.read_text()) for file in sources]
+    names = {name for found in told for name in found} - {"NAME"}
+    assert {"loop", "profile_run"} <= names
+    page = (ROOT / "docs" / "performance.md").read_text()
+    assert names <= set(re.findall(r"<!-- perf: (\w+) -->\n", page))
