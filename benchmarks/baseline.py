@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 
 import numpy as np
@@ -12,6 +11,7 @@ from benchmarks.environment import seed_torch
 from benchmarks.evaluation import evaluate, latencies_ms
 from benchmarks.measurement import Work, test
 from benchmarks.memory import peak_rss_mib
+from benchmarks.neighbours import load_average
 from models.baseline import BaselineSettings
 
 
@@ -29,7 +29,7 @@ def fit_and_measure(work: Work) -> None:
             fitted = task.fit_baseline(config.model.baseline, config.seed)
     finally:
         row.train_seconds = training.seconds
-        row.load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        row.load_average = load_average()
     row.parameters = fitted.parameters
     with evaluation.running():
         metrics = evaluate(

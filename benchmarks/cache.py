@@ -25,6 +25,11 @@ def default_cache_directory() -> Path:
     return Path(base) / "rnnbench"
 
 
+def cache_directory(given: str | None) -> Path:
+    """Where prepared data is kept: `cache_dir` if it is set."""
+    return Path(given) if given else default_cache_directory()
+
+
 DAMAGE = (OSError, ValueError, LookupError, TypeError, EOFError)
 """What reading an entry that was cut short or written by another program can raise."""
 

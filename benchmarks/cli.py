@@ -25,8 +25,10 @@ from yaml import YAMLError
 from benchmarks.config import checked_config, none_chosen, register_schemas
 from benchmarks.errors import UserError, explain, nearest, telling_of_the_disk
 from benchmarks.results import Store
+from benchmarks.seeds import ONE_LIST, refuse_both
 from benchmarks.sweeps.command import INTERRUPTED, sweep
 from benchmarks.sweeps.plan import stands_for_several
+from models.baseline import BaselineSettings
 from tasks.base import DataError
 
 NO_OPTION = ("debug=null", "experiment=null")
@@ -110,6 +112,8 @@ def refuse_several(overrides: list[str]) -> None:
         UserError: there are some.
     """
     for text in overrides:
+        if text.startswith("seeds=") and "[" not in text and "," in text:
+            raise UserError(ONE_LIST)
         with contextlib.suppress(HydraException):  # what is not understood is explained later
             if "," in text and OverridesParser.create().parse_override(text).is_sweep_override():
                 raise UserError(f"{text}: several values make a sweep: add -m (--multirun)")
@@ -155,13 +159,21 @@ def run_composed(composed: DictConfig) -> int:
         raise UserError("this experiment is a sweep: run it with python run.py -m")
     given = list(HydraConfig.get().overrides.task)
     config = checked_config(composed)
-    if stands_for_several(config):
+    refuse_both(given, config.seeds)
+    if stands_for_several(config) or (
+        config.seeds is not None and isinstance(config.model, BaselineSettings)
+    ):
         return SEVERAL_RUNS
     store = Store(Path(config.results_dir))
     store.check_writable()
     from benchmarks.display import show_row
     from benchmarks.interruption import Interruption
     from benchmarks.runner import Start, run
+
+    if config.seeds is not None:
+        from benchmarks.together.command import run_all
+
+        return run_all(config, store, Start(overrides=tuple(given)))
 
     interruption = Interruption()
     interruption.install()

@@ -17,7 +17,7 @@ from models.baseline import BaselineSettings
 from tasks.base import DataDescription
 
 HAVE_COLUMNS = (
-    *("model", "model.baseline", "task", "seed", "debug", "experiment"),
+    *("model", "model.baseline", "model.kernel", "task", "seed", "debug", "experiment"),
     *("match", "match.budget", "match.budget_seconds"),
 )
 """Keys of the command line that a row shows in columns, or that only stand for others."""
@@ -48,6 +48,7 @@ def question_columns(config: Config) -> dict[str, Any]:
         "dropout": model.dropout,
         "learning_rate": config.train.learning_rate * model.learning_rate_factor,
         "batch_size": config.train.batch_size,
+        "precision": config.train.precision,
         "match": config.match.kind,
         "match_budget": config.match.amount,
     }
@@ -90,12 +91,15 @@ def fill_from_training(row: Row, record: TrainingRecord) -> None:
     row.stopped_by = record.stopped_by
     row.steps = record.steps
     row.train_tokens = record.tokens
-    row.train_seconds = record.train_seconds
     row.eval_seconds = record.evaluation_seconds
     row.best_epoch = record.best_epoch
-    row.time_to_best_seconds = record.time_to_best_seconds
-    if record.train_seconds > 0:
-        row.tokens_per_second = record.tokens / record.train_seconds
+    if record.together:
+        row.trained_together = record.together
+    else:
+        row.train_seconds = record.train_seconds
+        row.time_to_best_seconds = record.time_to_best_seconds
+        if record.train_seconds > 0:
+            row.tokens_per_second = record.tokens / record.train_seconds
     if row.metric in record.best_metrics:
         row.val_score = record.best_metrics[row.metric]
         row.val_loss = record.best_metrics["loss"]

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from benchmarks.config import (
     typed_config,
 )
 from benchmarks.errors import UserError
+from benchmarks.seeds import ONE_LIST, check_seeds, refuse_both, text_of
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's own folder, which processes elsewhere import from."""
@@ -62,6 +63,7 @@ class Axes:
         resume: what to do with cells that have run before.
         device: `train.device`, as far as the cells share it.
         space: what a search chooses from, by key, as Hydra writes it.
+        has_seeds: whether the last axis was written `seeds=[…]`.
     """
 
     fixed: list[str]
@@ -70,6 +72,7 @@ class Axes:
     resume: str
     device: str
     space: dict[str, Override] = field(default_factory=dict)
+    has_seeds: bool = False
 
     def cells(self) -> Iterator[list[str]]:
         """Go through the cells' own overrides; the last axis runs fastest."""
@@ -226,9 +229,13 @@ def sweep_axes(overrides: list[str]) -> Axes:
     space = OmegaConf.select(hydra, "sweeper.space")
     listed = [f"{key}={as_axis(value)}" for key, value in params.items()]
     listed += [f"{key}={value}" for key, value in (space or {}).items()]
+    seeds = seeds_of(master, given, params)
+    listed = [text for text in listed if seeds is None or not text.startswith("seed=")]
     every = {o.get_key_element(): o for o in parser.parse_overrides(listed)} | given
-    axes = Axes([], [], hydra, master.resume, master.train.device)
+    axes = Axes([], [], hydra, master.resume, master.train.device, has_seeds=seeds is not None)
     for key, override in every.items():
+        if key == "seeds":
+            continue
         if not override.is_sweep_override():
             if not key.startswith("hydra") or key == "hydra.searchpath":
                 axes.fixed.append(str(override.input_line))
@@ -244,7 +251,28 @@ def sweep_axes(overrides: list[str]) -> Axes:
                 f"{override.input_line}: a sweep takes lists and ranges, as in seed=0,1,2 or "
                 f"seed=range(0,3); to search an interval add experiment=tune"
             )
+    if seeds is not None:
+        axes.fixed.append("seeds=null")
+        axes.values.append([f"seed={seed}" for seed in seeds])
     return axes
+
+
+def seeds_of(
+    master: DictConfig, given: Mapping[str, Override], params: Iterable[Any]
+) -> list[int] | None:
+    """Return what `seeds` says, if it is set; on the command line it replaces an experiment's axis.
+
+    Raises:
+        UserError: it is wrong, or `seed` is set beside it.
+    """
+    if "seeds" in given and given["seeds"].is_sweep_override():
+        raise UserError(ONE_LIST)
+    seeds = None if master.seeds is None else list(master.seeds)
+    check_seeds(seeds)
+    refuse_both([str(override.input_line) for override in given.values()], seeds)
+    if seeds is not None and "seeds" not in given and "seed" in params:
+        raise UserError(f"in the experiment: seed and {text_of(seeds)}: one of them is enough")
+    return seeds
 
 
 def refuse_without_effect(keys: Iterable[str]) -> None:

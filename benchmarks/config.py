@@ -26,6 +26,7 @@ from benchmarks.events import LogSettings
 from benchmarks.help import help_text, options
 from benchmarks.launchers.settings import LAUNCHERS
 from benchmarks.matching import MatchSettings, check_match
+from benchmarks.seeds import BELOW, check_seeds
 from benchmarks.sweeps.settings import TuneSettings
 from models.base import ModelSettings
 from models.baseline import BaselineSettings
@@ -102,6 +103,15 @@ class TrainSettings:
     dtype: str = field(
         default="float32", metadata={"choices": ("float32", "float64"), "help": "of the arithmetic"}
     )
+    precision: str = field(
+        default="highest",
+        metadata={
+            "choices": ("highest", "tf32", "bfloat16"),
+            "help": "of matrix products. highest: the dtype's; tf32: TensorFloat-32, on CUDA; "
+            "bfloat16: the network's by autocast, in training, evaluation and latency, on CPU and "
+            "CUDA; weights, optimiser, losses and metrics stay float32",
+        },
+    )
     threads: int | None = field(
         default=None,
         metadata={"minimum": 1, "identity": False, "help": "CPU threads; null for all cores"},
@@ -121,7 +131,17 @@ class Config:
     match: MatchSettings = field(default_factory=MatchSettings)
     log: LogSettings = field(default_factory=LogSettings, metadata={"identity": False})
     seed: int = field(
-        default=0, metadata={"minimum": 0, "below": 2**32, "help": "of all random streams"}
+        default=0, metadata={"minimum": 0, "below": BELOW, "help": "of all random streams"}
+    )
+    seeds: list[int] | None = field(
+        default=None,
+        metadata={
+            "minimum": 0,
+            "below": BELOW,
+            "identity": False,
+            "help": "several, as in [0,1,2], in the place of seed: a run for each in one process, "
+            "trained together where that is faster",
+        },
     )
     smoke: bool = field(
         default=False, metadata={"help": "marks rows that no comparison may count; see debug=smoke"}
@@ -232,7 +252,13 @@ def check_together(config: Config) -> None:
             part.check()
         except ValueError as error:
             raise UserError(str(error)) from error
+    check_seeds(config.seeds)
     check_match(config)
+    train = config.train
+    if train.precision != "highest" and train.dtype != "float32":
+        raise UserError(
+            f"train.precision={train.precision}: goes with train.dtype=float32, not {train.dtype}"
+        )
     config.log.check()
     if isinstance(config.model, BaselineSettings):
         check_baseline(config.task, config.model.baseline)
@@ -302,7 +328,9 @@ def check_ranges(settings: Any, prefix: str = "") -> None:
 
 
 def is_allowed(value: Any, limits: Any) -> bool:
-    """Whether a value lies in the range or among the choices of a field's metadata."""
+    """Whether a value, or all in a list, lie in the range or choices of a field's metadata."""
+    if isinstance(value, list):
+        return all(is_allowed(each, limits) for each in value)
     if isinstance(value, float) and not math.isfinite(value):
         return False
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
+from benchmarks.neighbours import is_busy
 from benchmarks.results import Row
 from tasks.base import DataDescription, Metric
 
@@ -40,11 +42,19 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "total_seconds",
         "time_to_best_seconds",
         "tokens_per_second",
+        "model_flops_utilisation",
         "latency_ms_p50",
         "latency_ms_p95",
     ),
     "memory": ("peak_memory_mib", "peak_rss_mib"),
-    "model": ("hidden_size", "num_layers", "parameters", "encoder_parameters", "flops_per_token"),
+    "model": (
+        "hidden_size",
+        "num_layers",
+        "parameters",
+        "encoder_parameters",
+        "flops_per_token",
+        "kernel",
+    ),
     "training": (
         "epochs",
         "stopped_by",
@@ -59,7 +69,9 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "device",
         "device_name",
         "dtype",
+        "precision",
         "threads",
+        "peak_gflops",
         "concurrent_runs",
         "load_average",
         "torch_version",
@@ -67,9 +79,10 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def show_start(model: str, task: str, seed: int, environment: Environment) -> None:
+def show_start(model: str, task: str, seeds: Sequence[int], environment: Environment) -> None:
     """Print what is about to run, and on what."""
-    print(f"{model} on {task}, seed {seed}; {environment.device}, {environment.threads} threads")
+    named = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    print(f"{model} on {task}, {named}; {environment.device}, {environment.threads} threads")
 
 
 def show_data(data: DataDescription) -> None:
@@ -143,11 +156,12 @@ class TrainingDisplay:
         self.shown[f"val {self.metric.name}"] = score
         self.bar.set_postfix(self.shown)
         if not self.is_terminal:
+            # A run that was trained together with others for a while has no clock of its own.
+            seconds = f"  {line['train_seconds']:.1f} s" if "train_seconds" in line else ""
             print(
                 f"epoch {line['epoch']:.0f}{self.of_epochs}  "
                 f"train loss {line['train_loss']:.4f}  "
-                f"validation {self.metric.name} {score}  "
-                f"{line['train_seconds']:.1f} s",
+                f"validation {self.metric.name} {score}{seconds}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -179,7 +193,7 @@ def show_row(row: Row, metric: Metric, folder: str) -> None:
     # Away from a terminal rich would guess 80 columns and cut names short.
     console = Console(width=None if sys.stdout.isatty() else 110)
     console.print(table, highlight=False)
-    if row.load_average and row.threads and row.load_average > row.threads + 0.5:
+    if is_busy(row.load_average, row.threads):
         print(
             f"NOTE: the machine's load was {row.load_average:.1f}, this run has {row.threads} "
             f"threads: other work slowed it, so do not trust its times"

@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.config import TrainSettings
 from benchmarks.errors import UserError
+from benchmarks.precision import use_precision
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,19 @@ class Environment:
 
 
 def prepare_process(train: TrainSettings) -> tuple[torch.device, Environment]:
-    """Set threads and determinism for a run and describe what it runs on.
+    """Set threads, precision and determinism for a run and describe what it runs on.
 
     Raises:
-        UserError: the device is unknown or not there.
+        UserError: the device is unknown, not there or without the precision.
     """
     device = choose_device(train.device)
     torch.set_num_threads(train.threads or available_cores())
     # As use_deterministic_algorithms, which would import the compiler too, for most of a second.
     torch.set_deterministic_debug_mode("error" if train.deterministic else "default")
-    # TensorFloat-32 would give some cells' products fewer digits than others' by default.
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    # Else determinism would also fill every new tensor with NaN, to find who reads what it has not
+    # written: a tenth of a small step, and more of a large one.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    use_precision(train.precision, device)
     commit, dirty = git_state()
     return device, Environment(
         device=str(device),
@@ -166,6 +168,8 @@ def restore_random_states(states: dict[str, torch.Tensor], device: torch.device)
 def reset_process() -> None:
     """Give back what an earlier run in this process left in memory."""
     gc.collect()
+    if not gc.get_freeze_count():
+        gc.freeze()  # what is there before the first run stays; to look through it takes long
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

@@ -24,7 +24,13 @@ from benchmarks.launchers.settings import LAUNCHERS
 
 LAUNCHERS_TEXT = " or ".join(LAUNCHERS)
 
-TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+TYPE_WORDS: dict[object, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    list[int]: "a list of whole numbers, as in [0,1,2]",
+}
 
 
 class UserError(Exception):

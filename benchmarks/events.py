@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.errors import UserError
 
 if TYPE_CHECKING:  # it needs torch
-    from benchmarks.training import Progress, Trainer
+    from benchmarks.record import Progress
+    from benchmarks.training import Trainer
 
 FOLDER = "tensorboard"
 OF_STEPS = ("train_loss", "gradient_norm", "learning_rate")

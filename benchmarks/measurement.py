@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from benchmarks.cache import cache_directory
 from benchmarks.claims import Claim
 from benchmarks.clocks import Stopwatch
 from benchmarks.columns import fill_from_training
@@ -31,10 +31,15 @@ from benchmarks.memory import (
     peak_rss_mib,
     tensor_bytes,
 )
+from benchmarks.neighbours import load_average
 from benchmarks.optimisation import planned_steps
+from benchmarks.peak import conditions, peak_gflops
+from benchmarks.precision import in_precision
 from benchmarks.predictions import FILE_NAME, Predictions, write_predictions
+from benchmarks.record import Progress
 from benchmarks.results import COLUMNS, Row
 from benchmarks.training import Trainer
+from benchmarks.utilisation import flops_per_token, utilisation
 from models.modules.contract import Encoder
 from tasks.base import Task
 
@@ -53,41 +58,44 @@ class Work:
     interruption: Interruption
 
 
+@dataclass
+class Training:
+    """A run's network and what trains it."""
+
+    work: Work
+    network: nn.Module
+    encoder: Encoder
+    trainer: Trainer
+
+
 def train_and_measure(work: Work) -> None:
     """Fill the row and the folder; what is known when an exception ends it is already there."""
+    config, row = work.config, work.row
+    budget_seconds = config.match.budget_seconds
+    display = TrainingDisplay(
+        f"{row.model} on {row.task}",
+        config.task.metric,
+        planned_steps(work.task, config.train, budget_seconds),
+        config.train.max_epochs if budget_seconds is None else None,
+        work.claim.progress,
+    )
+    training = begin_training(work, display)
+    try:
+        with display, written_down(training.trainer, config.log, work.folder):
+            training.trainer.fit()
+    finally:
+        keep_training(training)
+    measure(training)
+
+
+def begin_training(work: Work, progress: Progress) -> Training:
+    """Build a run's network and trainer and bring them to its first step, or to its checkpoint."""
     config, task, row = work.config, work.task, work.row
+    assert row.learning_rate is not None
     network, encoder = build_network(config, task, work.device)
     row.parameters = count_parameters(network)
     row.encoder_parameters = count_parameters(encoder)
     row.flops_per_token = encoder.flops_per_token()
-    trainer = train(work, network)
-    weights = trainer.record.best_weights
-    assert weights is not None
-    network.load_state_dict(weights)
-    test(work, network, trainer.evaluation_clock)
-    text = task.showcase(network, config.seed)
-    if text is not None:
-        write_atomically(work.folder / "sample.txt", text)
-        print(f"--- sample ---\n{text}\n--- end of sample ---")
-    latencies = latencies_ms(network, task, work.device)
-    row.latency_ms_p50, row.latency_ms_p95 = np.percentile(latencies, [50, 95]).tolist()
-    row.peak_rss_mib = peak_rss_mib()
-    row.peak_memory_mib = measure_memory(trainer, work.device)
-
-
-def train(work: Work, network: nn.Module) -> Trainer:
-    """Train, from the run's checkpoint if it has one, and keep the best weights."""
-    config, task, row = work.config, work.task, work.row
-    assert row.learning_rate is not None
-    budget_seconds = config.match.budget_seconds
-    total_steps = planned_steps(task, config.train, budget_seconds)
-    display = TrainingDisplay(
-        f"{row.model} on {row.task}",
-        config.task.metric,
-        total_steps,
-        config.train.max_epochs if budget_seconds is None else None,
-        work.claim.progress,
-    )
     trainer = Trainer(
         network,
         task,
@@ -96,28 +104,51 @@ def train(work: Work, network: nn.Module) -> Trainer:
         row.learning_rate,
         config.seed,
         work.device,
-        display,
+        progress,
         work.continuation.write,
         work.interruption,
-        budget_seconds,
+        config.match.budget_seconds,
     )
+    if encoder.kernel_lack is not None:
+        print(f"note: no fused kernel, PyTorch's own runs: {encoder.kernel_lack}")
     trainer.warm_up()
     seed_torch(config.seed, "dropout")
     earlier = work.continuation.read()
     if earlier is not None:
         trainer.restore(*earlier)
-        of = "" if total_steps is None else f" of {total_steps}"
+        of = "" if trainer.total_steps is None else f" of {trainer.total_steps}"
         print(f"going on with {row.run_id} from step {trainer.record.steps}{of}")
-    try:
-        with display, written_down(trainer, config.log, work.folder):
-            trainer.fit()
-    finally:
-        row.load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-        fill_from_training(row, trainer.record)
-        write_history(work.folder / "history.csv", trainer.record.history)
-        if trainer.record.best_weights is not None:
-            write_atomically(work.folder / "weights.safetensors", save(trainer.record.best_weights))
-    return trainer
+    return Training(work, network, encoder, trainer)
+
+
+def keep_training(training: Training) -> None:
+    """Keep what a training has come to, and its best weights."""
+    work, record = training.work, training.trainer.record
+    work.row.kernel = training.encoder.kernel
+    work.row.load_average = load_average()
+    fill_from_training(work.row, record)
+    write_history(work.folder / "history.csv", record.history)
+    if record.best_weights is not None:
+        write_atomically(work.folder / "weights.safetensors", save(record.best_weights))
+
+
+def measure(training: Training) -> None:
+    """Test what a training has chosen, and measure what it costs to use."""
+    work, network, trainer = training.work, training.network, training.trainer
+    row, weights = work.row, trainer.record.best_weights
+    assert weights is not None
+    network.load_state_dict(weights)
+    test(work, network, trainer.evaluation_clock)
+    text = work.task.showcase(network, work.config.seed)
+    if text is not None:
+        write_atomically(work.folder / "sample.txt", text)
+        print(f"--- sample ---\n{text}\n--- end of sample ---")
+    latencies = latencies_ms(network, work.task, work.device)
+    row.latency_ms_p50, row.latency_ms_p95 = np.percentile(latencies, [50, 95]).tolist()
+    if not trainer.record.together:  # else the process held more than this run
+        row.peak_rss_mib = peak_rss_mib()
+    row.peak_memory_mib = measure_memory(trainer, work.device)
+    measure_utilisation(work, network, training.encoder)
 
 
 def build_network(config: Config, task: Task, device: torch.device) -> tuple[nn.Module, Encoder]:
@@ -129,7 +160,8 @@ def build_network(config: Config, task: Task, device: torch.device) -> tuple[nn.
     encoder = config.model.build(task.input_size)
     seed_torch(config.seed, "task initialisation")
     network = task.network(encoder)
-    return network.to(device, getattr(torch, config.train.dtype)), encoder
+    network = network.to(device, getattr(torch, config.train.dtype))
+    return in_precision(network, config.train.precision, device), encoder
 
 
 def test(work: Work, network: Predictor, clock: Stopwatch) -> None:
@@ -185,12 +217,30 @@ def measure_memory(trainer: Trainer, device: torch.device) -> float | None:
     return peak_of_step(step, lasting, device)
 
 
+def measure_utilisation(work: Work, network: nn.Module, encoder: Encoder) -> None:
+    """Set the training's speed against the device's peak, where both are known."""
+    config, row = work.config, work.row
+    if row.tokens_per_second is None:
+        return
+    settings = config.train
+    under = conditions(work.device, row.device_name or "", settings.dtype, settings.precision)
+    row.peak_gflops = peak_gflops(cache_directory(config.cache_dir), work.device, under)
+    if row.peak_gflops is None:
+        return
+    order = stream(config.seed, "data order", 0)
+    batch = next(iter(work.task.batches("train", settings.batch_size, order)))
+    flops = flops_per_token(network, encoder, batch)
+    row.model_flops_utilisation = utilisation(flops, row.tokens_per_second, row.peak_gflops)
+
+
 def write_history(path: Path, history: list[dict[str, float]]) -> None:
     """Write the learning curve, one line per epoch."""
     if not history:
         return
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
+    # Epochs that were trained together with other seeds have no seconds, but earlier ones may.
+    columns = list(dict.fromkeys(name for line in history for name in line))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     write_atomically(path, text.getvalue())

@@ -1,4 +1,4 @@
-"""Runs that share this machine, whichever results folder they write to."""
+"""Who shares this machine: other work by its load, other runs whichever folder they write to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,20 @@ from pathlib import Path
 
 from benchmarks.owner import birth
 
+BUSY = 0.5
+"""Load above a run's own threads from which on other work slowed it."""
+
 MARK = re.compile(r"(\d+)-[0-9a-f]{32}")
+
+
+def load_average() -> float | None:
+    """The machine's load over the last minute; None where the system does not tell."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def is_busy(load: float | None, threads: int | None) -> bool:
+    """Whether a load is that of more work than so many threads; what is not known is no sign."""
+    return load is not None and threads is not None and load > threads + BUSY
 
 
 def folder() -> Path | None:

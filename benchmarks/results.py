@@ -122,6 +122,22 @@ class Row:
     flops_per_token: int | None = column(
         "matrix products of the encoder, forward, 2 per multiply-add"
     )
+    kernel: str | None = column(
+        "what computed the recurrence: torch, PyTorch's own cells, or fused, rnnbench's loop"
+    )
+    peak_gflops: float | None = column(
+        "fastest matrix products seen on this device at this precision and number of threads",
+        "10^9/s",
+    )
+    model_flops_utilisation: float | None = column(
+        "operations per second of training / peak: 3 x those of the forward matrix products per "
+        "token, the task's own included, x tokens_per_second / peak_gflops",
+        "share",
+    )
+    trained_together: int | None = column(
+        "seeds that were trained in one pass, this one among them; such a run has no times of "
+        "training, as the clock was not its own"
+    )
     starts: int | None = column("times the run was begun; above 1, it was interrupted and went on")
     concurrent_runs: int | None = column(
         "most runs on this machine at once, this one among them: above 1, doubt the times"
@@ -133,6 +149,9 @@ class Row:
     device: str | None = column("cpu, cuda:N or mps")
     device_name: str | None = column("the processor or accelerator")
     dtype: str | None = column("of the arithmetic")
+    precision: str | None = column(
+        "of a net's matrix products: highest, the dtype's own, tf32 or bfloat16"
+    )
     threads: int | None = column("CPU threads of the arithmetic")
     deterministic: bool | None = column("whether only deterministic algorithms were allowed")
     python_version: str | None = column("Python")

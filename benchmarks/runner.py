@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 from omegaconf import OmegaConf
 
 from benchmarks.baseline import fit_and_measure
-from benchmarks.cache import DiskCache, default_cache_directory
+from benchmarks.cache import DiskCache, cache_directory
 from benchmarks.claims import Claim, new_claim
 from benchmarks.columns import (
     data_columns,
@@ -26,7 +26,7 @@ from benchmarks.columns import (
 from benchmarks.config import Config
 from benchmarks.continuation import Continuation, unfinished_run
 from benchmarks.display import show_data, show_start
-from benchmarks.environment import prepare_process
+from benchmarks.environment import Environment, prepare_process
 from benchmarks.errors import DISK_TROUBLE, UserError
 from benchmarks.files import write_atomically
 from benchmarks.identity import arm, fingerprint
@@ -39,6 +39,7 @@ from benchmarks.memory import (
 from benchmarks.neighbours import Neighbours
 from benchmarks.results import Row, Store, new_run_id
 from models.baseline import BaselineSettings
+from tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def run(
     interruption: Interruption,
     start: Start,
     announce: Callable[[str], None] = lambda run_id: None,
+    ready: Ready | None = None,
 ) -> Row:
     """Train and measure one pair and keep its row, whatever becomes of it.
 
@@ -79,6 +81,7 @@ def run(
         interruption: installed by whoever wants signals to end the run cleanly.
         start: what is known beforehand.
         announce: told the run's id once it is claimed.
+        ready: what `prepare` gave for this very configuration, if it has been called.
 
     Raises:
         UserError: the device is not there, no hidden size meets the budget, or the disk is full.
@@ -87,32 +90,11 @@ def run(
         Exception: a bug. Its row has been kept as `failed` before it goes on.
     """
     started, started_at = time.perf_counter(), datetime.now(UTC)
-    device, environment = prepare_process(config.train)
     reset_peak_rss()
-    cache = DiskCache(Path(config.cache_dir) if config.cache_dir else default_cache_directory())
-    task = config.task.load(cache)
-    config = matched(config, task.input_size)
-    task.to(device, getattr(torch, config.train.dtype))
-    prepare_seconds = time.perf_counter() - started
-    show_start(config.model.label, config.task.name, config.seed, environment)
-    show_data(task.data)
-    row = Row(
-        run_id=new_run_id(config.model.label, config.task.name, config.seed, started_at),
-        status="interrupted",
-        error="the process ended without a word",
-        starts=1,
-        started_at=started_at.isoformat(timespec="milliseconds"),
-        prepare_seconds=prepare_seconds,
-        fingerprint=fingerprint(config, task.data, device.type),
-        arm=arm(config, task.data),
-        overrides=worth_telling(config, start.overrides),
-        sweep=start.sweep,
-        study=start.study,
-        trial=start.trial,
-        **question_columns(config),
-        **data_columns(task.data),
-        **dataclasses.asdict(environment),
-    )
+    ready = ready or prepare(config)
+    show_start(ready.config.model.label, ready.config.task.name, [config.seed], ready.environment)
+    show_data(ready.task.data)
+    row = new_row(ready, start, started_at)
     claim = take(store, row, start, looks=config.resume != "never")
     announce(row.run_id)
     neighbours = Neighbours()
@@ -121,41 +103,121 @@ def run(
         store.claims.kept_alive(claim, neighbours.look),
         neighbours.announced(),
     ):
-        folder = store.folder(row.run_id)
-        # Task and model are what their schemas are; only a comment can name them.
-        heading = f"# python run.py model={row.model} task={row.task}, with these settings\n"
-        settings = OmegaConf.to_yaml(OmegaConf.structured(config))
-        write_atomically(folder / "config.yaml", heading + settings)
-        continuation = Continuation(folder, row, device.type, neighbours, started)
-        try:
-            work = Work(config, task, device, row, folder, continuation, claim, interruption)
-            with interruption.immediate():
-                measure = (
-                    fit_and_measure
-                    if isinstance(config.model, BaselineSettings)
-                    else train_and_measure
-                )
-                measure(work)
-            row.status, row.error = "ok", None
-        except (KeyboardInterrupt, Exception) as error:
-            row.status, row.error = status_of(error), describe(error)
-            continuation.is_wanted = can_go_on(error, row.status)
-            if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
-                raise UserError(
-                    f"{row.error}; the same command goes on from the last checkpoint of "
-                    f"{row.run_id}"
-                ) from error
-            if row.status == "failed":
-                raise
-        finally:
-            neighbours.look()
-            row.concurrent_runs = neighbours.most
-            row.total_seconds = continuation.total_seconds + time.perf_counter() - started
-            with interruption.shielded():
-                keep_row(store, row)
-                claim.has_row = True
-                continuation.finish()
+        work = open_work(ready, store, row, claim, neighbours, interruption, started)
+        with concluded(work, store), interruption.immediate():
+            if isinstance(config.model, BaselineSettings):
+                fit_and_measure(work)
+            else:
+                train_and_measure(work)
     return row
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a run needs before it is claimed; runs that differ in their seed alone can share it.
+
+    Attributes:
+        config: with the hidden size that its match asks for.
+        seconds: that reading and preparing the data took.
+    """
+
+    config: Config
+    task: Task
+    device: torch.device
+    environment: Environment
+    seconds: float
+
+
+def prepare(config: Config) -> Ready:
+    """Set up the process and read the data.
+
+    Raises:
+        UserError: the device is not there, or no hidden size meets the budget.
+        tasks.base.DataError: the data cannot be used.
+    """
+    started = time.perf_counter()
+    device, environment = prepare_process(config.train)
+    cache = DiskCache(cache_directory(config.cache_dir))
+    task = config.task.load(cache)
+    config = matched(config, task.input_size)
+    task.to(device, getattr(torch, config.train.dtype))
+    return Ready(config, task, device, environment, time.perf_counter() - started)
+
+
+def new_row(ready: Ready, start: Start, started_at: datetime) -> Row:
+    """The row of a run that begins."""
+    config, data = ready.config, ready.task.data
+    return Row(
+        run_id=new_run_id(config.model.label, config.task.name, config.seed, started_at),
+        status="interrupted",
+        error="the process ended without a word",
+        starts=1,
+        started_at=started_at.isoformat(timespec="milliseconds"),
+        prepare_seconds=ready.seconds,
+        fingerprint=fingerprint(config, data, ready.device.type),
+        arm=arm(config, data),
+        overrides=worth_telling(config, start.overrides),
+        sweep=start.sweep,
+        study=start.study,
+        trial=start.trial,
+        **question_columns(config),
+        **data_columns(data),
+        **dataclasses.asdict(ready.environment),
+    )
+
+
+def open_work(
+    ready: Ready,
+    store: Store,
+    row: Row,
+    claim: Claim,
+    neighbours: Neighbours,
+    interruption: Interruption,
+    started: float,
+) -> Work:
+    """Make the folder of a run that is claimed, and write down its configuration."""
+    folder = store.folder(row.run_id)
+    # Task and model are what their schemas are; only a comment can name them.
+    heading = f"# python run.py model={row.model} task={row.task}, with these settings\n"
+    settings = OmegaConf.to_yaml(OmegaConf.structured(ready.config))
+    write_atomically(folder / "config.yaml", heading + settings)
+    continuation = Continuation(folder, row, ready.device.type, neighbours, started)
+    return Work(
+        ready.config, ready.task, ready.device, row, folder, continuation, claim, interruption
+    )
+
+
+@contextmanager
+def concluded(work: Work, store: Store) -> Iterator[None]:
+    """Keep a run's row at the end of a block, whatever ends it; interruptions end here.
+
+    Raises:
+        UserError: the disk is full.
+        Exception: a bug.
+    """
+    row, continuation = work.row, work.continuation
+    try:
+        yield
+        row.status, row.error = "ok", None
+    except (KeyboardInterrupt, Exception) as error:
+        row.status, row.error = status_of(error), describe(error)
+        continuation.is_wanted = can_go_on(error, row.status)
+        if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
+            raise UserError(
+                f"{row.error}; the same command goes on from the last checkpoint of {row.run_id}"
+            ) from error
+        if row.status == "failed":
+            raise
+    finally:
+        continuation.neighbours.look()
+        row.concurrent_runs = continuation.neighbours.most
+        if not row.trained_together:  # else it is also the time of others
+            passed = time.perf_counter() - continuation.started
+            row.total_seconds = continuation.total_seconds + passed
+        with work.interruption.shielded():
+            keep_row(store, row)
+            work.claim.has_row = True
+            continuation.finish()
 
 
 def take(store: Store, row: Row, start: Start, looks: bool) -> Claim:

@@ -6,8 +6,8 @@ import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +18,14 @@ from benchmarks.environment import random_states, restore_random_states, stream
 from benchmarks.evaluation import NotFiniteError, evaluate
 from benchmarks.interruption import Interruption
 from benchmarks.optimisation import (
+    clear_gradients,
+    clip_gradients,
     make_optimizer,
     planned_steps,
     schedule_factor,
     timed_factor,
 )
-from benchmarks.record import EpochInProgress, TrainingRecord
+from benchmarks.record import EpochInProgress, Progress, TrainingRecord
 from tasks.base import Batch, Metric, Task
 
 REPORT_SECONDS = 0.5
@@ -34,16 +36,6 @@ CLOSE_SECONDS = 2 * REPORT_SECONDS
 
 Keep = Callable[[dict[str, Tensor], dict[str, Any]], None]
 """Keeps what `Trainer.state` gives; see `benchmarks.checkpoint`."""
-
-
-class Progress(Protocol):
-    """Where the loop tells how far it is."""
-
-    def step(self, line: dict[str, float]) -> None:
-        """Tell of the epoch's line in the learning curve, as far as it has come."""
-
-    def epoch(self, line: dict[str, float]) -> None:
-        """Tell of an epoch's line, validation included."""
 
 
 class Trainer:
@@ -79,6 +71,7 @@ class Trainer:
         budget_seconds: float | None = None,
     ) -> None:
         self.network = network
+        self.parameters = list(network.parameters())  # walking the modules would cost every step
         self.task = task
         self.settings = settings
         self.seed = seed
@@ -108,9 +101,7 @@ class Trainer:
         outputs, state = self.network(batch.inputs, batch.lengths, state)
         loss = self.task.loss(outputs, batch)
         loss.backward()  # type: ignore[no-untyped-call]
-        # Without a bound the norm is still wanted, for the learning curve.
-        bound = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), bound)
+        norm = clip_gradients(self.parameters, self.settings.clip_norm)
         if isinstance(state, tuple):
             state = tuple(part.detach() for part in state)
         return loss.detach(), norm, state
@@ -123,7 +114,7 @@ class Trainer:
         )
         for _, batch in zip(range(3), batches, strict=False):
             self.forward_backward(batch, None)
-            self.optimizer.zero_grad()
+            clear_gradients(self.parameters)
 
     def fit(self) -> None:
         """Train until the epochs, steps, seconds or the patience run out.
@@ -136,69 +127,79 @@ class Trainer:
             try:
                 while self.record.stopped_by is None:
                     self._train_epoch()
-                    self._validate()
-                    self.record.stopped_by = self._reason_to_stop()
-                    self.epoch = EpochInProgress(self.epoch.number + 1)
+                    self.end_epoch()
                     self.interruption.check()
-                self._keep()
+                self.keep_now()
             except KeyboardInterrupt:
                 if not self._in_step:  # a second signal may come in the middle of an update
-                    self._keep()
+                    self.keep_now()
                 raise
 
     def _train_epoch(self) -> None:
         """Run one pass over the training split, or what is left of it."""
-        self.network.train()
         epoch = self.epoch
-        order = stream(self.seed, "data order", epoch.number - 1)
-        batches = self.task.batches("train", self.settings.batch_size, order)
-        for _ in itertools.islice(batches, epoch.steps):
-            pass  # trained on by an earlier start
+        batches = self.begin_epoch()
         reported = time.perf_counter()
         try:
             with self.clock.running():
                 for batch in batches:
-                    if epoch.steps and self._exhausted():
+                    if epoch.steps and self.exhausted():
                         break
                     self._step(batch)
                     now = time.perf_counter()
-                    if now - reported > REPORT_SECONDS or self._is_due(now):
+                    if now - reported > REPORT_SECONDS or self.is_due(now):
                         with self.clock.paused():
-                            self._report()
-                            if self._is_due(now):
-                                self._keep()
+                            self.report()
+                            if self.is_due(now):
+                                self.keep_now()
                             reported = time.perf_counter()
                     self.interruption.check()
         finally:
             self.record.train_seconds = self.clock.seconds
-        self._report()
+        self.report()
+
+    def begin_epoch(self) -> Iterator[Batch]:
+        """Prepare for a pass over the training split; returns the batches that are left of it."""
+        self.network.train()
+        order = stream(self.seed, "data order", self.epoch.number - 1)
+        batches = self.task.batches("train", self.settings.batch_size, order)
+        for _ in itertools.islice(batches, self.epoch.steps):
+            pass  # trained on by an earlier start
+        return batches
+
+    def end_epoch(self) -> None:
+        """Validate, decide whether to go on, and turn to the next epoch."""
+        self._validate()
+        self.record.stopped_by = self._reason_to_stop()
+        self.epoch = EpochInProgress(self.epoch.number + 1)
 
     def _step(self, batch: Batch) -> None:
         """Learn from one batch."""
         self._in_step = True
         epoch = self.epoch
-        self._set_learning_rate(self.record.steps)
+        self.set_learning_rate(self.record.steps)
         state = epoch.state if batch.continues else None
         loss, norm, epoch.state = self.forward_backward(batch, state)
         self.optimizer.step()
-        self.optimizer.zero_grad()
+        clear_gradients(self.parameters)
         epoch.loss_sum, epoch.norm_sum = epoch.loss_sum + loss, epoch.norm_sum + norm
         epoch.steps += 1
         self.record.steps += 1
         self.record.tokens += batch.tokens
         self._in_step = False
 
-    def _is_due(self, now: float) -> bool:
+    def is_due(self, now: float) -> bool:
         """Whether the last checkpoint is old enough for another."""
         wanted = self.settings.checkpoint_seconds
         return wanted is not None and now - self._kept_at >= wanted
 
-    def _keep(self) -> None:
+    def keep_now(self) -> None:
         """Hand out a checkpoint."""
         self.keep(*self.state())
         self._kept_at = time.perf_counter()
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Look at the loss and tell of it."""
         line = self.line()
         if not math.isfinite(line["train_loss"]):
             raise NotFiniteError(f"the training loss is not finite in epoch {self.epoch.number}")
@@ -212,7 +213,7 @@ class Trainer:
             "epoch": epoch.number,
             "steps": record.steps,
             "tokens": record.tokens,
-            "train_seconds": self.clock.seconds,
+            **({} if record.together else {"train_seconds": self.clock.seconds}),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "train_loss": loss_sum / epoch.steps,
             "gradient_norm": norm_sum / epoch.steps,
@@ -234,7 +235,7 @@ class Trainer:
         finally:
             record.evaluation_seconds = self.evaluation_clock.seconds
         self.waited += 1
-        if not record.best_metrics or self._is_better(metrics, record.best_metrics):
+        if record.is_best(metrics, self.metric):
             self.waited = 0
             record.best_epoch = epoch.number
             record.best_metrics = metrics
@@ -249,26 +250,17 @@ class Trainer:
         record.history.append(self.line() | validation)
         self.progress.epoch(record.history[-1])
 
-    def _is_better(self, metrics: dict[str, float], best: dict[str, float]) -> bool:
-        """Compare by the task's metric; a tie, common with accuracies, goes to the lower loss."""
-        metric = self.metric
-        sign = -1.0 if metric.higher_is_better else 1.0
-        return (sign * metrics[metric.name], metrics["loss"]) < (
-            sign * best[metric.name],
-            best["loss"],
-        )
-
     def _reason_to_stop(self) -> str | None:
         """Name what ends the training after this epoch, if anything does."""
         limits = self.settings
         is_free = self.budget_seconds is None
         if is_free and limits.patience is not None and self.waited >= limits.patience:
             return "patience"
-        if self._exhausted():
-            return self._exhausted()
+        if self.exhausted():
+            return self.exhausted()
         return "epochs" if is_free and self.epoch.number >= limits.max_epochs else None
 
-    def _exhausted(self) -> str | None:
+    def exhausted(self) -> str | None:
         """Name the bound that is reached, if any: steps or training seconds."""
         limits = self.settings
         if limits.max_steps is not None and self.record.steps >= limits.max_steps:
@@ -281,7 +273,7 @@ class Trainer:
             synchronise(self.clock.device)
         return "seconds" if self.clock.seconds >= seconds else None
 
-    def _set_learning_rate(self, step: int) -> None:
+    def set_learning_rate(self, step: int) -> None:
         """Give the optimiser the rate of a step, counted from 0."""
         if self.budget_seconds is not None:
             done = self.clock.seconds / self.budget_seconds
@@ -345,6 +337,6 @@ class Trainer:
         self.waited = facts["waited"]
         self.clock.start_from(self.record.train_seconds)
         # An epoch whose last step was done before writes that step's rate into its line.
-        self._set_learning_rate(max(0, self.record.steps - 1))
+        self.set_learning_rate(max(0, self.record.steps - 1))
         self.evaluation_clock.start_from(self.record.evaluation_seconds)
         restore_random_states(part("random."), device)

@@ -56,6 +56,8 @@ def type_text(annotation: Any) -> str:
     """Name a field's type as a reader would."""
     if isinstance(annotation, types.UnionType):
         return " or ".join(type_text(part) for part in typing.get_args(annotation))
+    if typing.get_origin(annotation) is list:
+        return f"list of {type_text(typing.get_args(annotation)[0])}"
     return "null" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
 
 

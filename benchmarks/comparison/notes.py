@@ -91,6 +91,11 @@ def notes_of(rows: pd.DataFrame, arms: list[Arm], beside: list[pd.DataFrame]) ->
         notes.append(f"several naive arms; skill is counted from the best, {naives[0]}")
     if len(arms) > 1 and not any(arm.is_among_best for arm in arms):
         notes.append("nothing of this order is shown: no two of these arms can be tested")
+    together = [arm.label for arm in arms if (arm.rows["trained_together"] > 1).any()]
+    if together:
+        notes.append(
+            f"seeds of {some(together)} were trained together: those runs have no times of training"
+        )
     doubts: dict[str, list[str]] = {}
     for arm in arms:
         if arm.doubtful_times:

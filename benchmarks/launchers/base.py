@@ -47,11 +47,11 @@ class Launcher(ABC):
 
     @abstractmethod
     def room(self) -> int:
-        """How many cells can be started now."""
+        """How many cells can be started now; those of a group count as one if it takes groups."""
 
     @abstractmethod
     def start(self, orders: list[Order]) -> None:
-        """Start cells, at most as many as there is room for."""
+        """Start cells, at most as many as there is room for; those of a group are neighbours."""
 
     @abstractmethod
     def poll(self) -> list[Ended]:
@@ -71,3 +71,17 @@ class Launcher(ABC):
 
     leaves_running = False
     """Whether cells go on when the launching process ends, as on a cluster."""
+
+    takes_groups = False
+    """Whether cells of a group are run in one process."""
+
+
+def by_group(orders: list[Order]) -> list[list[Order]]:
+    """Part orders into those that are run in one process: of one group, or a cell by itself."""
+    parts: list[list[Order]] = []
+    for order in orders:
+        if parts and order.cell.is_grouped_with(parts[-1][0].cell):
+            parts[-1].append(order)
+        else:
+            parts.append([order])
+    return parts

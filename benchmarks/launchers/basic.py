@@ -1,4 +1,4 @@
-"""One cell after the other in this process: no start-up costs, and no protection from a crash."""
+"""One cell or group after the other in this process: no start-up costs, no shield from a crash."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import contextlib
 
 from benchmarks.environment import reset_process
 from benchmarks.interruption import Interruption
-from benchmarks.launchers.base import Launcher, Order, Surroundings
-from benchmarks.launchers.child import run_cell
+from benchmarks.launchers.base import Launcher, Order, Surroundings, by_group
+from benchmarks.launchers.child import run_cells
 from benchmarks.sweeps.cell import Cell, Ended
 
 
 class BasicLauncher(Launcher):
-    """Runs a cell inside `start`; everything a run leaves in the process is reset before the next.
+    """Runs cells inside `start`; what a run leaves in the process is reset before the next.
 
     Args:
         around: where the sweep works.
         interruption: what ends the run within.
     """
+
+    takes_groups = True
 
     def __init__(self, around: Surroundings, interruption: Interruption) -> None:
         self.around = around
@@ -30,20 +32,18 @@ class BasicLauncher(Launcher):
 
     def start(self, orders: list[Order]) -> None:
         """Run the cells."""
-        for order in orders:
+        for part in by_group(orders):
             reset_process()
-            log = self.around.folder.log(order.cell)
+            cells = [order.cell for order in part]
+            starts = [self.around.start(order) for order in part]
+            log = self.around.folder.common_log(cells)
             with (
                 log.open("a", encoding="utf-8", buffering=1) as file,
                 contextlib.redirect_stdout(file),
                 contextlib.redirect_stderr(file),
                 self.interruption.immediate(),
             ):
-                self.ended.append(
-                    run_cell(
-                        order.cell, self.around.store, self.interruption, self.around.start(order)
-                    )
-                )
+                run_cells(cells, self.around.store, self.interruption, starts, self.ended.append)
 
     def poll(self) -> list[Ended]:
         """Return what `start` has run."""

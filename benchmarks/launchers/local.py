@@ -1,4 +1,4 @@
-"""Several cells at once on this machine, each in a fresh process with its own GPU."""
+"""Several cells or groups at once on this machine, each in a fresh process with its own GPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -21,8 +21,8 @@ import torch
 from benchmarks.compose import ROOT
 from benchmarks.environment import available_cores
 from benchmarks.interruption import Interruption
-from benchmarks.launchers.base import Launcher, Order, Surroundings
-from benchmarks.launchers.child import run_cell
+from benchmarks.launchers.base import Launcher, Order, Surroundings, by_group
+from benchmarks.launchers.child import run_cells
 from benchmarks.launchers.settings import LocalSettings
 from benchmarks.results import Store
 from benchmarks.runner import Start
@@ -34,10 +34,14 @@ FROM_OUTSIDE = {"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"}
 
 @dataclass
 class Slot:
-    """A place for one process: a GPU, or a share of the cores."""
+    """A place for one process: a GPU, or a share of the cores.
+
+    Attributes:
+        cells: of the process, by number, whose end is not known.
+    """
 
     gpu: str | None
-    order: Order | None = None
+    cells: dict[int, Cell] = field(default_factory=dict)
     process: BaseProcess | None = None
     messages: Connection | None = None
 
@@ -52,17 +56,19 @@ class LocalLauncher(Launcher):
     Args:
         settings: how many at once.
         around: where the sweep works.
-        cells: how many there are at most.
+        places: how many cells and groups there are at most.
         device: `train.device` of the cells; one that names a device is taken at its word.
     """
 
+    takes_groups = True
+
     def __init__(
-        self, settings: LocalSettings, around: Surroundings, cells: int, device: str = "auto"
+        self, settings: LocalSettings, around: Surroundings, places: int, device: str = "auto"
     ) -> None:
         self.around = around
         gpus = visible_gpus() if device in ("auto", "cuda") else []
         jobs = settings.jobs or len(gpus) * settings.jobs_per_gpu or available_cores()
-        jobs = max(1, min(jobs, cells))
+        jobs = max(1, min(jobs, places))
         self.slots = [Slot(gpus[i % len(gpus)] if gpus else None) for i in range(jobs)]
         self.threads = max(1, available_cores() // jobs)
         self.context = process_context()
@@ -72,58 +78,72 @@ class LocalLauncher(Launcher):
         return sum(slot.process is None for slot in self.slots)
 
     def start(self, orders: list[Order]) -> None:
-        """Start a process for each cell."""
+        """Start a process for each cell or group."""
         free = [slot for slot in self.slots if slot.process is None]
-        for slot, order in zip(free, orders, strict=False):
-            cell = order.cell
-            if cell.config.train.threads is None:
-                train = dataclasses.replace(cell.config.train, threads=self.threads)
-                config = dataclasses.replace(cell.config, train=train)
-                cell = dataclasses.replace(cell, config=config)
+        for slot, part in zip(free, by_group(orders), strict=False):
+            cells = [order.cell for order in part]
             receiver, sender = self.context.Pipe(duplex=False)
             process = self.context.Process(
                 target=child_main,
                 args=(
-                    cell,
+                    [self._with_threads(cell) for cell in cells],
                     self.around.store.directory,
-                    self.around.start(order),
-                    self.around.folder.log(cell),
+                    [self.around.start(order) for order in part],
+                    self.around.folder.common_log(cells),
                     slot.gpu,
                     sender,
                 ),
             )
             process.start()
-            slot.order, slot.process, slot.messages = order, process, receiver
+            slot.cells = {cell.number: cell for cell in cells}
+            slot.process, slot.messages = process, receiver
             sender.close()
+
+    def _with_threads(self, cell: Cell) -> Cell:
+        """Give a cell its share of the cores, unless the user said otherwise."""
+        if cell.config.train.threads is not None:
+            return cell
+        train = dataclasses.replace(cell.config.train, threads=self.threads)
+        return dataclasses.replace(cell, config=dataclasses.replace(cell.config, train=train))
 
     def holds(self, cell: Cell) -> bool:
         """Whether a cell has a process."""
-        orders = [slot.order for slot in self.slots if slot.order is not None]
-        return any(order.cell.number == cell.number for order in orders)
+        return any(cell.number in slot.cells for slot in self.slots)
 
     def poll(self) -> list[Ended]:
         """Wait until a process ends, half a second at most."""
         busy = {slot.process.sentinel: slot for slot in self.slots if slot.process is not None}
-        ended = []
-        for sentinel in wait(list(busy), timeout=POLL_SECONDS):
+        over = wait(list(busy), timeout=POLL_SECONDS)
+        # That of a group tells of each cell, and waits until it is heard.
+        ended = [each for slot in busy.values() for each in self._heard(slot)]
+        for sentinel in over:
             assert isinstance(sentinel, int)
-            ended.append(self._end(busy[sentinel]))
+            ended += self._end(busy[sentinel])
         return ended
 
-    def _end(self, slot: Slot) -> Ended:
+    def _heard(self, slot: Slot) -> list[Ended]:
+        """Listen to what a process has told since the last time."""
+        assert slot.messages is not None
+        ended: list[Ended] = []
+        with contextlib.suppress(EOFError, OSError):
+            while slot.messages.poll():
+                told: Ended = slot.messages.recv()
+                cell = slot.cells.pop(told.cell.number)
+                ended.append(dataclasses.replace(told, cell=cell))
+        return ended
+
+    def _end(self, slot: Slot) -> list[Ended]:
+        """Clear a place whose process has ended; what it told nothing of has died with it."""
         assert slot.process is not None
-        assert slot.order is not None
         assert slot.messages is not None
         slot.process.join()
-        code = slot.process.exitcode
-        ended = Ended(slot.order.cell, death=death_of(code))
-        with contextlib.suppress(EOFError, OSError):
-            if slot.messages.poll():
-                told: Ended = slot.messages.recv()
-                ended = dataclasses.replace(told, cell=slot.order.cell)
+        ended = self._heard(slot)
+        death = death_of(slot.process.exitcode)
+        ended += [Ended(cell, death=death) for cell in slot.cells.values()]
         slot.messages.close()
         slot.process.close()
-        slot.process = slot.order = slot.messages = None
+        slot.process = slot.messages = None
+        slot.cells = {}
         return ended
 
     def interrupt(self) -> None:
@@ -140,9 +160,14 @@ class LocalLauncher(Launcher):
 
 
 def child_main(
-    cell: Cell, results: Path, start: Start, log: Path, gpu: str | None, sender: Connection
+    cells: list[Cell],
+    results: Path,
+    starts: list[Start],
+    log: Path,
+    gpu: str | None,
+    sender: Connection,
 ) -> None:
-    """Run a cell as the whole life of a process."""
+    """Run a cell, or those of a group, as the whole life of a process."""
     with contextlib.suppress(OSError, AttributeError):
         os.setsid()  # the terminal's Ctrl-C is for the launcher, which passes on one signal
     with log.open("a", encoding="utf-8", buffering=1) as file:
@@ -155,9 +180,12 @@ def child_main(
     interruption = Interruption()
     interruption.install()
     threading.Thread(target=end_with_parent, daemon=True).start()
-    ended = run_cell(cell, Store(results), interruption, start)
-    with contextlib.suppress(OSError):  # the launcher may be dead
-        sender.send(ended)
+
+    def tell(ended: Ended) -> None:
+        with contextlib.suppress(OSError):  # the launcher may be dead
+            sender.send(ended)
+
+    run_cells(cells, Store(results), interruption, starts, tell)
 
 
 def end_with_parent() -> None:

@@ -176,6 +176,12 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
             console.print(f"  log: {log}", markup=False, highlight=False, soft_wrap=True)
     before = f", {old} of them before" if old else ""
     print(f"{len(outcomes)} of {cells(total)}: {summary}{before}")
+    slowed = sum(outcome.is_slowed for outcome in outcomes)
+    if slowed:
+        print(
+            f"NOTE: the times of {cells(slowed)} are in doubt: the machine's load was above the "
+            f"threads of the run"
+        )
 
 
 def readable_or_empty(value: float | None) -> str:

@@ -21,6 +21,8 @@ class Cell:
         config: what the overrides come to.
         fingerprints: of its question, one for each kind of device it may be asked on.
         study, trial: of the search it belongs to, if any.
+        group: cells of one name differ in their seed alone, and a launcher that can runs them in
+            one process; None for a cell by itself.
     """
 
     number: int
@@ -30,6 +32,11 @@ class Cell:
     fingerprints: list[str]
     study: str | None = None
     trial: int | None = None
+    group: str | None = None
+
+    def is_grouped_with(self, other: Cell) -> bool:
+        """Whether a launcher that can runs both in one process."""
+        return self.group is not None and self.group == other.group
 
     @property
     def log_name(self) -> str:
@@ -76,6 +83,7 @@ class Outcome:
     Attributes:
         status: of its row.
         score, val_score: on test and on validation.
+        is_slowed: by other work on the machine, so that its times are in doubt.
         is_old: the row was there before this sweep began.
     """
 
@@ -87,3 +95,4 @@ class Outcome:
     val_score: float | None = None
     train_seconds: float | None = None
     is_old: bool = False
+    is_slowed: bool = False

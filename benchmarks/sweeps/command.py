@@ -53,6 +53,10 @@ def sweep(overrides: list[str], conf: Path) -> int:
             print(f"left out: {label}: {reason}")
         for notice in describe.notices():
             print(f"NOTE: {notice}")
+        if launcher == "local" and axes.has_seeds:
+            from benchmarks.together.planning import worth_grouping
+
+            plan.cells = worth_grouping(plan.cells)
         code = run_cells(
             PreparedSweep(
                 plan.cells, search, total, sweep_id, store, launcher, settings, conf, axes
@@ -167,7 +171,9 @@ def make_launcher(
     if prepared.launcher == "local":
         from benchmarks.launchers.local import LocalLauncher
 
-        return LocalLauncher(settings, around, prepared.total, prepared.axes.device)
+        groups = {cell.number if cell.group is None else cell.group for cell in prepared.cells}
+        places = prepared.total if prepared.search else len(groups)
+        return LocalLauncher(settings, around, places, prepared.axes.device)
     if prepared.launcher == "slurm":
         needed("submitit", "submitit", "hydra/launcher=slurm", "slurm")
         from benchmarks.launchers.slurm import SlurmLauncher

@@ -14,6 +14,7 @@ from benchmarks.columns import question_columns
 from benchmarks.continuation import unfinished_run
 from benchmarks.interruption import Interruption
 from benchmarks.launchers.base import Launcher, Order, Surroundings
+from benchmarks.neighbours import is_busy
 from benchmarks.owner import this_process
 from benchmarks.results import COLUMNS, Row, new_run_id
 from benchmarks.sweeps.board import Board
@@ -97,11 +98,17 @@ class Driver:
 
     def _skip(self) -> None:
         """Leave out the cells that need no run."""
+        self.around.store.claims.clear(self._has_ended)
         left: deque[Cell] = deque()
         for cell in self.waiting:
             if not self._is_done(cell):
                 left.append(cell)
         self.waiting = left
+
+    def _has_ended(self, run_id: str) -> bool:
+        """Whether a run has its row and will not go on."""
+        entry = self.index.entries.get(run_id)
+        return entry is not None and entry.status == "ok"
 
     def _ask(self) -> None:
         """Take as many cells from a search as there is room for, so that it knows all it can."""
@@ -133,7 +140,10 @@ class Driver:
         self._look_around()
         orders: list[Order] = []
         room = self.launcher.room()
-        while self.waiting and len(orders) < room:
+        while self.waiting:
+            joins = self._joins(self.waiting[0], orders)
+            if not (joins or room):
+                break
             cell = self.waiting.popleft()
             if self._is_done(cell):
                 continue
@@ -149,10 +159,16 @@ class Driver:
             if self.resume != "never":
                 continues = unfinished_run(self.around.store, self.index, cell.fingerprints)
             orders.append(Order(cell, continues))
+            room -= not joins
             self.running[cell.number] = cell
         if orders:
             self.board.show([c.label for c in self.running.values()], len(self.elsewhere))
             self.launcher.start(orders)
+
+    def _joins(self, cell: Cell, orders: list[Order]) -> bool:
+        """Whether a cell goes where the last one goes, and needs no room of its own."""
+        is_next = bool(orders) and cell.is_grouped_with(orders[-1].cell)
+        return is_next and self.launcher.takes_groups
 
     def _is_taken(self, cell: Cell) -> bool:
         claims = self.around.store.claims
@@ -260,6 +276,7 @@ class Driver:
             row.get("val_score"),
             row.get("train_seconds"),
             is_old,
+            is_busy(row.get("load_average"), row.get("threads")),
         )
         self.outcomes[cell.number] = outcome
         self.board.note(outcome, str(self.around.folder.log(cell)))

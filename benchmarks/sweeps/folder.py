@@ -40,6 +40,14 @@ class SweepFolder:
         """Where the output of a cell goes."""
         return self.directory / "logs" / cell.log_name
 
+    def common_log(self, cells: list[Cell]) -> Path:
+        """Where the output of cells goes that run in one process; the other cells' logs say so."""
+        log = self.log(cells[0])
+        for cell in cells[1:]:
+            with self.log(cell).open("a", encoding="utf-8") as file:
+                file.write(f"in one process with {cells[0].label}: see {log.name}\n")
+        return log
+
     def write(self, cells: list[Cell], command: list[str], launcher: str, total: int) -> None:
         """Write down what the sweep is made of; what a search has added before stays."""
         (self.directory / "logs").mkdir(parents=True, exist_ok=True)

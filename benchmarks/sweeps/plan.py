@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.cache import DiskCache, default_cache_directory
+from benchmarks.cache import DiskCache, cache_directory
 from benchmarks.compose import Axes, CellComposer
 from benchmarks.config import Config, ImpossiblePairError
 from benchmarks.errors import UserError
@@ -98,6 +98,9 @@ def make_plan(
         seen.add(fingerprints[0])
         overrides = [*axes.fixed, *chosen]
         cell = Cell(len(plan.cells), overrides, label, config, fingerprints)
+        if axes.has_seeds and not isinstance(config.model, BaselineSettings):
+            arm = " ".join(text for text in chosen if not text.startswith("seed="))
+            cell = dataclasses.replace(cell, group=arm)
         plan.cells.append(cell)
     return plan
 
@@ -170,7 +173,7 @@ class DataDescriptions:
         settings = dataclasses.asdict(config.task) | {"task": config.task.name}
         key = json.dumps([settings, config.cache_dir], sort_keys=True)
         if key not in self._known:
-            folder = Path(config.cache_dir) if config.cache_dir else default_cache_directory()
+            folder = cache_directory(config.cache_dir)
             task = config.task.load(DiskCache(folder))
             self._known[key] = task.data, task.input_size
         return self._known[key]

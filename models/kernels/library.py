@@ -49,6 +49,8 @@ class Library:
     """
 
     def __init__(self, path: Path) -> None:
+        import torch  # noqa: F401  it brings the OpenMP that the library asks for
+
         self._library = ctypes.CDLL(str(path))
         if self._library.call_size() != ctypes.sizeof(Call):
             raise OSError(f"{path} was made from another source")

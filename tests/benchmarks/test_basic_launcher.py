@@ -24,6 +24,7 @@ from benchmarks.sweeps.plan import DataDescriptions
 from tasks.sp500 import Sp500Task
 
 MEASURED = {"run_id", "started_at", "load_average", "tokens_per_second", "peak_rss_mib"}
+MEASURED |= {"peak_gflops", "model_flops_utilisation"}
 MEASURED |= {"concurrent_runs", *(n for n in COLUMNS if "seconds" in n or "latency" in n)}
 
 # Each leaves something else in the process: chance, precision, algorithms, a failure, much memory.

@@ -38,6 +38,7 @@ TENSORS = {
     "random state": torch.randint(0, 256, (100,), dtype=torch.uint8),
     "step": torch.tensor(2**24 + 1, dtype=torch.int64),
     "transposed": torch.arange(6.0).view(2, 3).T,
+    "brain": torch.tensor([1.5, -0.1], dtype=torch.bfloat16),
     "half": torch.tensor([1.5], dtype=torch.bfloat16).to(torch.float16),
     "empty": torch.zeros(0, 3),
 }
@@ -52,7 +53,7 @@ FACTS: dict[str, Any] = {
 
 
 def bits(tensor: Tensor) -> bytes:
-    return tensor.contiguous().numpy().tobytes()
+    return tensor.flatten().view(torch.uint8).numpy().tobytes()
 
 
 @pytest.fixture

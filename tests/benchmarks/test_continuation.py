@@ -40,6 +40,10 @@ KINDS = {
     "state carried on": ["task=shakespeare", "model=gru", "task.chunk_length=16"],
     "variable length": [*REVIEWS, "model=rnn"],
     "both directions": [*REVIEWS, "model=bilstm"],
+    "a lower precision": [
+        *("task=shakespeare", "model=lstm", "task.chunk_length=16"),
+        "train.precision=bfloat16",
+    ],
     "another optimiser": [
         *("task=sp500", "model=rnn", "train.optimizer=adamw", "train.weight_decay=0.1"),
         *("train.warmup_steps=5", "train.dtype=float64", "train.clip_norm=null"),
@@ -151,7 +155,8 @@ class Process:
 
 
 def bits(tensors: dict[str, Tensor]) -> dict[str, bytes]:
-    return {name: t.detach().contiguous().numpy().tobytes() for name, t in tensors.items()}
+    flat = {name: t.detach().contiguous().flatten() for name, t in tensors.items()}
+    return {name: t.view(torch.uint8).numpy().tobytes() for name, t in flat.items()}
 
 
 def results(trainer: Trainer) -> dict[str, Any]:

@@ -287,7 +287,7 @@ def test_the_last_step_is_taken_at_the_lowest_rate(bound: dict[str, Any]) -> Non
 def test_optimizers(name: str, kind: type) -> None:
     settings = TrainSettings(optimizer=name, beta2=0.9, weight_decay=0.5)
     optimizer = make_optimizer(nn.Linear(1, 1), settings, 0.3, CPU)
-    assert type(optimizer) is kind
+    assert type(optimizer).__bases__ == (kind,)  # AdamW may be an Adam
     (group,) = optimizer.param_groups
     assert (group["lr"], group["betas"], group["weight_decay"]) == (0.3, (0.9, 0.9), 0.5)
 

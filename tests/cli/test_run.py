@@ -34,10 +34,11 @@ BUNDLED_TEXT = ROOT / "tasks" / "data" / "tinyshakespeare.txt"
 
 # Columns that sp500 has nothing to say in, for a run that ended well.
 NOT_APPLICABLE = {"error", "accuracy", "perplexity", "bits_per_character", "other_metrics"}
-NOT_APPLICABLE |= {"sweep", "study", "trial", "baseline", "match_budget"}
+NOT_APPLICABLE |= {"sweep", "study", "trial", "baseline", "match_budget", "trained_together"}
 NOT_APPLICABLE |= {"volatility_rmse", "volatility_rmse_naive"}
 MAY_BE_EMPTY = {"load_average", "git_commit", "git_dirty"}  # by the system and the checkout
 MEASURED = {"run_id", "started_at", "load_average", "tokens_per_second", "peak_rss_mib"}
+MEASURED |= {"peak_gflops", "model_flops_utilisation"}
 MEASURED |= {"sweep", "concurrent_runs"}  # the same question may be asked in and beside a sweep
 MEASURED |= {name for name in COLUMNS if "seconds" in name or "latency" in name}
 

@@ -37,6 +37,8 @@ ALWAYS = "train.checkpoint_seconds=0"
 """A checkpoint after every step."""
 
 MEASURED = {"run_id", "started_at", "load_average", "tokens_per_second", "peak_rss_mib"} | {
+    "peak_gflops",
+    "model_flops_utilisation",
     "starts",
     "concurrent_runs",
     "git_commit",

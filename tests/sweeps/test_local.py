@@ -102,7 +102,7 @@ def test_a_child_sees_only_its_gpu_and_writes_to_its_log(tmp_path: Path) -> None
     program = (
         "import multiprocessing, os, sys; from pathlib import Path\n"
         "import benchmarks.launchers.local as local\n"
-        "local.run_cell = lambda *given: print('sees', os.environ['CUDA_VISIBLE_DEVICES'])\n"
+        "local.run_cells = lambda *given: print('sees', os.environ['CUDA_VISIBLE_DEVICES'])\n"
         "receiver, sender = multiprocessing.Pipe(duplex=False)\n"
         "log = Path(sys.argv[1])\n"
         "local.child_main(None, log.parent, None, log, 'GPU-77b', sender)\n"
