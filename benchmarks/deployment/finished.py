@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -109,6 +109,8 @@ def load_run(folder: Path) -> FinishedRun:
         told = OmegaConf.load(folder / "config.yaml")
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: cannot be read as a run ({error})") from error
+    if not isinstance(told, DictConfig) or not {"task", "model", "train"} <= set(told):
+        raise UserError(f"{folder / 'config.yaml'}: is not the configuration of a run")
     if row["status"] != "ok":
         raise UserError(f"{folder.name}: ended as {row['status']}, only a run that is ok is taken")
     if row.get("baseline"):

@@ -111,13 +111,21 @@ def measure(chosen: argparse.Namespace, report: Report) -> None:
                         report.ratio(what, rates[0] / rates[1], at_least=TARGET)
 
 
+def size_of(text: str) -> int:
+    """Read a batch size from the command line."""
+    size = int(text)
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return size
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure; returns the exit code."""
     parser = parser_of(__doc__)
     add = parser.add_argument
     add("--models", nargs="+", default=MODELS, metavar="M", help="default: rnn lstm gru")
     add("--tasks", nargs="+", default=[], metavar="T", help="default: all")
-    add("--batch-sizes", nargs="+", type=int, default=[1, 8, 64, 512], metavar="N")
+    add("--batch-sizes", nargs="+", type=size_of, default=[1, 8, 64, 512], metavar="N")
     add("--seconds", type=float, default=1.0, help="of each form at each batch size, about")
     return run_benchmark("inference", parser, arguments, measure)
 

@@ -74,9 +74,11 @@ OTHERS = (
 
 def shape_of(text: str) -> Shape:
     """Read a shape from the command line."""
-    numbers = [int(part) for part in text.split(",")]
+    numbers = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
     if len(numbers) != 4 or min(numbers) < 1:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(
+            f"{text}: must be batch,time,features,hidden, as 64,30,1,32"
+        )
     return Shape(*numbers)
 
 

@@ -134,9 +134,7 @@ def measure_pair(
         column["of it not arithmetic"] = percent(1 - arithmetic)
         share = arithmetic * row["train_seconds"] / whole
         column["of the whole run training's arithmetic"] = percent(share)
-    report.say(
-        f"{model} on {task}, kernel {row['kernel']}: {whole:.1f} s, load {report.load.text()}"
-    )
+    report.say(f"{model} on {task}, kernel {row['kernel']}: {whole:.1f} s; {report.load.text()}")
     return column
 
 

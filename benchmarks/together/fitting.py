@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.evaluation import NotFiniteError
 from benchmarks.interruption import Interruption
-from benchmarks.measurement import Training
-from benchmarks.together.stack import Stack, chance_of, leave
+from benchmarks.together.passes import chance_of
+from benchmarks.together.stack import Stack, leave
 from benchmarks.training import REPORT_SECONDS, Trainer
 from tasks.base import Batch
 
@@ -25,14 +25,9 @@ class Member:
         error: what ended it, if it did not end well.
     """
 
-    training: Training
+    trainer: Trainer
     generator: torch.Generator
     error: BaseException | None = None
-
-    @property
-    def trainer(self) -> Trainer:
-        """What trains it."""
-        return self.training.trainer
 
     @property
     def is_over(self) -> bool:
@@ -51,10 +46,15 @@ class Member:
             self.trainer.keep_now()
 
 
-def fit_all(members: list[Member], interruption: Interruption) -> None:
-    """Train everybody to the end, in one pass where several are in step.
+def fit_all(members: list[Member], interruption: Interruption, at_once: int) -> None:
+    """Train everybody to the end, together where several are in step.
 
     What ends one of them alone is its `error`.
+
+    Args:
+        members: of one arm.
+        interruption: the trainers' own.
+        at_once: how many go through one forward and backward pass, at most.
 
     Raises:
         KeyboardInterrupt: a signal asked for it; all have a checkpoint.
@@ -63,7 +63,7 @@ def fit_all(members: list[Member], interruption: Interruption) -> None:
         in_step = [member for member in waiting if member.place == waiting[0].place]
         try:
             if len(in_step) > 1:
-                Company(in_step, interruption).fit()
+                Company(in_step, interruption, at_once).fit()
             else:
                 with chance_of(in_step[0].generator):
                     in_step[0].trainer.fit()
@@ -81,11 +81,13 @@ class Company:
     Args:
         members: all in one place.
         interruption: asked after every step whether to end.
+        at_once: how many go through one forward and backward pass, at most.
     """
 
-    def __init__(self, members: list[Member], interruption: Interruption) -> None:
+    def __init__(self, members: list[Member], interruption: Interruption, at_once: int) -> None:
         self.members = members
         self.interruption = interruption
+        self.at_once = at_once
         self._in_step = False
         for member in members:
             record = member.trainer.record
@@ -93,7 +95,8 @@ class Company:
         self.stack = self._stacked()
 
     def _stacked(self) -> Stack:
-        return Stack([m.trainer for m in self.members], [m.generator for m in self.members])
+        trainers = [member.trainer for member in self.members]
+        return Stack(trainers, [member.generator for member in self.members], self.at_once)
 
     def fit(self) -> None:
         """Train.

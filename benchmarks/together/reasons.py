@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -15,14 +16,16 @@ from benchmarks.measurement import build_network
 from benchmarks.optimisation import clear_gradients
 from benchmarks.runner import Ready
 from benchmarks.together.grouped import CannotGroupError
-from benchmarks.together.stack import Stack, flat
+from benchmarks.together.passes import flat
+from benchmarks.together.stack import Stack
 from benchmarks.training import Trainer
 from models.baseline import BaselineSettings
 from tasks.base import Batch
 
-LARGEST_STEP = 100e6
-"""Operations of an encoder's forward pass in one training step of one seed, up to which several at
-once take less time than one after the other: beyond it, arithmetic is all there is to a step."""
+LARGEST_PASS = 100e6
+"""Operations per thread of the encoders' forward pass in a training step, up to which seeds take
+less time in one pass than in several: beyond it, what a pass keeps leaves the processor's caches
+(benchmarks/perf/seeds.py)."""
 
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}
 """How far gradients may lie apart that are the same to rounding, as a part of their norm."""
@@ -53,14 +56,22 @@ def why_alone(ready: Ready, seeds: Sequence[int]) -> str | None:
     batches = [next(trainer.begin_epoch()) for trainer in pair]
     if any(batch.lengths is not None for batch in batches):
         return "sequences have different lengths"
-    encoder = pair[0].network.encoder
-    operations = encoder.flops_per_token() * batches[0].tokens  # type: ignore[operator, union-attr]
-    if operations > LARGEST_STEP:
-        return (
-            f"a step has {operations / 1e6:,.0f} million operations, "
-            f"and together is faster up to {LARGEST_STEP / 1e6:,.0f}"
-        )
+    if fitting(pair[0], batches[0]) < 2:
+        return "a step of one has enough to compute for all the processor's threads"
     return why_not(pair, batches)
+
+
+def fitting(trainer: Trainer, batch: Batch) -> int:
+    """Count the seeds that are better computed in one pass than in several."""
+    encoder: Any = trainer.network.encoder
+    operations = encoder.flops_per_token() * batch.tokens
+    return int(LARGEST_PASS * torch.get_num_threads() // operations)
+
+
+def seeds_at_once(ready: Ready) -> int:
+    """How many seeds go through one pass, of those that are trained together."""
+    trainer = trainer_of(ready, ready.config.seed)
+    return fitting(trainer, next(trainer.begin_epoch()))
 
 
 def trainer_of(ready: Ready, seed: int) -> Trainer:
@@ -111,11 +122,10 @@ def why_not(trainers: list[Trainer], batches: list[Batch]) -> str | None:
     if trainers[0].network.encoder.kernel == "torch":  # type: ignore[union-attr]
         return "its cells run by the kernel torch, one network at a time"
     try:
-        stack = Stack(trainers, generators)
-        if not stack.can_take(batches):
+        stack = Stack(trainers, generators, len(trainers))
+        if not stack.passes[0][1].can_take(batches):
             return "their batches have different shapes"
-        stack.forward_backward(batches)
-        stack.clip()
+        stack.compute(batches)
     except CannotGroupError as error:
         return str(error)
     except (RuntimeError, TypeError, ValueError, StopIteration) as error:

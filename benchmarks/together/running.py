@@ -16,7 +16,7 @@ from benchmarks.display import show_data, show_start
 from benchmarks.environment import reset_process
 from benchmarks.events import written_down
 from benchmarks.interruption import Interruption
-from benchmarks.measurement import Work, begin_training, keep_training, measure
+from benchmarks.measurement import Training, Work, begin_training, keep_training, measure
 from benchmarks.memory import reset_peak_rss
 from benchmarks.neighbours import Neighbours
 from benchmarks.results import Row, Store
@@ -32,7 +32,7 @@ from benchmarks.runner import (
     take,
 )
 from benchmarks.together.fitting import Member, fit_all
-from benchmarks.together.reasons import why_alone
+from benchmarks.together.reasons import seeds_at_once, why_alone
 from benchmarks.together.showing import SeedsDisplay
 
 Result = Row | BaseException
@@ -139,41 +139,41 @@ def run_together(
             works[place] = open_work(ready, store, row, claim, neighbours, interruption, started)
         if not works:
             return
-        members, ended_by = trained(list(works.values()), interruption)
+        begun, ended_by = trained(list(works.values()), interruption, seeds_at_once(each[0]))
         for number, (place, work) in enumerate(works.items()):
             try:
                 with claims[place], concluded(work, store):
-                    if number < len(members):
-                        keep_training(members[number].training)
-                        raise_if(members[number].error)
+                    if number < len(begun):
+                        keep_training(begun[number][0])
+                        raise_if(begun[number][1].error)
                     raise_if(ended_by)
                     with interruption.immediate():
-                        measure(members[number].training)
+                        measure(begun[number][0])
                 tell(place, work.row)
             except Exception as error:
                 tell(place, error)
 
 
 def trained(
-    works: list[Work], interruption: Interruption
-) -> tuple[list[Member], BaseException | None]:
-    """Train; returns as many members as could begin, and what ended all of them, if that is so."""
+    works: list[Work], interruption: Interruption, at_once: int
+) -> tuple[list[tuple[Training, Member]], BaseException | None]:
+    """Train; returns those trainings that could begin, and what ended all, if anything did."""
     display = SeedsDisplay(works)
-    members: list[Member] = []
+    begun: list[tuple[Training, Member]] = []
     try:
         with interruption.immediate(), ExitStack() as open_files:
             for work, progress in zip(works, display.each, strict=True):
                 training = begin_training(work, progress)
                 chance = torch.Generator().set_state(torch.get_rng_state())
-                members.append(Member(training, chance))
+                begun.append((training, Member(training.trainer, chance)))
                 open_files.enter_context(
                     written_down(training.trainer, work.config.log, work.folder)
                 )
             open_files.enter_context(display)
-            fit_all(members, interruption)
+            fit_all([member for _, member in begun], interruption, at_once)
     except (KeyboardInterrupt, Exception) as error:
-        return members, error
-    return members, None
+        return begun, error
+    return begun, None
 
 
 def raise_if(error: BaseException | None) -> None:

@@ -150,6 +150,8 @@ class RecurrentEncoder(Encoder):
 
     def last_outputs(self, outputs: Tensor, lengths: Tensor | None) -> Tensor:
         """See `Encoder.last_outputs`."""
+        if self.directions == 1:  # each slice costs the backward pass a tensor as large as outputs
+            return super().last_outputs(outputs, lengths)
         forward = super().last_outputs(outputs[..., : self.hidden_size], lengths)
         return torch.cat([forward, outputs[:, 0, self.hidden_size :]], dim=-1)
 

@@ -159,13 +159,18 @@ def test_an_experiment_may_have_seeds_and_the_command_line_others(
     )
 
 
-@pytest.mark.parametrize("sweep", [[], ["-m"]], ids=["alone", "sweep"])
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["seeds=[]"], "seeds=[]: is empty; give some, as in seeds=[0,1,2], or seed=0"),
         (["seeds=[0,1,0]"], "seeds=[0,1,0]: 0 is there 2 times, once is enough"),
-        (["seeds=[0,-1]"], "must be at least 0 and below 4294967296"),
+        (["seeds=[0,-1]"], "seeds=[0, -1]: must be at least 0 and below 4294967296"),
+        (["-m", "seeds=[0,-1]"], "must be at least 0 and below 4294967296"),
+        (["-m", "seeds=[]"], "seeds=[]: is empty; give some"),
+        (["-m", "seeds=[1,1]"], "1 is there 2 times"),
+        (["-m", "seeds=[0],[1]"], "seeds: is one list, as in seeds=[0,1,2]"),
+        (["-m", "seeds=range(0,3)"], "seeds: is one list, as in seeds=[0,1,2]"),
+        (["-m", "seeds=[0,1]", "seed=1,2"], "seed=1,2 and seeds=[0,1]: give one of them"),
         (["seeds=3"], "seeds=3: must be a list of whole numbers, as in [0,1,2] or null"),
         (["seeds=[a]"], "must be a list of whole numbers"),
         (["seeds=0,1"], "seeds: is one list, as in seeds=[0,1,2]"),
@@ -174,11 +179,9 @@ def test_an_experiment_may_have_seeds_and_the_command_line_others(
         (["sedes=[0,1]"], "did you mean seeds?"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(
-    sweep: list[str], arguments: list[str], told: str, tmp_path: Path
-) -> None:
+def test_a_mistake_is_told_in_one_line(arguments: list[str], told: str, tmp_path: Path) -> None:
     folder = f"results_dir={tmp_path / 'r'}"
-    answer = run_py(*sweep, "model=rnn", "task=sp500", *arguments, folder)
+    answer = run_py("model=rnn", "task=sp500", *arguments, folder)
     assert answer.returncode == 2
     assert told in answer.stderr
     assert answer.stderr.startswith("error: ")

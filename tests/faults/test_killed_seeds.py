@@ -31,7 +31,7 @@ from models.kernels.library import reason_for_lack
 pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
 
 TOGETHER, ALONE = ["-m", "seeds=[0,1,2]"], ["-m", "seed=0,1,2"]
-LONG = ["train.max_epochs=120", "train.patience=null", "train.checkpoint_seconds=0.1"]
+LONG = ["train.max_epochs=80", "train.patience=null", "train.checkpoint_seconds=0.1"]
 """Time enough to meet a run in training."""
 
 Scores = dict[int, float]
@@ -78,7 +78,7 @@ def test_killed_before_steps_on_the_disk(
     assert whole.code == 0, whole.errors
     assert {row["trained_together"] for row in rows_of(tmp_path / "whole").values()} == {3}
     went_on = 0
-    for place in places_of(len(whole.calls), short_stride=max(1, len(whole.calls) // 7)):
+    for place in places_of(len(whole.calls), short_stride=max(1, len(whole.calls) // 4)):
         folder = tmp_path / f"at-{place}"
         killed = warm.run(command, folder, place=place, act="SIGKILL")
         if not killed.was_killed:
