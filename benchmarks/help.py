@@ -32,6 +32,7 @@ Examples
   python run.py model=lstm task=sp500 seed=1 results_dir=out      the row goes to out/results.csv
   python run.py -m model=rnn,lstm,gru task=sp500 seed=0,1,2       a sweep, one after the other;
                                                     the same command again continues it
+  python run.py model=lstm task=sp500 seeds=[0,1,2,3]             seeds, together where faster
   python run.py -m model=rnn,lstm,gru task=shakespeare match=parameters match.budget=250000
                                                     encoders of one size, within 1 %
   python run.py -m experiment=headline hydra/launcher=local       a named sweep, several at once

@@ -46,7 +46,11 @@ from tasks.base import Task
 
 @dataclass
 class Work:
-    """What a run has at hand once it is claimed."""
+    """What a run has at hand once it is claimed.
+
+    Attributes:
+        has_company: other runs share the process and its clock from start to end.
+    """
 
     config: Config
     task: Task
@@ -56,6 +60,7 @@ class Work:
     continuation: Continuation
     claim: Claim
     interruption: Interruption
+    has_company: bool = False
 
 
 @dataclass
@@ -145,7 +150,7 @@ def measure(training: Training) -> None:
         print(f"--- sample ---\n{text}\n--- end of sample ---")
     latencies = latencies_ms(network, work.task, work.device)
     row.latency_ms_p50, row.latency_ms_p95 = np.percentile(latencies, [50, 95]).tolist()
-    if not trainer.record.together:  # else the process held more than this run
+    if not work.has_company:  # else the process held more than this run
         row.peak_rss_mib = peak_rss_mib()
     row.peak_memory_mib = measure_memory(trainer, work.device)
     measure_utilisation(work, network, training.encoder)

@@ -211,7 +211,7 @@ def concluded(work: Work, store: Store) -> Iterator[None]:
     finally:
         continuation.neighbours.look()
         row.concurrent_runs = continuation.neighbours.most
-        if not row.trained_together:  # else it is also the time of others
+        if not (work.has_company or row.trained_together):  # else it is also the time of others
             passed = time.perf_counter() - continuation.started
             row.total_seconds = continuation.total_seconds + passed
         with work.interruption.shielded():

@@ -136,7 +136,8 @@ def run_together(
             announce(place, row.run_id)
             claims[place] = held.enter_context(ExitStack())
             claims[place].enter_context(store.claims.kept_alive(claim, neighbours.look))
-            works[place] = open_work(ready, store, row, claim, neighbours, interruption, started)
+            work = open_work(ready, store, row, claim, neighbours, interruption, started)
+            works[place] = dataclasses.replace(work, has_company=True)
         if not works:
             return
         begun, ended_by = trained(list(works.values()), interruption, seeds_at_once(each[0]))

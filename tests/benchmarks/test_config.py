@@ -64,7 +64,7 @@ def values_beyond_bounds() -> list[Any]:
             beyond = [limits["minimum"] - 1] if "minimum" in limits else []
             beyond += [limits[name] for name in ("above", "below") if name in limits]
             task = settings.name if issubclass(settings, TaskSettings) else "imdb"
-            written = "[0,{}]" if "list" in str(entry.type) else "{}"
+            written = "[0, {}]" if "list" in str(entry.type) else "{}"
             found += [(task, f"{section}{entry.name}={written.format(v)}") for v in beyond]
     return found
 

@@ -78,7 +78,7 @@ def loaded(config_of: tuple[str, ...], cache_dir: Path) -> Task:
 
 
 def shortened(task: Task) -> Task:
-    """Cut a task's epochs to a few steps; the last has half a batch, cut in time if it can be."""
+    """Cut a task's epochs to a few steps, of which one has a smaller batch."""
     batches = task.batches
 
     def few(
@@ -86,7 +86,7 @@ def shortened(task: Task) -> Task:
     ) -> Iterator[Batch]:
         found = itertools.islice(batches(split, batch_size, order), STEPS)
         for number, batch in enumerate(found):
-            yield cut(batch) if order is not None and number == STEPS - 1 else batch
+            yield cut(batch) if order is not None and number == STEPS - 2 else batch
 
     task.batches = few  # type: ignore[method-assign]
     task.steps_per_epoch = lambda batch_size: STEPS  # type: ignore[method-assign]
@@ -94,8 +94,8 @@ def shortened(task: Task) -> Task:
 
 
 def cut(batch: Batch) -> Batch:
-    """The last batch of an epoch is smaller, and may be too short for the fused kernel."""
-    if batch.continues:  # its rows are streams that go on
+    """Take some rows; of a text, whose rows go on, so few steps that the fused kernel has none."""
+    if batch.continues:
         inputs, targets = batch.inputs[:, :5], batch.targets[:, :5]
     else:
         inputs, targets = batch.inputs[:5], batch.targets[:5]

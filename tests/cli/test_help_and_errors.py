@@ -269,7 +269,8 @@ def test_the_examples_in_the_help_are_right(help_text: str, tmp_path: Path) -> N
     for example in examples:
         parts = example.replace("FOLDER", str(tmp_path)).removeprefix("-m ").split()
         keys_and_values = [part.partition("=")[::2] for part in parts]
-        swept = itertools.product(*(value.split(",") for _, value in keys_and_values))
+        several = ([v] if v.startswith("[") else v.split(",") for _, v in keys_and_values)
+        swept = itertools.product(*several)
         for values in swept:
             overrides = [
                 f"{key}={value}" for (key, _), value in zip(keys_and_values, values, strict=True)
