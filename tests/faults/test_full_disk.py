@@ -83,6 +83,12 @@ def test_the_disk_fills_up_at_any_step(
         fault.nothing_lost(before, folder)
         fault.nothing_wrong(untrue_lines(folder))
         had_checkpoint, rows = bool(checkpoints(folder)), len(rows_of(folder))
+        if not filler.exists():
+            # Few runs have as many steps: it is for the load to say whether the peak is kept.
+            assert hit.code == 0
+            fault.injected -= 1
+            shutil.rmtree(folder)
+            continue
         filler.unlink()
         last = warm.run(command, folder)
         assert last.code == 0, last.errors
