@@ -35,8 +35,8 @@ LATEX = {
     "|": r"\textbar{}",
     "±": r"$\pm$",
     "…": r"\dots{}",
-    "–": "--",  # noqa: RUF001
-    "−": "$-$",  # noqa: RUF001
+    "–": "--",  # noqa: RUF001  that very sign
+    "−": "$-$",  # noqa: RUF001  that very sign
 }
 
 MARKDOWN = "\\`*_{}[]<>#|"

@@ -186,7 +186,7 @@ def untested_text(found: Changes) -> str:
     for change in found.changes:
         reason = change.reason or change.verdict
         reasons[reason] = reasons.get(reason, 0) + 1
-    parts = [f"{count:,} × {reason}" for reason, count in reasons.items()]  # noqa: RUF001
+    parts = [f"{count:,} × {reason}" for reason, count in reasons.items()]  # noqa: RUF001  that very sign
     more = f"; and {len(parts) - 3} more reasons" if len(parts) > 3 else ""
     return f"nothing could be tested: {'; '.join(parts[:3]) or 'no row counts'}{more}"
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from benchmarks.config import Config
 
 KINDS = {
-    "recurrences in one call": ("mkldnn_rnn_layer", "FusedLayer", "GroupedLayer"),
+    "recurrences in one call": ("mkldnn_rnn_layer", "FusedLayer"),
     "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"),
     "embedding": ("aten::embedding",),
     "optimiser and clipping": ("aten::_fused_adam", "aten::_foreach_"),

@@ -169,7 +169,7 @@ def _residuals(group: Group, forecasts: Forecasts, arms: dict[str, Look], name: 
         ]
 
     labels, all_looks = list(arms), list(arms.values())
-    x, y = _days(), alt.Y("value:Q", title=f"truth − forecast ({_unit(group)})")  # noqa: RUF001
+    x, y = _days(), alt.Y("value:Q", title=f"truth − forecast ({_unit(group)})")  # noqa: RUF001  that very sign
     tips = [alt.Tooltip("arm:N"), _day_tip(), alt.Tooltip("value:Q", title="residual")]
     layers = [
         alt.Chart(data([{"zero": 0}])).mark_rule(color=MUTED).encode(y=alt.Y("zero:Q")),

@@ -135,12 +135,12 @@ PAIR_HEADER = [
     ("A", ""),
     ("B", ""),
     ("A is", "verdict"),
-    ("A − B", "mean, 95 % interval"),  # noqa: RUF001
+    ("A − B", "mean, 95 % interval"),  # noqa: RUF001  that very sign
     ("p", "Holm, all pairs"),
     ("A better", "share of seeds"),
     ("could have seen", "80 % power"),
     ("seeds needed", "for this difference"),
-    ("test items", "A − B, two runs' predictions"),  # noqa: RUF001
+    ("test items", "A − B, two runs' predictions"),  # noqa: RUF001  that very sign
 ]
 
 

@@ -97,4 +97,4 @@ def seed_name(seed: object) -> str:
     """Name a seed, which tables hold as a number; a dash where chance has no part."""
     if isinstance(seed, (int, float)) and math.isfinite(seed):
         return f"{seed:.0f}"
-    return "–"  # noqa: RUF001
+    return "–"  # noqa: RUF001  that very sign

@@ -16,7 +16,7 @@ FLIPPED = {BETTER: WORSE, WORSE: BETTER}
 
 def number(value: float | None, digits: int = 4) -> str:
     """Write a number with so many significant digits; whole thousands keep all of theirs."""
-    return _plain(value, digits).replace("-", "−")  # noqa: RUF001
+    return _plain(value, digits).replace("-", "−")  # noqa: RUF001  that very sign
 
 
 def _plain(value: float | None, digits: int) -> str:
@@ -75,7 +75,7 @@ def decimal(value: float, places: int) -> str:
     """Write a number with so many decimals; what rounds to zero has no sign."""
     text = f"{value:,.{places}f}"
     text = text.removeprefix("-") if not text.strip("-0.,") else text
-    return text.replace("-", "−")  # noqa: RUF001
+    return text.replace("-", "−")  # noqa: RUF001  that very sign
 
 
 def score_texts(interval: Interval) -> tuple[str, str]:

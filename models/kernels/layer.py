@@ -66,20 +66,17 @@ def run_layer(
             return run_layer(cell, inputs, weights, lengths, state, backwards)
     dtype = weights[0].dtype
     hidden, cells = (*(state or ()), None, None)[:2]
-    # Asked of PyTorch's internals: a function that knows vmap costs a small network a tenth of its
-    # time, also where there is none.
-    layer = GroupedLayer if torch._C._are_functorch_transforms_active() else FusedLayer
     given: list[Tensor | None] = [
         inputs if inputs.dtype == dtype else inputs.to(dtype),
         None if lengths is None else lengths.long(),
         None if hidden is None else hidden.to(dtype),
         None if cells is None else cells.to(dtype),
     ]
-    is_grouped = weights[0].dim() > 2 and layer is FusedLayer
+    is_grouped = weights[0].dim() > 2
     if is_grouped:
         parts = (weights[0].shape[0], -1)
         given = [None if g is None else g.view(*parts, *g.shape[1:]) for g in given]
-    results = layer.apply(  # type: ignore[no-untyped-call]
+    results = FusedLayer.apply(  # type: ignore[no-untyped-call]
         Setup(cell, backwards, torch.is_grad_enabled()), given[0], *weights, *given[1:]
     )
     if is_grouped:
@@ -146,39 +143,6 @@ class FusedLayer(torch.autograd.Function):
         given = (*kept, None, None, *gradients, *(None,) * (3 - len(gradients)))
         call("backward", ctx.setup, inputs, kept[-1], *fixed, *given, *results)
         return None, *results[:5], None, *results[5:]
-
-
-class GroupedLayer(torch.autograd.Function):
-    """What `FusedLayer` is under `torch.func.vmap`: its networks become groups of one call."""
-
-    @staticmethod
-    def forward(*arguments: Any) -> tuple[Tensor, ...]:
-        """Refuse: other transforms of `torch.func` than vmap have no rule."""
-        raise NotImplementedError("the fused kernel knows vmap alone of torch.func")
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        """Nothing: `forward` never gets so far. A function with a rule for vmap must have it."""
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Any, Any]:
-        """Run the networks of a `torch.func.vmap`.
-
-        Raises:
-            NotImplementedError: one `vmap` is inside another.
-        """
-        stacked = []
-        for argument, place in zip(arguments, in_dims, strict=True):
-            if not isinstance(argument, Tensor):
-                stacked.append(argument)
-            elif place is None:
-                stacked.append(argument.expand(info.batch_size, *argument.shape))
-            else:
-                stacked.append(argument.movedim(place, 0))
-        if stacked[1].dim() != 4:
-            raise NotImplementedError("the fused kernel has one dimension of groups only")
-        results = FusedLayer.apply(*stacked)  # type: ignore[no-untyped-call]
-        return results, (0,) * len(results)
 
 
 def call(name: str, setup: Setup, inputs: Tensor, outputs: Tensor, *arrays: Tensor | None) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from torch.func import functional_call, stack_module_state
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from models.kernels import library
@@ -174,28 +173,25 @@ def test_a_whole_encoder_equals_the_one_on_pytorch(cell):
 
 
 @needs_kernel
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_vmap_over_networks_gives_each_its_own_results_and_gradients(cell):
+@pytest.mark.parametrize("cell", CELLS)
+def test_stacked_networks_get_each_its_own_results_and_gradients(cell):
     torch.manual_seed(5)
-    settings = RecurrentSettings(
-        cell=cell, hidden_size=6, num_layers=2, kernel="fused", bidirectional=True
-    )
-    networks = [RecurrentEncoder(settings, 3) for _ in range(3)]
-    stacked, _ = stack_module_state(networks)
-    inputs = torch.randn(3, 4, 9, 3)
+    layers = [torch_layer(cell, 3, 6, torch.float64) for _ in range(3)]
+    inputs = torch.randn(3, 4, 9, 3, dtype=torch.float64)
     lengths = torch.tensor([[9, 2, 4, 1], [3, 9, 9, 5], [1, 1, 2, 9]])
-
-    def outputs(parameters, sequences, valid):
-        return functional_call(networks[0], parameters, (sequences, valid))[0]
-
-    together = torch.func.vmap(outputs)(stacked, inputs, lengths)
+    stacked = tuple(
+        torch.stack(list(parts)).detach().requires_grad_()
+        for parts in zip(*(layer.all_weights[0] for layer in layers), strict=True)
+    )
+    together, _ = run_layer(cell, inputs.flatten(0, 1), stacked, lengths.flatten(), None, False)
     together.square().sum().backward()
-    for number, network in enumerate(networks):
-        alone, _ = network(inputs[number], lengths[number])
+    for number, layer in enumerate(layers):
+        weights = tuple(layer.all_weights[0])
+        alone, _ = run_layer(cell, inputs[number], weights, lengths[number], None, False)
         alone.square().sum().backward()
-        torch.testing.assert_close(together[number], alone)
-        for name, parameter in network.named_parameters():
-            torch.testing.assert_close(stacked[name].grad[number], parameter.grad)
+        torch.testing.assert_close(together.view(3, 4, 9, 6)[number], alone)
+        for all_of_them, own in zip(stacked, weights, strict=True):
+            torch.testing.assert_close(all_of_them.grad[number], own.grad)
 
 
 @needs_kernel
