@@ -27,7 +27,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.config import Config
 from benchmarks.errors import UserError
@@ -126,8 +126,19 @@ class Search:
         done = arm.study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
         sampler = sampler_for(self.settings, len(arm.study.trials))
         scratch = optuna.create_study(direction=arm.study.direction, sampler=sampler)
-        scratch.add_trials(done)
+        scratch.add_trials([self._whole(trial) for trial in done])
         return scratch.ask(self.space).params
+
+    def _whole(self, trial: FrozenTrial) -> FrozenTrial:
+        """A finished trial with all of its settings, some of which its study may not have heard."""
+        if trial.params.keys() >= self.space.keys():
+            return trial
+        return create_trial(
+            state=trial.state,
+            value=trial.value,
+            params=self._settings_of(trial),
+            distributions=self.space,
+        )
 
     def tell(self, outcome: Outcome) -> None:
         """Tell the study how a trial went; one that something outside ended stays open."""
@@ -158,8 +169,12 @@ class Search:
 
     def overrides_of(self, trial: FrozenTrial) -> list[str]:
         """A trial's settings as a command line gives them."""
+        return [f"{key}={value}" for key, value in self._settings_of(trial).items()]
+
+    def _settings_of(self, trial: FrozenTrial) -> dict[str, Any]:
+        """A trial's settings by key: what the study heard of them, and what it was to hear."""
         chosen = trial.system_attrs.get("fixed_params", {}) | trial.params
-        return [f"{key}={chosen[key]}" for key in self.space]
+        return {key: chosen[key] for key in self.space}
 
     def _cell(self, arm: Arm, trial: FrozenTrial) -> Cell:
         chosen = self.overrides_of(trial)

@@ -21,7 +21,7 @@ from places import ROOT
 
 from benchmarks.config import Config
 from benchmarks.errors import UserError
-from benchmarks.sweeps.cell import Cell
+from benchmarks.sweeps.cell import Cell, Outcome
 from benchmarks.sweeps.search import Arm, Search, distribution_of, sampler_for
 from benchmarks.sweeps.settings import TuneSettings
 from models.recurrent import RecurrentSettings
@@ -166,22 +166,35 @@ def test_a_search_needs_the_sweep_flag(tmp_path: Path) -> None:
 
 
 def test_a_launcher_killed_in_the_midst_of_choosing_leaves_a_whole_trial() -> None:
-    """Whatever the study had heard of when it was."""
+    """Whatever the study had heard of when it was; and the trials after it are the same too."""
     space = {"x": FloatDistribution(0.0, 1.0), "y": FloatDistribution(0.0, 1.0)}
 
     def search(arm: Arm) -> Search:
-        return Search(TuneSettings(trials=3), [arm], space, made, lambda run_id: None)
+        scores = iter((3.0, 1.0, 2.0, 0.0))
+        return Search(TuneSettings(trials=4), [arm], space, made, lambda run_id: next(scores))
 
     def made(number: int, overrides: list[str], label: str, study: str, trial: int) -> Cell:
-        return Cell(number, overrides, label, Config(ImdbSettings(), RecurrentSettings()), [])
+        config = Config(ImdbSettings(), RecurrentSettings())
+        return Cell(number, overrides, label, config, [], study, trial)
 
-    whole = search(Arm("", [], optuna.create_study())).ask(1)[0].overrides
-    for steps in range(2):
+    def trials(search: Search) -> list[list[str]]:
+        found = []
+        while cells := search.ask(1):
+            found.append(cells[0].overrides)
+            search.tell(Outcome(cells[0], "ok", "run"))
+        return found
+
+    whole = trials(search(Arm("", [], optuna.create_study())))
+    assert len(whole) == 4
+    for heard in ({}, {"x": space["x"]}, space):
         study = optuna.create_study()
-        study.enqueue_trial({key: float(value) for key, value in (t.split("=") for t in whole)})
-        if steps:  # one of two settings was told
-            study.ask({"x": space["x"]})
-        assert search(Arm("", [], study)).ask(1)[0].overrides == whole
+        first = {key: float(value) for key, value in (text.split("=") for text in whole[0])}
+        study.enqueue_trial(first)
+        study.ask(heard)
+        assert trials(search(Arm("", [], study))) == whole
+    study = optuna.create_study()
+    study.enqueue_trial(first)  # and it was not even asked for
+    assert trials(search(Arm("", [], study))) == whole
 
 
 @pytest.mark.parametrize(
