@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.base import SequenceEncoder
+from tasks.modules.pooling import max_over_steps, mean_over_steps
 
 POOLINGS = {"last": 1, "mean": 1, "max": 1, "mean_max": 2}
 """Ways to pool, and how many encoder outputs wide the result is."""
@@ -69,9 +70,7 @@ class SequenceClassifier(nn.Module):
             return last
         parts = []
         if self.pooling in ("mean", "mean_max"):
-            parts.append(outputs.sum(1) / lengths.unsqueeze(1).to(outputs.dtype))
+            parts.append(mean_over_steps(outputs, lengths))
         if self.pooling in ("max", "mean_max"):
-            steps = torch.arange(outputs.shape[1], device=outputs.device)
-            beyond = (steps >= lengths.unsqueeze(1)).unsqueeze(-1)
-            parts.append(outputs.masked_fill(beyond, -torch.inf).amax(1))
+            parts.append(max_over_steps(outputs, lengths))
         return torch.cat(parts, dim=-1)
