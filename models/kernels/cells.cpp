@@ -183,25 +183,27 @@ extern "C" {
 
 // One layer in one direction, for `groups` independent sets of weights. Arrays are contiguous and
 // batch comes before time; `gates` is 1, 4 or 3 times `hidden`, in PyTorch's order. Pointers marked
-// (null) may be null: states then start from zero, results are not wanted.
+// (null) may be null: states then start from zero, results are not wanted. Outputs and their
+// gradient are those of all directions side by side, `width` numbers a step; the pointers are to
+// this direction's part. Of the input gradient the first direction called sets what others add to.
 struct Call {
-    int64_t cell, groups, batch, time, features, hidden, backwards, threads;
+    int64_t cell, groups, batch, time, features, hidden, width, backwards, adds, threads;
     const int64_t* lengths;     // (groups, batch) (null): every sequence is full
+    const void* inputs;         // (groups, batch, time, features)
+    const void* input_weight;   // (groups, gates, features)
     const void* weight;         // (groups, gates, hidden) recurrent
     const void* input_bias;     // (groups, gates)
     const void* hidden_bias;    // (groups, gates)
     const void* first_hidden;   // (groups, batch, hidden) (null)
     const void* first_cell;     // (groups, batch, hidden) (null)
-    const void* inputs;         // (groups, batch, time, features)
-    const void* input_weight;   // (groups, gates, features)
     void* activations;          // (groups, batch, time, gates) (null): of the gates
     void* memory;               // (groups, batch, time, hidden) (null): LSTM cells, GRU candidates
-    void* outputs;              // (groups, batch, time, hidden)
+    void* outputs;              // (groups, batch, time, width)
     // Forward only.
     void* last_hidden;          // (groups, batch, hidden)
     void* last_cell;            // (groups, batch, hidden) LSTM
     // Backward only; activations, memory and outputs are then read.
-    const void* output_gradient;       // (groups, batch, time, hidden) (null)
+    const void* output_gradient;       // (groups, batch, time, width) (null)
     const void* last_hidden_gradient;  // (groups, batch, hidden) (null)
     const void* last_cell_gradient;    // (groups, batch, hidden) (null)
     void* input_gradient;              // (groups, batch, time, features) (null)
@@ -454,9 +456,10 @@ template <typename T, int CELL> struct Forward {
             if (CELL == LSTM)
                 std::memcpy(static_cast<T*>(call.last_cell) + to, cells + row * padded,
                             hidden * sizeof(T));
-            const int64_t beyond = slice.rows[row] * call.time + length;
-            std::memset(static_cast<T*>(call.outputs) + beyond * hidden, 0,
-                        (call.time - length) * hidden * sizeof(T));
+            for (int64_t step = length; step < call.time; ++step)
+                std::memset(static_cast<T*>(call.outputs) +
+                                (slice.rows[row] * call.time + step) * call.width,
+                            0, hidden * sizeof(T));
         }
     }
 
@@ -478,7 +481,7 @@ template <typename T, int CELL> struct Forward {
             const Vector<T> h = finish_cell(from_state, from_input, places[row], unit, room,
                                             before + row * padded, cells + row * padded);
             store(after + row * padded, h);
-            store_some(static_cast<T*>(call.outputs) + places[row] * hidden + unit, h, room);
+            store_some(static_cast<T*>(call.outputs) + places[row] * call.width + unit, h, room);
         }
     }
 
@@ -647,9 +650,14 @@ template <typename T, int CELL> struct Backward {
             multiply_rows<T, COLS>(rows, {gates, work.input_side, padded_gates,
                                           weights + panel * panel_size, WIDTH, products, WIDTH});
             const int64_t first = panel * WIDTH, there = std::min<int64_t>(WIDTH, features - first);
-            for (int64_t row = 0; row < rows; ++row)
-                std::memcpy(static_cast<T*>(call.input_gradient) + work.places[row] * features + first,
-                            products + row * WIDTH, there * sizeof(T));
+            for (int64_t row = 0; row < rows; ++row) {
+                T* to = static_cast<T*>(call.input_gradient) + work.places[row] * features + first;
+                const T* product = products + row * WIDTH;
+                if (call.adds)
+                    for (int64_t j = 0; j < there; ++j) to[j] += product[j];
+                else
+                    std::memcpy(to, product, there * sizeof(T));
+            }
         }
     }
 
@@ -670,7 +678,7 @@ template <typename T, int CELL> struct Backward {
     }
 
     void clear_padding(const Slice& slice) const {
-        if (call.input_gradient)
+        if (call.input_gradient && !call.adds)
             for (size_t row = 0; row < slice.rows.size(); ++row) {
                 const int64_t beyond = slice.rows[row] * call.time + slice.lengths[row];
                 const int64_t steps = call.time - slice.lengths[row];
@@ -689,8 +697,8 @@ template <typename T, int CELL> struct Backward {
         const T* outputs = static_cast<const T*>(call.outputs);
         const T* output_gradient = static_cast<const T*>(call.output_gradient);
         const int64_t at = work.places[in_block], earlier = work.earlier[in_block];
-        const auto state = [&](const T* states, const void* first) {
-            if (earlier >= 0) return load_some(states + earlier * hidden + unit, room);
+        const auto state = [&](const T* states, int64_t width, const void* first) {
+            if (earlier >= 0) return load_some(states + earlier * width + unit, room);
             if (!first) return Vector<T>{};
             return load_some(static_cast<const T*>(first) + slice.rows[row] * hidden + unit, room);
         };
@@ -707,13 +715,13 @@ template <typename T, int CELL> struct Backward {
             if (CELL == GRU) store_some(work.state_side + to, to_state, room);
             add_to_bias(gate, to_input);
         };
-        const Vector<T> h_before = state(outputs, call.first_hidden);
+        const Vector<T> h_before = state(outputs, call.width, call.first_hidden);
         store_some(work.before + in_block * state_stride + unit, h_before, room);
         T* kept = work.hidden_gradient + row * padded + unit;
         Vector<T> dh = load(kept);
-        if (output_gradient) dh += load_some(output_gradient + at * hidden + unit, room);
+        if (output_gradient) dh += load_some(output_gradient + at * call.width + unit, room);
         if constexpr (CELL == TANH_RNN || CELL == RELU_RNN) {
-            const Vector<T> h = load_some(outputs + at * hidden + unit, room);
+            const Vector<T> h = load_some(outputs + at * call.width + unit, room);
             const Vector<T> slope =
                 CELL == TANH_RNN ? T(1) - h * h : (h > T(0) ? splat<T>(1) : Vector<T>{});
             give(0, dh * slope, dh * slope);
@@ -726,7 +734,7 @@ template <typename T, int CELL> struct Backward {
             T* kept_cell = work.cell_gradient + row * padded + unit;
             const Vector<T> dc = load(kept_cell) + dh * o * (T(1) - squashed * squashed);
             const Vector<T> di = dc * g * i * (T(1) - i), dg = dc * i * (T(1) - g * g);
-            const Vector<T> df = dc * state(memory, call.first_cell) * f * (T(1) - f);
+            const Vector<T> df = dc * state(memory, hidden, call.first_cell) * f * (T(1) - f);
             const Vector<T> d_o = dh * squashed * o * (T(1) - o);
             give(0, di, di);
             give(1, df, df);

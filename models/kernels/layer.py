@@ -1,9 +1,10 @@
-"""One recurrent layer in one direction, by the fused kernel."""
+"""One recurrent layer, of one or two directions, by the fused kernel."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 """As PyTorch has them: of the input (gates · hidden, features), recurrent (gates · hidden, hidden),
 and two biases (gates · hidden,)."""
 
+GIVEN = 6
+"""Tensors of each direction: its weights, and the hidden and the cell state it starts from."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -24,23 +28,23 @@ class Setup:
 
     Attributes:
         cell: one of `GATES`.
-        backwards: each sequence is read from its last valid step to its first.
+        directions: for each, whether it reads a sequence from its last valid step to its first.
         keeps: what a backward pass needs is kept.
     """
 
     cell: str
-    backwards: bool
+    directions: tuple[bool, ...]
     keeps: bool
 
 
 def run_layer(
     cell: str,
     inputs: Tensor,
-    weights: Weights,
+    weights: Sequence[Weights],
     lengths: Tensor | None,
-    state: tuple[Tensor, ...] | None,
-    backwards: bool,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+    states: Sequence[tuple[Tensor, ...] | None],
+    directions: tuple[bool, ...],
+) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
     """Run a layer over whole sequences, on the CPU in float32 or float64.
 
     Weights may have one more dimension in front: of groups, networks of one shape. The batch is
@@ -49,113 +53,135 @@ def run_layer(
     Args:
         cell: one of `GATES`.
         inputs: (batch, time, features).
-        weights: the layer's.
+        weights: of each direction.
         lengths: (batch,) valid steps; None if all are full.
-        state: of tensors (batch, hidden) to start from; None for zeros.
-        backwards: whether each sequence is read from its last valid step to its first.
+        states: of each direction, tensors (batch, hidden) to start from; None for zeros.
+        directions: for each, whether it reads a sequence from its last valid step to its first.
 
     Returns:
-        Outputs (batch, time, hidden), zero beyond the lengths, and the state after the last step
-        that was read, of tensors (batch, hidden).
+        Outputs (batch, time, directions · hidden), zero beyond the lengths, and of each direction
+        the state after the last step that it read, tensors (batch, hidden).
 
     Raises:
         models.kernels.library.UnavailableError: there is no kernel here.
     """
     if torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
-            return run_layer(cell, inputs, weights, lengths, state, backwards)
-    dtype = weights[0].dtype
-    hidden, cells = (*(state or ()), None, None)[:2]
-    given: list[Tensor | None] = [
-        inputs if inputs.dtype == dtype else inputs.to(dtype),
-        None if lengths is None else lengths.long(),
-        None if hidden is None else hidden.to(dtype),
-        None if cells is None else cells.to(dtype),
-    ]
-    is_grouped = weights[0].dim() > 2
-    if is_grouped:
-        parts = (weights[0].shape[0], -1)
-        given = [None if g is None else g.view(*parts, *g.shape[1:]) for g in given]
+            return run_layer(cell, inputs, weights, lengths, states, directions)
+    dtype, is_grouped = weights[0][0].dtype, weights[0][0].dim() > 2
+
+    def prepared(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+        if tensor is None:
+            return None
+        tensor = tensor if tensor.dtype == dtype else tensor.to(dtype)
+        return tensor.unflatten(0, (weights[0][0].shape[0], -1)) if is_grouped else tensor
+
+    given: list[Tensor | None] = []
+    for own, state in zip(weights, states, strict=True):
+        hidden, cells = (*(state or ()), None, None)[:2]
+        given += [*own, prepared(hidden, dtype), prepared(cells, dtype)]
     results = FusedLayer.apply(  # type: ignore[no-untyped-call]
-        Setup(cell, backwards, torch.is_grad_enabled()), given[0], *weights, *given[1:]
+        Setup(cell, directions, torch.is_grad_enabled()),
+        prepared(inputs, dtype),
+        prepared(lengths, torch.int64),
+        *given,
     )
     if is_grouped:
         results = tuple(result.flatten(0, 1) for result in results)
-    return results[0], results[1:]
+    finals = results[1:]
+    size = len(finals) // len(directions)
+    return results[0], [finals[i : i + size] for i in range(0, len(finals), size)]
 
 
 class FusedLayer(torch.autograd.Function):
     """A layer's outputs and last states; see `run_layer`.
 
-    Every tensor may have one more dimension in front: of groups, networks of one shape with weights
-    of their own, all in one call.
+    Inputs and lengths are followed by the `GIVEN` tensors of each direction. Every tensor may have
+    one more dimension in front: of groups, networks of one shape with weights of their own, all in
+    one call.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        setup: Setup,
-        inputs: Tensor,
-        input_weight: Tensor,
-        weight: Tensor,
-        input_bias: Tensor,
-        hidden_bias: Tensor,
-        lengths: Tensor | None,
-        first_hidden: Tensor | None,
-        first_cell: Tensor | None,
+        ctx: Any, setup: Setup, inputs: Tensor, lengths: Tensor | None, *given: Tensor | None
     ) -> tuple[Tensor, ...]:
-        """Return outputs and last states."""
-        is_lstm, keeps = setup.cell == "lstm", setup.keeps and setup.cell in ("lstm", "gru")
+        """Return outputs and, direction by direction, last states."""
+        keeps = setup.keeps and setup.cell in ("lstm", "gru")
         *sequences, time, _ = inputs.shape
-        hidden = weight.shape[-1]
-        outputs = inputs.new_empty(*sequences, time, hidden)
-        last_hidden = inputs.new_empty(*sequences, hidden)
-        last_cell = torch.empty_like(last_hidden) if is_lstm else None
-        memory = torch.empty_like(outputs) if keeps else None
-        activations = inputs.new_empty(*sequences, time, weight.shape[-2]) if keeps else None
-        given = (lengths, weight, input_bias, hidden_bias, first_hidden, first_cell)
-        results = (activations, memory, outputs, last_hidden, last_cell)
-        call("forward", setup, inputs, outputs, *given, inputs, input_weight, *results)
+        gates, hidden = cast(Tensor, given[1]).shape[-2:]
+        outputs = inputs.new_empty(*sequences, time, len(setup.directions) * hidden)
+        finals: list[Tensor] = []
+        kept: list[Tensor | None] = []
+        for number in range(len(setup.directions)):
+            own = given[GIVEN * number : GIVEN * (number + 1)]
+            states = [outputs.new_empty(*sequences, hidden) for _ in CELL_STATES[setup.cell]]
+            activations = outputs.new_empty(*sequences, time, gates) if keeps else None
+            memory = outputs.new_empty(*sequences, time, hidden) if keeps else None
+            arrays = (lengths, inputs, *own, activations, memory, outputs, *states)
+            call("forward", setup, number, *arrays)
+            finals += states
+            kept += [activations, memory]
         if setup.keeps:
             ctx.setup = setup
             ctx.set_materialize_grads(False)
-            ctx.save_for_backward(
-                *(inputs, input_weight, weight, lengths, first_hidden, first_cell),
-                *(activations, memory, outputs),
-            )
-        return (outputs, last_hidden) if last_cell is None else (outputs, last_hidden, last_cell)
+            ctx.save_for_backward(inputs, lengths, outputs, *kept, *given)
+        return outputs, *finals
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, output_gradient: Tensor | None, *final_gradients: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         """Return the gradients of `forward`'s arguments."""
-        inputs, input_weight, weight, lengths, first_hidden, first_cell, *kept = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
-        results = [
-            torch.empty_like(inputs) if wanted[1] else None,
-            torch.empty_like(input_weight),
-            torch.empty_like(weight),
-            *(weight.new_empty(weight.shape[:-1]) for _ in range(2)),
-            torch.empty_like(first_hidden) if wanted[7] else None,
-            torch.empty_like(first_cell) if wanted[8] else None,
+        setup, (inputs, lengths, outputs, *rest) = ctx.setup, ctx.saved_tensors
+        _, wants_input, _, *wants = ctx.needs_input_grad
+        count = len(setup.directions)
+        size = len(final_gradients) // count
+        kept, given = rest[: 2 * count], rest[2 * count :]
+        input_gradient = torch.empty_like(inputs) if wants_input else None
+        if output_gradient is not None:
+            output_gradient = output_gradient.contiguous()
+        # The kernel makes the gradients of all weights, wanted or not.
+        gradients = [
+            torch.empty_like(tensor)
+            if tensor is not None and (place % GIVEN < 4 or wanted)
+            else None
+            for place, (tensor, wanted) in enumerate(zip(given, wants, strict=True))
         ]
-        fixed = (lengths, weight, None, None, first_hidden, first_cell, inputs, input_weight)
-        given = (*kept, None, None, *gradients, *(None,) * (3 - len(gradients)))
-        call("backward", ctx.setup, inputs, kept[-1], *fixed, *given, *results)
-        return None, *results[:5], None, *results[5:]
+        for number in range(count):
+            part = slice(GIVEN * number, GIVEN * (number + 1))
+            last = (*final_gradients[size * number : size * (number + 1)], None)[:2]
+            call(
+                *("backward", setup, number, lengths, inputs, *given[part]),
+                *(*kept[2 * number : 2 * number + 2], outputs, None, None),
+                *(output_gradient, *last, input_gradient, *gradients[part]),
+            )
+        return None, input_gradient, None, *gradients
 
 
-def call(name: str, setup: Setup, inputs: Tensor, outputs: Tensor, *arrays: Tensor | None) -> None:
-    """Call a compiled function for a layer's inputs and outputs.
+CELL_STATES = {cell: ("hidden", "cell") if cell == "lstm" else ("hidden",) for cell in GATES}
+"""What the state of a cell is made of."""
+
+OF_ALL_DIRECTIONS = (10, 13)
+"""Places of the outputs and of their gradient among a call's arrays."""
+
+
+def call(name: str, setup: Setup, number: int, *arrays: Tensor | None) -> None:
+    """Call a compiled function for one of a layer's directions.
 
     The arrays come in the source's order; what is missing at their end is null.
     """
-    *groups, batch, time, hidden = outputs.shape
     # Held until the call is over: what is not contiguous is copied.
     held = [None if array is None else array.contiguous() for array in arrays]
+    inputs, weight = cast(Tensor, held[1]), cast(Tensor, held[3])
+    hidden = weight.shape[-1]
+    addresses = [0 if array is None else array.data_ptr() for array in held]
+    for place in OF_ALL_DIRECTIONS:
+        if number and len(addresses) > place and addresses[place]:
+            addresses[place] += number * hidden * inputs.element_size()
     library().run(
-        f"{name}_float64" if outputs.dtype == torch.float64 else f"{name}_float32",
-        *(CELLS.index(setup.cell), groups[0] if groups else 1, batch, time, inputs.shape[-1]),
-        *(hidden, int(setup.backwards), torch.get_num_threads()),
-        *(0 if array is None else array.data_ptr() for array in held),
+        f"{name}_float64" if inputs.dtype == torch.float64 else f"{name}_float32",
+        *(CELLS.index(setup.cell), *(1, *inputs.shape)[-4:], hidden),
+        *(len(setup.directions) * hidden, int(setup.directions[number]), int(number > 0)),
+        *(torch.get_num_threads(), *addresses),
     )

@@ -89,18 +89,21 @@ class RecurrentEncoder(Encoder):
         for layer in range(self.num_layers):
             if layer:
                 inputs = self.between_layers(inputs)
+            places = range(layer * self.directions, (layer + 1) * self.directions)
+            cells = [cast(nn.RNNBase, self.cells[place]) for place in places]
+            starts = [
+                None if state is None else tuple(part[place : place + 1] for part in state)
+                for place in places
+            ]
+            if is_fused:
+                inputs, ends = self.run_fused(cells, inputs, lengths, starts)
+                finals += ends
+                continue
             outputs = []
-            for backwards in range(self.directions):
-                place = len(finals)
-                cell = cast(nn.RNNBase, self.cells[place])
-                start = None if state is None else tuple(s[place : place + 1] for s in state)
-                if is_fused:
-                    output, final = self.run_fused(cell, inputs, lengths, start, bool(backwards))
-                else:
-                    ahead = reverse(inputs, padding) if backwards else inputs
-                    output, final = run_cell(cell, ahead, padding, start, need_state)
-                    output = reverse(output, padding) if backwards else output
-                outputs.append(output)
+            for backwards, (cell, start) in enumerate(zip(cells, starts, strict=True)):
+                ahead = reverse(inputs, padding) if backwards else inputs
+                output, final = run_cell(cell, ahead, padding, start, need_state)
+                outputs.append(reverse(output, padding) if backwards else output)
                 finals.append(final)
             inputs = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         if not need_state:
@@ -136,17 +139,17 @@ class RecurrentEncoder(Encoder):
 
     def run_fused(
         self,
-        cell: nn.RNNBase,
+        cells: list[nn.RNNBase],
         inputs: Tensor,
         lengths: Tensor | None,
-        state: State | None,
-        backwards: bool,
-    ) -> tuple[Tensor, State]:
-        """Run one layer in one direction; the state has shape (1, batch, hidden)."""
-        start = None if state is None else tuple(part[0] for part in state)
-        weights = cast(Weights, tuple(cell.all_weights[0]))
-        outputs, final = run_layer(self.cell, inputs, weights, lengths, start, backwards)
-        return outputs, tuple(part.unsqueeze(0) for part in final)
+        states: list[State | None],
+    ) -> tuple[Tensor, list[State]]:
+        """Run one layer in all of its directions; states have shape (1, batch, hidden)."""
+        starts = [None if state is None else tuple(part[0] for part in state) for state in states]
+        weights = [cast(Weights, tuple(cell.all_weights[0])) for cell in cells]
+        directions = (False, True)[: len(cells)]
+        outputs, finals = run_layer(self.cell, inputs, weights, lengths, starts, directions)
+        return outputs, [tuple(part.unsqueeze(0) for part in final) for final in finals]
 
     def last_outputs(self, outputs: Tensor, lengths: Tensor | None) -> Tensor:
         """See `Encoder.last_outputs`."""

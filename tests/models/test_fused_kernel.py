@@ -59,6 +59,12 @@ def packed_reference(layer, inputs, lengths, state, backwards):
     return outputs, tuple(part[0] for part in (final if is_lstm else (final,)))
 
 
+def run_alone(cell, inputs, weights, lengths, state, backwards):
+    """Run a layer of one direction: its outputs and last state."""
+    outputs, (final,) = run_layer(cell, inputs, [weights], lengths, [state], (backwards,))
+    return outputs, final
+
+
 def results_and_gradients(run, leaves, seed):
     outputs, state = run()
     generator = torch.Generator().manual_seed(seed)
@@ -90,7 +96,7 @@ def test_equal_to_packed_pytorch_in_outputs_states_and_gradients(cell, dtype):
                 results_and_gradients(run, leaves, number)
                 for run in (
                     lambda: packed_reference(layer, inputs, *given),  # noqa: B023  run at once
-                    lambda: run_layer(cell, inputs, tuple(layer.all_weights[0]), *given),  # noqa: B023  run at once
+                    lambda: run_alone(cell, inputs, tuple(layer.all_weights[0]), *given),  # noqa: B023  run at once
                 )
             )
             bound = 1e-5 if dtype == torch.float32 else 1e-12
@@ -115,7 +121,7 @@ def test_gradients_by_finite_differences(cell, backwards):
     weights = [w.detach().requires_grad_() for w in layer.all_weights[0]]
 
     def run(inputs, *rest):
-        outputs, final = run_layer(cell, inputs, rest[:4], lengths, rest[4:], backwards)
+        outputs, final = run_alone(cell, inputs, rest[:4], lengths, rest[4:], backwards)
         return outputs, *final
 
     assert torch.autograd.gradcheck(run, (inputs, *weights, *state))
@@ -133,7 +139,7 @@ def test_the_number_of_threads_changes_nothing_but_rounding():
             torch.set_num_threads(threads)
             found.append(
                 results_and_gradients(
-                    lambda: run_layer(
+                    lambda: run_alone(
                         "gru", inputs, tuple(layer.all_weights[0]), lengths, None, False
                     ),
                     list(layer.parameters()),
@@ -183,15 +189,60 @@ def test_stacked_networks_get_each_its_own_results_and_gradients(cell):
         torch.stack(list(parts)).detach().requires_grad_()
         for parts in zip(*(layer.all_weights[0] for layer in layers), strict=True)
     )
-    together, _ = run_layer(cell, inputs.flatten(0, 1), stacked, lengths.flatten(), None, False)
+    together, _ = run_alone(cell, inputs.flatten(0, 1), stacked, lengths.flatten(), None, False)
     together.square().sum().backward()
     for number, layer in enumerate(layers):
         weights = tuple(layer.all_weights[0])
-        alone, _ = run_layer(cell, inputs[number], weights, lengths[number], None, False)
+        alone, _ = run_alone(cell, inputs[number], weights, lengths[number], None, False)
         alone.square().sum().backward()
         torch.testing.assert_close(together.view(3, 4, 9, 6)[number], alone)
         for all_of_them, own in zip(stacked, weights, strict=True):
             torch.testing.assert_close(all_of_them.grad[number], own.grad)
+
+
+@needs_kernel
+@pytest.mark.parametrize("groups", [0, 2], ids=["one", "stacked"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_two_directions_are_each_alone_side_by_side(cell, groups):
+    torch.manual_seed(8)
+    batch = 4 * max(1, groups)
+    layers = [torch_layer(cell, 3, 5, torch.float64) for _ in range(2 * max(1, groups))]
+    weights = [
+        tuple(
+            (torch.stack(list(parts)) if groups else parts[0]).detach().requires_grad_()
+            for parts in zip(*(layer.all_weights[0] for layer in own), strict=True)
+        )
+        for own in (layers[::2], layers[1::2])
+    ]
+    inputs = torch.randn(batch, 7, 3, dtype=torch.float64, requires_grad=True)
+    lengths = torch.tensor([7, 2, 4, 1] * max(1, groups))
+    states = [
+        tuple(
+            torch.randn(batch, 5, dtype=torch.float64, requires_grad=True)
+            for _ in range(2 if cell == "lstm" else 1)
+        )
+        for _ in range(2)
+    ]
+
+    def both():
+        outputs, finals = run_layer(cell, inputs, weights, lengths, states, (False, True))
+        return outputs, (*finals[0], *finals[1])
+
+    def each():
+        outputs, finals = zip(
+            *(
+                run_alone(cell, inputs, weights[way], lengths, states[way], bool(way))
+                for way in range(2)
+            ),
+            strict=True,
+        )
+        return torch.cat(outputs, dim=-1), (*finals[0], *finals[1])
+
+    leaves = [inputs, *weights[0], *weights[1], *states[0], *states[1]]
+    for one, other in zip(
+        *(results_and_gradients(f, leaves, 9) for f in (both, each)), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
 @needs_kernel
@@ -205,7 +256,7 @@ def test_what_lies_in_the_padding_is_not_even_read():
     weights = tuple(layer.all_weights[0])
     clean, dirty = (
         results_and_gradients(
-            lambda: run_layer("lstm", sequences, weights, lengths, None, True),  # noqa: B023  run at once
+            lambda: run_alone("lstm", sequences, weights, lengths, None, True),  # noqa: B023  run at once
             list(weights),
             7,
         )
@@ -221,7 +272,7 @@ def test_a_number_that_is_none_is_seen_in_the_loss(cell):
     layer = torch_layer(cell, 2, 3, torch.float32)
     inputs = torch.zeros(1, 4, 2)
     inputs[0, 1, 0] = torch.nan
-    outputs, _ = run_layer(cell, inputs, tuple(layer.all_weights[0]), None, None, False)
+    outputs, _ = run_alone(cell, inputs, tuple(layer.all_weights[0]), None, None, False)
     assert outputs[0, 0].isfinite().all()
     assert outputs[0, 3].isnan().all()
 
@@ -233,14 +284,14 @@ def test_squashing_is_right_at_every_size(size, dtype):
     values = torch.linspace(-size, size, 101, dtype=dtype).reshape(1, 101, 1)
     one, zero = torch.ones(1, 1, dtype=dtype), torch.zeros(1, 1, dtype=dtype)
     none = torch.zeros(1, dtype=dtype)
-    outputs, _ = run_layer("rnn_tanh", values, (one, zero, none, none), None, None, False)
+    outputs, _ = run_alone("rnn_tanh", values, (one, zero, none, none), None, None, False)
     assert torch.allclose(outputs, values.tanh(), rtol=4 * torch.finfo(dtype).eps, atol=0)
     # An LSTM whose output is a sigmoid: the others are open, the cell state is tanh(1e4) = 1.
     gates = torch.tensor([[0.0], [0.0], [0.0], [1.0]], dtype=dtype)
     bias = torch.tensor([1e4, -1e4, 1e4, 0.0], dtype=dtype)
     recurrent = torch.zeros(4, 1, dtype=dtype)
     weights = (gates, recurrent, bias, torch.zeros_like(bias))
-    outputs, _ = run_layer("lstm", values, weights, None, None, False)
+    outputs, _ = run_alone("lstm", values, weights, None, None, False)
     expected = values.sigmoid() * torch.ones((), dtype=dtype).tanh()
     assert torch.allclose(outputs, expected, rtol=1e2 * torch.finfo(dtype).eps, atol=1e-37)
 
