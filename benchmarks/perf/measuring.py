@@ -262,11 +262,12 @@ def text_of(page: Path) -> str:
 
 
 def with_threads(wanted: int | None) -> int:
-    """Set torch's threads; returns how many."""
+    """Set torch's threads, and memory as runs do; returns how many threads."""
     import torch
 
-    from benchmarks.environment import available_cores
+    from benchmarks.environment import available_cores, keep_freed_memory
 
+    keep_freed_memory()
     torch.set_num_threads(wanted or available_cores())
     return torch.get_num_threads()
 
