@@ -16,7 +16,7 @@ from tasks.base import Batch, FittedBaseline, Split, Task
 Predictor = nn.Module | FittedBaseline
 
 WARM_UP_SEQUENCES = 10
-TIMED_SEQUENCES = 200
+TIMED_SEQUENCES = 100
 
 
 class NotFiniteError(ArithmeticError):

@@ -112,7 +112,7 @@ class Trainer:
         batches = self.task.batches(
             "train", self.settings.batch_size, stream(self.seed, "data order", 0)
         )
-        for _, batch in zip(range(3), batches, strict=False):
+        for _, batch in zip(range(2), batches, strict=False):
             self.forward_backward(batch, None)
             clear_gradients(self.parameters)
 

@@ -68,13 +68,13 @@ def run_layer(
     if torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
             return run_layer(cell, inputs, weights, lengths, states, directions)
-    dtype, is_grouped = weights[0][0].dtype, weights[0][0].dim() > 2
+    dtype, groups = weights[0][0].dtype, weights[0][0].shape[:-2]
 
     def prepared(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
         if tensor is None:
             return None
         tensor = tensor if tensor.dtype == dtype else tensor.to(dtype)
-        return tensor.unflatten(0, (weights[0][0].shape[0], -1)) if is_grouped else tensor
+        return tensor.view(*groups, -1, *tensor.shape[1:]) if groups else tensor
 
     given: list[Tensor | None] = []
     for own, state in zip(weights, states, strict=True):
@@ -86,7 +86,7 @@ def run_layer(
         prepared(lengths, torch.int64),
         *given,
     )
-    if is_grouped:
+    if groups:
         results = tuple(result.flatten(0, 1) for result in results)
     finals = results[1:]
     size = len(finals) // len(directions)
