@@ -22,8 +22,8 @@ class SequenceEncoder(Protocol):
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Map (inputs, lengths, state, need_state) to outputs and state."""
 
-    def last_outputs(self, outputs: Tensor, lengths: Tensor | None) -> Tensor:
-        """Pick each sequence's outputs after its last valid step."""
+    def last_outputs(self, outputs: Tensor, lengths: Tensor | None, state: Any = None) -> Tensor:
+        """Pick each sequence's outputs after its last valid step; by the final state, if given."""
 
 
 Split = Literal["train", "validation", "test"]

@@ -54,11 +54,18 @@ class Objective(ABC):
         """Columns (days,) of what was predicted and what is true, in the metric's unit."""
 
     @abstractmethod
-    def preprocessing(self) -> dict[str, Any]:
-        """See `Task.preprocessing`: how closes become inputs, and outputs a forecast."""
+    def preprocessing(self, window: int) -> dict[str, Any]:
+        """See `Task.preprocessing`: how closes become inputs, and outputs a forecast.
+
+        Args:
+            window: days of an input.
+        """
 
 
-RETURN_FEATURES = "r, abs(r) with r = ln(close / close of the day before) / deviation"
+RETURN_FEATURES = (
+    "of each day two numbers, in this order: r = ln(close / close of the day before) / deviation, "
+    "and abs(r)"
+)
 """What `return_features` gives, for those who have to compute it elsewhere."""
 
 
@@ -178,17 +185,19 @@ class CloseObjective(Objective):
         _, last, close = targets.unbind(1)
         return {"last": last, "actual": close, "predicted": self.closes(outputs, last)}
 
-    def preprocessing(self) -> dict[str, Any]:
+    def preprocessing(self, window: int) -> dict[str, Any]:
         """See `Objective.preprocessing`."""
         if self.name == "price":
             return {
-                "inputs": "(close - mean) / deviation",
+                "inputs": "of each day one number: (close - mean) / deviation",
+                "closes": window,
                 "outputs": "next close = outputs * deviation + mean",
                 "mean": self.mean,
                 "deviation": self.deviation,
             }
         return {
             "inputs": RETURN_FEATURES,
+            "closes": window + 1,  # the first day's return needs the close before it
             "outputs": "next close = last close * exp(outputs * deviation)",
             "deviation": self.deviation,
         }
@@ -261,10 +270,11 @@ class VolatilityObjective(Objective):
         """The absolute return and what was predicted, in percent."""
         return {"actual": targets[:, 1], "predicted": self._percent(outputs, targets)}
 
-    def preprocessing(self) -> dict[str, Any]:
+    def preprocessing(self, window: int) -> dict[str, Any]:
         """See `Objective.preprocessing`."""
         return {
             "inputs": RETURN_FEATURES,
+            "closes": window + 1,
             "deviation": self.return_deviation,
             "outputs": "size of the next log return in percent = "
             "outputs * size_deviation + size_mean",

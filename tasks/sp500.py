@@ -249,8 +249,13 @@ class Sp500Task(Task):
 
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
         """See `Task.preprocessing`."""
-        window = f"of the {self.settings.window} days before, the last one last"
-        return self.objective.preprocessing() | {"window": self.settings.window, "days": window}, {}
+        window = self.settings.window
+        known = self.objective.preprocessing(window)
+        days = (
+            f"the {window} before the one that is forecast, the last one last; "
+            f"{known['closes']} closes are needed for them"
+        )
+        return known | {"window": window, "days": days}, {}
 
     def items(self, split: Split) -> dict[str, list[str]]:
         """See `Task.items`: the days that are forecast."""

@@ -56,8 +56,15 @@ class Encoder(nn.Module, ABC):
     def flops_per_token(self) -> int:
         """Floating-point operations of the matrix products of one forward step, per sequence."""
 
-    def last_outputs(self, outputs: Tensor, lengths: Tensor | None) -> Tensor:
+    def last_outputs(
+        self, outputs: Tensor, lengths: Tensor | None, state: State | None = None
+    ) -> Tensor:
         """Pick from (batch, time, output_size) each sequence's outputs after its last valid step.
+
+        Args:
+            outputs, state: what `forward` returned. An encoder whose state holds these outputs
+                takes them from there, which spares the backward pass a gradient of all steps.
+            lengths: as given to `forward`.
 
         Returns:
             (batch, output_size). An encoder that also reads backwards gives, for that direction,

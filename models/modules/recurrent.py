@@ -151,8 +151,13 @@ class RecurrentEncoder(Encoder):
         outputs, finals = run_layer(self.cell, inputs, weights, lengths, starts, directions)
         return outputs, [tuple(part.unsqueeze(0) for part in final) for final in finals]
 
-    def last_outputs(self, outputs: Tensor, lengths: Tensor | None) -> Tensor:
+    def last_outputs(
+        self, outputs: Tensor, lengths: Tensor | None, state: State | None = None
+    ) -> Tensor:
         """See `Encoder.last_outputs`."""
+        if state is not None:
+            hidden = state[0][-self.directions :]  # of the last layer, each direction's
+            return hidden[0] if self.directions == 1 else torch.cat((hidden[0], hidden[1]), dim=-1)
         if self.directions == 1:  # each slice costs the backward pass a tensor as large as outputs
             return super().last_outputs(outputs, lengths)
         forward = super().last_outputs(outputs[..., : self.hidden_size], lengths)

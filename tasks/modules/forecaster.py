@@ -20,6 +20,6 @@ class Forecaster(nn.Module):
         self, inputs: Tensor, lengths: None = None, state: None = None
     ) -> tuple[Tensor, None]:
         """Windows to predictions (batch,); windows stand alone, so there is no state to carry."""
-        outputs, _ = self.encoder(inputs, need_state=False)
-        last = self.encoder.last_outputs(outputs, None)
+        outputs, final = self.encoder(inputs)
+        last = self.encoder.last_outputs(outputs, None, final)
         return self.head(self.output_dropout(last)).squeeze(-1), None

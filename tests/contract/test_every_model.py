@@ -30,8 +30,20 @@ def test_shapes(model: str, depth: int) -> None:
     outputs, state = encoder(torch.randn(3, 7, 5), torch.tensor([7, 2, 4]))
     assert outputs.shape == (3, 7, encoder.output_size)
     assert isinstance(state, tuple)
-    assert encoder.last_outputs(outputs, torch.tensor([7, 2, 4])).shape == (3, encoder.output_size)
     assert encoder.flops_per_token() > 0
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("lengths", [None, torch.tensor([7, 2, 4])], ids=["full", "lengths"])
+def test_last_outputs_are_the_same_from_outputs_and_from_the_state(
+    model: str, depth: int, lengths: Tensor | None
+) -> None:
+    encoder = build(model, depth)
+    outputs, state = encoder(torch.randn(3, 7, 5), lengths)
+    last = encoder.last_outputs(outputs, lengths)
+    assert last.shape == (3, encoder.output_size)
+    assert torch.equal(last, encoder.last_outputs(outputs, lengths, state))
 
 
 @pytest.mark.parametrize("model", MODELS)
