@@ -1,0 +1,83 @@
+"""When the fused kernel runs, how it is made, and what happens where it cannot be had."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.kernels import library
+from models.modules.recurrent import RecurrentEncoder
+from models.recurrent import RecurrentSettings
+
+needs_kernel = pytest.mark.skipif(
+    library.reason_for_lack() is not None, reason=str(library.reason_for_lack())
+)
+
+SCRIPT = """
+import torch
+from models.recurrent import RecurrentSettings
+torch.set_num_threads(1)
+encoder = RecurrentSettings(hidden_size=4).build(3)
+encoder(torch.zeros(2, 9, 3))
+print(encoder.kernel)
+print(encoder.kernel_lack)
+"""
+
+
+def in_fresh_process(tmp_path, **environment):
+    root = Path(library.SOURCE).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={"PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(root)}
+        | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    kernel, lack = done.stdout.splitlines()
+    return kernel, lack
+
+
+def test_without_a_compiler_pytorch_runs_and_says_why(tmp_path):
+    kernel, lack = in_fresh_process(tmp_path, CXX="no-such-compiler")
+    assert kernel == "torch"
+    assert "no C++ compiler" in lack
+
+
+def test_a_compiler_that_fails_is_quoted(tmp_path):
+    compiler = tmp_path / "compiler"
+    compiler.write_text(
+        "#!/bin/sh\n[ $1 = --version ] && exit 0\necho 'cells: error: no' >&2\nexit 1\n"
+    )
+    compiler.chmod(0o755)
+    kernel, lack = in_fresh_process(tmp_path, CXX=str(compiler))
+    assert kernel == "torch"
+    assert lack.endswith("cells: error: no")
+
+
+@needs_kernel
+def test_a_damaged_library_is_made_anew(tmp_path):
+    assert in_fresh_process(tmp_path) == ("fused", "None")
+    (made,) = (tmp_path / "rnnbench" / "kernels").glob("cells-*.so")
+    good = made.read_bytes()
+    made.unlink()
+    made.write_bytes(good[: len(good) // 2])
+    assert in_fresh_process(tmp_path) == ("fused", "None")
+    assert made.stat().st_size == len(good)
+    assert list(made.parent.iterdir()) == [made]
+
+
+@needs_kernel
+def test_auto_leaves_single_steps_and_wide_layers_to_pytorch():
+    encoder = RecurrentEncoder(RecurrentSettings(hidden_size=16), 4)
+    encoder(torch.zeros(2, 30, 4))
+    assert encoder.kernel == "fused"
+    encoder(torch.zeros(2, 1, 4))
+    assert encoder.kernel == "torch"
+    wide = RecurrentEncoder(RecurrentSettings(hidden_size=1024, initialisation="pytorch"), 4)
+    wide(torch.zeros(1, 16, 4))
+    assert wide.kernel == "torch"
