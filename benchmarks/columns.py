@@ -17,7 +17,7 @@ from models.baseline import BaselineSettings
 from tasks.base import DataDescription
 
 HAVE_COLUMNS = (
-    *("model", "model.baseline", "model.kernel", "task", "seed", "debug", "experiment"),
+    *("model", "model.baseline", "task", "seed", "debug", "experiment"),
     *("match", "match.budget", "match.budget_seconds"),
 )
 """Keys of the command line that a row shows in columns, or that only stand for others."""

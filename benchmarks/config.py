@@ -2,7 +2,7 @@
 
 Settings of tasks and models are dataclasses that live with their definitions; the harness finds
 them, gives them to Hydra as schemas and enforces the ranges in their field metadata: `minimum`,
-`above`, `below` and `choices`. Nothing here imports torch.
+`above`, `below` and `choices` (`known_as`: other names of them). Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -77,10 +77,7 @@ class TrainSettings:
     )
     max_evaluation_batches: int | None = field(
         default=None,
-        metadata={
-            "minimum": 1,
-            "help": "per evaluation, for smoke tests; null for the whole split",
-        },
+        metadata={"minimum": 1, "help": "per evaluation, for smoke tests; null for all of a split"},
     )
     patience: int | None = field(
         default=None,
@@ -107,9 +104,11 @@ class TrainSettings:
         default="highest",
         metadata={
             "choices": ("highest", "tf32", "bfloat16"),
+            "known_as": {"float32": "highest", "float64": "highest", "fp32": "highest"},
             "help": "of matrix products. highest: the dtype's; tf32: TensorFloat-32, on CUDA; "
             "bfloat16: the network's by autocast, in training, evaluation and latency, on CPU and "
-            "CUDA; weights, optimiser, losses and metrics stay float32",
+            "CUDA; weights, optimiser, losses and metrics stay float32, and on a CPU all that the "
+            "fused kernel computes: there model.kernel=torch has the cells in bfloat16 too",
         },
     )
     threads: int | None = field(
@@ -320,8 +319,9 @@ def check_ranges(settings: Any, prefix: str = "") -> None:
         if dataclasses.is_dataclass(value):
             check_ranges(value, f"{key}.")
         elif value is not None and not is_allowed(value, entry.metadata):
-            hint = nearest(str(value), entry.metadata.get("choices", ()))
-            allowed = allowed_text(entry.metadata)
+            limits = entry.metadata
+            hint = nearest(str(value), limits.get("choices", ()), limits.get("known_as", {}))
+            allowed = allowed_text(limits)
             if isinstance(value, float) and math.isinf(value) and "finite" not in allowed:
                 allowed = f"finite and {allowed}"
             raise UserError(f"{key}={value}: must be {allowed}{hint}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.table import Table
@@ -80,9 +80,9 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 
 
 def show_start(model: str, task: str, seeds: Sequence[int], environment: Environment) -> None:
-    """Print what is about to run, and on what."""
-    named = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-    print(f"{model} on {task}, {named}; {environment.device}, {environment.threads} threads")
+    """Print what is about to run, with what seeds, if chance has a part in it, and on what."""
+    named = f", seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
+    print(f"{model} on {task}{named}; {environment.device}, {environment.threads} threads")
 
 
 def show_data(data: DataDescription) -> None:
@@ -97,7 +97,37 @@ def show_data(data: DataDescription) -> None:
     sys.stdout.flush()
 
 
-class TrainingDisplay:
+class StepDisplay:
+    """A progress bar on a terminal, which the end of a block leaves; elsewhere nothing.
+
+    Args:
+        title: what is trained.
+        total_steps: optimiser steps if nothing ends the training early; None if nobody knows.
+    """
+
+    def __init__(self, title: str, total_steps: int | None) -> None:
+        self.is_terminal = sys.stderr.isatty()
+        self.bar = tqdm(
+            total=total_steps,
+            desc=title,
+            unit="step",
+            disable=not self.is_terminal,
+            dynamic_ncols=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.bar.close()
+
+
+class TrainingDisplay(StepDisplay):
     """A progress bar on a terminal, a line per epoch elsewhere.
 
     Args:
@@ -116,30 +146,12 @@ class TrainingDisplay:
         max_epochs: int | None,
         progress: dict[str, Any],
     ) -> None:
+        super().__init__(title, total_steps)
         self.progress = progress
         self.progress |= {"step": 0, "total_steps": total_steps, "epoch": 0, "score": None}
         self.metric = metric
         self.of_epochs = "" if max_epochs is None else f"/{max_epochs}"
-        self.is_terminal = sys.stderr.isatty()
         self.shown: dict[str, str] = {}
-        self.bar = tqdm(
-            total=total_steps,
-            desc=title,
-            unit="step",
-            disable=not self.is_terminal,
-            dynamic_ncols=True,
-        )
-
-    def __enter__(self) -> TrainingDisplay:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.bar.close()
 
     def step(self, line: dict[str, float]) -> None:
         """Move the bar."""
@@ -151,20 +163,34 @@ class TrainingDisplay:
 
     def epoch(self, line: dict[str, float]) -> None:
         """Show an epoch's validation score."""
-        score = f"{line[f'validation_{self.metric.name}']:.4f}"
-        self.progress["score"] = line[f"validation_{self.metric.name}"]
-        self.shown[f"val {self.metric.name}"] = score
+        score = line[f"validation_{self.metric.name}"]
+        self.progress["score"] = score
+        self.shown[f"val {self.metric.name}"] = f"{score:.4f}"
         self.bar.set_postfix(self.shown)
         if not self.is_terminal:
             # A run that was trained together with others for a while has no clock of its own.
             seconds = f"  {line['train_seconds']:.1f} s" if "train_seconds" in line else ""
-            print(
-                f"epoch {line['epoch']:.0f}{self.of_epochs}  "
-                f"train loss {line['train_loss']:.4f}  "
-                f"validation {self.metric.name} {score}{seconds}",
-                file=sys.stderr,
-                flush=True,
-            )
+            text = epoch_text(line, self.metric, self.of_epochs)
+            print(f"{text}{seconds}", file=sys.stderr, flush=True)
+
+
+def epoch_text(line: dict[str, float], metric: Metric, of_epochs: str) -> str:
+    """Write what an epoch came to, of how many, as in `/20`."""
+    score = line[f"validation_{metric.name}"]
+    return (
+        f"epoch {line['epoch']:.0f}{of_epochs}  train loss {line['train_loss']:.4f}  "
+        f"validation {metric.name} {score:.4f}"
+    )
+
+
+def console() -> Console:
+    """Where tables go: away from a terminal rich would guess 80 columns and cut names short."""
+    return Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+
+
+def show_text(on: Console, text: str) -> None:
+    """Print a text as it is, on one line however long."""
+    on.print(text, markup=False, soft_wrap=True)
 
 
 def show_row(row: Row, metric: Metric, folder: str) -> None:
@@ -190,17 +216,16 @@ def show_row(row: Row, metric: Metric, folder: str) -> None:
             table.add_row(heading, name, Text(readable(getattr(row, name))), unit)
         if filled:
             table.add_section()
-    # Away from a terminal rich would guess 80 columns and cut names short.
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    console.print(table, highlight=False)
+    terminal = console()
+    terminal.print(table)
     if is_busy(row.load_average, row.threads):
         print(
             f"NOTE: the machine's load was {row.load_average:.1f}, this run has {row.threads} "
             f"threads: other work slowed it, so do not trust its times"
         )
     if row.error:
-        console.print(f"{row.status}: {row.error}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"kept in {folder}", markup=False, highlight=False, soft_wrap=True)
+        show_text(terminal, f"{row.status}: {row.error}")
+    show_text(terminal, f"kept in {folder}")
 
 
 def readable(value: object) -> str:

@@ -7,7 +7,7 @@ import difflib
 import errno
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ TYPE_WORDS: dict[object, str] = {
     str: "text",
     list[int]: "a list of whole numbers, as in [0,1,2]",
 }
+
+
+NO_NAMES: Mapping[str, str] = types.MappingProxyType({})
 
 
 class UserError(Exception):
@@ -59,10 +62,16 @@ def telling_of_the_disk() -> Iterator[None]:
         ) from error
 
 
-def nearest(given: str, allowed: Iterable[str]) -> str:
-    """Return "; did you mean X?" for the closest allowed word, or nothing."""
-    close = difflib.get_close_matches(given.lower(), list(allowed), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""
+def nearest(given: str, allowed: Iterable[str], known_as: Mapping[str, str] = NO_NAMES) -> str:
+    """Return "; did you mean X?" for the closest allowed word, or nothing.
+
+    Args:
+        given: by the user.
+        allowed: words.
+        known_as: other names of some of them, as people who know other tools may call them.
+    """
+    close = difflib.get_close_matches(given.lower(), [*allowed, *known_as], n=1, cutoff=0.5)
+    return f"; did you mean {known_as.get(close[0], close[0])}?" if close else ""
 
 
 def explain(error: Exception, overrides: list[str], conf: list[Path]) -> str:

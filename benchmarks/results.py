@@ -126,7 +126,9 @@ class Row:
         "what computed the recurrence: torch, PyTorch's own cells, or fused, rnnbench's loop"
     )
     peak_gflops: float | None = column(
-        "fastest matrix products seen on this device at this precision and number of threads",
+        "fastest matrix products seen so far on this device at this precision and number of "
+        "threads; it rises with what the cache remembers, so rows of one machine may differ by "
+        "some 10 %",
         "10^9/s",
     )
     model_flops_utilisation: float | None = column(
@@ -135,8 +137,9 @@ class Row:
         "share",
     )
     trained_together: int | None = column(
-        "seeds that were trained in one pass, this one among them; such a run has no times of "
-        "training, as the clock was not its own"
+        "seeds that were trained in one pass, this one among them; as clock and process were not "
+        "its own, such a run has no train_seconds, time_to_best_seconds, tokens_per_second, "
+        "total_seconds, peak_rss_mib, peak_gflops or model_flops_utilisation"
     )
     starts: int | None = column("times the run was begun; above 1, it was interrupted and went on")
     concurrent_runs: int | None = column(

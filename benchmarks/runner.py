@@ -29,7 +29,7 @@ from benchmarks.display import show_data, show_start
 from benchmarks.environment import Environment, prepare_process
 from benchmarks.errors import DISK_TROUBLE, UserError
 from benchmarks.files import write_atomically
-from benchmarks.identity import arm, fingerprint
+from benchmarks.identity import arm, fingerprint, seed_of
 from benchmarks.interruption import Interruption
 from benchmarks.matching import matched
 from benchmarks.measurement import Work, train_and_measure
@@ -92,7 +92,8 @@ def run(
     started, started_at = time.perf_counter(), datetime.now(UTC)
     reset_peak_rss()
     ready = ready or prepare(config)
-    show_start(ready.config.model.label, ready.config.task.name, [config.seed], ready.environment)
+    seeds = [] if seed_of(ready.config) is None else [config.seed]
+    show_start(ready.config.model.label, ready.config.task.name, seeds, ready.environment)
     show_data(ready.task.data)
     row = new_row(ready, start, started_at)
     claim = take(store, row, start, looks=config.resume != "never")

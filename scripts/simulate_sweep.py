@@ -12,33 +12,24 @@ process of its own, so that its memory is its own too.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
-import io
 import json
 import os
-import resource
 import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from benchmarks.errors import UserError
 from benchmarks.pages import put_between
 
 ROOT = Path(__file__).resolve().parent.parent
-AT_ONCE = 64
-FAILING = 100
-"""One run in so many fails."""
+FEWEST = 10
+"""Cells of each seed."""
 COUNTED = 200
 """Cells of the sweep whose file-system operations are counted."""
-FEWEST = 10
 MILLION = 1_000_000
 MARKS = ("<!-- table: scripts/simulate_sweep.py -->\n", "<!-- end -->")
 
@@ -54,205 +45,6 @@ def axes_of(cells: int, results: Path) -> list[str]:
         f"results_dir={results}",
         "resume=skip_failed",
     ]
-
-
-def sweep(cells: int, results: Path, count: bool) -> dict[str, float]:
-    """Run a simulated sweep as `python run.py -m` would, and measure it."""
-    from benchmarks.compose import hydra_at, sweep_axes
-    from benchmarks.config import register_schemas
-    from benchmarks.interruption import Interruption
-    from benchmarks.launchers.base import Surroundings
-    from benchmarks.results import Store
-    from benchmarks.sweeps.board import Board
-    from benchmarks.sweeps.driver import Driver
-    from benchmarks.sweeps.folder import SweepFolder
-    from benchmarks.sweeps.plan import DataDescriptions, here, make_plan
-
-    conf = ROOT / "conf"
-    register_schemas(conf)
-    overrides = axes_of(cells, results)
-    with hydra_at(conf):
-        axes = sweep_axes(overrides)
-        describe = DataDescriptions()
-        describe_once(describe, axes.fixed)
-        before_rss = peak_mib()
-        watch = Watch()
-        plan = make_plan(axes, describe, here)
-        measured = {"planning": watch.lap()}
-    store = Store(results)
-    folder = SweepFolder(results / "sweeps" / plan.sweep_id)
-    folder.write(plan.cells, overrides, "simulated", len(plan.cells))
-    measured["writing down"] = watch.lap()
-    around = Surroundings(store, store.index(), folder, conf)
-    measured["index"] = watch.lap()
-    launcher = simulated_launcher(around, describe(plan.cells[0].config))
-    driver = Driver(plan.cells, launcher, around, "skip_failed", Board(cells), Interruption())
-    with view_clock(driver.view) as views, contextlib.redirect_stderr(io.StringIO()):
-        if count:
-            counts = count_operations(driver.run, launcher)
-            return {name: value / cells for name, value in counts.items()}
-        driver.run()
-    assert len(driver.outcomes) == cells
-    measured["driver"] = watch.lap() - launcher.seconds
-    measured["own"] = launcher.seconds
-    measured["views"] = len(views)
-    measured["view"] = max(views)
-    measured["rss"] = peak_mib()
-    measured["rss before"] = before_rss
-    return measured
-
-
-def describe_once(describe: Any, fixed: list[str]) -> None:
-    """Read the data set, whose time is none of the plan's."""
-    from benchmarks.compose import CellComposer
-
-    describe(CellComposer(fixed).compose(["model=gru"]))
-
-
-class Watch:
-    """Tells the time since it was last asked."""
-
-    def __init__(self) -> None:
-        self.at = time.perf_counter()
-
-    def lap(self) -> float:
-        """Seconds since the last lap."""
-        before, self.at = self.at, time.perf_counter()
-        return self.at - before
-
-
-def peak_mib() -> float:
-    """The largest this process has been."""
-    scale = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**20
-
-
-@contextlib.contextmanager
-def view_clock(view: Any) -> Iterator[list[float]]:
-    """Note how long each update of a table takes that does anything."""
-    times: list[float] = [0.0]
-    rewrite = view._rewrite
-
-    def timed(old: set[str]) -> None:
-        started = time.perf_counter()
-        rewrite(old)
-        times.append(time.perf_counter() - started)
-
-    view._rewrite = timed
-    yield times
-
-
-def simulated_launcher(around: Any, data: Any) -> Any:
-    """Make a launcher whose runs leave their rows and nothing else."""
-    from benchmarks.claims import new_claim
-    from benchmarks.columns import data_columns, question_columns
-    from benchmarks.files import write_atomically
-    from benchmarks.launchers.base import Launcher, Order
-    from benchmarks.results import Row, new_run_id
-    from benchmarks.sweeps.cell import Cell, Ended
-
-    class SimulatedLauncher(Launcher):
-        """Keeps so many runs going that each `poll` ends them all."""
-
-        def __init__(self) -> None:
-            self.orders: list[Order] = []
-            self.seconds = 0.0
-            self.pool = ThreadPoolExecutor(AT_ONCE)
-
-        def room(self) -> int:
-            return AT_ONCE - len(self.orders)
-
-        def start(self, orders: list[Order]) -> None:
-            self.orders += orders
-
-        def poll(self) -> list[Ended]:
-            started = time.perf_counter()
-            orders, self.orders = self.orders, []
-            ended = list(self.pool.map(self.run, orders))
-            self.seconds += time.perf_counter() - started
-            return ended
-
-        def run(self, order: Order) -> Ended:
-            cell, now = order.cell, datetime.now(UTC)
-            row = plausible(cell, now)
-            claim = new_claim(cell.fingerprints[0], row.run_id, dataclasses.asdict(row))
-            assert around.store.claims.take(claim)
-            folder = around.store.folder(row.run_id)
-            write_atomically(folder / "config.yaml", " ".join(cell.overrides) + " " * 900)
-            around.folder.log(cell).write_text(f"{row.model} on {row.task}\n")
-            around.store.keep(row)
-            around.store.claims.release(claim)
-            return Ended(cell, row.run_id)
-
-        def interrupt(self) -> None:
-            """Nothing runs between calls."""
-
-        kill = interrupt
-
-    def plausible(cell: Cell, now: datetime) -> Row:
-        config, number = cell.config, cell.number
-        fails = number % FAILING == FAILING - 1
-        row = Row(
-            new_run_id(config.model.label, config.task.name, config.seed, now),
-            "failed" if fails else "ok",
-            error="RuntimeError: this run was to fail" if fails else None,
-            fingerprint=cell.fingerprints[0],
-            starts=1,
-            sweep=around.folder.sweep_id,
-            started_at=now.isoformat(timespec="milliseconds"),
-            **question_columns(config),
-            **data_columns(data),
-        )
-        for name in ("val_score", "test_score", "val_loss", "test_loss", "rmse", "mae", "mase"):
-            setattr(row, name, 1.0 + (number * 0.6180339887498949) % 1)
-        for name in ("train_seconds", "eval_seconds", "total_seconds", "tokens_per_second"):
-            setattr(row, name, 100 * (1.0 + (number * 0.7548776662466927) % 1))
-        row.device, row.device_name, row.dtype = "cpu", "a processor of some kind", "float32"
-        row.threads, row.concurrent_runs, row.epochs, row.steps = 1, AT_ONCE, 20, 12345
-        return row
-
-    return SimulatedLauncher()
-
-
-def count_operations(run: Any, launcher: Any) -> Counter[str]:
-    """Count the file-system operations of the runs themselves and of the driver."""
-    counts: Counter[str] = Counter()
-    inside = {"own": False}
-    poll = launcher.poll
-
-    def inside_poll() -> Any:
-        inside["own"] = True
-        try:
-            return poll()
-        finally:
-            inside["own"] = False
-
-    launcher.poll = inside_poll
-    watched = {"open", "os.mkdir", "os.rename", "os.remove", "os.link", "os.scandir", "os.chmod"}
-    is_on = True
-
-    def hear(event: str, arguments: tuple[Any, ...]) -> None:
-        if is_on and event in watched and not (event == "open" and isinstance(arguments[0], int)):
-            counts["own" if inside["own"] else "driver"] += 1
-
-    def counted(function: Any) -> Any:
-        def call(*arguments: Any, **options: Any) -> Any:
-            counts["own" if inside["own"] else "driver"] += 1
-            return function(*arguments, **options)
-
-        return call
-
-    real = {name: getattr(os, name) for name in ("stat", "fsync")}
-    sys.addaudithook(hear)
-    for name, function in real.items():
-        setattr(os, name, counted(function))
-    try:
-        run()
-    finally:
-        is_on = False
-        for name, function in real.items():
-            setattr(os, name, function)
-    return counts
 
 
 def child(arguments: list[str]) -> tuple[str, float, float]:
@@ -416,7 +208,11 @@ def simulate(chosen: argparse.Namespace) -> int:
         if cells < FEWEST or cells % FEWEST:
             raise UserError(f"--cells {cells}: must be a multiple of {FEWEST}")
     if chosen.step is not None:
-        print(json.dumps(sweep(chosen.cells[0], chosen.step, chosen.count)))
+        # Here, as a process begins with the size of the one that starts it.
+        from benchmarks.perf.simulated_sweep import sweep
+
+        axes = axes_of(chosen.cells[0], chosen.step)
+        print(json.dumps(sweep(axes, chosen.step, chosen.count)))
         return 0
     if chosen.folder is not None and not chosen.folder.is_dir():
         raise UserError(f"--folder {chosen.folder}: there is no such folder")

@@ -28,14 +28,11 @@ from benchmarks.comparison.model import (
     Changes,
 )
 from benchmarks.comparison.notes import differing, shortened
-from benchmarks.comparison.scores import Scores, difference
+from benchmarks.comparison.scores import Scores, difference, equal_to_rounding
 from benchmarks.comparison.sides import Both, Side, both_sides, numbered
 from benchmarks.comparison.tables import read_tables
 from benchmarks.errors import UserError
 from benchmarks.statistics import LEVEL
-
-TRIFLE = 1e-9
-"""Part of a score below which a difference is rounding."""
 
 
 def changes(before: Path, after: Path, options: Options = EVERYTHING) -> Changes:
@@ -153,11 +150,13 @@ def judged_alone(change: Change, a: Scores, b: Scores, family: int) -> Change:
             a, b = a.at(mine), b.at(others)
             before, after = (statistics.interval(each.values) for each in (a, b))
             change = dataclasses.replace(change, before=before, after=after, dropped=dropped)
-    size = max(abs(a.values).max(), abs(b.values).max())
     same_seeds = np.array_equal(a.seeds, b.seeds, equal_nan=True)
-    if same_seeds and abs(b.values - a.values).max() <= TRIFLE * size:
+    is_equal = same_seeds and np.array_equal(a.values, b.values)
+    can_be_rounded = same_seeds and change.metric not in EXACT
+    if is_equal or (can_be_rounded and equal_to_rounding(a.values, b.values)):
         common = " in common" if any(change.dropped) else ""
-        reason = f"the same at all {a.n} seeds{common}" if a.n > 1 else "the same score"
+        to = "" if is_equal else " to rounding"
+        reason = f"the same{to} at all {a.n} seeds{common}" if a.n > 1 else f"the same score{to}"
         return dataclasses.replace(change, verdict=SAME, reason=reason)
     if change.metric in EXACT or (a.is_deterministic and b.is_deterministic):
         between = float(b.values.mean() - a.values.mean())

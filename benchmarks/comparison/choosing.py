@@ -42,7 +42,8 @@ def rows_that_count(frame: pd.DataFrame, options: Options) -> tuple[pd.DataFrame
     Raises:
         UserError: an option names nothing that is there, or a run id stands for two runs.
     """
-    frame, left_out = counted(with_score(of_task(frame, options.task), options.metric))
+    scored = with_score(of_task(frame, options.task), options.metric)
+    frame, left_out = counted(scored, options.metric or "a score")
     return (pooled(frame, options.by) if options.by else frame), left_out
 
 
@@ -77,7 +78,8 @@ def with_score(frame: pd.DataFrame, metric: str | None) -> pd.DataFrame:
         return frame.assign(score=frame["test_score"])
     higher = frame["own_higher"] if metric == "val_score" else float(direction(metric))
     if frame[metric].isna().all():
-        raise UserError(f"--metric {metric}: no row has a value in this column")
+        tables = some(sorted(set(frame["table"].astype("str"))))
+        raise UserError(f"--metric {metric}: no row of {tables} has a value in this column")
     names = pd.Categorical([metric] * len(frame))
     return frame.assign(score=frame[metric], metric=names, higher_is_better=higher)
 

@@ -182,7 +182,7 @@ def legend(group: Group, arms: Sequence[Arm]) -> list[str]:
     if any(arm.is_among_best for arm in arms):
         of = " of its budget" if group.is_mixed else ""
         parts.append(f"{BEST} the best{of}, or not shown to be worse than the best{of}")
-    if any(arm.doubtful_times and arm.train_seconds is not None for arm in arms):
+    if any(arm.doubtful_times and (arm.train_seconds or arm.latency_ms) for arm in arms):
         parts.append(f"{DOUBT} a time in doubt, see the notes")
     lines = ["   ".join(parts)] if parts else []
     if any(pair.p_adjusted is not None for pair in group.pairs):

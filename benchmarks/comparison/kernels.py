@@ -7,17 +7,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.comparison.arms import median, some
+from benchmarks.comparison.labels import but_kernel, text
 from benchmarks.comparison.model import Arm
 from benchmarks.comparison.sides import Both
+from benchmarks.comparison.sorting import SETTINGS
 from benchmarks.comparison.words import significant
 
 FACTOR = 1.25
 """How many times as far apart as their arithmetic two arms' times may be, or as near."""
 
+ALIKE = 1e-3
+"""Part by which the arithmetic of one network differs from row to row: its numbers are rounded."""
+
 MOST_TOLD = 3
-"""Pairs of a group that are told of one by one, those with most to say first."""
+"""Pairs of a group that are told of one by one; more are told of in one line."""
+
+MEASURED = ("model_flops_utilisation", "peak_gflops", "tokens_per_second")
 
 
 @dataclass(frozen=True)
@@ -25,62 +33,101 @@ class Speed:
     """How fast an arm trains.
 
     Attributes:
+        asked: what its runs were asked for, but for kernel and seed.
         utilisation: of the peak, a share.
         seconds: per token.
         flops: per token, forward.
     """
 
     label: str
+    model: str
     kernel: str
+    asked: frozenset[tuple[str, ...]]
     utilisation: float
     seconds: float
     flops: float
 
     @property
-    def text(self) -> str:
+    def share(self) -> str:
         """Its part of the peak, and what computed it."""
-        return f"at {significant(100 * self.utilisation, 2)} %{by_kernel(self.kernel)}"
+        return f"{self.percent} % ({self.kernel})" if self.kernel else f"{self.percent} %"
+
+    @property
+    def percent(self) -> str:
+        """Its part of the peak in per cent."""
+        return significant(100 * self.utilisation, 2)
+
+    def has_arithmetic_of(self, other: Speed) -> bool:
+        """Whether both take the same operations per token."""
+        return abs(self.flops / other.flops - 1) < ALIKE
+
+    def is_twin_of(self, other: Speed) -> bool:
+        """Whether both are the same in all that was asked but the kernel, which is another."""
+        return self.kernel != other.kernel and self.asked == other.asked
 
 
-def by_kernel(kernel: str) -> str:
-    """Name what computed an arm, if it is known."""
-    return f" (kernel {kernel})" if kernel else ""
+SpeedPair = tuple[Speed, Speed]
+
+
+def measured_rows(arm: Arm) -> pd.DataFrame:
+    """The rows of an arm that say how fast it trained, and at what part of the peak."""
+    values = arm.rows[list(MEASURED)].to_numpy(dtype="float64")
+    known: pd.DataFrame = arm.rows[(np.isfinite(values) & (values > 0)).all(axis=1)]
+    return known
 
 
 def speed_of(arm: Arm) -> Speed | None:
-    """An arm's speed; None where it is not known or in doubt."""
-    if arm.doubtful_times:
-        return None
-    names = ["model_flops_utilisation", "peak_gflops", "tokens_per_second"]
-    rows = arm.rows[names]
-    rows = rows[np.isfinite(rows.to_numpy(dtype="float64")).all(axis=1) & (rows > 0).all(axis=1)]
+    """An arm's speed; None where it is not known."""
+    rows = measured_rows(arm)
     # What the row's utilisation was made of, see docs/method.md.
     flops = rows["model_flops_utilisation"] * rows["peak_gflops"] * 1e9 / rows["tokens_per_second"]
-    shares, rates = (median(rows, names[place]) for place in (0, 2))
-    if shares is None or rates is None:
+    share, rate = (median(rows, MEASURED[place]) for place in (0, 2))
+    if share is None or rate is None:
         return None
-    return Speed(arm.label, arm.kernel, shares, 1 / rates, float(flops.median()) / 3)
+    settings = arm.rows[["model", "model_version", *SETTINGS, "overrides"]]
+    asked = frozenset(
+        (*map(text, cells), but_kernel(str(overrides)))
+        for *cells, overrides in settings.itertuples(index=False)
+    )
+    return Speed(
+        arm.label, arm.model, arm.kernel, asked, share, 1 / rate, float(flops.median()) / 3
+    )
 
 
-def kernel_notes(arms: Sequence[Arm]) -> list[str]:
-    """Say which arms' times differ more by kernel than by arithmetic.
-
-    Compared are nets of one precision, measured on one machine that did nothing else.
-    """
+def speeds_by_precision(arms: Iterable[Arm]) -> list[list[Speed]]:
+    """The speeds of nets, those together that may be set against each other."""
     speeds: dict[str, list[Speed]] = {}
     for arm in arms:
         speed = None if arm.baseline else speed_of(arm)
         if speed is not None:
             speeds.setdefault(arm.precision, []).append(speed)
-    pairs = [pair for alike in speeds.values() for pair in itertools.combinations(alike, 2)]
-    told = sorted((pair for pair in pairs if off_by(*pair) > FACTOR), key=lambda p: -off_by(*p))
-    notes = [pair_note(*pair) for pair in told[:MOST_TOLD]]
-    more = len(told) - MOST_TOLD
-    if more > 0:
-        notes.append(
-            f"the times of {more:,} more pairs are off their arithmetic by more than {FACTOR}"
-        )
-    return notes
+    return list(speeds.values())
+
+
+def pairs_of(arms: Iterable[Arm]) -> list[SpeedPair]:
+    """All pairs of nets of one precision, measured on one machine that did nothing else."""
+    speeds = speeds_by_precision(arm for arm in arms if not arm.doubtful_times)
+    return [pair for alike in speeds for pair in itertools.combinations(alike, 2)]
+
+
+def told_pairs(pairs: Iterable[SpeedPair]) -> list[SpeedPair]:
+    """The pairs whose times differ more by kernel than by arithmetic, the worst first."""
+    told = [pair for pair in pairs if off_by(*pair) > FACTOR]
+    return sorted(told, key=lambda pair: -off_by(*pair))
+
+
+def kernel_notes(arms: Sequence[Arm]) -> list[str]:
+    """Say which arms' times differ more by kernel than by arithmetic, and which was not judged."""
+    pairs = pairs_of(arms)
+    twins = [pair for pair in told_pairs(pairs) if pair[0].is_twin_of(pair[1])]
+    others = [pair for pair in pairs if not pair[0].is_twin_of(pair[1])]
+    told = told_pairs(others)
+    notes = [twins_note(twins)] if twins else []
+    if len(told) > MOST_TOLD:
+        notes.append(summary(told, len(others)))
+    else:
+        notes += [pair_note(*pair) for pair in told]
+    return notes + doubt_notes(arms)
 
 
 def off_by(a: Speed, b: Speed) -> float:
@@ -89,15 +136,55 @@ def off_by(a: Speed, b: Speed) -> float:
     return max(off, 1 / off)
 
 
+def twins_note(twins: Sequence[SpeedPair]) -> str:
+    """Tell of arms that differ in nothing but the kernel; of each network the first pair."""
+    first: dict[object, SpeedPair] = {}
+    for pair in twins:
+        first.setdefault(pair[0].asked, pair)
+    parts: list[str] = []
+    for pair in first.values():
+        fast, slow = sorted(pair, key=lambda speed: speed.seconds)
+        times = f"{significant(slow.seconds / fast.seconds, 2)} times as long"
+        said = f"takes {times} per token" if not parts else times
+        parts.append(f"{slow.label} {said} as {fast.label}")
+    return f"{some(parts)}: the same arithmetic, so the whole difference is the kernel's"
+
+
 def pair_note(a: Speed, b: Speed) -> str:
-    """Tell of two arms; the one with less arithmetic comes first."""
-    if a.flops > b.flops:
-        a, b = b, a
+    """Tell of two arms that are no twins."""
+    ending = "these times speak of kernels as much as of cells"
+    if a.has_arithmetic_of(b):
+        less, more = sorted((a, b), key=lambda speed: speed.seconds)
+        times = significant(more.seconds / less.seconds, 2)
+        said = f"{more.label} takes {times} times as long per token as {less.label} for the same "
+        said += "arithmetic"
+        ending = "the difference is not the cell's" if a.model == b.model else ending
+    else:
+        less, more = sorted((a, b), key=lambda speed: speed.flops)
+        times = significant(more.seconds / less.seconds, 2)
+        arithmetic = significant(more.flops / less.flops, 2)
+        said = f"{more.label} does {arithmetic} times the arithmetic of {less.label} in {times} "
+        said += "times the time per token"
+    return f"{said}, at {more.share} and {less.share} of this machine's peak: {ending}"
+
+
+def summary(told: Sequence[SpeedPair], looked_at: int) -> str:
+    """Tell of many pairs in one line: what part of the peak their arms use, from least to most."""
+    speeds = sorted((speed for pair in told for speed in pair), key=lambda s: s.utilisation)
+    low, high = (f"{s.percent} % ({s.label})" for s in (speeds[0], speeds[-1]))
     return (
-        f"{a.label} trains {a.text} of this machine's peak, {b.label} {b.text}: the ratio of their "
-        f"times per token, 1 : {significant(b.seconds / a.seconds, 2)}, speaks of kernels as much "
-        f"as of the cells, whose arithmetic is 1 : {significant(b.flops / a.flops, 2)}"
+        f"in {len(told):,} of {looked_at:,} pairs of nets the times speak of kernels as much as of "
+        f"cells: these train at {low} to {high} of this machine's peak"
     )
+
+
+def doubt_notes(arms: Sequence[Arm]) -> list[str]:
+    """Say of which arms it was not judged whether their times speak of kernels."""
+    known = {s.label for alike in speeds_by_precision(arms) if len(alike) > 1 for s in alike}
+    names = [arm.label for arm in arms if arm.doubtful_times and arm.label in known]
+    if not names:
+        return []
+    return [f"whether times speak of kernels is not judged for {some(names)}: they are in doubt"]
 
 
 def change_notes(arms: Iterable[Both]) -> list[str]:

@@ -24,6 +24,8 @@ NAMED = (
 )
 """Columns that labels are made of."""
 
+KERNEL = "model.kernel="
+
 
 def labels(arms: Sequence[Cells], by: Sequence[str] = ()) -> list[str]:
     """Name arms, each differently.
@@ -33,12 +35,15 @@ def labels(arms: Sequence[Cells], by: Sequence[str] = ()) -> list[str]:
         by: the columns whose values make the arms; none if they are what differs but in seed.
     """
     words = [beginning(cells, by) for cells in arms]
-    for column in (*SETTINGS, "model_version", "kernel"):
+    for column in (*SETTINGS, "model_version"):
         for places in alike(words):
             values = [text(arms[place][column]) for place in places]
             if len(set(values)) > 1:
                 for place, value in zip(places, values, strict=True):
                     words[place].append(f"{column}={value or 'unknown'}")
+    for places in alike(words):
+        for place, word in zip(places, kernel_words([arms[p] for p in places]), strict=True):
+            words[place] += word
     for places in alike(words):
         chosen = [str(arms[place]["overrides"]).split() for place in places]
         shared = set.intersection(*(set(each) for each in chosen))
@@ -72,6 +77,24 @@ def beginning(cells: Cells, by: Sequence[str]) -> list[str]:
         text(cells[name]) if name == "model" else f"{name}={text(cells[name]) or 'unknown'}"
         for name in by
     ]
+
+
+def kernel_words(arms: Sequence[Cells]) -> list[list[str]]:
+    """Tell arms apart by the kernel that ran; by the one asked for if that tells more apart."""
+    ran = [text(cells["kernel"]) for cells in arms]
+    asked = [[w for w in str(a["overrides"]).split() if w.startswith(KERNEL)] for a in arms]
+    if len({*map(tuple, asked)}) > len(set(ran)):
+        return asked
+    return [[f"kernel={name or 'unknown'}"] if len(set(ran)) > 1 else [] for name in ran]
+
+
+def but_kernel(overrides: str) -> str:
+    """The overrides of a row without the kernel asked for, which changes no number but by rounding.
+
+    Args:
+        overrides: words between spaces.
+    """
+    return " ".join(word for word in overrides.split() if not word.startswith(KERNEL))
 
 
 def alike(words: list[list[str]]) -> Iterator[list[int]]:

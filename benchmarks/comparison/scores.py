@@ -19,6 +19,11 @@ MOST_TO_PERMUTE = 1000
 ONE_SEED = "n = 1: one seed shows nothing of the architecture"
 
 
+ROUNDING = 1e-6
+"""Part of a score below which a difference is rounding: of the order of sums, by other kernels,
+other threads or other seeds in the same pass."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """An arm's scores.
@@ -48,11 +53,17 @@ class Scores:
         return float(self.values.std(ddof=1)) / math.sqrt(self.n)
 
 
+def equal_to_rounding(a: Vector, b: Vector) -> bool:
+    """Whether the scores of the same seeds, two arrays of one shape, differ by rounding alone."""
+    return bool((abs(a - b) <= ROUNDING * np.maximum(abs(a), abs(b))).all())
+
+
 def difference(a: Scores, b: Scores, family: int) -> tuple[Paired | None, str]:
     """Test the difference of two arms of which not both are deterministic.
 
     By the seeds they have in common; without two of those, as independent ones; against the one
-    score of a deterministic arm, as against a constant.
+    score of a deterministic arm, as against a constant. Scores that are equal to rounding count as
+    equal: a test would ask of what sign rounding is.
 
     Args:
         a, b: the arms' scores.
@@ -72,7 +83,9 @@ def difference(a: Scores, b: Scores, family: int) -> tuple[Paired | None, str]:
         return found, f"{found.method}, {n} seeds"
     _, mine, others = np.intersect1d(a.seeds, b.seeds, return_indices=True)
     if len(mine) >= 2:
-        found = statistics.paired_by_seed(a.values[mine], b.values[others], permute=permute)
+        x, y = a.values[mine], b.values[others]
+        y = x if equal_to_rounding(x, y) else y
+        found = statistics.paired_by_seed(x, y, permute=permute)
         return found, f"{found.method}, {found.n} seeds"
     found = statistics.unpaired(a.values, b.values)
     if found.low is not None:

@@ -12,7 +12,7 @@ from benchmarks import statistics
 from benchmarks.comparison.arms import is_busy, is_shared, machine_text
 from benchmarks.comparison.choosing import Options, pooled
 from benchmarks.comparison.failing import have_failed
-from benchmarks.comparison.labels import labels, records
+from benchmarks.comparison.labels import but_kernel, labels, records
 from benchmarks.comparison.scores import Scores
 from benchmarks.comparison.sorting import (
     BEST_OF,
@@ -138,13 +138,17 @@ def named(rows: pd.DataFrame, options: Options) -> dict[int, str]:
 
 
 def alike(firsts: pd.DataFrame, options: Options) -> pd.Series[int]:
-    """Number the arms so that those are equal that are alike in model and settings."""
+    """Number the arms so that those are equal that are alike in model and settings.
+
+    The kernel asked for is none of them: an arm by another kernel is the arm it was.
+    """
     columns = [*QUESTION, "match", "match_budget", "baseline"]
     if options.by:
         is_net = firsts["baseline"] == ""
         firsts = firsts.assign(baseline_model=firsts["model"].astype("str").mask(is_net, ""))
         columns += [*options.by, "baseline_model"]
     else:
+        firsts = firsts.assign(overrides=firsts["overrides"].astype("str").map(but_kernel))
         columns += ["model", *SETTINGS[2:], "overrides", "study"]
     columns = list(dict.fromkeys(columns))
     grouped = firsts.groupby(columns, observed=True, dropna=False, sort=False)

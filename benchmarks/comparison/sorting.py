@@ -50,11 +50,12 @@ BEST_OF = "best of "
 EXAMPLES = 3
 
 
-def counted(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[LeftOut]]:
+def counted(frame: pd.DataFrame, score: str = "a score") -> tuple[pd.DataFrame, list[LeftOut]]:
     """Keep the rows that count, with new columns: `group` and `arm_number` are equal for one arm.
 
     Args:
         frame: of `with_score`.
+        score: what is compared, in words.
 
     Returns:
         The rows that count, sorted by arm and seed, and what was left out.
@@ -75,7 +76,7 @@ def counted(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[LeftOut]]:
     status = frame["status"].astype("str")
     for word in sorted(set(status) - {"", "ok"}):
         frame = leave(frame, (frame["status"] == word).to_numpy(), f"runs that ended as {word}")
-    frame = leave(frame, ~np.isfinite(frame["score"].to_numpy()), "runs without a score")
+    frame = leave(frame, ~np.isfinite(frame["score"].to_numpy()), f"runs without {score}")
     frame = frame.assign(says_match=frame["match"] != "", match=normal_match(frame))
     frame = frame.assign(precision=said_or(frame, "precision", "highest"))
     frame = frame.assign(group=group_numbers(frame))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal, NamedTuple
 
-from benchmarks.comparison.kernels import kernel_notes
+from benchmarks.comparison.kernels import pairs_of, told_pairs
 from benchmarks.comparison.model import Arm, Group
 from benchmarks.reporting.appearance import INK, MUTED, PAPER, Looks
 from benchmarks.reporting.figure import Figure, Record, by_label, data, layered, rounded, spec_of
@@ -211,8 +211,8 @@ def _figure(group: Group, looks: Looks, name: str, cost: str) -> Figure | None:
     if doubtful:
         caption = f"No front is drawn, as times are doubtful: {arms[0].doubtful_times or ''}."
         caption = caption.replace(": .", ".")
-    if cost == "train_seconds" and kernel_notes(arms):
-        caption += " These times speak of kernels as much as of the cells: see the notes."
+    if cost == "train_seconds" and told_pairs(pairs_of(arms)):
+        caption += " These times speak of kernels as much as of cells: see the notes."
     if edge:
         verb = "are" if cost == "parameters" else "is"
         caption += (

@@ -6,12 +6,11 @@ import sys
 import threading
 import time
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from benchmarks.display import readable
+from benchmarks.display import console, readable, show_text
 from benchmarks.sweeps.cell import Outcome
 
 TICK_SECONDS = 1.0
@@ -148,7 +147,7 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
     shown = outcomes
     if len(outcomes) > LONGEST_TABLE:
         shown = [outcome for outcome in outcomes if outcome.status != "ok"][:LONGEST_TABLE]
-    console = Console(width=None if sys.stdout.isatty() else 110)
+    terminal = console()
     if shown:
         table = Table(title_justify="left")
         table.add_column("cell", overflow="fold")
@@ -167,20 +166,20 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
                 readable_or_empty(outcome.train_seconds),
                 "before" if outcome.is_old else "",
             )
-        console.print(table, highlight=False)
+        terminal.print(table)
     for outcome in shown:
         if outcome.status != "ok":
             text = f"{outcome.status}: {outcome.cell.label}: {outcome.error}"
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            show_text(terminal, text)
             log = logs.get(outcome.cell.number)
-            console.print(f"  log: {log}", markup=False, highlight=False, soft_wrap=True)
+            show_text(terminal, f"  log: {log}")
     before = f", {old} of them before" if old else ""
     print(f"{len(outcomes)} of {cells(total)}: {summary}{before}")
     slowed = sum(outcome.is_slowed for outcome in outcomes)
     if slowed:
         print(
-            f"NOTE: the times of {cells(slowed)} are in doubt: the machine's load was above the "
-            f"threads of the run"
+            f"NOTE: the times of training of {cells(slowed)} are in doubt: the machine's load was "
+            f"above the threads of the run"
         )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.config import Config
+from benchmarks.neighbours import is_busy
 
 LOST = ("diverged", "out_of_memory")
 """Ends that a trial's settings are to blame for: it counts, and has no value."""
@@ -83,7 +86,8 @@ class Outcome:
     Attributes:
         status: of its row.
         score, val_score: on test and on validation.
-        is_slowed: by other work on the machine, so that its times are in doubt.
+        is_slowed: by other work on the machine, so that its time of training is in doubt; not one
+            that has none, as of seeds trained together.
         is_old: the row was there before this sweep began.
     """
 
@@ -96,3 +100,12 @@ class Outcome:
     train_seconds: float | None = None
     is_old: bool = False
     is_slowed: bool = False
+
+
+def was_slowed(row: Mapping[str, Any]) -> bool:
+    """Whether other work slowed a training whose time the row tells.
+
+    Rows without one, as of seeds trained together or of runs that failed, are nobody's concern.
+    """
+    has_time = row.get("train_seconds") is not None
+    return has_time and is_busy(row.get("load_average"), row.get("threads"))

@@ -14,11 +14,10 @@ from benchmarks.columns import question_columns
 from benchmarks.continuation import unfinished_run
 from benchmarks.interruption import Interruption
 from benchmarks.launchers.base import Launcher, Order, Surroundings
-from benchmarks.neighbours import is_busy
 from benchmarks.owner import this_process
 from benchmarks.results import COLUMNS, Row, new_run_id
 from benchmarks.sweeps.board import Board
-from benchmarks.sweeps.cell import LOST, Cell, Death, Ended, Outcome
+from benchmarks.sweeps.cell import LOST, Cell, Death, Ended, Outcome, was_slowed
 
 if TYPE_CHECKING:
     from benchmarks.sweeps.search import Search
@@ -276,7 +275,7 @@ class Driver:
             row.get("val_score"),
             row.get("train_seconds"),
             is_old,
-            is_busy(row.get("load_average"), row.get("threads")),
+            was_slowed(row),
         )
         self.outcomes[cell.number] = outcome
         self.board.note(outcome, str(self.around.folder.log(cell)))

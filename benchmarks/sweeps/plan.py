@@ -13,7 +13,7 @@ from benchmarks.cache import DiskCache, cache_directory
 from benchmarks.compose import Axes, CellComposer
 from benchmarks.config import Config, ImpossiblePairError
 from benchmarks.errors import UserError
-from benchmarks.identity import fingerprint
+from benchmarks.identity import fingerprint, seed_of
 from benchmarks.matching import NoSizeError, common_budget, decides_size, matched
 from benchmarks.results import Store
 from benchmarks.sweeps.cell import Cell
@@ -97,6 +97,8 @@ def make_plan(
             continue
         seen.add(fingerprints[0])
         overrides = [*axes.fixed, *chosen]
+        if seed_of(config) is None:  # it stands for all seeds
+            label = " ".join(t for t in chosen if not t.startswith("seed=")) or label
         cell = Cell(len(plan.cells), overrides, label, config, fingerprints)
         if axes.has_seeds and not isinstance(config.model, BaselineSettings):
             arm = " ".join(text for text in chosen if not text.startswith("seed="))

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from benchmarks.claims import Claim, Claims
-from benchmarks.display import readable
+from benchmarks.display import console, readable, show_text
 from benchmarks.errors import UserError, nearest
 from benchmarks.index import STATUSES, Entry, Index
 from benchmarks.owner import LEASE_SECONDS, birth, boot, host, queued_jobs
@@ -213,16 +212,16 @@ def show(reader: SweepReader, found: Snapshot) -> None:
     began = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(about["started"]))
     print(f"sweep {about['sweep']}, launcher {about['launcher']}, begun {began}")
     print(found.line())
-    console = Console(width=None if sys.stdout.isatty() else 110)
+    terminal = console()
     if found.shown:
-        console.print(table_of(reader, found.shown), highlight=False)
+        terminal.print(table_of(reader, found.shown))
     for cell in found.shown:
         if cell.state in FAILED and cell.entry is not None:
             row = reader.index.row(cell.entry.run_id) or {}
             text = f"{cell.state}: {cell.record.label}: {row.get('error')}"
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            show_text(terminal, text)
             log = reader.folder.directory / "logs" / cell.record.log
-            console.print(f"  log: {log}", markup=False, highlight=False, soft_wrap=True)
+            show_text(terminal, f"  log: {log}")
     told = sum(cell.state in FAILED for cell in found.shown)
     if told < found.failed:
         print(f"and {found.failed - told} more that failed")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 
 from omegaconf import OmegaConf
@@ -15,12 +14,11 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.compose import Axes, CellComposer
 from benchmarks.config import Config, ImpossiblePairError, check_ranges
-from benchmarks.display import readable
+from benchmarks.display import console, readable
 from benchmarks.errors import UserError
 from benchmarks.identity import fingerprint, identity
 from benchmarks.matching import decides_size
@@ -173,7 +171,7 @@ def show_best(search: Search) -> None:
         table.add_row(arm.label, f"{count}/{search.settings.trials}", score, number, chosen)
         if best is not None:
             commands.append(shlex.join(search.settings_of(arm, best)))
-    Console(width=None if sys.stdout.isatty() else 110).print(table, highlight=False)
+    console().print(table)
     if commands:
         print("what was chosen, to be run with several seeds:")
     for command in commands:

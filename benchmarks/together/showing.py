@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
-from benchmarks.display import readable
+from benchmarks.display import StepDisplay, console, epoch_text, readable, show_text
 from benchmarks.measurement import Work
 from benchmarks.optimisation import planned_steps
 from benchmarks.results import Row
 from tasks.base import Metric
 
 
-class SeedsDisplay:
+class SeedsDisplay(StepDisplay):
     """Shows how far all seeds are, in steps of all of them.
 
     Args:
@@ -30,25 +27,11 @@ class SeedsDisplay:
     def __init__(self, works: list[Work]) -> None:
         first = works[0]
         steps = planned_steps(first.task, first.config.train)
-        self.bar = tqdm(
-            total=None if steps is None else steps * len(works),
-            desc=f"{first.row.model} on {first.row.task}, {len(works)} seeds",
-            unit="step",
-            disable=not sys.stderr.isatty(),
-            dynamic_ncols=True,
+        super().__init__(
+            f"{first.row.model} on {first.row.task}, {len(works)} seeds",
+            None if steps is None else steps * len(works),
         )
         self.each = [SeedProgress(self, work, steps) for work in works]
-
-    def __enter__(self) -> SeedsDisplay:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.bar.close()
 
     def move(self) -> None:
         """Move the bar."""
@@ -73,16 +56,10 @@ class SeedProgress:
 
     def epoch(self, line: dict[str, float]) -> None:
         """See `benchmarks.record.Progress`."""
-        score = line[f"validation_{self.metric.name}"]
-        self.progress["score"] = score
-        if self.display.bar.disable:
-            print(
-                f"seed {self.seed}, epoch {line['epoch']:.0f}{self.of_epochs}  "
-                f"train loss {line['train_loss']:.4f}  "
-                f"validation {self.metric.name} {score:.4f}",
-                file=sys.stderr,
-                flush=True,
-            )
+        self.progress["score"] = line[f"validation_{self.metric.name}"]
+        if not self.display.is_terminal:
+            text = epoch_text(line, self.metric, self.of_epochs)
+            print(f"seed {self.seed}, {text}", file=sys.stderr, flush=True)
 
 
 def show_rows(rows: list[Row], metric: Metric, folder: str) -> None:
@@ -100,10 +77,9 @@ def show_rows(rows: list[Row], metric: Metric, folder: str) -> None:
         numbers = (row.best_epoch, row.val_score, row.test_score, row.train_seconds)
         cells = ["" if number is None else readable(number) for number in numbers]
         table.add_row(str(row.seed), row.status, *cells, row.run_id)
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    console.print(table, highlight=False)
+    terminal = console()
+    terminal.print(table)
     for row in rows:
         if row.error:
-            text = f"seed {row.seed}, {row.status}: {row.error}"
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"kept in {folder}", markup=False, highlight=False, soft_wrap=True)
+            show_text(terminal, f"seed {row.seed}, {row.status}: {row.error}")
+    show_text(terminal, f"kept in {folder}")

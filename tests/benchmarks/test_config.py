@@ -125,6 +125,15 @@ def test_nearest(given: str, hint: str) -> None:
     assert nearest(given, ["rnn", "lstm", "gru"]) == hint
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("float32", "highest"), ("fp32", "highest"), ("bf16", "bfloat16"), ("TF32", "tf32")],
+)
+def test_what_is_known_by_another_name_is_meant(given: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f"one of highest, tf32, bfloat16; did you mean {meant}.$"):
+        composed("model=rnn", f"train.precision={given}")
+
+
 def test_definitions_are_found_by_file() -> None:
     assert set(definitions(tasks, TaskSettings)) == {"imdb", "shakespeare", "sp500"}
     assert definitions(models, ModelSettings) == {

@@ -1,138 +1,20 @@
-"""A sweep brings every cell to a row: what is skipped, continued, left to others, or has died."""
+"""A sweep brings every cell to a row: what is skipped, continued, left to others."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import pytest
+from faked_sweeps import DEAD, FakeLauncher, Sweep, dies, leaves
 
-from benchmarks import owner
 from benchmarks.checkpoint import FILE_NAME
 from benchmarks.claims import Claim
-from benchmarks.config import Config, TrainSettings
 from benchmarks.interruption import Interruption
-from benchmarks.launchers.base import Launcher, Order, Surroundings
-from benchmarks.owner import Owner, this_process
-from benchmarks.results import COLUMNS, Row, Store
+from benchmarks.launchers.base import Order
+from benchmarks.owner import Owner
+from benchmarks.results import Row
 from benchmarks.sweeps import driver
-from benchmarks.sweeps.board import Board
-from benchmarks.sweeps.cell import Cell, Death, Ended, Outcome
-from benchmarks.sweeps.driver import Driver
-from benchmarks.sweeps.folder import SweepFolder
-from models.recurrent import RecurrentSettings
-from tasks.sp500 import Sp500Settings
+from benchmarks.sweeps.cell import Ended
 
-CONFIG = Config(Sp500Settings(), RecurrentSettings(), TrainSettings())
 ELSEWHERE = Owner(host="another machine", boot="b", pid=1, born="1")
-DEAD = dataclasses.replace(this_process(), born="before this process")
-
-Deed = Callable[["FakeLauncher", Order], Ended]
-
-
-def cells(count: int) -> list[Cell]:
-    return [Cell(n, [f"seed={n}"], f"seed={n}", CONFIG, [f"question-{n}"]) for n in range(count)]
-
-
-def row_of(order: Order, status: str = "ok", **columns: Any) -> Row:
-    number = order.cell.number
-    columns = {"fingerprint": order.cell.fingerprints[0], "starts": 1} | columns
-    return Row(order.continues or f"run-{number}", status, **columns)
-
-
-def leaves(status: str, **columns: Any) -> Deed:
-    """A cell that ends with a row."""
-
-    def deed(launcher: FakeLauncher, order: Order) -> Ended:
-        row = row_of(order, status, **columns)
-        launcher.store.keep(row)
-        return Ended(order.cell, row.run_id)
-
-    return deed
-
-
-class FakeLauncher(Launcher):
-    """Does what it is told for each cell, so many at a time, and writes down what it was asked."""
-
-    def __init__(self, store: Store, slots: int = 2, **deeds: Deed) -> None:
-        self.store = store
-        self.slots = slots
-        self.deeds = deeds
-        self.orders: list[Order] = []
-        self.running: list[Order] = []
-        self.most = 0
-        self.asked: list[str] = []
-
-    def room(self) -> int:
-        return self.slots - len(self.running)
-
-    def start(self, orders: list[Order]) -> None:
-        assert len(orders) <= self.room()
-        self.orders += orders
-        self.running += orders
-        self.most = max(self.most, len(self.running))
-
-    def poll(self) -> list[Ended]:
-        if not self.running:
-            return []
-        order = self.running.pop(0)
-        deed = self.deeds.get(f"cell_{order.cell.number}", leaves("ok", test_score=1.5))
-        return [deed(self, order)]
-
-    def interrupt(self) -> None:
-        self.asked.append("interrupt")
-
-    def kill(self) -> None:
-        self.asked.append("kill")
-
-    @property
-    def numbers(self) -> list[int]:
-        return [order.cell.number for order in self.orders]
-
-
-class Sweep:
-    """A results folder, and sweeps over the same cells in it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.store = Store(directory)
-        self.interruption = Interruption()
-
-    def driver(
-        self, count: int, resume: str = "continue", slots: int = 2, **deeds: Deed
-    ) -> tuple[Driver, FakeLauncher]:
-        folder = SweepFolder(self.store.directory / "sweeps" / "s")
-        folder.write(cells(count), [], "fake", count)
-        around = Surroundings(self.store, self.store.index(), folder, Path("conf"))
-        launcher = FakeLauncher(self.store, slots, **deeds)
-        board = Board(count)
-        made = Driver(cells(count), launcher, around, resume, board, self.interruption)
-        return made, launcher
-
-    def run(
-        self, count: int, resume: str = "continue", slots: int = 2, **deeds: Deed
-    ) -> tuple[list[Outcome], FakeLauncher]:
-        made, launcher = self.driver(count, resume, slots, **deeds)
-        outcomes = made.run()
-        return [outcomes[number] for number in sorted(outcomes)], launcher
-
-    def row(self, run_id: str) -> dict[str, Any]:
-        row = self.store.row(run_id)
-        assert row is not None
-        return row
-
-    @property
-    def table(self) -> list[str]:
-        lines = self.store.table.read_text().splitlines()[1:]
-        return sorted(line.partition(",")[0] for line in lines)
-
-
-@pytest.fixture
-def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
-    monkeypatch.setattr(owner, "queued_jobs", lambda **asked: None)
-    monkeypatch.setattr(driver, "ELSEWHERE_SECONDS", 0.0)
-    return Sweep(tmp_path)
 
 
 def test_every_cell_is_run_once_and_never_more_than_fit(sweep: Sweep) -> None:
@@ -196,91 +78,6 @@ def test_a_failed_cell_ends_nothing(sweep: Sweep) -> None:
     outcomes, _ = sweep.run(4, cell_1=leaves("failed", error="ValueError: a bug"))
     assert [outcome.status for outcome in outcomes] == ["ok", "failed", "ok", "ok"]
     assert outcomes[1].error == "ValueError: a bug"
-
-
-# Deaths
-
-
-def dies(status: str, text: str = "killed by SIGSEGV", owned: Owner | None = DEAD) -> Deed:
-    """A cell whose process ends without a row, after it has claimed its question."""
-
-    def deed(launcher: FakeLauncher, order: Order) -> Ended:
-        if owned is not None:
-            row = dataclasses.asdict(row_of(order, "interrupted", dataset="data", seed=5))
-            claim = Claim(order.cell.fingerprints[0], row["run_id"], owned, row)
-            assert launcher.store.claims.take(claim)
-        return Ended(order.cell, death=Death(text, status))
-
-    return deed
-
-
-@pytest.mark.parametrize("status", ["failed", "interrupted", "timeout", "out_of_memory"])
-def test_a_death_is_a_row_of_what_the_run_had_said_of_itself(status: str, sweep: Sweep) -> None:
-    outcomes, _ = sweep.run(3, cell_1=dies(status))
-    assert [outcome.status for outcome in outcomes] == ["ok", status, "ok"]
-    row = sweep.row("run-1")
-    assert (row["status"], row["error"]) == (status, "killed by SIGSEGV")
-    assert (row["dataset"], row["seed"], row["fingerprint"]) == ("data", 5, "question-1")
-    assert sweep.store.claims.read("question-1") is None
-    assert sweep.table == ["run-0", "run-1", "run-2"]
-
-
-def test_a_death_before_a_run_began_is_a_row_too(sweep: Sweep) -> None:
-    outcomes, _ = sweep.run(2, cell_0=dies("failed", owned=None))
-    row = sweep.row(outcomes[0].run_id)
-    assert (row["status"], row["error"]) == ("failed", "killed by SIGSEGV")
-    assert (row["fingerprint"], row["sweep"]) == ("question-0", "s")
-    assert (row["task"], row["model"]) == ("sp500", CONFIG.model.label)
-    assert set(row) == set(COLUMNS)
-
-
-def test_a_process_that_ends_without_a_word_is_named(sweep: Sweep) -> None:
-    outcomes, _ = sweep.run(1, cell_0=lambda launcher, order: Ended(order.cell))
-    assert outcomes[0].status == "failed"
-    assert outcomes[0].error == "the process left no row"
-
-
-def test_a_death_after_the_row_changes_nothing(sweep: Sweep) -> None:
-    """As when a process is killed between its row and the end of its claim."""
-
-    def deed(launcher: FakeLauncher, order: Order) -> Ended:
-        launcher.store.keep(row_of(order, "ok", test_score=2.5))
-        return dies("interrupted")(launcher, order)
-
-    outcomes, _ = sweep.run(1, cell_0=deed)
-    assert (outcomes[0].status, outcomes[0].score) == ("ok", 2.5)
-    assert sweep.row("run-0")["status"] == "ok"
-    assert sweep.store.claims.read("question-0") is None
-
-
-def test_a_death_in_a_later_start_replaces_the_row_of_an_earlier_one(sweep: Sweep) -> None:
-    before = Row("before", "interrupted", fingerprint="question-0", starts=1)
-    sweep.store.keep(before)
-
-    def deed(launcher: FakeLauncher, order: Order) -> Ended:
-        row = dataclasses.asdict(dataclasses.replace(before, starts=2))
-        assert launcher.store.claims.take(Claim("question-0", "before", DEAD, row))
-        return Ended(order.cell, death=Death("killed", "failed"))
-
-    sweep.run(1, cell_0=deed)
-    row = sweep.row("before")
-    assert (row["status"], row["error"], row["starts"]) == ("failed", "killed", 2)
-
-
-def test_a_run_given_up_after_many_starts_is_a_timeout(sweep: Sweep) -> None:
-    def deed(launcher: FakeLauncher, order: Order) -> Ended:
-        launcher.store.keep(row_of(order, "interrupted", starts=3))
-        return Ended(order.cell, "run-0", Death("not finished after 3 starts", "timeout"))
-
-    outcomes, _ = sweep.run(1, cell_0=deed)
-    assert outcomes[0].status == "timeout"
-    assert sweep.row("run-0")["error"] == "not finished after 3 starts"
-
-
-def test_a_row_that_is_announced_but_not_there_is_a_death(sweep: Sweep) -> None:
-    outcomes, _ = sweep.run(1, cell_0=lambda launcher, order: Ended(order.cell, "never written"))
-    assert outcomes[0].status == "failed"
-    assert sweep.row(outcomes[0].run_id)["status"] == "failed"
 
 
 # Others at work

@@ -2,60 +2,37 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from places import ROOT
+from calling import MACHINE, rows, run_py
+from composing import composed
 
-from benchmarks.compose import hydra_at
-from benchmarks.config import checked_config, register_schemas
 from benchmarks.identity import arm, fingerprint
 from tasks.base import DataDescription
 
-CONF = ROOT / "conf"
 DATA = DataDescription("toy", "ab" * 32, "none", 3, 2, 1, "numbers")
-
-
-def python_run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "run.py"), *arguments, "train.threads=1"]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
-
-
-def rows(results: Path) -> list[dict[str, str]]:
-    with (results / "results.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def config_of(*overrides: str):  # type: ignore[no-untyped-def]
-    from hydra import compose
-
-    register_schemas(CONF)
-    with hydra_at(CONF):
-        return checked_config(compose("config", overrides=list(overrides)))
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
     """A net and all baselines of two seeds in one sweep, and all baselines again on their own."""
     results = tmp_path_factory.mktemp("baselines") / "results"
-    places = [f"results_dir={results}", f"cache_dir={shared_cache}"]
-    sweep = python_run(
+    places = [*MACHINE, f"results_dir={results}", f"cache_dir={shared_cache}"]
+    sweep = run_py(
         *("-m", "model=rnn,baseline", "task=sp500", "seed=0,1"),
         *("train.max_epochs=1", "model.hidden_size=4", *places),
     )
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
-    alone = python_run("model=baseline", "task=sp500", *places)
+    alone = run_py("model=baseline", "task=sp500", *places)
     assert alone.returncode == 0, alone.stdout + alone.stderr
     return results
 
 
 def test_every_baseline_is_a_row_and_chance_has_no_part(together: Path) -> None:
-    named = config_of("model=baseline", "task=sp500").task.baselines()
+    named = composed("model=baseline", "task=sp500").task.baselines()
     found = [row for row in rows(together) if row["baseline"]]
     # Once in the sweep, whose two seeds are one question, and once alone, which always runs.
     assert sorted(row["model"] for row in found) == sorted([*named, *named])
@@ -97,14 +74,14 @@ def test_arms_differ_in_more_than_the_seed(together: Path) -> None:
 
 
 def test_what_trains_a_net_is_no_question_to_a_baseline() -> None:
-    plain = config_of("model=baseline", "model.baseline=drift", "task=sp500")
-    other = config_of(
+    plain = composed("model=baseline", "model.baseline=drift", "task=sp500")
+    other = composed(
         *("model=baseline", "model.baseline=drift", "task=sp500", "seed=3"),
         *("train.learning_rate=0.5", "model.hidden_size=3"),
     )
     assert fingerprint(plain, DATA, "cpu") == fingerprint(other, DATA, "cpu")
     assert arm(plain, DATA) == arm(other, DATA)
-    window = config_of("model=baseline", "model.baseline=drift", "task=sp500", "task.window=7")
+    window = composed("model=baseline", "model.baseline=drift", "task=sp500", "task.window=7")
     assert arm(plain, DATA) != arm(window, DATA)
 
 
@@ -117,7 +94,7 @@ def test_what_trains_a_net_is_no_question_to_a_baseline() -> None:
     ],
 )
 def test_mistakes_get_one_line(command: str, said: str, tmp_path: Path) -> None:
-    done = python_run(*command.split(), f"results_dir={tmp_path}")
+    done = run_py(*command.split(), *MACHINE, f"results_dir={tmp_path}")
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert said in done.stderr

@@ -1,36 +1,28 @@
-"""The real command on real data: what a run prints, keeps and repeats, and how it ends."""
+"""The real command on real data: what a run prints, keeps and repeats."""
 
 from __future__ import annotations
 
-import csv
-import json
-import os
-import signal
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from calling import MACHINE, run_py
+from composing import composed
 from omegaconf import OmegaConf
+from results_folder import Results
 from safetensors.torch import load_file
 
 from benchmarks.cache import DiskCache
-from benchmarks.config import Config, checked_config, register_schemas
+from benchmarks.config import Config
 from benchmarks.evaluation import evaluate
 from benchmarks.measurement import build_network
 from benchmarks.results import COLUMNS
 from benchmarks.table import as_text
 
-ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ["model=lstm", "task=sp500", "train.max_epochs=4", "train.learning_rate=0.01"]
 SEED = "seed=7"
-MACHINE = ["train.device=cpu", "train.threads=1"]
-ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1"}
-BUNDLED_TEXT = ROOT / "tasks" / "data" / "tinyshakespeare.txt"
 
 # Columns that sp500 has nothing to say in, for a run that ended well.
 NOT_APPLICABLE = {"error", "accuracy", "perplexity", "bits_per_character", "other_metrics"}
@@ -44,29 +36,6 @@ MEASURED |= {name for name in COLUMNS if "seconds" in name or "latency" in name}
 
 
 @dataclass(frozen=True)
-class Results:
-    """A results folder that the command wrote to."""
-
-    folder: Path
-
-    @property
-    def rows(self) -> list[dict[str, str]]:
-        with (self.folder / "results.csv").open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-
-    def run(self, row: dict[str, str]) -> Path:
-        return self.folder / "runs" / row["run_id"]
-
-    def row_json(self, row: dict[str, str]) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads((self.run(row) / "row.json").read_text())
-        return document
-
-    def history(self, row: dict[str, str]) -> list[dict[str, str]]:
-        with (self.run(row) / "history.csv").open(newline="") as file:
-            return list(csv.DictReader(file))
-
-
-@dataclass(frozen=True)
 class Finished:
     """What a first run left, and the folder after a sweep over the seeds 8 and 7 again."""
 
@@ -77,27 +46,11 @@ class Finished:
     called_from: Path
 
 
-def command(*overrides: str) -> list[str]:
-    return [sys.executable, str(ROOT / "run.py"), *overrides, *MACHINE]
-
-
-def run_py(*overrides: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*overrides), cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=300
-    )
-
-
-def composed(*overrides: str) -> Config:
-    register_schemas(ROOT / "conf")
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return checked_config(compose("config", overrides=list(overrides)))
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Finished:
     results = Results(tmp_path_factory.mktemp("run") / "results")
     called_from = tmp_path_factory.mktemp("called-from")
-    places = [f"results_dir={results.folder}", f"cache_dir={shared_cache}"]
+    places = [*MACHINE, f"results_dir={results.folder}", f"cache_dir={shared_cache}"]
     first = run_py(*SETTINGS, SEED, *places, cwd=called_from)
     assert first.returncode == 0, first.stderr
     table = (results.folder / "results.csv").read_bytes()
@@ -277,7 +230,7 @@ def test_what_a_sweep_has_finished_is_not_run_again(
     finished: Finished, shared_cache: Path, tmp_path: Path
 ) -> None:
     table = (finished.results.folder / "results.csv").read_bytes()
-    places = [f"results_dir={finished.results.folder}", f"cache_dir={shared_cache}"]
+    places = [f"results_dir={finished.results.folder}", f"cache_dir={shared_cache}", *MACHINE]
     answer = run_py("-m", *SETTINGS, "seed=8,7", *places, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "2 of 2 cells: 2 ok, 2 of them before" in answer.stdout
@@ -287,128 +240,3 @@ def test_what_a_sweep_has_finished_is_not_run_again(
 
 def test_results_dir_puts_everything_elsewhere(finished: Finished) -> None:
     assert [*finished.called_from.iterdir()] == []
-
-
-def test_a_run_that_diverges_is_a_row(tmp_path: Path) -> None:
-    results = Results(tmp_path / "results")
-    answer = run_py(
-        "model=rnn", "task=sp500", "train.learning_rate=1e30", f"results_dir={results.folder}"
-    )
-    assert answer.returncode == 1
-    assert "Traceback" not in answer.stderr
-    assert "rnn on sp500: diverged" in answer.stdout
-    (row,) = results.rows
-    assert row["status"] == "diverged"
-    assert row["error"].startswith("NotFiniteError: ")
-    assert row["test_score"] == row["val_score"] == row["rmse"] == ""
-    assert int(row["steps"]) > 0
-    assert not (results.run(row) / "weights.safetensors").exists()
-
-
-def test_a_smoke_test_marks_its_row(tmp_path: Path) -> None:
-    results = Results(tmp_path / "results")
-    answer = run_py("model=gru", "task=shakespeare", "debug=smoke", f"results_dir={results.folder}")
-    assert answer.returncode == 0, answer.stderr
-    (row,) = results.rows
-    assert (row["status"], row["smoke"]) == ("ok", "true")
-    assert row["test_score"] == row["perplexity"] != ""
-    assert row["rmse"] == row["accuracy"] == ""
-    sample = (results.run(row) / "sample.txt").read_text(encoding="utf-8")
-    assert len(sample) == 400
-    assert sample in answer.stdout
-
-
-@pytest.mark.skipif(
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="Ctrl-C is ignored here"
-)
-@pytest.mark.parametrize(
-    ("sent", "error"),
-    [
-        (signal.SIGINT, "KeyboardInterrupt: SIGINT"),
-        (signal.SIGTERM, "KeyboardInterrupt: SIGTERM"),
-        (signal.SIGHUP, "KeyboardInterrupt: SIGHUP"),
-    ],
-)
-def test_ctrl_c_and_kill_leave_a_row_of_what_there_was(
-    sent: signal.Signals, error: str, tmp_path: Path
-) -> None:
-    results = Results(tmp_path / "results")
-    corpus = tmp_path / "text.txt"
-    corpus.write_text(BUNDLED_TEXT.read_text(encoding="utf-8")[:20_000], encoding="utf-8")
-    running = subprocess.Popen(
-        command(
-            "model=lstm",
-            "task=shakespeare",
-            f"task.corpus={corpus}",
-            "model.hidden_size=16",
-            "train.max_epochs=100000",
-            f"results_dir={results.folder}",
-        ),
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert running.stderr is not None
-    try:
-        before = running.stderr.readline()
-        running.send_signal(sent)
-        output, after = running.communicate(timeout=60)
-    finally:
-        running.kill()
-        running.wait()
-    assert before.startswith("epoch 1/")
-    assert running.returncode == 130
-    assert "Traceback" not in after
-    assert "lstm on shakespeare: interrupted" in output
-    (row,) = results.rows
-    assert (row["status"], row["error"]) == ("interrupted", error)
-    assert row["test_score"] == row["perplexity"] == row["stopped_by"] == ""
-    assert len(results.history(row)) == int(row["epochs"]) >= 1
-    assert float(row["val_score"]) > 1
-    assert "goes on from its checkpoint" in after
-    assert (results.run(row) / "checkpoint.safetensors").is_file()
-    assert not [*(results.folder / "running").iterdir()]
-
-
-# Put before the command, these stand for what happens to it.
-CTRL_C_WHILE_READING = """
-from tasks.sp500 import Sp500Settings
-def load(self, cache):
-    raise KeyboardInterrupt
-Sp500Settings.load = load
-"""
-BUG_IN_THE_LOSS = """
-from tasks.sp500 import Sp500Task
-def loss(self, outputs, batch):
-    raise ZeroDivisionError("a bug")
-Sp500Task.loss = loss
-"""
-
-
-def run_py_after(happening: str, *overrides: str) -> subprocess.CompletedProcess[str]:
-    _, script, *arguments = command(*overrides)
-    start = f"{happening}\nimport runpy\nrunpy.run_path({script!r}, run_name='__main__')"
-    return subprocess.run(
-        [sys.executable, "-c", start, *arguments],
-        cwd=ROOT,
-        env=ENVIRONMENT | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
-def test_ctrl_c_before_there_is_a_row_is_no_traceback_either(tmp_path: Path) -> None:
-    answer = run_py_after(CTRL_C_WHILE_READING, "task=sp500", f"results_dir={tmp_path}")
-    assert "Traceback" not in answer.stderr
-    assert answer.returncode == 130
-
-
-def test_a_bug_is_a_row_and_a_traceback(tmp_path: Path) -> None:
-    answer = run_py_after(BUG_IN_THE_LOSS, "task=sp500", f"results_dir={tmp_path}")
-    assert answer.returncode == 1
-    assert answer.stderr.rstrip().endswith("ZeroDivisionError: a bug")
-    (row,) = Results(tmp_path).rows
-    assert (row["status"], row["error"]) == ("failed", "ZeroDivisionError: a bug")

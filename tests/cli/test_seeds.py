@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from calling import LOCAL, QUICK, rows, run_py
 from omegaconf import OmegaConf
-from places import ROOT
 
 from models.kernels.library import reason_for_lack
 
 pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
 
-QUICK = ["task=sp500", "debug=smoke", "train.device=cpu", "train.threads=1"]
-LOCAL = ["hydra/launcher=local", "hydra.launcher.jobs=2"]
 CLOCKS = ("train_seconds", "tokens_per_second", "time_to_best_seconds", "total_seconds")
-
-
-def run_py(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def rows(results: Path) -> list[dict[str, str]]:
-    with (results / "results.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture

@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from places import ROOT
-
-QUICK = ["task=sp500", "debug=smoke", "train.device=cpu", "train.threads=1"]
-LOCAL = ["hydra/launcher=local", "hydra.launcher.jobs=2"]
-
-
-def run_py(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def rows(results: Path) -> list[dict[str, str]]:
-    with (results / "results.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+from calling import LOCAL, QUICK, rows, run_py
 
 
 def scores(results: Path) -> dict[tuple[str, str], str]:

@@ -32,6 +32,31 @@ def arm(
     ]
 
 
+QUIET: Row = {
+    "device": "cpu",
+    "device_name": "x",
+    "threads": 1,
+    "torch_version": "2",
+    "concurrent_runs": 1,
+    "load_average": 0.2,
+}
+"""A machine that did nothing else."""
+
+
+def timed(
+    model: str, flops: float, utilisation: float, peak: float = 100.0, **more: Any
+) -> list[Row]:
+    """An arm whose forward pass takes so many FLOPs per token, at so much of the peak."""
+    columns = {
+        "model_flops_utilisation": utilisation,
+        "peak_gflops": peak,
+        "tokens_per_second": utilisation * peak * 1e9 / (3 * flops),
+        "kernel": "torch",
+        "precision": "highest",
+    }
+    return arm(model, [0.81, 0.84, 0.83], **(QUIET | columns | more))
+
+
 def fixed(model: str, score: float, kind: str = "naive", **more: Any) -> list[Row]:
     """The row of a deterministic baseline."""
     return [NEEDED | {"model": model, "seed": "", "test_score": score, "baseline": kind} | more]

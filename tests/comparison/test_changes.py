@@ -70,6 +70,23 @@ def test_the_same_numbers_are_the_same(tmp_path: Path) -> None:
     assert found["lstm"].reason == "the same at all 5 seeds"
 
 
+@pytest.mark.parametrize("scores", [BEFORE, BEFORE[:1]])
+def test_what_differs_by_rounding_is_the_same(scores: list[float], tmp_path: Path) -> None:
+    """As of seeds trained together or alone: a test might call the sign of rounding a change."""
+    noise = np.array([1e-7, 2e-7, 3e-7, 2e-7, 1e-7])[: len(scores)]  # t = 4.8 if it is asked
+    after = np.multiply(scores, 1 + noise).tolist()
+    change = changed(tmp_path, arm("lstm", scores), arm("lstm", after))["lstm"]
+    assert change.verdict == "same"
+    assert "to rounding" in change.reason
+    beyond = changed(tmp_path, arm("lstm", BEFORE), arm("lstm", [s * (1 + 1e-5) for s in BEFORE]))
+    assert beyond["lstm"].verdict == "improved"
+
+
+def test_counts_are_never_rounded(tmp_path: Path) -> None:
+    large, larger = (arm("lstm", BEFORE, parameters=n) for n in (20_000_000, 20_000_001))
+    assert changed(tmp_path, large, larger, metric="parameters")["lstm"].verdict == "worse"
+
+
 def test_one_seed_that_differs_shows_nothing(tmp_path: Path) -> None:
     change = changed(tmp_path, arm("lstm", [0.5]), arm("lstm", [0.9]))["lstm"]
     assert change.verdict == "not comparable"

@@ -112,7 +112,7 @@ def test_rows_in_both_tables_count_once_and_must_agree(tmp_path: Path) -> None:
         ({"task": "tou"}, "--task tou: no row is of it; did you mean toy?; there are toy"),
         ({"metric": "acuracy"}, "--metric acuracy: .*; did you mean accuracy?; allowed: accuracy"),
         ({"metric": "epochs"}, "--metric epochs: is no column with a better and a worse"),
-        ({"metric": "rmse"}, "--metric rmse: no row has a value in this column"),
+        ({"metric": "rmse"}, "--metric rmse: no row of .*.csv has a value in this column"),
         ({"baseline": "rn"}, "--baseline rn: there is no such arm; did you mean rnn?"),
         ({"by": ("modle",)}, "has no column modle; the nearest it has is model"),
     ],

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from handmade import arm, compared, grouped, write
 
+from benchmarks.comparison.formats import as_markdown
+from benchmarks.comparison.grids import sections_of
 from scripts.report import main
 
 TOGETHER: dict[str, Any] = {"trained_together": 3, "train_seconds": "", "latency_ms_p50": 2.0}
@@ -34,6 +36,15 @@ def test_times_are_those_of_the_seeds_that_have_one(tmp_path: Path) -> None:
     assert (only.score.n, only.train_seconds) == (3, 4.0)
 
 
+def test_a_latency_in_doubt_has_its_mark_explained(tmp_path: Path) -> None:
+    """Times of training they have none, which may be doubted."""
+    busy = {"device": "cpu", "threads": 1, "load_average": 3.0}
+    found = compared(tmp_path, arm("lstm", [0.9, 0.91], **(TOGETHER | busy)))
+    text = as_markdown(sections_of(found, only_changed=False))
+    assert "2.00?" in text
+    assert "? a time in doubt" in text
+
+
 def test_rows_that_were_alone_have_no_such_note(tmp_path: Path) -> None:
     rows = arm("lstm", [0.9, 0.91], **ALONE)
     assert not any(NOTE in note for note in grouped(tmp_path, rows).notes)
@@ -45,6 +56,9 @@ def test_where_the_time_is_the_score_they_are_left_out(tmp_path: Path) -> None:
     arms = arm("lstm", [0.9, 0.91], **TOGETHER), arm("gru", [0.7, 0.71], **ALONE)
     found = compared(tmp_path, *arms, metric="train_seconds")
     assert [each.model for group in found.groups for each in group.arms] == ["gru"]
+    assert [(left.reason, left.count) for left in found.left_out] == [
+        ("runs without train_seconds", 2)
+    ]
 
 
 @pytest.mark.parametrize("all_of_them", [True, False])

@@ -51,7 +51,8 @@ def test_the_page_warns(folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     assert main([str(folder), "-o", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
-    assert "speaks of kernels as much as of the cells, whose arithmetic is 1 : 4.0" in text
+    assert "lstm does 4.0 times the arithmetic of rnn in" in text
+    assert "these times speak of kernels as much as of cells" in text
     assert "38 % of peak, torch" in text
 
 

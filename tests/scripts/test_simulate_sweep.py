@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
+from benchmarks.perf.simulated_sweep import sweep
 from benchmarks.results import Store
-from scripts.simulate_sweep import MARKS, main, sweep
+from scripts.simulate_sweep import MARKS, axes_of, main
 
 
 def test_a_second_sweep_skips_what_the_first_has_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = sweep(200, tmp_path, count=False)
+    first = sweep(axes_of(200, tmp_path), tmp_path, count=False)
     store = Store(tmp_path)
     runs = sorted(store.index().entries)
     assert len(runs) == 200
@@ -21,12 +25,12 @@ def test_a_second_sweep_skips_what_the_first_has_done(
     assert first["own"] > 0
     assert len(store.table.read_text().splitlines()) == 201
     assert list((tmp_path / "running").iterdir()) == []
-    again = sweep(200, tmp_path, count=False)
+    again = sweep(axes_of(200, tmp_path), tmp_path, count=False)
     assert again["own"] == 0
     assert "200 of 200 cells were finished before" in capsys.readouterr().out
     # All but one: a row that was damaged after it was counted is no row.
     (store.runs / runs[7] / "row.json").write_text("{")
-    sweep(200, tmp_path, count=False)
+    sweep(axes_of(200, tmp_path), tmp_path, count=False)
     said = capsys.readouterr().out
     assert "row.json is damaged and set aside" in said
     assert "199 of 200 cells were finished before" in said
@@ -35,10 +39,19 @@ def test_a_second_sweep_skips_what_the_first_has_done(
 
 
 def test_operations_are_counted(tmp_path: Path) -> None:
-    counted = sweep(20, tmp_path, count=True)
+    counted = sweep(axes_of(20, tmp_path), tmp_path, count=True)
     # Claim, folder, configuration, log, row: each is at least opened, all but the log are flushed.
     assert counted["own"] > 10
     assert counted["driver"] > 1
+
+
+def test_what_starts_the_processes_is_small() -> None:
+    """Or none of them would seem smaller than it."""
+    program = "import sys, scripts.simulate_sweep; print({'numpy', 'torch'} & set(sys.modules))"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ended.stdout == "set()\n", ended.stderr
 
 
 def test_the_table_is_put_into_the_page(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,136 @@
+"""How the real command ends: diverged, as a smoke test, interrupted, by a bug."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from calling import ENVIRONMENT, MACHINE, RUN_PY, run_py
+from places import ROOT
+from results_folder import Results
+
+BUNDLED_TEXT = ROOT / "tasks" / "data" / "tinyshakespeare.txt"
+
+
+def test_a_run_that_diverges_is_a_row(tmp_path: Path) -> None:
+    results = Results(tmp_path / "results")
+    places = [f"results_dir={results.folder}"]
+    answer = run_py("model=rnn", "task=sp500", "train.learning_rate=1e30", *MACHINE, *places)
+    assert answer.returncode == 1
+    assert "Traceback" not in answer.stderr
+    assert "rnn on sp500: diverged" in answer.stdout
+    (row,) = results.rows
+    assert row["status"] == "diverged"
+    assert row["error"].startswith("NotFiniteError: ")
+    assert row["test_score"] == row["val_score"] == row["rmse"] == ""
+    assert int(row["steps"]) > 0
+    assert not (results.run(row) / "weights.safetensors").exists()
+
+
+def test_a_smoke_test_marks_its_row(tmp_path: Path) -> None:
+    results = Results(tmp_path / "results")
+    places = [f"results_dir={results.folder}"]
+    answer = run_py("model=gru", "task=shakespeare", "debug=smoke", *MACHINE, *places)
+    assert answer.returncode == 0, answer.stderr
+    (row,) = results.rows
+    assert (row["status"], row["smoke"]) == ("ok", "true")
+    assert row["test_score"] == row["perplexity"] != ""
+    assert row["rmse"] == row["accuracy"] == ""
+    sample = (results.run(row) / "sample.txt").read_text(encoding="utf-8")
+    assert len(sample) == 400
+    assert sample in answer.stdout
+
+
+@pytest.mark.skipif(
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="Ctrl-C is ignored here"
+)
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (signal.SIGINT, "KeyboardInterrupt: SIGINT"),
+        (signal.SIGTERM, "KeyboardInterrupt: SIGTERM"),
+        (signal.SIGHUP, "KeyboardInterrupt: SIGHUP"),
+    ],
+)
+def test_ctrl_c_and_kill_leave_a_row_of_what_there_was(
+    sent: signal.Signals, error: str, tmp_path: Path
+) -> None:
+    results = Results(tmp_path / "results")
+    corpus = tmp_path / "text.txt"
+    corpus.write_text(BUNDLED_TEXT.read_text(encoding="utf-8")[:20_000], encoding="utf-8")
+    running = subprocess.Popen(
+        [
+            *(sys.executable, RUN_PY, *MACHINE, f"results_dir={results.folder}"),
+            *("model=lstm", "task=shakespeare", f"task.corpus={corpus}"),
+            *("model.hidden_size=16", "train.max_epochs=100000"),
+        ],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    try:
+        before = running.stderr.readline()
+        running.send_signal(sent)
+        output, after = running.communicate(timeout=60)
+    finally:
+        running.kill()
+        running.wait()
+    assert before.startswith("epoch 1/")
+    assert running.returncode == 130
+    assert "Traceback" not in after
+    assert "lstm on shakespeare: interrupted" in output
+    (row,) = results.rows
+    assert (row["status"], row["error"]) == ("interrupted", error)
+    assert row["test_score"] == row["perplexity"] == row["stopped_by"] == ""
+    assert len(results.history(row)) == int(row["epochs"]) >= 1
+    assert float(row["val_score"]) > 1
+    assert "goes on from its checkpoint" in after
+    assert (results.run(row) / "checkpoint.safetensors").is_file()
+    assert not [*(results.folder / "running").iterdir()]
+
+
+# Put before the command, these stand for what happens to it.
+CTRL_C_WHILE_READING = """
+from tasks.sp500 import Sp500Settings
+def load(self, cache):
+    raise KeyboardInterrupt
+Sp500Settings.load = load
+"""
+BUG_IN_THE_LOSS = """
+from tasks.sp500 import Sp500Task
+def loss(self, outputs, batch):
+    raise ZeroDivisionError("a bug")
+Sp500Task.loss = loss
+"""
+
+
+def run_py_after(happening: str, *overrides: str) -> subprocess.CompletedProcess[str]:
+    start = f"{happening}\nimport runpy\nrunpy.run_path({RUN_PY!r}, run_name='__main__')"
+    return subprocess.run(
+        [sys.executable, "-c", start, *overrides, *MACHINE],
+        cwd=ROOT,
+        env=ENVIRONMENT | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_ctrl_c_before_there_is_a_row_is_no_traceback_either(tmp_path: Path) -> None:
+    answer = run_py_after(CTRL_C_WHILE_READING, "task=sp500", f"results_dir={tmp_path}")
+    assert "Traceback" not in answer.stderr
+    assert answer.returncode == 130
+
+
+def test_a_bug_is_a_row_and_a_traceback(tmp_path: Path) -> None:
+    answer = run_py_after(BUG_IN_THE_LOSS, "task=sp500", f"results_dir={tmp_path}")
+    assert answer.returncode == 1
+    assert answer.stderr.rstrip().endswith("ZeroDivisionError: a bug")
+    (row,) = Results(tmp_path).rows
+    assert (row["status"], row["error"]) == ("failed", "ZeroDivisionError: a bug")
