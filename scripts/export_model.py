@@ -5,6 +5,7 @@
     python scripts/export_model.py RUN --device cuda    times on the GPU, of PyTorch's forms alone
     python scripts/export_model.py RUN --no-times       the files alone
 
+It computes with as many threads as the run had, at most the cores there are, or with --threads.
 It writes model.onnx, model.int8.onnx, model.pt2 (torch.export), inputs.json and what else is needed
 to use them into the run's folder export/, once they are proved equal to the network, and prints
 sizes, validation scores, latency and throughput: docs/inference.md. Exit codes: 0, 1 if an exported
@@ -18,6 +19,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from benchmarks.deployment.finding import find_run
 from benchmarks.errors import UserError
 
 NEEDED = ("onnx", "onnxruntime")
@@ -28,10 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser().parse_args(arguments)
     try:
         refuse(chosen)
+        folder = find_run(chosen.run, chosen.results)
         # Here, for what can be answered at once needs no torch.
         from benchmarks.deployment.command import export_and_measure
 
-        return export_and_measure(chosen)
+        return export_and_measure(chosen, folder)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -48,10 +51,15 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="DIR", help="default: the run's folder export/")
     add("--csv", type=Path, metavar="FILE", help="write what was measured as a table")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="that is timed (%(default)s)")
-    add("--threads", type=int, metavar="N", help="of the CPU (default: its cores)")
+    add("--threads", type=int, metavar="N", help="of the CPU (default: as in training)")
     add("--seconds", type=float, default=1.0, metavar="S", help="per form and batch (%(default)s)")
     add("--write", type=Path, metavar="PAGE", help="put the tables into this page")
-    add("--no-times", action="store_true", help="measure nothing")
+    add(
+        "--no-times",
+        action="store_true",
+        help="only write the files and prove them equal, in seconds: no table of sizes, scores, "
+        "latency and throughput, whose times want a quiet machine",
+    )
     return parser
 
 
@@ -66,13 +74,17 @@ def refuse(chosen: argparse.Namespace) -> None:
         raise UserError(f"export needs {' and '.join(missing)}: pip install -e '.[export]'")
     if chosen.threads is not None and chosen.threads < 1:
         raise UserError(f"--threads {chosen.threads}: must be at least 1")
-    if not 0 <= chosen.seconds < float("inf"):
-        raise UserError(f"--seconds {chosen.seconds}: must be a number of seconds")
+    if not 0 < chosen.seconds < float("inf"):
+        raise UserError(
+            f"--seconds {chosen.seconds:g}: must be a number above 0 (for none: --no-times)"
+        )
     for option, file in (("--csv", chosen.csv), ("--write", chosen.write)):
         if chosen.no_times and file is not None:
             raise UserError(f"{option} {file}: there is nothing to write with --no-times")
     if chosen.csv is not None and not chosen.csv.parent.is_dir():
         raise UserError(f"--csv {chosen.csv}: there is no folder {chosen.csv.parent}")
+    if chosen.csv is not None and chosen.csv.is_dir():
+        raise UserError(f"--csv {chosen.csv}: is a folder, name a file in it")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,10 +18,14 @@ from benchmarks.deployment.finished import WEIGHTS, FinishedRun
 from benchmarks.deployment.timing import BATCH_SIZES, Speed, speeds
 from benchmarks.errors import UserError
 from benchmarks.evaluation import evaluate
+from benchmarks.perf.measuring import Load
 from tasks.base import Metric
 
 EAGER = "PyTorch"
 FUSED = "PyTorch, fused"
+BUSY = " (busy machine)"
+"""Behind what is said of times while other work took part of the machine."""
+
 SAME_SCORE = 0.02
 """Part by which a score may differ from the row's: another machine rounds differently."""
 
@@ -44,9 +49,24 @@ class Form:
     speeds: dict[int, Speed]
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """All forms of a network, and what else the machine did while they were timed.
+
+    Attributes:
+        forms: the first is the one that others are compared with.
+        others: cores that other work kept busy.
+        is_busy: whether that is enough to doubt the times.
+    """
+
+    forms: list[Form]
+    others: float
+    is_busy: bool
+
+
 def measured(
     run: FinishedRun, exports: Exports, device: torch.device, seconds: float
-) -> list[Form]:
+) -> Measurement:
     """Score and time every form that runs on a device.
 
     Args:
@@ -78,10 +98,12 @@ def measured(
             f"{run.row['run_id']}: its network scores {scores[EAGER]:.6g} on validation, its row "
             f"says {trained:.6g}: code has changed since it was trained"
         )
+    load = Load()  # a load average would still speak of the minute before
     found = {size: speeds(forms, run.task, size, seconds, device) for size in BATCH_SIZES}
+    others, is_busy = load.cores(), load.is_busy()
     sizes = {WEIGHTS: (run.folder / WEIGHTS).stat().st_size / MIB}
     sizes |= {name: exports.mib(name) for name in (ONNX, INT8, PROGRAM)}
-    return [
+    answers = [
         Form(
             name,
             sizes[files[name]],
@@ -91,6 +113,7 @@ def measured(
         )
         for name in forms
     ]
+    return Measurement(answers, others, is_busy)
 
 
 @torch.inference_mode()
@@ -118,15 +141,15 @@ def int8_name(run: FinishedRun) -> str:
     return "ONNX Runtime, int8" if is_lstm(run) else "ONNX Runtime, int8 weights"
 
 
-def sections(run: FinishedRun, forms: Sequence[Form], where: str) -> list[Section]:
+def sections(run: FinishedRun, found: Measurement, where: str) -> list[Section]:
     """What was measured, as tables for people, and the verdict."""
-    metric = run.config.task.metric
+    metric, forms = run.config.task.metric, found.forms
     files = Grid(
         ["form", "file\nMiB", "largest\ndifference", f"validation\n{metric.name}"],
         [
             [
                 form.name,
-                f"{form.mib:.3f}",
+                four_digits(form.mib),
                 "" if form.difference is None else f"{form.difference:.1e}",
                 f"{form.score:.6g}",
             ]
@@ -147,8 +170,8 @@ def sections(run: FinishedRun, forms: Sequence[Form], where: str) -> list[Sectio
                 [
                     str(size),
                     form.name,
-                    milliseconds(speed.p50_ms),
-                    milliseconds(speed.p95_ms),
+                    four_digits(speed.p50_ms),
+                    four_digits(speed.p95_ms),
                     f"{speed.sequences_per_second:,.0f}",
                     f"{speed.tokens_per_second:,.0f}",
                     f"{times_as_fast(form, forms[0], size):.2f}x",
@@ -156,16 +179,20 @@ def sections(run: FinishedRun, forms: Sequence[Form], where: str) -> list[Sectio
             )
     title = f"{run.row['model']} on {run.row['task']}, {run.row['run_id']}"
     times = Grid(header, rows, frozenset({1}), frozenset(strong))
-    about = [f"times: {where}; speed is relative to {EAGER}, the fastest is bold"]
+    load = f"load: others kept {found.others:.2f} of {os.cpu_count()} cores busy"
+    about = [
+        f"times: {where}; speed is relative to {EAGER}, the fastest is bold",
+        f"{load}: do not trust these times" if found.is_busy else load,
+    ]
     return [
         Section(title, [f"data: {run.row['dataset']}"], files, [], []),
-        Section("", about, times, verdict(run, forms, metric), []),
+        Section("", about, times, verdict(run, found, metric), []),
     ]
 
 
-def milliseconds(time: float) -> str:
-    """Write a time with four digits, or as many as it has before the point."""
-    return f"{time:,.0f}" if time >= 1000 else f"{time:#.4g}"
+def four_digits(number: float) -> str:
+    """Write a time or a size with four digits, or as many as it has before the point."""
+    return f"{number:,.0f}" if number >= 1000 else f"{number:#.4g}"
 
 
 def fastest(forms: Sequence[Form], batch_size: int) -> Form:
@@ -179,13 +206,14 @@ def times_as_fast(form: Form, other: Form, batch_size: int) -> float:
     return ours.sequences_per_second / theirs.sequences_per_second
 
 
-def verdict(run: FinishedRun, forms: Sequence[Form], metric: Metric) -> list[str]:
-    """Say what is fastest, and what int8 costs and saves."""
-    lines = [fastest_verdict(forms, size) for size in (BATCH_SIZES[0], BATCH_SIZES[-1])]
-    by_name = {form.name: form for form in forms}
+def verdict(run: FinishedRun, found: Measurement, metric: Metric) -> list[str]:
+    """Say what is fastest, and what int8 costs and saves; with every time whether to doubt it."""
+    mark = BUSY if found.is_busy else ""
+    lines = [fastest_verdict(found.forms, n) + mark for n in (BATCH_SIZES[0], BATCH_SIZES[-1])]
+    by_name = {form.name: form for form in found.forms}
     if int8_name(run) in by_name:
         whole, int8 = by_name["ONNX Runtime"], by_name[int8_name(run)]
-        lines.append(int8_verdict(whole, int8, metric, is_lstm(run)))
+        lines.append(int8_verdict(whole, int8, metric, is_lstm(run), mark))
     return lines
 
 
@@ -195,7 +223,7 @@ def fastest_verdict(forms: Sequence[Form], batch_size: int) -> str:
     speed = best.speeds[batch_size]
     words = "one sequence" if batch_size == 1 else f"{batch_size} sequences at once"
     line = (
-        f"{words}: {best.name} is fastest, {milliseconds(speed.p50_ms)} ms (p50), "
+        f"{words}: {best.name} is fastest, {four_digits(speed.p50_ms)} ms (p50), "
         f"{speed.sequences_per_second:,.0f} sequences/s"
     )
     if best is forms[0]:
@@ -203,8 +231,16 @@ def fastest_verdict(forms: Sequence[Form], batch_size: int) -> str:
     return f"{line}, {times_as_fast(best, forms[0], batch_size):.2f} times as fast as {EAGER}"
 
 
-def int8_verdict(whole: Form, int8: Form, metric: Metric, is_lstm: bool) -> str:
-    """Say what int8 saves beside float32 in the same runtime, and what it costs."""
+def int8_verdict(whole: Form, int8: Form, metric: Metric, is_lstm: bool, mark: str = "") -> str:
+    """Say what int8 saves beside float32 in the same runtime, and what it costs.
+
+    Args:
+        whole: the float32 form.
+        int8: the other.
+        metric: of their scores.
+        is_lstm: whether its arithmetic is int8 too.
+        mark: of the times.
+    """
     change = int8.score - whole.score
     is_better = (change > 0) == metric.higher_is_better
     by = f"{'better' if is_better else 'worse'} by {abs(change):.3g}" if change else "unchanged"
@@ -213,15 +249,16 @@ def int8_verdict(whole: Form, int8: Form, metric: Metric, is_lstm: bool) -> str:
         for size in (BATCH_SIZES[0], BATCH_SIZES[-1])
     )
     line = (
-        f"int8: {int8.mib / whole.mib:.2f} of the file ({whole.mib:.3f} to {int8.mib:.3f} MiB), "
-        f"{times}; validation {metric.name} {whole.score:.6g} to {int8.score:.6g}, {by}"
+        f"int8: {int8.mib / whole.mib:.2f} of the file ({four_digits(whole.mib)} to "
+        f"{four_digits(int8.mib)} MiB), {times}{mark}; validation {metric.name} "
+        f"{whole.score:.6g} to {int8.score:.6g}, {by}"
     )
     if is_lstm:
         return line
     return f"{line}; its arithmetic is float32: ONNX Runtime has no int8 recurrence but the LSTM's"
 
 
-def as_csv(run: FinishedRun, forms: Sequence[Form], device: str, threads: int) -> str:
+def as_csv(run: FinishedRun, found: Measurement, device: str, threads: int) -> str:
     """What was measured as a table, a line for each form and batch size."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -229,17 +266,19 @@ def as_csv(run: FinishedRun, forms: Sequence[Form], device: str, threads: int) -
         [
             *("run_id", "task", "model", "form", "device", "threads", "batch_size", "calls"),
             *("latency_ms_p50", "latency_ms_p95", "sequences_per_second", "tokens_per_second"),
+            *("others_cores", "busy_machine"),
             *("file_mib", "largest_difference", "metric", "val_score"),
         ]
     )
     row = run.row
-    for form in forms:
+    for form in found.forms:
         for size, speed in form.speeds.items():
             writer.writerow(
                 [
                     *(row["run_id"], row["task"], row["model"], form.name, device, threads),
                     *(size, speed.calls, speed.p50_ms, speed.p95_ms),
-                    *(speed.sequences_per_second, speed.tokens_per_second, form.mib),
+                    *(speed.sequences_per_second, speed.tokens_per_second),
+                    *(found.others, found.is_busy, form.mib),
                     *("" if form.difference is None else form.difference,),
                     *(run.config.task.metric.name, form.score),
                 ]

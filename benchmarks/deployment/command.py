@@ -17,19 +17,22 @@ from benchmarks.comparison.formats import show
 from benchmarks.comparison.grids import Section
 from benchmarks.deployment.answering import as_csv, measured, sections
 from benchmarks.deployment.exporting import INT8, export_run
-from benchmarks.deployment.finished import FinishedRun, find_run, load_run
+from benchmarks.deployment.finished import FinishedRun, load_run
 from benchmarks.deployment.verifying import UnequalError
-from benchmarks.environment import available_cores, device_name
+from benchmarks.environment import available_cores, device_name, keep_freed_memory
 from benchmarks.errors import UserError
 from benchmarks.files import write_atomically
-from benchmarks.neighbours import is_busy, load_average
 from benchmarks.pages import put_between
 from benchmarks.precision import use_precision
 from tasks.base import DataError
 
 
-def export_and_measure(chosen: argparse.Namespace) -> int:
+def export_and_measure(chosen: argparse.Namespace, folder: Path) -> int:
     """Export a run's network and measure it; returns the exit code.
+
+    Args:
+        chosen: on the command line.
+        folder: of the run.
 
     Raises:
         UserError: a mistake.
@@ -38,10 +41,11 @@ def export_and_measure(chosen: argparse.Namespace) -> int:
         raise UserError("--device cuda: this machine has no such device (allowed: cpu)")
     device = torch.device(chosen.device)
     use_precision("highest", device)
-    torch.set_num_threads(chosen.threads or available_cores())
-    threads = torch.get_num_threads()
     try:
-        run = load_run(find_run(chosen.run, chosen.results))
+        run = load_run(folder)
+        threads = chosen.threads or usual_threads(run)
+        torch.set_num_threads(threads)
+        keep_freed_memory()  # as runs do, and as ONNX Runtime does by itself
         if chosen.write is not None:
             begin, _ = marks_of(run)
             if not chosen.write.is_file() or begin not in chosen.write.read_text(encoding="utf-8"):
@@ -60,15 +64,22 @@ def export_and_measure(chosen: argparse.Namespace) -> int:
         print(f"written: {out / name}")
     if chosen.no_times:
         return 0
-    forms = measured(run, exports, device, chosen.seconds)
+    found = measured(run, exports, device, chosen.seconds)
     if chosen.csv is not None:
         with told_of(chosen.csv):
-            write_atomically(chosen.csv, as_csv(run, forms, chosen.device, threads))
-    found = sections(run, forms, conditions(device, threads))
-    show(found)
+            write_atomically(chosen.csv, as_csv(run, found, chosen.device, threads))
+    shown = sections(run, found, conditions(run, device, threads))
+    show(shown)
     if chosen.write is not None:
-        put_between(chosen.write, marks_of(run), page_block(run, found))
+        command = f"python scripts/export_model.py latest --device {device} --threads {threads}"
+        block = page_block(run, f"{command} --seconds {chosen.seconds:g}", shown)
+        put_between(chosen.write, marks_of(run), block)
     return 0
+
+
+def usual_threads(run: FinishedRun) -> int:
+    """As many as the run trained with, at most the cores there are; these if it does not tell."""
+    return min(run.row.get("threads") or available_cores(), available_cores())
 
 
 @contextlib.contextmanager
@@ -89,25 +100,25 @@ def marks_of(run: FinishedRun) -> tuple[str, str]:
     return f"<!-- export: {run.row['model']} on {run.row['task']} -->\n", "<!-- end -->"
 
 
-def page_block(run: FinishedRun, found: list[Section]) -> str:
+def page_block(run: FinishedRun, command: str, found: list[Section]) -> str:
     """Write what was shown as a block of a page, after the commands that lead to it."""
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
         show(found)
     row = run.row
     words = [f"model={row['model']}", f"task={row['task']}", row["overrides"] or ""]
-    commands = [f"python run.py {' '.join(words).strip()}", "python scripts/export_model.py latest"]
+    commands = [f"python run.py {' '.join(words).strip()}", command]
     lines = [*(f"$ {command}" for command in commands), *shown.getvalue().splitlines()]
     text = "\n".join(line.rstrip() for line in lines)
     return f"```\n{text}\n```\n"
 
 
-def conditions(device: torch.device, threads: int) -> str:
-    """Say on what was measured, and how busy that was."""
+def conditions(run: FinishedRun, device: torch.device, threads: int) -> str:
+    """Say on what was measured."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime"))
     if device.type == "cuda":
         return f"{device_name(device)}, {versions}"
-    load = load_average()
-    busy = ": it is busy, do not trust these times" if is_busy(load, threads) else ""
-    told = "" if load is None else f", load average {load:.2f}{busy}"
-    return f"{device_name(device)}, {threads} of {os.cpu_count()} cores, {versions}{told}"
+    trained = run.row.get("threads")
+    told = {None: "", threads: " as in training"}.get(trained, f" ({trained} in training)")
+    count = f"{threads} thread{'s' if threads > 1 else ''}{told}"
+    return f"{device_name(device)}, {os.cpu_count()} cores, {count}, {versions}"

@@ -1,4 +1,4 @@
-"""A finished run, found by its name and put together again from what it left."""
+"""A finished run, put together again from what it left."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from yaml import YAMLError
 
 import models
 import tasks
 from benchmarks.cache import DiskCache, cache_directory
 from benchmarks.config import Config, TrainSettings, definitions
-from benchmarks.errors import UserError, nearest
+from benchmarks.deployment.finding import ROW
+from benchmarks.errors import UserError
 from benchmarks.measurement import build_network
-from benchmarks.results import Store
 from models.base import ModelSettings
 from models.modules.contract import Encoder
 from tasks.base import Task, TaskSettings
 
-LATEST = "latest"
 WEIGHTS = "weights.safetensors"
+NEEDED = ("run_id", "status", "task", "model", "dataset", "dataset_sha256")
+"""Columns of a row without which nothing can be done; of all that came later some may lack."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ class FinishedRun:
 
         Args:
             kernel: of the recurrence, if the model has more than one.
+
+        Raises:
+            UserError: the weights are those of another network.
         """
         model = self.config.model
         if hasattr(model, "kernel"):
@@ -61,40 +66,13 @@ class FinishedRun:
             model = dataclasses.replace(model, **kernel_alone)
         config = dataclasses.replace(self.config, model=model)
         network, encoder = build_network(config, self.task, torch.device("cpu"))
-        network.load_state_dict(self.weights)
+        try:
+            network.load_state_dict(self.weights)
+        except RuntimeError as error:
+            raise UserError(
+                f"{self.folder / WEIGHTS}: are not the weights of the network in config.yaml"
+            ) from error
         return network.eval(), encoder
-
-
-def find_run(name: str, results: Path) -> Path:
-    """Return the folder of a run.
-
-    Args:
-        name: its folder, its id, how that begins, or `latest` for the latest that ended well.
-        results: the results folder.
-
-    Raises:
-        UserError: there is none, or more than one.
-    """
-    if (Path(name) / "row.json").is_file():
-        return Path(name)
-    store = Store(results)
-    ids = sorted(path.parent.name for path in store.runs.glob("*/row.json"))
-    if not ids:
-        raise UserError(f"{name}: there are no runs in {store.runs} (another folder: --results)")
-    if name == LATEST:
-        rows = ((run_id, store.row(run_id) or {}) for run_id in reversed(ids))
-        with_network = (i for i, row in rows if row.get("status") == "ok" and not row["baseline"])
-        found = next(with_network, None)
-        if found is None:
-            raise UserError(f"{name}: no run in {store.runs} has ended well with a network")
-        return store.runs / found
-    alike = [run_id for run_id in ids if run_id == name or run_id.startswith(name)]
-    if len(alike) > 1 and name not in alike:
-        raise UserError(f"{name}: {len(alike)} runs begin like this, {alike[0]} and {alike[1]}, …")
-    if not alike:
-        hint = nearest(name, ids) or f" ({LATEST} would be {ids[-1]})"
-        raise UserError(f"{name}: there is no such run in {store.runs}{hint}")
-    return store.runs / (name if name in alike else alike[0])
 
 
 def load_run(folder: Path) -> FinishedRun:
@@ -105,10 +83,13 @@ def load_run(folder: Path) -> FinishedRun:
         tasks.base.DataError: the data cannot be used.
     """
     try:
-        row = json.loads((folder / "row.json").read_text(encoding="utf-8"))
+        row = json.loads((folder / ROW).read_text(encoding="utf-8"))
         told = OmegaConf.load(folder / "config.yaml")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: cannot be read as a run ({error})") from error
+    except (OSError, ValueError, YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{folder}: cannot be read as a run ({reason})") from error
+    if not isinstance(row, dict) or not {*NEEDED} <= set(row):
+        raise UserError(f"{folder / ROW}: is not the row of a run")
     if not isinstance(told, DictConfig) or not {"task", "model", "train"} <= set(told):
         raise UserError(f"{folder / 'config.yaml'}: is not the configuration of a run")
     if row["status"] != "ok":

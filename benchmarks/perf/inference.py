@@ -119,6 +119,14 @@ def size_of(text: str) -> int:
     return size
 
 
+def seconds_of(text: str) -> float:
+    """Read a duration from the command line."""
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: must be a number above 0")
+    return seconds
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure; returns the exit code."""
     parser = parser_of(__doc__)
@@ -126,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--models", nargs="+", default=MODELS, metavar="M", help="default: rnn lstm gru")
     add("--tasks", nargs="+", default=[], metavar="T", help="default: all")
     add("--batch-sizes", nargs="+", type=size_of, default=[1, 8, 64, 512], metavar="N")
-    add("--seconds", type=float, default=1.0, help="of each form at each batch size, about")
+    add("--seconds", type=seconds_of, default=1.0, help="per form and batch size, about")
     return run_benchmark("inference", parser, arguments, measure)
 
 

@@ -75,7 +75,6 @@ AUTO, FUSED, TORCH = (f"model.kernel={name}" for name in ("auto", "fused", "torc
             {"lstm kernel=torch x=1", "lstm kernel=torch x=2", "lstm kernel=fused"},
         ),
     ],
-    ids=str,
 )
 def test_arms_are_told_apart_by_the_kernel_that_ran_or_was_asked_for(
     arms: list[tuple[str, str]], labels: set[str], tmp_path: Path

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.reporting.figure import Figure
+
 DAYS = [str(day.date()) for day in pd.bdate_range("2024-01-02", periods=80)]
 HOSTILE = "<script>alert(1)</script>"
 
@@ -159,3 +161,13 @@ def full(folder: Path) -> Path:
             score = 24 - trial + (model == "gru")
             rows.append(row("sp500", model, 0, score, run_id=f"r-t-{model}-{trial}", **where))
     return write(folder, rows)
+
+
+def drawn(figure: Figure, **wanted: Any) -> list[dict[str, Any]]:
+    """The records of a figure's layers that have these fields."""
+    layers = figure.spec.get("layer", [figure.spec])
+    sources = [layer["data"] for layer in layers if "data" in layer]
+    sources += [{"values": v} for v in figure.spec.get("datasets", {}).values()]
+    records = [record for source in sources for record in source.get("values", [])]
+    assert records
+    return [r for r in records if all(r.get(k) == v for k, v in wanted.items())]

@@ -1,0 +1,29 @@
+"""The benchmark of inference compares every form there is."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.perf import inference
+from benchmarks.perf.measuring import read_ratios
+
+
+def test_the_benchmark_compares_every_form(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--tasks", "sp500", "--seconds", "0.001", "--threads", "1", "--batch-sizes", "1", "3"]
+    assert inference.main([*words, "--models", "lstm", "gru"]) == 0
+    ratios = read_ratios(capsys.readouterr().out)
+    pairs = ["onnxruntime / torch, lstm", "int8 / onnxruntime, lstm", "onnxruntime / torch, gru"]
+    wanted = {f"{pair} on sp500, batch {size}" for pair in pairs for size in (1, 3)}
+    # Where no kernel can be compiled, there is none to compare.
+    assert {ratio.name for ratio in ratios if not ratio.name.startswith("fused")} == wanted
+    assert all(ratio.value > 0 and ratio.target == 1 for ratio in ratios)
+    assert inference.main(["--tasks", "sp500", "--models", "lstn"]) == 2
+    assert "did you mean lstm?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "nan", "inf"])
+def test_a_time_that_is_none_is_refused(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        inference.main(["--seconds", wrong])
+    assert ended.value.code == 2
+    assert f"--seconds: {wrong}: must be a number above 0\n" in capsys.readouterr().err

@@ -1,0 +1,53 @@
+"""Trained runs, and scripts/export_model.py as a user calls it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from composing import composed
+from trained_runs import Answer, Train
+
+from benchmarks.interruption import Interruption
+from benchmarks.results import Store
+from benchmarks.runner import Start, run
+from scripts import export_model
+
+
+@pytest.fixture
+def answer(capfd: pytest.CaptureFixture[str]) -> Answer:
+    """Run the script: its exit code, and what it printed on both streams."""
+
+    def ask(*words: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = export_model.main([*map(str, words)])
+        said = capfd.readouterr()
+        return code, said.out, said.err
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Train:
+    """Train a pair, each once, for a few steps; returns its folder."""
+    store = Store(tmp_path_factory.mktemp("results"))
+    known: dict[tuple[str, ...], Path] = {}
+
+    def train(*words: str) -> Path:
+        if words not in known:
+            more = ["debug=smoke", "train.threads=1", "train.device=cpu", "model.kernel=torch"]
+            more += [f"cache_dir={shared_cache}", f"results_dir={store.directory}"]
+            row = run(composed(*more, *words), store, Interruption(), Start())
+            assert row.status == "ok"
+            known[words] = store.folder(row.run_id)
+        return known[words]
+
+    return train
+
+
+@pytest.fixture
+def forecaster(trained: Train, tmp_path: Path) -> Path:
+    """The folder of a run on sp500, for this test alone."""
+    folder = trained("model=gru", "task=sp500")
+    return Path(shutil.copytree(folder, tmp_path / "results" / "runs" / folder.name))

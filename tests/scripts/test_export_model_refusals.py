@@ -1,0 +1,110 @@
+"""What scripts/export_model.py does not take, and what it says of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from places import ROOT
+from safetensors.torch import load_file, save_file
+from trained_runs import QUICK, Answer, changed, row_of
+
+
+def test_a_run_that_cannot_be_taken_is_refused(answer: Answer, forecaster: Path) -> None:
+    def refused(**values: Any) -> str:
+        code, _, said = answer(changed(forecaster, **values), "--no-times")
+        assert code == 2
+        assert said.startswith("error: ")
+        assert said.count("\n") == 1
+        return said
+
+    row = row_of(forecaster)
+    assert "ended as interrupted" in refused(status="interrupted")
+    assert "is a baseline and has no network" in refused(status="ok", baseline="naive")
+    assert "its model gruu is not defined here" in refused(baseline=None, model="gruu")
+    assert "other data than there is now" in refused(model="gru", dataset_sha256="0" * 64)
+    (forecaster / "weights.safetensors").unlink()
+    assert "weights.safetensors: cannot be read" in refused(dataset_sha256=row["dataset_sha256"])
+
+
+def test_what_is_no_run_is_refused(answer: Answer, forecaster: Path) -> None:
+    def refused() -> str:
+        code, _, said = answer(forecaster, "--no-times")
+        assert (code, said.count("\n")) == (2, 1)
+        return said
+
+    weights = load_file(forecaster / "weights.safetensors")
+    save_file({name: tensor[:2] for name, tensor in weights.items()}, forecaster / "w")
+    (forecaster / "w").replace(forecaster / "weights.safetensors")
+    assert "are not the weights of the network in config.yaml" in refused()
+    (forecaster / "config.yaml").write_text("task: [")
+    assert "cannot be read as a run (while parsing" in refused()
+    (forecaster / "config.yaml").write_text("task: 1")
+    assert "config.yaml: is not the configuration of a run" in refused()
+    for row in ("{}", "[1]"):
+        (forecaster / "row.json").write_text(row)
+        assert "row.json: is not the row of a run" in refused()
+
+
+def test_a_network_that_is_not_the_one_of_the_row_is_refused(
+    answer: Answer, forecaster: Path
+) -> None:
+    weights = load_file(forecaster / "weights.safetensors")
+    other = {name: tensor + 0.5 for name, tensor in weights.items()}
+    save_file(other, forecaster / "weights.safetensors")
+    code, _, said = answer(forecaster, *QUICK)
+    assert code == 2
+    assert "code has changed since it was trained" in said
+
+
+def test_mistakes_are_answered_in_one_line(
+    answer: Answer, forecaster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = forecaster / "row.json"
+    for words, wanted in (
+        (("--csv", "none/t.csv"), "error: --csv none/t.csv: there is no folder none\n"),
+        (("--out", file, "--no-times"), f"error: {file}: cannot be written (File exists)\n"),
+        (("--csv", tmp_path), f"error: --csv {tmp_path}: is a folder, name a file in it\n"),
+        (("--seconds", "0"), "error: --seconds 0: must be a number above 0 (for none: --no-times)"),
+        (("--seconds", "-1"), "error: --seconds -1: must be a number above 0"),
+        (("--seconds", "nan"), "error: --seconds nan: must be a number above 0"),
+        (("--threads", "0"), "error: --threads 0: must be at least 1\n"),
+        (("--no-times", "--csv", "t.csv"), "error: --csv t.csv: there is nothing to write"),
+        (("--no-times", "--write", "t.md"), "error: --write t.md: there is nothing to write"),
+    ):
+        code, _, said = answer(forecaster, *words)
+        assert code == 2
+        assert said.startswith(wanted)
+        assert said.count("\n") == 1
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    code, _, said = answer(forecaster, "--device", "cuda")
+    assert (code, said) == (
+        2,
+        "error: --device cuda: this machine has no such device (allowed: cpu)\n",
+    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    code, _, said = answer(forecaster)
+    assert (code, said) == (
+        2,
+        "error: export needs onnx and onnxruntime: pip install -e '.[export]'\n",
+    )
+
+
+def test_a_name_that_leads_nowhere_is_answered_without_torch(tmp_path: Path) -> None:
+    program = (
+        "import sys; from scripts.export_model import main; code = main(sys.argv[1:])\n"
+        "assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "nope")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.stderr == f"error: {tmp_path / 'nope'}: there is no such folder\n"
+    assert ended.returncode == 2
