@@ -173,7 +173,7 @@ def reset_process() -> None:
     """Give back what an earlier run in this process left in memory."""
     gc.collect()
     if not gc.get_freeze_count():
-        gc.freeze()  # what is there before the first run stays; to look through it takes long
+        gc.freeze()  # mostly libraries, which stay; to look through them takes long
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

@@ -117,6 +117,7 @@ def begin_training(work: Work, progress: Progress) -> Training:
     if encoder.kernel_lack is not None:
         print(f"note: no fused kernel, PyTorch's own runs: {encoder.kernel_lack}")
     trainer.warm_up()
+    row.kernel = encoder.kernel  # of training: evaluations have batches of other shapes
     seed_torch(config.seed, "dropout")
     earlier = work.continuation.read()
     if earlier is not None:
@@ -129,7 +130,6 @@ def begin_training(work: Work, progress: Progress) -> Training:
 def keep_training(training: Training) -> None:
     """Keep what a training has come to, and its best weights."""
     work, record = training.work, training.trainer.record
-    work.row.kernel = training.encoder.kernel
     work.row.load_average = load_average()
     fill_from_training(work.row, record)
     write_history(work.folder / "history.csv", record.history)

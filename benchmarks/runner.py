@@ -100,7 +100,7 @@ def run(
     announce(row.run_id)
     neighbours = Neighbours()
     with (
-        interruption.deferred(),  # from here on every end leaves a row and no claim
+        interruption.deferred(),  # once the run is open, every end leaves a row and no claim
         store.claims.kept_alive(claim, neighbours.look),
         neighbours.announced(),
     ):

@@ -61,14 +61,17 @@ def fit_all(members: list[Member], interruption: Interruption, at_once: int) -> 
     """
     while waiting := [member for member in members if not member.is_over]:
         in_step = [member for member in waiting if member.place == waiting[0].place]
+        company: Company | None = None
         try:
             if len(in_step) > 1:
-                Company(in_step, interruption, at_once).fit()
+                company = Company(in_step, interruption, at_once)
+                company.fit()
             else:
                 with chance_of(in_step[0].generator):
                     in_step[0].trainer.fit()
         except Exception as error:
-            for member in in_step:
+            # Who has left a company has no part in what came after.
+            for member in in_step if company is None else company.members:
                 if not member.is_over:
                     member.error = error
 

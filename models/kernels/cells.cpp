@@ -9,6 +9,7 @@
 // Plain C++17 with the vector extensions of GCC and Clang; no headers of any library.
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -340,6 +341,25 @@ INLINE int64_t place(const Call& call, const Slice& slice, int64_t row, int64_t 
     return slice.rows[row] * call.time + time;
 }
 
+// The states (batch, hidden) of a slice's rows, from and to rows that are `stride` apart. Given
+// none they are zero; if none are wanted nothing is done.
+template <typename T>
+void take_states(const Slice& slice, const void* given, int64_t hidden, T* to, int64_t stride) {
+    std::memset(to, 0, slice.rows.size() * stride * sizeof(T));
+    if (given)
+        for (size_t row = 0; row < slice.rows.size(); ++row)
+            std::memcpy(to + row * stride, static_cast<const T*>(given) + slice.rows[row] * hidden,
+                        hidden * sizeof(T));
+}
+
+template <typename T>
+void give_states(const Slice& slice, const T* from, int64_t stride, void* wanted, int64_t hidden) {
+    if (wanted)
+        for (size_t row = 0; row < slice.rows.size(); ++row)
+            std::memcpy(static_cast<T*>(wanted) + slice.rows[row] * hidden, from + row * stride,
+                        hidden * sizeof(T));
+}
+
 // ------------------------------------------------------------------------------- forward
 
 template <typename T, int CELL> struct Forward {
@@ -395,9 +415,8 @@ template <typename T, int CELL> struct Forward {
         Buffer<T> states(2 * count * padded), cells(CELL == LSTM ? count * padded : 0);
         Buffer<T> inputs(most * input_stride), from_inputs(panels * most * WIDTH);
         Buffer<T> from_state(count * WIDTH);
-        start(states, call.first_hidden, slice);
-        std::memcpy(states + count * padded, states, count * padded * sizeof(T));
-        if (CELL == LSTM) start(cells, call.first_cell, slice);
+        take_states<T>(slice, call.first_hidden, hidden, states, padded);
+        if (CELL == LSTM) take_states<T>(slice, call.first_cell, hidden, cells, padded);
         std::vector<int64_t> places(most);
         for (int64_t begin = 0; begin < slice.lengths[0]; begin += steps) {
             const int64_t end = std::min(begin + steps, slice.lengths[0]);
@@ -438,24 +457,13 @@ template <typename T, int CELL> struct Forward {
         finish(slice, states, cells);
     }
 
-    void start(T* states, const void* given, const Slice& slice) const {
-        std::memset(states, 0, slice.rows.size() * padded * sizeof(T));
-        if (given)
-            for (size_t row = 0; row < slice.rows.size(); ++row)
-                std::memcpy(states + row * padded,
-                            static_cast<const T*>(given) + slice.rows[row] * hidden,
-                            hidden * sizeof(T));
-    }
-
     void finish(const Slice& slice, const T* states, const T* cells) const {
+        if (CELL == LSTM) give_states<T>(slice, cells, padded, call.last_cell, hidden);
         const int64_t count = int64_t(slice.rows.size());
         for (int64_t row = 0; row < count; ++row) {
             const int64_t to = slice.rows[row] * hidden, length = slice.lengths[row];
             const T* last = states + (length % 2 * count + row) * padded;
             std::memcpy(static_cast<T*>(call.last_hidden) + to, last, hidden * sizeof(T));
-            if (CELL == LSTM)
-                std::memcpy(static_cast<T*>(call.last_cell) + to, cells + row * padded,
-                            hidden * sizeof(T));
             for (int64_t step = length; step < call.time; ++step)
                 std::memset(static_cast<T*>(call.outputs) +
                                 (slice.rows[row] * call.time + step) * call.width,
@@ -596,8 +604,9 @@ template <typename T, int CELL> struct Backward {
         std::memset(work.input_side, 0, most * padded_gates * sizeof(T));
         if (CELL == GRU) std::memset(work.state_side, 0, most * padded_gates * sizeof(T));
         const T* state_side = CELL == GRU ? work.state_side : work.input_side;
-        start(work.hidden_gradient, call.last_hidden_gradient, slice);
-        if (CELL == LSTM) start(work.cell_gradient, call.last_cell_gradient, slice);
+        take_states<T>(slice, call.last_hidden_gradient, hidden, work.hidden_gradient, padded);
+        if (CELL == LSTM)
+            take_states<T>(slice, call.last_cell_gradient, hidden, work.cell_gradient, padded);
         const T* weights = packed + slice.group * panels * panel_size;
         for (int64_t end = slice.lengths[0]; end > 0; end -= std::min(steps, end)) {
             int64_t rows = 0;
@@ -625,8 +634,9 @@ template <typename T, int CELL> struct Backward {
             add_to_weights(work, rows, state_side, sums);
             give_to_inputs(work, rows, weights + state_panels * panel_size, products);
         }
-        finish(slice, call.first_hidden_gradient, work.hidden_gradient);
-        if (CELL == LSTM) finish(slice, call.first_cell_gradient, work.cell_gradient);
+        give_states<T>(slice, work.hidden_gradient, padded, call.first_hidden_gradient, hidden);
+        if (CELL == LSTM)
+            give_states<T>(slice, work.cell_gradient, padded, call.first_cell_gradient, hidden);
         clear_padding(slice);
     }
 
@@ -659,22 +669,6 @@ template <typename T, int CELL> struct Backward {
                     std::memcpy(to, product, there * sizeof(T));
             }
         }
-    }
-
-    void start(T* gradient, const void* given, const Slice& slice) const {
-        std::memset(gradient, 0, slice.rows.size() * padded * sizeof(T));
-        if (given)
-            for (size_t row = 0; row < slice.rows.size(); ++row)
-                std::memcpy(gradient + row * padded,
-                            static_cast<const T*>(given) + slice.rows[row] * hidden,
-                            hidden * sizeof(T));
-    }
-
-    void finish(const Slice& slice, void* wanted, const T* gradient) const {
-        if (wanted)
-            for (size_t row = 0; row < slice.rows.size(); ++row)
-                std::memcpy(static_cast<T*>(wanted) + slice.rows[row] * hidden,
-                            gradient + row * padded, hidden * sizeof(T));
     }
 
     void clear_padding(const Slice& slice) const {
@@ -756,37 +750,41 @@ template <typename T, int CELL> struct Backward {
         }
     }
 
-    // What the slices have added up, together.
-    void add_up(const std::vector<Slice>& slices, const T* parts) const {
+    // What the slices have added up, together: some rows of a group's gradients.
+    int64_t tiles() const { return (gates + TILE - 1) / TILE; }
+
+    void add_up(const std::vector<Slice>& slices, const T* parts, int64_t index) const {
+        const int64_t group = index / tiles(), from = index % tiles() * TILE;
+        const int64_t rows = std::min(TILE, gates - from), first = group * gates + from;
         const auto clear = [&](void* gradient, int64_t width) {
-            std::memset(gradient, 0, call.groups * gates * width * sizeof(T));
+            std::memset(static_cast<T*>(gradient) + first * width, 0, rows * width * sizeof(T));
         };
         clear(call.input_weight_gradient, features);
         clear(call.weight_gradient, hidden);
         clear(call.input_bias_gradient, 1);
         clear(call.hidden_bias_gradient, 1);
         for (size_t s = 0; s < slices.size(); ++s) {
+            if (slices[s].group != group) continue;
             const T* part = parts + s * sums_size;
-            const int64_t first = slices[s].group * gates;
-            add_transposed(call.input_weight_gradient, first, features, part);
-            add_transposed(call.weight_gradient, first, hidden, part + input_sums);
+            add_transposed(call.input_weight_gradient, first, rows, features, part + from);
+            add_transposed(call.weight_gradient, first, rows, hidden, part + input_sums + from);
             const T* bias = part + input_sums + state_sums;
-            for (int gate = 0; gate < GATES; ++gate)
-                for (int64_t unit = 0; unit < hidden; ++unit) {
-                    const int64_t to = first + gate * hidden + unit;
-                    const int own = CELL == GRU && gate == 2 ? GATES : gate;
-                    static_cast<T*>(call.input_bias_gradient)[to] += bias[gate * padded + unit];
-                    static_cast<T*>(call.hidden_bias_gradient)[to] += bias[own * padded + unit];
-                }
+            for (int64_t row = 0; row < rows; ++row) {
+                const int64_t gate = (from + row) / hidden, unit = (from + row) % hidden;
+                const int64_t own = CELL == GRU && gate == 2 ? GATES : gate;
+                static_cast<T*>(call.input_bias_gradient)[first + row] += bias[gate * padded + unit];
+                static_cast<T*>(call.hidden_bias_gradient)[first + row] += bias[own * padded + unit];
+            }
         }
     }
 
-    void add_transposed(void* gradient, int64_t first, int64_t columns, const T* part) const {
+    void add_transposed(void* gradient, int64_t first, int64_t rows, int64_t columns,
+                        const T* part) const {
         T* to = static_cast<T*>(gradient) + first * columns;
-        for (int64_t from = 0; from < columns; from += TILE)
-            for (int64_t gate = 0; gate < gates; ++gate)
-                for (int64_t k = from; k < std::min(from + TILE, columns); ++k)
-                    to[gate * columns + k] += part[k * padded_gates + gate];
+        for (int64_t begin = 0; begin < columns; begin += TILE)
+            for (int64_t row = 0; row < rows; ++row)
+                for (int64_t k = begin; k < std::min(begin + TILE, columns); ++k)
+                    to[row * columns + k] += part[k * padded_gates + row];
     }
 };
 
@@ -801,13 +799,19 @@ void in_parallel(const Call& call, Pass& pass, const std::vector<Slice>& slices,
         for (int64_t i = 0; i < parts; ++i) body(i);
         return;
     }
+    std::atomic<bool> has_failed{false};  // an exception must not leave a parallel region
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < packs; ++i) pass.pack(i);
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < parts; ++i) body(i);
+        for (int64_t i = 0; i < parts; ++i) try {
+                body(i);
+            } catch (...) {
+                has_failed = true;
+            }
     }
+    if (has_failed) throw std::bad_alloc();
 }
 
 template <typename T, int CELL> void forward(const Call& call) {
@@ -822,7 +826,11 @@ template <typename T, int CELL> void backward(const Call& call) {
     Buffer<T> sums(slices.size() * pass.sums_size);
     in_parallel(call, pass, slices,
                 [&](int64_t i) { pass.run(slices[i], sums + i * pass.sums_size); });
-    pass.add_up(slices, sums);
+    const int64_t tiles = call.groups * pass.tiles();
+    // Few numbers are added before other threads have woken.
+    const int threads = int64_t(slices.size()) * pass.sums_size < 1 << 18 ? 1 : int(call.threads);
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < tiles; ++i) pass.add_up(slices, sums, i);
 }
 
 // What an exception must not do is leave a C function.

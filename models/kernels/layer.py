@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from models.kernels.library import CELLS, library
 
 GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
+
+DTYPES = (torch.float32, torch.float64)
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 """As PyTorch has them: of the input (gates · hidden, features), recurrent (gates · hidden, hidden),
@@ -63,23 +64,28 @@ def run_layer(
         the state after the last step that it read, tensors (batch, hidden).
 
     Raises:
+        ValueError: shapes do not fit together.
         models.kernels.library.UnavailableError: there is no kernel here.
     """
     if torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
             return run_layer(cell, inputs, weights, lengths, states, directions)
     dtype, groups = weights[0][0].dtype, weights[0][0].shape[:-2]
+    check_shapes(inputs, weights[0], lengths, states)
 
     def prepared(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
         if tensor is None:
             return None
-        tensor = tensor if tensor.dtype == dtype else tensor.to(dtype)
-        return tensor.view(*groups, -1, *tensor.shape[1:]) if groups else tensor
+        tensor = tensor.to(dtype).contiguous()
+        if not groups:
+            return tensor
+        return tensor.view(*groups, len(tensor) // groups[0], *tensor.shape[1:])
 
     given: list[Tensor | None] = []
     for own, state in zip(weights, states, strict=True):
         hidden, cells = (*(state or ()), None, None)[:2]
-        given += [*own, prepared(hidden, dtype), prepared(cells, dtype)]
+        given += [weight.contiguous() for weight in own]
+        given += [prepared(hidden, dtype), prepared(cells, dtype)]
     results = FusedLayer.apply(  # type: ignore[no-untyped-call]
         Setup(cell, directions, torch.is_grad_enabled()),
         prepared(inputs, dtype),
@@ -93,12 +99,34 @@ def run_layer(
     return results[0], [finals[i : i + size] for i in range(0, len(finals), size)]
 
 
+def check_shapes(
+    inputs: Tensor,
+    weights: Weights,
+    lengths: Tensor | None,
+    states: Sequence[tuple[Tensor, ...] | None],
+) -> None:
+    """Refuse what would lead the kernel out of an array.
+
+    Raises:
+        ValueError: shapes do not fit together.
+    """
+    features, hidden = weights[0].shape[-1], weights[1].shape[-1]
+    if inputs.dim() != 3 or inputs.shape[-1] != features:
+        raise ValueError(f"inputs {tuple(inputs.shape)}: must be (batch, time, {features})")
+    batch = len(inputs)
+    if lengths is not None and lengths.shape != (batch,):
+        raise ValueError(f"lengths {tuple(lengths.shape)}: must be ({batch},)")
+    for part in (part for state in states for part in state or ()):
+        if part.shape != (batch, hidden):
+            raise ValueError(f"state {tuple(part.shape)}: must be ({batch}, {hidden})")
+
+
 class FusedLayer(torch.autograd.Function):
     """A layer's outputs and last states; see `run_layer`.
 
     Inputs and lengths are followed by the `GIVEN` tensors of each direction. Every tensor may have
     one more dimension in front: of groups, networks of one shape with weights of their own, all in
-    one call.
+    one call. All are contiguous.
     """
 
     @staticmethod
@@ -128,19 +156,18 @@ class FusedLayer(torch.autograd.Function):
         return outputs, *finals
 
     @staticmethod
-    @once_differentiable
     def backward(
         ctx: Any, output_gradient: Tensor | None, *final_gradients: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         """Return the gradients of `forward`'s arguments."""
+        if torch.is_grad_enabled():  # it was asked for by create_graph
+            raise RuntimeError("the fused kernel has no second derivative; model.kernel=torch has")
         setup, (inputs, lengths, outputs, *rest) = ctx.setup, ctx.saved_tensors
         _, wants_input, _, *wants = ctx.needs_input_grad
         count = len(setup.directions)
         size = len(final_gradients) // count
         kept, given = rest[: 2 * count], rest[2 * count :]
         input_gradient = torch.empty_like(inputs) if wants_input else None
-        if output_gradient is not None:
-            output_gradient = output_gradient.contiguous()
         # The kernel makes the gradients of all weights, wanted or not.
         gradients = [
             torch.empty_like(tensor)
@@ -151,10 +178,11 @@ class FusedLayer(torch.autograd.Function):
         for number in range(count):
             part = slice(GIVEN * number, GIVEN * (number + 1))
             last = (*final_gradients[size * number : size * (number + 1)], None)[:2]
+            wanted = [None if g is None else g.contiguous() for g in (output_gradient, *last)]
             call(
                 *("backward", setup, number, lengths, inputs, *given[part]),
                 *(*kept[2 * number : 2 * number + 2], outputs, None, None),
-                *(output_gradient, *last, input_gradient, *gradients[part]),
+                *(*wanted, input_gradient, *gradients[part]),
             )
         return None, input_gradient, None, *gradients
 
@@ -169,13 +197,11 @@ OF_ALL_DIRECTIONS = (10, 13)
 def call(name: str, setup: Setup, number: int, *arrays: Tensor | None) -> None:
     """Call a compiled function for one of a layer's directions.
 
-    The arrays come in the source's order; what is missing at their end is null.
+    The arrays are contiguous, in the source's order; what is missing at their end is null.
     """
-    # Held until the call is over: what is not contiguous is copied.
-    held = [None if array is None else array.contiguous() for array in arrays]
-    inputs, weight = cast(Tensor, held[1]), cast(Tensor, held[3])
+    inputs, weight = cast(Tensor, arrays[1]), cast(Tensor, arrays[3])
     hidden = weight.shape[-1]
-    addresses = [0 if array is None else array.data_ptr() for array in held]
+    addresses = [0 if array is None else array.data_ptr() for array in arrays]
     for place in OF_ALL_DIRECTIONS:
         if number and len(addresses) > place and addresses[place]:
             addresses[place] += number * hidden * inputs.element_size()

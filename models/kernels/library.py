@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("cells.cpp")
@@ -65,7 +66,6 @@ class Library:
             raise MemoryError(f"the fused kernel's {name} ran out of memory")
 
 
-@functools.cache
 def library() -> Library:
     """Return the library, compiled if it has not been yet.
 
@@ -78,20 +78,19 @@ def library() -> Library:
     return answer
 
 
-@functools.cache
 def reason_for_lack() -> str | None:
     """Say why the kernels cannot be had; None if they can."""
-    try:
-        library()
-    except UnavailableError as error:
-        return str(error)
-    return None
+    answer = _try()
+    return answer if isinstance(answer, str) else None
 
 
 @functools.cache
 def _try() -> Library | str:
     compiler = find_compiler()
     if compiler is None:
+        named = os.environ.get("CXX")
+        if named:
+            return f"CXX={named}: there is no such C++ compiler"
         return "there is no C++ compiler (c++, g++ or clang++; or one named by CXX)"
     try:
         name = f"cells-{key(compiler)}"
@@ -100,7 +99,7 @@ def _try() -> Library | str:
                 return Library(path)
             path.unlink(missing_ok=True)
         return Library(compiled(name, compiler))
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # no home: RuntimeError
         return f"{compiler}: {explain(error)}"
 
 
@@ -119,10 +118,8 @@ def cache_directory() -> Path:
 
 def key(compiler: str) -> str:
     """Hash what a compiled library depends on: source, compiler, options and processor."""
-    version = subprocess.run(
-        [compiler, "--version"], capture_output=True, text=True, timeout=30, check=True
-    ).stdout
-    content = [SOURCE.read_text(), version, *OPTIONS, sys.platform, processor()]
+    version = answer_of([compiler, "--version"], 30)
+    content = [SOURCE.read_text(encoding="utf-8"), version, *OPTIONS, sys.platform, processor()]
     return short_hash("\n".join(content).encode())
 
 
@@ -155,6 +152,10 @@ def compiled(name: str, compiler: str) -> Path:
     """
     directory = cache_directory()
     directory.mkdir(parents=True, exist_ok=True)
+    for left in directory.glob(".draft-*"):  # by a process that was killed
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > 2 * COMPILE_SECONDS:
+                shutil.rmtree(left)
     with tempfile.TemporaryDirectory(dir=directory, prefix=".draft-") as folder:
         object_file, draft = Path(folder, "cells.o"), Path(folder, "cells.so")
         undefined = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
@@ -162,10 +163,21 @@ def compiled(name: str, compiler: str) -> Path:
             [compiler, *OPTIONS, "-c", str(SOURCE), "-o", str(object_file)],
             [compiler, "-shared", *undefined, str(object_file), "-o", str(draft)],
         ):
-            subprocess.run(
-                command, capture_output=True, text=True, timeout=COMPILE_SECONDS, check=True
-            )
+            answer_of(command, COMPILE_SECONDS)
         return draft.rename(directory / f"{name}-{short_hash(draft.read_bytes())}.so")
+
+
+def answer_of(command: list[str], seconds: float) -> str:
+    """What a command prints.
+
+    Raises:
+        OSError: it cannot be run.
+        subprocess.SubprocessError: it failed or took too long.
+    """
+    ended = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", timeout=seconds, check=True
+    )
+    return ended.stdout
 
 
 def explain(error: Exception) -> str:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from models.kernels.layer import GATES, Weights, run_layer
+from models.kernels.layer import DTYPES, GATES, Weights, run_layer
 from models.kernels.library import reason_for_lack
 from models.modules.contract import Encoder, State
 
@@ -112,7 +112,8 @@ class RecurrentEncoder(Encoder):
 
     def fuses(self, inputs: Tensor) -> bool:
         """Whether the fused kernel takes a batch (batch, time, features)."""
-        if self.wanted_kernel == "torch" or inputs.device.type != "cpu":
+        dtype = cast(nn.RNNBase, self.cells[0]).weight_ih_l0.dtype
+        if self.wanted_kernel == "torch" or inputs.device.type != "cpu" or dtype not in DTYPES:
             return False
         if self.wanted_kernel == "auto" and not self.gains(*inputs.shape[-3:]):
             return False

@@ -18,6 +18,7 @@ from benchmarks.cache import DiskCache
 from benchmarks.clocks import Stopwatch
 from benchmarks.config import TrainSettings
 from benchmarks.display import TrainingDisplay
+from benchmarks.environment import reset_process
 from benchmarks.interruption import Interruption
 from benchmarks.measurement import measure_memory
 from benchmarks.memory import (
@@ -257,5 +258,6 @@ def test_a_run_does_not_inherit_the_peak_of_the_one_before() -> None:
     held = np.ones(256 * MIB, dtype=np.uint8)
     before = peak_rss_mib()
     del held
+    reset_process()
     reset_peak_rss()
     assert peak_rss_mib() < before - 200

@@ -28,8 +28,9 @@ import benchmarks.together.fitting
 from benchmarks.cache import DiskCache
 from benchmarks.checkpoint import read_checkpoint
 from benchmarks.evaluation import NotFiniteError
+from benchmarks.together.fitting import Company
 from benchmarks.together.masks import Masks, calls_of
-from benchmarks.together.stack import Stack
+from benchmarks.together.stack import Stack, leave
 from models.kernels.library import reason_for_lack
 from tasks.base import Batch, Split
 
@@ -217,6 +218,26 @@ def test_a_bug_is_that_of_all_who_were_at_it(
     monkeypatch.setattr(benchmarks.together.fitting.Stack, "step", broken)
     process.together()
     assert [str(member.error) for member in process.members] == ["a bug"] * 3
+
+
+def test_who_has_left_has_no_part_in_what_ends_the_others(
+    shared_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = tuple(KINDS["rnn"])
+    process = Process(composed(*kind), loaded(kind, shared_cache), tmp_path, SEEDS)
+
+    def fit(self: Company) -> None:
+        for member in self.members:
+            leave(member.trainer)
+        self.members = self.members[1:]
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Company, "fit", fit)
+    process.together()
+    first, *others = process.members
+    assert first.error is None
+    assert first.trainer.record.stopped_by is not None
+    assert [str(member.error) for member in others] == ["a bug"] * 2
 
 
 def test_masks_are_those_that_dropout_draws() -> None:

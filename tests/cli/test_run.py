@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from calling import MACHINE, run_py
+from calling import MACHINE, rows, run_py
 from composing import composed
 from omegaconf import OmegaConf
 from results_folder import Results
@@ -20,6 +20,7 @@ from benchmarks.evaluation import evaluate
 from benchmarks.measurement import build_network
 from benchmarks.results import COLUMNS
 from benchmarks.table import as_text
+from models.kernels.library import reason_for_lack
 
 SETTINGS = ["model=lstm", "task=sp500", "train.max_epochs=4", "train.learning_rate=0.01"]
 SEED = "seed=7"
@@ -240,3 +241,12 @@ def test_what_a_sweep_has_finished_is_not_run_again(
 
 def test_results_dir_puts_everything_elsewhere(finished: Finished) -> None:
     assert [*finished.called_from.iterdir()] == []
+
+
+@pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
+def test_the_row_names_the_kernel_that_trained(tmp_path: Path, shared_cache: Path) -> None:
+    """Evaluations have longer chunks here, which the other kernel takes."""
+    given = ["model=gru", "task=shakespeare", "debug=smoke", "task.chunk_length=5", *MACHINE]
+    answer = run_py(*given, f"results_dir={tmp_path / 'r'}", f"cache_dir={shared_cache}")
+    assert answer.returncode == 0, answer.stderr
+    assert [row["kernel"] for row in rows(tmp_path / "r")] == ["torch"]

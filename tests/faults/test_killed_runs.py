@@ -130,6 +130,8 @@ def test_killed_before_every_step_on_the_disk(
     for place in places_of(len(calls), short_stride=4):
         folder = Path(shutil.copytree(prepared, tmp_path / f"at-{place}"))
         killed = warm.run(command, folder, place=place, act="SIGKILL")
+        if killed.code == 0 and len(killed.calls) < place:
+            continue  # not every run finds a higher peak of the machine to keep
         assert killed.was_killed, killed.errors
         check_after_kill(fault, folder, before)
         assert table_lines(folder).keys() >= before.keys()

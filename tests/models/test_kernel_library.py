@@ -45,7 +45,7 @@ def in_fresh_process(tmp_path, **environment):
 def test_without_a_compiler_pytorch_runs_and_says_why(tmp_path):
     kernel, lack = in_fresh_process(tmp_path, CXX="no-such-compiler")
     assert kernel == "torch"
-    assert "no C++ compiler" in lack
+    assert lack == "CXX=no-such-compiler: there is no such C++ compiler"
 
 
 def test_a_compiler_that_fails_is_quoted(tmp_path):
@@ -57,6 +57,41 @@ def test_a_compiler_that_fails_is_quoted(tmp_path):
     kernel, lack = in_fresh_process(tmp_path, CXX=str(compiler))
     assert kernel == "torch"
     assert lack.endswith("cells: error: no")
+
+
+def test_a_compiler_may_speak_any_encoding(tmp_path):
+    compiler = tmp_path / "compiler"
+    compiler.write_bytes(b"#!/bin/sh\necho 'cells: error: \xe9' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    kernel, lack = in_fresh_process(tmp_path, CXX=str(compiler))
+    assert kernel == "torch"
+    assert "error" in lack
+
+
+def test_without_a_home_pytorch_runs(monkeypatch):
+    def homeless(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    library._try.cache_clear()
+    try:
+        assert "home" in library.reason_for_lack()
+    finally:
+        library._try.cache_clear()
+
+
+@needs_kernel
+def test_what_a_killed_compilation_left_is_cleared_away(tmp_path):
+    kernels = tmp_path / "rnnbench" / "kernels"
+    old, new = kernels / ".draft-old", kernels / ".draft-new"
+    for draft in (old, new):
+        draft.mkdir(parents=True)
+        (draft / "cells.o").write_text("half")
+    os.utime(old, (0, 0))
+    assert in_fresh_process(tmp_path) == ("fused", "None")
+    assert not old.exists()
+    assert new.exists()
 
 
 @needs_kernel
