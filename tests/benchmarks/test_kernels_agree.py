@@ -1,4 +1,4 @@
-"""A training by the fused kernel ends in the weights of one by PyTorch's cells, dropout and all."""
+"""A training by the fused kernel ends in the weights of one by PyTorch, dropout and all."""
 
 from __future__ import annotations
 
