@@ -105,7 +105,7 @@ class RecurrentEncoder(Encoder):
                 output, final = run_cell(cell, ahead, padding, start, need_state)
                 outputs.append(reverse(output, padding) if backwards else output)
                 finals.append(final)
-            # A mask of dropout is drawn in the order of memory, which is not to depend on the kernel.
+            # Dropout draws its mask in the order of memory, which is not to depend on the kernel.
             inputs = outputs[0].contiguous() if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         if not need_state:
             return inputs, None
