@@ -118,6 +118,8 @@ def begin_training(work: Work, progress: Progress) -> Training:
         print(f"note: no fused kernel, PyTorch's own runs: {encoder.kernel_lack}")
     trainer.warm_up()
     row.kernel = encoder.kernel  # of training: evaluations have batches of other shapes
+    if config.train.precision == "bfloat16" and encoder.kernel == "fused":
+        print("note: the fused kernel computes in float32, all else of the network in bfloat16")
     seed_torch(config.seed, "dropout")
     earlier = work.continuation.read()
     if earlier is not None:

@@ -146,7 +146,7 @@ class Row:
         "most runs on this machine at once, this one among them: above 1, doubt the times"
     )
     load_average: float | None = column(
-        "load over the last minute as training ended; above `threads`, doubt the times"
+        "load over the last minute as training ended; half above `threads` or more, doubt the times"
     )
 
     device: str | None = column("cpu, cuda:N or mps")

@@ -77,12 +77,14 @@ def measured_rows(arm: Arm) -> pd.DataFrame:
 
 
 def speed_of(arm: Arm) -> Speed | None:
-    """An arm's speed; None where it is not known."""
+    """An arm's speed; None where it is not known, or cannot be set against a peak."""
     rows = measured_rows(arm)
     # What the row's utilisation was made of, see docs/method.md.
     flops = rows["model_flops_utilisation"] * rows["peak_gflops"] * 1e9 / rows["tokens_per_second"]
     share, rate = (median(rows, MEASURED[place]) for place in (0, 2))
-    if share is None or rate is None:
+    # Its cells compute in float32, whatever the precision, and the peak is of the precision.
+    is_mixed = arm.precision == "bfloat16" and arm.kernel == "fused"
+    if share is None or rate is None or is_mixed:
         return None
     settings = arm.rows[["model", "model_version", *SETTINGS, "overrides"]]
     asked = frozenset(

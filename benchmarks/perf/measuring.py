@@ -53,6 +53,9 @@ RATIO = re.compile(
 )
 """What `Report.ratio` prints."""
 
+AMOUNTS = ("threads", "turns", "runs", "epochs", "seeds", "steps", "batches", "seconds")
+"""Options, wherever they occur, of which there must be some."""
+
 Times = Mapping[str, list[float]]
 """Seconds of each arm, by name, one for every turn."""
 
@@ -238,8 +241,7 @@ def run_benchmark(
     chosen = parser.parse_args(given)
     marks = (f"<!-- perf: {name} -->\n", "<!-- end -->")
     try:
-        if chosen.threads is not None and chosen.threads < 1:
-            raise UserError(f"--threads {chosen.threads}: must be at least 1")
+        check_numbers(chosen)
         if chosen.write is not None and marks[0] not in text_of(chosen.write):
             raise UserError(
                 f"{chosen.write}: has no line {marks[0].strip()} to put the output after"
@@ -254,6 +256,23 @@ def run_benchmark(
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def check_numbers(chosen: argparse.Namespace) -> None:
+    """Refuse amounts that measure nothing, and threads that would wait for each other.
+
+    Raises:
+        UserError: the first of them.
+    """
+    from benchmarks.environment import available_cores
+
+    for name in AMOUNTS:
+        amount = getattr(chosen, name, None)
+        if amount is not None and not amount > 0:
+            least = "above 0" if isinstance(amount, float) else "at least 1"
+            raise UserError(f"--{name} {amount}: must be {least}")
+    if chosen.threads is not None and chosen.threads > available_cores():
+        raise UserError(f"--threads {chosen.threads}: this process has {available_cores()} cores")
 
 
 def text_of(page: Path) -> str:

@@ -38,11 +38,14 @@ def composed(model: str, task: str, *overrides: str) -> Config:
     wanted = [f"model={model}", f"task={task}", *overrides]
     try:
         with hydra_at(CONF):
-            return checked_config(compose("config", overrides=wanted))
+            config = checked_config(compose("config", overrides=wanted))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, wanted, [CONF])) from error
     except DataError as error:
         raise UserError(str(error)) from error
+    if config.seeds is not None:
+        raise UserError(f"seeds={config.seeds}: not here, where one training is measured")
+    return config
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +62,7 @@ def pairs(models: list[str], tasks: list[str]) -> list[tuple[str, str]]:
         models, tasks: names; empty for all there are.
 
     Raises:
-        UserError: there is no model or task of such a name.
+        UserError: there is no model or task of such a name, or none that go together.
     """
     for kind, wanted, known in (("model", models, MODELS), ("task", tasks, TASKS)):
         for name in wanted:
@@ -67,7 +70,10 @@ def pairs(models: list[str], tasks: list[str]) -> list[tuple[str, str]]:
                 allowed = f"(allowed: {', '.join(known)})"
                 raise UserError(f"no {kind} {name} {allowed}{nearest(name, known)}")
     found = [(m, t) for t in tasks or TASKS for m in models or MODELS]
-    return [(m, t) for m, t in found if not (is_causal(t) and reads_ahead(m))]
+    possible = [(m, t) for m, t in found if not (is_causal(t) and reads_ahead(m))]
+    if not possible:
+        raise UserError(f"{', '.join(models)} cannot go with {', '.join(tasks)}: it reads ahead")
+    return possible
 
 
 @cache

@@ -97,6 +97,8 @@ def measure(chosen: argparse.Namespace, report: Report) -> None:
     """Compare one seed and several for each pair of model and task."""
     if chosen.device != "cpu":
         raise UserError(f"--device {chosen.device}: seeds are trained together on cpu alone")
+    if chosen.seeds < 2:
+        raise UserError(f"--seeds {chosen.seeds}: must be at least 2")
     found = pairs(chosen.models or ["rnn", "lstm", "gru"], chosen.tasks)
     for model, task in found:
         config = composed(model, task, "train.device=cpu", *chosen.set)

@@ -66,7 +66,8 @@ def run_sweep(overrides: list[str], folder: str) -> tuple[list[dict[str, Any]], 
     command += [f"results_dir={folder}", "train.device=cpu"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if ended.returncode:
-        raise UserError((ended.stderr.strip().splitlines() or ["a sweep failed"])[-1])
+        said = (ended.stderr.strip().splitlines() or ["a sweep failed"])[-1]
+        raise UserError(said.removeprefix("error: "))
     files = sorted(Path(folder).glob("runs/*/row.json"))  # named by when they started
     rows = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     calls: Calls = json.loads(ended.stdout.splitlines()[-1])
@@ -124,8 +125,8 @@ def measure_shares(rows: list[dict[str, Any]], report: Report) -> None:
         )
 
 
-def rows_of(tables: list[Path], models: list[str]) -> list[dict[str, Any]]:
-    """Read the rows of runs of nets that ended well.
+def rows_of(tables: list[Path], found: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Read the rows of these pairs' runs at defaults that ended well and have a time of training.
 
     Raises:
         UserError: a table cannot be read or is none of ours.
@@ -140,16 +141,24 @@ def rows_of(tables: list[Path], models: list[str]) -> list[dict[str, Any]]:
                 rows += read
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"--table {table}: cannot be read ({error})") from error
-    return [row for row in rows if row["status"] == "ok" and row["model"] in models]
+    return [
+        row
+        for row in rows
+        if row["status"] == "ok" and (row["model"], row["task"]) in found
+        if row.get("train_seconds") and not row.get("overrides")
+    ]
 
 
 def measure(chosen: argparse.Namespace, report: Report) -> None:
     """Measure the cost of a run, then evaluation's share if it is asked for."""
     found = pairs(chosen.models, chosen.tasks)
-    known = rows_of(chosen.table, [model for model, _ in found])
+    known = rows_of(chosen.table, found)
     for model, task in found:
         measure_cost(model, task, chosen, report)
     if chosen.table:
+        for model, task in found:
+            if not any((row["model"], row["task"]) == (model, task) for row in known):
+                report.say(f"no row of {model} on {task} at defaults in the table")
         measure_shares(known, report)
     if chosen.full:
         with tempfile.TemporaryDirectory(prefix="rnnbench-sweep-") as folder:

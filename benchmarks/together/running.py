@@ -72,7 +72,7 @@ def run_seeds(
     seeds = [config.seed for config in configs]
     reason = why_alone(ready, seeds)
     if reason is None:
-        print(f"{len(seeds)} seeds are trained together: their rows have no times of training")
+        print(f"{len(seeds)} seeds are trained together: a shared training has no times of its own")
         run_together(each, store, interruption, starts, tell, announce)
         return
     if len(seeds) > 1:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from benchmarks.display import StepDisplay, console, epoch_text, readable, show_text
 from benchmarks.measurement import Work
+from benchmarks.neighbours import is_busy
 from benchmarks.optimisation import planned_steps
 from benchmarks.results import Row
 from tasks.base import Metric
@@ -82,4 +83,6 @@ def show_rows(rows: list[Row], metric: Metric, folder: str) -> None:
     for row in rows:
         if row.error:
             show_text(terminal, f"seed {row.seed}, {row.status}: {row.error}")
+    if any(is_busy(row.load_average, row.threads) for row in rows):
+        print("NOTE: other work slowed these runs, so do not trust their times")
     show_text(terminal, f"kept in {folder}")

@@ -184,5 +184,6 @@ def explain(error: Exception) -> str:
     """Say in a line what went wrong."""
     if isinstance(error, subprocess.CalledProcessError):
         said: list[str] = error.stderr.splitlines()
-        return ([line for line in said if "error" in line] or said or [str(error)])[0].strip()
+        failed = f"it failed with exit status {error.returncode}"
+        return ([line for line in said if "error" in line] or said or [failed])[0].strip()
     return " ".join(str(error).split())

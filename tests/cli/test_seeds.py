@@ -31,7 +31,9 @@ def test_seeds_leave_a_row_each_without_times_and_with_all_else(
 ) -> None:
     answer = run_py("model=lstm", "seeds=[3,1]", *places)
     assert answer.returncode == 0, answer.stderr
-    assert "2 seeds are trained together: their rows have no times of training" in answer.stdout
+    assert (
+        "2 seeds are trained together: a shared training has no times of its own" in answer.stdout
+    )
     assert "lstm on sp500, seeds 3, 1; cpu, 1 threads" in answer.stdout
     assert run_py("model=lstm", "seed=1", *places).returncode == 0
     third, first, single = rows(results)

@@ -234,3 +234,27 @@ def test_mistakes_are_answered_in_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert answer in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["loop", "--turns", "0"], "--turns 0: must be at least 1"),
+        (["loop", "--seconds", "-1"], "--seconds -1.0: must be above 0"),
+        (["sweep_cost", "--runs", "0"], "--runs 0: must be at least 1"),
+        (["seeds", "--epochs", "0"], "--epochs 0: must be at least 1"),
+        (["seeds", "--seeds", "1"], "--seeds 1: must be at least 2"),
+        (["kernels", "--threads", "9999"], "--threads 9999: this process has"),
+        (
+            ["loop", "--models", "bigru", "--tasks", "shakespeare"],
+            "bigru cannot go with shakespeare",
+        ),
+        (["loop", "--models", "rnn", "--set", "seeds=[0,1]"], "seeds=[0, 1]: not here"),
+    ],
+)
+def test_what_measures_nothing_is_refused_in_one_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *options = arguments
+    assert importlib.import_module(f"benchmarks.perf.{name}").main(options) == 2
+    assert capsys.readouterr().err.startswith(f"error: {said}")
