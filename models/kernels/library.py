@@ -117,9 +117,14 @@ def cache_directory() -> Path:
 
 
 def key(compiler: str) -> str:
-    """Hash what a compiled library depends on: source, compiler, options and processor."""
-    version = answer_of([compiler, "--version"], 30)
-    content = [SOURCE.read_text(encoding="utf-8"), version, *OPTIONS, sys.platform, processor()]
+    """Hash what a compiled library depends on: source, compiler, options and processor.
+
+    The compiler is known by its file: to ask for its version would take a process each time, which
+    may fail where the library that it made long ago would do.
+    """
+    path = Path(compiler).resolve()
+    made = [str(path), str(path.stat().st_size), str(path.stat().st_mtime_ns)]
+    content = [SOURCE.read_text(encoding="utf-8"), *made, *OPTIONS, sys.platform, processor()]
     return short_hash("\n".join(content).encode())
 
 
@@ -163,21 +168,15 @@ def compiled(name: str, compiler: str) -> Path:
             [compiler, *OPTIONS, "-c", str(SOURCE), "-o", str(object_file)],
             [compiler, "-shared", *undefined, str(object_file), "-o", str(draft)],
         ):
-            answer_of(command, COMPILE_SECONDS)
+            subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=COMPILE_SECONDS,
+                check=True,
+            )
         return draft.rename(directory / f"{name}-{short_hash(draft.read_bytes())}.so")
-
-
-def answer_of(command: list[str], seconds: float) -> str:
-    """What a command prints.
-
-    Raises:
-        OSError: it cannot be run.
-        subprocess.SubprocessError: it failed or took too long.
-    """
-    ended = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", timeout=seconds, check=True
-    )
-    return ended.stdout
 
 
 def explain(error: Exception) -> str:
