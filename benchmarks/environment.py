@@ -184,8 +184,8 @@ def keep_freed_memory() -> None:
     """Have the memory of freed tensors kept for those to come, until `reset_process`.
 
     glibc would give large pieces back to the system at once, and each training step would get them
-    anew, page after page cleared: a third of its time with PyTorch's LSTM of 256 units on two threads,
-    a sixth with the fused one. PyTorch's performance tuning guide advises other allocators for it.
+    anew, page after page cleared: with 256 units and two threads a third of the time of PyTorch's
+    LSTM, a sixth of the fused one's. PyTorch's performance tuning guide advises other allocators.
     """
     call_glibc("mallopt", M_MMAP_MAX, 0)
     call_glibc("mallopt", M_TRIM_THRESHOLD, 2**31 - 1)
