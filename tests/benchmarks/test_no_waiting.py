@@ -17,8 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import benchmarks.training
 from benchmarks.cache import DiskCache
 from benchmarks.config import Config, checked_config, register_schemas
-from benchmarks.interruption import Interruption
-from benchmarks.measurement import build_network
+from benchmarks.perf.pairs import trainer_of
 from benchmarks.training import Trainer
 
 CPU = torch.device("cpu")
@@ -121,31 +120,11 @@ def composed(*overrides: str) -> Config:
         return checked_config(compose("config", overrides=[*bounds, *overrides]))
 
 
-class Silent:
-    def step(self, line: dict[str, float]) -> None:
-        pass
-
-    def epoch(self, line: dict[str, float]) -> None:
-        pass
-
-
 def watched_trainer(config: Config, cache_dir: Path, watch: Watch) -> Trainer:
     """A trainer that must not wait from an epoch's begin to its end but to report or be kept."""
     task = config.task.load(DiskCache(cache_dir))
     task.to(CPU, torch.float32)
-    network, _ = build_network(config, task, CPU)
-    trainer = Trainer(
-        network,
-        task,
-        config.task.metric,
-        config.train,
-        config.train.learning_rate,
-        config.seed,
-        CPU,
-        Silent(),
-        lambda tensors, facts: None,
-        Interruption(),
-    )
+    trainer = trainer_of(config, task, CPU)
     trainer._train_epoch = watch.during(True, trainer._train_epoch)  # type: ignore[method-assign]
     trainer.report = watch.during(False, trainer.report)  # type: ignore[method-assign]
     trainer.keep_now = watch.during(False, trainer.keep_now)  # type: ignore[method-assign]

@@ -23,7 +23,7 @@ from benchmarks.errors import UserError
 from benchmarks.evaluation import evaluate, latencies_ms
 from benchmarks.identity import arm, fingerprint
 from benchmarks.interruption import Interruption
-from benchmarks.measurement import build_network
+from benchmarks.perf.pairs import trainer_of
 from benchmarks.precision import use_precision
 from benchmarks.results import Row, Store
 from benchmarks.runner import Start, run
@@ -135,21 +135,9 @@ def test_what_a_run_before_has_set_is_undone(precision: str) -> None:
 
 def one_step(task: Task, config: Config) -> tuple[Trainer, Batch, Any]:
     """A trainer before its first step, a batch, and what the network gives for it."""
-    network, _ = build_network(config, task, CPU)
-    trainer = Trainer(
-        network,
-        task,
-        config.task.metric,
-        config.train,
-        config.train.learning_rate,
-        config.seed,
-        CPU,
-        None,  # type: ignore[arg-type]
-        lambda tensors, facts: None,
-        Interruption(),
-    )
+    trainer = trainer_of(config, task, CPU)
     batch = next(iter(task.batches("train", 16, stream(0, "data order", 0))))
-    return trainer, batch, network(batch.inputs, batch.lengths, None)
+    return trainer, batch, trainer.network(batch.inputs, batch.lengths, None)
 
 
 def tensors_in(given: Any) -> list[Tensor]:
