@@ -139,16 +139,6 @@ class Claims:
             if self.is_mine(claim):
                 self.path(claim.key).unlink()
 
-    def clear(self, has_ended: Callable[[str], bool]) -> None:
-        """Remove the claims of those who died after their run's row and before they let go.
-
-        Args:
-            has_ended: whether the run of an id needs its claim no more.
-        """
-        for claim in self.all():
-            if has_ended(claim.run_id) and not self.is_live(claim):
-                self.release(claim)
-
     @contextlib.contextmanager
     def kept_alive(self, claim: Claim, each_beat: Callable[[], None]) -> Iterator[None]:
         """Write the claim's progress and beat its heart from a thread until the block ends.

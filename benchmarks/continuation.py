@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks.checkpoint import FILE_NAME, CheckpointError, read_checkpoint, write_checkpoint
-from benchmarks.claims import is_same_job
+from benchmarks.claims import Claim, is_same_job
 from benchmarks.files import remove_drafts, set_aside
 from benchmarks.index import Index
 from benchmarks.neighbours import Neighbours
@@ -50,6 +50,22 @@ def unfinished_run(
     checkpoint = store.runs / latest.run_id / FILE_NAME
     is_cut_short = latest.status in ("interrupted", "timeout")
     return latest.run_id if is_cut_short or checkpoint.exists() else None
+
+
+def let_go(store: Store, claim: Claim, status: str) -> None:
+    """Remove what a run that died with its row kept has left: its claim, and after a good end its
+    checkpoint, of which nothing goes on."""
+    if status == "ok":
+        (store.runs / claim.run_id / FILE_NAME).unlink(missing_ok=True)
+    store.claims.release(claim)
+
+
+def clear_up(store: Store, index: Index) -> None:
+    """Let go of all runs that ended well and died before they had let go themselves."""
+    for claim in store.claims.all():
+        entry = index.entries.get(claim.run_id)
+        if entry is not None and entry.status == "ok" and not store.claims.is_live(claim):
+            let_go(store, claim, entry.status)
 
 
 @cache

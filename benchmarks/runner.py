@@ -24,7 +24,7 @@ from benchmarks.columns import (
     worth_telling,
 )
 from benchmarks.config import Config
-from benchmarks.continuation import Continuation, unfinished_run
+from benchmarks.continuation import Continuation, clear_up, unfinished_run
 from benchmarks.display import show_data, show_start
 from benchmarks.environment import Environment, prepare_process
 from benchmarks.errors import DISK_TROUBLE, UserError
@@ -232,8 +232,11 @@ def take(store: Store, row: Row, start: Start, looks: bool) -> Claim:
         raise TakenError(f"another process has finished {start.continues}")
     fresh = (row.run_id, row.starts, row.started_at)
     unfinished = start.continues
-    if not start.is_cell and looks:
-        unfinished = unfinished_run(store, store.index(), [row.fingerprint])
+    if not start.is_cell:
+        index = store.index()
+        clear_up(store, index)
+        if looks:
+            unfinished = unfinished_run(store, index, [row.fingerprint])
     if unfinished is not None:
         adopt(row, store, unfinished)
     claim = new_claim(row.fingerprint, row.run_id, dataclasses.asdict(row))

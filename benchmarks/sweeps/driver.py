@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.claims import Claim
 from benchmarks.columns import question_columns
-from benchmarks.continuation import unfinished_run
+from benchmarks.continuation import clear_up, let_go, unfinished_run
 from benchmarks.interruption import Interruption
 from benchmarks.launchers.base import Launcher, Order, Surroundings
 from benchmarks.owner import this_process
@@ -84,6 +84,7 @@ class Driver:
                     self.interruption.check()
                     self._start()
                     self._settle_all()
+                clear_up(self.around.store, self.index)
                 if any(outcome.status == "interrupted" for outcome in self.outcomes.values()):
                     self.interruption.check()  # it ended the last cells, and with them the loop
             except BaseException:  # a full disk and a bug leave nothing running either
@@ -97,17 +98,12 @@ class Driver:
 
     def _skip(self) -> None:
         """Leave out the cells that need no run."""
-        self.around.store.claims.clear(self._has_ended)
+        clear_up(self.around.store, self.index)
         left: deque[Cell] = deque()
         for cell in self.waiting:
             if not self._is_done(cell):
                 left.append(cell)
         self.waiting = left
-
-    def _has_ended(self, run_id: str) -> bool:
-        """Whether a run has its row and will not go on."""
-        entry = self.index.entries.get(run_id)
-        return entry is not None and entry.status == "ok"
 
     def _ask(self) -> None:
         """Take as many cells from a search as there is room for, so that it knows all it can."""
@@ -241,10 +237,10 @@ class Driver:
         if entry is None or entry.starts != row.starts:
             row.status, row.error = death.status, death.text
             store.keep(row)
-            self.index.look_at(row.run_id)
+            entry = self.index.look_at(row.run_id)
         # Only now: until there is a row, the claim alone tells of the run.
         for claim in dead:
-            store.claims.release(claim)
+            let_go(store, claim, entry.status if entry else row.status)
         return row.run_id
 
     def _row_of_nothing(self, cell: Cell) -> Row:

@@ -267,12 +267,3 @@ def test_a_run_that_raises_gives_its_question_back_once_it_has_a_row(
     with pytest.raises(ZeroDivisionError), claims.kept_alive(claim, lambda: None):
         raise ZeroDivisionError
     assert (names(claims) == []) == has_row
-
-
-def test_claims_that_outlived_their_runs_are_cleared(claims: Claims) -> None:
-    """Whoever is killed between its row and its claim's removal leaves one that nobody needs."""
-    for key, run_id, who in (("a", "ended", DEAD), ("b", "cut short", DEAD), ("c", "ended", None)):
-        claim = new_claim(key, run_id, {})
-        assert claims.take(claim if who is None else dataclasses.replace(claim, owner=who))
-    claims.clear(lambda run_id: run_id == "ended")
-    assert names(claims) == ["b.json", "c.json"]

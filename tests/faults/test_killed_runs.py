@@ -18,6 +18,7 @@ from faulty import (
     Fault,
     FaultTable,
     Numbers,
+    checkpoints,
     differences,
     ended,
     finished_rows,
@@ -52,6 +53,7 @@ def check_end(fault: Fault, folder: Path, before: set[str], right: Numbers) -> N
         fault.nothing_wrong(differences(numbers_of(folder, run_id), right))
     assert is_complete(folder)
     assert not list((folder / "running").glob("*.json"))
+    assert not checkpoints(folder)
     assert not list(folder.glob("runs/*/*.unusable-*"))
 
 
@@ -139,6 +141,47 @@ def test_killed_before_every_step_on_the_disk(
         assert last.code == 0, last.errors
         check_end(fault, folder, set(before), right)
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (["seed=1"], ["seed=1"]),
+        (["seed=1"], ["seed=1", "resume=never"]),
+        (["-m", "seed=0,1"], ["-m", "seed=0,1"]),
+        (["-m", "seeds=[0,1]"], ["-m", "seeds=[0,1]"]),
+        (["-m", "seeds=[0,1]"], ["seeds=[0,1]"]),
+        (["-m", "seed=0,1"], ["-m", "seed=1"]),
+    ],
+    ids=["run", "run anew", "sweep", "together", "together anew", "sweep of some"],
+)
+def test_killed_between_a_row_and_the_end_of_its_checkpoint(
+    first: list[str],
+    second: list[str],
+    warm: WarmStarts,
+    small: list[str],
+    faults: FaultTable,
+    tmp_path: Path,
+) -> None:
+    """Nothing goes on from such a checkpoint, so the next start removes it with the dead claim."""
+    fault, folder = faults("SIGKILL before a checkpoint's end"), tmp_path / "results"
+    command = [*small, "train.max_steps=2", *first]
+    calls = warm.run(command, tmp_path / "rehearsal", place=0).calls
+    ends = [n for n, call in enumerate(calls, 1) if is_end_of_checkpoint(call)]
+    assert warm.run(command, folder, place=ends[-1], act="SIGKILL").was_killed
+    before = finished_rows(folder)
+    assert len(checkpoints(folder)) == 1
+    check_after_kill(fault, folder, before)
+    last = warm.run([*small, "train.max_steps=2", *second], folder)
+    assert last.code == 0, last.errors
+    fault.nothing_lost(before, folder)
+    assert not checkpoints(folder)
+    assert not list((folder / "running").glob("*.json"))
+
+
+def is_end_of_checkpoint(call: str) -> bool:
+    """Whether a call removes a checkpoint."""
+    return call.startswith("unlink ") and call.endswith("/checkpoint.safetensors")
 
 
 def is_draft(call: str, part: str) -> bool:

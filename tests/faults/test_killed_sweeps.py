@@ -176,4 +176,5 @@ def test_a_sweep_in_one_process_killed_before_every_step_on_the_disk(
         fault.nothing_lost(before, folder)
         assert len(rows_of(folder)) == 2
         assert is_complete(folder)
+        assert not checkpoints(folder)
         fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
