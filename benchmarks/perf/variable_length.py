@@ -76,7 +76,7 @@ def packable(encoder: RecurrentEncoder, config: Config) -> nn.RNNBase:
     """Make PyTorch's module of an encoder's weights."""
     import torch
 
-    from models.modules.recurrent import CELLS
+    from models.modules.pytorch_cells import CELLS
 
     module = CELLS[config.model.cell](  # type: ignore[attr-defined]
         encoder.input_size,

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.modules.recurrent import CELLS, RecurrentEncoder, reverse
+from models.modules.pytorch_cells import CELLS, Padding, reverse
+from models.modules.recurrent import RecurrentEncoder
 from models.recurrent import RecurrentSettings
 
 CELL_NAMES = ["rnn", "lstm", "gru"]
@@ -96,14 +97,30 @@ def test_gradients_through_the_final_state_equal_the_packed_path(
 
 
 @pytest.mark.parametrize(("cell", "layers", "bidirectional"), SHAPES)
-def test_full_sequences_equal_torch(cell: str, layers: int, bidirectional: bool) -> None:
+@pytest.mark.parametrize("steps", [1, 8])
+@pytest.mark.parametrize("with_start", [False, True])
+def test_full_sequences_equal_torch(
+    cell: str, layers: int, bidirectional: bool, steps: int, with_start: bool
+) -> None:
     encoder = build(cell, num_layers=layers, bidirectional=bidirectional)
-    inputs = torch.randn(3, 8, 5)
-    outputs, state = encoder(inputs)
-    their_outputs, their_state = torch_twin(encoder, cell)(inputs)
+    twin = torch_twin(encoder, cell)
+    inputs = torch.randn(3, steps, 5)
+    start = their_start = None
+    if with_start:
+        parts = 2 if cell == "lstm" else 1
+        start = tuple(torch.randn(layers * encoder.directions, 3, 6) for _ in range(parts))
+        their_start = start if cell == "lstm" else start[0]
+    outputs, state = encoder(inputs, None, start)
+    their_outputs, their_state = twin(inputs, their_start)
     torch.testing.assert_close(outputs, their_outputs)
     for mine, other in zip(state, as_tuple(their_state), strict=True):
         torch.testing.assert_close(mine, other)
+
+    weights = torch.randn_like(outputs)
+    (outputs * weights).sum().backward()
+    (their_outputs * weights).sum().backward()
+    for mine, other in zip(encoder.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad)
 
 
 def test_the_held_cell_state_survives_extreme_weights() -> None:
@@ -245,8 +262,6 @@ def test_last_outputs_are_the_final_hidden_state_of_each_direction() -> None:
 
 
 def test_reversal_within_lengths_passes_gradcheck() -> None:
-    from models.modules.recurrent import Padding
-
     padding = Padding(torch.tensor([3, 1, 4]), 4)
     sequence = torch.randn(3, 4, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda s: reverse(s, padding), (sequence,))
