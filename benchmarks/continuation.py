@@ -21,6 +21,9 @@ from benchmarks.results import Row, Store
 CODE = ("fingerprint", "torch_version")
 """Columns that must be equal before and after; the number of threads may change, for rounding."""
 
+SOURCES = (".py", ".cpp", ".h")
+"""How the names of files with code end."""
+
 
 def unfinished_run(
     store: Store, index: Index, fingerprints: list[str], since: str = ""
@@ -70,12 +73,16 @@ def clear_up(store: Store, index: Index) -> None:
 
 @cache
 def source_sha256() -> str:
-    """Hash the code that decides a run's numbers: that of a commit, or of changes not committed."""
+    """Hash the code that decides a run's numbers: that of a commit, or of changes not committed.
+
+    The fused kernel's C++ is part of it, for a run goes on with what that computed.
+    """
     sha = hashlib.sha256()
     root = Path(__file__).resolve().parent.parent
     for room in ("benchmarks", "models", "tasks"):
-        for file in sorted((root / room).rglob("*.py")):
-            sha.update(file.read_bytes())
+        for file in sorted((root / room).rglob("*")):
+            if file.suffix in SOURCES:
+                sha.update(file.read_bytes())
     return sha.hexdigest()[:16]
 
 

@@ -40,6 +40,7 @@ from benchmarks.record import Progress
 from benchmarks.results import COLUMNS, Row
 from benchmarks.training import Trainer
 from benchmarks.utilisation import flops_per_token, utilisation
+from models.kernels.library import find_compiler
 from models.modules.contract import Encoder
 from tasks.base import Task
 
@@ -115,7 +116,7 @@ def begin_training(work: Work, progress: Progress) -> Training:
         config.match.budget_seconds,
     )
     if encoder.kernel_lack is not None:
-        print(f"note: no fused kernel, PyTorch's own runs: {encoder.kernel_lack}")
+        print(lack_in_words(encoder.kernel_lack, was_asked_for=asks_for_fused(config)))
     trainer.warm_up()
     row.kernel = encoder.kernel  # of training: evaluations have batches of other shapes
     if config.train.precision == "bfloat16" and encoder.kernel == "fused":
@@ -127,6 +128,23 @@ def begin_training(work: Work, progress: Progress) -> Training:
         of = "" if trainer.total_steps is None else f" of {trainer.total_steps}"
         print(f"going on with {row.run_id} from step {trainer.record.steps}{of}")
     return Training(work, network, encoder, trainer)
+
+
+def asks_for_fused(config: Config) -> bool:
+    """Whether the fused kernel was named, and not left to be chosen."""
+    return getattr(config.model, "kernel", None) == "fused"
+
+
+def lack_in_words(lack: str, was_asked_for: bool) -> str:
+    """Say why the fused kernel does not run: loudly, and with what to do, if it was asked for."""
+    if not was_asked_for:
+        return f"note: no fused kernel, PyTorch's own runs: {lack}"
+    told = f"warning: model.kernel=fused: {lack}: PyTorch's kernel runs, and the times are its"
+    if find_compiler() is not None:
+        return told
+    return (
+        f"{told}; install g++ or clang++ (Debian: apt install g++; macOS: xcode-select --install)"
+    )
 
 
 def keep_training(training: Training) -> None:

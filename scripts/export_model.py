@@ -5,7 +5,8 @@
     python scripts/export_model.py RUN --device cuda    times on the GPU, of PyTorch's forms alone
     python scripts/export_model.py RUN --no-times       the files alone
 
-It computes with as many threads as the run had, at most the cores there are, or with --threads.
+It computes with as many threads as the run had, at most the cores there are, or with --threads,
+in proving the files equal too.
 It writes model.onnx, model.int8.onnx, model.pt2 (torch.export), inputs.json and what else is needed
 to use them into the run's folder export/, once they are proved equal to the network, and prints
 sizes, validation scores, latency and throughput: docs/inference.md. Exit codes: 0, 1 if an exported
@@ -50,9 +51,9 @@ def parser() -> argparse.ArgumentParser:
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="where runs are")
     add("--out", type=Path, metavar="DIR", help="default: the run's folder export/")
     add("--csv", type=Path, metavar="FILE", help="write what was measured as a table")
-    add("--device", choices=("cpu", "cuda"), default="cpu", help="that is timed (%(default)s)")
-    add("--threads", type=int, metavar="N", help="of the CPU (default: as in training)")
-    add("--seconds", type=float, default=1.0, metavar="S", help="per form and batch (%(default)s)")
+    add("--device", choices=("cpu", "cuda"), help="that is timed (default: cpu)")
+    add("--threads", type=int, metavar="N", help="of proofs and times (default: as in training)")
+    add("--seconds", type=float, metavar="S", help="per form and batch (default: 1)")
     add("--write", type=Path, metavar="PAGE", help="put the tables into this page")
     add(
         "--no-times",
@@ -74,13 +75,16 @@ def refuse(chosen: argparse.Namespace) -> None:
         raise UserError(f"export needs {' and '.join(missing)}: pip install -e '.[export]'")
     if chosen.threads is not None and chosen.threads < 1:
         raise UserError(f"--threads {chosen.threads}: must be at least 1")
-    if not 0 < chosen.seconds < float("inf"):
+    if chosen.seconds is not None and not 0 < chosen.seconds < float("inf"):
         raise UserError(
             f"--seconds {chosen.seconds:g}: must be a number above 0 (for none: --no-times)"
         )
     for option, file in (("--csv", chosen.csv), ("--write", chosen.write)):
         if chosen.no_times and file is not None:
             raise UserError(f"{option} {file}: there is nothing to write with --no-times")
+    for option, value in (("--seconds", chosen.seconds), ("--device", chosen.device)):
+        if chosen.no_times and value is not None:
+            raise UserError(f"{option} {value}: there is nothing to time with --no-times")
     if chosen.csv is not None and not chosen.csv.parent.is_dir():
         raise UserError(f"--csv {chosen.csv}: there is no folder {chosen.csv.parent}")
     if chosen.csv is not None and chosen.csv.is_dir():

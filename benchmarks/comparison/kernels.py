@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmarks.comparison.arms import median, some
-from benchmarks.comparison.labels import but_kernel, text
+from benchmarks.comparison.arms import machine_text, median, some
+from benchmarks.comparison.labels import KERNEL, but_kernel, text
 from benchmarks.comparison.model import Arm
 from benchmarks.comparison.sides import Both
 from benchmarks.comparison.sorting import SETTINGS
@@ -27,13 +27,17 @@ MOST_TOLD = 3
 
 MEASURED = ("model_flops_utilisation", "peak_gflops", "tokens_per_second")
 
+Asked = frozenset[tuple[str, ...]]
+"""What the runs of an arm were asked for, but for kernel and seed."""
+
 
 @dataclass(frozen=True)
 class Speed:
     """How fast an arm trains.
 
     Attributes:
-        asked: what its runs were asked for, but for kernel and seed.
+        asked: of its runs.
+        runs: whose clocks it is the median of.
         utilisation: of the peak, a share.
         seconds: per token.
         flops: per token, forward.
@@ -42,7 +46,8 @@ class Speed:
     label: str
     model: str
     kernel: str
-    asked: frozenset[tuple[str, ...]]
+    asked: Asked
+    runs: int
     utilisation: float
     seconds: float
     flops: float
@@ -86,14 +91,55 @@ def speed_of(arm: Arm) -> Speed | None:
     is_mixed = arm.precision == "bfloat16" and arm.kernel == "fused"
     if share is None or rate is None or is_mixed:
         return None
+    return Speed(
+        label=arm.label,
+        model=arm.model,
+        kernel=arm.kernel,
+        asked=asked_of(arm),
+        runs=len(rows),
+        utilisation=share,
+        seconds=1 / rate,
+        flops=float(flops.median()) / 3,
+    )
+
+
+def asked_of(arm: Arm) -> Asked:
+    """What the runs of an arm were asked for, but for kernel and seed."""
     settings = arm.rows[["model", "model_version", *SETTINGS, "overrides"]]
-    asked = frozenset(
+    return frozenset(
         (*map(text, cells), but_kernel(str(overrides)))
         for *cells, overrides in settings.itertuples(index=False)
     )
-    return Speed(
-        arm.label, arm.model, arm.kernel, asked, share, 1 / rate, float(flops.median()) / 3
+
+
+def kernels_asked(arm: Arm) -> frozenset[str]:
+    """The words by which the runs of an arm were asked for a kernel; an empty one for none."""
+    return frozenset(
+        next((word for word in each.split() if word.startswith(KERNEL)), "")
+        for each in arm.rows["overrides"].astype("str").unique()
     )
+
+
+def repeated(arms: Iterable[Arm]) -> list[list[Arm]]:
+    """Sets of arms that differ in the kernel asked for, while one kernel ran on one machine."""
+    nets = [arm for arm in arms if arm.kernel and not arm.baseline]
+    if not any(word for arm in nets for word in kernels_asked(arm)):
+        return []
+    found: dict[object, list[Arm]] = {}
+    for arm in nets:
+        ran, machines = (frozenset(c) for c in (arm.rows["kernel"], machine_text(arm.rows)))
+        if len(ran) == 1:
+            found.setdefault((ran, machines, asked_of(arm)), []).append(arm)
+    # Where two asked for the same kernel, they differ in what the table does not say.
+    return [
+        alike for alike in found.values() if len({*map(kernels_asked, alike)}) == len(alike) > 1
+    ]
+
+
+def without_repeated(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms, of those that are one thing the first."""
+    again = {arm.label for alike in repeated(arms) for arm in alike[1:]}
+    return [arm for arm in arms if arm.label not in again]
 
 
 def speeds_by_precision(arms: Iterable[Arm]) -> list[list[Speed]]:
@@ -108,7 +154,8 @@ def speeds_by_precision(arms: Iterable[Arm]) -> list[list[Speed]]:
 
 def pairs_of(arms: Iterable[Arm]) -> list[SpeedPair]:
     """All pairs of nets of one precision, measured on one machine that did nothing else."""
-    speeds = speeds_by_precision(arm for arm in arms if not arm.doubtful_times)
+    certain = [arm for arm in arms if not arm.doubtful_times]
+    speeds = speeds_by_precision(without_repeated(certain))
     return [pair for alike in speeds for pair in itertools.combinations(alike, 2)]
 
 
@@ -129,7 +176,8 @@ def kernel_notes(arms: Sequence[Arm]) -> list[str]:
         notes.append(summary(told, len(others)))
     else:
         notes += [pair_note(*pair) for pair in told]
-    return notes + doubt_notes(arms)
+    notes += one_run_notes([*twins, *told])
+    return notes + doubt_notes(arms) + repeated_notes(arms) + refused_notes(arms)
 
 
 def off_by(a: Speed, b: Speed) -> float:
@@ -187,6 +235,46 @@ def doubt_notes(arms: Sequence[Arm]) -> list[str]:
     if not names:
         return []
     return [f"whether times speak of kernels is not judged for {some(names)}: they are in doubt"]
+
+
+def one_run_notes(told: Iterable[SpeedPair]) -> list[str]:
+    """Say which arms' part in what was told is the clock of a single run."""
+    names = list(dict.fromkeys(s.label for pair in told for s in pair if s.runs == 1))
+    if not names:
+        return []
+    return [
+        f"what is said of kernels rests on one run of {some(names)}: a second seed would show how "
+        "far its clock can be trusted"
+    ]
+
+
+def repeated_notes(arms: Sequence[Arm]) -> list[str]:
+    """Say which arms are one thing under two names."""
+    sets = [
+        f"{' and '.join(arm.label for arm in alike)} (kernel {alike[0].kernel})"
+        for alike in repeated(arms)
+    ]
+    if not sets:
+        return []
+    return [
+        f"the same kernel ran, whatever model.kernel asked for: {some(sets)}; this is one thing "
+        "measured again, whose times differ by chance alone: one of the arms is enough"
+    ]
+
+
+def refused_notes(arms: Iterable[Arm]) -> list[str]:
+    """Say which arms were asked for the fused kernel and did not get it."""
+    names = [
+        arm.label
+        for arm in arms
+        if arm.kernel == "torch" and kernels_asked(arm) == {f"{KERNEL}fused"}
+    ]
+    if not names:
+        return []
+    return [
+        f"{KERNEL}fused was asked for, PyTorch's kernel ran: {some(names)}; the first lines of "
+        "such a run say why"
+    ]
 
 
 def change_notes(arms: Iterable[Both]) -> list[str]:

@@ -15,7 +15,14 @@ from torch import nn
 from benchmarks.comparison.grids import Grid, Section
 from benchmarks.deployment.exporting import INT8, MIB, ONNX, PROGRAM, Exports, on_device
 from benchmarks.deployment.finished import WEIGHTS, FinishedRun
-from benchmarks.deployment.timing import BATCH_SIZES, Speed, speeds
+from benchmarks.deployment.timing import (
+    BATCH_SIZES,
+    Speed,
+    by_p50,
+    by_throughput,
+    speeds,
+    times_as_fast,
+)
 from benchmarks.errors import UserError
 from benchmarks.evaluation import evaluate
 from benchmarks.perf.measuring import Load
@@ -157,7 +164,8 @@ def sections(run: FinishedRun, found: Measurement, where: str) -> list[Section]:
         ],
         frozenset({0}),
     )
-    header = ["batch", "form", "p50\nms", "p95\nms", "sequences\nper s", "tokens\nper s", "speed"]
+    header = ["batch", "form", "p50\nms", "p95\nms", "speed\nby p50"]
+    header += ["sequences\nper s", "tokens\nper s", "speed by\nthroughput"]
     rows: list[list[str]] = []
     strong = set()
     for size in BATCH_SIZES:
@@ -172,16 +180,18 @@ def sections(run: FinishedRun, found: Measurement, where: str) -> list[Section]:
                     form.name,
                     four_digits(speed.p50_ms),
                     four_digits(speed.p95_ms),
+                    f"{by_p50(speed, forms[0].speeds[size]):.2f}x",
                     f"{speed.sequences_per_second:,.0f}",
                     f"{speed.tokens_per_second:,.0f}",
-                    f"{times_as_fast(form, forms[0], size):.2f}x",
+                    f"{by_throughput(speed, forms[0].speeds[size]):.2f}x",
                 ]
             )
     title = f"{run.row['model']} on {run.row['task']}, {run.row['run_id']}"
     times = Grid(header, rows, frozenset({1}), frozenset(strong))
     load = f"load: others kept {found.others:.2f} of {os.cpu_count()} cores busy"
     about = [
-        f"times: {where}; speed is relative to {EAGER}, the fastest is bold",
+        f"times: {where}; speeds are relative to {EAGER}; the fastest is bold, of one sequence by "
+        "p50, of more by throughput",
         f"{load}: do not trust these times" if found.is_busy else load,
     ]
     return [
@@ -196,14 +206,9 @@ def four_digits(number: float) -> str:
 
 
 def fastest(forms: Sequence[Form], batch_size: int) -> Form:
-    """The form with the highest throughput, which for one sequence is the lowest latency."""
-    return max(forms, key=lambda form: form.speeds[batch_size].sequences_per_second)
-
-
-def times_as_fast(form: Form, other: Form, batch_size: int) -> float:
-    """How many times another's throughput a form has."""
-    ours, theirs = form.speeds[batch_size], other.speeds[batch_size]
-    return ours.sequences_per_second / theirs.sequences_per_second
+    """The form with the lowest latency of one sequence, or the highest throughput of more."""
+    first = forms[0].speeds[batch_size]
+    return max(forms, key=lambda form: times_as_fast(form.speeds[batch_size], first, batch_size))
 
 
 def verdict(run: FinishedRun, found: Measurement, metric: Metric) -> list[str]:
@@ -221,14 +226,15 @@ def fastest_verdict(forms: Sequence[Form], batch_size: int) -> str:
     """Say which form is fastest at a batch size, and by how much beside the first."""
     best = fastest(forms, batch_size)
     speed = best.speeds[batch_size]
-    words = "one sequence" if batch_size == 1 else f"{batch_size} sequences at once"
-    line = (
-        f"{words}: {best.name} is fastest, {four_digits(speed.p50_ms)} ms (p50), "
-        f"{speed.sequences_per_second:,.0f} sequences/s"
-    )
+    words, amount = "one sequence", f"{four_digits(speed.p50_ms)} ms (p50)"
+    if batch_size > 1:
+        words = f"{batch_size} sequences at once"
+        amount = f"{speed.sequences_per_second:,.0f} sequences/s"
+    line = f"{words}: {best.name} is fastest, {amount}"
     if best is forms[0]:
         return line
-    return f"{line}, {times_as_fast(best, forms[0], batch_size):.2f} times as fast as {EAGER}"
+    times = times_as_fast(speed, forms[0].speeds[batch_size], batch_size)
+    return f"{line}, {times:.2f} times as fast as {EAGER}"
 
 
 def int8_verdict(whole: Form, int8: Form, metric: Metric, is_lstm: bool, mark: str = "") -> str:
@@ -244,10 +250,9 @@ def int8_verdict(whole: Form, int8: Form, metric: Metric, is_lstm: bool, mark: s
     change = int8.score - whole.score
     is_better = (change > 0) == metric.higher_is_better
     by = f"{'better' if is_better else 'worse'} by {abs(change):.3g}" if change else "unchanged"
-    times = " and ".join(
-        f"{1 / times_as_fast(int8, whole, size):.2f} of the time at batch {size}"
-        for size in (BATCH_SIZES[0], BATCH_SIZES[-1])
-    )
+    sizes = (BATCH_SIZES[0], BATCH_SIZES[-1])
+    one, many = (1 / times_as_fast(int8.speeds[n], whole.speeds[n], n) for n in sizes)
+    times = f"{one:.2f} of the p50 of one sequence and {many:.2f} of the time of {BATCH_SIZES[-1]}"
     line = (
         f"int8: {int8.mib / whole.mib:.2f} of the file ({four_digits(whole.mib)} to "
         f"{four_digits(int8.mib)} MiB), {times}{mark}; validation {metric.name} "

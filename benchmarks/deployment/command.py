@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.comparison.formats import show
 from benchmarks.comparison.grids import Section
+from benchmarks.deployment.again import training_command
 from benchmarks.deployment.answering import as_csv, measured, sections
 from benchmarks.deployment.exporting import INT8, export_run
 from benchmarks.deployment.finished import FinishedRun, load_run
@@ -25,6 +26,9 @@ from benchmarks.files import write_atomically
 from benchmarks.pages import put_between
 from benchmarks.precision import use_precision
 from tasks.base import DataError
+
+SECONDS = 1.0
+"""Of each form at each batch size, if the command line does not say."""
 
 
 def export_and_measure(chosen: argparse.Namespace, folder: Path) -> int:
@@ -39,7 +43,7 @@ def export_and_measure(chosen: argparse.Namespace, folder: Path) -> int:
     """
     if chosen.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: this machine has no such device (allowed: cpu)")
-    device = torch.device(chosen.device)
+    device = torch.device(chosen.device or "cpu")
     use_precision("highest", device)
     try:
         run = load_run(folder)
@@ -64,15 +68,16 @@ def export_and_measure(chosen: argparse.Namespace, folder: Path) -> int:
         print(f"written: {out / name}")
     if chosen.no_times:
         return 0
-    found = measured(run, exports, device, chosen.seconds)
+    seconds = chosen.seconds or SECONDS
+    found = measured(run, exports, device, seconds)
     if chosen.csv is not None:
         with told_of(chosen.csv):
-            write_atomically(chosen.csv, as_csv(run, found, chosen.device, threads))
+            write_atomically(chosen.csv, as_csv(run, found, str(device), threads))
     shown = sections(run, found, conditions(run, device, threads))
     show(shown)
     if chosen.write is not None:
         command = f"python scripts/export_model.py latest --device {device} --threads {threads}"
-        block = page_block(run, f"{command} --seconds {chosen.seconds:g}", shown)
+        block = page_block(run, f"{command} --seconds {seconds:g}", shown)
         put_between(chosen.write, marks_of(run), block)
     return 0
 
@@ -105,10 +110,7 @@ def page_block(run: FinishedRun, command: str, found: list[Section]) -> str:
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
         show(found)
-    row = run.row
-    words = [f"model={row['model']}", f"task={row['task']}", row["overrides"] or ""]
-    commands = [f"python run.py {' '.join(words).strip()}", command]
-    lines = [*(f"$ {command}" for command in commands), *shown.getvalue().splitlines()]
+    lines = [f"$ {training_command(run)}", f"$ {command}", *shown.getvalue().splitlines()]
     text = "\n".join(line.rstrip() for line in lines)
     return f"```\n{text}\n```\n"
 

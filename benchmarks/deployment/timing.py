@@ -42,6 +42,21 @@ class Speed:
     tokens_per_second: float
 
 
+def times_as_fast(ours: Speed, theirs: Speed, batch_size: int) -> float:
+    """How often one network's speed another has: of one sequence by p50, of more by throughput."""
+    return (by_p50 if batch_size == 1 else by_throughput)(ours, theirs)
+
+
+def by_p50(ours: Speed, theirs: Speed) -> float:
+    """How often the first latency goes into the second: that of the usual sequence."""
+    return theirs.p50_ms / ours.p50_ms
+
+
+def by_throughput(ours: Speed, theirs: Speed) -> float:
+    """How often the second throughput goes into the first: long sequences count for more."""
+    return ours.sequences_per_second / theirs.sequences_per_second
+
+
 @torch.inference_mode()
 def speeds(
     networks: Mapping[str, nn.Module],

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmarks.errors import UserError
 from benchmarks.perf.measuring import Report, interleaved, parser_of, run_benchmark, spread
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ CELLS = {"rnn": 1, "gru": 3, "lstm": 4}
 LIKE_LSTM, ARITHMETIC, NOT_SLOWER = 0.8, 1.25, 1.0
 """Targets: a cell's share of the peak over the LSTM's; how far the ratio of two cells' times may be
 off that of their arithmetic; the chosen kernel's speed over PyTorch's."""
+
+TURN_SECONDS = 0.05
+"""About, by the mean of both kernels: long beside what a clock and a scheduler do to a turn."""
 
 RAW_FEATURES = 5
 
@@ -125,15 +130,16 @@ def measure_cell(
     """Time both kernels; returns a line of the table and the chosen kernel's seconds."""
     (own, _), (fused, _) = (training_step(shape, cell, kernel) for kernel in ("torch", "fused"))
     chosen = training_step(shape, cell, "auto")[1]
-    # So many at a time that a turn is no shorter than what a clock and a scheduler do to it.
     operations = shape.operations(CELLS[cell])
-    steps = max(1, int(peak * 1e9 * 0.01 / operations))
+    started = time.perf_counter()
+    own(), fused()
+    steps = max(1, round(2 * TURN_SECONDS / (time.perf_counter() - started)))
     times = interleaved({"torch": repeated(own, steps), "fused": repeated(fused, steps)}, turns)
     least = {arm: min(seconds) / steps for arm, seconds in times.items()}
     gain = least["torch"] / least["fused"]
     name = f"{cell} {shape}, {threads} threads"
     if chosen == "fused":
-        report.ratio(f"fused over torch, {name}", gain, at_least=NOT_SLOWER)
+        report.ratio(f"speed of fused over torch's, {name}", gain, at_least=NOT_SLOWER)
     else:
         report.say(f"{name}: auto leaves it to PyTorch; fused would be {gain:.2f} times as fast")
     shares = [operations / seconds / 1e9 / peak for seconds in least.values()]
@@ -150,19 +156,24 @@ def compare_cells(report: Report, shape: Shape, threads: int, seconds: dict[str,
         share = rates[cell] / rates["lstm"]
         report.ratio(f"share of the peak over the lstm's, {name}", share, at_least=LIKE_LSTM)
         off = max(share, 1 / share)
-        report.ratio(f"time over arithmetic, {name} beside lstm", off, at_most=ARITHMETIC)
+        report.ratio(
+            f"factor between time and arithmetic, {name} beside lstm", off, at_most=ARITHMETIC
+        )
 
 
 def measure(chosen: argparse.Namespace, report: Report) -> None:
-    """Compare kernels at each shape, and cells where they are to fare alike."""
+    """Compare kernels at each shape, and cells where they are to fare alike.
+
+    Raises:
+        UserError: there is no fused kernel here.
+    """
     import torch
 
     from benchmarks.peak import measure as measure_peak
     from models.kernels.library import reason_for_lack
 
     if reason_for_lack() is not None:
-        report.say(f"no fused kernel here: {reason_for_lack()}")
-        return
+        raise UserError(f"there is no fused kernel to measure here: {reason_for_lack()}")
     shapes = chosen.shapes or [*COMPARED, *OTHERS]
     lines = []
     for threads in sorted({1, chosen.threads}):
@@ -178,7 +189,7 @@ def measure(chosen: argparse.Namespace, report: Report) -> None:
             if shape in COMPARED:
                 compare_cells(report, shape, threads, seconds)
     header = ["batch, time, features, hidden", "cell", "threads", "torch ms", "fused ms", "auto"]
-    report.table([*header, "fused over torch", "torch of peak", "fused of peak"], lines)
+    report.table([*header, "speed, fused over torch", "torch of peak", "fused of peak"], lines)
 
 
 def main(arguments: list[str] | None = None) -> int:

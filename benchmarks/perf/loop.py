@@ -147,9 +147,10 @@ def measure(chosen: argparse.Namespace, report: Report) -> None:
         task = tasks[name] = tasks.get(name) or load(config, device)
         times, steps = compare(config, task, device, chosen.turns, chosen.seconds)
         bare, harness = (1e3 * min(times[arm]) / steps for arm in ("bare", "harness"))
+        turns = spread(times, "harness", over="bare")
         report.say(
             f"{model} on {name}: a step takes {bare:.3f} ms bare, {harness:.3f} ms in the harness "
-            f"({1e3 * (harness - bare):+.0f} us); turn by turn {spread(times, 'harness', 'bare')}"
+            f"({1e3 * (harness - bare):+.0f} us); speed turn by turn {turns}"
         )
         throughput = speed(times, "harness", over="bare")
         report.ratio(f"harness / bare loop, {model} on {name}", throughput, at_least=TARGET)

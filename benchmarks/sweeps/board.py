@@ -181,6 +181,12 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
             f"NOTE: the times of training of {cells(slowed)} are in doubt: the machine's load was "
             f"above the threads of the run"
         )
+    without = sum(outcome.lacks_fused for outcome in outcomes)
+    if without:
+        print(
+            f"warning: model.kernel=fused: PyTorch's kernel ran in {cells(without)}, and their "
+            f"times are its; the logs say why"
+        )
 
 
 def readable_or_empty(value: float | None) -> str:

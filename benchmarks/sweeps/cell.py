@@ -89,6 +89,7 @@ class Outcome:
         is_slowed: by other work on the machine, so that its time of training is in doubt; not one
             that has none, as of seeds trained together.
         is_old: the row was there before this sweep began.
+        lacks_fused: PyTorch's kernel ran where the fused one was asked for.
     """
 
     cell: Cell
@@ -100,6 +101,7 @@ class Outcome:
     train_seconds: float | None = None
     is_old: bool = False
     is_slowed: bool = False
+    lacks_fused: bool = False
 
 
 def was_slowed(row: Mapping[str, Any]) -> bool:
@@ -109,3 +111,9 @@ def was_slowed(row: Mapping[str, Any]) -> bool:
     """
     has_time = row.get("train_seconds") is not None
     return has_time and is_busy(row.get("load_average"), row.get("threads"))
+
+
+def lacked_fused(row: Mapping[str, Any]) -> bool:
+    """Whether PyTorch's kernel ran where the fused one was asked for."""
+    is_asked = "model.kernel=fused" in (row.get("overrides") or "").split()
+    return is_asked and row.get("kernel") == "torch"

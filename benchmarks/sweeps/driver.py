@@ -17,7 +17,7 @@ from benchmarks.launchers.base import Launcher, Order, Surroundings
 from benchmarks.owner import this_process
 from benchmarks.results import COLUMNS, Row, new_run_id
 from benchmarks.sweeps.board import Board
-from benchmarks.sweeps.cell import LOST, Cell, Death, Ended, Outcome, was_slowed
+from benchmarks.sweeps.cell import LOST, Cell, Death, Ended, Outcome, lacked_fused, was_slowed
 
 if TYPE_CHECKING:
     from benchmarks.sweeps.search import Search
@@ -272,6 +272,7 @@ class Driver:
             row.get("train_seconds"),
             is_old,
             was_slowed(row),
+            lacked_fused(row),
         )
         self.outcomes[cell.number] = outcome
         self.board.note(outcome, str(self.around.folder.log(cell)))

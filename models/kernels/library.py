@@ -1,4 +1,4 @@
-"""Compiles `cells.cpp` for this machine once, and calls it.
+"""Compiles `cells.cpp` and its headers for this machine once, and calls them.
 
 The one place where a model touches files: the compiled library is kept in the user's cache
 directory, under a name made of everything it depends on.
@@ -23,7 +23,7 @@ SOURCE = Path(__file__).with_name("cells.cpp")
 
 # What lets the compiler use all of this processor, and fuse a product and a sum; nothing that lets
 # it reorder sums, on which the rounding in `exponential` relies.
-OPTIONS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp", "-Wno-psabi")
+OPTIONS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-Wno-psabi")
 
 COMPILE_SECONDS = 120
 """How long a compiler may take, which needs about four."""
@@ -50,7 +50,7 @@ class Library:
     """
 
     def __init__(self, path: Path) -> None:
-        import torch  # noqa: F401  it brings the OpenMP that the library asks for
+        import torch  # noqa: F401  it brings the OpenMP that threads.h calls
 
         self._library = ctypes.CDLL(str(path))
         if self._library.call_size() != ctypes.sizeof(Call):
@@ -117,14 +117,16 @@ def cache_directory() -> Path:
 
 
 def key(compiler: str) -> str:
-    """Hash what a compiled library depends on: source, compiler, options and processor.
+    """Hash what a compiled library depends on: sources, compiler, options and processor.
 
     The compiler is known by its file: to ask for its version would take a process each time, which
     may fail where the library that it made long ago would do.
     """
     path = Path(compiler).resolve()
     made = [str(path), str(path.stat().st_size), str(path.stat().st_mtime_ns)]
-    content = [SOURCE.read_text(encoding="utf-8"), *made, *OPTIONS, sys.platform, processor()]
+    sources = [SOURCE, *sorted(SOURCE.parent.glob("*.h"))]
+    texts = [file.read_text(encoding="utf-8") for file in sources]
+    content = [*texts, *made, *OPTIONS, sys.platform, processor()]
     return short_hash("\n".join(content).encode())
 
 
@@ -148,8 +150,7 @@ def processor() -> str:
 def compiled(name: str, compiler: str) -> Path:
     """Compile the source; the library appears whole or not at all, its hash in its name.
 
-    It is not linked to an OpenMP of its own: threads of two of them would wait for each other. What
-    PyTorch has loaded answers.
+    It is linked to no OpenMP: what PyTorch has loaded answers (threads.h).
 
     Raises:
         OSError: a file cannot be written.

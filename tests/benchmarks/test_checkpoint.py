@@ -27,7 +27,7 @@ from benchmarks.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from benchmarks.continuation import Continuation
+from benchmarks.continuation import Continuation, source_sha256
 from benchmarks.neighbours import Neighbours
 from benchmarks.results import Row
 
@@ -269,6 +269,21 @@ def test_a_checkpoint_of_other_source_code_is_set_aside(
     monkeypatch.setattr(benchmarks.continuation, "source_sha256", lambda: "other")
     assert begun(tmp_path).read() is None
     assert "its source code is " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["layer.py", "cells.cpp", "forward.h"])
+def test_source_code_is_that_of_the_kernel_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(benchmarks.continuation, "__file__", str(tmp_path / "benchmarks" / "a.py"))
+    file = tmp_path / "models" / "kernels" / name
+    file.parent.mkdir(parents=True)
+    hashes = []
+    for content in ("one", "other", "other"):
+        file.write_text(content)
+        file.with_suffix(".txt").write_text(str(len(hashes)))
+        hashes.append(source_sha256.__wrapped__())
+    assert hashes[0] != hashes[1] == hashes[2]
 
 
 def test_drafts_of_a_killed_start_are_removed(tmp_path: Path) -> None:

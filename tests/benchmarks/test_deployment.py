@@ -249,20 +249,34 @@ def test_the_verdict_says_what_is_fastest_and_what_int8_costs() -> None:
     int8 = form_of("ONNX Runtime, int8", 1.0, 0.875, {1: 1.0, 512: 150.0})
     forms = [form_of("PyTorch", 4.0, 0.9, {1: 4.0, 512: 90.0}), whole, int8]
     assert fastest_verdict(forms, 1) == (
-        "one sequence: ONNX Runtime, int8 is fastest, 1.000 ms (p50), 1,000 sequences/s, "
-        "4.00 times as fast as PyTorch"
+        "one sequence: ONNX Runtime, int8 is fastest, 1.000 ms (p50), 4.00 times as fast as PyTorch"
     )
     assert fastest_verdict(forms, 512) == (
-        "512 sequences at once: PyTorch is fastest, 90.00 ms (p50), 5,689 sequences/s"
+        "512 sequences at once: PyTorch is fastest, 5,689 sequences/s"
     )
     said = int8_verdict(whole, int8, ACCURACY, is_lstm=True)
     assert said == (
-        "int8: 0.25 of the file (4.000 to 1.000 MiB), 0.50 of the time at batch 1 and 1.50 of the "
-        "time at batch 512; validation accuracy 0.9 to 0.875, worse by 0.025"
+        "int8: 0.25 of the file (4.000 to 1.000 MiB), 0.50 of the p50 of one sequence and 1.50 of "
+        "the time of 512; validation accuracy 0.9 to 0.875, worse by 0.025"
     )
     assert int8_verdict(whole, int8, RMSE, is_lstm=True).endswith(", better by 0.025")
     assert "validation rmse 0.9 to 0.9, unchanged; its arithmetic is float32" in int8_verdict(
         whole, whole, RMSE, is_lstm=False
+    )
+
+
+def test_one_sequence_is_judged_by_its_latency_and_many_by_throughput() -> None:
+    """Among sequences of different lengths one form may have the better p50, another the sum."""
+    forms = [
+        Form("PyTorch", 1.0, None, 0.5, {n: Speed(9, 4.0, 9.0, 100.0, 1.0) for n in (1, 8)}),
+        Form("usual", 1.0, None, 0.5, {n: Speed(9, 2.0, 9.0, 110.0, 1.0) for n in (1, 8)}),
+        Form("long", 1.0, None, 0.5, {n: Speed(9, 3.0, 9.0, 300.0, 1.0) for n in (1, 8)}),
+    ]
+    assert fastest_verdict(forms, 1) == (
+        "one sequence: usual is fastest, 2.000 ms (p50), 2.00 times as fast as PyTorch"
+    )
+    assert fastest_verdict(forms, 8) == (
+        "8 sequences at once: long is fastest, 300 sequences/s, 3.00 times as fast as PyTorch"
     )
 
 

@@ -54,7 +54,7 @@ def test_of_one_network_by_two_kernels_all_of_it_is_the_kernels(tmp_path: Path) 
 
 
 def test_networks_by_two_kernels_share_a_line(tmp_path: Path) -> None:
-    """The slowest and the fastest of each; what the kernel asked for was called is nothing more."""
+    """Of each network one kernel beside the other, by whatever name it was asked for."""
     arms = [
         timed(model, 1e5, share, kernel=kernel, arm=f"{model} {asked}", overrides=f"x=1 {word}")
         for model, shares in (("rnn", (0.1, 0.3, 0.31)), ("gru", (0.11, 0.22, 0.22)))
@@ -62,10 +62,75 @@ def test_networks_by_two_kernels_share_a_line(tmp_path: Path) -> None:
         for word in [{"t": "model.kernel=torch", "f": "model.kernel=fused", "a": ""}[asked]]
     ]
     assert told(tmp_path, *arms)[0] == (
-        "rnn model.kernel=torch takes 3.1 times as long per token as rnn, gru model.kernel=torch "
-        "2.0 times as long as gru model.kernel=fused: the same arithmetic, so the whole difference "
-        "is the kernel's"
+        "rnn model.kernel=torch takes 3.0 times as long per token as rnn model.kernel=fused, gru "
+        "model.kernel=torch 2.0 times as long as gru model.kernel=fused: the same arithmetic, so "
+        "the whole difference is the kernel's"
     )
+
+
+AUTO, FUSED, TORCH = (f"model.kernel={name}" for name in ("auto", "fused", "torch"))
+
+
+def asked(word: str, share: float, kernel: str = "fused", **more: Any) -> list[dict[str, Any]]:
+    """An RNN that was asked for a kernel."""
+    return timed("rnn", 1e5, share, kernel=kernel, arm=f"{word} {more}", overrides=word, **more)
+
+
+def test_one_kernel_asked_for_by_two_names_is_one_thing(tmp_path: Path) -> None:
+    """It is set against others once, and never against itself, however its times differ."""
+    lstm = timed("lstm", 4e5, 0.4)
+    found = told(tmp_path, asked(AUTO, 0.1), asked(FUSED, 0.15), lstm)
+    assert [note[:30] for note in found] == [
+        "lstm does 4.0 times the arithm",
+        "the same kernel ran, whatever ",
+    ]
+    assert f"of rnn {AUTO} in" in found[0]
+    assert found[1] == (
+        f"the same kernel ran, whatever model.kernel asked for: rnn {AUTO} and rnn {FUSED} (kernel "
+        "fused); this is one thing measured again, whose times differ by chance alone: one of the "
+        "arms is enough"
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        asked(TORCH, 0.1, "torch"),
+        asked(FUSED, 0.1, batch_size=8),
+        asked(FUSED, 0.1, device_name="y"),
+        asked(f"{FUSED} x=1", 0.1),
+        asked(AUTO, 0.1, volatile="y"),
+    ],
+    ids=["kernel", "batch", "machine", "override", "nothing said"],
+)
+def test_what_differs_otherwise_is_not_one_thing(
+    other: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    usual = asked(AUTO, 0.1, batch_size=64)
+    other = [{"batch_size": 64} | row for row in other]
+    assert not any("the same kernel ran" in note for note in told(tmp_path, usual, other))
+
+
+def test_the_fused_kernel_asked_for_in_vain_is_told_of(tmp_path: Path) -> None:
+    lstm = timed("lstm", 1e5, 0.1)
+    assert told(tmp_path, asked(FUSED, 0.1, "torch"), lstm) == [
+        "model.kernel=fused was asked for, PyTorch's kernel ran: rnn; the first lines of such a "
+        "run say why"
+    ]
+    for word, ran in ((AUTO, "torch"), (TORCH, "torch"), (FUSED, "fused"), (FUSED, "")):
+        assert told(tmp_path, asked(word, 0.1, ran), lstm) == []
+
+
+def test_what_rests_on_one_run_is_told(tmp_path: Path) -> None:
+    once, lstm = timed("rnn", 1e5, 0.1)[:1], timed("lstm", 4e5, 0.4)
+    beside = timed("gru", 4e5, 0.4)[:1]
+    *_, note = told(tmp_path, once, lstm)
+    assert note == (
+        "what is said of kernels rests on one run of rnn: a second seed would show how far its "
+        "clock can be trusted"
+    )
+    assert told(tmp_path, beside, lstm) == []  # nothing is said
+    assert "rests on one run of gru" not in " ".join(told(tmp_path, timed("rnn", 4e5, 0.4), once))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """When the fused kernel runs, how it is made, and what happens where it cannot be had."""
 
+import fnmatch
 import os
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -102,6 +105,80 @@ def test_a_damaged_library_is_made_anew(tmp_path):
     assert in_fresh_process(tmp_path) == ("fused", "None")
     assert made.stat().st_size == len(good)
     assert list(made.parent.iterdir()) == [made]
+
+
+@needs_kernel
+def test_another_header_is_compiled_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(library, "SOURCE", tmp_path / "cells.cpp")
+    fields = library.ctypes.sizeof(library.Call)
+    library.SOURCE.write_text('#include "size.h"\nextern "C" int call_size() { return SIZE; }\n')
+    header = tmp_path / "size.h"
+    tries = []
+    for size in (fields, fields, fields - 8):
+        header.write_text(f"#define SIZE {size}\n")
+        tries.append(library._try.__wrapped__())
+    assert isinstance(tries[0], library.Library)
+    assert isinstance(tries[1], library.Library)
+    assert tries[2].endswith("was made from another source")
+    assert len(list((tmp_path / "cache/rnnbench/kernels").iterdir())) == 2
+
+
+def test_an_installation_contains_all_of_the_source():
+    here = library.SOURCE.parent
+    setup = tomllib.loads((here.parents[1] / "pyproject.toml").read_text())
+    patterns = setup["tool"]["setuptools"]["package-data"]["models.kernels"]
+    sources = {file.name for file in here.iterdir() if file.suffix not in (".py", "")}
+    assert {"cells.cpp", "forward.h"} < sources
+    packed = {name for name in sources if any(fnmatch.fnmatch(name, one) for one in patterns)}
+    assert packed == sources
+
+
+THREADS = """
+#include <vector>
+#include "threads.h"
+
+extern "C" int call_size() { return SIZE; }
+
+// How many of `count` places were done once and in the order of the two phases; -1: it threw.
+extern "C" int done(int threads, int count, int thrower) {
+    std::vector<int> first(count), second(count);
+    try {
+        in_parallel(threads, [&](const Member& member) {
+            member.share(count, [&](int64_t i) { ++first[i]; });
+            member.wait_for_others();
+            member.share(count, [&](int64_t i) {
+                if (i == thrower) throw std::bad_alloc();
+                second[i] += first[count - 1 - i];
+            });
+        });
+    } catch (const std::bad_alloc&) {
+        return -1;
+    }
+    int right = 0;
+    for (int places : second) right += places == 1;
+    return right;
+}
+"""
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_whatever_the_compiler_its_threads_are_those_of_pytorch(tmp_path, monkeypatch, compiler):
+    path = shutil.which(compiler)
+    if path is None:
+        pytest.skip(f"there is no {compiler}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("CXX", path)
+    shutil.copy(library.SOURCE.with_name("threads.h"), tmp_path)
+    monkeypatch.setattr(library, "SOURCE", tmp_path / "cells.cpp")
+    fields = library.ctypes.sizeof(library.Call)
+    library.SOURCE.write_text(THREADS.replace("SIZE", str(fields)))
+    made = library._try.__wrapped__()
+    assert isinstance(made, library.Library), made
+    for threads in (0, 1, 2, 3, 8):
+        for count in (1, 2, 7, 1000):
+            assert made._library.done(threads, count, -1) == count
+            assert made._library.done(threads, count, count - 1) == -1
 
 
 @needs_kernel

@@ -12,6 +12,7 @@ from trained_runs import QUICK, Answer, Train, changed, row_of
 
 from benchmarks.deployment import answering, command, verifying
 from benchmarks.deployment.finished import load_run
+from benchmarks.deployment.timing import Speed
 
 
 def test_every_form_is_scored_and_timed(answer: Answer, forecaster: Path, tmp_path: Path) -> None:
@@ -44,6 +45,36 @@ def test_every_form_is_scored_and_timed(answer: Answer, forecaster: Path, tmp_pa
     assert "its arithmetic is float32" in text
     assert "one sequence: " in text
     assert "512 sequences at once: " in text
+
+
+def test_each_speed_is_the_ratio_of_what_stands_beside_it(
+    answer: Answer, forecaster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made_up(networks: dict[str, object], task: object, size: int, *_: object) -> object:
+        return {
+            name: Speed(9, 1.0 * place, 8.0, 100.0 * place**2 + size, 7.0)
+            for place, name in enumerate(networks, 1)
+        }
+
+    monkeypatch.setattr(answering, "speeds", made_up)
+    code, said, _ = answer(forecaster, *QUICK)
+    assert code == 0
+    cells = [
+        line.rsplit(maxsplit=6)
+        for line in said.splitlines()
+        if line.startswith(" ") and line.endswith("x")
+    ]
+    assert len(cells) in (16, 20)
+    forms = len(cells) // 4
+    for place, (_, p50, _, by_p50, rate, _, by_rate) in enumerate(cells):
+        _, p50_of_first, _, _, rate_of_first, *_ = cells[place - place % forms]
+        assert by_p50 == f"{float(p50_of_first) / float(p50):.2f}x"
+        assert by_rate == f"{number(rate) / number(rate_of_first):.2f}x"
+
+
+def number(text: str) -> float:
+    """Read a number with commas."""
+    return float(text.replace(",", ""))
 
 
 @pytest.mark.parametrize("is_busy", [True, False])
@@ -112,12 +143,11 @@ def test_a_page_is_given_what_was_shown(answer: Answer, forecaster: Path, tmp_pa
     assert (code, said) == (2, wanted)
     assert not (forecaster / "export").exists()
     page.write_text("# A page\n<!-- export: gru on sp500 -->\nold\n<!-- end -->\nits end\n")
-    changed(forecaster, overrides="train.max_epochs=2")
     code, shown, _ = answer(forecaster, "--write", page, *QUICK)
     assert code == 0
     begin, first, second, *lines, fence, end, last = page.read_text().splitlines()[1:]
     assert (begin, first) == ("<!-- export: gru on sp500 -->", "```")
-    assert second == "$ python run.py model=gru task=sp500 train.max_epochs=2"
+    assert second == "$ python run.py model=gru task=sp500 debug=smoke model.kernel=torch"
     options = "--device cpu --threads 1 --seconds 0.001"
     assert lines.pop(0) == f"$ python scripts/export_model.py latest {options}"
     assert (fence, end, last) == ("```", "<!-- end -->", "its end")

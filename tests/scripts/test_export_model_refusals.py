@@ -74,6 +74,8 @@ def test_mistakes_are_answered_in_one_line(
         (("--seconds", "-1"), "error: --seconds -1: must be a number above 0"),
         (("--seconds", "nan"), "error: --seconds nan: must be a number above 0"),
         (("--threads", "0"), "error: --threads 0: must be at least 1\n"),
+        (("--no-times", "--seconds", "1"), "error: --seconds 1.0: there is nothing to time"),
+        (("--no-times", "--device", "cpu"), "error: --device cpu: there is nothing to time"),
         (("--no-times", "--csv", "t.csv"), "error: --csv t.csv: there is nothing to write"),
         (("--no-times", "--write", "t.md"), "error: --write t.md: there is nothing to write"),
     ):

@@ -12,7 +12,7 @@ from benchmarks.columns import worth_telling
 from benchmarks.compose import Axes, CellComposer, hydra_at
 from benchmarks.config import Config, register_schemas
 from benchmarks.sweeps.board import show_outcomes
-from benchmarks.sweeps.cell import Cell, Outcome, was_slowed
+from benchmarks.sweeps.cell import Cell, Outcome, lacked_fused, was_slowed
 from benchmarks.sweeps.plan import make_plan
 from tasks.base import DataDescription
 
@@ -50,6 +50,29 @@ def test_a_row_tells_the_kernel_that_was_asked_for() -> None:
     """The column `kernel` has what ran, which auto and fused may have in common."""
     given = ["model=rnn", "model.kernel=auto", "seed=3"]
     assert worth_telling(config_of(*given), given) == "model.kernel=auto"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "kernel", "is_told"),
+    [
+        ("model.kernel=fused x=1", "torch", True),
+        ("model.kernel=fused", "fused", False),
+        ("model.kernel=fused", None, False),
+        ("model.kernel=auto", "torch", False),
+        (None, "torch", False),
+    ],
+)
+def test_a_sweep_tells_of_the_kernel_that_was_asked_for_in_vain(
+    overrides: str | None,
+    kernel: str | None,
+    is_told: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lacks = lacked_fused({"overrides": overrides, "kernel": kernel})
+    show_outcomes([Outcome(planned(tmp_path)[0], "ok", "r", lacks_fused=lacks)], 1, {})
+    said = "warning: model.kernel=fused: PyTorch's kernel ran in 1 cell,"
+    assert (said in capsys.readouterr().out) == is_told
 
 
 BUSY = {"status": "ok", "threads": 1, "load_average": 3.0}

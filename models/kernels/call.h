@@ -1,0 +1,123 @@
+// What the functions are called with, and how its rows are shared among threads.
+
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "vectors.h"
+
+// One layer in one direction, for `groups` independent sets of weights. Arrays are contiguous and
+// batch comes before time; `gates` is 1, 4 or 3 times `hidden`, in PyTorch's order. Pointers marked
+// (null) may be null: states then start from zero, results are not wanted. Outputs and their
+// gradient are those of all directions side by side, `width` numbers a step; the pointers are to
+// this direction's part. Of the input gradient the first direction called sets what others add to.
+struct Call {
+    int64_t cell, groups, batch, time, features, hidden, width, backwards, adds, threads;
+    const int64_t* lengths;     // (groups, batch) (null): every sequence is full
+    const void* inputs;         // (groups, batch, time, features)
+    const void* input_weight;   // (groups, gates, features)
+    const void* weight;         // (groups, gates, hidden) recurrent
+    const void* input_bias;     // (groups, gates)
+    const void* hidden_bias;    // (groups, gates)
+    const void* first_hidden;   // (groups, batch, hidden) (null)
+    const void* first_cell;     // (groups, batch, hidden) (null)
+    void* activations;          // (groups, batch, time, gates) (null): of the gates
+    void* memory;               // (groups, batch, time, hidden) (null): LSTM cells, GRU candidates
+    void* outputs;              // (groups, batch, time, width)
+    // Forward only.
+    void* last_hidden;          // (groups, batch, hidden)
+    void* last_cell;            // (groups, batch, hidden) LSTM
+    // Backward only; activations, memory and outputs are then read.
+    const void* output_gradient;       // (groups, batch, time, width) (null)
+    const void* last_hidden_gradient;  // (groups, batch, hidden) (null)
+    const void* last_cell_gradient;    // (groups, batch, hidden) (null)
+    void* input_gradient;              // (groups, batch, time, features) (null)
+    void* input_weight_gradient;       // (groups, gates, features)
+    void* weight_gradient;             // (groups, gates, hidden)
+    void* input_bias_gradient;         // (groups, gates)
+    void* hidden_bias_gradient;        // (groups, gates)
+    void* first_hidden_gradient;       // (groups, batch, hidden) (null)
+    void* first_cell_gradient;         // (groups, batch, hidden) (null)
+};
+
+namespace {
+
+enum Cell { TANH_RNN, RELU_RNN, LSTM, GRU };
+
+constexpr int gates_of(int cell) { return cell == LSTM ? 4 : cell == GRU ? 3 : 1; }
+
+// The rows one thread takes through all steps, the longest first.
+struct Slice {
+    int64_t group;
+    std::vector<int64_t> rows, lengths;
+
+    int64_t active(int64_t step) const {  // rows that have this step
+        int64_t count = int64_t(rows.size());
+        while (count && lengths[count - 1] <= step) --count;
+        return count;
+    }
+};
+
+std::vector<Slice> slices_of(const Call& call) {
+    const int64_t threads = std::max<int64_t>(1, call.threads);
+    const int64_t parts = std::min(call.batch, call.groups % threads ? threads : 1);
+    std::vector<Slice> slices;
+    std::vector<int64_t> order(call.batch);
+    for (int64_t group = 0; group < call.groups; ++group) {
+        const int64_t* lengths = call.lengths ? call.lengths + group * call.batch : nullptr;
+        for (int64_t i = 0; i < call.batch; ++i) order[i] = i;
+        if (lengths)
+            std::stable_sort(order.begin(), order.end(),
+                             [=](int64_t a, int64_t b) { return lengths[a] > lengths[b]; });
+        for (int64_t part = 0; part < parts; ++part) {
+            Slice slice{group, {}, {}};
+            for (int64_t i = part; i < call.batch; i += parts) {
+                slice.rows.push_back(group * call.batch + order[i]);
+                // A wrong length must not lead out of the arrays.
+                slice.lengths.push_back(
+                    lengths ? std::clamp<int64_t>(lengths[order[i]], 0, call.time) : call.time);
+            }
+            slices.push_back(std::move(slice));
+        }
+    }
+    return slices;
+}
+
+// Where a step of a row lies among all (row, time) places.
+INLINE int64_t place(const Call& call, const Slice& slice, int64_t row, int64_t step) {
+    const int64_t time = call.backwards ? slice.lengths[row] - 1 - step : step;
+    return slice.rows[row] * call.time + time;
+}
+
+// The inputs of one place. Without features there may be no array, and memcpy must not be given
+// null even where there is nothing to copy.
+template <typename T> INLINE void take_inputs(const Call& call, int64_t place, T* to) {
+    if (call.features)
+        std::memcpy(to, static_cast<const T*>(call.inputs) + place * call.features,
+                    call.features * sizeof(T));
+}
+
+// The states (batch, hidden) of a slice's rows, from and to rows that are `stride` apart. Given
+// none they are zero; if none are wanted nothing is done.
+template <typename T>
+void take_states(const Slice& slice, const void* given, int64_t hidden, T* to, int64_t stride) {
+    std::memset(to, 0, slice.rows.size() * stride * sizeof(T));
+    if (given)
+        for (size_t row = 0; row < slice.rows.size(); ++row)
+            std::memcpy(to + row * stride, static_cast<const T*>(given) + slice.rows[row] * hidden,
+                        hidden * sizeof(T));
+}
+
+template <typename T>
+void give_states(const Slice& slice, const T* from, int64_t stride, void* wanted, int64_t hidden) {
+    if (wanted)
+        for (size_t row = 0; row < slice.rows.size(); ++row)
+            std::memcpy(static_cast<T*>(wanted) + slice.rows[row] * hidden, from + row * stride,
+                        hidden * sizeof(T));
+}
+
+}  // namespace

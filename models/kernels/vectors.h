@@ -1,0 +1,153 @@
+// Vectors of float and double, as wide as the processor's, and the functions that squash.
+//
+// A vector is an array of the compiler's own, so the same text becomes AVX-512, AVX, SSE or NEON.
+
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#define REGISTERS 32
+#elif defined(__AVX__)
+#define VECTOR_BYTES 32
+#define REGISTERS 16
+#else
+#define VECTOR_BYTES 16
+#define REGISTERS (sizeof(void*) == 8 ? 32 : 16)
+#endif
+
+#define ALWAYS __attribute__((always_inline))
+#define INLINE inline ALWAYS
+
+namespace {
+
+template <typename T> struct Traits;
+
+template <> struct Traits<float> {
+    typedef float vector __attribute__((vector_size(VECTOR_BYTES)));
+    typedef int32_t bits __attribute__((vector_size(VECTOR_BYTES)));
+    static constexpr float largest_exponent = 88.0f, smallest_exponent = -87.0f;
+    static constexpr float rounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+    static constexpr int32_t mantissa = 23, bias = 127;
+    static constexpr float log2e = 1.44269504088896341f;
+    static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
+};
+
+template <> struct Traits<double> {
+    typedef double vector __attribute__((vector_size(VECTOR_BYTES)));
+    typedef int64_t bits __attribute__((vector_size(VECTOR_BYTES)));
+    static constexpr double largest_exponent = 709.0, smallest_exponent = -708.0;
+    static constexpr double rounder = 6755399441055744.0;  // 1.5 * 2^52
+    static constexpr int64_t mantissa = 52, bias = 1023;
+    static constexpr double log2e = 1.4426950408889634074;
+    static constexpr double ln2_high = 6.93145751953125e-1, ln2_low = 1.42860682030941723212e-6;
+};
+
+template <typename T> using Vector = typename Traits<T>::vector;
+template <typename T> using Bits = typename Traits<T>::bits;
+template <typename T> constexpr int LANES = VECTOR_BYTES / sizeof(T);
+
+template <typename T> INLINE Vector<T> splat(T value) { return value - Vector<T>{}; }
+
+template <typename T> INLINE Vector<T> load(const T* from) {
+    Vector<T> result;
+    std::memcpy(&result, from, sizeof(result));
+    return result;
+}
+
+template <typename T> INLINE void store(T* to, Vector<T> value) {
+    std::memcpy(to, &value, sizeof(value));
+}
+
+// The first `count` lanes only: a layer's last units need not fill a vector.
+template <typename T> INLINE Vector<T> load_some(const T* from, int count) {
+    if (count >= LANES<T>) return load(from);
+    Vector<T> result{};
+    std::memcpy(&result, from, count * sizeof(T));
+    return result;
+}
+
+template <typename T> INLINE void store_some(T* to, Vector<T> value, int count) {
+    if (count >= LANES<T>) return store(to, value);
+    std::memcpy(to, &value, count * sizeof(T));
+}
+
+template <typename T> INLINE Vector<T> bound(Vector<T> x, T low, T high) {
+    x = x < low ? splat<T>(low) : x;
+    return x > high ? splat<T>(high) : x;
+}
+
+template <typename T> INLINE Vector<T> power_of_two(Vector<T> rounded) {
+    // `rounded` is an integer plus the rounder, whose lowest bits hold that integer.
+    const Vector<T> rounder = splat<T>(Traits<T>::rounder);
+    return (Vector<T>)(((Bits<T>)rounded - (Bits<T>)rounder + Traits<T>::bias) << Traits<T>::mantissa);
+}
+
+// exp(r) for |r| <= ln(2) / 2, by its Taylor series to the type's last digit.
+INLINE Vector<float> exp_near_zero(Vector<float> r) {
+    Vector<float> p = splat(1.0f / 720) * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    return p * r + 1.0f;
+}
+
+INLINE Vector<double> exp_near_zero(Vector<double> r) {
+    Vector<double> p = splat(1.0 / 6227020800) * r + 1.0 / 479001600;
+    p = p * r + 1.0 / 39916800;
+    p = p * r + 1.0 / 3628800;
+    p = p * r + 1.0 / 362880;
+    p = p * r + 1.0 / 40320;
+    p = p * r + 1.0 / 5040;
+    p = p * r + 1.0 / 720;
+    p = p * r + 1.0 / 120;
+    p = p * r + 1.0 / 24;
+    p = p * r + 1.0 / 6;
+    p = p * r + 0.5;
+    p = p * r + 1.0;
+    return p * r + 1.0;
+}
+
+template <typename T> INLINE Vector<T> exponential(Vector<T> x) {
+    typedef Traits<T> M;
+    x = bound<T>(x, M::smallest_exponent, M::largest_exponent);
+    const Vector<T> rounded = x * M::log2e + M::rounder;
+    const Vector<T> n = rounded - M::rounder;
+    const Vector<T> r = (x - n * M::ln2_high) - n * M::ln2_low;
+    return exp_near_zero(r) * power_of_two<T>(rounded);
+}
+
+template <typename T> INLINE Vector<T> sigmoid(Vector<T> x) {
+    return T(1) / (T(1) + exponential<T>(-x));
+}
+
+// tanh(x) for |x| < 0.625 (Moshier, Cephes: tanhf.c and tanh.c).
+INLINE Vector<float> tanh_near_zero(Vector<float> x) {
+    const Vector<float> z = x * x;
+    Vector<float> p = z * -5.70498872745e-3f + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    return x + x * z * p;
+}
+
+INLINE Vector<double> tanh_near_zero(Vector<double> x) {
+    const Vector<double> z = x * x;
+    Vector<double> p = z * -9.64399179425052238628e-1 - 9.92877231001918586564e1;
+    p = p * z - 1.61468768441708447952e3;
+    Vector<double> q = z + 1.12811678491632931402e2;
+    q = q * z + 2.23548839060100448583e3;
+    q = q * z + 4.84406305325125486048e3;
+    return x + x * z * (p / q);
+}
+
+template <typename T> INLINE Vector<T> hyperbolic_tangent(Vector<T> x) {
+    const Vector<T> small = tanh_near_zero(x);
+    const Vector<T> large = T(1) - T(2) / (exponential<T>(x + x) + T(1));
+    return ((x < T(0.625)) & (x > T(-0.625))) ? small : large;
+}
+
+}  // namespace

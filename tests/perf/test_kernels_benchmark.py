@@ -1,0 +1,52 @@
+"""The benchmark of kernels in a tiny form, and where there is nothing to measure."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.perf import kernels
+from benchmarks.perf.measuring import Report, read_ratios
+from models.kernels import library
+
+TINY = ["--threads", "1", "--turns", "1"]
+
+
+@pytest.mark.skipif(library.reason_for_lack() is not None, reason=str(library.reason_for_lack()))
+def test_it_says_of_which_kernel_every_speed_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert kernels.main([*TINY, "--shapes", "8,9,1,8", "8,1,8,8"]) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert [ratio.name for ratio in read_ratios(said)] == [
+        f"speed of fused over torch's, {cell} (8, 9, 1, 8), 1 threads" for cell in kernels.CELLS
+    ]
+    table = [line.split(" | ") for line in said.splitlines() if line.startswith("| (")]
+    assert [line[5] for line in table] == ["fused"] * 3 + ["torch"] * 3
+    for torch, fused, gain in ((line[3], line[4], line[6]) for line in table):
+        # Of one turn the ratio is that of the two times, which are rounded.
+        assert float(gain.split()[0]) == pytest.approx(float(torch) / float(fused), rel=0.1)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.0])
+def test_a_factor_is_above_one_in_either_direction(
+    seconds: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twice as fast as its arithmetic, or half."""
+    times = {cell: float(gates) for cell, gates in kernels.CELLS.items()}
+    shape = kernels.Shape(64, 30, 1, 32)
+    kernels.compare_cells(Report(), shape, 1, times | {"rnn": seconds})
+    factor, share = (
+        next(
+            r.value for r in read_ratios(said) if r.name.startswith(f"{name} ") and "rnn" in r.name
+        )
+        for said in [capsys.readouterr().out]
+        for name in ("factor between time and arithmetic,", "share of the peak over the lstm's,")
+    )
+    assert (factor, share) == (2.0, 1 / seconds)
+
+
+def test_without_the_fused_kernel_nothing_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(library, "reason_for_lack", lambda: "there is no C++ compiler")
+    assert kernels.main(TINY) == 2
+    wanted = "error: there is no fused kernel to measure here: there is no C++ compiler\n"
+    assert capsys.readouterr().err == wanted
