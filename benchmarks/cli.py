@@ -22,12 +22,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from benchmarks.config import checked_config, none_chosen, register_schemas
+from benchmarks.config.overrides import ONE_LIST, refuse_both
+from benchmarks.config.schema import checked_config, none_chosen, register_schemas
 from benchmarks.errors import UserError, explain, nearest, telling_of_the_disk
-from benchmarks.results import Store
-from benchmarks.seeds import ONE_LIST, refuse_both
-from benchmarks.sweeps.command import INTERRUPTED, sweep
+from benchmarks.results.store import Store
 from benchmarks.sweeps.plan import stands_for_several
+from benchmarks.sweeps.sweep import INTERRUPTED, sweep
 from models.baseline import BaselineSettings
 from tasks.base import DataError
 
@@ -166,12 +166,12 @@ def run_composed(composed: DictConfig) -> int:
         return SEVERAL_RUNS
     store = Store(Path(config.results_dir))
     store.check_writable()
-    from benchmarks.display import show_row
-    from benchmarks.interruption import Interruption
-    from benchmarks.runner import Start, run
+    from benchmarks.runner.display import show_row
+    from benchmarks.runner.run import Start, run
+    from benchmarks.system.signals import Interruption
 
     if config.seeds is not None:
-        from benchmarks.together.command import run_all
+        from benchmarks.runner.multiseed.command import run_all
 
         return run_all(config, store, Start(overrides=tuple(given)))
 

@@ -19,8 +19,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmarks.axes import as_axis
-from benchmarks.launchers.settings import LAUNCHERS
+from benchmarks.config.axes import as_axis
+from benchmarks.config.launchers import LAUNCHERS
 
 LAUNCHERS_TEXT = " or ".join(LAUNCHERS)
 

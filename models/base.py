@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from models.modules.contract import Encoder
+    from models.modules.encoder import Encoder
 
 
 @dataclass

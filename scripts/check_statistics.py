@@ -23,11 +23,9 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from scipy.special import ndtr, ndtri
 
-from benchmarks.comparison import Options, compare
-from benchmarks.comparison.model import NOT_SHOWN
-from benchmarks.errors import UserError
-from benchmarks.pages import put_between
-from benchmarks.statistics import (
+from benchmarks.analysis import Options, compare
+from benchmarks.analysis.comparison import NOT_SHOWN
+from benchmarks.analysis.statistics import (
     LEVEL,
     block_bootstrap,
     diebold_mariano,
@@ -41,7 +39,9 @@ from benchmarks.statistics import (
     seeds_needed,
     unpaired,
 )
-from benchmarks.statistics.seeds import ENOUGH_PAIRS_TO_PERMUTE
+from benchmarks.analysis.statistics.seeds import ENOUGH_PAIRS_TO_PERMUTE
+from benchmarks.errors import UserError
+from benchmarks.reporting.doc_blocks import put_between
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]

@@ -14,8 +14,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.collect import collect
 from benchmarks.errors import UserError
+from benchmarks.results.collect import collect
 
 
 def main(arguments: list[str] | None = None) -> int:

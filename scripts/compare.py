@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmarks.comparison import Changes, Comparison
+    from benchmarks.analysis import Changes, Comparison
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 
@@ -28,9 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Compare; returns the exit code."""
     chosen = parser().parse_args(arguments)
     # What takes a second to import comes after what may be answered at once.
-    from benchmarks.comparison import Changes, Options, changes, compare
-    from benchmarks.comparison.words import untested_text
+    from benchmarks.analysis import Changes, Options, changes, compare
     from benchmarks.errors import UserError
+    from benchmarks.reporting.sentences import untested_text
 
     is_change = len(chosen.tables) == 2 and not chosen.merge
     by = tuple(dict.fromkeys(name for name in chosen.by.split(",") if name and name != "arm"))
@@ -98,7 +98,10 @@ def refuse_idle(chosen: argparse.Namespace, is_change: bool) -> None:
 
 def write(found: Changes | Comparison, form: str, only_changed: bool) -> None:
     """Print what was found."""
-    from benchmarks.comparison import Changes, data, formats, grids
+    from benchmarks.analysis import Changes
+    from benchmarks.reporting import json_csv as data
+    from benchmarks.reporting import renderers as formats
+    from benchmarks.reporting import tables as grids
 
     if form == "csv":
         if isinstance(found, Changes):
@@ -125,8 +128,8 @@ def write(found: Changes | Comparison, form: str, only_changed: bool) -> None:
 
 def is_worse(found: Changes | Comparison) -> bool:
     """Whether an arm got worse or failed, or is worse than the one all are compared with."""
-    from benchmarks.comparison import Changes
-    from benchmarks.comparison.model import FAILED, WORSE
+    from benchmarks.analysis import Changes
+    from benchmarks.analysis.comparison import FAILED, WORSE
 
     if isinstance(found, Changes):
         return any(change.verdict in (WORSE, FAILED) for change in found.changes)

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.errors import UserError
-from benchmarks.export import FORMATS, export
+from benchmarks.reporting.export_tables import FORMATS, export
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,8 +20,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from benchmarks.deployment.finding import find_run
 from benchmarks.errors import UserError
+from benchmarks.results.find_run import find_run
 
 NEEDED = ("onnx", "onnxruntime")
 
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         refuse(chosen)
         folder = find_run(chosen.run, chosen.results)
         # Here, for what can be answered at once needs no torch.
-        from benchmarks.deployment.command import export_and_measure
+        from benchmarks.export.command import export_and_measure
 
         return export_and_measure(chosen, folder)
     except UserError as error:

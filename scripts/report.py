@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--task", help="show this task alone")
     chosen = parser.parse_args(arguments)
     # Here, for what argparse refuses or explains needs no pandas.
-    from benchmarks.reporting.report import report
+    from benchmarks.reporting.html.report import report
 
     try:
         print(report(chosen.tables, chosen.out, chosen.title, chosen.figures, chosen.task))

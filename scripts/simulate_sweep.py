@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.errors import UserError
-from benchmarks.pages import put_between
+from benchmarks.reporting.doc_blocks import put_between
 
 ROOT = Path(__file__).resolve().parent.parent
 FEWEST = 10
@@ -209,7 +209,7 @@ def simulate(chosen: argparse.Namespace) -> int:
             raise UserError(f"--cells {cells}: must be a multiple of {FEWEST}")
     if chosen.step is not None:
         # Here, as a process begins with the size of the one that starts it.
-        from benchmarks.perf.simulated_sweep import sweep
+        from scripts.perf.simulated_sweep import sweep
 
         axes = axes_of(chosen.cells[0], chosen.step)
         print(json.dumps(sweep(axes, chosen.step, chosen.count)))

@@ -22,14 +22,15 @@ from typing import Any
 
 import models
 import tasks
-from benchmarks.comparison import Options, compare, grids
-from benchmarks.comparison.formats import as_markdown
-from benchmarks.config import Config, TrainSettings, allowed_text, definitions
-from benchmarks.events import LogSettings
-from benchmarks.launchers.settings import LAUNCHERS
-from benchmarks.matching import MatchSettings
-from benchmarks.results import Row
-from benchmarks.sweeps.settings import TuneSettings
+from benchmarks.analysis import Options, compare
+from benchmarks.config.launchers import LAUNCHERS
+from benchmarks.config.matching import MatchSettings
+from benchmarks.config.schema import Config, TrainSettings, allowed_text, definitions
+from benchmarks.config.search import TuneSettings
+from benchmarks.reporting import tables as grids
+from benchmarks.reporting.renderers import as_markdown
+from benchmarks.results.store import Row
+from benchmarks.training.tensorboard import LogSettings
 from models.base import ModelSettings
 from tasks.base import TaskSettings
 
@@ -78,7 +79,7 @@ def results_page() -> str:
         kind = type_text(parts[0] if parts else hints[entry.name])
         rows.append([f"`{entry.name}`", kind, entry.metadata["unit"], entry.metadata["help"]])
     return (
-        GENERATED.format(source="benchmarks/results.py")
+        GENERATED.format(source="benchmarks/results/store.py")
         + "# The results table\n\n"
         + "One row per run, in `results.csv` and, as the truth the table is a view of, in\n"
         + "`runs/<run_id>/row.json`. A cell that does not apply is empty, never 0. Booleans are\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from benchmarks.config import Config, checked_config, register_schemas
+from benchmarks.config.schema import Config, checked_config, register_schemas
 from benchmarks.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +20,7 @@ SOURCES = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py")
 OPTIONS = sorted([*CONF.glob("model/*.yaml"), *CONF.glob("task/*.yaml")])
 MODELS = sorted(file.stem for file in CONF.glob("model/*.yaml"))
 TASKS = sorted(file.stem for file in CONF.glob("task/*.yaml"))
-LONGEST_SOURCE = 350
+LONGEST_SOURCE = 400
 LONGEST_OPTION = 8
 
 ALLOWED_ROOMS = {
@@ -53,7 +53,8 @@ def test_imports_run_one_way(file: Path) -> None:
 
 def test_the_rooms_were_found() -> None:
     assert {file.relative_to(ROOT).parts[0] for file in SOURCES} == set(ROOMS)
-    assert imported_rooms(ROOT / "benchmarks" / "config.py") == {"benchmarks", "models", "tasks"}
+    schema = ROOT / "benchmarks" / "config" / "schema.py"
+    assert imported_rooms(schema) == {"benchmarks", "models", "tasks"}
 
 
 def test_definitions_and_schema_import_no_heavy_library() -> None:
@@ -64,7 +65,8 @@ def test_definitions_and_schema_import_no_heavy_library() -> None:
         for file in sorted((ROOT / room).glob("*.py"))
         if file.stem != "__init__"
     ]
-    early += ["benchmarks.cli", "benchmarks.config", "benchmarks.help", "benchmarks.results"]
+    early += ["benchmarks.cli", "benchmarks.config.schema", "benchmarks.config.help"]
+    early += ["benchmarks.results.store"]
     program = (
         "import importlib, sys\n"
         "heavy = {'torch', 'pandas', 'datasets', 'tokenizers', 'pyarrow', 'scipy'}\n"

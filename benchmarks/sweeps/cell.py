@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.config import Config
-from benchmarks.neighbours import is_busy
+from benchmarks.config.schema import Config
+from benchmarks.system.load import is_busy
 
 LOST = ("diverged", "out_of_memory")
 """Ends that a trial's settings are to blame for: it counts, and has no value."""

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.cache import DiskCache, cache_directory
-from benchmarks.compose import Axes, CellComposer
-from benchmarks.config import Config, ImpossiblePairError
+from benchmarks.config.compose import Axes, CellComposer
+from benchmarks.config.fingerprint import fingerprint, seed_of
+from benchmarks.config.matching import NoSizeError, common_budget, decides_size, matched
+from benchmarks.config.schema import Config, ImpossiblePairError
 from benchmarks.errors import UserError
-from benchmarks.identity import fingerprint, seed_of
-from benchmarks.matching import NoSizeError, common_budget, decides_size, matched
-from benchmarks.results import Store
+from benchmarks.results.store import Store
 from benchmarks.sweeps.cell import Cell
+from benchmarks.system.disk_cache import DiskCache, cache_directory
 from models.base import ModelSettings
 from models.baseline import BaselineSettings
 from tasks.base import DataDescription
@@ -187,7 +187,7 @@ class DataDescriptions:
 
 def here(config: Config) -> list[str]:
     """The kind of device a cell runs on, if it runs on this machine."""
-    from benchmarks.environment import choose_device
+    from benchmarks.system.environment import choose_device
 
     return [choose_device(config.train.device).type]
 

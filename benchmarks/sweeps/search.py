@@ -29,10 +29,10 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from benchmarks.config import Config
+from benchmarks.config.schema import Config
+from benchmarks.config.search import TuneSettings
 from benchmarks.errors import UserError
 from benchmarks.sweeps.cell import LOST, Cell, Outcome
-from benchmarks.sweeps.settings import TuneSettings
 
 MakeCell = Callable[[int, list[str], str, str, int], Cell]
 """From number, overrides, label, study and trial to a checked cell."""

@@ -13,14 +13,14 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.claims import Claim, Claims
-from benchmarks.display import console, readable, show_text
 from benchmarks.errors import UserError, nearest
-from benchmarks.index import STATUSES, Entry, Index
-from benchmarks.owner import LEASE_SECONDS, birth, boot, host, queued_jobs
-from benchmarks.results import Store
-from benchmarks.sweeps.board import LONGEST_TABLE, counts_text, duration
-from benchmarks.sweeps.folder import CellRecord, SweepFolder, begun, latest_sweep
+from benchmarks.results.index import STATUSES, Entry, Index
+from benchmarks.results.leases import Claim, Claims
+from benchmarks.results.store import Store
+from benchmarks.runner.display import console, readable, show_text
+from benchmarks.sweeps.directory import CellRecord, SweepFolder, begun, latest_sweep
+from benchmarks.sweeps.progress import LONGEST_TABLE, counts_text, duration
+from benchmarks.system.processes import LEASE_SECONDS, birth, boot, host, queued_jobs
 
 FAILED = frozenset(STATUSES) - {"ok", "interrupted"}
 WATCH_SECONDS = 2.0
@@ -161,7 +161,7 @@ class SweepReader:
 def seems_alive(claim: Claim, claims: Claims) -> bool:
     """Whether an owner still works, as well as a reader can tell.
 
-    Unlike `benchmarks.owner.is_alive` it touches no file to learn the file server's time.
+    Unlike `processes.is_alive` it touches no file to learn the file server's time.
     """
     owner = claim.owner
     if owner.pid and owner.host == host() and owner.boot == boot():

@@ -16,17 +16,17 @@ from optuna.distributions import (
 )
 from rich.table import Table
 
-from benchmarks.compose import Axes, CellComposer
-from benchmarks.config import Config, ImpossiblePairError, check_ranges
-from benchmarks.display import console, readable
+from benchmarks.config.compose import Axes, CellComposer
+from benchmarks.config.fingerprint import fingerprint, identity
+from benchmarks.config.matching import decides_size
+from benchmarks.config.schema import Config, ImpossiblePairError, check_ranges
+from benchmarks.config.search import TuneSettings
 from benchmarks.errors import UserError
-from benchmarks.identity import fingerprint, identity
-from benchmarks.matching import decides_size
-from benchmarks.results import Store
+from benchmarks.results.store import Store
+from benchmarks.runner.display import console, readable
 from benchmarks.sweeps.cell import Cell
 from benchmarks.sweeps.plan import DescribeData, DeviceTypes, Plan
 from benchmarks.sweeps.search import Arm, Search, distribution_of, open_arm, open_storage
-from benchmarks.sweeps.settings import TuneSettings
 from models.baseline import BaselineSettings
 
 WIDTH = "model.hidden_size"

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from models.kernels.library import CELLS, library
+from models.kernels.compiler import CELLS, library
 
 GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
 
@@ -65,7 +65,7 @@ def run_layer(
 
     Raises:
         ValueError: shapes do not fit together.
-        models.kernels.library.UnavailableError: there is no kernel here.
+        models.kernels.compiler.UnavailableError: there is no kernel here.
     """
     if torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from models.kernels.compiler import reason_for_lack
 from models.kernels.layer import DTYPES, GATES, Weights, run_layer
-from models.kernels.library import reason_for_lack
-from models.modules.contract import Encoder, State
+from models.modules.encoder import Encoder, State
 from models.modules.pytorch_cells import CELLS, LSTM_GATES, Padding, reverse, run_cell
 
 if TYPE_CHECKING:
     from models.recurrent import RecurrentSettings
 
 # Above so many weights in a layer PyTorch's products, which share the weights among threads, win
-# over the fused kernel's, whose threads share the rows (benchmarks/perf/kernels.py).
+# over the fused kernel's, whose threads share the rows (scripts/perf/kernels.py).
 MOST_FUSED_WEIGHTS = 1_600_000
 
 # With fewer steps, rearranging the weights takes the fused kernel longer than it saves.

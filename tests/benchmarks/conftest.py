@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import one_training
 import pytest
 import torch
-from faked_sweeps import Sweep
 
-from benchmarks import owner
-from benchmarks.config import Config
-from benchmarks.sweeps import driver
+from benchmarks.config.schema import Config
+from benchmarks.sweeps import scheduler as driver
+from benchmarks.system import processes as owner
 from tasks.base import Task
+from tests.helpers import one_training
+from tests.helpers.faked_sweeps import Sweep
 
 pytest.register_assert_rewrite("several_trainings")  # it says how two trainings differ
 

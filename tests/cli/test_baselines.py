@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from calling import MACHINE, rows, run_py
-from composing import composed
 
-from benchmarks.identity import arm, fingerprint
+from benchmarks.config.fingerprint import arm, fingerprint
 from tasks.base import DataDescription
+from tests.helpers.calling import MACHINE, rows, run_py
+from tests.helpers.composing import composed
 
 DATA = DataDescription("toy", "ab" * 32, "none", 3, 2, 1, "numbers")
 

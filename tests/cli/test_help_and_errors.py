@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from benchmarks.config import checked_config, register_schemas
+from benchmarks.config.schema import checked_config, register_schemas
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ("baseline", "bigru", "bilstm", "birnn", "gru", "lstm", "rnn")

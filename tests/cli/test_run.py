@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from calling import MACHINE, rows, run_py
-from composing import composed
 from omegaconf import OmegaConf
-from results_folder import Results
 from safetensors.torch import load_file
 
-from benchmarks.cache import DiskCache
-from benchmarks.config import Config
-from benchmarks.evaluation import evaluate
-from benchmarks.measurement import build_network
-from benchmarks.results import COLUMNS
-from benchmarks.table import as_text
-from models.kernels.library import reason_for_lack
+from benchmarks.config.schema import Config
+from benchmarks.results.csv_table import as_text
+from benchmarks.results.store import COLUMNS
+from benchmarks.runner.stages import build_network
+from benchmarks.system.disk_cache import DiskCache
+from benchmarks.training.evaluation import evaluate
+from models.kernels.compiler import reason_for_lack
+from tests.helpers.calling import MACHINE, rows, run_py
+from tests.helpers.composing import composed
+from tests.helpers.results_folder import Results
 
 SETTINGS = ["model=lstm", "task=sp500", "train.max_epochs=4", "train.learning_rate=0.01"]
 SEED = "seed=7"

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from calling import ENVIRONMENT, MACHINE, RUN_PY, run_py
-from places import ROOT
-from results_folder import Results
+
+from tests.helpers.calling import ENVIRONMENT, MACHINE, RUN_PY, run_py
+from tests.helpers.paths import ROOT
+from tests.helpers.results_folder import Results
 
 BUNDLED_TEXT = ROOT / "tasks" / "data" / "tinyshakespeare.txt"
 
@@ -97,13 +98,13 @@ def test_ctrl_c_and_kill_leave_a_row_of_what_there_was(
 
 # Put before the command, these stand for what happens to it.
 CTRL_C_WHILE_READING = """
-from tasks.sp500 import Sp500Settings
+from tasks.forecast.task import Sp500Settings
 def load(self, cache):
     raise KeyboardInterrupt
 Sp500Settings.load = load
 """
 BUG_IN_THE_LOSS = """
-from tasks.sp500 import Sp500Task
+from tasks.forecast.task import Sp500Task
 def loss(self, outputs, batch):
     raise ZeroDivisionError("a bug")
 Sp500Task.loss = loss

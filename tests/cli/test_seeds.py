@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from calling import LOCAL, QUICK, rows, run_py
 from omegaconf import OmegaConf
 
-from models.kernels.library import reason_for_lack
+from models.kernels.compiler import reason_for_lack
+from tests.helpers.calling import LOCAL, QUICK, rows, run_py
 
 pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from calling import LOCAL, QUICK, rows, run_py
+
+from tests.helpers.calling import LOCAL, QUICK, rows, run_py
 
 
 def scores(results: Path) -> dict[tuple[str, str], str]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from found import composed
 
-from benchmarks.cache import DiskCache
+from benchmarks.system.disk_cache import DiskCache
 from tasks.base import Task
+from tests.helpers.definitions import composed
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from found import MODELS, TASKS, composed, is_bidirectional, is_causal
 from safetensors.torch import load, save
 from torch import Tensor, nn
+
+from tests.helpers.definitions import MODELS, TASKS, composed, is_bidirectional, is_causal
 
 FREE_TASK = next(task for task in TASKS if not is_causal(task))
 ONE_WAY = [model for model in MODELS if not is_bidirectional(model)]

@@ -9,15 +9,15 @@ from functools import cache
 
 import pytest
 import torch
-from found import MODELS, PAIRS, TASKS, composed
 
-from benchmarks.config import Config
-from benchmarks.environment import stream
-from benchmarks.evaluation import evaluate
-from benchmarks.measurement import build_network
-from benchmarks.predictions import Predictions
-from benchmarks.results import COLUMNS
+from benchmarks.config.schema import Config
+from benchmarks.results.store import COLUMNS
+from benchmarks.runner.stages import build_network
+from benchmarks.system.environment import stream
+from benchmarks.training.evaluation import evaluate
+from benchmarks.training.predictions import Predictions
 from tasks.base import Baseline, Batch, FittedBaseline, Split, Task
+from tests.helpers.definitions import MODELS, PAIRS, TASKS, composed
 
 Loader = Callable[[str], Task]
 Fitter = Callable[[str, str], FittedBaseline]

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faulty import ALWAYS, SMALL, FaultTable, Numbers, numbers_of, rows_of
-from warm import WarmStarts
+
+from tests.helpers.faulty import ALWAYS, SMALL, FaultTable, Numbers, numbers_of, rows_of
+from tests.helpers.warm import WarmStarts
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-from faulty import FaultTable, ended, finished_rows, is_complete, rows_of, wrong_questions
-from warm import WarmStarts
+
+from tests.helpers.faulty import (
+    FaultTable,
+    ended,
+    finished_rows,
+    is_complete,
+    rows_of,
+    wrong_questions,
+)
+from tests.helpers.warm import WarmStarts
 
 # The program's own clocks and the files' times stay as they are.
 AROUND = {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from faulty import (
+
+from tests.helpers.faulty import (
     FaultTable,
     Numbers,
     checkpoints,
@@ -25,7 +26,7 @@ from faulty import (
     table_lines,
     wrong_questions,
 )
-from warm import WarmStarts
+from tests.helpers.warm import WarmStarts
 
 GARBAGE = bytes(range(256)) * 8
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faulty import (
+
+from tests.helpers.faulty import (
     FaultTable,
     checkpoints,
     finished_rows,
@@ -26,8 +27,8 @@ from faulty import (
     wait_until,
     wrong_questions,
 )
-from warm import Ended, WarmStarts
-from warm_server import fill
+from tests.helpers.warm import Ended, WarmStarts
+from tests.helpers.warm_server import fill
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from faulty import (
+
+from tests.helpers.faulty import (
     ROUNDS,
     Fault,
     FaultTable,
@@ -30,7 +31,7 @@ from faulty import (
     table_lines,
     untrue_lines,
 )
-from warm import WarmStarts
+from tests.helpers.warm import WarmStarts
 
 KILLS = ROUNDS or 15
 COLD_KILLS = max(2, ROUNDS // 10)

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty import (
+
+from models.kernels.compiler import reason_for_lack
+from tests.helpers.faulty import (
     Fault,
     FaultTable,
     checkpoints,
@@ -24,9 +26,7 @@ from faulty import (
     untrue_lines,
     wait_until,
 )
-from warm import WarmStarts
-
-from models.kernels.library import reason_for_lack
+from tests.helpers.warm import WarmStarts
 
 pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
 

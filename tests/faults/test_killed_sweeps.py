@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from faulty import (
+
+from tests.helpers.faulty import (
     ROUNDS,
     FaultTable,
     checkpoints,
@@ -27,7 +28,7 @@ from faulty import (
     wait_until,
     wrong_questions,
 )
-from warm import WarmStarts
+from tests.helpers.warm import WarmStarts
 
 LOCAL = ["-m", "hydra/launcher=local", "hydra.launcher.jobs=2"]
 AXES = ["model=rnn,lstm,gru", f"seed={'range(0,12)' if ROUNDS else '0,1,2'}"]

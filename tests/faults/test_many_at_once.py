@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faulty import ROUNDS, FaultTable, by_question, finished_rows, is_complete, rows_of
-from warm import WarmStarts
+from tests.helpers.faulty import (
+    ROUNDS,
+    FaultTable,
+    by_question,
+    finished_rows,
+    is_complete,
+    rows_of,
+)
+from tests.helpers.warm import WarmStarts
 
 RUNS = 64 if ROUNDS else 16
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from faulty import FaultTable, ended, finished_rows, is_complete, rows_of
+
+from tests.helpers.faulty import FaultTable, ended, finished_rows, is_complete, rows_of
 
 MORE_THAN_ANY_MACHINE_HAS = 4_000_000
 MORE_THAN_IS_LEFT = 12_000

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from faulty import FaultTable, checkpoints, ended, finished_rows, rows_of
-from places import ROOT
-from warm import WarmStarts, quoted
+
+from tests.helpers.faulty import FaultTable, checkpoints, ended, finished_rows, rows_of
+from tests.helpers.paths import ROOT
+from tests.helpers.warm import WarmStarts, quoted
 
 SOURCES = [*ROOT.glob("*.py")] + [
     file

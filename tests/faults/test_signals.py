@@ -7,7 +7,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from faulty import (
+
+from tests.helpers.faulty import (
     ALWAYS,
     FaultTable,
     checkpoints,
@@ -23,7 +24,7 @@ from faulty import (
     wait_until,
     wrong_questions,
 )
-from warm import WarmStarts
+from tests.helpers.warm import WarmStarts
 
 SIGNALS = ("SIGTERM", "SIGINT")
 LONGER = "train.max_epochs=10"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faulty import (
+
+from tests.helpers.faulty import (
     Command,
     FaultTable,
     ended,
@@ -17,7 +18,17 @@ from faulty import (
     wait_until,
     wrong_questions,
 )
-from slurm_bed import EPOCHS, LONG, SECONDS, SLURM, Bed, find_bed, running, tidy, training
+from tests.helpers.slurm_bed import (
+    EPOCHS,
+    LONG,
+    SECONDS,
+    SLURM,
+    Bed,
+    find_bed,
+    running,
+    tidy,
+    training,
+)
 
 THREE = [*LONG, f"train.max_epochs={EPOCHS}", "seed=0,1,2"]
 TWO = [*THREE[:-1], "seed=0,1"]

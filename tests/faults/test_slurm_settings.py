@@ -8,10 +8,10 @@ import time
 
 import pytest
 
+from benchmarks.config.launchers import SlurmSettings
 from benchmarks.errors import UserError
-from benchmarks.launchers.settings import SlurmSettings
-from benchmarks.launchers.slurm import parameters_of
-from benchmarks.launchers.slurm_job import has_ended
+from benchmarks.sweeps.launchers.slurm import parameters_of
+from benchmarks.sweeps.launchers.slurm_job import has_ended
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faulty import (
+
+from tests.helpers.faulty import (
     ROUNDS,
     FaultTable,
     ended,
@@ -21,7 +22,7 @@ from faulty import (
     wait_until,
     wrong_questions,
 )
-from slurm_bed import LONG, SECONDS, SLURM, Bed, find_bed, submissions, tidy, training
+from tests.helpers.slurm_bed import LONG, SECONDS, SLURM, Bed, find_bed, submissions, tidy, training
 
 MODELS, SEEDS = ("rnn,lstm,gru", 12) if ROUNDS else ("rnn,lstm", 2)
 CELLS = 36 if ROUNDS else 4

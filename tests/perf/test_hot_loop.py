@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from places import ROOT
 from torch import nn
 
-from benchmarks.config import TrainSettings
-from benchmarks.optimisation import clip_gradients, make_optimizer, without_compiler
-from benchmarks.perf.loop import bare_epoch, harness_epoch
-from benchmarks.perf.pairs import composed, load, trainer_of
+from benchmarks.config.schema import TrainSettings
+from benchmarks.training.optim import clip_gradients, make_optimizer, without_compiler
+from scripts.perf.loop import bare_epoch, harness_epoch
+from scripts.perf.pairs import composed, load, trainer_of
+from tests.helpers.paths import ROOT
 
 CPU = torch.device("cpu")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.perf import inference
-from benchmarks.perf.measuring import read_ratios
+from scripts.perf import inference
+from scripts.perf.measuring import read_ratios
 
 
 def test_the_benchmark_compares_every_form(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.perf import kernels
-from benchmarks.perf.measuring import Report, read_ratios
-from models.kernels import library
+from models.kernels import compiler as library
+from scripts.perf import kernels
+from scripts.perf.measuring import Report, read_ratios
 
 TINY = ["--threads", "1", "--turns", "1"]
 

@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from places import ROOT
 
-from benchmarks.perf import measuring
-from benchmarks.perf.measuring import (
+from scripts.perf import measuring
+from scripts.perf.measuring import (
     Load,
     Report,
     interleaved,
@@ -20,6 +19,7 @@ from benchmarks.perf.measuring import (
     speed,
     spread,
 )
+from tests.helpers.paths import ROOT
 
 
 class QuietLoad(Load):
@@ -122,7 +122,7 @@ def test_the_output_is_put_into_the_page_with_its_command_and_no_path(tmp_path: 
     block, after = rest.split("<!-- end -->")
     assert (before, after) == ("# Before\n\n", "\nAfter\n")
     command, conditions, *said = block.removeprefix("```\n$ ").splitlines()
-    assert command == "python -m benchmarks.perf.some --source imdb --threads 1"
+    assert command == "python -m scripts.perf.some --source imdb --threads 1"
     assert ", 1 threads; Python " in conditions
     assert said == ["hello", "1 thread", "```", "", "|  | a |", "| --- | ---: |", "| b | 1 |"]
 
@@ -145,7 +145,7 @@ def test_mistakes_are_answered_in_one_line_and_leave_the_page(
 
 
 def test_the_page_has_a_place_for_every_benchmark() -> None:
-    sources = (ROOT / "benchmarks" / "perf").glob("*.py")
+    sources = (ROOT / "scripts" / "perf").glob("*.py")
     told = [re.findall(r'run_benchmark\("(\w+)"', file.read_text()) for file in sources]
     names = {name for found in told for name in found} - {"NAME"}
     assert {"loop", "profile_run"} <= names

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.perf import seeds
-from benchmarks.perf.measuring import Report, read_ratios
-from models.kernels.library import reason_for_lack
+from models.kernels.compiler import reason_for_lack
+from scripts.perf import seeds
+from scripts.perf.measuring import Report, read_ratios
 
 pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
 

@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from composing import composed
-from trained_runs import Answer, Train
 
-from benchmarks.interruption import Interruption
-from benchmarks.results import Store
-from benchmarks.runner import Start, run
+from benchmarks.results.store import Store
+from benchmarks.runner.run import Start, run
+from benchmarks.system.signals import Interruption
 from scripts import export_model
+from tests.helpers.composing import composed
+from tests.helpers.trained_runs import Answer, Train
 
 
 @pytest.fixture

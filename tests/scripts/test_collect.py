@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import ROOT
 
-from benchmarks.claims import new_claim
-from benchmarks.results import COLUMNS, Row, Store
+from benchmarks.results.leases import new_claim
+from benchmarks.results.store import COLUMNS, Row, Store
 from scripts.collect import main
+from tests.helpers.paths import ROOT
 
 Keep = Callable[..., Store]
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from places import ROOT
 
-from benchmarks.results import COLUMNS, Row, Store
+from benchmarks.results.store import COLUMNS, Row, Store
 from scripts.export import main
+from tests.helpers.paths import ROOT
 
 Keep = Callable[..., Store]
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
-from trained_runs import QUICK, Answer, Train, changed, row_of
 
-from benchmarks.deployment import answering, command, verifying
-from benchmarks.deployment.finished import load_run
-from benchmarks.deployment.timing import Speed
+from benchmarks.export import benchmark as answering
+from benchmarks.export import command
+from benchmarks.export import verification as verifying
+from benchmarks.export.timing import Speed
+from benchmarks.runner.load_run import load_run
+from tests.helpers.trained_runs import QUICK, Answer, Train, changed, row_of
 
 
 def test_every_form_is_scored_and_timed(answer: Answer, forecaster: Path, tmp_path: Path) -> None:

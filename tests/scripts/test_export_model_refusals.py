@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from places import ROOT
 from safetensors.torch import load_file, save_file
-from trained_runs import QUICK, Answer, changed, row_of
+
+from tests.helpers.paths import ROOT
+from tests.helpers.trained_runs import QUICK, Answer, changed, row_of
 
 
 def test_a_run_that_cannot_be_taken_is_refused(answer: Answer, forecaster: Path) -> None:

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from places import ROOT
 
-from benchmarks.perf.simulated_sweep import sweep
-from benchmarks.results import Store
+from benchmarks.results.store import Store
+from scripts.perf.simulated_sweep import sweep
 from scripts.simulate_sweep import MARKS, axes_of, main
+from tests.helpers.paths import ROOT
 
 
 def test_a_second_sweep_skips_what_the_first_has_done(

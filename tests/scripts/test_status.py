@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import ROOT
 
 import benchmarks.sweeps.status
-from benchmarks.claims import Claim, new_claim
-from benchmarks.owner import Owner, this_process
-from benchmarks.results import Row, Store
-from benchmarks.sweeps.folder import SweepFolder
+from benchmarks.results.leases import Claim, new_claim
+from benchmarks.results.store import Row, Store
+from benchmarks.sweeps.directory import SweepFolder
+from benchmarks.system.processes import Owner, this_process
 from scripts.status import main
+from tests.helpers.paths import ROOT
 
 STARTED = "20300101T000000.000000Z"
 """Run ids of this and later are of the sweep; years ahead, so that rows may be written now."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import made_closes
 import pytest
-import texts
 
-from tasks.shakespeare import ShakespeareSettings, ShakespeareTask
-from tasks.sp500 import Sp500Settings, Sp500Task
+from tasks.forecast.task import Sp500Settings, Sp500Task
+from tasks.language.task import ShakespeareSettings, ShakespeareTask
+from tests.helpers import made_closes, texts
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,196 @@
+"""Two or more models on the same items of a test split: these runs, not their architectures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from benchmarks.analysis.statistics.common import (
+    CONFIDENCE,
+    LEVEL,
+    Paired,
+    Vector,
+    p_without_spread,
+    paired_vectors,
+    size_of,
+    t_quantile,
+    two_sided_t,
+    vector,
+)
+
+FEWEST_BLOCKS = 10
+"""Of fewer one learns too little about how their means vary."""
+
+FEWEST_TOGETHER = 10
+"""Steps of a block, however little they seem to depend on each other."""
+
+FEWEST_STEPS = 50
+"""Shorter sequences are not worth cutting into blocks."""
+
+DRAWS_AT_ONCE = 100
+"""Of resampled sequences, for their memory."""
+
+
+def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> Paired:
+    """Compare two classifiers on the same items by McNemar's exact test.
+
+    Args:
+        right_a, right_b: (items,) whether each was right.
+
+    Returns:
+        The difference of accuracies A - B, with the interval of Agresti and Min (2005).
+    """
+    x, y = paired_vectors(right_a, right_b, "items")
+    a, b, n = x > 0, y > 0, len(x)
+    only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
+    p = min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+    # Half an item added to each cell keeps the interval honest where few items differ.
+    centre = (only_a - only_b) / (n + 2)
+    spread = math.sqrt((only_a + only_b + 1) - (only_a - only_b) ** 2 / (n + 2)) / (n + 2)
+    half = float(special.ndtri((1 + CONFIDENCE) / 2)) * spread
+    difference = (only_a - only_b) / n
+    return Paired(difference, centre - half, centre + half, p, n, "McNemar exact")
+
+
+def block_bootstrap(
+    losses_a: ArrayLike, losses_b: ArrayLike, seed: int = 0, draws: int = 2000
+) -> Paired:
+    """Compare two models' losses along one sequence, whose neighbours depend on each other.
+
+    A circular block bootstrap (Politis and Romano 1992) of A - B, see `block_length`, widened as
+    Student's t is for few values; the interval is its percentiles, p twice the smaller part of it
+    on either side of zero.
+
+    Args:
+        losses_a, losses_b: (steps,) at the same steps.
+        seed: of the draws.
+        draws: resampled sequences.
+    """
+    x, y = paired_vectors(losses_a, losses_b, "losses")
+    d, method = x - y, "block bootstrap"
+    if len(d) < FEWEST_STEPS:
+        return Paired(float(d.mean()), None, None, None, len(d), f"{method}: too few steps")
+    p = p_without_spread(d, size_of(x, y))
+    if p is not None:
+        return Paired(float(d.mean()), None, None, p, len(d), "equal differences: signs")
+    length = block_length(d)
+    means = block_means(d, length, draws, np.random.default_rng(seed))
+    means = d.mean() + few_blocks(len(d) / length) * (means - d.mean())
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    beyond = int(min((means <= 0).sum(), (means >= 0).sum()))
+    p = min(1.0, 2 * (beyond + 1) / (draws + 1))
+    return Paired(float(d.mean()), float(low), float(high), p, len(d), method)
+
+
+def block_length(d: Vector) -> int:
+    """Steps that are drawn together, so that what depends on each other mostly stays together.
+
+    As Politis and White (2004) find it in the data, but at least ten and the cube root of its
+    length, as weak dependence over long stretches escapes them; at most so long that ten fit in.
+    """
+    from arch.bootstrap import optimal_block_length
+
+    best = float(np.nan_to_num(optimal_block_length(d)["circular"].iloc[0]))
+    wanted: int = math.ceil(max(FEWEST_TOGETHER, len(d) ** (1 / 3), best))
+    return min(wanted, len(d) // FEWEST_BLOCKS)
+
+
+def few_blocks(blocks: float) -> float:
+    """How much wider than a bootstrap's an interval must be, as that cannot know its own error.
+
+    Blocks are the independent values here: Student's t takes the place of the normal distribution,
+    and the variance is divided by one fewer.
+    """
+    normal = float(special.ndtri((1 + CONFIDENCE) / 2))
+    return t_quantile((1 + CONFIDENCE) / 2, blocks - 1) / normal * math.sqrt(blocks / (blocks - 1))
+
+
+def block_means(d: Vector, length: int, draws: int, rng: np.random.Generator) -> Vector:
+    """Means of sequences put together from blocks of `d`, taken as a ring; (draws,).
+
+    From running sums, as a hundred thousand characters two thousand times take seconds else.
+    """
+    n = len(d)
+    whole, rest = divmod(n, length)
+    running = np.concatenate(([0.0], np.cumsum(np.concatenate((d, d[:length])))))
+    means = np.empty(draws)
+    for first in range(0, draws, DRAWS_AT_ONCE):
+        starts = rng.integers(n, size=(min(DRAWS_AT_ONCE, draws - first), whole + 1))
+        sums = (running[starts[:, :-1] + length] - running[starts[:, :-1]]).sum(axis=1)
+        sums += running[starts[:, -1] + rest] - running[starts[:, -1]]
+        means[first : first + len(starts)] = sums / n
+    return means
+
+
+def diebold_mariano(
+    errors_a: ArrayLike, errors_b: ArrayLike, horizon: int = 1, power: int = 2
+) -> Paired:
+    """Compare two forecasts of the same days (Diebold and Mariano 1995).
+
+    With the correction of Harvey, Leybourne and Newbold (1997) for few days: the statistic times
+    sqrt((T + 1 - 2h + h(h-1)/T) / T), against Student's t with T - 1 degrees of freedom.
+
+    Args:
+        errors_a, errors_b: (days,) forecast errors.
+        horizon: days ahead; autocovariances up to horizon - 1 are counted.
+        power: 2 for squared errors, 1 for absolute ones.
+
+    Returns:
+        The mean loss difference A - B: below zero, A forecasts better.
+    """
+    x, y = (np.abs(e) ** power for e in paired_vectors(errors_a, errors_b, "errors"))
+    d, method = x - y, "Diebold-Mariano (HLN)"
+    n, mean = len(d), float(d.mean())
+    correction = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
+    if correction <= 0:
+        return Paired(mean, None, None, None, n, f"{method}: too few days")
+    p = p_without_spread(d, size_of(x, y))
+    if p is not None:
+        return Paired(mean, None, None, p, n, "equal differences: signs")
+    centred = d - mean
+    long_run = float(centred @ centred) / n
+    long_run += 2 * sum(float(centred[k:] @ centred[:-k]) / n for k in range(1, horizon))
+    if long_run <= 0:  # too few days for that many autocovariances
+        long_run = float(centred @ centred) / n
+    error = math.sqrt(long_run / n / correction)
+    half = t_quantile((1 + CONFIDENCE) / 2, n - 1) * error
+    return Paired(mean, mean - half, mean + half, two_sided_t(mean / error, n - 1), n, method)
+
+
+def model_confidence_set(
+    losses: Sequence[ArrayLike], size: float = LEVEL, seed: int = 0, block: int = 10
+) -> tuple[list[int], list[float]]:
+    """Which of several models may be the best (Hansen, Lunde and Nason 2011).
+
+    Args:
+        losses: one sequence per model, at the same items.
+        size: one minus the confidence that the best is among them.
+        seed: of the bootstrap.
+        block: its block length; 1 for items that do not depend on each other.
+
+    Returns:
+        The places of the models that stay, and each model's p-value.
+    """
+    from arch.bootstrap import MCS
+
+    table = np.stack([vector(each) for each in losses], axis=1)
+    # Columns that differ by a constant have no spread to standardise by: the better one stands for
+    # both, and the other is worse without doubt.
+    shapes, back = np.unique(table - table[0], axis=1, return_inverse=True)
+    levels, back = table[0], back.reshape(-1)
+    least = np.array([levels[back == place].min() for place in range(shapes.shape[1])])
+    p_of = np.ones(shapes.shape[1])
+    if len(p_of) > 1:
+        found: Any = MCS(shapes + least, size, reps=1000, block_size=block, seed=seed)
+        found.compute()
+        p_of = found.pvalues["Pvalue"].loc[list(range(len(p_of)))].to_numpy(float)
+    pvalues = [
+        float(p_of[place]) if level == least[place] else 0.0
+        for place, level in zip(back, levels, strict=True)
+    ]
+    return [i for i, p in enumerate(pvalues) if p > size], pvalues

@@ -1,0 +1,1 @@
+"""Composed, typed and checked configurations."""

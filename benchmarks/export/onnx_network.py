@@ -1,0 +1,246 @@
+"""The networks of the tasks as ONNX graphs, written from their weights.
+
+PyTorch's exporters either take the time steps apart or mask and reverse sequences step by step, as
+the encoder does. ONNX has the recurrent layers as nodes that know the length of each sequence, so
+the graph is written here, a node for a layer of both directions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from onnx import ModelProto, TensorProto
+from torch import Tensor, nn
+
+from benchmarks.errors import UserError
+from benchmarks.export.onnx_graph import MICROSOFT, Array, Graph, as_int8
+from benchmarks.export.signature import Signature
+from models.modules.recurrent import RecurrentEncoder
+from tasks.forecast.head import Forecaster
+from tasks.language.head import CharacterModel
+from tasks.text.head import SequenceClassifier
+
+GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
+"""Where in PyTorch's order of a layer's gates those of ONNX stand: its own are input, output,
+forget, cell and update, reset, new."""
+
+
+def onnx_model(
+    network: nn.Module, signature: Signature, is_int8: bool, facts: dict[str, str]
+) -> ModelProto:
+    """Write a trained network as an ONNX model.
+
+    Args:
+        network: of one of the tasks, on the CPU.
+        signature: its inputs and outputs.
+        is_int8: whether weights become int8, and the LSTM's arithmetic with them.
+        facts: kept in the file.
+
+    Raises:
+        UserError: the network or its encoder has no ONNX form here.
+    """
+    encoder = network.encoder
+    if not isinstance(encoder, RecurrentEncoder):
+        raise UserError(f"no ONNX form of the encoder {type(encoder).__name__} (has: rnn lstm gru)")
+    graph = Graph(is_int8)
+    dtype = str(signature.input_dtype).removeprefix("torch.")
+    inputs = graph.input("inputs", dtype, ("batch", "time", *signature.input_shape))
+    lengths = graph.input("lengths", "int64", ("batch",)) if signature.has_lengths else None
+    names = signature.state_names()
+    shapes = [(rows, "batch", hidden) for rows, hidden in signature.states]
+    state = [graph.input(name, "float32", shape) for name, shape in zip(names, shapes, strict=True)]
+    finals: list[str] = []
+    match network:
+        case SequenceClassifier():
+            assert lengths is not None
+            outputs = classifier(graph, network, encoder, inputs, lengths)
+        case CharacterModel():
+            outputs, finals = language_model(graph, network, encoder, inputs, state)
+        case Forecaster():
+            outputs = forecaster(graph, network, encoder, inputs)
+        case _:
+            raise UserError(f"no ONNX form of the network {type(network).__name__}")
+    graph.output("outputs", outputs, signature.output_shape)
+    for name, final, shape in zip(names, finals, shapes, strict=True):
+        graph.output(f"new_{name}", final, shape)
+    return graph.model(facts)
+
+
+def classifier(
+    graph: Graph, network: SequenceClassifier, encoder: RecurrentEncoder, ids: str, lengths: str
+) -> str:
+    """See `SequenceClassifier.forward` and `pool`."""
+    features = graph.rows(array(network.embedding.weight), ids)
+    outputs, finals = recurrent(graph, encoder, features, lengths, [])
+    if network.pooling == "last":
+        return linear_to_one(graph, network.head, last(graph, finals[0], encoder))
+    zero, one = graph.constant(0, np.int64), graph.constant(1, np.int64)
+    time = graph.node("Gather", graph.node("Shape", ids), one)
+    steps = graph.node("Range", zero, time, one)
+    each = graph.node("Unsqueeze", lengths, graph.constant([1], np.int64))
+    valid = graph.node("Less", steps, each)
+    parts = []
+    if network.pooling in ("mean", "mean_max"):
+        # Whatever a runtime leaves beyond a length is multiplied by 0.
+        share = graph.node("Cast", valid, to=TensorProto.FLOAT)
+        share = graph.node("Div", share, graph.node("Cast", each, to=TensorProto.FLOAT))
+        share = graph.node("Unsqueeze", share, graph.constant([1], np.int64))
+        mean = graph.node("MatMul", share, outputs)
+        parts.append(graph.node("Squeeze", mean, graph.constant([1], np.int64)))
+    if network.pooling in ("max", "mean_max"):
+        valid = graph.node("Unsqueeze", valid, graph.constant([2], np.int64))
+        least = graph.constant(-np.inf, np.float32)
+        masked = graph.node("Where", valid, outputs, least)
+        parts.append(graph.node("ReduceMax", masked, axes=[1], keepdims=0))
+    pooled = parts[0] if len(parts) == 1 else graph.node("Concat", *parts, axis=1)
+    return linear_to_one(graph, network.head, pooled)
+
+
+def language_model(
+    graph: Graph, network: CharacterModel, encoder: RecurrentEncoder, ids: str, state: list[str]
+) -> tuple[str, list[str]]:
+    """See `CharacterModel.forward`."""
+    features = graph.rows(array(network.embedding.weight), ids)
+    outputs, finals = recurrent(graph, encoder, features, None, state)
+    weight = graph.node("Transpose", graph.matrix(array(network.head.weight)), perm=[1, 0])
+    product = graph.node("MatMul", outputs, weight)
+    return graph.node("Add", product, graph.constant(array(network.head.bias))), finals
+
+
+def forecaster(graph: Graph, network: Forecaster, encoder: RecurrentEncoder, inputs: str) -> str:
+    """See `Forecaster.forward`."""
+    _, finals = recurrent(graph, encoder, inputs, None, [])
+    return linear_to_one(graph, network.head, last(graph, finals[0], encoder))
+
+
+def linear_to_one(graph: Graph, layer: nn.Linear, features: str) -> str:
+    """Take features (batch, width) to numbers (batch,)."""
+    weight, bias = graph.matrix(array(layer.weight)), graph.constant(array(layer.bias))
+    column = graph.node("Gemm", features, weight, bias, transB=1)
+    return graph.node("Squeeze", column, graph.constant([1], np.int64))
+
+
+def last(graph: Graph, hidden: str, encoder: RecurrentEncoder) -> str:
+    """The last layer's final states (batch, output_size): see `Encoder.last_outputs`."""
+    ends = graph.node("Slice", hidden, *bounds(graph, -encoder.directions, 2**31))
+    ends = graph.node("Transpose", ends, perm=[1, 0, 2])
+    return graph.node("Reshape", ends, graph.constant([0, encoder.output_size], np.int64))
+
+
+def bounds(graph: Graph, start: int, stop: int) -> list[str]:
+    """What `Slice` takes to cut the first dimension."""
+    return [graph.constant([number], np.int64) for number in (start, stop, 0)]
+
+
+def recurrent(
+    graph: Graph, encoder: RecurrentEncoder, inputs: str, lengths: str | None, state: list[str]
+) -> tuple[str, list[str]]:
+    """Write an encoder.
+
+    Args:
+        graph: written to.
+        encoder: its layers.
+        inputs: (batch, time, features).
+        lengths: (batch,), or None if all are full.
+        state: to start from, or none for zeros.
+
+    Returns:
+        Outputs (batch, time, output_size) and the final state; beyond a length outputs mean
+        nothing: ONNX Runtime gives zeros, but no standard says so.
+    """
+    layers, directions = encoder.num_layers, encoder.directions
+    if lengths is not None:
+        lengths = graph.node("Cast", lengths, to=TensorProto.INT32)
+    values = graph.node("Transpose", inputs, perm=[1, 0, 2])
+    finals: list[list[str]] = []
+    for layer in range(layers):
+        place = layer * directions
+        cells = [cast(nn.RNNBase, cell) for cell in encoder.cells[place : place + directions]]
+        start = [
+            graph.node("Slice", part, *bounds(graph, place, place + directions)) for part in state
+        ]
+        outputs, *ends = one_layer(graph, cells, values, lengths or "", start)
+        # (time, directions, batch, hidden) to (time, batch, output_size).
+        values = graph.node("Transpose", outputs, perm=[0, 2, 1, 3])
+        values = graph.node(
+            "Reshape", values, graph.constant([0, 0, encoder.output_size], np.int64)
+        )
+        finals.append(ends)
+    outputs = graph.node("Transpose", values, perm=[1, 0, 2])
+    return outputs, [graph.node("Concat", *parts, axis=0) for parts in zip(*finals, strict=True)]
+
+
+def one_layer(
+    graph: Graph, cells: list[nn.RNNBase], inputs: str, lengths: str, state: list[str]
+) -> list[str]:
+    """Write one layer, both its directions at once; time comes first.
+
+    Returns:
+        Outputs (time, directions, batch, hidden) and final states (directions, batch, hidden).
+    """
+    kind = cells[0].mode.partition("_")[0].upper()
+    attributes: dict[str, Any] = {
+        "hidden_size": cells[0].hidden_size,
+        "direction": "bidirectional" if len(cells) == 2 else "forward",
+    }
+    if kind == "GRU":
+        attributes["linear_before_reset"] = 1  # PyTorch applies the reset gate to R·h + b
+    if cells[0].mode == "RNN_RELU":
+        attributes["activations"] = ["Relu"] * len(cells)
+    count = 3 if kind == "LSTM" else 2
+    input_weights, hidden_weights = (stacked(cells, kind, n) for n in ("weight_ih", "weight_hh"))
+    biases = np.concatenate([stacked(cells, kind, n) for n in ("bias_ih", "bias_hh")], axis=1)
+    start = [*state, *[""] * (count - 1 - len(state))]
+    if kind == "LSTM" and graph.is_int8:
+        matrices, scales = zip(
+            *(quantised(graph, weights) for weights in (input_weights, hidden_weights)), strict=True
+        )
+        return graph.nodes(
+            *("DynamicQuantizeLSTM", inputs, *matrices, graph.constant(biases), lengths, *start),
+            *("", *scales[0], *scales[1]),
+            count=count,
+            domain=MICROSOFT,
+            **attributes,
+        )
+    weights = [shaped(graph, each) for each in (input_weights, hidden_weights)]
+    return graph.nodes(
+        *(kind, inputs, *weights, graph.constant(biases), lengths, *start),
+        count=count,
+        **attributes,
+    )
+
+
+def stacked(cells: list[nn.RNNBase], kind: str, name: str) -> Array:
+    """Weights of both directions (directions, gates · hidden, …), gates in ONNX's order."""
+    found = []
+    for cell in cells:
+        blocks = np.split(array(getattr(cell, f"{name}_l0")), len(GATES[kind]))
+        found.append(np.concatenate([blocks[gate] for gate in GATES[kind]]))
+    return np.stack(found)
+
+
+def shaped(graph: Graph, weights: Array) -> str:
+    """Add weights (directions, rows, columns) as one matrix and its shape."""
+    if not graph.is_int8:
+        return graph.constant(weights)
+    matrix = graph.matrix(weights.reshape(-1, weights.shape[-1]))
+    return graph.node("Reshape", matrix, graph.constant(weights.shape, np.int64))
+
+
+def quantised(graph: Graph, weights: Array) -> tuple[str, list[str]]:
+    """Add weights as the quantised LSTM wants them, columns first; then scales and zero points."""
+    directions, rows, columns = weights.shape
+    whole, scales = as_int8(weights.reshape(-1, columns))
+    matrix = graph.constant(whole.reshape(directions, rows, columns).transpose(0, 2, 1))
+    shape = (directions, rows)
+    return matrix, [
+        graph.constant(scales.reshape(shape)),
+        graph.constant(np.zeros(shape, np.int8)),
+    ]
+
+
+def array(weights: Tensor) -> Array:
+    """Weights for ONNX."""
+    found: Array = weights.detach().cpu().numpy()
+    return found

@@ -1,4 +1,0 @@
-"""Benchmarks of the harness itself: `python -m benchmarks.perf.NAME` prints what it measured.
-
-Each ends in `ratio:` lines, the targets beside them; docs/performance.md is made by `--write`.
-"""

@@ -1,0 +1,84 @@
+"""The figures of a report as pictures, and its tables for papers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.reporting.html.figure import Figure
+from benchmarks.reporting.html.overview import Cell, Table
+from benchmarks.reporting.html.page import Part, vega_lite_version
+from benchmarks.reporting.renderers import in_latex
+
+SCALE = 2
+"""Pixels of a PNG per unit of the drawing, for sharp print."""
+
+
+def export(parts: list[Part], folder: Path) -> int:
+    """Write each figure as PNG and SVG, and the tables of arms as Markdown and LaTeX.
+
+    Returns:
+        How many figures there are.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = [figure for part in parts for _, row in part.figures for figure in row]
+    for figure in figures:
+        draw(figure, folder)
+    tables = [(f"{part.title}: {part.metric}", part.arms) for part in parts]
+    markdown = "\n".join(f"## {title}\n\n{as_markdown(table)}" for title, table in tables)
+    (folder / "arms.md").write_text(markdown, encoding="utf-8")
+    latex = "\n".join(as_latex(table, title) for title, table in tables)
+    (folder / "arms.tex").write_text(latex, encoding="utf-8")
+    return len(figures)
+
+
+def draw(figure: Figure, folder: Path) -> None:
+    """Write a figure as NAME.png and NAME.svg."""
+    import altair
+    import vl_convert
+
+    version = vega_lite_version(altair.SCHEMA_VERSION)
+    svg = vl_convert.vegalite_to_svg(figure.for_export(), vl_version=version)
+    (folder / f"{figure.name}.svg").write_text(svg, encoding="utf-8")
+    png = vl_convert.svg_to_png(svg, scale=SCALE)
+    (folder / f"{figure.name}.png").write_bytes(png)
+
+
+def text_of(cell: Cell) -> str:
+    """A cell in one line."""
+    return f"{cell.text} ({cell.more})" if cell.more else cell.text
+
+
+def as_markdown(table: Table) -> str:
+    """Write a table in Markdown."""
+    lines = [table.header, ["---"] * len(table.header)]
+    lines += [[text_of(cell) for cell in row] for row in table.rows]
+    return "".join(
+        "| " + " | ".join(_plain(cell).replace("|", "\\|") for cell in line) + " |\n"
+        for line in lines
+    )
+
+
+def as_latex(table: Table, caption: str) -> str:
+    """Write a table in LaTeX, for the package booktabs."""
+    body = [" & ".join(in_latex(text_of(cell)) for cell in row) + r" \\" for row in table.rows]
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{in_latex(caption)}}}",
+        rf"\begin{{tabular}}{{{'l' * len(table.header)}}}",
+        r"\toprule",
+        " & ".join(map(in_latex, table.header)) + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Text that a Markdown reader takes for no HTML and no second line."""
+    return " ".join(text.split()).replace("<", "&lt;")

@@ -1,0 +1,211 @@
+"""Tables of a report: all arms of a group with their verdicts, and its pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.analysis.comparison import (
+    BETTER,
+    NOT_COMPARABLE,
+    NOT_SHOWN,
+    WORSE,
+    Arm,
+    Group,
+    Pair,
+)
+from benchmarks.analysis.statistics import Paired
+from benchmarks.reporting.html.formatting import (
+    NONE,
+    against_baselines,
+    among_nets,
+    budget,
+    count,
+    decimal,
+    number,
+    p_value,
+    score_texts,
+    seconds,
+)
+
+MOST_ARMS = 200
+MOST_PAIRS = 300
+
+TONES = {BETTER: "good", WORSE: "bad", NOT_SHOWN: "open", NOT_COMPARABLE: "open"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table.
+
+    Attributes:
+        text: what is shown.
+        value: by which it is sorted; the text itself where empty.
+        more: a quieter second text.
+        tone: good, bad, open, among-best or nothing.
+    """
+
+    text: str
+    value: float | None = None
+    more: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Header and rows; the first column names the row.
+
+    Attributes:
+        units: below the names of the columns, empty where there are none.
+        left: number of rows that are not shown.
+    """
+
+    header: list[str]
+    units: list[str]
+    rows: list[list[Cell]]
+    left: int = 0
+
+
+ARM_HEADER = [
+    ("arm", ""),
+    ("test score", "mean, 95 % interval"),
+    ("seeds", ""),
+    ("among the nets", "verdict"),
+    ("best baseline", "verdict"),
+    ("skill", "0 naive, 1 perfect"),
+    ("parameters", ""),
+    ("training", "per run"),
+    ("latency", "ms"),
+    ("memory", "MiB"),
+]
+
+
+def arm_table(group: Group) -> Table:
+    """All arms of a group, best first."""
+    return Table(
+        [name for name, _ in ARM_HEADER],
+        [unit for _, unit in ARM_HEADER],
+        [_arm(group, arm) for arm in group.arms[:MOST_ARMS]],
+        max(0, len(group.arms) - MOST_ARMS),
+    )
+
+
+def _arm(group: Group, arm: Arm) -> list[Cell]:
+    verdict = among_nets(group, arm)
+    tone = (
+        "good"
+        if verdict.startswith("best net")
+        else "bad"
+        if verdict.startswith("worse")
+        else "open"
+    )
+    against = against_baselines(group, arm)
+    beaten = {True: "good", False: "open", None: ""}[arm.beats_baselines]
+    kind = {"naive": "naive reference"}.get(arm.baseline, f"{arm.baseline} baseline")
+    about = [kind] if arm.baseline else []
+    if arm.match not in ("", "hidden") and arm.match_budget is not None:
+        about.append(budget(arm))
+    score, spread = score_texts(arm.score)
+    doubt = " ?" if arm.doubtful_times else ""
+    return [
+        Cell(arm.label, more=", ".join(about)),
+        Cell(
+            score,
+            arm.score.mean,
+            "" if arm.is_deterministic else spread,
+            tone="among-best" if arm.is_among_best else "",
+        ),
+        Cell(NONE if arm.is_deterministic else str(arm.score.n), arm.score.n),
+        Cell(verdict, tone=tone),
+        Cell(against, tone="bad" if against.startswith("worse") else beaten),
+        _skill(arm.skill),
+        Cell(count(arm.parameters), arm.parameters),
+        Cell(seconds(arm.train_seconds) + doubt, arm.train_seconds, _of_peak(arm)),
+        Cell(number(arm.latency_ms, 2) + doubt, arm.latency_ms),
+        Cell(number(arm.memory_mib, 3), arm.memory_mib),
+    ]
+
+
+def _of_peak(arm: Arm) -> str:
+    """At what part of the machine's peak an arm trains, and by which kernel."""
+    if arm.utilisation is None:
+        return ""
+    kernel = f", {arm.kernel}" if arm.kernel else ""
+    return f"{number(100 * arm.utilisation, 2)} % of peak{kernel}"
+
+
+def _skill(skill: float | None) -> Cell:
+    if skill is None:
+        return Cell(NONE)
+    return Cell(decimal(skill, 3), skill)
+
+
+PAIR_HEADER = [
+    ("A", ""),
+    ("B", ""),
+    ("A is", "verdict"),
+    ("A − B", "mean, 95 % interval"),  # noqa: RUF001  that very sign
+    ("p", "Holm, all pairs"),
+    ("A better", "share of seeds"),
+    ("could have seen", "80 % power"),
+    ("seeds needed", "for this difference"),
+    ("test items", "A − B, two runs' predictions"),  # noqa: RUF001  that very sign
+]
+
+
+def pair_table(group: Group) -> Table:
+    """The pairs of a group, or those with the best arm and the best baseline."""
+    pairs = group.pairs_to_show
+    return Table(
+        [name for name, _ in PAIR_HEADER],
+        [unit for _, unit in PAIR_HEADER],
+        [_pair(pair, group) for pair in pairs[:MOST_PAIRS]],
+        len(group.pairs) - min(len(pairs), MOST_PAIRS),
+    )
+
+
+def _pair(pair: Pair, group: Group) -> list[Cell]:
+    seeds = pair.seeds
+    needed = pair.seeds_needed
+    return [
+        Cell(pair.a),
+        Cell(pair.b),
+        Cell(pair.verdict, more=pair.reason, tone=TONES.get(pair.verdict, "")),
+        _difference(seeds),
+        Cell(p_value(pair.p_adjusted).removeprefix("p = ").removeprefix("p "), pair.p_adjusted),
+        _share(seeds, group.higher_is_better),
+        Cell(number(pair.detectable, 2), pair.detectable),
+        Cell(NONE if needed is None else f"{needed:,}", needed),
+        _items(pair, group),
+    ]
+
+
+def _difference(found: Paired | None) -> Cell:
+    if found is None:
+        return Cell(NONE)
+    interval = ""
+    if found.low is not None and found.high is not None:
+        interval = f"{number(found.low, 3)} to {number(found.high, 3)}"
+    return Cell(number(found.difference, 3), found.difference, interval)
+
+
+def _share(found: Paired | None, higher_is_better: bool) -> Cell:
+    """At how many of the seeds in common A is the better one."""
+    if found is None or found.probability is None:
+        return Cell(NONE)
+    share = found.probability if higher_is_better else 1 - found.probability
+    return Cell(f"{share:.0%}", share)
+
+
+def _items(pair: Pair, group: Group) -> Cell:
+    found = pair.items
+    if found is None:
+        return Cell(NONE)
+    more = f"{found.method}, {found.n:,} items, {pair.items_of}".removesuffix(", ")
+    # Each form of predictions has a test of its own, in a unit of its own.
+    if found.method.startswith("McNemar"):
+        unit = "share right"
+    elif found.method.startswith("Diebold"):
+        unit = f"squared {group.unit or 'error'}"
+    else:
+        unit = "nats"
+    return Cell(f"{number(found.difference, 2)} {unit}, {p_value(found.p)}", found.p, more)

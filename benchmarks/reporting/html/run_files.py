@@ -1,0 +1,100 @@
+"""What runs have left beside their table: curves, predictions, samples, excerpts.
+
+A table may have travelled without them, and files may be damaged: what cannot be read is not there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.analysis.comparison import Arm
+from benchmarks.results.reader import folder_of
+
+
+class Runs:
+    """The run folders beside some result tables."""
+
+    def __init__(self, tables: Iterable[Path]) -> None:
+        """Look beside these tables, at some of which there may be none."""
+        self.tables = [str(table) for table in tables if (table.parent / "runs").is_dir()]
+        self.predictions = lru_cache(maxsize=64)(self._read_predictions)
+
+    def file(self, run_id: str, name: str) -> Path | None:
+        """Find a file that a run has left; None if there is none."""
+        folders = (folder_of(table, run_id) for table in self.tables)
+        places = (folder / name for folder in folders if folder is not None)
+        return next((place for place in places if place.is_file()), None)
+
+    def history(self, run_id: str) -> pd.DataFrame | None:
+        """Read the learning curve: a line per epoch, all columns numbers."""
+        path = self.file(run_id, "history.csv")
+        if path is None:
+            return None
+        try:
+            table = pd.read_csv(path).apply(pd.to_numeric, errors="coerce")
+        except (OSError, ValueError):
+            return None
+        return table if len(table) else None
+
+    def _read_predictions(self, run_id: str) -> pd.DataFrame | None:
+        """Read what was predicted item by item; the index is the item's number."""
+        path = self.file(run_id, "predictions.parquet")
+        if path is None:
+            return None
+        try:
+            table = pd.read_parquet(path)
+        except (OSError, ValueError):  # pyarrow's own errors derive from these
+            return None
+        if "item" not in table or not len(table):
+            return None
+        return table.set_index("item").sort_index()
+
+    def sample(self, run_id: str) -> str | None:
+        """Read the generated text."""
+        path = self.file(run_id, "sample.txt")
+        if path is None:
+            return None
+        try:
+            return path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+
+    def excerpts(self, run_id: str) -> list[dict[str, Any]]:
+        """Read the items the run got most wrong, those with a number and a text."""
+        path = self.file(run_id, "excerpts.jsonl")
+        if path is None:
+            return []
+        try:
+            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError):
+            return []
+        return [
+            line
+            for line in lines
+            if isinstance(line, dict)
+            and isinstance(line.get("item"), int)
+            and isinstance(line.get("text"), str)
+        ]
+
+
+def first_runs(arm: Arm, most: int) -> list[tuple[str, str]]:
+    """Run id and seed of an arm's first runs, by seed."""
+    rows = arm.rows.iloc[:most]
+    return [
+        (str(run_id), seed_name(seed))
+        for run_id, seed in zip(rows["run_id"], rows["seed"], strict=True)
+    ]
+
+
+def seed_name(seed: object) -> str:
+    """Name a seed, which tables hold as a number; a dash where chance has no part."""
+    if isinstance(seed, (int, float)) and math.isfinite(seed):
+        return f"{seed:.0f}"
+    return "–"  # noqa: RUF001  that very sign

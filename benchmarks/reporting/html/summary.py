@@ -1,0 +1,170 @@
+"""A comparison in a few plain sentences, made from its verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.analysis.comparison import BETTER, NOT_COMPARABLE, WORSE, Arm, Group
+from benchmarks.reporting.html.formatting import (
+    budgets,
+    direction,
+    metric_name,
+    nets,
+    number,
+    p_value,
+    pair_of,
+    plural,
+    score_texts,
+    seconds,
+)
+
+SHOWN, OPEN, BEATEN = "shown", "open", "beaten"
+"""What a story comes to: the best net is known and beats the baselines; something is not shown;
+the nets are shown to be worse than a baseline."""
+
+MANY = 4
+"""So many arms are named one by one; of more, their number is said."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a group's result is, for who reads nothing else.
+
+    Attributes:
+        tone: one of SHOWN, OPEN, BEATEN.
+        headline: what a reader must take away.
+        text: the numbers behind it, one to three sentences.
+    """
+
+    tone: str
+    headline: str
+    text: str
+
+
+def story(group: Group) -> Story:
+    """Tell who is best, by how much, whether that is shown, against what baseline, at what cost."""
+    contenders = nets(group)
+    if not contenders:
+        best = group.arms[0]
+        text = f"Of the baselines, {best.label} is best: {_score(best)} ({_metric(group)})."
+        return Story(OPEN, "Baselines only", text)
+    by_budget = budgets(group)
+    settled = is_settled(group, contenders)
+    tone, headline = _headline(group, contenders, settled)
+    rankings = [_ranking(group, contenders, settled)]
+    if len(by_budget) > 1:
+        rankings = ["Budgets differ, and verdicts hold within one."]
+        for name, alike in by_budget.items():
+            told = _ranking(group, alike, is_settled(group, alike)) or f"{alike[0].label} alone."
+            rankings.append(f"{name[0].upper()}{name[1:]}: {told}")
+    texts = [_scores(group, contenders), *rankings]
+    texts += [_cost(contenders)]
+    return Story(tone, headline, " ".join(text for text in texts if text))
+
+
+def is_settled(group: Group, contenders: list[Arm]) -> bool:
+    """Whether the best net is shown to be better than every other."""
+    found = [pair_of(group, contenders[0], other) for other in contenders[1:]]
+    return all(each is not None and each[1] == BETTER for each in found)
+
+
+def _headline(group: Group, contenders: list[Arm], settled: bool) -> tuple[str, str]:
+    """The tone and a few words: the nets against the best baseline, and against each other."""
+    best, baseline = contenders[0], group.best_baseline
+    alone = len(contenders) == 1
+    unknown = "which net is best is open"
+    if len(budgets(group)) > 1:
+        unknown = "the best net is told by budget, as budgets differ"
+    if baseline is None:
+        if alone:
+            return OPEN, f"{best.label} is the only arm"
+        return (
+            (SHOWN, f"{best.label} is best")
+            if settled
+            else (OPEN, unknown[0].upper() + unknown[1:])
+        )
+    name = f"the best baseline, {baseline.label}"
+    beating = [arm.label for arm in contenders if arm.beats_baselines]
+    if not beating:
+        found = [pair_of(group, arm, baseline) for arm in contenders]
+        if all(each is not None and each[1] == WORSE for each in found):
+            who = f"{best.label} is" if alone else "Every net is"
+            return BEATEN, f"{who} worse than {name}"
+        who = f"{best.label} is not" if alone else "No net is"
+        return OPEN, f"{who} shown to beat {name}"
+    if best.beats_baselines and settled:
+        return SHOWN, f"{best.label} {'beats' if alone else 'is best and beats'} {name}"
+    if len(beating) == 1:
+        return OPEN, f"{beating[0]} beats {name}; {unknown}"
+    who = "All nets" if len(beating) == len(contenders) else _names(beating)
+    return OPEN, f"{who} beat {name}; {unknown}"
+
+
+def _scores(group: Group, contenders: list[Arm]) -> str:
+    """The nets' scores beside the best baseline's."""
+    named = [f"{arm.label} {_score(arm)}" for arm in contenders[:MANY]]
+    if len(contenders) > MANY:
+        named[-1] = f"… {contenders[-1].label} {_score(contenders[-1])}"
+    baseline = group.best_baseline
+    against = f" against {_score(baseline)}" if baseline is not None else ""
+    return f"{', '.join(named)}{against} ({_metric(group)})."
+
+
+def _ranking(group: Group, contenders: list[Arm], settled: bool) -> str:
+    """By how much the best net leads the next, and whether that is shown."""
+    if len(contenders) == 1:
+        return ""
+    best, second = contenders[:2]
+    lead = number(abs(best.score.mean - second.score.mean), 2)
+    told = f"{best.label} leads {second.label} by {lead}"
+    found = pair_of(group, best, second)
+    pair, verdict = found if found is not None else (None, "")
+    if pair is not None and verdict == NOT_COMPARABLE:
+        return f"{told}, but the two are not comparable ({pair.reason})."
+    if max(best.score.n, second.score.n) == 1:
+        return f"{told}; one seed each shows nothing of the architectures."
+    n = pair.seeds.n if pair is not None and pair.seeds is not None else best.score.n
+    if verdict == BETTER and pair is not None:
+        p = f" ({p_value(pair.p_adjusted)})" if pair.p_adjusted is not None else ""
+        more = "" if settled else ", though not every other net is shown to be worse"
+        return f"{told}, which {plural(n, 'seed')} {'shows' if n == 1 else 'show'}{p}{more}."
+    if pair is not None and pair.detectable is not None:
+        seen = number(pair.detectable, 2)
+        return f"{told}, which is not shown: {plural(n, 'seed')} would show {seen}."
+    return f"{told}, which is not shown."
+
+
+def _cost(contenders: list[Arm]) -> str:
+    """How long the best net trains, beside the fastest other."""
+    best = contenders[0]
+    if best.train_seconds is None:
+        return ""
+    text = f"{best.label} trains {seconds(best.train_seconds)} a run"
+    if best.doubtful_times:
+        return f"{text}, a time in doubt."
+    timed = [a for a in contenders[1:] if a.train_seconds and not a.doubtful_times]
+    if not timed or not best.train_seconds:
+        return f"{text}."
+    fastest = min(timed, key=lambda arm: arm.train_seconds or 0.0)
+    ratio = best.train_seconds / (fastest.train_seconds or 1.0)
+    if ratio >= 1.1:
+        return f"{text}, {number(ratio, 2)} times as long as {fastest.label}."
+    return f"{text}, less than every other net." if ratio <= 1 / 1.1 else f"{text}."
+
+
+def _score(arm: Arm) -> str:
+    return score_texts(arm.score)[0]
+
+
+def _metric(group: Group) -> str:
+    return f"{metric_name(group, with_unit=False)}, {direction(group)}"
+
+
+def _names(labels: list[str]) -> str:
+    """List arms by name, or count them where they are many."""
+    return _listed(labels) if len(labels) <= MANY else f"{len(labels)} others"
+
+
+def _listed(parts: list[str]) -> str:
+    """Join with commas and a final `and`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

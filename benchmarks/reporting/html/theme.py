@@ -1,0 +1,123 @@
+"""How figures look: one colour, shape and dash per arm in all of them, and one theme.
+
+Neutral colours are given as fixed values that the page's style sheet turns into its own, so that
+one drawing serves light and dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.analysis.comparison import Arm, Group
+
+INK, MUTED, GRID, PAPER = "#1b1f24", "#6b7178", "#dfe2e6", "#fffffe"
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito (2008), told apart with any colour vision; without black and yellow, which vanish
+on dark and on light paper."""
+
+SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right")
+DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 3])
+BASELINE_SHAPES = {"naive": "cross", "simple": "triangle-right", "classical": "diamond"}
+BASELINE_DASHES = {"naive": [2, 3], "simple": [6, 3], "classical": [9, 3, 2, 3]}
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+
+THEME: dict[str, Any] = {
+    "background": None,
+    "font": FONT,
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": MUTED,
+        "titleColor": INK,
+        "domainColor": MUTED,
+        "tickColor": MUTED,
+        "gridColor": GRID,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "titlePadding": 8,
+        "labelLimit": 190,
+        "tickSize": 4,
+    },
+    "axisY": {"domain": False, "ticks": False, "labelPadding": 8},
+    "axisX": {"grid": False},
+    "legend": {
+        "orient": "top",
+        "title": None,
+        "labelColor": INK,
+        "labelFontSize": 12,
+        "labelLimit": 260,
+        "columnPadding": 16,
+        "symbolSize": 70,
+        "offset": 8,
+    },
+    "title": {
+        "anchor": "start",
+        "color": INK,
+        "fontSize": 15,
+        "fontWeight": 600,
+        "offset": 14,
+        "subtitleColor": MUTED,
+        "subtitleFontSize": 12,
+        "subtitlePadding": 6,
+    },
+    "line": {"strokeWidth": 2, "strokeCap": "round", "strokeJoin": "round"},
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an arm is drawn."""
+
+    colour: str
+    shape: str
+    dash: list[int]
+
+
+def look_number(i: int, variant: int = 0) -> Look:
+    """The look of the model number i, or of another arm of the same model: its colour is the same.
+
+    Those of the first few models differ in colour, shape and dash.
+    """
+    # A second round through the colours meets other shapes and dashes.
+    return Look(
+        COLOURS[i % len(COLOURS)],
+        SHAPES[(i + variant) % len(SHAPES)],
+        DASHES[(i + i // len(COLOURS) + variant) % len(DASHES)],
+    )
+
+
+class Looks:
+    """The look of every arm, the same wherever it is drawn; a model keeps its colour."""
+
+    def __init__(self, groups: Iterable[Group], searched: Iterable[str] = ()) -> None:
+        """Give colours to the models of all groups; of one model alone, to its arms.
+
+        Args:
+            groups: of the page.
+            searched: models of which the tables hold a search, drawn beside the groups' own.
+        """
+        nets = [arm for group in groups for arm in group.arms if not arm.baseline]
+        models = sorted({arm.model for arm in nets} | set(searched))
+        self.models = models
+        self.nets: dict[str, Look] = {}
+        for i, model in enumerate(models):
+            for k, label in enumerate(sorted({arm.label for arm in nets if arm.model == model})):
+                self.nets[label] = look_number(k) if len(models) == 1 else look_number(i, k)
+
+    def of(self, arm: Arm) -> Look:
+        """How an arm is drawn; baselines are grey."""
+        if arm.baseline:
+            return Look(
+                MUTED,
+                BASELINE_SHAPES.get(arm.baseline, "diamond"),
+                BASELINE_DASHES.get(arm.baseline, [3, 3]),
+            )
+        return self.nets[arm.label]
+
+    def of_search(self, model: str, study: int) -> Look:
+        """How the search number so many of a model is drawn."""
+        return look_number(self.models.index(model), study)

@@ -1,0 +1,282 @@
+"""One run, from its claim to its row, whatever becomes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import torch
+from omegaconf import OmegaConf
+
+from benchmarks.config.fingerprint import arm, fingerprint, seed_of
+from benchmarks.config.matching import matched
+from benchmarks.config.schema import Config
+from benchmarks.errors import DISK_TROUBLE, UserError
+from benchmarks.results.leases import Claim, new_claim
+from benchmarks.results.store import Row, Store, new_run_id
+from benchmarks.runner.baseline import fit_and_measure
+from benchmarks.runner.checkpointing import Continuation, clear_up, unfinished_run
+from benchmarks.runner.display import show_data, show_start
+from benchmarks.runner.row_columns import (
+    data_columns,
+    describe,
+    question_columns,
+    status_of,
+    worth_telling,
+)
+from benchmarks.runner.stages import Work, train_and_measure
+from benchmarks.system.atomic_files import write_atomically
+from benchmarks.system.disk_cache import DiskCache, cache_directory
+from benchmarks.system.environment import Environment, prepare_process
+from benchmarks.system.load import Neighbours
+from benchmarks.system.memory import (
+    reset_peak_rss,
+)
+from benchmarks.system.signals import Interruption
+from models.baseline import BaselineSettings
+from tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Start:
+    """What whoever starts a run knows and the run does not.
+
+    Attributes:
+        is_cell: of a sweep, whose launcher has looked for an unfinished run; else the run looks.
+        continues: run id of the unfinished run to go on with.
+        overrides: of the command line.
+        sweep, study, trial: columns of the row.
+    """
+
+    is_cell: bool = False
+    continues: str | None = None
+    overrides: tuple[str, ...] = ()
+    sweep: str | None = None
+    study: str | None = None
+    trial: int | None = None
+
+
+class TakenError(Exception):
+    """Another process works on this cell."""
+
+
+def run(
+    config: Config,
+    store: Store,
+    interruption: Interruption,
+    start: Start,
+    announce: Callable[[str], None] = lambda run_id: None,
+    ready: Ready | None = None,
+) -> Row:
+    """Train and measure one pair and keep its row, whatever becomes of it.
+
+    Args:
+        config: checked.
+        store: the results folder.
+        interruption: installed by whoever wants signals to end the run cleanly.
+        start: what is known beforehand.
+        announce: told the run's id once it is claimed.
+        ready: what `prepare` gave for this very configuration, if it has been called.
+
+    Raises:
+        UserError: the device is not there, no hidden size meets the budget, or the disk is full.
+        tasks.base.DataError: the data cannot be used; nothing was written.
+        TakenError: the run is a sweep's cell and another process is on it; nothing was written.
+        Exception: a bug. Its row has been kept as `failed` before it goes on.
+    """
+    started, started_at = time.perf_counter(), datetime.now(UTC)
+    reset_peak_rss()
+    ready = ready or prepare(config)
+    seeds = [] if seed_of(ready.config) is None else [config.seed]
+    show_start(ready.config.model.label, ready.config.task.name, seeds, ready.environment)
+    show_data(ready.task.data)
+    row = new_row(ready, start, started_at)
+    claim = take(store, row, start, looks=config.resume != "never")
+    announce(row.run_id)
+    neighbours = Neighbours()
+    with (
+        interruption.deferred(),  # once the run is open, every end leaves a row and no claim
+        store.claims.kept_alive(claim, neighbours.look),
+        neighbours.announced(),
+    ):
+        work = open_work(ready, store, row, claim, neighbours, interruption, started)
+        with concluded(work, store), interruption.immediate():
+            if isinstance(config.model, BaselineSettings):
+                fit_and_measure(work)
+            else:
+                train_and_measure(work)
+    return row
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a run needs before it is claimed; runs that differ in their seed alone can share it.
+
+    Attributes:
+        config: with the hidden size that its match asks for.
+        seconds: that reading and preparing the data took.
+    """
+
+    config: Config
+    task: Task
+    device: torch.device
+    environment: Environment
+    seconds: float
+
+
+def prepare(config: Config) -> Ready:
+    """Set up the process and read the data.
+
+    Raises:
+        UserError: the device is not there, or no hidden size meets the budget.
+        tasks.base.DataError: the data cannot be used.
+    """
+    started = time.perf_counter()
+    device, environment = prepare_process(config.train)
+    cache = DiskCache(cache_directory(config.cache_dir))
+    task = config.task.load(cache)
+    config = matched(config, task.input_size)
+    task.to(device, getattr(torch, config.train.dtype))
+    return Ready(config, task, device, environment, time.perf_counter() - started)
+
+
+def new_row(ready: Ready, start: Start, started_at: datetime) -> Row:
+    """The row of a run that begins."""
+    config, data = ready.config, ready.task.data
+    return Row(
+        run_id=new_run_id(config.model.label, config.task.name, config.seed, started_at),
+        status="interrupted",
+        error="the process ended without a word",
+        starts=1,
+        started_at=started_at.isoformat(timespec="milliseconds"),
+        prepare_seconds=ready.seconds,
+        fingerprint=fingerprint(config, data, ready.device.type),
+        arm=arm(config, data),
+        overrides=worth_telling(config, start.overrides),
+        sweep=start.sweep,
+        study=start.study,
+        trial=start.trial,
+        **question_columns(config),
+        **data_columns(data),
+        **dataclasses.asdict(ready.environment),
+    )
+
+
+def open_work(
+    ready: Ready,
+    store: Store,
+    row: Row,
+    claim: Claim,
+    neighbours: Neighbours,
+    interruption: Interruption,
+    started: float,
+) -> Work:
+    """Make the folder of a run that is claimed, and write down its configuration."""
+    folder = store.folder(row.run_id)
+    # Task and model are what their schemas are; only a comment can name them.
+    heading = f"# python run.py model={row.model} task={row.task}, with these settings\n"
+    settings = OmegaConf.to_yaml(OmegaConf.structured(ready.config))
+    write_atomically(folder / "config.yaml", heading + settings)
+    continuation = Continuation(folder, row, ready.device.type, neighbours, started)
+    return Work(
+        ready.config, ready.task, ready.device, row, folder, continuation, claim, interruption
+    )
+
+
+@contextmanager
+def concluded(work: Work, store: Store) -> Iterator[None]:
+    """Keep a run's row at the end of a block, whatever ends it; interruptions end here.
+
+    Raises:
+        UserError: the disk is full.
+        Exception: a bug.
+    """
+    row, continuation = work.row, work.continuation
+    try:
+        yield
+        row.status, row.error = "ok", None
+    except (KeyboardInterrupt, Exception) as error:
+        row.status, row.error = status_of(error), describe(error)
+        continuation.is_wanted = can_go_on(error, row.status)
+        if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
+            raise UserError(
+                f"{row.error}; the same command goes on from the last checkpoint of {row.run_id}"
+            ) from error
+        if row.status == "failed":
+            raise
+    finally:
+        continuation.neighbours.look()
+        row.concurrent_runs = continuation.neighbours.most
+        if not (work.has_company or row.trained_together):  # else it is also the time of others
+            passed = time.perf_counter() - continuation.started
+            row.total_seconds = continuation.total_seconds + passed
+        with work.interruption.shielded():
+            keep_row(store, row)
+            work.claim.has_row = True
+            continuation.finish()
+
+
+def take(store: Store, row: Row, start: Start, looks: bool) -> Claim:
+    """Claim the question for this run, or for the unfinished run that it continues.
+
+    Raises:
+        TakenError: a sweep's cell is another's already.
+    """
+    assert row.fingerprint is not None
+    if start.continues is not None and (store.row(start.continues) or {}).get("status") == "ok":
+        raise TakenError(f"another process has finished {start.continues}")
+    fresh = (row.run_id, row.starts, row.started_at)
+    unfinished = start.continues
+    if not start.is_cell:
+        index = store.index()
+        clear_up(store, index)
+        if looks:
+            unfinished = unfinished_run(store, index, [row.fingerprint])
+    if unfinished is not None:
+        adopt(row, store, unfinished)
+    claim = new_claim(row.fingerprint, row.run_id, dataclasses.asdict(row))
+    if store.claims.take(claim):
+        return claim
+    if start.is_cell:
+        raise TakenError(f"another process works on {row.fingerprint}")
+    # A single run always runs, beside whoever asks the same question.
+    row.run_id, row.starts, row.started_at = fresh
+    beside = new_claim(f"{row.fingerprint}.{row.run_id}", row.run_id, dataclasses.asdict(row))
+    store.claims.take(beside)
+    return beside
+
+
+def adopt(row: Row, store: Store, run_id: str) -> None:
+    """Make a new row that of an earlier start of the same run."""
+    assert row.fingerprint is not None
+    known = [claim.row for claim in store.claims.of(row.fingerprint) if claim.run_id == run_id]
+    known += [store.row(run_id) or {}]
+    row.run_id = run_id
+    row.starts = max(int(earlier.get("starts") or 1) for earlier in known) + 1
+    row.started_at = min(e["started_at"] for e in [*known, vars(row)] if e.get("started_at"))
+
+
+def can_go_on(error: BaseException, status: str) -> bool:
+    """Whether what ended a run lay outside it, so that its checkpoint is worth keeping."""
+    return status in ("interrupted", "out_of_memory") or isinstance(error, OSError)
+
+
+def keep_row(store: Store, row: Row) -> None:
+    """Write the row; a full disk must not swallow what was measured.
+
+    Raises:
+        UserError: it could not be written.
+    """
+    try:
+        store.keep(row)
+    except OSError as error:
+        print(f"the row that could not be kept: {json.dumps(dataclasses.asdict(row))}")
+        raise UserError(
+            f"the row of {row.run_id} could not be written ({error.strerror}); "
+            f"after making space the same command goes on from the last checkpoint"
+        ) from error

@@ -1,0 +1,295 @@
+"""Drives a sweep: skips what is done, starts what is not, keeps a row for every death."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.results.leases import Claim
+from benchmarks.results.store import COLUMNS, Row, new_run_id
+from benchmarks.runner.checkpointing import clear_up, let_go, unfinished_run
+from benchmarks.runner.row_columns import question_columns
+from benchmarks.sweeps.cell import LOST, Cell, Death, Ended, Outcome, lacked_fused, was_slowed
+from benchmarks.sweeps.launchers.base import Launcher, Order, Surroundings
+from benchmarks.sweeps.progress import Board
+from benchmarks.system.processes import this_process
+from benchmarks.system.signals import Interruption
+
+if TYPE_CHECKING:
+    from benchmarks.sweeps.search import Search
+
+ELSEWHERE_SECONDS = 2.0
+"""How often to look for cells that other processes work on."""
+
+PATIENCE_SECONDS = 30.0
+"""How long cells may take to end after an interruption before they are killed."""
+
+CUT_SHORT = ("interrupted", "timeout")
+"""Statuses of runs that go on when the sweep is continued."""
+
+FAILURES = ("failed", "diverged", "out_of_memory", "timeout")
+
+
+class Driver:
+    """Brings every cell of a sweep to a row.
+
+    Args:
+        cells: in the order to run them.
+        launcher: who runs them.
+        around: the results folder and the sweep's own.
+        resume: `continue`, `skip_failed` or `never`.
+        board: whom to tell.
+        interruption: asked between cells whether to end.
+        search: gives more cells as there is room for them, and learns from outcomes.
+    """
+
+    def __init__(
+        self,
+        cells: Iterable[Cell],
+        launcher: Launcher,
+        around: Surroundings,
+        resume: str,
+        board: Board,
+        interruption: Interruption,
+        search: Search | None = None,
+    ) -> None:
+        self.search = search
+        self.waiting = deque(cells)
+        self.launcher = launcher
+        self.around = around
+        self.index = around.index
+        self.resume = resume
+        self.board = board
+        self.interruption = interruption
+        self.view = around.store.view(self.index)
+        self.running: dict[int, Cell] = {}
+        self.elsewhere: list[Cell] = []
+        self.outcomes: dict[int, Outcome] = {}
+        self.has_company = False
+        self._looked_at = time.monotonic()
+        self._looking_took = 0.0
+
+    def run(self) -> dict[int, Outcome]:
+        """Run until every cell has a row or somebody interrupts; returns outcomes by number."""
+        with self.interruption.deferred():
+            try:
+                self._skip()
+                self.board.start()
+                self._ask()
+                while self.waiting or self.running or self.elsewhere:
+                    self.interruption.check()
+                    self._start()
+                    self._settle_all()
+                clear_up(self.around.store, self.index)
+                if any(outcome.status == "interrupted" for outcome in self.outcomes.values()):
+                    self.interruption.check()  # it ended the last cells, and with them the loop
+            except BaseException:  # a full disk and a bug leave nothing running either
+                self._wind_up()
+                raise
+            finally:
+                self.view.update()
+                self.index.save()
+                self.board.close()
+        return self.outcomes
+
+    def _skip(self) -> None:
+        """Leave out the cells that need no run."""
+        clear_up(self.around.store, self.index)
+        left: deque[Cell] = deque()
+        for cell in self.waiting:
+            if not self._is_done(cell):
+                left.append(cell)
+        self.waiting = left
+
+    def _ask(self) -> None:
+        """Take as many cells from a search as there is room for, so that it knows all it can."""
+        if self.search is not None:
+            for cell in self.search.ask(max(0, self.launcher.room() - len(self.waiting))):
+                self.around.folder.add(cell)
+                self.waiting.append(cell)
+
+    def _is_done(self, cell: Cell) -> bool:
+        """Whether a cell needs no run; notes its outcome if so."""
+        if self.resume == "never":
+            return False
+        entry = self.index.finished(cell.fingerprints)
+        # A trial that its settings are to blame for counts as it is, and is not tried again.
+        final = FAILURES if self.resume == "skip_failed" else LOST if self.search else ()
+        if entry is None and final:
+            latest = self.index.latest(cell.fingerprints)
+            entry = latest if latest and latest.status in final else None
+        if entry is None:
+            return False
+        row = self.index.row(entry.run_id)
+        if row is None:  # damaged or gone since it was read, and forgotten now
+            return self._is_done(cell)
+        self._note(cell, entry.run_id, row, is_old=True)
+        return True
+
+    def _start(self) -> None:
+        """Start what there is room for."""
+        self._look_around()
+        orders: list[Order] = []
+        room = self.launcher.room()
+        while self.waiting:
+            joins = self._joins(self.waiting[0], orders)
+            if not (joins or room):
+                break
+            cell = self.waiting.popleft()
+            if self._is_done(cell):
+                continue
+            if self._is_taken(cell):
+                self.elsewhere.append(cell)
+                self.has_company = True
+                continue
+            if self.has_company:  # whose claim may just have become a row
+                self.index.refresh()
+                if self._is_done(cell):
+                    continue
+            continues = None
+            if self.resume != "never":
+                continues = unfinished_run(self.around.store, self.index, cell.fingerprints)
+            orders.append(Order(cell, continues))
+            room -= not joins
+            self.running[cell.number] = cell
+        if orders:
+            self.board.show([c.label for c in self.running.values()], len(self.elsewhere))
+            self.launcher.start(orders)
+
+    def _joins(self, cell: Cell, orders: list[Order]) -> bool:
+        """Whether a cell goes where the last one goes, and needs no room of its own."""
+        is_next = bool(orders) and cell.is_grouped_with(orders[-1].cell)
+        return is_next and self.launcher.takes_groups
+
+    def _is_taken(self, cell: Cell) -> bool:
+        claims = self.around.store.claims
+        found = [claims.read(fingerprint) for fingerprint in cell.fingerprints]
+        return any(claim is not None and claims.is_live(claim) for claim in found)
+
+    def _look_around(self) -> None:
+        """See what other processes have finished, as often as it costs little."""
+        pause = max(ELSEWHERE_SECONDS, 20 * self._looking_took)
+        started = time.monotonic()
+        if started - self._looked_at < pause:
+            return
+        self.index.refresh()
+        elsewhere, self.elsewhere = self.elsewhere, []
+        for cell in elsewhere:
+            (self.elsewhere if self._is_taken(cell) else self.waiting).append(cell)
+        self._looked_at = time.monotonic()
+        self._looking_took = self._looked_at - started
+
+    def _settle_all(self) -> None:
+        if not self.running and self.elsewhere:
+            time.sleep(ELSEWHERE_SECONDS / 4)
+        for ended in self.launcher.poll():
+            self._settle(ended)
+        self._ask()
+        self.view.update(lazily=True)
+        self.board.show([c.label for c in self.running.values()], len(self.elsewhere))
+
+    def _settle(self, ended: Ended) -> None:
+        """Note what became of a cell whose process has ended."""
+        cell = self.running.pop(ended.cell.number)
+        if ended.is_taken:
+            self.elsewhere.append(cell)
+            self.has_company = True
+        elif ended.run_id is not None and self.index.look_at(ended.run_id) is not None:
+            if ended.death is not None and ended.death.status in CUT_SHORT:
+                self._rename(ended.run_id, ended.death)
+            self._note(cell, ended.run_id)
+        else:
+            self._note(
+                cell, self._keep_death(cell, ended.death or Death("the process left no row"))
+            )
+
+    def _rename(self, run_id: str, death: Death) -> None:
+        """Say of a run that was cut short by what, or that it was given up."""
+        row = Row(**{k: v for k, v in (self.index.row(run_id) or {}).items() if k in COLUMNS})
+        knows = row.status == death.status and not death.is_of_scheduler
+        if row.status not in CUT_SHORT or knows:
+            return
+        row.status, row.error = death.status, death.text
+        self.around.store.keep(row)
+        self.index.look_at(run_id)
+
+    def _keep_death(self, cell: Cell, death: Death) -> str:
+        """Write the row of a run that died before it could; returns its id.
+
+        What the run had written of itself is in its claim.
+        """
+        store = self.around.store
+        row = self._row_of_nothing(cell)
+        dead: list[Claim] = []
+        for fingerprint in cell.fingerprints:
+            claim = store.claims.read(fingerprint)
+            # What ran in this process has ended, though its owner lives.
+            is_over = claim is not None and claim.owner == this_process()
+            if claim is not None and (is_over or not store.claims.is_live(claim)):
+                dead.append(claim)
+                if claim.row:
+                    row = Row(**{k: v for k, v in claim.row.items() if k in COLUMNS})
+        entry = self.index.look_at(row.run_id)
+        if entry is None or entry.starts != row.starts:
+            row.status, row.error = death.status, death.text
+            store.keep(row)
+            entry = self.index.look_at(row.run_id)
+        # Only now: until there is a row, the claim alone tells of the run.
+        for claim in dead:
+            let_go(store, claim, entry.status if entry else row.status)
+        return row.run_id
+
+    def _row_of_nothing(self, cell: Cell) -> Row:
+        """The row of a cell whose process died before it had begun a run."""
+        now, config = datetime.now(UTC), cell.config
+        return Row(
+            new_run_id(config.model.label, config.task.name, config.seed, now),
+            "failed",
+            fingerprint=cell.fingerprints[0],
+            starts=1,
+            started_at=now.isoformat(timespec="milliseconds"),
+            sweep=self.around.folder.sweep_id,
+            study=cell.study,
+            trial=cell.trial,
+            **question_columns(config),
+        )
+
+    def _note(
+        self, cell: Cell, run_id: str, row: dict[str, Any] | None = None, is_old: bool = False
+    ) -> None:
+        row = row or self.index.row(run_id) or {}
+        outcome = Outcome(
+            cell,
+            str(row.get("status", "failed")),
+            run_id,
+            row.get("error"),
+            row.get("test_score"),
+            row.get("val_score"),
+            row.get("train_seconds"),
+            is_old,
+            was_slowed(row),
+            lacked_fused(row),
+        )
+        self.outcomes[cell.number] = outcome
+        self.board.note(outcome, str(self.around.folder.log(cell)))
+        if self.search is not None:
+            self.search.tell(outcome)
+
+    def _wind_up(self) -> None:
+        """Let the cells end in their own way, and end them if they will not."""
+        if self.launcher.leaves_running:
+            return
+        self.running = {n: cell for n, cell in self.running.items() if self.launcher.holds(cell)}
+        self.launcher.interrupt()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        self.interruption.requested = None
+        while self.running:
+            if time.monotonic() > deadline or self.interruption.requested:
+                self.launcher.kill()
+            for ended in self.launcher.poll():
+                with contextlib.suppress(OSError):
+                    self._settle(ended)

@@ -1,0 +1,1 @@
+"""The process and the machine: files, signals, locks, time and memory."""

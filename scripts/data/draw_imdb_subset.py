@@ -1,0 +1,45 @@
+"""Draw the bundled IMDB subset from the full data set.
+
+    python scripts/data/draw_imdb_subset.py FOLDER [--output tasks/data/imdb]
+
+FOLDER holds train.parquet and test.parquet with the columns text, label and id, and movies.parquet
+with id and movie. From each official split 2,500 reviews of each label are drawn by a fixed seed,
+from those whose text occurs once in the whole data set. The ids stay with the texts, so anyone can
+check the draw against the official archive.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+SEED = 20110619  # the day Maas et al. presented the data set at ACL 2011
+PER_LABEL = 2_500
+
+
+def draw(folder: Path, output: Path) -> None:
+    """Write train.parquet and test.parquet of the subset."""
+    movies = pd.read_parquet(folder / "movies.parquet").set_index("id")["movie"]
+    frames = {split: pd.read_parquet(folder / f"{split}.parquet") for split in ("train", "test")}
+    repeated = pd.concat(frames.values())["text"].value_counts()
+    repeated_texts = set(repeated[repeated > 1].index)
+    output.mkdir(parents=True, exist_ok=True)
+    for split, frame in frames.items():
+        frame = frame[~frame["text"].isin(repeated_texts)].sort_values("id")
+        drawn = frame.groupby("label").sample(n=PER_LABEL, random_state=SEED).sort_values("id")
+        drawn = drawn.assign(movie=drawn["id"].map(movies))[["id", "movie", "label", "text"]]
+        file = output / f"{split}.parquet"
+        drawn.to_parquet(file, index=False, compression="zstd", compression_level=19)
+        print(f"{file}: {len(drawn)} reviews, {file.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="where the full data set lies")
+    parser.add_argument("--output", type=Path, default=Path("tasks/data/imdb"))
+    arguments = parser.parse_args()
+    draw(arguments.folder, arguments.output)

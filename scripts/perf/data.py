@@ -1,0 +1,245 @@
+"""What imdb's data costs: the first start, every later one, its batches and its memory.
+
+    python -m scripts.perf.data
+    python -m scripts.perf.data --source FOLDER      the full 50,000 reviews
+
+Every start is a process of its own. The first finds an empty cache and tokenises. The second is
+`python run.py`, stopped before its first training step; Python itself tells what its imports take.
+Last, processes that hold the data at once and have gone through all of it are asked for their
+memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.config.compose import ROOT
+from benchmarks.errors import UserError
+from scripts.perf.measuring import Report, parser_of, run_benchmark
+from scripts.perf.pairs import add_run_options, composed, load, pairs, trainer_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmarks.config.schema import Config
+    from benchmarks.training.trainer import Trainer
+
+REVIEWS = 50_000
+TOKENISING_SECONDS = 15.0
+START_SECONDS = 1.0
+BATCH_SHARE = 0.02
+SHARED = 1.05
+"""Targets; that of the batches is what the loop may lose, which has them from the iterator."""
+
+HOLDERS = 2
+IMPORTED = re.compile(r"^import time:\s+(\d+) \|", re.MULTILINE)
+"""A line of `python -X importtime`: microseconds of one import without those within it."""
+
+
+def child(arguments: list[str], *flags: str) -> tuple[dict[str, Any], str]:
+    """Run a part of this benchmark in a process of its own; returns what it says, and its log.
+
+    Raises:
+        UserError: it failed.
+    """
+    command = [sys.executable, *flags, "-m", "scripts.perf.data", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    lines = ended.stdout.splitlines()
+    if ended.returncode or not lines:
+        raise UserError((ended.stderr.strip().splitlines() or ["nothing was said"])[-1])
+    said: dict[str, Any] = json.loads(lines[-1])
+    return said, ended.stderr
+
+
+def prepare(overrides: list[str]) -> None:
+    """Read the data and say how long it took and how many reviews there are."""
+    import torch
+
+    config = composed("lstm", "imdb", *overrides)
+    import tokenizers  # noqa: F401
+
+    started = time.perf_counter()
+    data = load(config, torch.device("cpu")).data
+    seconds = time.perf_counter() - started
+    count = data.train_size + data.validation_size + data.test_size
+    print(json.dumps({"seconds": seconds, "reviews": count, "name": data.name}))
+
+
+def start_run(overrides: list[str]) -> None:
+    """Be `python run.py`, and end before the first training step, telling the time since birth."""
+    import runpy
+
+    import psutil
+
+    from benchmarks.training.trainer import Trainer
+
+    def stop(trainer: Trainer, batch: object) -> None:
+        seconds = time.time() - psutil.Process().create_time()
+        print(json.dumps({"seconds": seconds}), flush=True)
+        sys.stderr.flush()
+        os._exit(0)
+
+    Trainer._step = stop  # type: ignore[method-assign, assignment]
+    sys.argv = ["run.py", "task=imdb", *overrides]
+    runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
+
+
+def hold(overrides: list[str]) -> None:
+    """Go through all batches of all splits, then say the process's memory of the cached files."""
+    import torch
+
+    from benchmarks.system.environment import stream
+
+    config = composed("lstm", "imdb", *overrides)
+    task = load(config, torch.device("cpu"))
+    for split in ("train", "validation", "test"):
+        order = stream(0, "data order", 0) if split == "train" else None
+        for batch in task.batches(split, config.train.batch_size, order):
+            batch.inputs.sum()
+    print("ready", flush=True)
+    sys.stdin.readline()  # until all hold it
+    print(json.dumps(mapped_memory(Path(str(config.cache_dir)))), flush=True)
+    sys.stdin.readline()
+
+
+def mapped_memory(folder: Path) -> dict[str, int]:
+    """Add up this process's memory of the files of a folder, in bytes, as Linux tells it."""
+    import psutil
+
+    held = [part for part in psutil.Process().memory_maps() if part.path.startswith(str(folder))]
+    return {
+        "resident": sum(part.rss for part in held),
+        "its share of that": sum(part.pss for part in held),
+        # Not the dirty ones: those of a file that has just been written are that too.
+        "copied": sum(part.anonymous for part in held),
+    }
+
+
+def held_at_once(overrides: list[str]) -> list[dict[str, int]]:
+    """Ask processes that hold the data at the same time for their memory of it."""
+    command = [sys.executable, "-m", "scripts.perf.data", "--part", "hold", "--set", *overrides]
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    holders: list[Any] = [subprocess.Popen(command, **pipes) for _ in range(HOLDERS)]
+    try:
+        for say_so in ("ready", None):
+            lines = [holder.stdout.readline() for holder in holders]
+            for holder, line in zip(holders, lines, strict=True):
+                if say_so is not None and line.strip() != say_so:
+                    raise UserError(f"a process that was to hold the data said: {line.strip()}")
+                holder.stdin.write("on\n")
+                holder.stdin.flush()
+        return [json.loads(line) for line in lines]
+    finally:
+        for holder in holders:
+            holder.communicate()
+
+
+def measure_starts(overrides: list[str], report: Report) -> None:
+    """Start with an empty cache, then with a full one."""
+    first, _ = child(["--part", "prepare", "--set", *overrides])
+    report.say(
+        f"first start: {first['reviews']:,} reviews read, split, tokenised and cached in "
+        f"{first['seconds']:.2f} s ({first['name']})"
+    )
+    scaled = first["seconds"] * REVIEWS / first["reviews"]
+    name = f"seconds for {REVIEWS:,} reviews"
+    if first["reviews"] != REVIEWS:
+        name += f", reckoned from {first['reviews']:,}"
+    report.ratio(name, scaled, at_most=TOKENISING_SECONDS)
+    run = ["train.max_steps=1", "log.tensorboard=false", *overrides]
+    said, log = child(["--part", "start", "--set", *run], "-X", "importtime")
+    imports = sum(map(int, IMPORTED.findall(log))) / 1e6
+    report.say(f"run.py to its first step: {said['seconds']:.2f} s, {imports:.2f} s of it imports")
+    beyond = said["seconds"] - imports
+    report.ratio("seconds to the first step beyond imports", beyond, at_most=START_SECONDS)
+
+
+def measure_batches(config: Config, device: torch.device, steps: int, report: Report) -> None:
+    """Time the batches of an epoch alone, and training steps on the first of them."""
+    from benchmarks.system.environment import stream
+
+    task = load(config, device)
+    trainer: Trainer = trainer_of(config, task, device)
+    size = config.train.batch_size
+    batches = list(itertools.islice(task.batches("train", size, stream(0, "data order", 0)), steps))
+    trainer.warm_up()
+    started = time.perf_counter()
+    for batch in batches:
+        trainer._step(batch)
+    step = (time.perf_counter() - started) / len(batches)
+    started = time.perf_counter()
+    count = sum(1 for _ in task.batches("train", size, stream(0, "data order", 0)))
+    each = (time.perf_counter() - started) / count
+    report.say(
+        f"{config.model.label}: {1 / each:,.0f} batches of {size} a second by the iterator, "
+        f"{1 / step:.1f} training steps a second"
+    )
+    report.ratio(
+        f"time of a batch / of a step, {config.model.label}", each / step, at_most=BATCH_SHARE
+    )
+
+
+def measure_memory(overrides: list[str], cache: Path, report: Report) -> None:
+    """See how much memory several processes take for the cached files together."""
+    if not sys.platform.startswith("linux"):
+        report.say("memory: only Linux tells which pages a process shares")
+        return
+    size = sum(file.stat().st_size for file in cache.rglob("*.npy"))
+    held = held_at_once(overrides)
+    for number, memory in enumerate(held, 1):
+        told = ", ".join(f"{name} {value / 2**20:.1f}" for name, value in memory.items())
+        report.say(f"process {number} of {len(held)}, MiB of {size / 2**20:.1f} cached: {told}")
+    shares = sum(memory["its share of that"] for memory in held)
+    report.ratio(
+        f"memory of the cached data in {HOLDERS} processes / in one",
+        shares / max(memory["resident"] for memory in held),
+        at_most=SHARED,
+    )
+
+
+def measure(chosen: argparse.Namespace, report: Report) -> None:
+    """Measure all of it, in a cache of its own."""
+    from benchmarks.system.environment import choose_device
+
+    source = chosen.source if chosen.source == "bundled" else str(Path(chosen.source).resolve())
+    with tempfile.TemporaryDirectory(prefix="rnnbench-data-") as folder:
+        cache = Path(folder).resolve() / "cache"
+        overrides = [f"task.source={source}", f"cache_dir={cache}", f"results_dir={folder}/results"]
+        overrides += [f"train.threads={chosen.threads}", *chosen.set]
+        configs = [composed(*pair, *overrides) for pair in pairs(chosen.models, ["imdb"])]
+        device = choose_device(chosen.device)
+        measure_starts(overrides, report)
+        for config in configs:
+            measure_batches(config, device, chosen.steps, report)
+        measure_memory(overrides, cache, report)
+
+
+PARTS = {"prepare": prepare, "start": start_run, "hold": hold}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure; returns the exit code."""
+    parser = parser_of(__doc__)
+    add_run_options(parser)
+    parser.add_argument("--source", default="bundled", help="bundled, or a folder as task.source")
+    parser.add_argument("--steps", type=int, default=30, help="of training, per model")
+    parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
+    chosen, _ = parser.parse_known_args(arguments)
+    if chosen.part is not None:
+        PARTS[chosen.part](chosen.set)
+        return 0
+    return run_benchmark("data", parser, arguments, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""What a trained network costs to use: exported forms and kernels beside PyTorch's own.
+
+    python -m scripts.perf.inference
+    python -m scripts.perf.inference --models lstm --tasks imdb --seconds 3
+
+Networks of every task's default shape, untrained, for weights change no time, answer the same
+validation sequences in batches of several sizes. Ratios are of speeds: of one sequence by p50, its
+latency, of more by throughput. The int8 form of a GRU or an RNN computes in float32 and is smaller,
+not faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.errors import UserError
+from scripts.perf.measuring import Report, parser_of, run_benchmark
+from scripts.perf.pairs import composed, load, pairs
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from benchmarks.config.schema import Config
+    from benchmarks.export.timing import Speed
+    from tasks.base import Task
+
+MODELS = ["rnn", "lstm", "gru"]
+TARGET = 1.0
+"""Of every ratio: what is slower than what it replaces is no gain."""
+
+EAGER, FUSED, RUNTIME, INT8 = "torch", "fused", "onnxruntime", "int8"
+RATIOS = ((RUNTIME, EAGER), (INT8, RUNTIME), (FUSED, EAGER))
+
+
+def forms(config: Config, task: Task, threads: int, folder: Path) -> dict[str, nn.Module]:
+    """Build a network in every form that there is of it; int8 of an LSTM alone.
+
+    Raises:
+        UserError: ONNX or its runtime is not installed.
+    """
+    try:
+        from benchmarks.export.onnx_network import onnx_model
+        from benchmarks.export.runtimes import OnnxNetwork
+    except ModuleNotFoundError as error:
+        raise UserError(f"inference needs {error.name}: pip install -e '.[export]'") from error
+    from benchmarks.export.signature import Signature, real_batches
+
+    network, _ = build(config, task, EAGER)
+    example = real_batches(task, 2, 1)[0]
+    signature = Signature.of(network, example)
+    found = {EAGER: network}
+    fused, encoder = build(config, task, FUSED)
+    Signature.of(fused, example)
+    if encoder.kernel == FUSED:
+        found[FUSED] = fused
+    cell = getattr(config.model, "cell", None)
+    for name in (RUNTIME, INT8) if cell == "lstm" else (RUNTIME,):
+        path = folder / f"{name}.onnx"
+        path.write_bytes(onnx_model(network, signature, name == INT8, {}).SerializeToString())
+        found[name] = OnnxNetwork(path, signature, threads)
+    return found
+
+
+def build(config: Config, task: Task, kernel: str) -> tuple[nn.Module, Any]:
+    """Build a network over a kernel, in eval mode, and its encoder; alike for every kernel."""
+    import torch
+
+    from benchmarks.runner.stages import build_network
+
+    only: dict[str, Any] = {"kernel": kernel}
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, **only))
+    network, encoder = build_network(config, task, torch.device("cpu"))
+    return network.eval(), encoder
+
+
+def line(name: str, speed: Speed) -> str:
+    """Say how fast a form is."""
+    return (
+        f"  {name:11} p50 {speed.p50_ms:9.3f} ms, p95 {speed.p95_ms:9.3f} ms, "
+        f"{speed.sequences_per_second:9,.0f} sequences/s, {speed.tokens_per_second:11,.0f} tokens/s"
+    )
+
+
+def measure(chosen: argparse.Namespace, report: Report) -> None:
+    """Compare the forms of each pair of model and task at each batch size."""
+    import torch
+
+    from benchmarks.export.timing import speeds, times_as_fast
+
+    cpu: torch.device = torch.device("cpu")
+    tasks: dict[str, Task] = {}
+    for model, name in pairs(chosen.models, chosen.tasks):
+        config = composed(model, name)
+        task = tasks[name] = tasks.get(name) or load(config, cpu)
+        with tempfile.TemporaryDirectory() as folder:
+            networks = forms(config, task, chosen.threads, Path(folder))
+            for size in chosen.batch_sizes:
+                found = speeds(networks, task, size, chosen.seconds, cpu)
+                report.say(f"{model} on {name}, batch {size}:")
+                for form, speed in found.items():
+                    report.say(line(form, speed))
+                for ours, theirs in RATIOS:
+                    if ours in found:
+                        by = "by p50" if size == 1 else "by throughput"
+                        what = f"{ours} / {theirs} {by}, {model} on {name}, batch {size}"
+                        gain = times_as_fast(found[ours], found[theirs], size)
+                        report.ratio(what, gain, at_least=TARGET)
+
+
+def size_of(text: str) -> int:
+    """Read a batch size from the command line."""
+    size = int(text)
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return size
+
+
+def seconds_of(text: str) -> float:
+    """Read a duration from the command line."""
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: must be a number above 0")
+    return seconds
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure; returns the exit code."""
+    parser = parser_of(__doc__)
+    add = parser.add_argument
+    add("--models", nargs="+", default=MODELS, metavar="M", help="default: rnn lstm gru")
+    add("--tasks", nargs="+", default=[], metavar="T", help="default: all")
+    add("--batch-sizes", nargs="+", type=size_of, default=[1, 8, 64, 512], metavar="N")
+    add("--seconds", type=seconds_of, default=1.0, help="per form and batch size, about")
+    return run_benchmark("inference", parser, arguments, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""What the fused kernel does for each cell, beside PyTorch's own: speed, and how alike cells fare.
+
+    python -m scripts.perf.kernels
+    python -m scripts.perf.kernels --shapes 32,240,128,128 --threads 1
+
+A training step of one layer, forward and backward, at shapes (batch, time, features, hidden), on
+one thread and on all. Arithmetic counts the matrix products of the step, 2 per multiply-add; the
+gradient of the inputs is wanted only where there are more than a few features, as raw data has no
+gradient. A cell's share of the peak is its arithmetic per second over that of the fastest product
+of matrices. Cells compare fairly where these shares are alike: the ratio of their times is then
+that of their arithmetic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.errors import UserError
+from scripts.perf.measuring import Report, interleaved, parser_of, run_benchmark, spread
+
+if TYPE_CHECKING:
+    from models.modules.recurrent import RecurrentEncoder
+
+CELLS = {"rnn": 1, "gru": 3, "lstm": 4}
+"""The cells, and how many gates they have."""
+
+LIKE_LSTM, ARITHMETIC, NOT_SLOWER = 0.8, 1.25, 1.0
+"""Targets: a cell's share of the peak over the LSTM's; how far the ratio of two cells' times may be
+off that of their arithmetic; the chosen kernel's speed over PyTorch's."""
+
+TURN_SECONDS = 0.05
+"""About, by the mean of both kernels: long beside what a clock and a scheduler do to a turn."""
+
+RAW_FEATURES = 5
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a layer is given."""
+
+    batch: int
+    time: int
+    features: int
+    hidden: int
+
+    def __str__(self) -> str:
+        return f"({self.batch}, {self.time}, {self.features}, {self.hidden})"
+
+    @property
+    def has_raw_inputs(self) -> bool:
+        """Whether nobody wants the inputs' gradient."""
+        return self.features <= RAW_FEATURES
+
+    def operations(self, gates: int) -> float:
+        """Count those of a training step's matrix products."""
+        per_pass = 2.0 * self.batch * self.time * gates * self.hidden
+        return per_pass * ((2 if self.has_raw_inputs else 3) * self.features + 3 * self.hidden)
+
+
+COMPARED = (
+    Shape(64, 200, 256, 256),
+    Shape(32, 240, 128, 128),
+    Shape(64, 60, 5, 64),
+    Shape(64, 30, 1, 32),
+)
+"""Where cells are to fare alike; the second and the last are those of imdb and sp500."""
+
+OTHERS = (
+    *(Shape(32, 64, 256, 256), Shape(1, 200, 128, 128), Shape(256, 30, 1, 32)),
+    *(Shape(32, 64, 512, 512), Shape(32, 32, 1024, 1024), Shape(8, 1, 256, 256)),
+)
+"""Where no cell is to be slower than PyTorch's either; the first is shakespeare's."""
+
+
+def shape_of(text: str) -> Shape:
+    """Read a shape from the command line."""
+    numbers = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
+    if len(numbers) != 4 or min(numbers) < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text}: must be batch,time,features,hidden, as 64,30,1,32"
+        )
+    return Shape(*numbers)
+
+
+def training_step(shape: Shape, cell: str, kernel: str) -> tuple[Callable[[], None], str]:
+    """Return a layer's step, run once, and the kernel that ran it."""
+    import torch
+
+    from models.recurrent import RecurrentSettings
+
+    settings = RecurrentSettings(
+        cell=cell, hidden_size=shape.hidden, kernel=kernel, initialisation="pytorch"
+    )
+    torch.manual_seed(0)
+    encoder: RecurrentEncoder = settings.build(shape.features)
+    inputs = torch.randn(
+        shape.batch, shape.time, shape.features, requires_grad=not shape.has_raw_inputs
+    )
+    gradient = torch.randn(shape.batch, shape.time, shape.hidden)
+
+    def step() -> None:
+        outputs, _ = encoder(inputs, need_state=False)
+        outputs.backward(gradient)
+        for parameter in encoder.parameters():
+            parameter.grad = None
+        inputs.grad = None
+
+    step()
+    return step, encoder.kernel
+
+
+def repeated(step: Callable[[], None], times: int) -> Callable[[], None]:
+    """Return a function that steps several times."""
+
+    def run() -> None:
+        for _ in range(times):
+            step()
+
+    return run
+
+
+def measure_cell(
+    report: Report, shape: Shape, cell: str, turns: int, threads: int, peak: float
+) -> tuple[list[str], float]:
+    """Time both kernels; returns a line of the table and the chosen kernel's seconds."""
+    (own, _), (fused, _) = (training_step(shape, cell, kernel) for kernel in ("torch", "fused"))
+    chosen = training_step(shape, cell, "auto")[1]
+    operations = shape.operations(CELLS[cell])
+    started = time.perf_counter()
+    own(), fused()
+    steps = max(1, round(2 * TURN_SECONDS / (time.perf_counter() - started)))
+    times = interleaved({"torch": repeated(own, steps), "fused": repeated(fused, steps)}, turns)
+    least = {arm: min(seconds) / steps for arm, seconds in times.items()}
+    gain = least["torch"] / least["fused"]
+    name = f"{cell} {shape}, {threads} threads"
+    if chosen == "fused":
+        report.ratio(f"speed of fused over torch's, {name}", gain, at_least=NOT_SLOWER)
+    else:
+        report.say(f"{name}: auto leaves it to PyTorch; fused would be {gain:.2f} times as fast")
+    shares = [operations / seconds / 1e9 / peak for seconds in least.values()]
+    told = [f"{1e3 * least['torch']:.3f}", f"{1e3 * least['fused']:.3f}", chosen]
+    line = [str(shape), cell, str(threads), *told, spread(times, "fused", over="torch")]
+    return [*line, *(f"{share:.2f}" for share in shares)], least[chosen]
+
+
+def compare_cells(report: Report, shape: Shape, threads: int, seconds: dict[str, float]) -> None:
+    """Say how far the cells' times speak of their arithmetic."""
+    rates = {cell: shape.operations(gates) / seconds[cell] for cell, gates in CELLS.items()}
+    for cell in ("rnn", "gru"):
+        name = f"{cell} {shape}, {threads} threads"
+        share = rates[cell] / rates["lstm"]
+        report.ratio(f"share of the peak over the lstm's, {name}", share, at_least=LIKE_LSTM)
+        off = max(share, 1 / share)
+        report.ratio(
+            f"factor between time and arithmetic, {name} beside lstm", off, at_most=ARITHMETIC
+        )
+
+
+def measure(chosen: argparse.Namespace, report: Report) -> None:
+    """Compare kernels at each shape, and cells where they are to fare alike.
+
+    Raises:
+        UserError: there is no fused kernel here.
+    """
+    import torch
+
+    from benchmarks.system.peak_flops import measure as measure_peak
+    from models.kernels.compiler import reason_for_lack
+
+    if reason_for_lack() is not None:
+        raise UserError(f"there is no fused kernel to measure here: {reason_for_lack()}")
+    shapes = chosen.shapes or [*COMPARED, *OTHERS]
+    lines = []
+    for threads in sorted({1, chosen.threads}):
+        torch.set_num_threads(threads)
+        peak = measure_peak(torch.device("cpu"), torch.float32)
+        assert peak is not None
+        report.say(f"peak of matrix products, {threads} threads: {peak:.0f} GFLOP/s")
+        for shape in shapes:
+            seconds = {}
+            for cell in CELLS:
+                line, seconds[cell] = measure_cell(report, shape, cell, chosen.turns, threads, peak)
+                lines.append(line)
+            if shape in COMPARED:
+                compare_cells(report, shape, threads, seconds)
+    header = ["batch, time, features, hidden", "cell", "threads", "torch ms", "fused ms", "auto"]
+    report.table([*header, "speed, fused over torch", "torch of peak", "fused of peak"], lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure; returns the exit code."""
+    parser = parser_of(__doc__)
+    parser.add_argument(
+        "--shapes", nargs="+", type=shape_of, metavar="B,T,F,H", help="default: those of the page"
+    )
+    parser.add_argument("--turns", type=int, default=7, help="of each kernel")
+    return run_benchmark("kernels", parser, arguments, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,325 @@
+"""What the performance benchmarks share: arms timed in turn, ratios with targets, the page.
+
+A benchmark is a module of this package with one function and this at its end:
+
+    def measure(chosen: argparse.Namespace, report: Report) -> None:
+        times = interleaved({"bare": bare, "ours": ours}, chosen.repeats)
+        report.say(f"bare {min(times['bare']):.3f} s, ours {min(times['ours']):.3f} s")
+        report.ratio("ours / bare, gru on sp500", speed(times, "ours", over="bare"), at_least=0.98)
+
+    def main(arguments: list[str] | None = None) -> int:
+        parser = parser_of(__doc__)  # --threads, --write
+        parser.add_argument("--repeats", type=int, default=5)
+        return run_benchmark("NAME", parser, arguments, measure)
+
+    if __name__ == "__main__":
+        sys.exit(main())
+
+`python -m scripts.perf.NAME --write docs/performance.md` puts the output between the page's
+lines `<!-- perf: NAME -->` and `<!-- end -->`. Nothing here decides anything by a clock alone: how
+busy the machine was stands beside every ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import platform
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from benchmarks.errors import UserError
+from benchmarks.reporting.doc_blocks import put_between
+
+BUSY_SHARE = 0.1
+"""Part of all cores that others may take before a measurement is called one of a busy machine."""
+
+AT_ONCE_SECONDS = 0.02
+"""Ratios printed in quick succession are of one measurement."""
+
+RATIO = re.compile(
+    r"^ratio: (?P<name>.+) = (?P<value>-?[\d.]+) \(target (?P<sense>>=|<=) (?P<target>[\d.]+)\): "
+    r"(?P<verdict>met|not met)(?P<busy>; busy machine)?$"
+)
+"""What `Report.ratio` prints."""
+
+AMOUNTS = ("threads", "turns", "runs", "epochs", "seeds", "steps", "batches", "seconds")
+"""Options, wherever they occur, of which there must be some."""
+
+Times = Mapping[str, list[float]]
+"""Seconds of each arm, by name, one for every turn."""
+
+
+def interleaved(
+    arms: Mapping[str, Callable[[], object]], repeats: int, device: str = "cpu"
+) -> dict[str, list[float]]:
+    """Time functions in turn, so that what disturbs the machine disturbs them alike.
+
+    Each is called once beforehand, uncounted. Every other turn goes backwards.
+
+    Args:
+        arms: what to time, by name. One that returns a float has timed itself.
+        repeats: turns.
+        device: that is waited for at both ends of a call.
+    """
+    import torch
+
+    from benchmarks.system.timer import synchronise
+
+    where = torch.device(device)
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    for turn, names in zip(range(-1, repeats), itertools.cycle([list(arms), list(arms)[::-1]])):
+        for name in names:
+            synchronise(where)
+            started = time.perf_counter()
+            own = arms[name]()
+            synchronise(where)
+            seconds = own if isinstance(own, float) else time.perf_counter() - started
+            if turn >= 0:
+                times[name].append(seconds)
+    return times
+
+
+def speed(times: Times, arm: str, over: str) -> float:
+    """How many times as fast an arm is as another, by the least that each has taken."""
+    return min(times[over]) / min(times[arm])
+
+
+def spread(times: Times, arm: str, over: str) -> str:
+    """The same turn by turn, as median and range: how far the ratio can be trusted."""
+    turns = [slow / fast for slow, fast in zip(times[over], times[arm], strict=True)]
+    return f"{statistics.median(turns):.3f} [{min(turns):.3f}, {max(turns):.3f}]"
+
+
+class Load:
+    """What the machine does besides this process and its children, from now on."""
+
+    def __init__(self) -> None:
+        self._before = self._others(), time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """How long this has been watching."""
+        return time.perf_counter() - self._before[1]
+
+    @staticmethod
+    def _others() -> float:
+        """Processor seconds of everybody else since the machine started."""
+        cpu, own = psutil.cpu_times(), os.times()
+        idle = cpu.idle + getattr(cpu, "iowait", 0.0)
+        guests = getattr(cpu, "guest", 0.0) + getattr(cpu, "guest_nice", 0.0)
+        ours = own.user + own.system + own.children_user + own.children_system
+        return sum(cpu) - idle - guests - ours
+
+    def cores(self) -> float:
+        """Cores that others have kept busy since; a child counts as another while it runs."""
+        return max(0.0, (self._others() - self._before[0]) / max(1e-9, self.seconds))
+
+    def is_busy(self) -> bool:
+        """Whether others took more than a trifle."""
+        return self.cores() > BUSY_SHARE * (os.cpu_count() or 1)
+
+    def text(self) -> str:
+        """Load averages of 1 and 5 minutes, and what others took."""
+        average = os.getloadavg() if hasattr(os, "getloadavg") else (0.0, 0.0)
+        return (
+            f"load average {average[0]:.2f} (5 minutes: {average[1]:.2f}); "
+            f"others kept {self.cores():.2f} of {os.cpu_count()} cores busy"
+        )
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A `ratio:` line, read back."""
+
+    name: str
+    value: float
+    target: float
+    is_met: bool
+    was_busy: bool
+
+
+def read_ratios(text: str) -> list[Ratio]:
+    """Read the ratio lines in a benchmark's output."""
+    found = [match for line in text.splitlines() if (match := RATIO.match(line))]
+    return [
+        Ratio(
+            line["name"],
+            float(line["value"]),
+            float(line["target"]),
+            line["verdict"] == "met",
+            line["busy"] is not None,
+        )
+        for line in found
+    ]
+
+
+class Report:
+    """Prints what was measured, and keeps it for the page."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.tables: list[str] = []
+        self.load = Load()
+        self.was_busy = False
+
+    def say(self, text: str = "") -> None:
+        """Print lines."""
+        self.lines += text.split("\n")
+        print(text, flush=True)
+
+    def table(self, header: list[str], rows: list[list[str]]) -> None:
+        """Print a Markdown table, numbers to the right; it follows the lines on the page."""
+        marks = ["---", *("---:" for _ in header[1:])]
+        text = "\n".join("| " + " | ".join(line) + " |" for line in [header, marks, *rows])
+        self.tables.append(text)
+        print(text, flush=True)
+
+    def ratio(
+        self,
+        name: str,
+        value: float,
+        *,
+        at_least: float | None = None,
+        at_most: float | None = None,
+    ) -> None:
+        """Print a ratio, or any number that has a target, and whether the target is met.
+
+        What others did meanwhile stands before it, once for all ratios of one measurement.
+        """
+        assert (at_least is None) != (at_most is None)
+        target = at_least if at_least is not None else at_most
+        is_met = value >= at_least if at_least is not None else value <= (at_most or 0.0)
+        if self.load.seconds > AT_ONCE_SECONDS:
+            self.say(f"load: {self.load.text()}")
+            self.was_busy = self.load.is_busy()
+        sense = "<=" if at_least is None else ">="
+        verdict = ("met" if is_met else "not met") + ("; busy machine" if self.was_busy else "")
+        self.say(f"ratio: {name} = {value:.3f} (target {sense} {target:g}): {verdict}")
+        self.load = Load()
+
+
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """Begin the command line of a benchmark: `--threads` and `--write`."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="of torch (default: one for each physical core)"
+    )
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the output into this page")
+    return parser
+
+
+def run_benchmark(
+    name: str,
+    parser: argparse.ArgumentParser,
+    arguments: list[str] | None,
+    measure: Callable[[argparse.Namespace, Report], None],
+) -> int:
+    """Measure what the command line asks for; returns the exit code.
+
+    Args:
+        name: of the module.
+        parser: made by `parser_of`.
+        arguments: None for the command line's.
+        measure: gets what was chosen, `threads` filled in and given to torch.
+    """
+    # Read by torch's profiler as it is loaded: what its library logs on its own is of no use.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    given = sys.argv[1:] if arguments is None else arguments
+    chosen = parser.parse_args(given)
+    marks = (f"<!-- perf: {name} -->\n", "<!-- end -->")
+    try:
+        check_numbers(chosen)
+        if chosen.write is not None and marks[0] not in text_of(chosen.write):
+            raise UserError(
+                f"{chosen.write}: has no line {marks[0].strip()} to put the output after"
+            )
+        chosen.threads = with_threads(chosen.threads)
+        report = Report()
+        report.say(conditions(chosen.threads))
+        measure(chosen, report)
+        if chosen.write is not None:
+            put_between(chosen.write, marks, page_block(name, given, report))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def check_numbers(chosen: argparse.Namespace) -> None:
+    """Refuse amounts that measure nothing, and threads that would wait for each other.
+
+    Raises:
+        UserError: the first of them.
+    """
+    from benchmarks.system.environment import available_cores
+
+    for name in AMOUNTS:
+        amount = getattr(chosen, name, None)
+        if amount is not None and not amount > 0:
+            least = "above 0" if isinstance(amount, float) else "at least 1"
+            raise UserError(f"--{name} {amount}: must be {least}")
+    if chosen.threads is not None and chosen.threads > available_cores():
+        raise UserError(f"--threads {chosen.threads}: this process has {available_cores()} cores")
+
+
+def text_of(page: Path) -> str:
+    """What a page says, if there is one."""
+    return page.read_text(encoding="utf-8") if page.is_file() else ""
+
+
+def with_threads(wanted: int | None) -> int:
+    """Set torch's threads, and memory as runs do; returns how many threads."""
+    import torch
+
+    from benchmarks.system.environment import available_cores, keep_freed_memory
+
+    keep_freed_memory()
+    torch.set_num_threads(wanted or available_cores())
+    return torch.get_num_threads()
+
+
+def conditions(threads: int) -> str:
+    """Say on what and with what is measured."""
+    import torch
+
+    from benchmarks.system.environment import device_name
+
+    return (
+        f"{device_name(torch.device('cpu'))}, {os.cpu_count()} cores, {threads} threads; "
+        f"Python {platform.python_version()}, torch {version('torch')}, "
+        f"rnnbench {version('rnnbench')}; {datetime.now(UTC):%Y-%m-%d}"
+    )
+
+
+def page_block(name: str, arguments: list[str], report: Report) -> str:
+    """Write a benchmark's output as a block of the page, with its command.
+
+    Of a path only its last part is told: the rest says where things lie on one machine.
+    """
+    told = [Path(word).name if os.sep in word else word for word in without_page(arguments)]
+    command = " ".join(["python -m", f"scripts.perf.{name}", *told])
+    text = "\n".join(line.rstrip() for line in report.lines)
+    tables = "".join(f"\n{table}\n" for table in report.tables)
+    return f"```\n$ {command}\n{text}\n```\n{tables}"
+
+
+def without_page(arguments: list[str]) -> list[str]:
+    """Leave `--write PAGE` out of a command line."""
+    left = [word for word in arguments if not word.startswith("--write=")]
+    if "--write" in left:
+        place = left.index("--write")
+        del left[place : place + 2]
+    return left

@@ -1,0 +1,172 @@
+"""Where the time of a run goes, from the birth of its process to its end.
+
+    python -m scripts.perf.profile_run
+    python -m scripts.perf.profile_run --models gru --tasks imdb
+
+Runs each pair as `python run.py` would, at its defaults, and clocks its phases. Of the training,
+arithmetic is what its matrix products would take at the peak that this machine was measured to
+reach; the row of the run tells it. The kinds of operation are shares of some more training steps
+under PyTorch's profiler, which takes its part of the time in them; a recurrence computed in one
+call counts as one operation, products and all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.config.compose import ROOT
+from benchmarks.errors import UserError
+from scripts.perf.measuring import Report, parser_of, run_benchmark
+from scripts.perf.pairs import add_run_options, composed, load, pairs, trainer_of
+from scripts.perf.phases import PHASES, Watch, by_phase
+
+if TYPE_CHECKING:
+    from benchmarks.config.schema import Config
+
+KINDS = {
+    "recurrences in one call": ("mkldnn_rnn_layer", "FusedLayer"),
+    "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"),
+    "embedding": ("aten::embedding",),
+    "optimiser and clipping": ("aten::_fused_adam", "aten::_foreach_"),
+    "pointwise and copies": ("aten::", "Memcpy", "Memset"),
+}
+"""Operations by how their names begin, the first that fits; what is none of PyTorch's operations
+is Python and the engine that runs the backward pass."""
+
+PYTHON = "Python, autograd's engine"
+SHOWN = tuple(phase for phase in PHASES if phase != "clean-up")
+
+
+def run(overrides: list[str]) -> None:
+    """Be `python run.py`, and say at the end how long each phase took."""
+    import runpy
+
+    import psutil
+
+    born = psutil.Process().create_time()
+    watch = Watch()
+    sys.argv = ["run.py", *overrides]
+    code: Any = 0
+    with watch.watching(), contextlib.redirect_stdout(sys.stderr):
+        before = time.time() - born
+        try:
+            runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+    calls = [("imports", before), *watch.calls]
+    print(json.dumps({"seconds": time.time() - born, "phases": by_phase(calls)}), flush=True)
+    os._exit(code or 0)
+
+
+def profile(config: Config, steps: int) -> dict[str, float]:
+    """Share of the time of training steps by kind of operation."""
+    import torch
+    from torch.autograd.profiler import profile as recorder
+
+    from benchmarks.system.environment import stream
+
+    device = torch.device("cpu")
+    task = load(config, device)
+    trainer = trainer_of(config, task, device)
+    trainer.warm_up()
+    order = stream(config.seed, "data order", 0)
+    batches = task.batches("train", config.train.batch_size, order)
+    with recorder() as recording:
+        started = time.perf_counter()
+        for batch in itertools.islice(batches, steps):
+            trainer._step(batch)
+        elapsed = time.perf_counter() - started
+    operations = ((e.key, 1e-6 * e.self_cpu_time_total) for e in recording.key_averages())
+    return shares_of(operations, elapsed)
+
+
+def shares_of(operations: Iterable[tuple[str, float]], elapsed: float) -> dict[str, float]:
+    """Put operations, by name and seconds, into kinds; what is left of the time is Python's."""
+    seconds = dict.fromkeys(KINDS, 0.0)
+    for name, spent in operations:
+        plain = name.removeprefix("aten::") if "rnn_layer" in name else name
+        kind = next((kind for kind, begins in KINDS.items() if plain.startswith(begins)), None)
+        if kind is not None:
+            seconds[kind] += spent
+    shares = {kind: spent / elapsed for kind, spent in seconds.items()}
+    return shares | {PYTHON: 1 - sum(shares.values())}
+
+
+def measure_pair(
+    model: str, task: str, chosen: argparse.Namespace, report: Report
+) -> dict[str, str]:
+    """Run a pair and write a column of the table.
+
+    Raises:
+        UserError: the run failed.
+    """
+    given = [f"train.threads={chosen.threads}", "train.device=cpu", *chosen.set]
+    config = composed(model, task, *given)
+    with tempfile.TemporaryDirectory(prefix="rnnbench-profile-") as folder:
+        overrides = [f"model={model}", f"task={task}", f"results_dir={folder}", *given]
+        command = [sys.executable, "-m", "scripts.perf.profile_run", "--part", "--set"]
+        ended = subprocess.run([*command, *overrides], cwd=ROOT, capture_output=True, text=True)
+        if ended.returncode:
+            raise UserError((ended.stderr.strip().splitlines() or ["a run failed"])[-1])
+        said = json.loads(ended.stdout.splitlines()[-1])
+        (file,) = Path(folder).glob("runs/*/row.json")
+        row = json.loads(file.read_text(encoding="utf-8"))
+    phases, whole = said["phases"], said["seconds"]
+    column = {"whole run, s": f"{whole:.2f}"}
+    column |= {phase: percent(phases[phase] / whole) for phase in SHOWN}
+    column["everything else"] = percent(1 - sum(phases.values()) / whole)
+    column["training, s"] = f"{row['train_seconds']:.2f}"
+    column |= {f"of it {kind}": percent(s) for kind, s in profile(config, chosen.steps).items()}
+    arithmetic = row["model_flops_utilisation"]
+    if arithmetic is not None:
+        column["of it arithmetic, at this machine's peak"] = percent(arithmetic)
+        column["of it not arithmetic"] = percent(1 - arithmetic)
+        share = arithmetic * row["train_seconds"] / whole
+        column["of the whole run training's arithmetic"] = percent(share)
+    report.say(f"{model} on {task}, kernel {row['kernel']}: {whole:.1f} s; {report.load.text()}")
+    return column
+
+
+def percent(share: float) -> str:
+    """Write a share."""
+    return f"{100 * share:.1f} %"
+
+
+def measure(chosen: argparse.Namespace, report: Report) -> None:
+    """Profile each pair; prints one table of all."""
+    columns = {
+        f"{model} on {task}": measure_pair(model, task, chosen, report)
+        for model, task in pairs(chosen.models, chosen.tasks)
+    }
+    names = list(dict.fromkeys(name for column in columns.values() for name in column))
+    rows = [[name, *(column.get(name, "") for column in columns.values())] for name in names]
+    report.table(["", *columns], rows)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure; returns the exit code."""
+    parser = parser_of(__doc__)
+    add_run_options(parser)
+    parser.set_defaults(models=["lstm"])
+    parser.add_argument("--tasks", nargs="+", default=[], metavar="T", help="default: all")
+    parser.add_argument("--steps", type=int, default=20, help="under the profiler")
+    parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
+    chosen, _ = parser.parse_known_args(arguments)
+    if chosen.part:
+        run(chosen.set)
+    return run_benchmark("profile_run", parser, arguments, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

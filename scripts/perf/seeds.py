@@ -1,0 +1,147 @@
+"""What several seeds trained together cost, against one of them alone.
+
+    python -m scripts.perf.seeds
+    python -m scripts.perf.seeds --whole       whole commands too, from start to rows
+    python -m scripts.perf.seeds --set model.hidden_size=64
+
+Training alone is `Trainer.fit` of one seed and `fit_all` of all of them, validation included, for
+the same number of epochs, in turn. Whole commands are `python run.py seed=0` and `seeds=[0,1,…]`
+as users type them: most of the time of one is the start of the interpreter and the measurements
+after training, which every seed has for itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.config.compose import ROOT
+from benchmarks.config.schema import Config
+from benchmarks.errors import UserError
+from scripts.perf.measuring import Report, interleaved, parser_of, run_benchmark, speed, spread
+from scripts.perf.pairs import add_run_options, composed, pairs
+
+SEEDS = 8
+TARGET = 3.0
+"""Times the time of one, for so many; none is set for another number."""
+
+
+def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[float]]:
+    """Time the training of one seed, and of all of them together.
+
+    Raises:
+        UserError: they are not trained together.
+    """
+    import torch
+
+    from benchmarks.runner.multiseed.eligibility import seeds_at_once, trainer_of, why_alone
+    from benchmarks.runner.multiseed.trainer import Member, fit_all
+    from benchmarks.runner.run import prepare
+    from benchmarks.system.signals import Interruption
+
+    ready = prepare(config)
+    reason = why_alone(ready, range(seeds))
+    if reason is not None:
+        raise UserError(f"{config.model.label} on {config.task.name}: not together: {reason}")
+
+    at_once = seeds_at_once(ready)
+
+    def one() -> float:
+        trainer = trainer_of(ready, 0)
+        trainer.warm_up()
+        started = time.perf_counter()
+        trainer.fit()
+        return time.perf_counter() - started
+
+    def together() -> float:
+        members = []
+        for seed in range(seeds):
+            trainer = trainer_of(ready, seed)
+            trainer.warm_up()
+            members.append(Member(trainer, torch.Generator().manual_seed(seed)))
+        started = time.perf_counter()
+        fit_all(members, Interruption(), at_once)
+        return time.perf_counter() - started
+
+    return interleaved({"one": one, "together": together}, turns)
+
+
+def command_times(
+    chosen: argparse.Namespace, model: str, task: str, seeds: int
+) -> dict[str, list[float]]:
+    """Time whole commands.
+
+    Raises:
+        UserError: one of them failed.
+    """
+
+    def run(*more: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            run_py = [sys.executable, str(ROOT / "run.py"), f"model={model}", f"task={task}"]
+            fixed = [f"results_dir={Path(folder, 'r')}", f"train.threads={chosen.threads}"]
+            command = [*run_py, "train.device=cpu", *fixed, *chosen.set, *more]
+            ended = subprocess.run(command, capture_output=True, text=True)
+        if ended.returncode:
+            raise UserError(f"{' '.join(command)}: {ended.stderr.strip()[-200:]}")
+
+    numbers = ",".join(map(str, range(seeds)))
+    arms = {"one": lambda: run("seed=0"), "together": lambda: run(f"seeds=[{numbers}]")}
+    return interleaved(arms, chosen.turns)
+
+
+def measure(chosen: argparse.Namespace, report: Report) -> None:
+    """Compare one seed and several for each pair of model and task."""
+    if chosen.device != "cpu":
+        raise UserError(f"--device {chosen.device}: seeds are trained together on cpu alone")
+    if chosen.seeds < 2:
+        raise UserError(f"--seeds {chosen.seeds}: must be at least 2")
+    found = pairs(chosen.models or ["rnn", "lstm", "gru"], chosen.tasks)
+    for model, task in found:
+        config = composed(model, task, "train.device=cpu", *chosen.set)
+        settings = dataclasses.replace(
+            config.train,
+            max_epochs=chosen.epochs,
+            patience=None,
+            checkpoint_seconds=None,
+            threads=chosen.threads,
+        )
+        config = dataclasses.replace(config, train=settings)
+        times = training_times(config, chosen.seeds, chosen.turns)
+        tell(report, times, chosen.seeds, "training", f"{model} on {task}")
+    for model, task in found if chosen.whole else []:
+        times = command_times(chosen, model, task, chosen.seeds)
+        tell(report, times, chosen.seeds, "whole command", f"{model} on {task}")
+
+
+def tell(report: Report, times: dict[str, list[float]], seeds: int, what: str, pair: str) -> None:
+    """Print what one seed and all of them took, and the ratio of these times."""
+    one, together = (1e3 * min(times[arm]) for arm in ("one", "together"))
+    turns = spread(times, "one", over="together")
+    report.say(
+        f"{pair}, {what}: one {one:.0f} ms, {seeds} together {together:.0f} ms, as long as "
+        f"{together / one:.2f} one after the other (turn by turn {turns})"
+    )
+    if seeds == SEEDS:
+        name = f"time of {seeds} seeds / of one, {what}, {pair}"
+        report.ratio(name, speed(times, "one", over="together"), at_most=TARGET)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure; returns the exit code."""
+    parser = parser_of(__doc__)
+    add_run_options(parser)
+    parser.add_argument("--tasks", nargs="+", default=["sp500"], metavar="T", help="default: sp500")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="trained together")
+    parser.add_argument("--epochs", type=int, default=15, help="of each training")
+    parser.add_argument("--turns", type=int, default=5, help="of each way")
+    parser.add_argument("--whole", action="store_true", help="whole commands too")
+    return run_benchmark("seeds", parser, arguments, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""Each task's baselines: what its nets are held against."""

@@ -1,0 +1,293 @@
+"""Forecasting the next day of the S&P 500 from a window of past days: its close, or its volatility.
+
+The score of closes is the RMSE in index points, beside that of the random walk (tomorrow = today)
+on the same days: the only number that says whether anything was learnt. Volatility is the size of
+the day's log return in percent; its RMSE stands beside that of always saying training's mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tasks.base import (
+    Baseline,
+    Batch,
+    Cache,
+    DataDescription,
+    DataError,
+    FittedBaseline,
+    Metric,
+    SequenceEncoder,
+    Split,
+    Task,
+    TaskSettings,
+)
+from tasks.forecast.readers import read_closes
+from tasks.forecast.targets import fitted
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import torch
+    from torch import Tensor, nn
+
+PARTS: dict[Split, tuple[float, float]] = {
+    "train": (0.0, 0.70),
+    "validation": (0.70, 0.85),
+    "test": (0.85, 1.0),
+}
+"""Chronological split of the days to predict."""
+
+DEFAULT_YEARS = 5
+MINIMUM_DAYS = {"train": 20, "validation": 5, "test": 5}
+
+
+@dataclass
+class Sp500Settings(TaskSettings):
+    """Next-day close or volatility of the S&P 500, or of any daily series."""
+
+    name: ClassVar[str] = "sp500"
+
+    csv: str | None = field(
+        default=None,
+        metadata={
+            "identity": False,
+            "help": "path of a CSV with the columns date and close; null for the daily series "
+            "1999-2018 that the arch package carries",
+        },
+    )
+    start: str | None = field(
+        default=None,
+        metadata={"help": "first day, YYYY-MM-DD; null for five years before the last day"},
+    )
+    end: str | None = field(
+        default=None, metadata={"help": "last day, YYYY-MM-DD; null for the last there is"}
+    )
+    window: int = field(default=30, metadata={"minimum": 1, "help": "past days the model sees"})
+    target: str = field(
+        default="log_return",
+        metadata={
+            "choices": ("log_return", "price", "volatility"),
+            "help": "what the net predicts; log_return and price are turned into a close before "
+            "they are scored, volatility is the size of the next log return",
+        },
+    )
+
+    @property
+    def metric(self) -> Metric:  # type: ignore[override]
+        """What the target is scored by."""
+        if self.target == "volatility":
+            return Metric("volatility_rmse", "percent", higher_is_better=False, perfect=0.0)
+        return Metric("rmse", "index points", higher_is_better=False, perfect=0.0)
+
+    def baselines(self) -> dict[str, Baseline]:
+        """See `TaskSettings.baselines`."""
+        from tasks.forecast.baselines import methods
+
+        return {name: method.baseline for name, method in methods(self.target).items()}
+
+    def check(self) -> None:
+        """Refuse dates that are none, a span that ends before it starts, a CSV that is no file."""
+        days = {}
+        for key in ("start", "end"):
+            text = getattr(self, key)
+            if text is None:
+                continue
+            try:
+                days[key] = datetime.strptime(text, "%Y-%m-%d")
+            except ValueError as error:
+                raise ValueError(f"task.{key}={text}: not a date like 2015-12-31") from error
+        if len(days) == 2 and days["start"] >= days["end"]:
+            raise ValueError(f"task.start={self.start} is not before task.end={self.end}")
+        if self.csv is not None and not Path(self.csv).is_file():
+            raise DataError(f"task.csv={self.csv}: there is no such file")
+
+    def load(self, cache: Cache) -> Task:
+        """Read the series; it is small enough to need no cache."""
+        return Sp500Task(self, *select_span(self, read_closes(self.csv)))
+
+
+def select_span(
+    settings: Sp500Settings, series: tuple[pd.Series[float], str]
+) -> tuple[pd.Series[float], str]:
+    """Cut the closes to the span the settings ask for.
+
+    Raises:
+        DataError: too few days remain for the window and the three parts.
+    """
+    import pandas as pd
+
+    closes, title = series
+    if not len(closes):
+        raise DataError(f"{title}: there are no rows")
+    end = pd.Timestamp(settings.end) if settings.end else closes.index[-1]
+    start = (
+        pd.Timestamp(settings.start)
+        if settings.start
+        else end - pd.DateOffset(years=DEFAULT_YEARS) + pd.Timedelta(days=1)
+    )
+    chosen = closes[start:end]
+    if len(chosen):
+        first, last = (day.date().isoformat() for day in (chosen.index[0], chosen.index[-1]))
+        title = f"{title} {first} to {last}"
+    needed = days_needed(settings.window)
+    if len(chosen) < needed:
+        first, last = (day.date().isoformat() for day in (closes.index[0], closes.index[-1]))
+        raise DataError(
+            f"{title}: {len(chosen)} days from {start.date()} to {end.date()}, but "
+            f"task.window={settings.window} needs {needed}; the data has {first} to {last}"
+        )
+    return chosen, title
+
+
+def days_needed(window: int) -> int:
+    """Count the days that give every part of the split its minimum."""
+    parts = (MINIMUM_DAYS[name] / (stop - start) for name, (start, stop) in PARTS.items())
+    # A window of returns reaches one day further back than one of prices.
+    return math.ceil(max(parts)) + window + 1
+
+
+class Sp500Task(Task):
+    """Windows over one series of closes, scaled by what the training part shows.
+
+    A day's window may reach back into the part before its own: by then those days are past. No
+    target of a later part is ever seen in training, and nothing is scaled by later days.
+    """
+
+    def __init__(self, settings: Sp500Settings, closes: pd.Series[float], title: str) -> None:
+        import numpy as np
+        import torch
+
+        self.settings = settings
+        self.closes = np.array(closes, dtype=np.float64)
+        self.days = [day.date().isoformat() for day in closes.index]
+        pairs = zip(self.days, self.closes.tolist(), strict=True)
+        content = "".join(f"{day},{close!r}\n" for day, close in pairs)
+        first_target = settings.window + 1
+        count = len(self.closes) - first_target
+        self.bounds: dict[Split, tuple[int, int]] = {
+            name: (first_target + round(start * count), first_target + round(stop * count))
+            for name, (start, stop) in PARTS.items()
+        }
+        self.objective = fitted(settings.target, self.closes[: self.bounds["train"][1]])
+        features = self.objective.features(self.closes)
+        self.input_size = features.shape[1]
+        self.features = torch.from_numpy(features)
+        # The window for day d is the days d - window to d - 1.
+        self.lags = torch.arange(-settings.window, 0)
+        # Day 0 has no target.
+        self.targets = torch.from_numpy(self.objective.targets(self.closes))
+        sizes = {name: stop - start for name, (start, stop) in self.bounds.items()}
+        self.data = DataDescription(
+            name=title,
+            sha256=hashlib.sha256(content.encode()).hexdigest(),
+            split="70/15/15 in order of time",
+            train_size=sizes["train"],
+            validation_size=sizes["validation"],
+            test_size=sizes["test"],
+            unit="days",
+        )
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """See `Task.to`. Prices stay in float64 where the device has it."""
+        import torch
+
+        exact = torch.float32 if device.type == "mps" else torch.float64
+        self.features = self.features.to(device, dtype)
+        self.lags = self.lags.to(device)
+        self.targets = self.targets.to(device, exact)
+
+    def network(self, encoder: SequenceEncoder) -> nn.Module:
+        """See `Task.network`."""
+        from tasks.forecast.head import Forecaster
+
+        return Forecaster(encoder)
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """See `Task.steps_per_epoch`."""
+        start, stop = self.bounds["train"]
+        return math.ceil((stop - start) / batch_size)
+
+    def batches(
+        self, split: Split, batch_size: int, order: np.random.Generator | None = None
+    ) -> Iterator[Batch]:
+        """Give the windows of the days of a split, shuffled if an order is given."""
+        import torch
+
+        start, stop = self.bounds[split]
+        days = torch.arange(start, stop)
+        if order is not None:
+            days = days[torch.from_numpy(order.permutation(stop - start))]
+        days = days.to(self.features.device)
+        for first in range(0, len(days), batch_size):
+            yield self._batch(days[first : first + batch_size], split)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Mean squared error of the scaled target."""
+        from torch.nn import functional as F
+
+        return F.mse_loss(outputs, batch.targets[:, 0].to(outputs.dtype))
+
+    def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """See `Task.sums`."""
+        return self.objective.sums(outputs, batch.targets)
+
+    def metrics(self, sums: dict[str, float]) -> dict[str, float]:
+        """See `Task.metrics`."""
+        loss = sums["scaled_squares"] / sums["days"]
+        return {"loss": loss, **self.objective.metrics(sums)}
+
+    def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """See `Task.predictions`."""
+        return self.objective.predictions(outputs, batch.targets)
+
+    def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """See `Task.preprocessing`."""
+        window = self.settings.window
+        known = self.objective.preprocessing(window)
+        days = (
+            f"the {window} before the one that is forecast, the last one last; "
+            f"{known['closes']} closes are needed for them"
+        )
+        return known | {"window": window, "days": days}, {}
+
+    def items(self, split: Split) -> dict[str, list[str]]:
+        """See `Task.items`: the days that are forecast."""
+        start, stop = self.bounds[split]
+        return {"day": self.days[start:stop]}
+
+    def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
+        """See `Task.fit_baseline`."""
+        import torch
+
+        from tasks.forecast.baselines import ForecastBaseline, Series, methods
+
+        method = methods(self.settings.target)[name]
+        forecasts, parameters = method.fit(Series(self.closes, self.bounds["train"][1]))
+        scaled = torch.from_numpy(self.objective.scaled(forecasts[1:], self.closes[:-1]))
+        starts = {split: start - 1 for split, (start, _) in self.bounds.items()}
+        return ForecastBaseline(scaled.to(self.targets), starts, parameters)
+
+    def single_sequences(self, count: int) -> Iterator[Batch]:
+        """Give single windows of the validation part, over and over."""
+        import torch
+
+        start, stop = self.bounds["validation"]
+        for i in range(count):
+            day = start + i % (stop - start)
+            yield self._batch(torch.tensor([day], device=self.features.device), "validation")
+
+    def _batch(self, days: Tensor, split: Split) -> Batch:
+        inputs = self.features[days.unsqueeze(1) + self.lags]
+        return Batch(
+            inputs,
+            self.targets[days - 1],
+            tokens=inputs.shape[0] * inputs.shape[1],
+            items=days - self.bounds[split][0],
+        )

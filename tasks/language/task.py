@@ -1,0 +1,304 @@
+"""Character language modelling: tiny Shakespeare, or any UTF-8 text.
+
+Perplexity is exp(total nats / characters predicted), every character of a split but its first
+predicted once with the state carried over the whole split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tasks.base import (
+    Baseline,
+    Batch,
+    Cache,
+    DataDescription,
+    DataError,
+    FittedBaseline,
+    Metric,
+    SequenceEncoder,
+    Split,
+    Task,
+    TaskSettings,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+BUNDLED = Path(__file__).parents[1] / "data" / "tinyshakespeare.txt"
+SPLITS = {
+    "90/5/5": (0.90, 0.95),
+    "nanogpt": (0.90, 0.90),
+}
+"""Where training ends and where the test part begins, as parts of the text."""
+
+EVALUATION_CHUNK = 4096
+"""Characters per forward pass of an evaluation; it bounds memory and changes no number."""
+
+
+@dataclass
+class ShakespeareSettings(TaskSettings):
+    """Next-character prediction, one long text."""
+
+    name: ClassVar[str] = "shakespeare"
+    metric: ClassVar[Metric] = Metric(
+        "perplexity", "per character", higher_is_better=False, perfect=1.0
+    )
+    causal: ClassVar[bool] = True
+
+    corpus: str | None = field(
+        default=None,
+        metadata={
+            "identity": False,
+            "help": "path of a UTF-8 text; null for the bundled tiny Shakespeare",
+        },
+    )
+    split: str = field(
+        default="90/5/5",
+        metadata={
+            "choices": tuple(SPLITS),
+            "help": "in order; nanogpt is the 90/10 of the literature, where validation = test",
+        },
+    )
+    chunk_length: int = field(
+        default=128,
+        metadata={"minimum": 1, "help": "steps of truncated backpropagation through time"},
+    )
+    embedding_size: int = field(default=64, metadata={"minimum": 1, "help": "per character"})
+    sample_chars: int = field(
+        default=400,
+        metadata={
+            "minimum": 0,
+            "identity": False,
+            "help": "characters to generate after training",
+        },
+    )
+    temperature: float = field(
+        default=0.8, metadata={"above": 0.0, "identity": False, "help": "of the sample"}
+    )
+
+    def baselines(self) -> dict[str, Baseline]:
+        """See `TaskSettings.baselines`."""
+        from tasks.language import kneser_ney
+
+        return kneser_ney.baselines()
+
+    def check(self) -> None:
+        """Refuse a corpus that is not a file."""
+        if self.corpus is not None and not Path(self.corpus).is_file():
+            raise DataError(f"task.corpus={self.corpus}: there is no such file")
+
+    def load(self, cache: Cache) -> Task:
+        """Read and split the text; it is small enough to need no cache."""
+        return ShakespeareTask(self, *read_text(self.corpus))
+
+
+def read_text(corpus: str | None) -> tuple[str, str]:
+    """Return the text and what to call it.
+
+    A byte-order mark is dropped and Windows line ends become newlines: both are the file's, not the
+    language's, and the second is a character that is predicted without error.
+
+    Raises:
+        DataError: the file cannot be read, is not UTF-8 or is empty.
+    """
+    path = BUNDLED if corpus is None else Path(corpus)
+    try:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"task.corpus={corpus}: not UTF-8 text (byte {error.start} cannot be decoded); "
+            f"convert it, for example with iconv -t UTF-8"
+        ) from error
+    except OSError as error:
+        raise DataError(f"task.corpus={corpus}: cannot be read ({error.strerror})") from error
+    if not text.strip():
+        raise DataError(f"task.corpus={corpus}: the text is empty")
+    return text, "tiny Shakespeare (bundled)" if corpus is None else f"text {path.name}"
+
+
+class ShakespeareTask(Task):
+    """One text cut into three parts, trained on in parallel streams."""
+
+    def __init__(self, settings: ShakespeareSettings, text: str, title: str) -> None:
+        import numpy as np
+        import torch
+
+        self.settings = settings
+        self.input_size = settings.embedding_size
+        # The alphabet is taken from the whole text, as the literature does: every character must
+        # have a probability, and which characters exist says nothing of their order.
+        codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+        alphabet = np.flatnonzero(np.bincount(codes))
+        self.characters = [chr(code) for code in alphabet]
+        numbers = np.zeros(alphabet[-1] + 1, dtype=np.int64)
+        numbers[alphabet] = np.arange(len(alphabet))
+        encoded = torch.from_numpy(numbers[codes])
+        train_end, test_start = (int(part * len(text)) for part in SPLITS[settings.split])
+        same = settings.split == "nanogpt"
+        self.parts: dict[Split, Tensor] = {
+            "train": encoded[:train_end],
+            "validation": encoded[train_end:] if same else encoded[train_end:test_start],
+            "test": encoded[test_start:],
+        }
+        for split, part in self.parts.items():
+            if len(part) < 2:
+                raise DataError(
+                    f"task.corpus={settings.corpus}: the text has {len(text)} characters, "
+                    f"{len(part)} of them for {split}; give one of 60 characters or more"
+                )
+        self.data = DataDescription(
+            name=title,
+            sha256=hashlib.sha256(text.encode()).hexdigest(),
+            split="90/10 in order, validation = test" if same else "90/5/5 in order",
+            train_size=len(self.parts["train"]),
+            validation_size=len(self.parts["validation"]),
+            test_size=len(self.parts["test"]),
+            unit="characters",
+            notice="validation = test in this split (the literature's habit), so the test score "
+            "was also chosen on"
+            if same
+            else "",
+        )
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """See `Task.to`."""
+        self.parts = {split: part.to(device) for split, part in self.parts.items()}
+
+    def network(self, encoder: SequenceEncoder) -> nn.Module:
+        """See `Task.network`."""
+        from tasks.language.head import CharacterModel
+
+        return CharacterModel(encoder, len(self.characters), self.settings.embedding_size)
+
+    def streams(self, batch_size: int) -> int:
+        """Count the parallel streams of training: the batch size, fewer for a tiny text."""
+        return max(1, min(batch_size, (len(self.parts["train"]) - 1) // self.settings.chunk_length))
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """See `Task.steps_per_epoch`."""
+        predicted = len(self.parts["train"]) - 1
+        return math.ceil(predicted // self.streams(batch_size) / self.settings.chunk_length)
+
+    def batches(
+        self, split: Split, batch_size: int, order: np.random.Generator | None = None
+    ) -> Iterator[Batch]:
+        """Cut a split into chunks that continue one another.
+
+        Training runs `batch_size` streams side by side, each a contiguous part of the text, that
+        begin at an offset drawn anew each epoch, so that chunk borders move. An evaluation is one
+        stream, whatever the batch size.
+        """
+        import torch
+
+        text = self.parts[split]
+        items = torch.arange(len(text) - 1, device=text.device)
+        if order is None:
+            yield from chunks(text, items.unsqueeze(0), EVALUATION_CHUNK)
+            return
+        count, length = self.streams(batch_size), self.settings.chunk_length
+        spare = min(length, len(text) - 1 - count)
+        items = items[int(order.integers(spare)) if spare > 0 else 0 :]
+        steps = len(items) // count
+        # Neighbouring streams share one character: the last target of one begins the next.
+        yield from chunks(text, items.unfold(0, steps, steps)[:count], length)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Mean cross-entropy per character, in nats."""
+        return self._nats(outputs, batch) / batch.tokens
+
+    def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Total nats and characters."""
+        nats = self._nats(exact(outputs), batch)
+        return {"nats": nats, "characters": nats.new_tensor(batch.tokens)}
+
+    def metrics(self, sums: dict[str, float]) -> dict[str, float]:
+        """Nats and bits per character and perplexity."""
+        nats = sums["nats"] / sums["characters"]
+        return {
+            "loss": nats,
+            "perplexity": math.exp(min(nats, 700.0)),  # beyond it, a float overflows
+            "bits_per_character": nats / math.log(2),
+        }
+
+    def single_sequences(self, count: int) -> Iterator[Batch]:
+        """Give single chunks from places spread over the validation part."""
+        import torch
+
+        text = self.parts["validation"]
+        length = min(self.settings.chunk_length, len(text) - 1)
+        for i in range(count):
+            start = (i * length) % (len(text) - length)
+            items = torch.arange(start, start + length, device=text.device).unsqueeze(0)
+            yield next(chunks(text, items, length))
+
+    def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Nats per character."""
+        return {"nats": self._nats(exact(outputs), batch, "none").float()}
+
+    def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
+        """See `Task.fit_baseline`."""
+        from tasks.language import kneser_ney
+
+        return kneser_ney.fit(name, self.parts, len(self.characters))
+
+    def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """See `Task.preprocessing`."""
+        return {
+            "inputs": "ids of characters; the id of a character is its place in `characters`, "
+            "counted from 0",
+            "outputs": "logits of the character after each; exp of the log-softmax is its "
+            "probability",
+            "state": "zeros to begin with; what a call gives back goes into the next one",
+            "characters": self.characters,
+        }, {}
+
+    def showcase(self, network: nn.Module, seed: int) -> str | None:
+        """Generate text after a newline (or the text's first character), by the run's seed."""
+        if not self.settings.sample_chars:
+            return None
+        from tasks.language.head import generate
+
+        start = self.characters.index("\n") if "\n" in self.characters else 0
+        prompt = self.parts["train"].new_tensor([start])
+        drawn = generate(
+            network, prompt, self.settings.sample_chars, self.settings.temperature, seed
+        )
+        return "".join(self.characters[i] for i in drawn)
+
+    def _nats(self, outputs: Tensor, batch: Batch, reduction: str = "sum") -> Tensor:
+        from torch.nn import functional as F
+
+        return F.cross_entropy(outputs.flatten(0, 1), batch.targets.flatten(), reduction=reduction)
+
+
+def exact(outputs: Tensor) -> Tensor:
+    """Take outputs to float64 where the device has it."""
+    return outputs.double() if outputs.device.type != "mps" else outputs
+
+
+def chunks(text: Tensor, streams: Tensor, length: int) -> Iterator[Batch]:
+    """Cut streams into chunks of inputs and of targets one step later.
+
+    Args:
+        text: (characters,) ids of a part.
+        streams: (count, steps) numbers of its items, counted up along each stream; item i is to
+            predict character i + 1, so character i is its input.
+        length: steps of a chunk.
+    """
+    for start in range(0, streams.shape[1], length):
+        items = streams[:, start : start + length]
+        yield Batch(
+            inputs=text[items],
+            targets=text[items + 1],
+            tokens=items.numel(),
+            items=items,
+            continues=start > 0,
+        )

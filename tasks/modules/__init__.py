@@ -1,1 +1,0 @@
-"""The nn.Module classes a task puts before and after the encoder."""

@@ -1,0 +1,117 @@
+"""From reviews as they were read to token ids: the validation split, the vocabulary, the arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from tasks.base import Arrays, DataError
+from tasks.text.tokenizer import encode, flatten, train_tokenizer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+FORM = 3
+"""Goes up when what `tokenise` returns changes its form, so that no older cache is taken for it."""
+
+VALIDATION_PART = 0.1
+VALIDATION_SEED = 20110619  # chosen by the task: every run and model validates on the same reviews
+
+
+def tokenise(
+    frames: dict[str, pd.DataFrame], vocabulary_size: int, minimum_count: int
+) -> tuple[Arrays, dict[str, Any]]:
+    """Split the training reviews, build the vocabulary on what stays, encode everything.
+
+    Returns:
+        Arrays `SPLIT_tokens`, `SPLIT_offsets` and `SPLIT_labels`, the texts themselves as
+        `SPLIT_content` and `SPLIT_content_offsets`, and facts about the data.
+    """
+    ordered = {split: in_canonical_order(frame) for split, frame in frames.items()}
+    digest = hashlib.sha256()
+    for split, frame in ordered.items():
+        for text_hash, label in zip(frame["hash"], frame["label"], strict=True):
+            digest.update(f"{split} {text_hash} {label}\n".encode())
+    train = ordered["train"]
+    held_out = choose_validation(train)
+    parts = {
+        "train": train[~held_out],
+        "validation": train[held_out],
+        "test": ordered["test"],
+    }
+    tokenizer = train_tokenizer(parts["train"]["text"].tolist(), vocabulary_size, minimum_count)
+    arrays: Arrays = {}
+    for split, frame in parts.items():
+        texts = frame["text"].tolist()
+        arrays[f"{split}_tokens"], arrays[f"{split}_offsets"] = encode(tokenizer, texts)
+        arrays[f"{split}_content"], arrays[f"{split}_content_offsets"] = flatten(texts)
+        arrays[f"{split}_labels"] = frame["label"].to_numpy("int8")
+    held_out_hashes = "".join(parts["validation"]["hash"])
+    facts = {
+        "sha256": digest.hexdigest(),
+        "vocabulary_size": tokenizer.get_vocab_size(),
+        "films_known": int(train["movie"].notna().sum()),
+        "validation_sha256": hashlib.sha256(held_out_hashes.encode()).hexdigest(),
+    }
+    return arrays, facts
+
+
+def in_canonical_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Order reviews by a hash of their text, so that no run depends on the order in a file."""
+    hashes = frame["text"].map(lambda text: hashlib.sha256(text.encode()).hexdigest())
+    return frame.assign(hash=hashes).sort_values(["hash", "label"], kind="stable")
+
+
+def choose_validation(train: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Mark a tenth of each label's reviews, no film and no text being on both sides.
+
+    Reviews of one film agree far more often than not, and a random split would share the film of
+    almost every review: it would reward knowing films. Reviews are joined into groups that share a
+    film or a text, and groups are taken in a fixed random order while they fit both labels' quota.
+
+    Returns:
+        A mask (reviews,).
+
+    Raises:
+        DataError: no group fits, for example because there is one film only.
+    """
+    import numpy as np
+
+    group = groups_sharing(train)
+    labels = train["label"].to_numpy()
+    sizes = np.stack(
+        [np.bincount(group[labels == label], minlength=group.max() + 1) for label in (0, 1)], axis=1
+    )
+    quota = np.maximum(1, np.round(VALIDATION_PART * sizes.sum(0)))
+    taken = np.zeros(2)
+    chosen = np.zeros(len(sizes), dtype=bool)
+    for candidate in np.random.default_rng(VALIDATION_SEED).permutation(len(sizes)):
+        if (taken + sizes[candidate] <= quota).all():
+            chosen[candidate] = True
+            taken += sizes[candidate]
+    if not taken.all() or (taken == sizes.sum(0)).any():
+        raise DataError(
+            f"imdb: {len(train)} training reviews of {len(sizes)} films or texts cannot be split "
+            f"into training and validation with both labels in each"
+        )
+    mask: np.ndarray[Any, Any] = chosen[group]
+    return mask
+
+
+def groups_sharing(train: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Number the groups (reviews,) of reviews linked by a shared film or a shared text."""
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    texts = train["hash"].factorize()[0]
+    # A review of an unknown film shares it with none.
+    films = train["movie"].factorize()[0].astype(np.int64)
+    unknown = films < 0
+    films[unknown] = films.max() + 1 + np.arange(unknown.sum())
+    nodes = texts.max() + 1 + films.max() + 1
+    links = coo_array((np.ones(len(texts)), (texts, texts.max() + 1 + films)), shape=(nodes, nodes))
+    component = connected_components(links, directed=False)[1][texts]
+    groups: np.ndarray[Any, Any] = np.unique(component, return_inverse=True)[1]
+    return groups

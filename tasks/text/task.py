@@ -1,0 +1,279 @@
+"""Binary sentiment of IMDB reviews (Maas et al. 2011); the metric is accuracy."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tasks.base import (
+    Arrays,
+    Baseline,
+    Batch,
+    Cache,
+    DataDescription,
+    DataError,
+    FittedBaseline,
+    Metric,
+    SequenceEncoder,
+    Split,
+    Task,
+    TaskSettings,
+)
+from tasks.text.baselines import BASELINES, fit
+from tasks.text.batches import Reviews, shuffled_by_length
+from tasks.text.preparation import FORM, tokenise
+from tasks.text.sources import Source, find_source
+from tasks.text.tokenizer import PADDING, UNKNOWN, Texts, train_tokenizer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+EXCERPTS = 20
+
+
+@dataclass
+class ImdbSettings(TaskSettings):
+    """Whether a film review is positive or negative."""
+
+    name: ClassVar[str] = "imdb"
+    metric: ClassVar[Metric] = Metric(
+        "accuracy", "share of reviews", higher_is_better=True, perfect=1.0
+    )
+
+    source: str = field(
+        default="auto",
+        metadata={
+            "identity": False,
+            "help": "auto (the hub's copy if it can be had, else the bundled subset), hub, "
+            "bundled, or a folder with train/test parquet or the aclImdb tree",
+        },
+    )
+    vocabulary_size: int = field(
+        default=20_000, metadata={"minimum": 3, "help": "tokens kept, the most frequent first"}
+    )
+    minimum_count: int = field(
+        default=2, metadata={"minimum": 1, "help": "times a token must occur in training"}
+    )
+    max_length: int = field(
+        default=400,
+        metadata={"minimum": 2, "help": "tokens per review; longer ones keep head and tail"},
+    )
+    embedding_size: int = field(default=128, metadata={"minimum": 1, "help": "per token"})
+    embedding_dropout: float = field(
+        default=0.5,
+        metadata={
+            "minimum": 0.0,
+            "below": 1.0,
+            "help": "probability of dropping an embedding dimension for a whole review",
+        },
+    )
+    word_dropout: float = field(
+        default=0.1,
+        metadata={
+            "minimum": 0.0,
+            "below": 1.0,
+            "help": "probability of hiding a token in training",
+        },
+    )
+    pooling: str = field(
+        default="mean_max",
+        metadata={
+            "choices": ("last", "mean", "max", "mean_max"),
+            "help": "how the outputs of a review's steps become one",
+        },
+    )
+
+    def baselines(self) -> dict[str, Baseline]:
+        """See `TaskSettings.baselines`."""
+        return BASELINES
+
+    def check(self) -> None:
+        """Refuse a source that is neither a known word nor a folder."""
+        if self.source not in ("auto", "hub", "bundled") and not Path(self.source).is_dir():
+            raise DataError(
+                f"task.source={self.source}: there is no such folder "
+                f"(allowed: auto, hub, bundled or a folder)"
+            )
+
+    def load(self, cache: Cache) -> Task:
+        """Read the reviews, or their token ids where an earlier run left them."""
+        import tokenizers
+
+        source = find_source(self.source)
+        question = (
+            f"{source.content_key} {self.vocabulary_size} {self.minimum_count} "
+            f"v{self.version} form {FORM} tokenizers {tokenizers.__version__}"
+        )
+        key = f"imdb-{hashlib.sha256(question.encode()).hexdigest()[:32]}"
+        arrays, facts = cache(
+            key, lambda: tokenise(source.read(), self.vocabulary_size, self.minimum_count)
+        )
+        return ImdbTask(self, source, arrays, facts)
+
+
+class ImdbTask(Task):
+    """Reviews as ragged token ids, batched by length."""
+
+    def __init__(
+        self, settings: ImdbSettings, source: Source, arrays: Arrays, facts: dict[str, Any]
+    ) -> None:
+        import torch
+
+        self.settings = settings
+        self.vocabulary_size: int = facts["vocabulary_size"]
+        self.input_size = settings.embedding_size
+        self.reviews: dict[Split, Reviews] = {
+            split: Reviews(
+                torch.from_numpy(arrays[f"{split}_tokens"]),
+                torch.from_numpy(arrays[f"{split}_offsets"]),
+                torch.from_numpy(arrays[f"{split}_labels"]),
+                settings.max_length,
+            )
+            for split in SPLITS
+        }
+        self.texts = {
+            split: Texts(arrays[f"{split}_content"], arrays[f"{split}_content_offsets"])
+            for split in SPLITS
+        }
+        trained = len(self.reviews["train"]) + len(self.reviews["validation"])
+        known = facts["films_known"]
+        films = {trained: "no film or text shared", 0: "no text shared (films unknown)"}.get(
+            known, f"no text shared, no film where known ({known:,} of {trained:,})"
+        )
+        self.data = DataDescription(
+            name=source.name,
+            sha256=facts["sha256"],
+            split=f"official test; validation 10% of train, {films}, "
+            f"sha256 {facts['validation_sha256'][:8]}",
+            train_size=len(self.reviews["train"]),
+            validation_size=len(self.reviews["validation"]),
+            test_size=len(self.reviews["test"]),
+            unit="reviews",
+            notice=source.notice,
+        )
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """See `Task.to`."""
+        self.reviews = {split: reviews.to(device) for split, reviews in self.reviews.items()}
+
+    def network(self, encoder: SequenceEncoder) -> nn.Module:
+        """See `Task.network`."""
+        from tasks.text.head import SequenceClassifier
+
+        return SequenceClassifier(
+            encoder,
+            self.vocabulary_size,
+            self.settings.embedding_size,
+            self.settings.pooling,
+            self.settings.embedding_dropout,
+            self.settings.word_dropout,
+            UNKNOWN,
+        )
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """See `Task.steps_per_epoch`."""
+        return math.ceil(len(self.reviews["train"]) / batch_size)
+
+    def batches(
+        self, split: Split, batch_size: int, order: np.random.Generator | None = None
+    ) -> Iterator[Batch]:
+        """Give reviews in batches of similar length; an evaluation goes from short to long."""
+        import numpy as np
+
+        reviews = self.reviews[split]
+        if order is None:
+            groups = np.split(
+                np.argsort(reviews.lengths, kind="stable"),
+                range(batch_size, len(reviews), batch_size),
+            )
+        else:
+            groups = shuffled_by_length(reviews.lengths, batch_size, order)
+        for group in groups:
+            yield reviews.batch(group)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Mean binary cross-entropy, in nats."""
+        from torch.nn import functional as F
+
+        return F.binary_cross_entropy_with_logits(outputs, batch.targets.to(outputs.dtype))
+
+    def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Total cross-entropy, right answers and reviews."""
+        from torch.nn import functional as F
+
+        targets = batch.targets.to(outputs.dtype)
+        nats = F.binary_cross_entropy_with_logits(outputs, targets, reduction="sum")
+        right = ((outputs > 0) == (batch.targets > 0)).sum()
+        return {"nats": nats, "right": right, "reviews": right.new_tensor(len(outputs))}
+
+    def metrics(self, sums: dict[str, float]) -> dict[str, float]:
+        """Accuracy and mean cross-entropy."""
+        return {
+            "loss": sums["nats"] / sums["reviews"],
+            "accuracy": sums["right"] / sums["reviews"],
+        }
+
+    def single_sequences(self, count: int) -> Iterator[Batch]:
+        """Give single validation reviews, in a fixed order that has nothing to do with length."""
+        import numpy as np
+
+        reviews = self.reviews["validation"]
+        for i in range(count):
+            yield reviews.batch(np.array([i % len(reviews)]))
+
+    def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Log-odds of a positive review, and whether it is one."""
+        return {"logit": outputs.float(), "positive": batch.targets > 0}
+
+    def excerpts(
+        self, split: Split, items: Tensor, predictions: dict[str, Tensor]
+    ) -> list[dict[str, Any]]:
+        """Show the reviews of the largest loss, the worst first, with their whole text."""
+        logits, positive = predictions["logit"], predictions["positive"]
+        # The loss grows as this falls, and this still differs where the loss is rounded to 0.
+        margins = logits.where(positive, -logits)
+        worst = margins.argsort(stable=True)[:EXCERPTS]
+        texts = self.texts[split].read(items[worst].tolist())
+        return [
+            {
+                "item": int(items[i]),
+                "logit": float(logits[i]),
+                "positive": bool(positive[i]),
+                "text": text.replace("<br />", "\n"),
+            }
+            for i, text in zip(worst.tolist(), texts, strict=True)
+        ]
+
+    def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """See `Task.preprocessing`; the tokenizer is built once more, on the same texts."""
+        texts = self.texts["train"].read(range(len(self.texts["train"])))
+        tokenizer = train_tokenizer(
+            texts, self.settings.vocabulary_size, self.settings.minimum_count
+        )
+        assert tokenizer.get_vocab_size() == self.vocabulary_size
+        longest = self.settings.max_length
+        return {
+            "inputs": "token ids by tokenizer.json with its encode_special_tokens set to true; "
+            "a text without any token is [no_token]; of a text of more than max_length tokens the "
+            "first `first` and the last `last`; padded to the longest of a batch with `padding`",
+            "no_token": UNKNOWN,
+            "max_length": longest,
+            "first": longest // 4,
+            "last": longest - longest // 4,
+            "padding": PADDING,
+            "lengths": "tokens of each text, padding not counted",
+            "outputs": "log-odds of a positive review, above 0 is positive",
+        }, {"tokenizer.json": tokenizer.to_str(pretty=True)}
+
+    def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
+        """See `Task.fit_baseline`."""
+        labels = {split: reviews.labels.cpu().numpy() for split, reviews in self.reviews.items()}
+        return fit(name, self.texts, labels, seed)

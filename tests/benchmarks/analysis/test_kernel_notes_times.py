@@ -1,0 +1,282 @@
+"""Times that speak of kernels are told of; those that follow the arithmetic are not."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.reporting.json_csv import as_json, comparison_csv, comparison_json
+from benchmarks.reporting.renderers import as_latex, as_markdown
+from benchmarks.reporting.tables import sections_of
+from tests.helpers.handmade import QUIET, compared, fixed, grouped, timed
+
+PEAK = 100.0
+
+
+def told(folder: Path, *arms: list[dict[str, Any]], **options: Any) -> list[str]:
+    """The notes on kernels."""
+    notes = grouped(folder, *arms, **options).notes
+    return [note for note in notes if "kernel" in note or "arithmetic" in note]
+
+
+def test_an_arm_that_leaves_the_machine_idle_is_told_of(tmp_path: Path) -> None:
+    """A quarter of the arithmetic in nearly the same time."""
+    rnn, lstm = timed("rnn", 1e5, 0.09), timed("lstm", 4e5, 0.38, kernel="fused")
+    assert told(tmp_path, lstm, rnn) == [
+        "lstm does 4.0 times the arithmetic of rnn in 0.95 times the time per token, "
+        "at 38 % (fused) and 9.0 % (torch) of this machine's peak: "
+        "these times speak of kernels as much as of cells"
+    ]
+
+
+def test_cells_of_the_same_arithmetic_are_told_of_as_such(tmp_path: Path) -> None:
+    assert told(tmp_path, timed("rnn", 1e5, 0.1), timed("lstm", 1e5 * (1 + 1e-12), 0.4)) == [
+        "rnn takes 4.0 times as long per token as lstm for the same arithmetic, at 10 % (torch) "
+        "and 40 % (torch) of this machine's peak: these times speak of kernels as much as of cells"
+    ]
+
+
+def test_of_one_network_by_two_kernels_all_of_it_is_the_kernels(tmp_path: Path) -> None:
+    def by_both(share: float) -> list[str]:
+        own = timed("rnn", 1e5, 0.1, arm="a")
+        return told(tmp_path, own, timed("rnn", 1e5, share, kernel="fused", arm="b"))
+
+    assert by_both(0.35) == [
+        "rnn kernel=torch takes 3.5 times as long per token as rnn kernel=fused: the same "
+        "arithmetic, so the whole difference is the kernel's"
+    ]
+    assert by_both(0.12) == []
+
+
+def test_networks_by_two_kernels_share_a_line(tmp_path: Path) -> None:
+    """Of each network one kernel beside the other, by whatever name it was asked for."""
+    arms = [
+        timed(model, 1e5, share, kernel=kernel, arm=f"{model} {asked}", overrides=f"x=1 {word}")
+        for model, shares in (("rnn", (0.1, 0.3, 0.31)), ("gru", (0.11, 0.22, 0.22)))
+        for share, kernel, asked in zip(shares, ("torch", "fused", "fused"), "tfa", strict=True)
+        for word in [{"t": "model.kernel=torch", "f": "model.kernel=fused", "a": ""}[asked]]
+    ]
+    assert told(tmp_path, *arms)[0] == (
+        "rnn model.kernel=torch takes 3.0 times as long per token as rnn model.kernel=fused, gru "
+        "model.kernel=torch 2.0 times as long as gru model.kernel=fused: the same arithmetic, so "
+        "the whole difference is the kernel's"
+    )
+
+
+AUTO, FUSED, TORCH = (f"model.kernel={name}" for name in ("auto", "fused", "torch"))
+
+
+def asked(word: str, share: float, kernel: str = "fused", **more: Any) -> list[dict[str, Any]]:
+    """An RNN that was asked for a kernel."""
+    return timed("rnn", 1e5, share, kernel=kernel, arm=f"{word} {more}", overrides=word, **more)
+
+
+def test_one_kernel_asked_for_by_two_names_is_one_thing(tmp_path: Path) -> None:
+    """It is set against others once, and never against itself, however its times differ."""
+    lstm = timed("lstm", 4e5, 0.4)
+    found = told(tmp_path, asked(AUTO, 0.1), asked(FUSED, 0.15), lstm)
+    assert [note[:30] for note in found] == [
+        "lstm does 4.0 times the arithm",
+        "the same kernel ran, whatever ",
+    ]
+    assert f"of rnn {AUTO} in" in found[0]
+    assert found[1] == (
+        f"the same kernel ran, whatever model.kernel asked for: rnn {AUTO} and rnn {FUSED} (kernel "
+        "fused); this is one thing measured again, whose times differ by chance alone: one of the "
+        "arms is enough"
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        asked(TORCH, 0.1, "torch"),
+        asked(FUSED, 0.1, batch_size=8),
+        asked(FUSED, 0.1, device_name="y"),
+        asked(f"{FUSED} x=1", 0.1),
+        asked(AUTO, 0.1, volatile="y"),
+    ],
+    ids=["kernel", "batch", "machine", "override", "nothing said"],
+)
+def test_what_differs_otherwise_is_not_one_thing(
+    other: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    usual = asked(AUTO, 0.1, batch_size=64)
+    other = [{"batch_size": 64} | row for row in other]
+    assert not any("the same kernel ran" in note for note in told(tmp_path, usual, other))
+
+
+def test_the_fused_kernel_asked_for_in_vain_is_told_of(tmp_path: Path) -> None:
+    lstm = timed("lstm", 1e5, 0.1)
+    assert told(tmp_path, asked(FUSED, 0.1, "torch"), lstm) == [
+        "model.kernel=fused was asked for, PyTorch's kernel ran: rnn; the first lines of such a "
+        "run say why"
+    ]
+    for word, ran in ((AUTO, "torch"), (TORCH, "torch"), (FUSED, "fused"), (FUSED, "")):
+        assert told(tmp_path, asked(word, 0.1, ran), lstm) == []
+
+
+def test_what_rests_on_one_run_is_told(tmp_path: Path) -> None:
+    once, lstm = timed("rnn", 1e5, 0.1)[:1], timed("lstm", 4e5, 0.4)
+    beside = timed("gru", 4e5, 0.4)[:1]
+    *_, note = told(tmp_path, once, lstm)
+    assert note == (
+        "what is said of kernels rests on one run of rnn: a second seed would show how far its "
+        "clock can be trusted"
+    )
+    assert told(tmp_path, beside, lstm) == []  # nothing is said
+    assert "rests on one run of gru" not in " ".join(told(tmp_path, timed("rnn", 4e5, 0.4), once))
+
+
+@pytest.mark.parametrize(
+    "other", [{"batch_size": 8}, {"dropout": 0.5}, {"overrides": "task.window=9"}], ids=str
+)
+def test_one_network_asked_for_something_else_too_is_no_case_of_the_kernel_alone(
+    other: dict[str, Any], tmp_path: Path
+) -> None:
+    """Its time may be that of the batch size as well; of the cell it is not."""
+    usual = {"batch_size": 64, "dropout": 0.0, "overrides": ""}
+    slow = timed("rnn", 1e5, 0.1, arm="a", **(usual | other))
+    fast = timed("rnn", 1e5, 0.4, arm="b", kernel="fused", **usual)
+    (note,) = told(tmp_path, slow, fast)
+    assert "4.0 times as long per token" in note
+    assert note.endswith("this machine's peak: the difference is not the cell's")
+
+
+@pytest.mark.parametrize(
+    ("utilisation", "is_told"),
+    [(0.25, True), (0.31, True), (0.33, False), (0.49, False), (0.51, True)],
+)
+def test_a_quarter_more_or_less_is_let_pass(
+    utilisation: float, is_told: bool, tmp_path: Path
+) -> None:
+    found = told(tmp_path, timed("rnn", 1e5, utilisation), timed("lstm", 4e5, 0.4))
+    assert bool(found) == is_told
+
+
+def test_times_as_the_arithmetic_has_them_are_not_told_of(tmp_path: Path) -> None:
+    arms = [timed("rnn", 1e5, 0.3), timed("gru", 3e5, 0.32), timed("lstm", 4e5, 0.29)]
+    assert told(tmp_path, *arms) == []
+
+
+def test_what_is_set_against_what_does_not_change_with_the_peak(tmp_path: Path) -> None:
+    """The share halves where a later measurement of the peak was twice as high; the speed stays."""
+    assert told(tmp_path, timed("rnn", 1e5, 0.4), timed("lstm", 4e5, 0.2, 2 * PEAK)) == []
+    assert told(tmp_path, timed("rnn", 1e5, 0.4), timed("lstm", 4e5, 0.4, 2 * PEAK)) != []
+
+
+@pytest.mark.parametrize(
+    "apart",
+    [
+        {"tokens_per_second": "", "model_flops_utilisation": ""},
+        {"model_flops_utilisation": "", "peak_gflops": ""},
+        {"precision": "bfloat16"},
+        {"tokens_per_second": 0},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_set_against_another_is_not(apart: dict[str, Any], tmp_path: Path) -> None:
+    """Times that are not known, as of seeds trained together, and other precisions."""
+    slow = timed("rnn", 1e5, 0.1)
+    assert told(tmp_path, slow, timed("lstm", 4e5, 0.4), timed("gru", 3e5, 0.4)) != []
+    odd = [row | apart for row in slow]
+    assert told(tmp_path, odd, timed("lstm", 4e5, 0.4), timed("gru", 3e5, 0.4)) == []
+
+
+DOUBTS = [{"concurrent_runs": 2}, {"load_average": 4.0}, {"device_name": "y"}]
+
+
+@pytest.mark.parametrize("doubt", DOUBTS, ids=str)
+def test_what_is_not_judged_is_told(doubt: dict[str, Any], tmp_path: Path) -> None:
+    odd = [row | doubt for row in timed("rnn", 1e5, 0.1)]
+    assert told(tmp_path, odd, timed("lstm", 4e5, 0.4), timed("gru", 3e5, 0.4)) == [
+        "whether times speak of kernels is not judged for rnn: they are in doubt"
+    ]
+
+
+def test_where_nothing_is_judged_one_line_says_so(tmp_path: Path) -> None:
+    busy = {"load_average": 4.0}
+    arms = [timed(name, 1e5, 0.1, **busy) for name in ("rnn", "lstm")]
+    (note,) = told(tmp_path, *arms)
+    assert "not judged for rnn, lstm" in note or "not judged for lstm, rnn" in note
+    assert told(tmp_path, arms[0]) == []  # beside whom?
+    assert told(tmp_path, arms[0], timed("lstm", 1e5, 0.4, precision="bfloat16")) == []
+    assert told(tmp_path, arms[0], fixed("majority", 0.5, **busy)) == []
+
+
+def test_medians_are_told_and_rows_without_are_left_out(tmp_path: Path) -> None:
+    rnn = timed("rnn", 1e5, 0.1)
+    rnn[0] |= {"model_flops_utilisation": "", "peak_gflops": "", "tokens_per_second": ""}
+    (note,) = told(tmp_path, rnn, timed("lstm", 4e5, 0.4))
+    assert "at 40 % (torch) and 10 % (torch) of this" in note
+
+
+def test_baselines_have_no_kernel(tmp_path: Path) -> None:
+    fast = fixed("majority", 0.5, **(QUIET | {"train_seconds": 0.001}))
+    assert told(tmp_path, fast, timed("lstm", 4e5, 0.4)) == []
+
+
+def test_a_few_pairs_are_told_of_one_by_one_the_worst_first(tmp_path: Path) -> None:
+    shares = {"a": 0.02, "b": 0.04, "c": 0.16}
+    found = told(tmp_path, *(timed(name, 1e5, share) for name, share in shares.items()))
+    assert [note[:35] for note in found] == [
+        "a takes 8.0 times as long per token",
+        "b takes 4.0 times as long per token",
+        "a takes 2.0 times as long per token",
+    ]
+
+
+def test_many_pairs_are_told_of_in_one_line(tmp_path: Path) -> None:
+    shares = {"a": 0.01, "b": 0.02, "c": 0.04, "d": 0.041, "e": 0.08}
+    assert told(tmp_path, *(timed(name, 1e5, share) for name, share in shares.items())) == [
+        "in 9 of 10 pairs of nets the times speak of kernels as much as of cells: these train at "
+        "1.0 % (a) to 8.0 % (e) of this machine's peak"
+    ]
+
+
+def test_every_format_has_it(tmp_path: Path) -> None:
+    found = compared(tmp_path, timed("rnn", 1e5, 0.09), timed("lstm", 4e5, 0.38, kernel="fused"))
+    sections = sections_of(found, only_changed=False)
+    (grid,) = [section.grid for section in sections if section.grid is not None]
+    names = [name.replace("\n", " ") for name in grid.header]
+    cells = {row[names.index("arm")]: row for row in grid.rows}
+    assert cells["rnn"][names.index("peak %")] == "9.0"
+    assert cells["rnn"][names.index("kernel")] == "torch"
+    assert cells["lstm"][names.index("peak %")] == "38"
+    assert names.index("kernel") in grid.words
+    for text in (as_markdown(sections), as_latex(sections), as_json(comparison_json(found))):
+        assert "speak of kernels as much as of cells" in text
+    arms = {
+        each["label"]: each
+        for each in json.loads(as_json(comparison_json(found)))["groups"][0]["arms"]
+    }
+    assert (arms["rnn"]["utilisation"], arms["rnn"]["kernel"]) == (0.09, "torch")
+    assert arms["lstm"]["precision"] == "highest"
+    lines = {line["label"]: line for line in csv.DictReader(io.StringIO(comparison_csv(found)))}
+    assert (lines["lstm"]["utilisation"], lines["lstm"]["kernel"]) == ("0.38", "fused")
+
+
+def test_a_kernel_that_all_have_takes_no_room(tmp_path: Path) -> None:
+    group = compared(tmp_path, timed("rnn", 1e5, 0.3), timed("lstm", 4e5, 0.3))
+    (grid,) = [s.grid for s in sections_of(group, only_changed=False) if s.grid is not None]
+    assert "kernel" not in grid.header
+
+
+def test_a_share_of_the_peak_in_doubt_is_marked(tmp_path: Path) -> None:
+    slow = [row | {"load_average": 9.0} for row in timed("rnn", 1e5, 0.09)]
+    found = compared(tmp_path, slow, timed("lstm", 4e5, 0.38))
+    (grid,) = [s.grid for s in sections_of(found, only_changed=False) if s.grid is not None]
+    assert {"9.0?", "38"} <= {cell for row in grid.rows for cell in row}
+
+
+def test_utilisation_may_be_compared_as_a_time_may(tmp_path: Path) -> None:
+    arms = [timed("rnn", 1e5, 0.1), timed("lstm", 4e5, 0.4)]
+    group = grouped(tmp_path, *arms, metric="model_flops_utilisation")
+    assert group.higher_is_better
+    assert [each.label for each in group.arms] == ["lstm", "rnn"]
+    assert "worse" not in {pair.verdict for pair in group.pairs}

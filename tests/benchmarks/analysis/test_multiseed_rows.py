@@ -1,0 +1,71 @@
+"""Rows without times, of seeds that were trained together, beside rows that have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.reporting.renderers import as_markdown
+from benchmarks.reporting.tables import sections_of
+from scripts.report import main
+from tests.helpers.handmade import arm, compared, grouped, write
+
+TOGETHER: dict[str, Any] = {"trained_together": 3, "train_seconds": "", "latency_ms_p50": 2.0}
+ALONE = {"train_seconds": 4.0, "latency_ms_p50": 2.0}
+NOTE = "were trained together: those runs have no times of training"
+
+
+def test_an_arm_without_times_is_compared_by_all_else(tmp_path: Path) -> None:
+    group = grouped(
+        tmp_path,
+        arm("lstm", [0.9, 0.91, 0.92], **TOGETHER),
+        arm("gru", [0.7, 0.71, 0.73], **ALONE),
+    )
+    lstm, gru = group.arms
+    assert (lstm.model, lstm.train_seconds, lstm.latency_ms) == ("lstm", None, 2.0)
+    assert (gru.train_seconds, gru.score.n) == (4.0, 3)
+    assert len(group.pairs) == 1
+    assert [note for note in group.notes if NOTE in note] == [f"seeds of lstm {NOTE}"]
+
+
+def test_times_are_those_of_the_seeds_that_have_one(tmp_path: Path) -> None:
+    some = arm("lstm", [0.9, 0.91], **TOGETHER) + arm("lstm", [0.92], [2], **ALONE)
+    (only,) = grouped(tmp_path, some).arms
+    assert (only.score.n, only.train_seconds) == (3, 4.0)
+
+
+def test_a_latency_in_doubt_has_its_mark_explained(tmp_path: Path) -> None:
+    """Times of training they have none, which may be doubted."""
+    busy = {"device": "cpu", "threads": 1, "load_average": 3.0}
+    found = compared(tmp_path, arm("lstm", [0.9, 0.91], **(TOGETHER | busy)))
+    text = as_markdown(sections_of(found, only_changed=False))
+    assert "2.00?" in text
+    assert "? a time in doubt" in text
+
+
+def test_rows_that_were_alone_have_no_such_note(tmp_path: Path) -> None:
+    rows = arm("lstm", [0.9, 0.91], **ALONE)
+    assert not any(NOTE in note for note in grouped(tmp_path, rows).notes)
+    rows = arm("lstm", [0.9, 0.91], trained_together="", **ALONE)
+    assert not any(NOTE in note for note in grouped(tmp_path, rows).notes)
+
+
+def test_where_the_time_is_the_score_they_are_left_out(tmp_path: Path) -> None:
+    arms = arm("lstm", [0.9, 0.91], **TOGETHER), arm("gru", [0.7, 0.71], **ALONE)
+    found = compared(tmp_path, *arms, metric="train_seconds")
+    assert [each.model for group in found.groups for each in group.arms] == ["gru"]
+    assert [(left.reason, left.count) for left in found.left_out] == [
+        ("runs without train_seconds", 2)
+    ]
+
+
+@pytest.mark.parametrize("all_of_them", [True, False])
+def test_a_report_of_such_rows_is_made(all_of_them: bool, tmp_path: Path) -> None:
+    rows = arm("lstm", [0.9, 0.91], **TOGETHER)
+    rows += arm("gru", [0.7, 0.71], **(TOGETHER if all_of_them else ALONE))
+    (tmp_path / "r" / "runs").mkdir(parents=True)
+    write(tmp_path / "r" / "results.csv", rows)
+    assert main([str(tmp_path / "r"), "-o", str(tmp_path / "page.html")]) == 0
+    assert NOTE in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -1,0 +1,156 @@
+"""Budgets as part of what is asked: contradictions, fingerprints, plans, searches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.config.fingerprint import arm, fingerprint
+from benchmarks.config.matching import matched
+from benchmarks.errors import UserError
+from benchmarks.runner.row_columns import question_columns
+from models.recurrent import RecurrentSettings
+from tasks.base import DataDescription
+from tests.helpers.budgets import SP500_BUDGET, composed, plan_of
+
+DATA = DataDescription("prices", "ab" * 32, "in order", 8, 1, 1, "days")
+SOLVED = ("match=parameters", "match.budget=5000")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        ("match=parameters", "match=parameters: needs match.budget, the encoder parameters"),
+        ("match=flops", "match=flops: needs match.budget, the FLOPs per token"),
+        ("match=time", "match=time: needs match.budget_seconds, the training seconds"),
+        ("match.budget=5", "match.budget=5: goes with match=parameters or match=flops, not with"),
+        ("match.budget_seconds=5", "match.budget_seconds=5.0: goes with match=time, not with"),
+        (
+            "match=parameters match.budget=5 match.budget_seconds=5",
+            "match.budget_seconds=5.0: goes with match=time, not with match=parameters",
+        ),
+        ("match=time match.budget=5 match.budget_seconds=5", "match.budget=5: goes with"),
+        ("match=flops match.budget=0", "match.budget=0: must be at least 1"),
+        ("match=time match.budget_seconds=0", "match.budget_seconds=0.0: must be above 0"),
+        ("match.kind=tim", "match.kind=tim: must be one of hidden, parameters, flops, time"),
+        (
+            "match=time match.budget_seconds=5 train.max_seconds=4",
+            "train.max_seconds=4.0: under match=time only match.budget_seconds ends",
+        ),
+        (
+            "match=time match.budget_seconds=5 train.max_steps=4",
+            "train.max_steps=4: under match=time only match.budget_seconds ends",
+        ),
+    ],
+)
+def test_contradictions_are_refused(overrides: str, text: str) -> None:
+    with pytest.raises(UserError) as refused:
+        composed(*overrides.split())
+    assert str(refused.value).startswith(text)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_smoke_test_may_bound_the_steps_under_time() -> None:
+    config = composed("debug=smoke", "match=time", "match.budget_seconds=5")
+    assert config.train.max_steps is not None
+
+
+# The question
+
+
+def question(*overrides: str) -> tuple[str, str]:
+    config = composed(*overrides)
+    return fingerprint(config, DATA, "cpu"), arm(config, DATA)
+
+
+def test_what_is_solved_for_is_no_part_of_the_question() -> None:
+    assert question(*SOLVED) == question(*SOLVED, "model.hidden_size=7")
+    assert question("model.hidden_size=8") != question("model.hidden_size=7")
+    timed = ("match=time", "match.budget_seconds=5")
+    assert question(*timed, "model.hidden_size=8") != question(*timed, "model.hidden_size=7")
+
+
+def test_a_solved_configuration_asks_what_the_unsolved_one_asked() -> None:
+    config = composed("model=rnn", "match=parameters", f"match.budget={SP500_BUDGET}")
+    solved = matched(config, input_size=2)
+    assert solved != config
+    assert fingerprint(solved, DATA, "cpu") == fingerprint(config, DATA, "cpu")
+
+
+def test_every_match_and_budget_is_a_question_of_its_own() -> None:
+    asked = [
+        question(*text.split())
+        for text in (
+            "match=hidden",
+            "match=parameters match.budget=5000",
+            "match=parameters match.budget=5001",
+            "match=flops match.budget=5000",
+            "match=time match.budget_seconds=5000",
+            "match=time match.budget_seconds=5",
+        )
+    ]
+    assert len(set(asked)) == len(asked)
+    assert len({arm for _, arm in asked}) == len(asked)
+    assert question() == question("match=hidden")
+    assert question(*SOLVED, "model.num_layers=2") != question(*SOLVED)
+
+
+def test_a_baseline_has_no_budget() -> None:
+    baseline = ("model=baseline", "model.baseline=drift")
+    assert question(*baseline) == question(*baseline, *SOLVED)
+    assert question(*baseline) == question(*baseline, "match=time", "match.budget_seconds=5")
+    assert not {"match", "match_budget"} & set(question_columns(composed(*baseline, *SOLVED)))
+
+
+# Plans and searches
+
+
+def test_a_plan_solves_alike_encoders_once(
+    tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builds: list[int] = []
+    build = RecurrentSettings.build
+
+    def counted(self: RecurrentSettings, input_size: int) -> Any:
+        builds.append(self.hidden_size)
+        return build(self, input_size)
+
+    monkeypatch.setattr(RecurrentSettings, "build", counted)
+    places = (f"results_dir={tmp_path}", f"cache_dir={shared_cache}")
+    axes = ("model=rnn,gru", "match=parameters", f"match.budget={SP500_BUDGET}")
+    plan = plan_of(*axes, "seed=range(0,50)", "train.beta2=0.9,0.99", *places)
+    assert len(plan.cells) == 200
+    assert {(c.config.model.label, c.config.model.hidden_size) for c in plan.cells} == {
+        ("rnn", 66),
+        ("gru", 37),
+    }
+    assert len(builds) < 60
+
+
+def test_cells_that_differ_in_what_is_solved_for_are_one(
+    tmp_path: Path, shared_cache: Path
+) -> None:
+    places = (f"results_dir={tmp_path}", f"cache_dir={shared_cache}")
+    axes = (
+        "model=gru",
+        "model.hidden_size=3,4",
+        "match=parameters",
+        f"match.budget={SP500_BUDGET}",
+    )
+    assert len(plan_of(*axes, *places).cells) == 1
+
+
+def test_a_search_has_one_space() -> None:
+    tune = pytest.importorskip("benchmarks.sweeps.tune", exc_type=ImportError)
+    distributions = pytest.importorskip("optuna.distributions")
+    width = {"model.hidden_size": distributions.IntDistribution(1, 9)}
+    space = width | {"train.beta2": distributions.FloatDistribution(0.1, 0.9)}
+    set_by_hand, solved = composed(), composed(*SOLVED)
+    assert tune.without_width(space, [set_by_hand, set_by_hand]) == space
+    assert list(tune.without_width(space, [solved, solved])) == ["train.beta2"]
+    with pytest.raises(UserError, match="match=hidden,parameters: a search has one space"):
+        tune.without_width(space, [set_by_hand, solved])
+    with pytest.raises(UserError, match="match=parameters decides it, so nothing is left"):
+        tune.without_width(width, [solved])

@@ -1,0 +1,251 @@
+"""Ranges are enforced, and the fingerprint tells questions apart and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+import models
+import tasks
+from benchmarks.config.fingerprint import fingerprint
+from benchmarks.config.matching import MatchSettings
+from benchmarks.config.schema import (
+    Config,
+    TrainSettings,
+    allowed_text,
+    checked_config,
+    definitions,
+    is_allowed,
+    register_schemas,
+)
+from benchmarks.errors import UserError, nearest
+from models.base import ModelSettings
+from models.baseline import BaselineSettings
+from models.recurrent import RecurrentSettings
+from tasks.base import DataDescription, TaskSettings
+from tasks.forecast.task import Sp500Settings
+from tasks.language.task import ShakespeareSettings
+from tasks.text.task import ImdbSettings
+
+CONF = Path(__file__).resolve().parents[3] / "conf"
+DATA = DataDescription("reviews", "ab" * 32, "in order", 8, 1, 1, "reviews")
+SECTIONS: dict[type, str] = {
+    Config: "",
+    TrainSettings: "train.",
+    MatchSettings: "match.",
+    RecurrentSettings: "model.",
+    ImdbSettings: "task.",
+    ShakespeareSettings: "task.",
+    Sp500Settings: "task.",
+}
+
+
+def composed(*overrides: str) -> Config:
+    register_schemas(CONF)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return checked_config(compose("config", overrides=list(overrides)))
+
+
+def question(*overrides: str, data: DataDescription = DATA, device_type: str = "cpu") -> str:
+    return fingerprint(composed(*overrides), data, device_type)
+
+
+def values_beyond_bounds() -> list[Any]:
+    """For every bounded number of every settings dataclass, a value just beyond each bound."""
+    found = []
+    for settings, section in SECTIONS.items():
+        for entry in dataclasses.fields(settings):
+            limits = entry.metadata
+            beyond = [limits["minimum"] - 1] if "minimum" in limits else []
+            beyond += [limits[name] for name in ("above", "below") if name in limits]
+            task = settings.name if issubclass(settings, TaskSettings) else "imdb"
+            written = "[0, {}]" if "list" in str(entry.type) else "{}"
+            found += [(task, f"{section}{entry.name}={written.format(v)}") for v in beyond]
+    return found
+
+
+@pytest.mark.parametrize(("task", "override"), values_beyond_bounds())
+def test_what_lies_beyond_a_bound_is_refused(task: str, override: str) -> None:
+    with pytest.raises(UserError) as refused:
+        composed(f"task={task}", override)
+    assert str(refused.value).startswith(f"{override}: must be ")
+
+
+@pytest.mark.parametrize("settings", SECTIONS)
+def test_every_whole_number_has_a_minimum_and_every_field_its_help(settings: type) -> None:
+    for entry in dataclasses.fields(settings):
+        if settings is Config and entry.name in ("task", "model", "train", "match", "log"):
+            continue
+        assert entry.metadata["help"], entry.name
+        if "int" in str(entry.type):
+            assert "minimum" in entry.metadata, entry.name
+        if "choices" in entry.metadata:
+            assert entry.default in entry.metadata["choices"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "text", "allowed", "refused"),
+    [
+        ({"minimum": 1}, "at least 1", [1, 7], [0, -1]),
+        ({"above": 0.0}, "above 0.0", [1e-9], [0.0, -1.0]),
+        ({"minimum": 0.0, "below": 1.0}, "at least 0.0 and below 1.0", [0.0, 0.99], [1.0, -0.1]),
+        ({"choices": ("a", "b")}, "one of a, b", ["a"], ["c", "A"]),
+        ({}, "a finite number", [0.0, -3.0], [math.nan, math.inf, -math.inf]),
+    ],
+)
+def test_limits_mean_what_they_say(
+    limits: dict[str, Any], text: str, allowed: list[Any], refused: list[Any]
+) -> None:
+    assert allowed_text(limits) == text
+    assert all(is_allowed(value, limits) for value in allowed)
+    assert not any(is_allowed(value, limits) for value in refused)
+
+
+@pytest.mark.parametrize("key", ["train.clip_norm", "train.max_seconds", "model.forget_bias"])
+def test_null_is_allowed_where_the_type_says_so(key: str) -> None:
+    section, _, name = key.partition(".")
+    config = composed("model=lstm", f"{key}=null")
+    assert getattr(getattr(config, section), name) is None
+
+
+def test_seed_zero_is_a_seed() -> None:
+    assert composed("seed=0").seed == 0
+    assert question("seed=0") != question("seed=1")
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"), [("lsmt", "; did you mean lstm?"), ("transformer", ""), ("", "")]
+)
+def test_nearest(given: str, hint: str) -> None:
+    assert nearest(given, ["rnn", "lstm", "gru"]) == hint
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("float32", "highest"), ("fp32", "highest"), ("bf16", "bfloat16"), ("TF32", "tf32")],
+)
+def test_what_is_known_by_another_name_is_meant(given: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f"one of highest, tf32, bfloat16; did you mean {meant}.$"):
+        composed("model=rnn", f"train.precision={given}")
+
+
+def test_definitions_are_found_by_file() -> None:
+    assert set(definitions(tasks, TaskSettings)) == {"imdb", "shakespeare", "sp500"}
+    assert definitions(models, ModelSettings) == {
+        "baseline": BaselineSettings,
+        "recurrent": RecurrentSettings,
+    }
+
+
+def test_bilstm_is_lstm_in_both_directions() -> None:
+    assert composed("model=bilstm") == composed("model=lstm", "model.bidirectional=true")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "results_dir=elsewhere",
+        "cache_dir=elsewhere",
+        "train.threads=2",
+        "train.evaluation_batch_size=7",
+        "train.device=cpu",
+        "task.source=bundled",
+        "task.source={tmp_path}",
+        "train.weight_decay=0",  # as the default, spelled as a whole number
+    ],
+)
+def test_fingerprint_stays(override: str, tmp_path: Path) -> None:
+    assert question(override.format(tmp_path=tmp_path)) == question()
+
+
+def test_fingerprint_stays_however_a_model_is_asked_for() -> None:
+    assert question("model=bilstm") == question("model=lstm", "model.bidirectional=true")
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["task.sample_chars=0", "task.temperature=0.5", "task.corpus={tmp_path}/text.txt"],
+)
+def test_fingerprint_stays_with_the_sample_and_the_place_of_the_text(
+    override: str, tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text("To be")
+    asked = override.format(tmp_path=tmp_path)
+    assert question("task=shakespeare", asked) == question("task=shakespeare")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1",
+        "model=rnn",
+        "model=gru",
+        "model=bilstm",
+        "model.hidden_size=3",
+        "model.num_layers=2",
+        "model.dropout=0.1",
+        "model.forget_bias=0",
+        "model.initialisation=pytorch",
+        "model.learning_rate_factor=2",
+        "task.max_length=10",
+        "task.pooling=last",
+        "task.vocabulary_size=99",
+        "train.optimizer=adamw",
+        "train.learning_rate=0.5",
+        "train.weight_decay=0.5",
+        "train.beta2=0.5",
+        "train.schedule=constant",
+        "train.warmup_steps=5",
+        "train.final_learning_rate_factor=0.5",
+        "train.clip_norm=null",
+        "train.batch_size=5",
+        "train.max_epochs=5",
+        "train.max_seconds=5",
+        "train.max_steps=5",
+        "train.max_evaluation_batches=5",
+        "train.patience=5",
+        "train.dtype=float64",
+        "debug=smoke",
+    ],
+)
+def test_fingerprint_changes_with_what_changes_numbers(override: str) -> None:
+    assert question(override) != question()
+
+
+@pytest.mark.parametrize(
+    "change", [{"sha256": "cd" * 32}, {"split": "nanogpt"}], ids=["content", "split"]
+)
+def test_fingerprint_changes_with_the_data(change: dict[str, Any]) -> None:
+    assert question(data=dataclasses.replace(DATA, **change)) != question()
+
+
+def test_fingerprint_does_not_know_where_the_data_came_from() -> None:
+    assert question(data=dataclasses.replace(DATA, name="another folder")) == question()
+
+
+def test_fingerprint_changes_with_the_kind_of_device() -> None:
+    assert question(device_type="cuda") != question()
+
+
+@pytest.mark.parametrize("settings", [ImdbSettings, RecurrentSettings])
+def test_fingerprint_changes_with_a_version(
+    settings: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = question()
+    monkeypatch.setattr(settings, "version", 99)
+    assert question() != before
+
+
+def test_fingerprint_tells_tasks_apart() -> None:
+    assert question("task=sp500") != question("task=shakespeare") != question("task=imdb")
+
+
+def test_the_schema_can_be_registered_twice() -> None:
+    register_schemas(CONF)
+    register_schemas(CONF)
+    assert composed("task=sp500").task.name == "sp500"

@@ -1,0 +1,305 @@
+"""Exported networks equal the networks; what is not equal is found out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.errors import UserError
+from benchmarks.export import onnx_network
+from benchmarks.export.benchmark import Form, fastest_verdict, int8_verdict
+from benchmarks.export.onnx_graph import as_int8
+from benchmarks.export.onnx_network import onnx_model
+from benchmarks.export.runtimes import OnnxNetwork, ProgramNetwork
+from benchmarks.export.signature import Signature, collate, cut, real_batches
+from benchmarks.export.timing import Speed, speed_of
+from benchmarks.export.torch_program import export_program
+from benchmarks.export.verification import UnequalError, difference, largest_difference
+from models.recurrent import RecurrentSettings
+from tasks.base import Batch, Metric, Task
+from tasks.forecast.head import Forecaster
+from tasks.language.head import CharacterModel
+from tasks.text.head import SequenceClassifier
+
+WORDS, FEATURES = 30, 5
+
+
+class Sequences:
+    """Stands in for a task: sequences of its kind, of many lengths, the first the longest."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def single_sequences(self, count: int) -> Iterator[Batch]:
+        chance = torch.Generator().manual_seed(0)
+        for i in range(count):
+            time = int(torch.randint(1, 12, (1,), generator=chance)) if self.kind == "text" else 12
+            time = 13 if i == 0 else time
+            shape = (1, time, FEATURES) if self.kind == "windows" else (1, time)
+            inputs = torch.randint(0, WORDS, shape, generator=chance)
+            if self.kind == "windows":
+                inputs = torch.randn(shape, generator=chance)
+            lengths = torch.tensor([time]) if self.kind == "text" else None
+            if self.kind != "text":
+                inputs = inputs[:, :12]
+            nothing = torch.zeros(1)
+            yield Batch(inputs, nothing, inputs.shape[1], nothing, lengths)
+
+
+def built(kind: str, pooling: str = "mean_max", **settings: Any) -> tuple[nn.Module, Task]:
+    """A network whose every weight says something, biases too, and sequences for it."""
+    torch.manual_seed(1)
+    options = {"hidden_size": 7, "kernel": "torch"} | settings
+    encoder = RecurrentSettings(**options).build(FEATURES)
+    network: nn.Module
+    if kind == "text":
+        network = SequenceClassifier(encoder, WORDS, FEATURES, pooling, 0.5, 0.1, 1)
+    elif kind == "stream":
+        network = CharacterModel(encoder, WORDS, FEATURES)
+    else:
+        network = Forecaster(encoder)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return network.eval(), cast(Task, Sequences(kind))
+
+
+def exported(network: nn.Module, task: Task, path: Path) -> tuple[OnnxNetwork, ProgramNetwork]:
+    """A network as ONNX and as a program, each through a file."""
+    example = real_batches(task, 3, 1)[0]
+    signature = Signature.of(network, example)
+    model = onnx_model(network, signature, False, {"run": "none"})
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+    program = export_program(network, example, signature.zero_state(example.inputs))
+    torch.export.save(program, path.with_suffix(".pt2"))
+    loaded = torch.export.load(path.with_suffix(".pt2"))
+    return OnnxNetwork(path, signature, 1), ProgramNetwork(loaded, signature)
+
+
+SHAPES = [
+    ("text", "mean_max", {"cell": "lstm", "bidirectional": True, "num_layers": 2}),
+    ("text", "last", {"cell": "gru", "bidirectional": True, "num_layers": 2}),
+    ("text", "mean", {"cell": "rnn", "bidirectional": True, "nonlinearity": "relu"}),
+    ("text", "max", {"cell": "gru"}),
+    ("text", "last", {"cell": "lstm"}),
+    ("stream", "", {"cell": "lstm", "num_layers": 2}),
+    ("stream", "", {"cell": "gru", "num_layers": 2}),
+    ("stream", "", {"cell": "rnn"}),
+    ("windows", "", {"cell": "lstm"}),
+    ("windows", "", {"cell": "gru", "bidirectional": True, "num_layers": 2}),
+    ("windows", "", {"cell": "rnn", "bidirectional": True}),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "pooling", "settings"), SHAPES, ids=lambda part: str(part).replace("'", "")
+)
+def test_exports_equal_the_network(
+    kind: str, pooling: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    network, task = built(kind, pooling, **settings)
+    for form in exported(network, task, tmp_path / "m.onnx"):
+        assert largest_difference("it", form, network, task) < 1e-5
+
+
+def test_a_wrong_gate_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, task = built("text", cell="lstm")
+    monkeypatch.setitem(onnx_network.GATES, "LSTM", (0, 3, 2, 1))
+    form, _ = exported(network, task, tmp_path / "m.onnx")
+    with pytest.raises(UnequalError, match=r"^it, 1 sequences of \d+ steps: differs by"):
+        largest_difference("it", form, network, task)
+
+
+@pytest.mark.parametrize("part", ["outputs", "state"])
+def test_a_state_that_is_not_carried_is_found_out(part: str) -> None:
+    """A program of one call may be right for a stream's first call alone."""
+    network, task = built("stream", cell="lstm")
+
+    class Forgetful(nn.Module):
+        def forward(self, inputs: torch.Tensor, lengths: None, state: Any) -> Any:
+            if part == "outputs":
+                return network(inputs, None, None)
+            outputs, (hidden, cell) = network(inputs, None, state)
+            return outputs, (hidden, cell + (1e-2 if inputs.shape[1] == 1 else 0.0))
+
+    with pytest.raises(UnequalError, match=r"one at a time|1 steps"):
+        largest_difference("it", Forgetful(), network, task)
+
+
+def test_a_difference_is_one_in_any_value() -> None:
+    ones = torch.ones(3)
+    assert difference("it", (ones, None), (ones + 1e-6, None)) == pytest.approx(1e-6, rel=0.1)
+    # Rounding of large outputs is no difference.
+    assert difference("it", (1000 * ones, None), (1000 * ones + 0.01, None)) > 5e-3
+    for other in (ones + 1e-3, ones * float("nan"), torch.ones(3, 1), torch.ones(1)):
+        with pytest.raises(UnequalError, match=r"^it: "):
+            difference("it", (other, None), (ones, None))
+    with pytest.raises(UnequalError):
+        difference("it", (ones, (ones + 1e-3,)), (ones, (ones,)))
+
+
+def test_an_unknown_network_or_encoder_has_no_onnx_form() -> None:
+    network, task = built("windows")
+    signature = Signature.of(network, real_batches(task, 2, 1)[0])
+    other = nn.Module()
+    other.encoder = network.encoder
+    with pytest.raises(UserError, match="no ONNX form of the network Module"):
+        onnx_model(other, signature, False, {})
+    other.encoder = nn.GRU(2, 2)
+    with pytest.raises(UserError, match="no ONNX form of the encoder GRU"):
+        onnx_model(other, signature, False, {})
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_int8_is_near_and_small(cell: str, tmp_path: Path) -> None:
+    network, task = built("text", cell=cell, bidirectional=True, hidden_size=64)
+    batch = real_batches(task, 5, 1)[0]
+    signature = Signature.of(network, batch)
+    found = {}
+    for is_int8 in (False, True):
+        path = tmp_path / f"{is_int8}.onnx"
+        model = onnx_model(network, signature, is_int8, {})
+        path.write_bytes(model.SerializeToString())
+        output = OnnxNetwork(path, signature, 1)(batch.inputs, batch.lengths, None)[0]
+        found[is_int8] = (path.stat().st_size, output, {node.op_type for node in model.graph.node})
+    size, wanted, _ = found[False]
+    small, output, nodes = found[True]
+    assert small < 0.4 * size
+    assert 0 < float((output - wanted).abs().max()) < 0.1 * float(wanted.abs().max())
+    # The LSTM's arithmetic is int8 too; ONNX Runtime has nothing like it for the others.
+    assert ("DynamicQuantizeLSTM" in nodes) == (cell == "lstm")
+    assert ({"lstm": "LSTM"}.get(cell, cell.upper()) in nodes) == (cell != "lstm")
+
+
+def test_int8_saves_more_the_wider_the_layers() -> None:
+    parts = []
+    for hidden_size in (4, 64, 256):
+        network, task = built("windows", cell="gru", hidden_size=hidden_size)
+        signature = Signature.of(network, real_batches(task, 2, 1)[0])
+        whole, small = (
+            len(onnx_model(network, signature, is_int8, {}).SerializeToString())
+            for is_int8 in (False, True)
+        )
+        parts.append(small / whole)
+    assert parts[0] > 1 > parts[1] > parts[2] > 0.25
+    assert parts[2] < 0.28
+
+
+def test_int8_rounds_each_row_by_its_own_scale() -> None:
+    matrix = np.array([[1.0, -0.5], [1e-4, 0.6e-4], [0.0, 0.0]], np.float32)
+    whole, scales = as_int8(matrix)
+    assert whole.tolist()[:2] == [[127, -64], [127, 76]]
+    assert (np.abs(whole * scales[:, None] - matrix) <= 0.5001 * scales[:, None]).all()
+    assert whole[2].tolist() == [0, 0]
+    assert np.isfinite(scales).all()
+
+
+def test_a_program_needs_torch_alone(tmp_path: Path) -> None:
+    network, task = built("stream", cell="lstm")
+    exported(network, task, tmp_path / "m.onnx")
+    inputs = torch.arange(6).view(2, 3)
+    state = tuple(torch.full((1, 2, 7), value) for value in (0.1, -0.2))
+    outputs, (_, cell) = network(inputs, None, state)
+    torch.save((inputs, state, outputs.detach(), cell.detach()), tmp_path / "known.pt")
+    program = (
+        "import sys, torch\n"
+        "inputs, state, outputs, cell = torch.load('known.pt')\n"
+        "run = torch.export.load('m.pt2').module()\n"
+        "found, (_, new) = run(inputs, state)\n"
+        "torch.testing.assert_close(found, outputs)\n"
+        "torch.testing.assert_close(new, cell)\n"
+        "assert not {'benchmarks', 'models', 'tasks'} & set(sys.modules)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_program_traced_with_one_step_takes_more() -> None:
+    network, task = built("stream", cell="gru")
+    example = cut(real_batches(task, 2, 1)[0], 1)
+    signature = Signature.of(network, example)
+    program = export_program(network, example, signature.zero_state(example.inputs))
+    form = ProgramNetwork(program, signature)
+    assert largest_difference("it", form, network, task) < 1e-5
+
+
+ACCURACY = Metric("accuracy", "share", higher_is_better=True, perfect=1.0)
+RMSE = Metric("rmse", "points", higher_is_better=False, perfect=0.0)
+
+
+def form_of(name: str, mib: float, score: float, milliseconds: dict[int, float]) -> Form:
+    rates = {size: size / (1e-3 * time) for size, time in milliseconds.items()}
+    speeds = {size: Speed(9, milliseconds[size], 99.0, rates[size], 1.0) for size in rates}
+    return Form(name, mib, None, score, speeds)
+
+
+def test_the_verdict_says_what_is_fastest_and_what_int8_costs() -> None:
+    whole = form_of("ONNX Runtime", 4.0, 0.9, {1: 2.0, 512: 100.0})
+    int8 = form_of("ONNX Runtime, int8", 1.0, 0.875, {1: 1.0, 512: 150.0})
+    forms = [form_of("PyTorch", 4.0, 0.9, {1: 4.0, 512: 90.0}), whole, int8]
+    assert fastest_verdict(forms, 1) == (
+        "one sequence: ONNX Runtime, int8 is fastest, 1.000 ms (p50), 4.00 times as fast as PyTorch"
+    )
+    assert fastest_verdict(forms, 512) == (
+        "512 sequences at once: PyTorch is fastest, 5,689 sequences/s"
+    )
+    said = int8_verdict(whole, int8, ACCURACY, is_lstm=True)
+    assert said == (
+        "int8: 0.25 of the file (4.000 to 1.000 MiB), 0.50 of the p50 of one sequence and 1.50 of "
+        "the time of 512; validation accuracy 0.9 to 0.875, worse by 0.025"
+    )
+    assert int8_verdict(whole, int8, RMSE, is_lstm=True).endswith(", better by 0.025")
+    assert "validation rmse 0.9 to 0.9, unchanged; its arithmetic is float32" in int8_verdict(
+        whole, whole, RMSE, is_lstm=False
+    )
+
+
+def test_one_sequence_is_judged_by_its_latency_and_many_by_throughput() -> None:
+    """Among sequences of different lengths one form may have the better p50, another the sum."""
+    forms = [
+        Form("PyTorch", 1.0, None, 0.5, {n: Speed(9, 4.0, 9.0, 100.0, 1.0) for n in (1, 8)}),
+        Form("usual", 1.0, None, 0.5, {n: Speed(9, 2.0, 9.0, 110.0, 1.0) for n in (1, 8)}),
+        Form("long", 1.0, None, 0.5, {n: Speed(9, 3.0, 9.0, 300.0, 1.0) for n in (1, 8)}),
+    ]
+    assert fastest_verdict(forms, 1) == (
+        "one sequence: usual is fastest, 2.000 ms (p50), 2.00 times as fast as PyTorch"
+    )
+    assert fastest_verdict(forms, 8) == (
+        "8 sequences at once: long is fastest, 300 sequences/s, 3.00 times as fast as PyTorch"
+    )
+
+
+def test_sequences_are_padded_and_cut() -> None:
+    singles = list(Sequences("text").single_sequences(4))
+    batch = collate(singles)
+    assert batch.lengths is not None
+    assert batch.inputs.shape == (4, 13)
+    assert batch.lengths.tolist() == [single.inputs.shape[1] for single in singles]
+    assert batch.tokens == int(batch.lengths.sum())
+    for row, single in zip(batch.inputs, singles, strict=True):
+        assert row[: single.tokens].equal(single.inputs[0])
+        assert not row[single.tokens :].any()
+    short = cut(batch, 2)
+    assert short.lengths is not None
+    assert short.inputs.equal(batch.inputs[:, :2])
+    assert short.lengths.tolist() == [min(2, length) for length in batch.lengths.tolist()]
+    windows = collate(list(Sequences("windows").single_sequences(2)))
+    assert windows.inputs.shape == (2, 12, FEATURES)
+
+
+def test_throughput_is_of_the_usual_call_of_each_batch() -> None:
+    batches = [Batch(torch.zeros(2, 3), torch.zeros(2), 5, torch.zeros(2))] * 2
+    times = np.array([[0.1, 0.3], [0.1, 0.3], [9.0, 0.3]])  # one call was disturbed
+    speed = speed_of(times, batches)
+    assert speed == Speed(6, 300.0, pytest.approx(6825.0), pytest.approx(10), pytest.approx(25))

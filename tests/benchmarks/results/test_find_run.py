@@ -1,0 +1,103 @@
+"""Runs are found by their id, how it begins, their folder or as the latest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.errors import UserError
+from benchmarks.results.find_run import find_run
+from benchmarks.results.store import Row, Store
+
+OK, FAILED, BASELINE = "20260101T-sp500-gru", "20260102T-sp500-x", "20260103T-sp500-naive"
+EARLIER = "20250101T-imdb-lstm"
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder `results` in the working folder, with four runs that ended and one that did not."""
+    store = Store(tmp_path / "results")
+    for run_id in (EARLIER, OK):
+        store.keep(Row(run_id=run_id, status="ok"))
+    store.keep(Row(run_id=FAILED, status="failed"))
+    store.keep(Row(run_id=BASELINE, status="ok", baseline="naive"))
+    store.folder("20260104T-running")
+    (store.folder(OK) / "export").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return Path("results")
+
+
+@pytest.mark.parametrize(
+    ("name", "run_id"),
+    [
+        (OK, OK),
+        ("2025", EARLIER),
+        ("20260102", FAILED),  # found, and then refused by what its row says
+        ("latest", OK),
+        (f"results/runs/{OK}", OK),
+        (f"results/runs/{OK}/", OK),
+    ],
+)
+def test_a_run_is_found_by_what_it_is_called(name: str, run_id: str, results: Path) -> None:
+    assert find_run(name, results) == results / "runs" / run_id
+
+
+def test_an_id_that_another_begins_with_is_itself(results: Path) -> None:
+    Store(results).keep(Row(run_id=f"{OK}-2", status="ok"))
+    assert find_run(OK, results).name == OK
+
+
+NOWHERE = [
+    ("", "RUN is empty (allowed: a run's id, how it begins, its folder, latest)"),
+    ("/path/nope", "/path/nope: there is no such folder"),
+    ("nope", f"nope: there is no such run in results/runs (latest is {OK})"),
+    ("lates", "lates: there is no such run in results/runs; did you mean latest?"),
+    ("2026", f"2026: 3 runs begin like this, {OK} and {FAILED}, …"),
+    (
+        OK.replace("500", "50"),
+        f"{OK.replace('500', '50')}: there is no such run in results/runs; did you mean {OK}?",
+    ),
+    (
+        f"elsewhere/{OK.replace('500', '50')}",
+        f"elsewhere/{OK.replace('500', '50')}: there is no such folder; did you mean {OK}?",
+    ),
+    ("20260104T-running", "results/runs/20260104T-running: has no row.json: it is not a run's "),
+    ("results", "results: is a folder of results, not a run's; use latest --results results"),
+    ("results/runs", f"results/runs: is a folder of runs; did you mean results/runs/{BASELINE}?"),
+    (
+        f"results/runs/{OK}/row.json",
+        f"results/runs/{OK}/row.json: is a file, not a run's folder; "
+        f"did you mean results/runs/{OK}?",
+    ),
+    (
+        f"results/runs/{OK}/export",
+        f"results/runs/{OK}/export: has no row.json: it is not a run's folder, or its run has not "
+        f"ended; did you mean results/runs/{OK}?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "wanted"), NOWHERE, ids=lambda text: text[:30])
+def test_a_name_that_leads_nowhere_is_told_with_what_may_be_meant(
+    name: str, wanted: str, results: Path
+) -> None:
+    with pytest.raises(UserError) as raised:
+        find_run(name, results)
+    assert str(raised.value).startswith(wanted)
+    assert "\n" not in str(raised.value)
+
+
+def test_results_without_runs_are_told_apart(results: Path) -> None:
+    Path("empty/runs").mkdir(parents=True)
+    for folder, wanted in (
+        ("results/runs", "latest: results/runs is a folder of runs; use --results results"),
+        ("nope", "latest: there is no folder nope of results (another: --results DIR)"),
+        ("empty", "latest: there are no runs in empty/runs (another folder: --results DIR)"),
+    ):
+        with pytest.raises(UserError) as raised:
+            find_run("latest", Path(folder))
+        assert str(raised.value) == wanted
+    Store(Path("empty")).keep(Row(run_id="a", status="failed"))
+    with pytest.raises(UserError, match="no run in empty/runs has ended well with a network"):
+        find_run("latest", Path("empty"))

@@ -1,0 +1,35 @@
+"""What the dead have left is removed once nobody needs it, and not before."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from benchmarks.results.leases import new_claim
+from benchmarks.results.store import Row, Store
+from benchmarks.runner.checkpointing import clear_up
+from benchmarks.system.processes import this_process
+from benchmarks.training.checkpoint import FILE_NAME
+
+DEAD = dataclasses.replace(this_process(), born="before this process")
+
+
+@pytest.mark.parametrize(
+    ("status", "is_dead", "is_cleared"),
+    [("ok", True, True), ("ok", False, False), ("interrupted", True, False), (None, True, False)],
+)
+def test_only_of_runs_that_ended_well_and_whose_process_is_dead(
+    status: str | None, is_dead: bool, is_cleared: bool, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    checkpoint = store.folder("run") / FILE_NAME
+    checkpoint.touch()
+    if status is not None:
+        store.keep(Row("run", status, fingerprint="f"))
+    claim = new_claim("f", "run", {})
+    assert store.claims.take(dataclasses.replace(claim, owner=DEAD) if is_dead else claim)
+    clear_up(store, store.index())
+    assert checkpoint.exists() == (not is_cleared)
+    assert (store.claims.read("f") is None) == is_cleared

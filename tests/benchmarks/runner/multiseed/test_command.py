@@ -1,0 +1,164 @@
+"""From the claims of several seeds to their rows: each ends in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+import benchmarks.runner.multiseed.runner as running
+from benchmarks.config.schema import checked_config, register_schemas
+from benchmarks.results.leases import Claim, new_claim
+from benchmarks.results.store import Row, Store
+from benchmarks.runner.multiseed.runner import Result, run_seeds
+from benchmarks.runner.run import Start, TakenError
+from benchmarks.runner.stages import Training, measure
+from benchmarks.system.processes import Owner
+from benchmarks.system.signals import Interruption
+from models.kernels.compiler import reason_for_lack
+from tasks.forecast.task import Sp500Settings
+from tests.helpers.paths import ROOT
+
+pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
+
+CELL = Start(is_cell=True)
+Run = Callable[..., dict[int, Result]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "r")
+
+
+@pytest.fixture
+def run(store: Store, shared_cache: Path) -> Run:
+    register_schemas(ROOT / "conf")
+    machine = ["train.device=cpu", "train.threads=1", f"cache_dir='{shared_cache}'"]
+    fixed = ["model=rnn", "task=sp500", "debug=smoke", *machine]
+
+    def with_overrides(
+        *overrides: str, start: Start = CELL, interruption: Interruption | None = None
+    ) -> dict[int, Result]:
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            configs = [
+                checked_config(compose("config", overrides=[*fixed, *overrides, f"seed={seed}"]))
+                for seed in range(3)
+            ]
+        results: dict[int, Result] = {}
+
+        def hear(place: int, result: Result) -> None:
+            results[place] = result
+            claims = [store.claims.read(path.stem) for path in store.claims.directory.iterdir()]
+            held = {claim.run_id for claim in claims if claim is not None}
+            assert not (isinstance(result, Row) and result.run_id in held), "nobody needs it now"
+
+        run_seeds(configs, store, interruption or Interruption(), [start] * 3, hear)
+        return results
+
+    return with_overrides
+
+
+def statuses(results: dict[int, Result]) -> list[str]:
+    assert sorted(results) == [0, 1, 2]
+    return [
+        r.status if isinstance(r, Row) else type(r).__name__ for _, r in sorted(results.items())
+    ]
+
+
+@pytest.mark.parametrize("kernel", ["auto", "torch"])
+def test_the_data_is_prepared_once(kernel: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = []
+    load = Sp500Settings.load
+
+    def counted(self: Sp500Settings, cache: Any) -> Any:
+        loads.append(self)
+        return load(self, cache)
+
+    monkeypatch.setattr(Sp500Settings, "load", counted)
+    results = run(f"model.kernel={kernel}")
+    assert statuses(results) == ["ok"] * 3
+    assert len(loads) == 1
+    rows = [row for row in results.values() if isinstance(row, Row)]
+    assert {row.trained_together for row in rows} == ({3} if kernel == "auto" else {None})
+    assert len({row.run_id for row in rows}) == len({row.fingerprint for row in rows}) == 3
+    assert [row.run_id for row in rows] == sorted(row.run_id for row in rows)
+
+
+@pytest.mark.parametrize("kernel", ["auto", "torch"])
+def test_a_seed_that_another_works_on_is_left_to_it(kernel: str, run: Run, store: Store) -> None:
+    first = run(f"model.kernel={kernel}")[1]
+    assert isinstance(first, Row)
+    assert first.fingerprint is not None
+    claim: Claim = new_claim(first.fingerprint, "another", {})
+    claim.owner = Owner(host="elsewhere", boot="b", pid=1, born="1")
+    assert store.claims.take(claim)
+    results = run(f"model.kernel={kernel}")
+    assert statuses(results) == ["ok", "TakenError", "ok"]
+    assert isinstance(results[1], TakenError)
+    assert [path.stem for path in store.claims.directory.iterdir()] == [first.fingerprint]
+
+
+def test_all_are_left_if_others_work_on_all(run: Run, store: Store) -> None:
+    for row in run().values():
+        assert isinstance(row, Row)
+        assert row.fingerprint is not None
+        claim = new_claim(row.fingerprint, "another", {})
+        claim.owner = Owner(host="elsewhere", boot="b", pid=1, born="1")
+        assert store.claims.take(claim)
+    assert statuses(run()) == ["TakenError"] * 3
+
+
+def test_a_bug_in_one_seeds_test_is_its_own(
+    run: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(training: Training) -> None:
+        if training.work.config.seed == 1:
+            raise ZeroDivisionError("a bug")
+        measure(training)
+
+    monkeypatch.setattr(running, "measure", broken)
+    results = run()
+    assert statuses(results) == ["ok", "ZeroDivisionError", "ok"]
+    kept = {row.seed: row for row in results.values() if isinstance(row, Row)}
+    assert sorted(kept) == [0, 2]
+    rows = [store.row(path.name) for path in store.runs.iterdir()]
+    told = {row["seed"]: (row["status"], row["error"]) for row in rows if row is not None}
+    assert told == {
+        0: ("ok", None),
+        1: ("failed", "ZeroDivisionError: a bug"),
+        2: ("ok", None),
+    }
+    assert not list(store.claims.directory.iterdir())
+
+
+@pytest.mark.parametrize("kernel", ["auto", "torch"])
+def test_after_an_interruption_single_runs_go_on_with_their_own(
+    kernel: str, run: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """During the first one's test: what the others have come to is in their checkpoints."""
+    whole = run(f"model.kernel={kernel}")
+    interruption = Interruption()
+
+    def interrupted(training: Training) -> None:
+        interruption.requested = "SIGTERM"
+        interruption.check()
+
+    with monkeypatch.context() as patch:
+        for module in ("benchmarks.runner.multiseed.runner", "benchmarks.runner.stages"):
+            patch.setattr(f"{module}.measure", interrupted)
+        first = run(f"model.kernel={kernel}", interruption=interruption)
+    begun = 3 if kernel == "auto" else 1
+    assert statuses(first) == ["interrupted"] * begun + ["KeyboardInterrupt"] * (3 - begun)
+    again = run(f"model.kernel={kernel}", start=Start())
+    assert statuses(again) == ["ok"] * 3
+    for place, row in again.items():
+        earlier, right = first[place], whole[place]
+        assert isinstance(row, Row)
+        assert isinstance(right, Row)
+        assert row.test_score == right.test_score
+        if isinstance(earlier, Row):
+            assert (row.run_id, row.starts) == (earlier.run_id, 2)
+    assert not list(store.runs.glob("*/checkpoint.safetensors"))

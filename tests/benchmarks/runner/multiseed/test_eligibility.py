@@ -1,0 +1,83 @@
+"""Why seeds are trained each by itself, and networks for which no other way is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmarks.runner.multiseed.eligibility import why_alone
+from benchmarks.runner.run import prepare
+from models.kernels.compiler import reason_for_lack
+from tasks.forecast.head import Forecaster
+from tests.helpers.several_trainings import SEEDS, composed
+
+pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
+SP500 = ("task=sp500", "model=lstm")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (SP500, None),
+        (("task=shakespeare", "model=gru"), None),
+        ((*SP500, "match=time", "match.budget_seconds=1"), "a clock ends the training"),
+        ((*SP500, "train.max_seconds=1"), "a clock ends the training"),
+        ((*SP500, "train.precision=bfloat16"), "train.precision is bfloat16"),
+        ((*SP500, "model.kernel=torch"), "by the kernel torch"),
+        ((*SP500, "model.hidden_size=512"), "enough to compute"),
+        (("task=sp500", "model=baseline", "model.baseline=ar"), "a baseline trains no network"),
+        (("task=imdb", "task.source=bundled", "model=rnn"), "different lengths"),
+    ],
+)
+def test_why_seeds_are_not_trained_together(
+    overrides: tuple[str, ...], reason: str | None, shared_cache: Path
+) -> None:
+    ready = prepare(composed(*overrides, f"cache_dir='{shared_cache}'", "train.threads=1"))
+    found = why_alone(ready, SEEDS)
+    assert found is reason is None or reason in cast(str, found)
+
+
+def test_one_seed_is_not_trained_together(shared_cache: Path) -> None:
+    ready = prepare(composed(*SP500, f"cache_dir='{shared_cache}'", "train.threads=1"))
+    assert why_alone(ready, [3]) == "there is one"
+
+
+class Noisy(Forecaster):
+    def forward(self, inputs: Tensor, lengths: None = None, state: None = None) -> Any:
+        return super().forward(inputs + 0.1 * torch.rand_like(inputs))
+
+
+class Normalised(Forecaster):
+    def __init__(self, encoder: Any) -> None:
+        super().__init__(encoder)
+        self.norm = nn.LayerNorm(2)
+
+    def forward(self, inputs: Tensor, lengths: None = None, state: None = None) -> Any:
+        return super().forward(self.norm(inputs))
+
+
+class Centred(Forecaster):
+    """Each row sees the others of its batch."""
+
+    def forward(self, inputs: Tensor, lengths: None = None, state: None = None) -> Any:
+        return super().forward(inputs - 3 * inputs.mean(0))
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (Noisy, "chance in it that is not dropout"),
+        (Normalised, "a layer that only does one at a time: LayerNorm"),
+        (Centred, "computes something else then"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_together_is_found_out(
+    network: type, reason: str, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.forecast.head.Forecaster", network)
+    ready = prepare(composed(*SP500, f"cache_dir='{shared_cache}'", "train.threads=1"))
+    assert reason in cast(str, why_alone(ready, SEEDS))

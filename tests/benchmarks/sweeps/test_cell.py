@@ -1,0 +1,101 @@
+"""What a sweep says of its cells: their names, and which of their times are in doubt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from benchmarks.config.compose import Axes, CellComposer, hydra_at
+from benchmarks.config.schema import Config, register_schemas
+from benchmarks.runner.row_columns import worth_telling
+from benchmarks.sweeps.cell import Cell, Outcome, lacked_fused, was_slowed
+from benchmarks.sweeps.plan import make_plan
+from benchmarks.sweeps.progress import show_outcomes
+from tasks.base import DataDescription
+from tests.helpers.paths import ROOT
+
+DATA = DataDescription("closes", "ab" * 32, "in order", 8, 1, 1, "days")
+
+
+def planned(folder: Path) -> list[Cell]:
+    """Cells of a sweep over a net and all baselines, two seeds each."""
+    register_schemas(ROOT / "conf")
+    values = [["model=rnn", "model=baseline"], ["seed=3", "seed=4"], ["train.max_epochs=1"]]
+    fixed = ["task=sp500", f"results_dir={folder}"]
+    axes = Axes(fixed, values, OmegaConf.create(), "continue", "cpu", has_seeds=True)
+    with hydra_at(ROOT / "conf"):
+        return make_plan(axes, lambda config: DATA, lambda config: ["cpu"]).cells
+
+
+def test_a_baseline_in_which_chance_has_no_part_is_named_without_a_seed(tmp_path: Path) -> None:
+    """It is one cell for all seeds."""
+    cells = planned(tmp_path)
+    nets = [cell.label for cell in cells if "baseline" not in cell.label]
+    assert nets == [f"model=rnn seed={seed} train.max_epochs=1" for seed in (3, 4)]
+    labels = [cell.label for cell in cells if "baseline" in cell.label]
+    assert "model=baseline train.max_epochs=1 model.baseline=random_walk" in labels
+    assert not any("seed=" in label for label in labels)
+    assert len(set(labels)) == len(labels)
+
+
+def config_of(*overrides: str) -> Config:
+    register_schemas(ROOT / "conf")
+    with hydra_at(ROOT / "conf"):
+        return CellComposer(["task=sp500"]).compose(list(overrides))
+
+
+def test_a_row_tells_the_kernel_that_was_asked_for() -> None:
+    """The column `kernel` has what ran, which auto and fused may have in common."""
+    given = ["model=rnn", "model.kernel=auto", "seed=3"]
+    assert worth_telling(config_of(*given), given) == "model.kernel=auto"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "kernel", "is_told"),
+    [
+        ("model.kernel=fused x=1", "torch", True),
+        ("model.kernel=fused", "fused", False),
+        ("model.kernel=fused", None, False),
+        ("model.kernel=auto", "torch", False),
+        (None, "torch", False),
+    ],
+)
+def test_a_sweep_tells_of_the_kernel_that_was_asked_for_in_vain(
+    overrides: str | None,
+    kernel: str | None,
+    is_told: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lacks = lacked_fused({"overrides": overrides, "kernel": kernel})
+    show_outcomes([Outcome(planned(tmp_path)[0], "ok", "r", lacks_fused=lacks)], 1, {})
+    said = "warning: model.kernel=fused: PyTorch's kernel ran in 1 cell,"
+    assert (said in capsys.readouterr().out) == is_told
+
+
+BUSY = {"status": "ok", "threads": 1, "load_average": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("row", "is_slowed"),
+    [
+        (BUSY | {"train_seconds": 2.0}, True),
+        (BUSY | {"train_seconds": None, "trained_together": 3}, False),
+        (BUSY | {"status": "failed"}, False),
+        (BUSY | {"train_seconds": 2.0, "load_average": 1.2}, False),
+    ],
+    ids=str,
+)
+def test_only_times_that_are_there_are_doubted(
+    row: dict[str, object],
+    is_slowed: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert was_slowed(row) == is_slowed
+    cell = planned(tmp_path)[0]
+    show_outcomes([Outcome(cell, "ok", "r", is_slowed=was_slowed(row))], 1, {})
+    said = "NOTE: the times of training of 1 cell are in doubt"
+    assert (said in capsys.readouterr().out) == is_slowed

@@ -1,0 +1,198 @@
+"""A sweep brings every cell to a row: what is skipped, continued, left to others."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.results.leases import Claim
+from benchmarks.results.store import Row
+from benchmarks.sweeps import scheduler as driver
+from benchmarks.sweeps.cell import Ended
+from benchmarks.sweeps.launchers.base import Order
+from benchmarks.system.processes import Owner
+from benchmarks.system.signals import Interruption
+from benchmarks.training.checkpoint import FILE_NAME
+from tests.helpers.faked_sweeps import DEAD, FakeLauncher, Sweep, dies, leaves
+
+ELSEWHERE = Owner(host="another machine", boot="b", pid=1, born="1")
+
+
+def test_every_cell_is_run_once_and_never_more_than_fit(sweep: Sweep) -> None:
+    outcomes, launcher = sweep.run(7, slots=3)
+    assert launcher.numbers == list(range(7))
+    assert launcher.most == 3
+    assert [outcome.status for outcome in outcomes] == ["ok"] * 7
+    assert [outcome.score for outcome in outcomes] == [1.5] * 7
+    assert sweep.table == [f"run-{number}" for number in range(7)]
+    assert not any(outcome.is_old for outcome in outcomes)
+
+
+STATUSES = ("ok", "failed", "diverged", "out_of_memory", "timeout", "interrupted")
+
+
+@pytest.mark.parametrize(
+    ("resume", "again"),
+    [
+        ("continue", [1, 2, 3, 4, 5, 6]),
+        ("skip_failed", [5, 6]),
+        ("never", [0, 1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_what_the_same_command_runs_again(resume: str, again: list[int], sweep: Sweep) -> None:
+    for number, status in enumerate(STATUSES):
+        fingerprint = f"question-{number}"
+        sweep.store.keep(Row(f"before-{number}", status, fingerprint=fingerprint, starts=1))
+    outcomes, launcher = sweep.run(7, resume)  # the last has never been run
+    assert launcher.numbers == again
+    assert [outcome.cell.number for outcome in outcomes if not outcome.is_old] == again
+    kept = [o.status for o in outcomes if o.is_old]
+    assert kept == [s for n, s in enumerate(STATUSES) if n not in again]
+
+
+def test_only_runs_that_were_cut_short_or_left_a_checkpoint_go_on(sweep: Sweep) -> None:
+    for number, status in enumerate(STATUSES):
+        fingerprint = f"question-{number}"
+        sweep.store.keep(Row(f"before-{number}", status, fingerprint=fingerprint, starts=1))
+    (sweep.store.runs / "before-3" / FILE_NAME).touch()  # out of memory
+    _, launcher = sweep.run(6)
+    continued = {order.cell.number: order.continues for order in launcher.orders}
+    wanted = {1: None, 2: None, 3: "before-3", 4: "before-4", 5: "before-5"}
+    assert continued == wanted
+    assert sweep.row("before-5")["status"] == "ok"
+
+
+def test_nothing_goes_on_if_all_is_to_be_run_anew(sweep: Sweep) -> None:
+    sweep.store.keep(Row("before", "interrupted", fingerprint="question-0", starts=1))
+    outcomes, launcher = sweep.run(1, "never")
+    assert launcher.orders[0].continues is None
+    assert outcomes[0].run_id == "run-0"
+
+
+def test_a_run_killed_before_its_row_goes_on(sweep: Sweep) -> None:
+    assert sweep.store.claims.take(Claim("question-0", "killed", DEAD, {"run_id": "killed"}))
+    _, launcher = sweep.run(1)
+    assert launcher.orders[0].continues == "killed"
+
+
+def test_a_failed_cell_ends_nothing(sweep: Sweep) -> None:
+    outcomes, _ = sweep.run(4, cell_1=leaves("failed", error="ValueError: a bug"))
+    assert [outcome.status for outcome in outcomes] == ["ok", "failed", "ok", "ok"]
+    assert outcomes[1].error == "ValueError: a bug"
+
+
+# Others at work
+
+
+def test_a_cell_that_another_works_on_is_waited_for(sweep: Sweep) -> None:
+    theirs = Claim("question-0", "theirs", ELSEWHERE)
+    assert sweep.store.claims.take(theirs)
+
+    def finish_theirs(launcher: FakeLauncher, order: Order) -> Ended:
+        store = launcher.store
+        store.keep(Row("theirs", "ok", fingerprint="question-0", starts=1, test_score=9.0))
+        store.claims.release(theirs)
+        return leaves("ok")(launcher, order)
+
+    outcomes, launcher = sweep.run(3, cell_2=finish_theirs)
+    assert launcher.numbers == [1, 2]
+    assert [outcome.run_id for outcome in outcomes] == ["theirs", "run-1", "run-2"]
+    assert outcomes[0].score == 9.0
+
+
+def test_a_cell_whose_other_worker_gave_up_is_run_here(sweep: Sweep) -> None:
+    theirs = Claim("question-0", "theirs", ELSEWHERE)
+    assert sweep.store.claims.take(theirs)
+
+    def release_theirs(launcher: FakeLauncher, order: Order) -> Ended:
+        launcher.store.claims.release(theirs)
+        return leaves("ok")(launcher, order)
+
+    outcomes, launcher = sweep.run(2, cell_1=release_theirs)
+    assert launcher.numbers == [1, 0]
+    assert [outcome.run_id for outcome in outcomes] == ["run-0", "run-1"]
+
+
+def test_a_cell_that_was_taken_while_it_started_is_left_to_the_taker(sweep: Sweep) -> None:
+    tries: list[int] = []
+
+    def taken_once(launcher: FakeLauncher, order: Order) -> Ended:
+        tries.append(order.cell.number)
+        if len(tries) == 1:
+            return Ended(order.cell, is_taken=True)
+        return leaves("ok")(launcher, order)
+
+    outcomes, _ = sweep.run(1, cell_0=taken_once)
+    assert tries == [0, 0]
+    assert [outcome.status for outcome in outcomes] == ["ok"]
+
+
+# Interruption
+
+
+def test_an_interruption_lets_running_cells_end_and_starts_no_others(sweep: Sweep) -> None:
+    def signal_comes(launcher: FakeLauncher, order: Order) -> Ended:
+        sweep.interruption.handle(15, None)
+        return leaves("ok")(launcher, order)
+
+    made, launcher = sweep.driver(
+        6, cell_1=signal_comes, cell_2=leaves("interrupted"), cell_3=dies("interrupted")
+    )
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        made.run()
+    assert launcher.asked == ["interrupt"]
+    assert launcher.numbers == [0, 1, 2]
+    assert {n: outcome.status for n, outcome in made.outcomes.items()} == {
+        0: "ok",
+        1: "ok",
+        2: "interrupted",
+    }
+    assert sweep.table == ["run-0", "run-1", "run-2"]
+    # And the same command again brings the rest.
+    sweep.interruption = Interruption()
+    outcomes, launcher = sweep.run(6)
+    assert launcher.numbers == [2, 3, 4, 5]
+    assert launcher.orders[0].continues == "run-2"
+    assert [outcome.status for outcome in outcomes] == ["ok"] * 6
+
+
+@pytest.mark.parametrize("impatient", ["again", "time"])
+def test_cells_that_will_not_end_are_killed(
+    impatient: str, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if impatient == "time":
+        monkeypatch.setattr(driver, "PATIENCE_SECONDS", 0.0)
+
+    class Stubborn(FakeLauncher):
+        def poll(self) -> list[Ended]:
+            if "interrupt" not in self.asked:
+                sweep.interruption.handle(2, None)
+                return []
+            if "kill" not in self.asked:
+                if impatient == "again":
+                    sweep.interruption.handle(2, None)
+                return []
+            return super().poll()
+
+    made, _ = sweep.driver(1)
+    stubborn = Stubborn(sweep.store, 1, cell_0=dies("interrupted", "killed by SIGKILL"))
+    made.launcher = stubborn
+    with pytest.raises(KeyboardInterrupt):
+        made.run()
+    assert stubborn.asked[:2] == ["interrupt", "kill"]
+    assert sweep.row("run-0")["error"] == "killed by SIGKILL"
+
+
+def test_jobs_on_a_cluster_are_left_alone(sweep: Sweep) -> None:
+    class Cluster(FakeLauncher):
+        leaves_running = True
+
+        def poll(self) -> list[Ended]:
+            sweep.interruption.handle(2, None)
+            return []
+
+    made, _ = sweep.driver(3)
+    made.launcher = cluster = Cluster(sweep.store, 3)
+    with pytest.raises(KeyboardInterrupt):
+        made.run()
+    assert cluster.asked == []
+    assert made.outcomes == {}

@@ -1,0 +1,163 @@
+"""Streams of chance, devices, threads and the state of the checkout."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import benchmarks.system.environment
+from benchmarks.config.schema import TrainSettings
+from benchmarks.errors import UserError
+from benchmarks.results.store import COLUMNS
+from benchmarks.system.environment import (
+    available_cores,
+    choose_device,
+    git_state,
+    prepare_process,
+    seed_torch,
+    stream,
+)
+
+STREAMS = [
+    (0, "data order", 0),
+    (0, "data order", 1),
+    (1, "data order", 0),
+    (0, "dropout"),
+    (1, "dropout"),
+    (0, "encoder initialisation"),
+]
+
+
+@pytest.fixture
+def _process_as_before() -> Iterator[None]:
+    threads, random_state = torch.get_num_threads(), torch.get_rng_state()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_rng_state(random_state)
+    torch.use_deterministic_algorithms(deterministic)
+
+
+@pytest.mark.parametrize("place", STREAMS)
+def test_a_stream_repeats(place: tuple[int, str]) -> None:
+    assert np.array_equal(stream(*place).random(100), stream(*place).random(100))
+
+
+@pytest.mark.parametrize(("one", "other"), [*itertools.combinations(STREAMS, 2)])
+def test_streams_are_independent(one: tuple[int, str], other: tuple[int, str]) -> None:
+    count = 20_000
+    correlation = np.corrcoef(stream(*one).random(count), stream(*other).random(count))[0, 1]
+    # Six standard deviations of the correlation of independent numbers.
+    assert abs(correlation) < 6 / np.sqrt(count)
+
+
+@pytest.mark.usefixtures("_process_as_before")
+def test_torch_draws_by_seed_and_purpose() -> None:
+    def drawn(seed: int, purpose: str) -> tuple[float, ...]:
+        seed_torch(seed, purpose)
+        return tuple(torch.rand(3).tolist())
+
+    asked = [(0, "dropout"), (1, "dropout"), (0, "encoder initialisation")]
+    assert len({drawn(*each) for each in asked}) == 3
+    assert drawn(0, "dropout") == drawn(0, "dropout")
+
+
+@pytest.mark.usefixtures("_process_as_before")
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_what_is_set_is_what_is_told(deterministic: bool) -> None:
+    train = TrainSettings(device="cpu", threads=2, deterministic=deterministic)
+    device, told = prepare_process(train)
+    assert device == torch.device("cpu")
+    assert torch.get_num_threads() == told.threads == 2
+    assert torch.are_deterministic_algorithms_enabled() == told.deterministic == deterministic
+    assert told.torch_version == torch.__version__
+    assert told.device_name
+    assert set(dataclasses.asdict(told)) <= set(COLUMNS)
+
+
+@pytest.mark.usefixtures("_process_as_before")
+def test_no_more_threads_than_cores_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1 <= available_cores() <= (os.cpu_count() or 1)
+    if hasattr(os, "sched_getaffinity"):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
+        assert available_cores() == 1
+        _, told = prepare_process(TrainSettings(device="cpu"))
+        assert told.threads == 1
+
+
+@pytest.mark.parametrize(
+    ("cuda", "wanted", "chosen"),
+    [
+        (False, "auto", "cpu"),
+        (False, "cpu", "cpu"),
+        (True, "auto", "cuda"),
+        (True, "cpu", "cpu"),
+        (True, "cuda:1", "cuda:1"),
+    ],
+)
+def test_devices(cuda: bool, wanted: str, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device(wanted) == torch.device(chosen)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "wanted", "allowed"),
+    [
+        (False, "cuda", "allowed: auto, cpu"),
+        (True, "cuda:2", "allowed: auto, cpu, cuda, cuda:0, cuda:1"),
+        (True, "gpu", "allowed: auto, cpu, cuda, cuda:0, cuda:1"),
+    ],
+)
+def test_a_device_that_is_not_there(
+    cuda: bool, wanted: str, allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=f"train.device={wanted}: .*{allowed}"):
+        choose_device(wanted)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one commit, taken for the one the code runs from."""
+    author = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_CONFIG_GLOBAL": os.devnull}
+    author |= {"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+    for name, value in author.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "benchmarks").mkdir()
+    source = tmp_path / "benchmarks" / "environment.py"
+    source.write_text("committed")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "one"]):
+        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)
+    monkeypatch.setattr(benchmarks.system.environment, "PROJECT_ROOT", tmp_path)
+    return tmp_path
+
+
+def test_git_state_of_a_clean_and_a_changed_checkout(checkout: Path) -> None:
+    commit, dirty = git_state()
+    assert commit is not None
+    assert len(commit) == 40
+    assert dirty is False
+    (checkout / "benchmarks" / "environment.py").write_text("changed")
+    assert git_state() == (commit, True)
+
+
+def test_git_state_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setattr(benchmarks.system.environment, "PROJECT_ROOT", tmp_path)
+    assert git_state() == (None, None)
+
+
+@pytest.mark.usefixtures("checkout")
+def test_git_state_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert git_state() == (None, None)

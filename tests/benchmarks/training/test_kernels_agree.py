@@ -1,0 +1,53 @@
+"""A training by the fused kernel ends in the weights of one by PyTorch, dropout and all."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.system.environment import seed_torch, stream
+from models.kernels.compiler import reason_for_lack
+from scripts.perf.pairs import load, trainer_of
+from tests.helpers.composing import composed
+from tests.helpers.short_trainings import CPU, STEPS
+
+pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
+
+PAIRS = [
+    *((model, "shakespeare") for model in ("rnn", "lstm", "gru")),
+    *((model, task) for task in ("imdb", "sp500") for model in ("rnn", "bilstm", "bigru")),
+]
+
+
+def weights_after(model: str, task: str, kernel: str, cache: Path) -> list[Tensor]:
+    given = ["model.hidden_size=12", "model.num_layers=2", "model.dropout=0.3"]
+    given += [f"model.kernel={kernel}", "train.dtype=float64", "train.device=cpu"]
+    given += ["train.batch_size=8", f"cache_dir={cache}"]
+    if task == "imdb":
+        given += ["task.source=bundled", "task.max_length=60"]
+    config = composed(f"model={model}", f"task={task}", *given)
+    data = load(config, CPU)
+    trainer = trainer_of(config, data, CPU)
+    seed_torch(config.seed, "dropout")
+    batches = data.batches("train", config.train.batch_size, stream(0, "data order", 0))
+    state = None
+    for batch in itertools.islice(batches, STEPS):
+        _, _, state = trainer.forward_backward(batch, state)
+        trainer.optimizer.step()
+        trainer.optimizer.zero_grad()
+    encoder = trainer.network.encoder
+    assert getattr(encoder, "kernel", None) == kernel
+    return [parameter.detach() for parameter in trainer.parameters]
+
+
+@pytest.mark.parametrize(("model", "task"), PAIRS)
+def test_trainings_by_both_kernels_end_in_the_same_weights(
+    model: str, task: str, shared_cache: Path
+) -> None:
+    found = [weights_after(model, task, kernel, shared_cache) for kernel in ("torch", "fused")]
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)

@@ -1,0 +1,120 @@
+"""Model FLOPs utilisation: what is counted, and what a row says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.config.schema import Config, TrainSettings
+from benchmarks.results.store import Row, Store
+from benchmarks.runner.display import show_row
+from benchmarks.runner.run import Start, run
+from benchmarks.runner.stages import build_network
+from benchmarks.system import peak_flops as peak
+from benchmarks.system.disk_cache import DiskCache
+from benchmarks.system.environment import stream
+from benchmarks.system.signals import Interruption
+from benchmarks.training.mfu import flops_per_token, utilisation
+from models.base import ModelSettings
+from models.baseline import BaselineSettings
+from models.recurrent import RecurrentSettings
+from tasks.base import Task, TaskSettings
+from tasks.forecast.task import Sp500Settings
+from tasks.language.task import ShakespeareSettings
+from tasks.text.task import ImdbSettings
+
+CPU = torch.device("cpu")
+HIDDEN = 8
+BATCH = 16
+
+
+def per_token(task: TaskSettings, model: ModelSettings, cache: Path) -> tuple[float, Task]:
+    """FLOPs per token on the first batch of training, less those of the encoder."""
+    loaded = task.load(DiskCache(cache))
+    loaded.to(CPU, torch.float32)
+    network, encoder = build_network(Config(task, model), loaded, CPU)
+    batch = next(iter(loaded.batches("train", BATCH, stream(0, "data order", 0))))
+    found = flops_per_token(network, encoder, batch)
+    assert not any(module._forward_hooks for module in network.modules())
+    return found - encoder.flops_per_token(), loaded
+
+
+def test_a_vocabulary_is_multiplied_at_every_step(shared_cache: Path) -> None:
+    settings = ShakespeareSettings(embedding_size=5)
+    found, task = per_token(settings, RecurrentSettings(hidden_size=HIDDEN), shared_cache)
+    vocabulary = len(task.characters)  # type: ignore[attr-defined]
+    assert found == 2 * HIDDEN * vocabulary
+
+
+def test_a_forecast_is_made_once_a_window(shared_cache: Path) -> None:
+    settings = Sp500Settings(window=20)
+    found, _ = per_token(settings, RecurrentSettings(hidden_size=HIDDEN), shared_cache)
+    assert found == pytest.approx(2 * HIDDEN / 20)
+
+
+def test_a_review_is_judged_once(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    settings = ImdbSettings(source="bundled", embedding_size=4, max_length=30, pooling="mean_max")
+    model = RecurrentSettings(hidden_size=HIDDEN, bidirectional=True)
+    found, task = per_token(settings, model, shared_cache)
+    batch = next(iter(task.batches("train", BATCH, stream(0, "data order", 0))))
+    # Two poolings of two directions; what is padded counts for nothing.
+    assert found == pytest.approx(2 * 2 * 2 * HIDDEN * BATCH / batch.tokens)
+    assert batch.lengths is not None
+    assert batch.tokens == int(batch.lengths.sum())
+
+
+def test_the_share_is_of_three_forward_passes() -> None:
+    """A product of 2 GFLOP per token at 10 tokens a second computes 60 of 120 GFLOP/s."""
+    assert utilisation(2e9, 10.0, peak_gflops=120.0) == 0.5
+
+
+def run_sp500(tmp_path: Path, model: ModelSettings) -> Row:
+    train = TrainSettings(max_steps=4, max_evaluation_batches=1, device="cpu", threads=1)
+    task = Sp500Settings(window=10)
+    config = Config(task, model, train, cache_dir=str(tmp_path / "cache"))
+    return run(config, Store(tmp_path), Interruption(), Start())
+
+
+def test_a_row_says_what_its_utilisation_is_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peak, "measure", lambda device, dtype: 50.0)
+    row = run_sp500(tmp_path, RecurrentSettings(hidden_size=HIDDEN, kernel="torch"))
+    assert row.flops_per_token is not None
+    assert row.tokens_per_second is not None
+    flops = row.flops_per_token + 2 * HIDDEN / 10
+    assert row.peak_gflops == 50.0
+    assert row.model_flops_utilisation == pytest.approx(3 * flops * row.tokens_per_second / 50e9)
+    assert (row.kernel, row.precision) == ("torch", "highest")
+
+
+def test_where_the_device_gives_no_answer_the_row_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peak, "measure", lambda device, dtype: None)
+    row = run_sp500(tmp_path, RecurrentSettings(hidden_size=HIDDEN))
+    assert row.status == "ok"
+    assert (row.peak_gflops, row.model_flops_utilisation) == (None, None)
+
+
+def test_a_baseline_has_neither_kernel_nor_utilisation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peak, "measure", lambda device, dtype: pytest.fail("measured for nothing"))
+    row = run_sp500(tmp_path, BaselineSettings(baseline="random_walk"))
+    assert row.status == "ok"
+    assert row.train_seconds is not None
+    assert (row.kernel, row.precision, row.peak_gflops) == (None, None, None)
+    assert row.model_flops_utilisation is None
+
+
+@pytest.mark.parametrize(("load", "told"), [(1.2, False), (2.2, True)])
+def test_a_run_on_a_busy_machine_says_so_at_its_end(
+    load: float, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = Row("r", "ok", load_average=load, threads=1, model="lstm", task="sp500")
+    show_row(row, Sp500Settings().metric, "runs/r")
+    assert ("do not trust its times" in capsys.readouterr().out) == told

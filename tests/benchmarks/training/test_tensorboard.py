@@ -1,0 +1,200 @@
+"""TensorBoard's event files say what history.csv says, each step once, however often it stopped."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from benchmarks.config.fingerprint import identity
+from benchmarks.config.schema import checked_config, register_schemas
+from benchmarks.errors import UserError
+from benchmarks.runner.row_columns import worth_telling
+from benchmarks.training.tensorboard import LogSettings, written_down
+from benchmarks.training.trainer import Trainer
+from tests.helpers.paths import ROOT
+
+event_accumulator = pytest.importorskip(
+    "tensorboard.backend.event_processing.event_accumulator",
+    reason="TensorBoard is not installed: pip install -e '.[tensorboard]'",
+)
+
+WANTED = LogSettings(tensorboard=True)
+
+
+def curves_of(run: Path) -> dict[str, dict[int, float]]:
+    """Read a run's event files as TensorBoard does; a step that is there twice fails."""
+    reader = event_accumulator.EventAccumulator(str(run / "tensorboard"), {"scalars": 0})
+    reader.Reload()
+    curves = {}
+    for tag in reader.Tags()["scalars"]:
+        points = reader.Scalars(tag)
+        curves[tag] = {point.step: point.value for point in points}
+        assert len(curves[tag]) == len(points), f"{tag} has a step twice"
+        assert list(curves[tag]) == sorted(curves[tag]), f"{tag} goes back"
+    return curves
+
+
+def check_against_history(run: Path) -> dict[str, dict[int, float]]:
+    curves = curves_of(run)
+    with (run / "history.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    steps = [int(line["steps"]) for line in lines]
+    for name in set(lines[0]) - {"epoch", "steps"}:
+        expected = [float(line[name]) for line in lines]
+        assert list(curves[f"epoch/{name}"]) == steps
+        assert list(curves[f"epoch/{name}"].values()) == pytest.approx(expected, rel=1e-6)
+    for name in ("train_loss", "gradient_norm", "learning_rate"):
+        at_ends = [curves[f"step/{name}"][step] for step in steps]
+        assert at_ends == pytest.approx([float(line[name]) for line in lines], rel=1e-6)
+    return curves
+
+
+class Told:
+    """Where a trainer tells its progress."""
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []
+        self.epochs: list[float] = []
+
+    def step(self, line: dict[str, float]) -> None:
+        self.steps.append(line["steps"])
+
+    def epoch(self, line: dict[str, float]) -> None:
+        self.epochs.append(line["steps"])
+
+
+def line_at(steps: int) -> dict[str, float]:
+    facts = {"epoch": -(-steps // 4), "steps": steps, "train_loss": 1 / steps}
+    return facts | {"gradient_norm": float(steps), "learning_rate": 0.1}
+
+
+def trainer_at(steps: int, epoch_steps: int, epochs: list[int]) -> Any:
+    """What is asked of a trainer at a checkpoint."""
+    history = [line_at(each) | {"validation_rmse": 2.0 * each} for each in epochs]
+    return SimpleNamespace(
+        progress=Told(),
+        record=SimpleNamespace(steps=steps, history=history),
+        epoch=SimpleNamespace(steps=epoch_steps),
+        line=lambda: line_at(steps),
+    )
+
+
+def tell(trainer: Any, reports: list[int], epochs: list[int], folder: Path) -> Told:
+    listener = trainer.progress
+    with written_down(cast(Trainer, trainer), WANTED, folder):
+        for steps in sorted({*reports, *epochs}):
+            if steps in reports:
+                trainer.progress.step(line_at(steps))
+            if steps in epochs:
+                trainer.progress.step(line_at(steps))
+                trainer.progress.epoch(line_at(steps) | {"validation_rmse": 2.0 * steps})
+    assert trainer.progress is listener
+    assert isinstance(listener, Told)
+    return listener
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "epoch_steps", "epochs_known"),
+    [(6, 2, [4]), (8, 4, [4]), (8, 0, [4, 8]), (7, 3, [4]), (0, 0, [])],
+    ids=["after a report", "before validation", "after an epoch", "at no report", "at none"],
+)
+def test_what_came_after_the_checkpoint_is_taken_back(
+    checkpoint: int, epoch_steps: int, epochs_known: list[int], tmp_path: Path
+) -> None:
+    """Killed at step 11, continued from an earlier one, with reports at other steps."""
+    told = tell(trainer_at(0, 0, []), [3, 6, 8, 9, 11], [4, 8], tmp_path)
+    assert told.steps == [3, 4, 6, 8, 8, 9, 11]
+    assert told.epochs == [4, 8]
+    later = trainer_at(checkpoint, epoch_steps, epochs_known)
+    epochs = [each for each in (4, 8, 12) if each not in epochs_known]
+    told = tell(later, [each for each in (6, 10) if each > checkpoint], epochs, tmp_path)
+    assert told.epochs == epochs  # the display hears of nothing twice
+    curves = curves_of(tmp_path)
+    assert list(curves["epoch/validation_rmse"]) == [4, 8, 12]
+    reports = {4, 8, 10, 12} | {each for each in (3, 6) if each <= checkpoint} | {checkpoint, 6}
+    assert set(curves["step/train_loss"]) == reports - {0}
+    assert all(value == float(step) for step, value in curves["step/gradient_norm"].items())
+
+
+def test_nothing_is_written_unasked(tmp_path: Path) -> None:
+    trainer = trainer_at(0, 0, [])
+    with written_down(trainer, LogSettings(), tmp_path):
+        assert isinstance(trainer.progress, Told)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lost_file_leaves_the_others_alone(tmp_path: Path) -> None:
+    for steps in (0, 4, 8):
+        tell(trainer_at(steps, 0, []), [steps + 2], [], tmp_path)
+    first, second, _ = sorted((tmp_path / "tensorboard").iterdir())
+    first.unlink()
+    kept = second.read_bytes()
+    tell(trainer_at(12, 0, []), [14], [], tmp_path)
+    assert second.read_bytes() == kept
+    assert list(curves_of(tmp_path)["step/train_loss"]) == [6, 10, 14]
+
+
+def test_what_is_not_installed_is_said_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.training.tensorboard.find_spec", lambda name: None)
+    LogSettings().check()
+    with pytest.raises(UserError, match=r"log.tensorboard=true: needs tensorboard: pip install"):
+        WANTED.check()
+
+
+KILLED_AT = 2
+KILL = f"""
+import os, runpy, signal
+import benchmarks.runner.checkpointing as continuation
+
+write = continuation.write_checkpoint
+def write_and_die(path, tensors, facts):
+    write(path, tensors, facts)
+    if facts["training"]["epoch"] == {KILLED_AT} and facts["training"]["epoch_steps"] > 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+continuation.write_checkpoint = write_and_die
+runpy.run_path("run.py", run_name="__main__")
+"""
+
+
+def test_a_run_that_was_killed_and_went_on_has_every_step_once(
+    tmp_path: Path, shared_cache: Path
+) -> None:
+    folder = tmp_path / "results"
+    settings = ["model=rnn", "task=sp500", "train.device=cpu", "train.threads=1"]
+    settings += ["train.max_epochs=3", f"results_dir={folder}", f"cache_dir={shared_cache}"]
+    wanted = [*settings, "log.tensorboard=true", "train.checkpoint_seconds=0"]
+
+    def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+
+    killed = python("-c", KILL, *wanted)
+    assert killed.returncode == -9, killed.stderr
+    ended = python("run.py", *wanted)
+    assert ended.returncode == 0, ended.stderr
+    assert "going on with" in ended.stdout
+    (run,) = (folder / "runs").iterdir()
+    curves = check_against_history(run)
+    # Every step was reported, as there was a checkpoint at every step.
+    steps = list(curves["step/train_loss"])
+    assert steps == list(range(1, steps[-1] + 1))
+
+
+def test_it_is_the_same_question_with_and_without() -> None:
+    register_schemas(ROOT / "conf")
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        configs = [
+            checked_config(compose("config", overrides=["task=sp500", *extra]))
+            for extra in ([], ["log.tensorboard=true"])
+        ]
+    questions = [identity(config) for config in configs]
+    assert questions[0] == questions[1]
+    assert "log" not in questions[0]
+    assert worth_telling(configs[1], ["log.tensorboard=true"]) is None

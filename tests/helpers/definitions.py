@@ -1,0 +1,40 @@
+"""Finds every model and every task by the configuration folder, as the command line does."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+
+from benchmarks.config.schema import Config, checked_config, register_schemas
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml") if file.stem != "baseline")
+TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
+
+
+@cache
+def composed(model: str, task: str, *overrides: str) -> Config:
+    """The configuration of a pair."""
+    register_schemas(CONF)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return checked_config(
+            compose("config", overrides=[f"model={model}", f"task={task}", *overrides])
+        )
+
+
+@cache
+def is_causal(task: str) -> bool:
+    """Whether a task refuses bidirectional models."""
+    return composed("lstm", task).task.causal
+
+
+@cache
+def is_bidirectional(model: str) -> bool:
+    """Whether a model reads ahead; asked on a task that lets it."""
+    free = next(task for task in TASKS if not is_causal(task))
+    return composed(model, free).model.bidirectional
+
+
+PAIRS = [(m, t) for m in MODELS for t in TASKS if not (is_causal(t) and is_bidirectional(m))]

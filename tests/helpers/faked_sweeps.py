@@ -1,0 +1,134 @@
+"""Sweeps over cells that run nothing: each does what a test tells it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.config.schema import Config, TrainSettings
+from benchmarks.results.leases import Claim
+from benchmarks.results.store import Row, Store
+from benchmarks.sweeps.cell import Cell, Death, Ended, Outcome
+from benchmarks.sweeps.directory import SweepFolder
+from benchmarks.sweeps.launchers.base import Launcher, Order, Surroundings
+from benchmarks.sweeps.progress import Board
+from benchmarks.sweeps.scheduler import Driver
+from benchmarks.system.processes import Owner, this_process
+from benchmarks.system.signals import Interruption
+from models.recurrent import RecurrentSettings
+from tasks.forecast.task import Sp500Settings
+
+CONFIG = Config(Sp500Settings(), RecurrentSettings(), TrainSettings())
+DEAD = dataclasses.replace(this_process(), born="before this process")
+Deed = Callable[["FakeLauncher", Order], Ended]
+
+
+def cells(count: int) -> list[Cell]:
+    return [Cell(n, [f"seed={n}"], f"seed={n}", CONFIG, [f"question-{n}"]) for n in range(count)]
+
+
+def row_of(order: Order, status: str = "ok", **columns: Any) -> Row:
+    number = order.cell.number
+    columns = {"fingerprint": order.cell.fingerprints[0], "starts": 1} | columns
+    return Row(order.continues or f"run-{number}", status, **columns)
+
+
+def leaves(status: str, **columns: Any) -> Deed:
+    """A cell that ends with a row."""
+
+    def deed(launcher: FakeLauncher, order: Order) -> Ended:
+        row = row_of(order, status, **columns)
+        launcher.store.keep(row)
+        return Ended(order.cell, row.run_id)
+
+    return deed
+
+
+def dies(status: str, text: str = "killed by SIGSEGV", owned: Owner | None = DEAD) -> Deed:
+    """A cell whose process ends without a row, after it has claimed its question."""
+
+    def deed(launcher: FakeLauncher, order: Order) -> Ended:
+        if owned is not None:
+            row = dataclasses.asdict(row_of(order, "interrupted", dataset="data", seed=5))
+            claim = Claim(order.cell.fingerprints[0], row["run_id"], owned, row)
+            assert launcher.store.claims.take(claim)
+        return Ended(order.cell, death=Death(text, status))
+
+    return deed
+
+
+class FakeLauncher(Launcher):
+    """Does what it is told for each cell, so many at a time, and writes down what it was asked."""
+
+    def __init__(self, store: Store, slots: int = 2, **deeds: Deed) -> None:
+        self.store = store
+        self.slots = slots
+        self.deeds = deeds
+        self.orders: list[Order] = []
+        self.running: list[Order] = []
+        self.most = 0
+        self.asked: list[str] = []
+
+    def room(self) -> int:
+        return self.slots - len(self.running)
+
+    def start(self, orders: list[Order]) -> None:
+        assert len(orders) <= self.room()
+        self.orders += orders
+        self.running += orders
+        self.most = max(self.most, len(self.running))
+
+    def poll(self) -> list[Ended]:
+        if not self.running:
+            return []
+        order = self.running.pop(0)
+        deed = self.deeds.get(f"cell_{order.cell.number}", leaves("ok", test_score=1.5))
+        return [deed(self, order)]
+
+    def interrupt(self) -> None:
+        self.asked.append("interrupt")
+
+    def kill(self) -> None:
+        self.asked.append("kill")
+
+    @property
+    def numbers(self) -> list[int]:
+        return [order.cell.number for order in self.orders]
+
+
+class Sweep:
+    """A results folder, and sweeps over the same cells in it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store = Store(directory)
+        self.interruption = Interruption()
+
+    def driver(
+        self, count: int, resume: str = "continue", slots: int = 2, **deeds: Deed
+    ) -> tuple[Driver, FakeLauncher]:
+        folder = SweepFolder(self.store.directory / "sweeps" / "s")
+        folder.write(cells(count), [], "fake", count)
+        around = Surroundings(self.store, self.store.index(), folder, Path("conf"))
+        launcher = FakeLauncher(self.store, slots, **deeds)
+        board = Board(count)
+        made = Driver(cells(count), launcher, around, resume, board, self.interruption)
+        return made, launcher
+
+    def run(
+        self, count: int, resume: str = "continue", slots: int = 2, **deeds: Deed
+    ) -> tuple[list[Outcome], FakeLauncher]:
+        made, launcher = self.driver(count, resume, slots, **deeds)
+        outcomes = made.run()
+        return [outcomes[number] for number in sorted(outcomes)], launcher
+
+    def row(self, run_id: str) -> dict[str, Any]:
+        row = self.store.row(run_id)
+        assert row is not None
+        return row
+
+    @property
+    def table(self) -> list[str]:
+        lines = self.store.table.read_text().splitlines()[1:]
+        return sorted(line.partition(",")[0] for line in lines)

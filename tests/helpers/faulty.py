@@ -1,0 +1,348 @@
+"""What the fault tests share: the real command, an end for all its processes, what it has left."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.results.csv_table import as_text
+from benchmarks.results.store import COLUMNS
+from tests.helpers.paths import ROOT
+
+WAIT_SECONDS = 120.0
+"""For what should happen at once, on a machine that may be busy."""
+
+ROUNDS = int(os.environ.get("RNNBENCH_FAULTS", "0"))
+"""How many kills of a single run the long form makes; 0 is the short form of all fault tests."""
+
+MACHINE = ["train.device=cpu", "train.threads=1"]
+SMALL = ["model=lstm", "task=sp500", "model.hidden_size=8", "train.max_epochs=2", *MACHINE]
+"""A run of less than a second, its start apart, with dropout, so that chance must be continued."""
+
+ALWAYS = "train.checkpoint_seconds=0"
+"""A checkpoint after every step."""
+
+MEASURED = {"run_id", "started_at", "load_average", "tokens_per_second", "peak_rss_mib"} | {
+    "peak_gflops",
+    "model_flops_utilisation",
+    "starts",
+    "concurrent_runs",
+    "git_commit",
+    "git_dirty",
+    "sweep",
+    *(name for name in COLUMNS if "seconds" in name or "latency" in name),
+}
+"""Columns that may differ between two runs of one question."""
+
+MARK = "RNNBENCH_TEST_MARK"
+"""Environment variable that every process a test starts hands on to its children."""
+
+Row = dict[str, Any]
+
+
+class Command:
+    """`python run.py …` in a session of its own, with output in files.
+
+    Args:
+        overrides: its command line.
+        place: an empty folder for its output, and where it runs.
+        environment: added to this process's.
+        prefix: a program that starts it.
+    """
+
+    def __init__(
+        self,
+        overrides: list[str],
+        place: Path,
+        environment: dict[str, str] | None = None,
+        prefix: Collection[str] = (),
+    ) -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        self.mark = uuid.uuid4().hex
+        self.out, self.err = place / f"{self.mark}.out", place / f"{self.mark}.err"
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [*prefix, sys.executable, str(ROOT / "run.py"), *overrides],
+                cwd=place,
+                env=os.environ | {"HF_HUB_OFFLINE": "1", MARK: self.mark} | (environment or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        """What it has printed."""
+        return self.out.read_text(errors="replace")
+
+    @property
+    def errors(self) -> str:
+        """What it has printed to stderr."""
+        return self.err.read_text(errors="replace")
+
+    def end(self, timeout: float = 5 * WAIT_SECONDS) -> int:
+        """Wait for its end; returns the exit code, minus the signal's number if one killed it."""
+        return self.process.wait(timeout)
+
+    def alive(self) -> list[psutil.Process]:
+        """All processes that descend from it, those in other sessions and orphans too."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                is_ours = process.environ().get(MARK) == self.mark
+                if is_ours and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def cells(self) -> list[psutil.Process]:
+        """The processes of a local sweep's cells: children of its fork server."""
+        ours = self.alive()
+        servers = {p.pid for p in ours if "forkserver" in " ".join(command_of(p))}
+        return [p for p in ours if parent_of(p) in servers]
+
+    def kill_everything(self) -> None:
+        """SIGKILL every process at once, and see that none is left."""
+        while processes := self.alive():
+            for process in processes:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            time.sleep(0.02)
+        self.process.wait(WAIT_SECONDS)
+
+    def no_process_is_left(self) -> bool:
+        """Whether all of them have ended."""
+        return not self.alive()
+
+
+@contextlib.contextmanager
+def started(*arguments: Any, **more: Any) -> Iterator[Command]:
+    """Start a command and leave no process of it, whatever becomes of the test."""
+    command = Command(*arguments, **more)
+    try:
+        yield command
+    finally:
+        command.kill_everything()
+
+
+def ended(overrides: list[str], place: Path, code: int | None = 0, **more: Any) -> Command:
+    """Run a command to its end, which must come with that exit code if one is given."""
+    with started(overrides, place, **more) as command:
+        found = command.end()
+    assert code is None or found == code, f"exit {found}\n{command.output}\n{command.errors}"
+    return command
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    with contextlib.suppress(psutil.Error):
+        return list(process.cmdline())
+    return []
+
+
+def parent_of(process: psutil.Process) -> int | None:
+    with contextlib.suppress(psutil.Error):
+        return int(process.ppid())
+    return None
+
+
+def wait_until(is_so: Callable[[], Any], what: str, timeout: float = WAIT_SECONDS) -> Any:
+    """Wait for something to become true and return it."""
+    deadline = time.monotonic() + timeout
+    while not (found := is_so()):
+        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
+        time.sleep(0.02)
+    return found
+
+
+def places_of(calls: int, short_stride: int) -> range:
+    """Numbers of the calls to act at: all in the long form, else some, from a random one on."""
+    if ROUNDS:
+        return range(1, calls + 1)
+    return range(random.randint(1, short_stride), calls + 1, short_stride)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Checkpoints in a results folder."""
+    return list(folder.glob("runs/*/checkpoint.safetensors"))
+
+
+def rows_of(folder: Path) -> dict[str, Row]:
+    """The rows in the run folders, which must all be whole."""
+    found = {}
+    for file in folder.glob("runs/*/row.json"):
+        row = json.loads(file.read_text())
+        assert list(row) == COLUMNS
+        assert row["run_id"] == file.parent.name
+        found[row["run_id"]] = row
+    return found
+
+
+def finished_rows(folder: Path) -> dict[str, Row]:
+    """Those that ended well."""
+    return {key: row for key, row in rows_of(folder).items() if row["status"] == "ok"}
+
+
+def table_lines(folder: Path) -> dict[str, list[str]]:
+    """The table's lines by run id; each must be whole and there once."""
+    table = folder / "results.csv"
+    if not table.exists():
+        return {}
+    text = table.read_text(encoding="utf-8")
+    assert text.endswith("\n")
+    header, *lines = csv.reader(text.splitlines(), strict=True)
+    assert header == COLUMNS
+    assert all(len(line) == len(COLUMNS) for line in lines)
+    found = {line[0]: line for line in lines}
+    assert len(found) == len(lines)
+    return found
+
+
+def untrue_lines(folder: Path) -> list[str]:
+    """Run ids in the table whose line is not the row in the run's folder."""
+    rows = rows_of(folder)
+    return [
+        run_id
+        for run_id, line in table_lines(folder).items()
+        if run_id not in rows or line != [as_text(rows[run_id][name]) for name in COLUMNS]
+    ]
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether the table shows every row, as it is."""
+    return not untrue_lines(folder) and table_lines(folder).keys() == rows_of(folder).keys()
+
+
+def stopped_in_training(folder: Path) -> int | None:
+    """Halt a run that has a checkpoint and no row yet, and return its process; None if none is."""
+    for file in (folder / "running").glob("*.json"):
+        with contextlib.suppress(OSError, ValueError, ProcessLookupError):
+            claim = json.loads(file.read_text())
+            pid, run = claim["owner"]["pid"], folder / "runs" / claim["run_id"]
+            if not (run / "checkpoint.safetensors").exists():
+                continue
+            os.kill(pid, signal.SIGSTOP)
+            if not (run / "row.json").exists():
+                return int(pid)
+            os.kill(pid, signal.SIGCONT)
+    return None
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a run must come to, whatever happened on its way.
+
+    Attributes:
+        row: columns that are not measured.
+        weights: the bytes of its weights.
+        history: the learning curve without its times.
+    """
+
+    row: Row
+    weights: bytes
+    history: list[dict[str, str]]
+
+
+def numbers_of(folder: Path, run_id: str) -> Numbers:
+    """Read what a run came to."""
+    run = folder / "runs" / run_id
+    row = json.loads((run / "row.json").read_text())
+    with (run / "history.csv").open(newline="") as file:
+        history = list(csv.DictReader(file))
+    return Numbers(
+        {key: value for key, value in row.items() if key not in MEASURED},
+        (run / "weights.safetensors").read_bytes(),
+        [{k: v for k, v in line.items() if "seconds" not in k} for line in history],
+    )
+
+
+def differences(found: Numbers, right: Numbers) -> list[str]:
+    """Name what two runs of one question disagree in."""
+    names = [
+        f"{key}: {found.row.get(key)!r}, not {right.row.get(key)!r}"
+        for key in COLUMNS
+        if found.row.get(key) != right.row.get(key)
+    ]
+    if found.weights != right.weights:
+        names.append("weights")
+    if found.history != right.history:
+        names.append("history")
+    return names
+
+
+def by_question(folder: Path) -> dict[str, Numbers]:
+    """What each question of a folder came to; one that was answered twice must have one answer."""
+    found: dict[str, Numbers] = {}
+    for run_id, row in finished_rows(folder).items():
+        numbers = numbers_of(folder, run_id)
+        assert not differences(found.setdefault(row["fingerprint"], numbers), numbers)
+    return found
+
+
+def wrong_questions(folder: Path, right: Path) -> list[str]:
+    """Say which questions came to something else than in an undisturbed results folder."""
+    expected = by_question(right)
+    wrong = []
+    for key, numbers in by_question(folder).items():
+        names = differences(numbers, expected[key]) if key in expected else ["nobody asked it"]
+        wrong += [f"{key}: {name}" for name in names]
+    return wrong
+
+
+@dataclass
+class Fault:
+    """A kind of fault, and what became of the times it was injected."""
+
+    kind: str
+    injected: int = 0
+    lost: int = 0
+    wrong: int = 0
+
+    def nothing_lost(self, before: dict[str, Row], folder: Path) -> None:
+        """See that every row finished before is there as it was."""
+        now = rows_of(folder)
+        missing = [run_id for run_id, row in before.items() if now.get(run_id) != row]
+        self.lost += len(missing)
+        assert not missing, f"{self.kind}: rows lost or changed: {missing}"
+
+    def nothing_wrong(self, found: Collection[str]) -> None:
+        """See that nothing was found wrong."""
+        self.wrong += bool(found)
+        assert not found, f"{self.kind}: {found}"
+
+
+@dataclass
+class FaultTable:
+    """All kinds."""
+
+    kinds: dict[str, Fault] = field(default_factory=dict)
+
+    def __call__(self, kind: str) -> Fault:
+        """The counts of a kind."""
+        return self.kinds.setdefault(kind, Fault(kind))
+
+    def rows(self) -> list[list[object]]:
+        """Kind, injected, lost and wrong of each."""
+        return [[f.kind, f.injected, f.lost, f.wrong] for f in self.kinds.values()]
+
+
+def interrupt(process: subprocess.Popen[bytes], name: str) -> None:
+    """Signal as a scheduler does, one process, or as a terminal's Ctrl-C does, its group."""
+    number = signal.Signals[name]
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)

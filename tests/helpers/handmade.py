@@ -1,0 +1,110 @@
+"""Result tables made by hand, with no more columns than a test needs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.analysis import Change, Comparison, Group, Options, Pair, changes, compare
+
+Row = dict[str, Any]
+
+LSTM = [0.81, 0.84, 0.83, 0.86, 0.82]
+GRU = [0.80, 0.85, 0.82, 0.84, 0.83]
+RNN = [0.70, 0.72, 0.69, 0.74, 0.71]
+
+NEEDED: Row = {
+    "task": "toy",
+    "metric": "accuracy",
+    "higher_is_better": "true",
+    "status": "ok",
+}
+
+
+def arm(
+    model: str, scores: Sequence[float], seeds: Sequence[int] | None = None, **more: Any
+) -> list[Row]:
+    """Rows of one arm, one per score."""
+    seeds = range(len(scores)) if seeds is None else seeds
+    return [
+        NEEDED | {"model": model, "seed": seed, "test_score": score} | more
+        for seed, score in zip(seeds, scores, strict=True)
+    ]
+
+
+QUIET: Row = {
+    "device": "cpu",
+    "device_name": "x",
+    "threads": 1,
+    "torch_version": "2",
+    "concurrent_runs": 1,
+    "load_average": 0.2,
+}
+"""A machine that did nothing else."""
+
+
+def timed(
+    model: str, flops: float, utilisation: float, peak: float = 100.0, **more: Any
+) -> list[Row]:
+    """An arm whose forward pass takes so many FLOPs per token, at so much of the peak."""
+    columns = {
+        "model_flops_utilisation": utilisation,
+        "peak_gflops": peak,
+        "tokens_per_second": utilisation * peak * 1e9 / (3 * flops),
+        "kernel": "torch",
+        "precision": "highest",
+    }
+    return arm(model, [0.81, 0.84, 0.83], **(QUIET | columns | more))
+
+
+def fixed(model: str, score: float, kind: str = "naive", **more: Any) -> list[Row]:
+    """The row of a deterministic baseline."""
+    return [NEEDED | {"model": model, "seed": "", "test_score": score, "baseline": kind} | more]
+
+
+def write(path: Path, rows: Sequence[Row]) -> Path:
+    """Write rows as a table; what a row lacks is empty."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def compared(folder: Path, *arms: list[Row], **options: Any) -> Comparison:
+    """Compare arms, and check that what is not asked for is not read."""
+    rows = [row for each in arms for row in each]
+    return compare([write(folder / "table.csv", rows)], Options(**options))
+
+
+def grouped(folder: Path, *arms: list[Row], **options: Any) -> Group:
+    """Compare arms that make one group."""
+    (group,) = compared(folder, *arms, **options).groups
+    return group
+
+
+def changed(folder: Path, before: list[Row], after: list[Row], **options: Any) -> dict[str, Change]:
+    """Compare two tables; changes by label."""
+    a, b = write(folder / "a.csv", before), write(folder / "b.csv", after)
+    return {each.label: each for each in changes(a, b, Options(**options)).changes}
+
+
+def keep_predictions(results: Path, run_id: str, columns: dict[str, Any]) -> None:
+    """Leave what a run predicted where it would."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    folder = results / "runs" / run_id
+    folder.mkdir(parents=True)
+    count = len(next(iter(columns.values())))
+    items = {"item": np.arange(count, dtype=np.int32)}
+    parquet.write_table(pa.table(items | columns), folder / "predictions.parquet")
+
+
+def pair_of(group: Group, a: str, b: str) -> Pair:
+    return next(pair for pair in group.pairs if {pair.a, pair.b} == {a, b})

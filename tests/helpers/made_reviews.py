@@ -1,0 +1,49 @@
+"""IMDB reviews made up, films and repeated texts among them, and what a task's batches hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from tasks.base import Batch, Split
+from tasks.text import task as imdb
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+Frames = dict[str, pd.DataFrame]
+Review = tuple[tuple[int, ...], int]
+
+
+def reviews(count: int, seed: int) -> pd.DataFrame:
+    """Make up reviews of 1 to 40 words; films have a few reviews, one review in five none."""
+    draw = np.random.default_rng(seed)
+    texts = [
+        " ".join(f"w{i}" for i in draw.integers(0, 300, size=draw.integers(1, 41)))
+        for _ in range(count)
+    ]
+    films = np.array([f"film{i}" for i in draw.integers(0, count // 3, size=count)], dtype=object)
+    films[draw.random(count) < 0.2] = None
+    return pd.DataFrame({"text": texts, "label": np.arange(count) % 2, "movie": films})
+
+
+def repeat_texts(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Give one review in four the text of another, whose film and label may differ."""
+    draw = np.random.default_rng(seed)
+    copies = draw.integers(0, len(frame), size=len(frame))
+    copied = draw.random(len(frame)) < 0.25
+    texts = np.where(copied, frame["text"].to_numpy()[copies], frame["text"])
+    return frame.assign(text=texts)
+
+
+def batches(
+    task: imdb.ImdbTask, split: Split, batch_size: int, seed: int | None = None
+) -> list[Batch]:
+    order = None if seed is None else np.random.default_rng(seed)
+    return list(task.batches(split, batch_size, order))
+
+
+def contents(batch: Batch) -> list[Review]:
+    assert batch.lengths is not None
+    return [
+        (tuple(row[:length].tolist()), int(label))
+        for row, length, label in zip(batch.inputs, batch.lengths, batch.targets, strict=True)
+    ]

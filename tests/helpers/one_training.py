@@ -1,0 +1,117 @@
+"""A training that stops somewhere and goes on in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.config.schema import Config
+from benchmarks.runner.stages import build_network
+from benchmarks.system.disk_cache import DiskCache
+from benchmarks.system.environment import seed_torch
+from benchmarks.system.signals import Interruption
+from benchmarks.training.checkpoint import read_checkpoint, write_checkpoint
+from benchmarks.training.trainer import Trainer
+from tasks.base import Task
+from tests.helpers import composing
+from tests.helpers.short_trainings import CPU, EPOCHS, MEASURED, Silent, bits, shortened
+
+EVALUATION_BATCHES = 2
+SMALL = ["model.hidden_size=8", "model.num_layers=2", "model.dropout=0.3", "train.batch_size=16"]
+REVIEWS = ["task=imdb", "task.source=bundled", "task.max_length=40", "task.embedding_size=4"]
+KINDS = {
+    "one output": ["task=sp500", "model=lstm"],
+    "state carried on": ["task=shakespeare", "model=gru", "task.chunk_length=16"],
+    "variable length": [*REVIEWS, "model=rnn"],
+    "both directions": [*REVIEWS, "model=bilstm"],
+    "a lower precision": [
+        *("task=shakespeare", "model=lstm", "task.chunk_length=16"),
+        "train.precision=bfloat16",
+    ],
+    "another optimiser": [
+        *("task=sp500", "model=rnn", "train.optimizer=adamw", "train.weight_decay=0.1"),
+        *("train.warmup_steps=5", "train.dtype=float64", "train.clip_norm=null"),
+    ],
+}
+Load = Callable[[Config], Task]
+
+
+def composed(*overrides: str) -> Config:
+    bounds = [f"train.max_epochs={EPOCHS}", f"train.max_evaluation_batches={EVALUATION_BATCHES}"]
+    return composing.composed(*SMALL, *bounds, *overrides)
+
+
+@cache
+def loaded(name: str, cache_dir: Path) -> Task:
+    """The task of a name, shortened, on the data of the first kind of training that has it."""
+    config = composed(*next(kind for kind in KINDS.values() if kind[0] == f"task={name}"))
+    return shortened(config.task.load(DiskCache(cache_dir)))
+
+
+class Process:
+    """What a process has of a training: a trainer that begins as the runner lets it begin."""
+
+    def __init__(self, config: Config, task: Task, folder: Path) -> None:
+        self.path = folder / "checkpoint.safetensors"
+        self.interruption = Interruption()
+        network, _ = build_network(config, task, CPU)
+        self.writes = 0
+        self.trainer = Trainer(
+            network,
+            task,
+            config.task.metric,
+            config.train,
+            config.train.learning_rate,
+            config.seed,
+            CPU,
+            Silent(),
+            self.write,
+            self.interruption,
+        )
+        self.trainer.warm_up()
+        seed_torch(config.seed, "dropout")
+
+    def write(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        write_checkpoint(self.path, tensors, facts)
+        self.writes += 1
+
+    def go_on(self) -> Trainer:
+        """Restore what was kept, in a process where chance stands anywhere, and train on."""
+        torch.manual_seed(987)
+        torch.rand(7)
+        self.trainer.restore(*read_checkpoint(self.path))
+        self.trainer.fit()
+        return self.trainer
+
+    def signal_after(self, step: int) -> None:
+        """Let a signal come while a step is being taken, counted from 1."""
+        take = self.trainer.optimizer.step
+
+        def take_and_signal(*arguments: Any) -> Any:
+            if self.trainer.record.steps == step - 1:
+                self.interruption.requested = "SIGTERM"
+            return take(*arguments)
+
+        self.trainer.optimizer.step = take_and_signal  # type: ignore[method-assign]
+
+    def stop(self) -> None:
+        """Train until the signal comes."""
+        with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+            self.trainer.fit()
+
+
+def results(trainer: Trainer) -> dict[str, Any]:
+    """Everything that a training came to, but the time it took."""
+    tensors, facts = trainer.state()
+    record = {k: v for k, v in facts["record"].items() if k not in MEASURED}
+    record["history"] = [
+        {name: value for name, value in line.items() if name not in MEASURED}
+        for line in trainer.record.history
+    ]
+    return {"tensors": bits(tensors), "record": record, "waited": trainer.waited}

@@ -1,0 +1,160 @@
+"""Trainings of several seeds in one process, and whether each came to what another did."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.config.schema import Config
+from benchmarks.runner.multiseed.stacked import Stack
+from benchmarks.runner.multiseed.trainer import Member, fit_all
+from benchmarks.runner.stages import build_network
+from benchmarks.system.disk_cache import DiskCache
+from benchmarks.system.environment import seed_torch
+from benchmarks.system.signals import Interruption
+from benchmarks.training.checkpoint import read_checkpoint, write_checkpoint
+from benchmarks.training.trainer import Trainer
+from tasks.base import Batch, Split, Task
+from tests.helpers import composing
+from tests.helpers.short_trainings import CPU, EPOCHS, MEASURED, STEPS, Silent, bits, shortened
+
+SEEDS = (0, 1, 2)
+SMALL = ["model.hidden_size=8", "model.dropout=0.3", f"train.max_epochs={EPOCHS}"]
+QUICK = ["train.max_evaluation_batches=1", "train.batch_size=16", "train.device=cpu"]
+KINDS = {
+    "rnn": ["task=sp500", "model=rnn", "train.patience=null"],
+    "lstm, two layers": ["task=sp500", "model=lstm", "model.num_layers=2"],
+    "gru, both directions": ["task=sp500", "model=bigru", "model.num_layers=2"],
+    "another optimiser": [
+        *("task=sp500", "model=lstm", "train.optimizer=adam", "train.weight_decay=0.1"),
+        *("train.warmup_steps=5", "train.dtype=float64", "train.clip_norm=null"),
+    ],
+    "state carried on": ["task=shakespeare", "model=gru", "task.chunk_length=16"],
+}
+
+
+def composed(*overrides: str) -> Config:
+    return composing.composed(*QUICK, *SMALL, *overrides)
+
+
+@cache
+def loaded(config_of: tuple[str, ...], cache_dir: Path) -> Task:
+    config = composed(*config_of)
+    task = config.task.load(DiskCache(cache_dir))
+    task.to(CPU, getattr(torch, config.train.dtype))
+    return with_a_smaller_batch(shortened(task))
+
+
+def with_a_smaller_batch(task: Task) -> Task:
+    """Let one batch of each epoch of a shortened task's training be smaller than the others."""
+    batches = task.batches
+
+    def uneven(
+        split: Split, batch_size: int, order: np.random.Generator | None = None
+    ) -> Iterator[Batch]:
+        for number, batch in enumerate(batches(split, batch_size, order)):
+            yield cut(batch) if order is not None and number == STEPS - 2 else batch
+
+    task.batches = uneven  # type: ignore[method-assign]
+    return task
+
+
+def cut(batch: Batch) -> Batch:
+    """Take some rows; of a text, whose rows go on, so few steps that the fused kernel has none."""
+    if batch.continues:
+        inputs, targets = batch.inputs[:, :5], batch.targets[:, :5]
+    else:
+        inputs, targets = batch.inputs[:5], batch.targets[:5]
+    return Batch(
+        inputs, targets, inputs.shape[0] * inputs.shape[1], batch.items, None, batch.continues
+    )
+
+
+class Process:
+    """What a process has of several seeds' trainings, begun as the runner begins them."""
+
+    def __init__(self, config: Config, task: Task, folder: Path, seeds: tuple[int, ...]) -> None:
+        self.interruption = Interruption()
+        self.folder = folder
+        self.at_once = 2
+        self.writes = dict.fromkeys(seeds, 0)
+        self.members = [self.member(config, task, seed) for seed in seeds]
+
+    def member(self, config: Config, task: Task, seed: int) -> Member:
+        path = self.folder / f"{seed}.safetensors"
+
+        def keep(tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+            write_checkpoint(path, tensors, facts)
+            self.writes[seed] += 1
+
+        seeded = Config(**{**vars(config), "seed": seed})
+        network, _ = build_network(seeded, task, CPU)
+        rate = config.train.learning_rate
+        of_task = (network, task, config.task.metric, config.train, rate, seed, CPU, Silent(), keep)
+        trainer = Trainer(*of_task, self.interruption)
+        trainer.warm_up()
+        seed_torch(seed, "dropout")
+        if path.exists():
+            trainer.restore(*read_checkpoint(path))
+        return Member(trainer, torch.Generator().set_state(torch.get_rng_state()))
+
+    def together(self) -> list[Trainer]:
+        torch.manual_seed(987)  # chance stands anywhere
+        fit_all(self.members, self.interruption, self.at_once)
+        return self.trainers
+
+    def alone(self) -> list[Trainer]:
+        for member in self.members:
+            torch.set_rng_state(member.generator.get_state())
+            member.trainer.fit()
+        return self.trainers
+
+    @property
+    def trainers(self) -> list[Trainer]:
+        return [member.trainer for member in self.members]
+
+
+def numbers(trainer: Trainer) -> dict[str, Any]:
+    """Everything a training came to, but times and weights."""
+    facts = trainer.state()[1]
+    left_out = {*MEASURED, "together", "history", "best_metrics"}
+    return {k: v for k, v in facts["record"].items() if k not in left_out}
+
+
+def assert_alike(found: Trainer, expected: Trainer) -> None:
+    """Equal but for rounding; a place of chance has none."""
+    assert numbers(found) == numbers(expected)
+    tolerance = 1e-4 if found.parameters[0].dtype == torch.float32 else 1e-9
+    ours, theirs = found.state()[0], expected.state()[0]
+    assert ours.keys() == theirs.keys()
+    for name in ours.keys() - {"random.cpu"}:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=tolerance, atol=tolerance)
+    for line, other in zip(found.record.history, expected.record.history, strict=True):
+        assert line.keys() - MEASURED == other.keys() - MEASURED
+        for name in line.keys() - MEASURED:
+            assert line[name] == pytest.approx(other[name], rel=tolerance), name
+
+
+def bits_of(trainer: Trainer) -> dict[str, bytes]:
+    """The bits of all that a training came to but its place of chance."""
+    return bits({k: t for k, t in trainer.state()[0].items() if k != "random.cpu"})
+
+
+def stepping_until(last: int, interruption: Interruption) -> Any:
+    """A stack's step with a signal in one of them, counted from 1."""
+    take, taken = Stack.step, itertools.count(1)
+
+    def step(self: Stack, batches: Any) -> None:
+        if next(taken) == last:
+            interruption.requested = "SIGTERM"
+        take(self, batches)
+
+    return step

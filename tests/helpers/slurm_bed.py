@@ -1,0 +1,152 @@
+"""The two-node SLURM that slurm/start.sh starts, as the fault tests see it and treat it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from benchmarks.results.leases import Claim, Claims
+from benchmarks.results.store import Store
+from tests.helpers.faulty import MACHINE, checkpoints, rows_of, wait_until
+from tests.helpers.paths import ROOT
+
+SCRIPTS = ROOT / "tests" / "faults" / "slurm"
+SLURM = ["-m", "hydra/launcher=slurm", "hydra.launcher.minutes=10"]
+
+LONG = [
+    "model=lstm",
+    "task=sp500",
+    "model.hidden_size=8",
+    "train.patience=null",
+    "train.checkpoint_seconds=0.2",
+    *MACHINE,
+]
+"""A run that lasts as long as its `train.max_epochs` say."""
+
+EPOCHS = 150
+"""Some seconds of training."""
+
+SECONDS = 240.0
+"""For what SLURM may take its time with."""
+
+
+@dataclass(frozen=True)
+class Bed:
+    """The test bed.
+
+    Attributes:
+        root: its folder.
+    """
+
+    root: Path
+
+    def ask(self, *command: str) -> str:
+        """Run one of SLURM's commands and return what it prints."""
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
+
+    def jobs(self, *options: str) -> list[str]:
+        """Ids of the jobs that wait or run."""
+        return self.ask("squeue", "--noheader", "--array", "--format=%i", *options).split()
+
+    def start(self, *options: str) -> None:
+        """Start what has died."""
+        environment = os.environ | {"SLURM_ROOT": str(self.root)} | self.knobs()
+        subprocess.run(
+            ["bash", str(SCRIPTS / "start.sh"), *options],
+            env=environment,
+            check=True,
+            timeout=SECONDS,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def knobs(self) -> dict[str, str]:
+        """How start.sh was called."""
+        lines = (self.root / "etc" / "knobs").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    def signal(self, daemon: str, number: signal.Signals) -> None:
+        """Signal a daemon, or a whole node: what kills it is like a power cut."""
+        os.kill(int((self.root / "run" / f"{daemon}.pid").read_text()), number)
+
+    def node_of(self, job: str) -> str:
+        """Where a job runs."""
+        return self.ask("squeue", "--noheader", "--format=%N", f"--jobs={job}").strip()
+
+    def nodes(self) -> dict[str, str]:
+        """The nodes' states by name."""
+        lines = self.ask("sinfo", "--noheader", "--Node", "--partition=main", "--format=%N %T")
+        return dict(line.split() for line in lines.splitlines())
+
+    def resume(self) -> None:
+        """Bring back nodes that were taken down; one that registers anew may come by itself."""
+        for name, state in self.nodes().items():
+            if "down" in state:
+                subprocess.run(
+                    ["scontrol", "update", f"nodename={name}", "state=resume"], timeout=SECONDS
+                )
+
+    def settle(self) -> None:
+        """Make all nodes free and well again."""
+        subprocess.run(["scancel", "--me"], timeout=SECONDS)
+        wait_until(lambda: not self.jobs(), "the queue is empty", SECONDS)
+        if set(self.nodes().values()) != {"idle"}:
+            self.start("--no-wait")
+            self.resume()
+        wait_until(lambda: set(self.nodes().values()) == {"idle"}, "the nodes are idle", SECONDS)
+
+
+def find_bed() -> Bed:
+    """Return the test bed, or skip the test with the reason."""
+    pytest.importorskip("submitit", reason="submitit is not installed (the extra slurm)")
+    if shutil.which("squeue") is None:
+        pytest.skip("there is no SLURM here; see tests/faults/slurm/start.sh")
+    conf = Path(os.environ.get("SLURM_CONF", ""))
+    root = conf.parent.parent
+    if not (root / "etc" / "knobs").exists():
+        pytest.skip("SLURM_CONF is not that of the test bed; see tests/faults/slurm/start.sh")
+    return Bed(root)
+
+
+@contextmanager
+def tidy(bed: Bed) -> Iterator[Bed]:
+    """Have the bed to oneself, and leave it as it should be found."""
+    with (bed.root / "in-use").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # tests that run in parallel take turns
+        bed.settle()
+        try:
+            yield bed
+        finally:
+            bed.settle()
+
+
+def running(folder: Path) -> dict[str, Claim]:
+    """The jobs at work in a results folder, with what they work on."""
+    claims = Claims(Store(folder).claims.directory)
+    return {c.owner.job: c for c in claims.all() if c.owner.job and c.owner.pid}
+
+
+def training(folder: Path) -> list[str]:
+    """The jobs whose run has a checkpoint by now."""
+    saved = {checkpoint.parent.name for checkpoint in checkpoints(folder)}
+    rows = rows_of(folder)
+    return sorted(
+        job
+        for job, claim in running(folder).items()
+        if claim.run_id in saved and claim.run_id not in rows
+    )
+
+
+def submissions(cache: Path) -> int:
+    """How many arrays were submitted by commands whose cache directory this is."""
+    return len(list(cache.glob("**/*_submission.sh")))

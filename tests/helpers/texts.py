@@ -1,0 +1,56 @@
+"""Character tasks of texts made up, and networks that need no training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.system.disk_cache import DiskCache
+from models.recurrent import RecurrentSettings
+from tasks.base import Split
+from tasks.language.task import ShakespeareSettings, ShakespeareTask
+from tests.helpers.paths import ROOT
+
+SPLIT_NAMES: tuple[Split, ...] = ("train", "validation", "test")
+TEXT = "Wer reitet so spät durch Nacht und Wind?\nEs ist der Vater mit seinem Kind;\n" * 3
+
+
+def load(settings: ShakespeareSettings) -> ShakespeareTask:
+    task = settings.load(DiskCache(ROOT / "unused"))
+    assert isinstance(task, ShakespeareTask)
+    return task
+
+
+def counting_task(characters: int, chunk_length: int = 16) -> ShakespeareTask:
+    """Make a task whose characters are all different, so that each one's id is its place."""
+    text = "".join(chr(0x4E00 + i) for i in range(characters))
+    return ShakespeareTask(ShakespeareSettings(chunk_length=chunk_length), text, "counting")
+
+
+def whole(task: ShakespeareTask) -> str:
+    """Decode the parts, in order, that make up the text."""
+    parts = [task.parts["train"], task.parts["validation"]]
+    if task.settings.split != "nanogpt":
+        parts.append(task.parts["test"])
+    return "".join(task.characters[i] for i in torch.cat(parts).tolist())
+
+
+class FixedPrediction(nn.Module):
+    """Answers each character with a row of a table of logits."""
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.table = table
+
+    def forward(self, inputs: Tensor, lengths: None, state: None) -> tuple[Tensor, None]:
+        return self.table[inputs], None
+
+
+def network_for(task: ShakespeareTask, dtype: torch.dtype = torch.float64) -> nn.Module:
+    torch.manual_seed(0)
+    encoder = RecurrentSettings(cell="lstm", hidden_size=12).build(task.input_size)
+    network = task.network(encoder).to(dtype)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(2.0)  # away from the near-uniform predictions of a fresh network
+    return network

@@ -1,0 +1,153 @@
+"""A process that has imported what run.py needs and runs it in forks, ended at exact places.
+
+Each line of its input is a list of jobs in JSON, see `warm.py`; each line of its output says how
+they ended. Starting an interpreter and importing takes seconds, and a fault test wants thousands of
+runs. Only calls of the system are wrapped here, to end the process at one of them; nothing is
+pretended.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import io
+import json
+import os
+import runpy
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parents[2]
+CALLS = ("fsync", "link", "mkdir", "open", "rename", "replace", "unlink")
+IMPORTS = (
+    "arch.data.sp500 benchmarks.cli benchmarks.runner.run benchmarks.sweeps.scheduler hydra "
+    "benchmarks.sweeps.launchers.sequential benchmarks.sweeps.progress "
+    "benchmarks.runner.display rich.table torch.profiler "
+    "hydra._internal.core_plugins.basic_launcher hydra._internal.core_plugins.basic_sweeper "
+    "torch._dynamo models.recurrent models.modules.recurrent tasks.forecast.task tasks.text.task "
+    "sympy"
+)
+
+
+def fill(filler: str, spare: int) -> None:
+    """Let a file take all space of its disk but some."""
+    with open(filler, "ab", buffering=0) as file:  # noqa: PTH123  pathlib may be wrapped
+        for size in (65536, 1024, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                pass
+        file.truncate(max(0, file.tell() - spare))
+
+
+def act(job: dict[str, Any]) -> None:
+    """Do what the job wants done at its place."""
+    if job["act"] == "fill":
+        fill(job["filler"], job["spare"])
+    elif job["act"] != "count":
+        os.kill(os.getpid(), signal.Signals[job["act"]])
+
+
+def is_inside(argument: Any, folder: str) -> bool:
+    """Whether a call is about something in the results folder."""
+    if isinstance(argument, int):
+        try:
+            return os.readlink(f"/proc/self/fd/{argument}").startswith(folder)  # noqa: PTH115
+        except OSError:
+            return False
+    return os.fspath(argument).startswith(folder)
+
+
+def wrap(job: dict[str, Any]) -> None:
+    """Act before the job's `place`-th call, counted from 1, that touches the results folder."""
+    seen = 0
+
+    def is_reading(rest: tuple[Any, ...], more: dict[str, Any]) -> bool:
+        mode = rest[0] if rest else more.get("mode", "r")
+        return isinstance(mode, str) and not set(mode) & set("wxa+")
+
+    def wrapped(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def outer(path: Any, *rest: Any, **more: Any) -> Any:
+            nonlocal seen
+            if is_inside(path, job["folder"]) and not (call is io_open and is_reading(rest, more)):
+                seen += 1
+                with open(job["trace"], "a") as file:  # noqa: PTH123
+                    file.write(f"{name} {path}\n")
+                if seen == job["place"]:
+                    act(job)
+            return call(path, *rest, **more)
+
+        return outer
+
+    for name in CALLS:
+        setattr(os, name, wrapped(name, getattr(os, name)))
+    io_open = io.open
+    io.open = wrapped("open", io_open)  # by which paths are opened
+
+
+def run(job: dict[str, Any]) -> NoReturn:
+    """Be run.py in a fork, which ends."""
+    code: Any = 1
+    try:
+        os.setsid()
+        os.chdir(job["cwd"])
+        for number, name in enumerate(("stdin", "out", "err")):
+            target = os.devnull if name == "stdin" else job[name]
+            handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+            os.dup2(handle, number)
+            os.close(handle)
+        sys.argv = [str(ROOT / "run.py"), *job["overrides"]]
+        if job["place"] is not None:
+            wrap(job)
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
+
+
+def serve(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Run jobs side by side to their ends, each for as long as it may live."""
+    started = time.monotonic()
+    running: dict[int, int] = {}
+    answers: list[dict[str, Any]] = [{} for _ in jobs]
+    for number, job in enumerate(jobs):
+        pid = os.fork()
+        if pid == 0:
+            run(job)
+        running[pid] = number
+    while running:
+        for pid, number in list(running.items()):
+            gone, status = os.waitpid(pid, os.WNOHANG)
+            life = time.monotonic() - started
+            if gone:
+                del running[pid]
+                answers[number] = {"code": os.waitstatus_to_exitcode(status), "seconds": life}
+            elif life > jobs[number]["life"]:
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.001)
+    return answers
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    sys.path.insert(0, str(ROOT))
+    for name in IMPORTS.split():
+        importlib.import_module(name)
+    for line in sys.stdin:
+        answers.write(json.dumps(serve(json.loads(line))) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""What a fused layer does with inputs that are laid out, shaped or typed otherwise."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.kernels import compiler as library
+from models.kernels.layer import run_layer
+from models.modules.recurrent import RecurrentEncoder
+from models.recurrent import RecurrentSettings
+
+pytestmark = pytest.mark.skipif(
+    library.reason_for_lack() is not None, reason=str(library.reason_for_lack())
+)
+
+
+def encoders(**settings):
+    """An encoder by each kernel, of the same weights."""
+    torch.manual_seed(0)
+    fused = RecurrentEncoder(RecurrentSettings(cell="gru", hidden_size=6, **settings), 5)
+    own = RecurrentEncoder(RecurrentSettings(cell="gru", hidden_size=6, **settings), 5)
+    own.load_state_dict(fused.state_dict())
+    fused.wanted_kernel, own.wanted_kernel = "fused", "torch"
+    return fused, own
+
+
+@pytest.mark.parametrize(
+    "turned",
+    [
+        lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
+        lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
+        lambda x: torch.cat([x, x], dim=1)[:, ::2],
+        lambda x: x[:1].expand(4, -1, -1),
+    ],
+    ids=["time first", "features before time", "every other step", "one for all"],
+)
+def test_inputs_and_gradients_may_lie_in_memory_in_any_order(turned):
+    found = []
+    inputs = turned(torch.randn(4, 9, 5, generator=torch.Generator().manual_seed(1)))
+    weights = turned(torch.randn(4, 9, 6, generator=torch.Generator().manual_seed(2))[..., :5])
+    for encoder in encoders():
+        leaf = inputs.detach().requires_grad_()
+        assert leaf.stride() == inputs.stride()
+        outputs, state = encoder(leaf)
+        (gradient,) = torch.autograd.grad(outputs[..., :5], leaf, weights)
+        found.append((outputs, *state, gradient))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_and_states_may_lie_in_any_order_too():
+    torch.manual_seed(3)
+    inputs = torch.randn(3, 8, 4, dtype=torch.float64)
+    shapes = ((6, 4), (6, 6), (6,), (6,))
+    plain = [torch.randn(shape, dtype=torch.float64) for shape in shapes]
+    state = torch.randn(3, 6, dtype=torch.float64)
+    found = []
+    for turn in (lambda x: x, lambda x: x.t().contiguous().t()):
+        leaves = [turn(tensor).detach().requires_grad_() for tensor in (*plain, state)]
+        outputs, _ = run_layer(
+            "rnn_tanh", inputs, [tuple(leaves[:4])], None, [(leaves[4],)], (False,)
+        )
+        found.append([outputs, *torch.autograd.grad(outputs.square().sum(), leaves)])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    fused, _ = encoders()
+    inputs = torch.zeros(4, 9, 5)
+    for given, named in [
+        ((torch.zeros(4, 9, 7),), r"inputs \(4, 9, 7\): must be \(batch, time, 5\)"),
+        ((inputs, torch.tensor([9, 9, 9])), r"lengths \(3,\): must be \(4,\)"),
+        ((inputs, None, (torch.zeros(1, 2, 6),)), r"state \(2, 6\): must be \(4, 6\)"),
+        ((inputs, None, (torch.zeros(1, 4, 5),)), r"state \(4, 5\): must be \(4, 6\)"),
+    ]:
+        with pytest.raises(ValueError, match=named):
+            fused(*given)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_type_it_does_not_know_is_left_to_pytorch(dtype):
+    fused, _ = encoders()
+    outputs, _ = fused.to(dtype)(torch.zeros(4, 9, 5, dtype=dtype))
+    assert fused.kernel == "torch"
+    assert outputs.dtype == dtype
+
+
+def test_a_second_derivative_is_refused_and_not_wrong():
+    fused, _ = encoders()
+    inputs = torch.randn(2, 9, 5, requires_grad=True)
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.autograd.grad(fused(inputs)[0].sum(), inputs, create_graph=True)
+
+
+OUT_OF_MEMORY = """
+import resource, torch
+from models.kernels.layer import run_layer
+torch.set_num_threads(2)
+def weights(features):
+    return [tuple(torch.zeros(shape) for shape in ((1, features), (1, 1), (1,), (1,)))]
+def run(inputs):
+    return run_layer("rnn_tanh", inputs, weights(inputs.shape[-1]), None, [None], (False,))
+run(torch.zeros(4, 64, 2))  # both threads are there
+inputs = torch.zeros(4, 64, 200_000)
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + 60 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    run(inputs)
+except MemoryError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit to memory that Linux keeps")
+def test_a_lack_of_memory_in_a_thread_is_an_error_like_any_other():
+    ended = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY],
+        cwd=Path(library.SOURCE).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "the fused kernel's forward_float32 ran out of memory\n"

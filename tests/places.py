@@ -1,5 +1,0 @@
-"""Where the tests find the project."""
-
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parent.parent

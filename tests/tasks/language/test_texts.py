@@ -1,0 +1,131 @@
+"""The character task's text: the bundled one, its parts, and corpora of the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from tasks.base import DataError
+from tasks.language.task import BUNDLED, SPLITS, ShakespeareSettings, ShakespeareTask
+from tests.helpers.paths import ROOT
+from tests.helpers.texts import SPLIT_NAMES, TEXT, counting_task, load, whole
+
+TINY_BYTES = 1_115_394
+TINY_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+
+
+def test_the_bundled_file_is_tiny_shakespeare_byte_for_byte(tiny: ShakespeareTask) -> None:
+    content = BUNDLED.read_bytes()
+    assert len(content) == TINY_BYTES
+    assert hashlib.sha256(content).hexdigest() == tiny.data.sha256 == TINY_SHA256
+    assert len(tiny.characters) == 65
+
+
+def test_nanogpt_is_the_literature_s_split() -> None:
+    task = load(ShakespeareSettings(split="nanogpt"))
+    data = task.data
+    assert (data.train_size, data.validation_size, data.test_size) == (1_003_854, 111_540, 111_540)
+    assert torch.equal(task.parts["validation"], task.parts["test"])
+    assert "validation = test" in data.split
+    assert "validation = test" in data.notice
+
+
+def test_the_default_split_is_90_5_5(tiny: ShakespeareTask) -> None:
+    data = tiny.data
+    assert data.notice == ""
+    shares = {data.train_size: 0.90, data.validation_size: 0.05, data.test_size: 0.05}
+    for size, share in shares.items():
+        assert size == pytest.approx(share * TINY_BYTES, abs=1)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_parts_are_the_text_in_order(split: str) -> None:
+    task = load(ShakespeareSettings(split=split))
+    assert whole(task) == BUNDLED.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("characters", [60, 61, 79, 99, 1234])
+def test_short_texts_are_split_without_loss(characters: int) -> None:
+    task = counting_task(characters)
+    assert torch.cat(list(task.parts.values())).tolist() == list(range(characters))
+
+
+# --- corpora
+
+
+def corpus(folder: Path, content: bytes) -> ShakespeareSettings:
+    (folder / "text.txt").write_bytes(content)
+    return ShakespeareSettings(corpus=str(folder / "text.txt"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(TEXT.encode(), id="plain"),
+        pytest.param(TEXT.encode("utf-8-sig"), id="byte-order mark"),
+        pytest.param(TEXT.replace("\n", "\r\n").encode(), id="Windows line ends"),
+        pytest.param(TEXT.replace("\n", "\r\n").encode("utf-8-sig"), id="both"),
+    ],
+)
+def test_the_same_text_is_the_same_data_however_it_was_saved(
+    content: bytes, tmp_path: Path
+) -> None:
+    task = load(corpus(tmp_path, content))
+    assert whole(task) == TEXT
+    assert task.characters == sorted(set(TEXT))
+    assert task.data.sha256 == hashlib.sha256(TEXT.encode()).hexdigest()
+    assert "text.txt" in task.data.name
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        pytest.param(b"", "the text is empty", id="empty"),
+        pytest.param(b" \r\n\t\n" * 100, "the text is empty", id="white space"),
+        pytest.param("\ufeff".encode(), "the text is empty", id="byte-order mark alone"),
+        pytest.param(b"ab" * 50 + b"\xff", "not UTF-8 text (byte 100 ", id="not UTF-8"),
+        pytest.param(TEXT.encode("utf-16"), "not UTF-8 text (byte 0 ", id="UTF-16"),
+        pytest.param(b"too short", "9 characters", id="too short"),
+    ],
+)
+def test_a_corpus_that_cannot_be_used_is_refused_in_one_line(
+    content: bytes, problem: str, tmp_path: Path
+) -> None:
+    settings = corpus(tmp_path, content)
+    with pytest.raises(DataError) as caught:
+        load(settings)
+    text = str(caught.value)
+    assert problem in text
+    assert f"task.corpus={settings.corpus}" in text
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["missing.txt", "."])
+def test_a_corpus_that_is_no_file_is_refused(name: str, tmp_path: Path) -> None:
+    settings = ShakespeareSettings(corpus=str(tmp_path / name))
+    with pytest.raises(DataError, match="there is no such file"):
+        settings.check()
+    with pytest.raises(DataError, match="cannot be read"):
+        load(settings)
+
+
+def test_sixty_characters_are_enough_as_the_message_says() -> None:
+    with pytest.raises(DataError, match="60 characters or more"):
+        counting_task(20)
+    task = counting_task(60)
+    assert all(len(task.parts[split]) >= 2 for split in SPLIT_NAMES)
+    assert len(list(task.batches("test", 1))) == 1
+
+
+def test_the_complete_works_are_read_without_their_file_s_marks() -> None:
+    file = ROOT.parent / "shared" / "data" / "shakespeare" / "complete.txt"
+    if not file.is_file():
+        pytest.skip("the complete works are not in ../shared/data/shakespeare")
+    task = load(ShakespeareSettings(corpus=str(file)))
+    # The file has a byte-order mark, 149,689 lines that end in CRLF, and 99 distinct characters.
+    assert not {"\ufeff", "\r"} & set(task.characters)
+    assert len(task.characters) == 98
+    assert len(whole(task)) == len(file.read_text(encoding="utf-8-sig"))
