@@ -35,6 +35,7 @@ from models.base import ModelSettings
 from tasks.base import TaskSettings
 
 ROOT = Path(__file__).resolve().parent.parent
+FILLED = [ROOT / "README.md", ROOT / "docs" / "published.md", ROOT / "docs" / "example.md"]
 GENERATED = "<!-- Written by scripts/write_docs.py from {source}; do not edit by hand. -->\n"
 
 TABLE_COLUMNS = {
@@ -191,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     pages = {
         ROOT / "docs" / "results.md": results_page(),
         ROOT / "docs" / "settings.md": settings_page(),
-        **{page: filled_page(page) for page in (ROOT / "README.md", ROOT / "docs" / "example.md")},
+        **{page: filled_page(page) for page in FILLED},
     }
     stale = [p for p, text in pages.items() if not p.exists() or p.read_text("utf-8") != text]
     for page in stale:
