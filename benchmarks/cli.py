@@ -28,6 +28,7 @@ from benchmarks.errors import UserError, explain, nearest, telling_of_the_disk
 from benchmarks.results.store import Store
 from benchmarks.sweeps.plan import stands_for_several
 from benchmarks.sweeps.sweep import INTERRUPTED, sweep
+from benchmarks.system.terminal import print_log_messages
 from models.baseline import BaselineSettings
 from tasks.base import DataError
 
@@ -48,6 +49,7 @@ def main(hydra_main: Callable[[], None], conf: Path) -> int:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     # Read by cuBLAS when it starts: what its deterministic algorithms need.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    print_log_messages()
     register_schemas(conf)
     exit_codes.clear()
     overrides: list[str] = []

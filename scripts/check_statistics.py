@@ -42,6 +42,7 @@ from benchmarks.analysis.statistics import (
 from benchmarks.analysis.statistics.seeds import ENOUGH_PAIRS_TO_PERMUTE
 from benchmarks.errors import UserError
 from benchmarks.reporting.doc_blocks import put_between
+from benchmarks.system.terminal import print_log_messages
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
@@ -296,6 +297,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--draws", type=int, default=DRAWS, metavar="N")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into this page")
     chosen = parser.parse_args(arguments)
+    print_log_messages()
     try:
         if chosen.draws < FEWEST_DRAWS:
             raise UserError(f"--draws {chosen.draws}: must be at least {FEWEST_DRAWS}")

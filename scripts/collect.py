@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.results.collect import collect
+from benchmarks.system.terminal import print_log_messages
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--mix", action="store_true", help="put rows that differ into one table")
     chosen = parser.parse_args(arguments)
+    print_log_messages()
     try:
         collect(chosen.results, chosen.out, chosen.runs, chosen.mix)
     except UserError as error:

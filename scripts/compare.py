@@ -31,7 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     from benchmarks.analysis import Changes, Options, changes, compare
     from benchmarks.errors import UserError
     from benchmarks.reporting.sentences import untested_text
+    from benchmarks.system.terminal import print_log_messages
 
+    print_log_messages()
     is_change = len(chosen.tables) == 2 and not chosen.merge
     by = tuple(dict.fromkeys(name for name in chosen.by.split(",") if name and name != "arm"))
     options = Options(chosen.task, chosen.metric, by, chosen.baseline)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.reporting.export_tables import FORMATS, export
+from benchmarks.system.terminal import print_log_messages
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
     parser.add_argument("--format", choices=FORMATS, help="default: what the file's name ends in")
     chosen = parser.parse_args(arguments)
+    print_log_messages()
     try:
         files = export(chosen.results, chosen.out, chosen.format)
     except UserError as error:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.results.find_run import find_run
+from benchmarks.system.terminal import print_log_messages
 
 NEEDED = ("onnx", "onnxruntime")
 
@@ -29,6 +30,7 @@ NEEDED = ("onnx", "onnxruntime")
 def main(arguments: list[str] | None = None) -> int:
     """Export and measure; returns the exit code."""
     chosen = parser().parse_args(arguments)
+    print_log_messages()
     try:
         refuse(chosen)
         folder = find_run(chosen.run, chosen.results)

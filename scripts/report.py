@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.errors import UserError
+from benchmarks.system.terminal import print_log_messages
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--figures", type=Path, metavar="DIR", help="where figures go as files")
     parser.add_argument("--task", help="show this task alone")
     chosen = parser.parse_args(arguments)
+    print_log_messages()
     # Here, for what argparse refuses or explains needs no pandas.
     from benchmarks.reporting.html.report import report
 

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.reporting.doc_blocks import put_between
+from benchmarks.system.terminal import print_log_messages
 
 ROOT = Path(__file__).resolve().parent.parent
 FEWEST = 10
@@ -191,6 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--step", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--count", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
+    print_log_messages()
     try:
         return simulate(chosen)
     except UserError as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.sweeps.status import status
+from benchmarks.system.terminal import print_log_messages
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sweep", metavar="ID", help="its id, or how that begins")
     parser.add_argument("--watch", action="store_true", help="look again until it has ended")
     chosen = parser.parse_args(arguments)
+    print_log_messages()
     try:
         return status(chosen.results, chosen.sweep, chosen.watch)
     except UserError as error:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.system.terminal import print_log_messages
+
 # Before torch is imported: its profiler's library must not log into what tests read.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
@@ -33,6 +35,12 @@ def _signals_are_heard() -> Iterator[None]:
     yield
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _log_messages_are_printed() -> None:
+    """Print notes and warnings, as the entry points do."""
+    print_log_messages()
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from tasks.base import Arrays
+
+logger = logging.getLogger(__name__)
 
 Build = Callable[[], tuple[Arrays, dict[str, Any]]]
 
@@ -57,7 +60,7 @@ class DiskCache:
             self._write(entry, arrays, facts)
         except OSError as error:
             # A cache that cannot be written costs time, not the run.
-            print(f"note: prepared data could not be cached in {entry} ({error.strerror})")
+            logger.info("prepared data could not be cached in %s (%s)", entry, error.strerror)
             return arrays, facts
         return read_entry(entry)
 
@@ -81,7 +84,7 @@ def set_aside(entry: Path, error: Exception) -> None:
     aside = entry.with_name(f"{entry.name}.broken-{time.time_ns()}")
     with contextlib.suppress(OSError):
         entry.rename(aside)
-        print(f"note: cached data is damaged and set aside as {aside} ({error!r})")
+        logger.info("cached data is damaged and set aside as %s (%r)", aside, error)
 
 
 def read_entry(entry: Path) -> tuple[Arrays, dict[str, Any]]:

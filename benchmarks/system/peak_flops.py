@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import math
 import os
 import time
@@ -22,6 +23,8 @@ import torch
 from benchmarks.config.fingerprint import short_hash
 from benchmarks.system.load import is_busy, load_average
 from benchmarks.system.timer import synchronise
+
+logger = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 3600.0
 """How long a record stands before the device is given another chance to beat it."""
@@ -140,7 +143,7 @@ def record(file: Path, gflops: float, under: Conditions, is_higher: bool) -> Non
         with file.open("ab") as opened:  # one write, after whatever others have written
             opened.write(f"\n{line}\n".encode())  # the first newline ends a line cut short
     except OSError as error:
-        print(f"note: the peak of matrix products could not be kept in {file} ({error.strerror})")
+        logger.info("cannot record the peak of matrix products in %s (%s)", file, error.strerror)
 
 
 @torch.inference_mode()

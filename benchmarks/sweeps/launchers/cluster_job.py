@@ -25,10 +25,12 @@ from benchmarks.sweeps.launchers.slurm_job import cpus_of_job, enter, withdraw
 from benchmarks.sweeps.launchers.worker import run_cell
 from benchmarks.system.processes import job_of_this_process
 from benchmarks.system.signals import Interruption
+from benchmarks.system.terminal import print_log_messages
 
 
 def main(conf: Path, sweep: Path, number: int, threads: int | None = None) -> int:
     """Run a cell; returns 0 if it has left a row or needs none."""
+    print_log_messages()
     folder = SweepFolder(sweep)
     record = folder.record(number)
     register_schemas(conf)

@@ -27,6 +27,7 @@ from benchmarks.sweeps.launchers.base import Launcher, Order, Surroundings, by_g
 from benchmarks.sweeps.launchers.worker import run_cells
 from benchmarks.system.environment import available_cores
 from benchmarks.system.signals import Interruption
+from benchmarks.system.terminal import print_log_messages
 
 POLL_SECONDS = 0.5
 FROM_OUTSIDE = {"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"}
@@ -177,6 +178,7 @@ def child_main(
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    print_log_messages()
     interruption = Interruption()
     interruption.install()
     threading.Thread(target=end_with_parent, daemon=True).start()
