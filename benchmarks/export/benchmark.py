@@ -259,7 +259,7 @@ def int8_verdict(whole: Form, int8: Form, metric: Metric, is_lstm: bool, mark: s
         f"{whole.score:.6g} to {int8.score:.6g}, {by}"
     )
     if is_lstm:
-        return line
+        return f"{line}; its integer sums do not saturate on CPUs without VNNI"
     return f"{line}; its arithmetic is float32: ONNX Runtime has no int8 recurrence but the LSTM's"
 
 

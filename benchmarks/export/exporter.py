@@ -126,7 +126,8 @@ def described(
         **facts,
         "files": {
             ONNX: "float32, standard operations of ONNX alone",
-            INT8: "weights of int8; for an LSTM with an operation of ONNX Runtime",
+            INT8: "weights of int8; for an LSTM with an operation of ONNX Runtime, whose weights "
+            "are in [-64, 64], so that integer sums do not saturate on CPUs without VNNI",
             PROGRAM: f"torch.export.load({PROGRAM!r}).module()({', '.join(given)})",
         },
         "inputs": inputs,

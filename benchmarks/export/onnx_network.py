@@ -14,7 +14,7 @@ from onnx import ModelProto, TensorProto
 from torch import Tensor, nn
 
 from benchmarks.errors import UserError
-from benchmarks.export.onnx_graph import MICROSOFT, Array, Graph, as_int8
+from benchmarks.export.onnx_graph import INT8_REDUCED_MOST, MICROSOFT, Array, Graph, as_int8
 from benchmarks.export.signature import Signature
 from models.modules.recurrent import RecurrentEncoder
 from tasks.forecast.head import Forecaster
@@ -229,9 +229,15 @@ def shaped(graph: Graph, weights: Array) -> str:
 
 
 def quantised(graph: Graph, weights: Array) -> tuple[str, list[str]]:
-    """Add weights as the quantised LSTM wants them, columns first; then scales and zero points."""
+    """Add the weights of `DynamicQuantizeLSTM`.
+
+    No weight is above `INT8_REDUCED_MOST`, so integer sums do not saturate on any CPU.
+
+    Returns:
+        The matrix (directions, columns, rows), and scales and zero points (directions, rows).
+    """
     directions, rows, columns = weights.shape
-    whole, scales = as_int8(weights.reshape(-1, columns))
+    whole, scales = as_int8(weights.reshape(-1, columns), INT8_REDUCED_MOST)
     matrix = graph.constant(whole.reshape(directions, rows, columns).transpose(0, 2, 1))
     shape = (directions, rows)
     return matrix, [

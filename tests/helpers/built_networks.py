@@ -1,0 +1,56 @@
+"""Small networks of every kind of task, and sequences for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from models.recurrent import RecurrentSettings
+from tasks.base import Batch, Task
+from tasks.forecast.head import Forecaster
+from tasks.language.head import CharacterModel
+from tasks.text.head import SequenceClassifier
+
+WORDS, FEATURES = 30, 5
+
+
+class Sequences:
+    """A task of random sequences of several lengths, the first the longest."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def single_sequences(self, count: int) -> Iterator[Batch]:
+        chance = torch.Generator().manual_seed(0)
+        for i in range(count):
+            time = int(torch.randint(1, 12, (1,), generator=chance)) if self.kind == "text" else 12
+            time = 13 if i == 0 else time
+            shape = (1, time, FEATURES) if self.kind == "windows" else (1, time)
+            inputs = torch.randint(0, WORDS, shape, generator=chance)
+            if self.kind == "windows":
+                inputs = torch.randn(shape, generator=chance)
+            lengths = torch.tensor([time]) if self.kind == "text" else None
+            if self.kind != "text":
+                inputs = inputs[:, :12]
+            nothing = torch.zeros(1)
+            yield Batch(inputs, nothing, inputs.shape[1], nothing, lengths)
+
+
+def built(kind: str, pooling: str = "mean_max", **settings: Any) -> tuple[nn.Module, Task]:
+    """Return a network with random weights and biases, and sequences for it."""
+    torch.manual_seed(1)
+    options = {"hidden_size": 7, "kernel": "torch"} | settings
+    encoder = RecurrentSettings(**options).build(FEATURES)
+    network: nn.Module
+    if kind == "text":
+        network = SequenceClassifier(encoder, WORDS, FEATURES, pooling, 0.5, 0.1, 1)
+    elif kind == "stream":
+        network = CharacterModel(encoder, WORDS, FEATURES)
+    else:
+        network = Forecaster(encoder)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return network.eval(), cast(Task, Sequences(kind))
