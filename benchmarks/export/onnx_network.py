@@ -19,7 +19,7 @@ from benchmarks.export.signature import Signature
 from models.modules.recurrent import RecurrentEncoder
 from tasks.forecast.head import Forecaster
 from tasks.language.head import CharacterModel
-from tasks.text.head import SequenceClassifier
+from tasks.text.heads import SequenceClassifier
 
 GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
 """Where in PyTorch's order of a layer's gates those of ONNX stand: its own are input, output,

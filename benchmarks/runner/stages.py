@@ -115,8 +115,10 @@ def begin_training(work: Work, progress: Progress) -> Training:
         work.interruption,
         config.match.budget_seconds,
     )
-    if encoder.kernel_lack is not None:
-        print(lack_in_words(encoder.kernel_lack, was_asked_for=asks_for_fused(config)))
+    if encoder.kernel_unavailable_reason is not None:
+        print(
+            lack_in_words(encoder.kernel_unavailable_reason, was_asked_for=asks_for_fused(config))
+        )
     trainer.warm_up()
     row.kernel = encoder.kernel  # of training: evaluations have batches of other shapes
     if config.train.precision == "bfloat16" and encoder.kernel == "fused":

@@ -78,7 +78,7 @@ def library() -> Library:
     return answer
 
 
-def reason_for_lack() -> str | None:
+def unavailable_reason() -> str | None:
     """Say why the kernels cannot be had; None if they can."""
     answer = _try()
     return answer if isinstance(answer, str) else None

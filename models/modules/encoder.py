@@ -48,7 +48,7 @@ class Encoder(nn.Module, ABC):
         """
 
     @property
-    def kernel_lack(self) -> str | None:
+    def kernel_unavailable_reason(self) -> str | None:
         """Why a kernel that was wanted cannot be had here; None if nothing is missing."""
         return None
 

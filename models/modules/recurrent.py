@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from models.kernels.compiler import reason_for_lack
+from models.kernels.compiler import unavailable_reason
 from models.kernels.layer import DTYPES, GATES, Weights, run_layer
 from models.modules.encoder import Encoder, State
 from models.modules.pytorch_cells import CELLS, LSTM_GATES, Padding, reverse, run_cell
@@ -99,7 +99,7 @@ class RecurrentEncoder(Encoder):
             return False
         if self.wanted_kernel == "auto" and not self.gains(*inputs.shape[-3:]):
             return False
-        return reason_for_lack() is None
+        return unavailable_reason() is None
 
     def gains(self, batch: int, time: int, features: int) -> bool:
         """Whether the fused kernel is the faster one for a batch."""
@@ -112,13 +112,13 @@ class RecurrentEncoder(Encoder):
         )
 
     @property
-    def kernel_lack(self) -> str | None:
-        """See `Encoder.kernel_lack`."""
+    def kernel_unavailable_reason(self) -> str | None:
+        """See `Encoder.kernel_unavailable_reason`."""
         if self.wanted_kernel == "torch":
             return None
         if next(self.parameters()).device.type != "cpu":
             return "it runs on the CPU alone" if self.wanted_kernel == "fused" else None
-        return reason_for_lack()
+        return unavailable_reason()
 
     def run_fused(
         self,

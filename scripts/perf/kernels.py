@@ -170,10 +170,10 @@ def measure(chosen: argparse.Namespace, report: Report) -> None:
     import torch
 
     from benchmarks.system.peak_flops import measure as measure_peak
-    from models.kernels.compiler import reason_for_lack
+    from models.kernels.compiler import unavailable_reason
 
-    if reason_for_lack() is not None:
-        raise UserError(f"there is no fused kernel to measure here: {reason_for_lack()}")
+    if unavailable_reason() is not None:
+        raise UserError(f"there is no fused kernel to measure here: {unavailable_reason()}")
     shapes = chosen.shapes or [*COMPARED, *OTHERS]
     lines = []
     for threads in sorted({1, chosen.threads}):

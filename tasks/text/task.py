@@ -166,7 +166,7 @@ class ImdbTask(Task):
 
     def network(self, encoder: SequenceEncoder) -> nn.Module:
         """See `Task.network`."""
-        from tasks.text.head import SequenceClassifier
+        from tasks.text.heads import SequenceClassifier
 
         return SequenceClassifier(
             encoder,

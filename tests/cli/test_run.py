@@ -17,7 +17,7 @@ from benchmarks.results.store import COLUMNS
 from benchmarks.runner.stages import build_network
 from benchmarks.system.disk_cache import DiskCache
 from benchmarks.training.evaluation import evaluate
-from models.kernels.compiler import reason_for_lack
+from models.kernels.compiler import unavailable_reason
 from tests.helpers.calling import MACHINE, rows, run_py
 from tests.helpers.composing import composed
 from tests.helpers.results_folder import Results
@@ -243,7 +243,7 @@ def test_results_dir_puts_everything_elsewhere(finished: Finished) -> None:
     assert [*finished.called_from.iterdir()] == []
 
 
-@pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
+@pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))
 def test_the_row_names_the_kernel_that_trained(tmp_path: Path, shared_cache: Path) -> None:
     """Evaluations have longer chunks here, which the other kernel takes."""
     given = ["model=gru", "task=shakespeare", "debug=smoke", "task.chunk_length=5", *MACHINE]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from models.kernels.compiler import reason_for_lack
+from models.kernels.compiler import unavailable_reason
 from tests.helpers.calling import LOCAL, QUICK, rows, run_py
 
-pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
+pytestmark = pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))
 
 CLOCKS = ("train_seconds", "tokens_per_second", "time_to_best_seconds", "total_seconds")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from models.kernels.compiler import reason_for_lack
+from models.kernels.compiler import unavailable_reason
 from tests.helpers.faulty import (
     Fault,
     FaultTable,
@@ -28,7 +28,7 @@ from tests.helpers.faulty import (
 )
 from tests.helpers.warm import WarmStarts
 
-pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
+pytestmark = pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))
 
 TOGETHER, ALONE = ["-m", "seeds=[0,1,2]"], ["-m", "seed=0,1,2"]
 LONG = ["train.max_epochs=80", "train.patience=null", "train.checkpoint_seconds=0.1"]

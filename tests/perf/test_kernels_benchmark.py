@@ -11,7 +11,9 @@ from scripts.perf.measuring import Report, read_ratios
 TINY = ["--threads", "1", "--turns", "1"]
 
 
-@pytest.mark.skipif(library.reason_for_lack() is not None, reason=str(library.reason_for_lack()))
+@pytest.mark.skipif(
+    library.unavailable_reason() is not None, reason=str(library.unavailable_reason())
+)
 def test_it_says_of_which_kernel_every_speed_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert kernels.main([*TINY, "--shapes", "8,9,1,8", "8,1,8,8"]) == 0, capsys.readouterr().err
     said = capsys.readouterr().out
@@ -46,7 +48,7 @@ def test_a_factor_is_above_one_in_either_direction(
 def test_without_the_fused_kernel_nothing_is_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(library, "reason_for_lack", lambda: "there is no C++ compiler")
+    monkeypatch.setattr(library, "unavailable_reason", lambda: "there is no C++ compiler")
     assert kernels.main(TINY) == 2
     wanted = "error: there is no fused kernel to measure here: there is no C++ compiler\n"
     assert capsys.readouterr().err == wanted

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from models.kernels.compiler import reason_for_lack
+from models.kernels.compiler import unavailable_reason
 from scripts.perf import seeds
 from scripts.perf.measuring import Report, read_ratios
 
-pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
+pytestmark = pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))
 
 TINY = ["--threads", "1", "--seeds", "2", "--turns", "1", "--models", "gru"]
 SMALL = ["--set", "model.hidden_size=4", "train.max_epochs=1"]

@@ -6,13 +6,13 @@ import pytest
 
 from tasks.forecast.task import Sp500Settings, Sp500Task
 from tasks.language.task import ShakespeareSettings, ShakespeareTask
-from tests.helpers import made_closes, texts
+from tests.helpers import synthetic_closes, texts
 
 
 @pytest.fixture(scope="session")
 def sp500() -> Sp500Task:
     """The default days of the default target."""
-    return made_closes.load(Sp500Settings())
+    return synthetic_closes.load(Sp500Settings())
 
 
 @pytest.fixture(scope="session")

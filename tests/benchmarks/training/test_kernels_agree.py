@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.system.environment import seed_torch, stream
-from models.kernels.compiler import reason_for_lack
+from models.kernels.compiler import unavailable_reason
 from scripts.perf.pairs import load, trainer_of
 from tests.helpers.composing import composed
 from tests.helpers.short_trainings import CPU, STEPS
 
-pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
+pytestmark = pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))
 
 PAIRS = [
     *((model, "shakespeare") for model in ("rnn", "lstm", "gru")),

@@ -16,7 +16,7 @@ from models.modules.recurrent import RecurrentEncoder
 from models.recurrent import RecurrentSettings
 
 needs_kernel = pytest.mark.skipif(
-    library.reason_for_lack() is not None, reason=str(library.reason_for_lack())
+    library.unavailable_reason() is not None, reason=str(library.unavailable_reason())
 )
 
 SCRIPT = """
@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 encoder = RecurrentSettings(hidden_size=4).build(3)
 encoder(torch.zeros(2, 9, 3))
 print(encoder.kernel)
-print(encoder.kernel_lack)
+print(encoder.kernel_unavailable_reason)
 """
 
 
@@ -77,7 +77,7 @@ def test_without_a_home_pytorch_runs(monkeypatch):
     monkeypatch.setattr(Path, "expanduser", homeless)
     library._try.cache_clear()
     try:
-        assert "home" in library.reason_for_lack()
+        assert "home" in library.unavailable_reason()
     finally:
         library._try.cache_clear()
 

@@ -11,7 +11,7 @@ from models.modules.recurrent import RecurrentEncoder
 from models.recurrent import RecurrentSettings
 
 needs_kernel = pytest.mark.skipif(
-    library.reason_for_lack() is not None, reason=str(library.reason_for_lack())
+    library.unavailable_reason() is not None, reason=str(library.unavailable_reason())
 )
 
 CELLS = ("rnn_tanh", "rnn_relu", "gru", "lstm")

@@ -13,7 +13,7 @@ from models.modules.recurrent import RecurrentEncoder
 from models.recurrent import RecurrentSettings
 
 pytestmark = pytest.mark.skipif(
-    library.reason_for_lack() is not None, reason=str(library.reason_for_lack())
+    library.unavailable_reason() is not None, reason=str(library.unavailable_reason())
 )
 
 

@@ -17,7 +17,7 @@ from models.recurrent import RecurrentSettings
 from tasks.base import Batch, Split
 from tasks.forecast.targets import CloseObjective
 from tasks.forecast.task import Sp500Task
-from tests.helpers.made_closes import (
+from tests.helpers.synthetic_closes import (
     CLOSES,
     SPLITS,
     TARGETS,

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.base import DataError
 from tasks.forecast.task import Sp500Settings, Sp500Task, days_needed
-from tests.helpers.made_closes import closes_of, load, random_walk
+from tests.helpers.synthetic_closes import closes_of, load, random_walk
 
 Row = tuple[str, str]
 DAYS = [day.date().isoformat() for day in pd.bdate_range("2001-01-01", periods=120)]

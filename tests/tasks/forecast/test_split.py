@@ -12,7 +12,8 @@ from torch import Tensor
 
 from tasks.base import DataError, Split
 from tasks.forecast.task import Sp500Settings, Sp500Task
-from tests.helpers.made_closes import (
+from tests.helpers.paths import ROOT
+from tests.helpers.synthetic_closes import (
     SPLITS,
     closes_of,
     load,
@@ -20,7 +21,6 @@ from tests.helpers.made_closes import (
     predicted_days,
     random_walk,
 )
-from tests.helpers.paths import ROOT
 
 
 def test_the_default_is_the_last_five_years_of_arch(sp500: Sp500Task) -> None:

@@ -10,7 +10,7 @@ from sklearn.metrics import root_mean_squared_error
 from tasks.base import Split
 from tasks.forecast.targets import VolatilityObjective
 from tasks.forecast.task import Sp500Settings
-from tests.helpers.made_closes import (
+from tests.helpers.synthetic_closes import (
     CLOSES,
     SPLITS,
     absolute_returns,

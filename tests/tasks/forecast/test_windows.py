@@ -12,7 +12,7 @@ from sklearn.metrics import root_mean_squared_error
 
 from models.recurrent import RecurrentSettings
 from tasks.forecast.targets import CloseObjective
-from tests.helpers.made_closes import (
+from tests.helpers.synthetic_closes import (
     CLOSES,
     SPLITS,
     TARGETS,

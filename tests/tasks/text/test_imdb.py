@@ -21,7 +21,7 @@ from tasks.text import preparation as imdb_preparation
 from tasks.text import task as imdb
 from tasks.text.sources import Source
 from tasks.text.tokenizer import PADDING, UNKNOWN
-from tests.helpers.made_reviews import (
+from tests.helpers.synthetic_reviews import (
     SPLITS,
     Frames,
     Review,

@@ -16,8 +16,8 @@ from tasks.base import DataError
 from tasks.text import preparation as imdb_preparation
 from tasks.text import task as imdb
 from tasks.text.sources import BUNDLED
-from tests.helpers.made_reviews import SPLITS, Frames, batches, repeat_texts, reviews
 from tests.helpers.paths import ROOT
+from tests.helpers.synthetic_reviews import SPLITS, Frames, batches, repeat_texts, reviews
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,11 @@ from benchmarks.runner.run import Start, TakenError
 from benchmarks.runner.stages import Training, measure
 from benchmarks.system.processes import Owner
 from benchmarks.system.signals import Interruption
-from models.kernels.compiler import reason_for_lack
+from models.kernels.compiler import unavailable_reason
 from tasks.forecast.task import Sp500Settings
 from tests.helpers.paths import ROOT
 
-pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
+pytestmark = pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))
 
 CELL = Start(is_cell=True)
 Run = Callable[..., dict[int, Result]]

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from benchmarks.runner.multiseed.eligibility import why_alone
 from benchmarks.runner.run import prepare
-from models.kernels.compiler import reason_for_lack
+from models.kernels.compiler import unavailable_reason
 from tasks.forecast.head import Forecaster
 from tests.helpers.several_trainings import SEEDS, composed
 
-pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
+pytestmark = pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))
 SP500 = ("task=sp500", "model=lstm")
 
 

@@ -19,7 +19,7 @@ from benchmarks.runner.multiseed.trainer import Company
 from benchmarks.system.disk_cache import DiskCache
 from benchmarks.training.checkpoint import read_checkpoint
 from benchmarks.training.evaluation import NotFiniteError
-from models.kernels.compiler import reason_for_lack
+from models.kernels.compiler import unavailable_reason
 from tasks.base import Batch, Split
 from tests.helpers.several_trainings import (
     KINDS,
@@ -34,7 +34,7 @@ from tests.helpers.several_trainings import (
 )
 from tests.helpers.short_trainings import CPU, EPOCHS, STEPS, shortened
 
-pytestmark = pytest.mark.skipif(reason_for_lack() is not None, reason=str(reason_for_lack()))
+pytestmark = pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))
 
 
 @pytest.mark.parametrize("at_once", [2, 3])
