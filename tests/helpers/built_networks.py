@@ -12,7 +12,7 @@ from models.recurrent import RecurrentSettings
 from tasks.base import Batch, Task
 from tasks.forecast.head import Forecaster
 from tasks.language.head import CharacterModel
-from tasks.text.head import SequenceClassifier
+from tasks.text.heads import SequenceClassifier
 
 WORDS, FEATURES = 30, 5
 
