@@ -26,7 +26,7 @@ from benchmarks.config.overrides import ONE_LIST, refuse_both
 from benchmarks.config.schema import checked_config, none_chosen, register_schemas
 from benchmarks.errors import UserError, explain, nearest, telling_of_the_disk
 from benchmarks.results.store import Store
-from benchmarks.sweeps.plan import stands_for_several
+from benchmarks.sweeps.plan import selects_all_baselines
 from benchmarks.sweeps.sweep import INTERRUPTED, sweep
 from benchmarks.system.terminal import print_log_messages
 from models.baseline import BaselineSettings
@@ -162,7 +162,7 @@ def run_composed(composed: DictConfig) -> int:
     given = list(HydraConfig.get().overrides.task)
     config = checked_config(composed)
     refuse_both(given, config.seeds)
-    if stands_for_several(config) or (
+    if selects_all_baselines(config) or (
         config.seeds is not None and isinstance(config.model, BaselineSettings)
     ):
         return SEVERAL_RUNS

@@ -49,34 +49,34 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Death:
+class Termination:
     """How a cell's process ended without leaving a row.
 
     Attributes:
         text: in one line.
         status: for its row; `interrupted` and `timeout` runs go on when the sweep is continued.
-        is_of_scheduler: it says more than an interrupted run could know.
+        from_scheduler: it says more than an interrupted run could know.
     """
 
     text: str
     status: str = "failed"
-    is_of_scheduler: bool = False
+    from_scheduler: bool = False
 
 
 @dataclass(frozen=True)
-class Ended:
+class Completion:
     """Word from a launcher that a cell's process has ended.
 
     Attributes:
         run_id: of the row it has left; None if it died before, or was not needed.
-        death: how it died, if it did.
+        termination: how it died, if it did.
         is_taken: it found another process at work on its question, and left.
     """
 
     cell: Cell
     run_id: str | None = None
-    death: Death | None = None
-    is_taken: bool = False
+    termination: Termination | None = None
+    held_elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,12 @@ class Outcome:
     score: float | None = None
     val_score: float | None = None
     train_seconds: float | None = None
-    is_old: bool = False
+    is_previous: bool = False
     is_slowed: bool = False
-    lacks_fused: bool = False
+    used_fallback: bool = False
 
 
-def was_slowed(row: Mapping[str, Any]) -> bool:
+def is_slowed_by_load(row: Mapping[str, Any]) -> bool:
     """Whether other work slowed a training whose time the row tells.
 
     Rows without one, as of seeds trained together or of runs that failed, are nobody's concern.
@@ -113,7 +113,7 @@ def was_slowed(row: Mapping[str, Any]) -> bool:
     return has_time and is_busy(row.get("load_average"), row.get("threads"))
 
 
-def lacked_fused(row: Mapping[str, Any]) -> bool:
+def used_fallback_kernel(row: Mapping[str, Any]) -> bool:
     """Whether PyTorch's kernel ran where the fused one was asked for."""
     is_asked = "model.kernel=fused" in (row.get("overrides") or "").split()
     return is_asked and row.get("kernel") == "torch"

@@ -28,19 +28,19 @@ class CellRecord:
     trial: int | None = None
 
 
-class SweepFolder:
+class SweepDirectory:
     """`results/sweeps/<sweep_id>/`: `sweep.json`, `cells.jsonl` and `logs/`."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.sweep_id = directory.name
-        self.cells_file = directory / "cells.jsonl"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.sweep_id = path.name
+        self.cells_path = path / "cells.jsonl"
 
     def log(self, cell: Cell) -> Path:
         """Where the output of a cell goes."""
-        return self.directory / "logs" / cell.log_name
+        return self.path / "logs" / cell.log_name
 
-    def common_log(self, cells: list[Cell]) -> Path:
+    def shared_log(self, cells: list[Cell]) -> Path:
         """Where the output of cells goes that run in one process; the other cells' logs say so."""
         log = self.log(cells[0])
         for cell in cells[1:]:
@@ -50,9 +50,9 @@ class SweepFolder:
 
     def write(self, cells: list[Cell], command: list[str], launcher: str, total: int) -> None:
         """Write down what the sweep is made of; what a search has added before stays."""
-        (self.directory / "logs").mkdir(parents=True, exist_ok=True)
-        if len(cells) == total or not self.cells_file.exists():
-            write_atomically(self.cells_file, "".join(map(line_of, cells)))
+        (self.path / "logs").mkdir(parents=True, exist_ok=True)
+        if len(cells) == total or not self.cells_path.exists():
+            write_atomically(self.cells_path, "".join(map(line_of, cells)))
         about = {
             "sweep": self.sweep_id,
             "command": command,
@@ -60,16 +60,16 @@ class SweepFolder:
             "cells": total,
             "started": time.time(),
         }
-        write_atomically(self.directory / "sweep.json", json.dumps(about, indent=2) + "\n")
+        write_atomically(self.path / "sweep.json", json.dumps(about, indent=2) + "\n")
 
     def add(self, cell: Cell) -> None:
         """Write down one more cell of a search, which learns of them one by one."""
-        with self.cells_file.open("a", encoding="utf-8") as file:
+        with self.cells_path.open("a", encoding="utf-8") as file:
             file.write(line_of(cell))
 
     def records(self) -> Iterator[CellRecord]:
         """Read the cells back; a last line that a crash tore is no cell."""
-        with self.cells_file.open(encoding="utf-8") as file:
+        with self.cells_path.open(encoding="utf-8") as file:
             for line in file:
                 if line.endswith("\n"):
                     yield CellRecord(**parsed(line)[0])
@@ -83,8 +83,8 @@ class SweepFolder:
 
     def _nearby(self, number: int) -> CellRecord | None:
         """Look a cell up as in a dictionary: the first whose number is not smaller."""
-        low, high, found = 0, self.cells_file.stat().st_size, None
-        with self.cells_file.open("rb") as file:
+        low, high, found = 0, self.cells_path.stat().st_size, None
+        with self.cells_path.open("rb") as file:
             while low < high:
                 middle = (low + high) // 2
                 file.seek(max(0, middle - 1))
@@ -113,13 +113,13 @@ def line_of(cell: Cell) -> str:
     return json.dumps(plain) + "\n"
 
 
-def begun(sweep: Path) -> str:
+def started_at_of(sweep: Path) -> str:
     """When the sweep in a folder was begun the last time, as run ids write it."""
     about = json.loads((sweep / "sweep.json").read_text(encoding="utf-8"))
     return datetime.fromtimestamp(about["started"], UTC).strftime("%Y%m%dT%H%M%S")
 
 
-def latest_sweep(results: Path) -> SweepFolder:
+def latest_sweep(results: Path) -> SweepDirectory:
     """Find the sweep that was begun last.
 
     Raises:
@@ -128,4 +128,4 @@ def latest_sweep(results: Path) -> SweepFolder:
     files = list((results / "sweeps").glob("*/sweep.json"))
     if not files:
         raise UserError(f"{results}: there is no sweep here")
-    return SweepFolder(max(files, key=lambda file: file.stat().st_mtime).parent)
+    return SweepDirectory(max(files, key=lambda file: file.stat().st_mtime).parent)

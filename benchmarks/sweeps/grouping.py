@@ -10,7 +10,7 @@ from benchmarks.sweeps.cell import Cell
 from benchmarks.system.environment import choose_device
 
 
-def worth_grouping(cells: list[Cell]) -> list[Cell]:
+def effective_groups(cells: list[Cell]) -> list[Cell]:
     """Leave those cells in their groups that would be trained together, and say why the others.
 
     Those that would take turns in one process are quicker in several at once.
@@ -21,14 +21,14 @@ def worth_grouping(cells: list[Cell]) -> list[Cell]:
             groups.setdefault(cell.group, []).append(cell)
     parted: set[str] = set()
     for name, members in groups.items():
-        reason = reason_to_part(members)
+        reason = reason_to_separate(members)
         if reason is not None:
             parted.add(name)
             print(f"{name or 'all'}: its seeds are trained each by itself: {reason}")
     return [dataclasses.replace(c, group=None) if c.group in parted else c for c in cells]
 
 
-def reason_to_part(members: list[Cell]) -> str | None:
+def reason_to_separate(members: list[Cell]) -> str | None:
     """Say why cells of a group would not be trained together; None if they would."""
     config = members[0].config
     device = choose_device(config.train.device)

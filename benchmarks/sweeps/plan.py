@@ -80,7 +80,7 @@ def make_plan(
             for name in all_baselines(config):
                 one = [*chosen, f"model.baseline={name}"]
                 composed.append((one, " ".join(one), composer.compose(one)))
-            if not stands_for_several(config):
+            if not selects_all_baselines(config):
                 composed.append((chosen, label, config))
         except ImpossiblePairError as error:
             plan.left_out.append((label, str(error)))
@@ -107,14 +107,14 @@ def make_plan(
     return plan
 
 
-def stands_for_several(config: Config) -> bool:
+def selects_all_baselines(config: Config) -> bool:
     """Whether a cell is `model=baseline` with none chosen."""
     return isinstance(config.model, BaselineSettings) and config.model.baseline is None
 
 
 def all_baselines(config: Config) -> list[str]:
     """Name the baselines that a cell stands for, if it does."""
-    return list(config.task.baselines()) if stands_for_several(config) else []
+    return list(config.task.baselines()) if selects_all_baselines(config) else []
 
 
 class DataDescriptions:
@@ -148,7 +148,7 @@ class DataDescriptions:
             self._sized[key] = matched(config, input_size).model
         return dataclasses.replace(config, model=self._sized[key])
 
-    def all_matched(self, configs: list[Config]) -> list[Config]:
+    def match_all(self, configs: list[Config]) -> list[Config]:
         """Return a sweep's configurations with the hidden sizes that their matches ask for.
 
         Raises:
@@ -185,14 +185,14 @@ class DataDescriptions:
         return sorted({data.notice for data, _ in self._known.values() if data.notice})
 
 
-def here(config: Config) -> list[str]:
+def local_device_types(config: Config) -> list[str]:
     """The kind of device a cell runs on, if it runs on this machine."""
     from benchmarks.system.environment import choose_device
 
     return [choose_device(config.train.device).type]
 
 
-def anywhere(config: Config) -> list[str]:
+def cluster_device_types(config: Config) -> list[str]:
     """The kinds of device a cell may meet on a cluster."""
     wanted = config.train.device
     return ["cuda", "cpu"] if wanted == "auto" else [wanted.partition(":")[0]]

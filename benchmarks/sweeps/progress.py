@@ -22,7 +22,7 @@ LONGEST_TABLE = 100
 """More cells than this are not all shown; those that did not end well are."""
 
 
-class Board:
+class SweepProgress:
     """Counts cells and tells of them: a bar on a terminal, a line per cell elsewhere.
 
     Args:
@@ -63,7 +63,7 @@ class Board:
         self.failed += outcome.status not in ("ok", "interrupted")
         if outcome.status != "ok":
             self.failed_logs[outcome.cell.number] = log
-        if outcome.is_old:
+        if outcome.is_previous:
             self.old += 1
             return
         self.bar.update(self.done - self.bar.n)
@@ -143,7 +143,7 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
     if len(outcomes) < total:
         counts["not run"] = total - len(outcomes)
     summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    old = sum(outcome.is_old for outcome in outcomes)
+    old = sum(outcome.is_previous for outcome in outcomes)
     shown = outcomes
     if len(outcomes) > LONGEST_TABLE:
         shown = [outcome for outcome in outcomes if outcome.status != "ok"][:LONGEST_TABLE]
@@ -164,7 +164,7 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
                 outcome.status,
                 readable_or_empty(outcome.val_score if is_search else outcome.score),
                 readable_or_empty(outcome.train_seconds),
-                "before" if outcome.is_old else "",
+                "before" if outcome.is_previous else "",
             )
         terminal.print(table)
     for outcome in shown:
@@ -181,7 +181,7 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
             f"NOTE: the times of training of {cells(slowed)} are in doubt: the machine's load was "
             f"above the threads of the run"
         )
-    without = sum(outcome.lacks_fused for outcome in outcomes)
+    without = sum(outcome.used_fallback for outcome in outcomes)
     if without:
         print(
             f"warning: model.kernel=fused: PyTorch's kernel ran in {cells(without)}, and their "

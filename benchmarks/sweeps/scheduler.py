@@ -1,4 +1,4 @@
-"""Drives a sweep: skips what is done, starts what is not, keeps a row for every death."""
+"""Drives a sweep: skips what is done, starts what is not, keeps a row for every termination."""
 
 from __future__ import annotations
 
@@ -13,9 +13,17 @@ from benchmarks.results.leases import Claim
 from benchmarks.results.store import COLUMNS, Row, new_run_id
 from benchmarks.runner.checkpointing import clear_up, let_go, unfinished_run
 from benchmarks.runner.row_columns import question_columns
-from benchmarks.sweeps.cell import LOST, Cell, Death, Ended, Outcome, lacked_fused, was_slowed
-from benchmarks.sweeps.launchers.base import Launcher, Order, Surroundings
-from benchmarks.sweeps.progress import Board
+from benchmarks.sweeps.cell import (
+    LOST,
+    Cell,
+    Completion,
+    Outcome,
+    Termination,
+    is_slowed_by_load,
+    used_fallback_kernel,
+)
+from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem
+from benchmarks.sweeps.progress import SweepProgress
 from benchmarks.system.processes import this_process
 from benchmarks.system.signals import Interruption
 
@@ -34,7 +42,7 @@ CUT_SHORT = ("interrupted", "timeout")
 FAILURES = ("failed", "diverged", "out_of_memory", "timeout")
 
 
-class Driver:
+class Scheduler:
     """Brings every cell of a sweep to a row.
 
     Args:
@@ -51,25 +59,25 @@ class Driver:
         self,
         cells: Iterable[Cell],
         launcher: Launcher,
-        around: Surroundings,
+        context: SweepContext,
         resume: str,
-        board: Board,
+        progress: SweepProgress,
         interruption: Interruption,
         search: Search | None = None,
     ) -> None:
         self.search = search
         self.waiting = deque(cells)
         self.launcher = launcher
-        self.around = around
-        self.index = around.index
+        self.context = context
+        self.index = context.index
         self.resume = resume
-        self.board = board
+        self.progress = progress
         self.interruption = interruption
-        self.view = around.store.view(self.index)
+        self.view = context.store.view(self.index)
         self.running: dict[int, Cell] = {}
         self.elsewhere: list[Cell] = []
         self.outcomes: dict[int, Outcome] = {}
-        self.has_company = False
+        self.has_concurrent = False
         self._looked_at = time.monotonic()
         self._looking_took = 0.0
 
@@ -77,39 +85,39 @@ class Driver:
         """Run until every cell has a row or somebody interrupts; returns outcomes by number."""
         with self.interruption.deferred():
             try:
-                self._skip()
-                self.board.start()
-                self._ask()
+                self._skip_finished()
+                self.progress.start()
+                self._request_trials()
                 while self.waiting or self.running or self.elsewhere:
                     self.interruption.check()
                     self._start()
-                    self._settle_all()
-                clear_up(self.around.store, self.index)
+                    self._collect()
+                clear_up(self.context.store, self.index)
                 if any(outcome.status == "interrupted" for outcome in self.outcomes.values()):
                     self.interruption.check()  # it ended the last cells, and with them the loop
             except BaseException:  # a full disk and a bug leave nothing running either
-                self._wind_up()
+                self._shut_down()
                 raise
             finally:
                 self.view.update()
                 self.index.save()
-                self.board.close()
+                self.progress.close()
         return self.outcomes
 
-    def _skip(self) -> None:
+    def _skip_finished(self) -> None:
         """Leave out the cells that need no run."""
-        clear_up(self.around.store, self.index)
+        clear_up(self.context.store, self.index)
         left: deque[Cell] = deque()
         for cell in self.waiting:
             if not self._is_done(cell):
                 left.append(cell)
         self.waiting = left
 
-    def _ask(self) -> None:
+    def _request_trials(self) -> None:
         """Take as many cells from a search as there is room for, so that it knows all it can."""
         if self.search is not None:
-            for cell in self.search.ask(max(0, self.launcher.room() - len(self.waiting))):
-                self.around.folder.add(cell)
+            for cell in self.search.ask(max(0, self.launcher.free_slots() - len(self.waiting))):
+                self.context.directory.add(cell)
                 self.waiting.append(cell)
 
     def _is_done(self, cell: Cell) -> bool:
@@ -127,50 +135,50 @@ class Driver:
         row = self.index.row(entry.run_id)
         if row is None:  # damaged or gone since it was read, and forgotten now
             return self._is_done(cell)
-        self._note(cell, entry.run_id, row, is_old=True)
+        self._record_outcome(cell, entry.run_id, row, is_previous=True)
         return True
 
     def _start(self) -> None:
         """Start what there is room for."""
-        self._look_around()
-        orders: list[Order] = []
-        room = self.launcher.room()
+        self._refresh_elsewhere()
+        items: list[WorkItem] = []
+        room = self.launcher.free_slots()
         while self.waiting:
-            joins = self._joins(self.waiting[0], orders)
+            joins = self._joins(self.waiting[0], items)
             if not (joins or room):
                 break
             cell = self.waiting.popleft()
             if self._is_done(cell):
                 continue
-            if self._is_taken(cell):
+            if self._is_held(cell):
                 self.elsewhere.append(cell)
-                self.has_company = True
+                self.has_concurrent = True
                 continue
-            if self.has_company:  # whose claim may just have become a row
+            if self.has_concurrent:  # whose claim may just have become a row
                 self.index.refresh()
                 if self._is_done(cell):
                     continue
             continues = None
             if self.resume != "never":
-                continues = unfinished_run(self.around.store, self.index, cell.fingerprints)
-            orders.append(Order(cell, continues))
+                continues = unfinished_run(self.context.store, self.index, cell.fingerprints)
+            items.append(WorkItem(cell, continues))
             room -= not joins
             self.running[cell.number] = cell
-        if orders:
-            self.board.show([c.label for c in self.running.values()], len(self.elsewhere))
-            self.launcher.start(orders)
+        if items:
+            self.progress.show([c.label for c in self.running.values()], len(self.elsewhere))
+            self.launcher.submit(items)
 
-    def _joins(self, cell: Cell, orders: list[Order]) -> bool:
+    def _joins(self, cell: Cell, items: list[WorkItem]) -> bool:
         """Whether a cell goes where the last one goes, and needs no room of its own."""
-        is_next = bool(orders) and cell.is_grouped_with(orders[-1].cell)
+        is_next = bool(items) and cell.is_grouped_with(items[-1].cell)
         return is_next and self.launcher.takes_groups
 
-    def _is_taken(self, cell: Cell) -> bool:
-        claims = self.around.store.claims
+    def _is_held(self, cell: Cell) -> bool:
+        claims = self.context.store.claims
         found = [claims.read(fingerprint) for fingerprint in cell.fingerprints]
         return any(claim is not None and claims.is_live(claim) for claim in found)
 
-    def _look_around(self) -> None:
+    def _refresh_elsewhere(self) -> None:
         """See what other processes have finished, as often as it costs little."""
         pause = max(ELSEWHERE_SECONDS, 20 * self._looking_took)
         started = time.monotonic()
@@ -179,51 +187,54 @@ class Driver:
         self.index.refresh()
         elsewhere, self.elsewhere = self.elsewhere, []
         for cell in elsewhere:
-            (self.elsewhere if self._is_taken(cell) else self.waiting).append(cell)
+            (self.elsewhere if self._is_held(cell) else self.waiting).append(cell)
         self._looked_at = time.monotonic()
         self._looking_took = self._looked_at - started
 
-    def _settle_all(self) -> None:
+    def _collect(self) -> None:
         if not self.running and self.elsewhere:
             time.sleep(ELSEWHERE_SECONDS / 4)
         for ended in self.launcher.poll():
-            self._settle(ended)
-        self._ask()
+            self._complete(ended)
+        self._request_trials()
         self.view.update(lazily=True)
-        self.board.show([c.label for c in self.running.values()], len(self.elsewhere))
+        self.progress.show([c.label for c in self.running.values()], len(self.elsewhere))
 
-    def _settle(self, ended: Ended) -> None:
+    def _complete(self, ended: Completion) -> None:
         """Note what became of a cell whose process has ended."""
         cell = self.running.pop(ended.cell.number)
-        if ended.is_taken:
+        if ended.held_elsewhere:
             self.elsewhere.append(cell)
-            self.has_company = True
+            self.has_concurrent = True
         elif ended.run_id is not None and self.index.look_at(ended.run_id) is not None:
-            if ended.death is not None and ended.death.status in CUT_SHORT:
-                self._rename(ended.run_id, ended.death)
-            self._note(cell, ended.run_id)
+            if ended.termination is not None and ended.termination.status in CUT_SHORT:
+                self._update_row(ended.run_id, ended.termination)
+            self._record_outcome(cell, ended.run_id)
         else:
-            self._note(
-                cell, self._keep_death(cell, ended.death or Death("the process left no row"))
+            self._record_outcome(
+                cell,
+                self._record_termination(
+                    cell, ended.termination or Termination("the process left no row")
+                ),
             )
 
-    def _rename(self, run_id: str, death: Death) -> None:
+    def _update_row(self, run_id: str, termination: Termination) -> None:
         """Say of a run that was cut short by what, or that it was given up."""
         row = Row(**{k: v for k, v in (self.index.row(run_id) or {}).items() if k in COLUMNS})
-        knows = row.status == death.status and not death.is_of_scheduler
+        knows = row.status == termination.status and not termination.from_scheduler
         if row.status not in CUT_SHORT or knows:
             return
-        row.status, row.error = death.status, death.text
-        self.around.store.keep(row)
+        row.status, row.error = termination.status, termination.text
+        self.context.store.keep(row)
         self.index.look_at(run_id)
 
-    def _keep_death(self, cell: Cell, death: Death) -> str:
+    def _record_termination(self, cell: Cell, termination: Termination) -> str:
         """Write the row of a run that died before it could; returns its id.
 
         What the run had written of itself is in its claim.
         """
-        store = self.around.store
-        row = self._row_of_nothing(cell)
+        store = self.context.store
+        row = self._placeholder_row(cell)
         dead: list[Claim] = []
         for fingerprint in cell.fingerprints:
             claim = store.claims.read(fingerprint)
@@ -235,7 +246,7 @@ class Driver:
                     row = Row(**{k: v for k, v in claim.row.items() if k in COLUMNS})
         entry = self.index.look_at(row.run_id)
         if entry is None or entry.starts != row.starts:
-            row.status, row.error = death.status, death.text
+            row.status, row.error = termination.status, termination.text
             store.keep(row)
             entry = self.index.look_at(row.run_id)
         # Only now: until there is a row, the claim alone tells of the run.
@@ -243,7 +254,7 @@ class Driver:
             let_go(store, claim, entry.status if entry else row.status)
         return row.run_id
 
-    def _row_of_nothing(self, cell: Cell) -> Row:
+    def _placeholder_row(self, cell: Cell) -> Row:
         """The row of a cell whose process died before it had begun a run."""
         now, config = datetime.now(UTC), cell.config
         return Row(
@@ -252,14 +263,14 @@ class Driver:
             fingerprint=cell.fingerprints[0],
             starts=1,
             started_at=now.isoformat(timespec="milliseconds"),
-            sweep=self.around.folder.sweep_id,
+            sweep=self.context.directory.sweep_id,
             study=cell.study,
             trial=cell.trial,
             **question_columns(config),
         )
 
-    def _note(
-        self, cell: Cell, run_id: str, row: dict[str, Any] | None = None, is_old: bool = False
+    def _record_outcome(
+        self, cell: Cell, run_id: str, row: dict[str, Any] | None = None, is_previous: bool = False
     ) -> None:
         row = row or self.index.row(run_id) or {}
         outcome = Outcome(
@@ -270,20 +281,22 @@ class Driver:
             row.get("test_score"),
             row.get("val_score"),
             row.get("train_seconds"),
-            is_old,
-            was_slowed(row),
-            lacked_fused(row),
+            is_previous,
+            is_slowed_by_load(row),
+            used_fallback_kernel(row),
         )
         self.outcomes[cell.number] = outcome
-        self.board.note(outcome, str(self.around.folder.log(cell)))
+        self.progress.note(outcome, str(self.context.directory.log(cell)))
         if self.search is not None:
             self.search.tell(outcome)
 
-    def _wind_up(self) -> None:
+    def _shut_down(self) -> None:
         """Let the cells end in their own way, and end them if they will not."""
         if self.launcher.leaves_running:
             return
-        self.running = {n: cell for n, cell in self.running.items() if self.launcher.holds(cell)}
+        self.running = {
+            n: cell for n, cell in self.running.items() if self.launcher.has_started(cell)
+        }
         self.launcher.interrupt()
         deadline = time.monotonic() + PATIENCE_SECONDS
         self.interruption.requested = None
@@ -292,4 +305,4 @@ class Driver:
                 self.launcher.kill()
             for ended in self.launcher.poll():
                 with contextlib.suppress(OSError):
-                    self._settle(ended)
+                    self._complete(ended)

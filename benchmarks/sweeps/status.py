@@ -18,7 +18,7 @@ from benchmarks.results.index import STATUSES, Entry, Index
 from benchmarks.results.leases import Claim, Claims
 from benchmarks.results.store import Store
 from benchmarks.runner.display import console, readable, show_text
-from benchmarks.sweeps.directory import CellRecord, SweepFolder, begun, latest_sweep
+from benchmarks.sweeps.directory import CellRecord, SweepDirectory, latest_sweep, started_at_of
 from benchmarks.sweeps.progress import LONGEST_TABLE, counts_text, duration
 from benchmarks.system.processes import LEASE_SECONDS, birth, boot, host, queued_jobs
 
@@ -31,7 +31,7 @@ STILL_LOOKS = 10
 
 
 @dataclass
-class CellState:
+class CellStatus:
     """A cell as it is now.
 
     Attributes:
@@ -60,7 +60,7 @@ class Snapshot:
 
     total: int
     counts: Counter[str] = field(default_factory=Counter)
-    shown: list[CellState] = field(default_factory=list)
+    shown: list[CellStatus] = field(default_factory=list)
     new: int = 0
     minutes: float = 0.0
 
@@ -75,13 +75,13 @@ class Snapshot:
         return self.counts["ok"] + self.failed
 
     @property
-    def is_going_on(self) -> bool:
+    def is_active(self) -> bool:
         """Whether anybody works on it."""
         return bool(self.counts["running"] + self.counts["queued"])
 
     def line(self) -> str:
         """Say it as the sweep itself does."""
-        new = self.new if self.is_going_on else 0
+        new = self.new if self.is_active else 0
         text = counts_text(self.done, self.total, self.failed, new, self.minutes)
         names = ("running", "queued", "interrupted", "waiting")
         return ", ".join([text, *(f"{self.counts[n]} {n}" for n in names if self.counts[n])])
@@ -98,18 +98,18 @@ class SweepReader:
         UserError: what the folder says of the sweep cannot be read.
     """
 
-    def __init__(self, store: Store, folder: SweepFolder) -> None:
+    def __init__(self, store: Store, folder: SweepDirectory) -> None:
         self.store = store
         self.folder = folder
         self.index = Index(store.directory, repair=False)
         try:
-            self.about = json.loads((folder.directory / "sweep.json").read_text("utf-8"))
+            self.about = json.loads((folder.path / "sweep.json").read_text("utf-8"))
             # Sweeps that run everything anew do not count what was there before.
             anew = "resume=never" in self.about["command"]
-            self.since = begun(folder.directory) if anew else ""
+            self.since = started_at_of(folder.path) if anew else ""
             next(folder.records(), None)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{folder.directory}: cannot be read ({error!r})") from error
+            raise UserError(f"{folder.path}: cannot be read ({error!r})") from error
 
     def look(self) -> Snapshot:
         """See how far every cell is."""
@@ -118,9 +118,9 @@ class SweepReader:
         found = Snapshot(int(self.about["cells"]))
         started_ns = int(self.about["started"] * 1e9)
         last_ns = 0
-        ended: list[CellState] = []
-        going_on: list[CellState] = []
-        waiting: list[CellState] = []
+        ended: list[CellStatus] = []
+        going_on: list[CellStatus] = []
+        waiting: list[CellStatus] = []
         seen: set[int] = set()
         for record in self.folder.records():
             if record.number in seen:
@@ -136,7 +136,7 @@ class SweepReader:
                 last_ns = max(last_ns, cell.entry.changed_ns)
                 found.new += cell.state != "interrupted"
         found.counts["waiting"] += max(0, found.total - len(seen))
-        until = time.time() if found.is_going_on else last_ns / 1e9
+        until = time.time() if found.is_active else last_ns / 1e9
         found.minutes = max(0.0, until - self.about["started"]) / 60
         if found.total > LONGEST_TABLE:  # keep half of the lines for each
             ended = ended[-max(LONGEST_TABLE // 2, LONGEST_TABLE - len(going_on)) :]
@@ -144,21 +144,21 @@ class SweepReader:
         found.shown = ended + going_on + waiting
         return found
 
-    def _state_of(self, record: CellRecord, claims: dict[str, Claim]) -> CellState:
+    def _state_of(self, record: CellRecord, claims: dict[str, Claim]) -> CellStatus:
         entry = self.index.finished(record.fingerprints, self.since)
         if entry is not None:
-            return CellState(record, "ok", entry)
+            return CellStatus(record, "ok", entry)
         for fingerprint in record.fingerprints if claims else ():
             claim = claims.get(fingerprint)
-            if claim is not None and seems_alive(claim, self.store.claims):
-                return CellState(record, "running" if claim.owner.pid else "queued", claim=claim)
+            if claim is not None and is_probably_alive(claim, self.store.claims):
+                return CellStatus(record, "running" if claim.owner.pid else "queued", claim=claim)
         latest = self.index.latest(record.fingerprints)
         if latest is None or latest.run_id <= self.since:
-            return CellState(record, "waiting")
-        return CellState(record, latest.status, latest)
+            return CellStatus(record, "waiting")
+        return CellStatus(record, latest.status, latest)
 
 
-def seems_alive(claim: Claim, claims: Claims) -> bool:
+def is_probably_alive(claim: Claim, claims: Claims) -> bool:
     """Whether an owner still works, as well as a reader can tell.
 
     Unlike `processes.is_alive` it touches no file to learn the file server's time.
@@ -186,7 +186,7 @@ def age_of(claim: Claim, claims: Claims) -> float:
         return float("inf")
 
 
-def find_sweep(store: Store, wanted: str | None) -> SweepFolder:
+def find_sweep(store: Store, wanted: str | None) -> SweepDirectory:
     """Find a sweep by the beginning of its id, or the latest.
 
     Raises:
@@ -199,7 +199,9 @@ def find_sweep(store: Store, wanted: str | None) -> SweepFolder:
     known = sorted(file.parent.name for file in store.directory.glob("sweeps/*/sweep.json"))
     found = [name for name in known if name.startswith(wanted)]
     if wanted and (len(found) == 1 or wanted in found):
-        return SweepFolder(store.directory / "sweeps" / (wanted if wanted in found else found[0]))
+        return SweepDirectory(
+            store.directory / "sweeps" / (wanted if wanted in found else found[0])
+        )
     problem = "several sweeps begin so" if found else "there is no such sweep"
     there = ", ".join((found or known)[:10]) or "none"
     hint = "" if found else nearest(wanted, known)
@@ -220,16 +222,16 @@ def show(reader: SweepReader, found: Snapshot) -> None:
             row = reader.index.row(cell.entry.run_id) or {}
             text = f"{cell.state}: {cell.record.label}: {row.get('error')}"
             show_text(terminal, text)
-            log = reader.folder.directory / "logs" / cell.record.log
+            log = reader.folder.path / "logs" / cell.record.log
             show_text(terminal, f"  log: {log}")
     told = sum(cell.state in FAILED for cell in found.shown)
     if told < found.failed:
         print(f"and {found.failed - told} more that failed")
-    if not found.is_going_on and found.done < found.total:
+    if not found.is_active and found.done < found.total:
         print("nobody works on this sweep; the command that began it continues it")
 
 
-def table_of(reader: SweepReader, cells: list[CellState]) -> Table:
+def table_of(reader: SweepReader, cells: list[CellStatus]) -> Table:
     """Make the table of cells."""
     table = Table(title_justify="left")
     table.add_column("cell", overflow="fold")
@@ -243,7 +245,7 @@ def table_of(reader: SweepReader, cells: list[CellState]) -> Table:
 NUMBERS = ("step", "epoch", "score", "seen")
 
 
-def details(reader: SweepReader, cell: CellState) -> Iterator[str]:
+def details(reader: SweepReader, cell: CellStatus) -> Iterator[str]:
     """Step, epoch, score, host and age of a cell, as far as they are known.
 
     The score is on validation while the cell runs and on test when it has ended.
@@ -287,7 +289,7 @@ def status(results: Path, sweep: str | None, watch: bool) -> int:
             time.sleep(max(WATCH_SECONDS, 10 * (time.monotonic() - began)))
             began, before = time.monotonic(), found.line()
             found = reader.look()
-            still = 0 if found.is_going_on else still + 1
+            still = 0 if found.is_active else still + 1
             if sys.stdout.isatty():
                 print("\x1b[H\x1b[J", end="")
                 show(reader, found)
@@ -297,5 +299,5 @@ def status(results: Path, sweep: str | None, watch: bool) -> int:
                 print(found.line())
     except KeyboardInterrupt:
         print()
-    cut_short = 0 if found.is_going_on else found.counts["interrupted"]
+    cut_short = 0 if found.is_active else found.counts["interrupted"]
     return int(found.failed + cut_short > 0)

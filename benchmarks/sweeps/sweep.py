@@ -18,10 +18,15 @@ from benchmarks.config.schema import check_ranges
 from benchmarks.errors import UserError, nearest
 from benchmarks.results.store import Store
 from benchmarks.sweeps.cell import Cell
-from benchmarks.sweeps.plan import DataDescriptions, anywhere, here, make_plan
+from benchmarks.sweeps.plan import (
+    DataDescriptions,
+    cluster_device_types,
+    local_device_types,
+    make_plan,
+)
 
 if TYPE_CHECKING:
-    from benchmarks.sweeps.launchers.base import Launcher, Surroundings
+    from benchmarks.sweeps.launchers.base import Launcher, SweepContext
     from benchmarks.system.signals import Interruption
 
 INTERRUPTED = 130
@@ -37,7 +42,7 @@ def sweep(overrides: list[str], conf: Path) -> int:
         axes = sweep_axes(overrides)
         launcher, settings = launcher_settings(axes.hydra)
         describe = DataDescriptions()
-        device_types = anywhere if launcher in ("slurm", "ray") else here
+        device_types = cluster_device_types if launcher in ("slurm", "ray") else local_device_types
         search = None
         if "space" in axes.hydra.sweeper:
             tune = needed("optuna", "benchmarks.sweeps.tune", "experiment=tune", "tune")
@@ -46,7 +51,7 @@ def sweep(overrides: list[str], conf: Path) -> int:
             )
             sweep_id, total = tune.search_id(search), search.total
         else:
-            plan = make_plan(axes, describe, device_types, describe.all_matched)
+            plan = make_plan(axes, describe, device_types, describe.match_all)
             store = open_store(plan.cells[0].config.results_dir)
             sweep_id, total = plan.sweep_id, len(plan.cells)
         for label, reason in plan.left_out:
@@ -54,9 +59,9 @@ def sweep(overrides: list[str], conf: Path) -> int:
         for notice in describe.notices():
             print(f"NOTE: {notice}")
         if launcher == "local" and axes.has_seeds:
-            from benchmarks.sweeps.grouping import worth_grouping
+            from benchmarks.sweeps.grouping import effective_groups
 
-            plan.cells = worth_grouping(plan.cells)
+            plan.cells = effective_groups(plan.cells)
         code = run_cells(
             PreparedSweep(
                 plan.cells, search, total, sweep_id, store, launcher, settings, conf, axes
@@ -85,24 +90,30 @@ class PreparedSweep:
 
 def run_cells(prepared: PreparedSweep, overrides: list[str]) -> int:
     """Run a sweep's cells and show what became of them; returns the exit code."""
-    from benchmarks.sweeps.directory import SweepFolder
-    from benchmarks.sweeps.launchers.base import Surroundings
-    from benchmarks.sweeps.progress import Board, cells, show_outcomes
-    from benchmarks.sweeps.scheduler import Driver
+    from benchmarks.sweeps.directory import SweepDirectory
+    from benchmarks.sweeps.launchers.base import SweepContext
+    from benchmarks.sweeps.progress import SweepProgress, cells, show_outcomes
+    from benchmarks.sweeps.scheduler import Scheduler
     from benchmarks.system.signals import Interruption
 
     store = prepared.store
-    folder = SweepFolder(store.directory / "sweeps" / prepared.sweep_id)
+    folder = SweepDirectory(store.directory / "sweeps" / prepared.sweep_id)
     folder.write(prepared.cells, overrides, prepared.launcher, prepared.total)
-    around = Surroundings(store, store.index(), folder, prepared.conf)
+    context = SweepContext(store, store.index(), folder, prepared.conf)
     interruption = Interruption()
     interruption.install()
     print(f"sweep {prepared.sweep_id}: {cells(prepared.total)}, results in {store.directory}")
     sys.stdout.flush()
-    board = Board(prepared.total)
-    launcher = make_launcher(prepared, around, interruption)
-    driver = Driver(
-        prepared.cells, launcher, around, prepared.axes.resume, board, interruption, prepared.search
+    progress = SweepProgress(prepared.total)
+    launcher = make_launcher(prepared, context, interruption)
+    driver = Scheduler(
+        prepared.cells,
+        launcher,
+        context,
+        prepared.axes.resume,
+        progress,
+        interruption,
+        prepared.search,
     )
     code = 0
     try:
@@ -112,7 +123,7 @@ def run_cells(prepared: PreparedSweep, overrides: list[str]) -> int:
         print(f"interrupted ({error}){left}; the same command continues", file=sys.stderr)
         code = INTERRUPTED
     outcomes = [driver.outcomes[number] for number in sorted(driver.outcomes)]
-    show_outcomes(outcomes, prepared.total, board.failed_logs)
+    show_outcomes(outcomes, prepared.total, progress.failed_logs)
     print(f"table: {store.table}")
     return code or int(any(outcome.status != "ok" for outcome in outcomes))
 
@@ -160,7 +171,7 @@ def launcher_settings(hydra: DictConfig) -> tuple[str, Any]:
 
 
 def make_launcher(
-    prepared: PreparedSweep, around: Surroundings, interruption: Interruption
+    prepared: PreparedSweep, context: SweepContext, interruption: Interruption
 ) -> Launcher:
     """Make the launcher that a sweep asks for.
 
@@ -173,17 +184,17 @@ def make_launcher(
 
         groups = {cell.number if cell.group is None else cell.group for cell in prepared.cells}
         places = prepared.total if prepared.search else len(groups)
-        return LocalLauncher(settings, around, places, prepared.axes.device)
+        return LocalLauncher(settings, context, places, prepared.axes.device)
     if prepared.launcher == "slurm":
         needed("submitit", "submitit", "hydra/launcher=slurm", "slurm")
         from benchmarks.sweeps.launchers.slurm import SlurmLauncher
 
-        return SlurmLauncher(settings, around)
+        return SlurmLauncher(settings, context)
     if prepared.launcher == "ray":
         needed("ray", "ray", "hydra/launcher=ray", "ray")
         from benchmarks.sweeps.launchers.ray import RayLauncher
 
-        return RayLauncher(settings, around)
-    from benchmarks.sweeps.launchers.sequential import BasicLauncher
+        return RayLauncher(settings, context)
+    from benchmarks.sweeps.launchers.sequential import SequentialLauncher
 
-    return BasicLauncher(around, interruption)
+    return SequentialLauncher(context, interruption)

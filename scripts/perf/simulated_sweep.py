@@ -24,12 +24,12 @@ from benchmarks.results.csv_table import TableView
 from benchmarks.results.leases import new_claim
 from benchmarks.results.store import Row, Store, new_run_id
 from benchmarks.runner.row_columns import data_columns, question_columns
-from benchmarks.sweeps.cell import Cell, Ended
-from benchmarks.sweeps.directory import SweepFolder
-from benchmarks.sweeps.launchers.base import Launcher, Order, Surroundings
-from benchmarks.sweeps.plan import DataDescriptions, here, make_plan
-from benchmarks.sweeps.progress import Board
-from benchmarks.sweeps.scheduler import Driver
+from benchmarks.sweeps.cell import Cell, Completion
+from benchmarks.sweeps.directory import SweepDirectory
+from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem
+from benchmarks.sweeps.plan import DataDescriptions, local_device_types, make_plan
+from benchmarks.sweeps.progress import SweepProgress
+from benchmarks.sweeps.scheduler import Scheduler
 from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.signals import Interruption
 from tasks.base import DataDescription
@@ -64,17 +64,19 @@ def sweep(overrides: list[str], results: Path, count: bool) -> dict[str, float]:
         data = describe(CellComposer(axes.fixed).compose(["model=gru"]))
         before_rss = peak_rss_mib()
         watch = Watch()
-        plan = make_plan(axes, describe, here)
+        plan = make_plan(axes, describe, local_device_types)
         measured = {"planning": watch.lap()}
     store = Store(results)
-    folder = SweepFolder(results / "sweeps" / plan.sweep_id)
+    folder = SweepDirectory(results / "sweeps" / plan.sweep_id)
     folder.write(plan.cells, overrides, "simulated", len(plan.cells))
     measured["writing down"] = watch.lap()
-    around = Surroundings(store, store.index(), folder, conf)
+    context = SweepContext(store, store.index(), folder, conf)
     measured["index"] = watch.lap()
-    launcher = SimulatedLauncher(around, data)
+    launcher = SimulatedLauncher(context, data)
     cells = len(plan.cells)
-    driver = Driver(plan.cells, launcher, around, "skip_failed", Board(cells), Interruption())
+    driver = Scheduler(
+        plan.cells, launcher, context, "skip_failed", SweepProgress(cells), Interruption()
+    )
     with view_clock(driver.view) as views, contextlib.redirect_stderr(io.StringIO()):
         if count:
             counts = count_operations(driver.run, launcher)
@@ -130,41 +132,41 @@ class SimulatedLauncher(Launcher):
         seconds: spent in the runs themselves.
     """
 
-    def __init__(self, around: Surroundings, data: DataDescription) -> None:
-        self.around = around
+    def __init__(self, context: SweepContext, data: DataDescription) -> None:
+        self.context = context
         self.data = data
-        self.orders: list[Order] = []
+        self.items: list[WorkItem] = []
         self.seconds = 0.0
         self.pool = ThreadPoolExecutor(AT_ONCE)
 
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """See `Launcher`."""
-        return AT_ONCE - len(self.orders)
+        return AT_ONCE - len(self.items)
 
-    def start(self, orders: list[Order]) -> None:
+    def submit(self, items: list[WorkItem]) -> None:
         """See `Launcher`."""
-        self.orders += orders
+        self.items += items
 
-    def poll(self) -> list[Ended]:
+    def poll(self) -> list[Completion]:
         """See `Launcher`."""
         started = time.perf_counter()
-        orders, self.orders = self.orders, []
-        ended = list(self.pool.map(self.run, orders))
+        items, self.items = self.items, []
+        ended = list(self.pool.map(self.run, items))
         self.seconds += time.perf_counter() - started
         return ended
 
-    def run(self, order: Order) -> Ended:
+    def run(self, item: WorkItem) -> Completion:
         """Claim a cell's question and leave its row."""
-        cell, now, store = order.cell, datetime.now(UTC), self.around.store
+        cell, now, store = item.cell, datetime.now(UTC), self.context.store
         row = self.plausible(cell, now)
         claim = new_claim(cell.fingerprints[0], row.run_id, dataclasses.asdict(row))
         assert store.claims.take(claim)
         folder = store.folder(row.run_id)
         write_atomically(folder / "config.yaml", " ".join(cell.overrides) + " " * 900)
-        self.around.folder.log(cell).write_text(f"{row.model} on {row.task}\n")
+        self.context.directory.log(cell).write_text(f"{row.model} on {row.task}\n")
         store.keep(row)
         store.claims.release(claim)
-        return Ended(cell, row.run_id)
+        return Completion(cell, row.run_id)
 
     def plausible(self, cell: Cell, now: datetime) -> Row:
         """Make up a row as long as a real one."""
@@ -176,7 +178,7 @@ class SimulatedLauncher(Launcher):
             error="RuntimeError: this run was to fail" if fails else None,
             fingerprint=cell.fingerprints[0],
             starts=1,
-            sweep=self.around.folder.sweep_id,
+            sweep=self.context.directory.sweep_id,
             started_at=now.isoformat(timespec="milliseconds"),
             **question_columns(config),
             **data_columns(self.data),
@@ -201,7 +203,7 @@ def count_operations(run: Callable[[], object], launcher: SimulatedLauncher) -> 
     whose = "driver"
     poll = launcher.poll
 
-    def inside_poll() -> list[Ended]:
+    def inside_poll() -> list[Completion]:
         nonlocal whose
         whose = "own"
         try:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.config.schema import Config
-from benchmarks.sweeps import scheduler as driver
+from benchmarks.sweeps import scheduler
 from benchmarks.system import processes as owner
 from tasks.base import Task
 from tests.helpers import one_training
@@ -41,5 +41,5 @@ def load_shortened(shared_cache: Path) -> one_training.Load:
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """Sweeps in a results folder of their own, that wait for nobody."""
     monkeypatch.setattr(owner, "queued_jobs", lambda **asked: None)
-    monkeypatch.setattr(driver, "ELSEWHERE_SECONDS", 0.0)
+    monkeypatch.setattr(scheduler, "ELSEWHERE_SECONDS", 0.0)
     return Sweep(tmp_path)

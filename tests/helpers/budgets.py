@@ -22,4 +22,4 @@ def plan_of(*overrides: str) -> Any:
     descriptions = DataDescriptions()
     with hydra_at(CONF):
         axes = sweep_axes(["task=sp500", *overrides])
-        return make_plan(axes, descriptions, lambda config: ["cpu"], descriptions.all_matched)
+        return make_plan(axes, descriptions, lambda config: ["cpu"], descriptions.match_all)

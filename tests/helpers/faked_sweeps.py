@@ -10,11 +10,11 @@ from typing import Any
 from benchmarks.config.schema import Config, TrainSettings
 from benchmarks.results.leases import Claim
 from benchmarks.results.store import Row, Store
-from benchmarks.sweeps.cell import Cell, Death, Ended, Outcome
-from benchmarks.sweeps.directory import SweepFolder
-from benchmarks.sweeps.launchers.base import Launcher, Order, Surroundings
-from benchmarks.sweeps.progress import Board
-from benchmarks.sweeps.scheduler import Driver
+from benchmarks.sweeps.cell import Cell, Completion, Outcome, Termination
+from benchmarks.sweeps.directory import SweepDirectory
+from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem
+from benchmarks.sweeps.progress import SweepProgress
+from benchmarks.sweeps.scheduler import Scheduler
 from benchmarks.system.processes import Owner, this_process
 from benchmarks.system.signals import Interruption
 from models.recurrent import RecurrentSettings
@@ -22,26 +22,26 @@ from tasks.forecast.task import Sp500Settings
 
 CONFIG = Config(Sp500Settings(), RecurrentSettings(), TrainSettings())
 DEAD = dataclasses.replace(this_process(), born="before this process")
-Deed = Callable[["FakeLauncher", Order], Ended]
+Deed = Callable[["FakeLauncher", WorkItem], Completion]
 
 
 def cells(count: int) -> list[Cell]:
     return [Cell(n, [f"seed={n}"], f"seed={n}", CONFIG, [f"question-{n}"]) for n in range(count)]
 
 
-def row_of(order: Order, status: str = "ok", **columns: Any) -> Row:
-    number = order.cell.number
-    columns = {"fingerprint": order.cell.fingerprints[0], "starts": 1} | columns
-    return Row(order.continues or f"run-{number}", status, **columns)
+def row_of(item: WorkItem, status: str = "ok", **columns: Any) -> Row:
+    number = item.cell.number
+    columns = {"fingerprint": item.cell.fingerprints[0], "starts": 1} | columns
+    return Row(item.continues or f"run-{number}", status, **columns)
 
 
 def leaves(status: str, **columns: Any) -> Deed:
     """A cell that ends with a row."""
 
-    def deed(launcher: FakeLauncher, order: Order) -> Ended:
-        row = row_of(order, status, **columns)
+    def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:
+        row = row_of(item, status, **columns)
         launcher.store.keep(row)
-        return Ended(order.cell, row.run_id)
+        return Completion(item.cell, row.run_id)
 
     return deed
 
@@ -49,12 +49,12 @@ def leaves(status: str, **columns: Any) -> Deed:
 def dies(status: str, text: str = "killed by SIGSEGV", owned: Owner | None = DEAD) -> Deed:
     """A cell whose process ends without a row, after it has claimed its question."""
 
-    def deed(launcher: FakeLauncher, order: Order) -> Ended:
+    def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:
         if owned is not None:
-            row = dataclasses.asdict(row_of(order, "interrupted", dataset="data", seed=5))
-            claim = Claim(order.cell.fingerprints[0], row["run_id"], owned, row)
+            row = dataclasses.asdict(row_of(item, "interrupted", dataset="data", seed=5))
+            claim = Claim(item.cell.fingerprints[0], row["run_id"], owned, row)
             assert launcher.store.claims.take(claim)
-        return Ended(order.cell, death=Death(text, status))
+        return Completion(item.cell, termination=Termination(text, status))
 
     return deed
 
@@ -66,26 +66,26 @@ class FakeLauncher(Launcher):
         self.store = store
         self.slots = slots
         self.deeds = deeds
-        self.orders: list[Order] = []
-        self.running: list[Order] = []
+        self.items: list[WorkItem] = []
+        self.running: list[WorkItem] = []
         self.most = 0
         self.asked: list[str] = []
 
-    def room(self) -> int:
+    def free_slots(self) -> int:
         return self.slots - len(self.running)
 
-    def start(self, orders: list[Order]) -> None:
-        assert len(orders) <= self.room()
-        self.orders += orders
-        self.running += orders
+    def submit(self, items: list[WorkItem]) -> None:
+        assert len(items) <= self.free_slots()
+        self.items += items
+        self.running += items
         self.most = max(self.most, len(self.running))
 
-    def poll(self) -> list[Ended]:
+    def poll(self) -> list[Completion]:
         if not self.running:
             return []
-        order = self.running.pop(0)
-        deed = self.deeds.get(f"cell_{order.cell.number}", leaves("ok", test_score=1.5))
-        return [deed(self, order)]
+        item = self.running.pop(0)
+        deed = self.deeds.get(f"cell_{item.cell.number}", leaves("ok", test_score=1.5))
+        return [deed(self, item)]
 
     def interrupt(self) -> None:
         self.asked.append("interrupt")
@@ -95,7 +95,7 @@ class FakeLauncher(Launcher):
 
     @property
     def numbers(self) -> list[int]:
-        return [order.cell.number for order in self.orders]
+        return [item.cell.number for item in self.items]
 
 
 class Sweep:
@@ -107,13 +107,13 @@ class Sweep:
 
     def driver(
         self, count: int, resume: str = "continue", slots: int = 2, **deeds: Deed
-    ) -> tuple[Driver, FakeLauncher]:
-        folder = SweepFolder(self.store.directory / "sweeps" / "s")
+    ) -> tuple[Scheduler, FakeLauncher]:
+        folder = SweepDirectory(self.store.directory / "sweeps" / "s")
         folder.write(cells(count), [], "fake", count)
-        around = Surroundings(self.store, self.store.index(), folder, Path("conf"))
+        context = SweepContext(self.store, self.store.index(), folder, Path("conf"))
         launcher = FakeLauncher(self.store, slots, **deeds)
-        board = Board(count)
-        made = Driver(cells(count), launcher, around, resume, board, self.interruption)
+        progress = SweepProgress(count)
+        made = Scheduler(cells(count), launcher, context, resume, progress, self.interruption)
         return made, launcher
 
     def run(

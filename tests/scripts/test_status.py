@@ -17,7 +17,7 @@ import pytest
 import benchmarks.sweeps.status
 from benchmarks.results.leases import Claim, new_claim
 from benchmarks.results.store import Row, Store
-from benchmarks.sweeps.directory import SweepFolder
+from benchmarks.sweeps.directory import SweepDirectory
 from benchmarks.system.processes import Owner, this_process
 from scripts.status import main
 from tests.helpers.paths import ROOT
@@ -31,8 +31,8 @@ class Sweep:
 
     def __init__(self, results: Path, cells: int, *command: str, total: int | None = None) -> None:
         self.store = Store(results)
-        self.folder = SweepFolder(results / "sweeps" / "abcdef")
-        (self.folder.directory / "logs").mkdir(parents=True)
+        self.folder = SweepDirectory(results / "sweeps" / "abcdef")
+        (self.folder.path / "logs").mkdir(parents=True)
         records = [
             {
                 "number": number,
@@ -43,7 +43,7 @@ class Sweep:
             }
             for number in range(cells)
         ]
-        self.folder.cells_file.write_text("".join(json.dumps(each) + "\n" for each in records))
+        self.folder.cells_path.write_text("".join(json.dumps(each) + "\n" for each in records))
         about = {
             "sweep": "abcdef",
             "command": ["seed=0,1", *command],
@@ -51,7 +51,7 @@ class Sweep:
             "cells": cells if total is None else total,
             "started": time.time() - 60,
         }
-        (self.folder.directory / "sweep.json").write_text(json.dumps(about))
+        (self.folder.path / "sweep.json").write_text(json.dumps(about))
 
     def ended(self, number: int, status: str = "ok", run_id: str = "", **columns: Any) -> None:
         """Let a cell have ended."""
@@ -121,7 +121,7 @@ def test_every_state_is_counted_and_shown(
     ):
         assert re.search(row, table), row
     error = lines.index("failed: seed=1: RuntimeError: what a pity")
-    assert lines[error + 1] == f"  log: {sweep.folder.directory / 'logs' / '1.log'}"
+    assert lines[error + 1] == f"  log: {sweep.folder.path / 'logs' / '1.log'}"
     assert "out_of_memory: seed=2: MemoryError: too large" in lines
 
 
@@ -183,7 +183,7 @@ def test_trials_that_a_search_has_not_chosen_yet_wait(
 ) -> None:
     sweep = Sweep(results, 2, total=20)
     sweep.ended(0)
-    with sweep.folder.cells_file.open("a") as file:
+    with sweep.folder.cells_path.open("a") as file:
         file.write('{"number": 2, "label": "torn')
     assert told(results, capsys)[1][1] == "1/20 done, 19 waiting"
 
@@ -233,7 +233,7 @@ def test_where_there_is_no_sweep_a_line_says_so(
     assert main([str(results)]) == 2
     assert capsys.readouterr().err == f"error: {results}: there is no sweep here\n"
     sweep = Sweep(results, 1)
-    (sweep.folder.directory / "sweep.json").write_text("{")
+    (sweep.folder.path / "sweep.json").write_text("{")
     assert main([str(results)]) == 2
     assert "cannot be read" in capsys.readouterr().err
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from benchmarks.results.index import Index
 from benchmarks.results.store import Store
 from benchmarks.runner.run import Start
-from benchmarks.sweeps.cell import Cell, Ended
-from benchmarks.sweeps.directory import SweepFolder
+from benchmarks.sweeps.cell import Cell, Completion
+from benchmarks.sweeps.directory import SweepDirectory
 
 
 @dataclass(frozen=True)
-class Order:
+class WorkItem:
     """A cell to run, and the unfinished run it goes on with, if any."""
 
     cell: Cell
@@ -22,23 +22,23 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class SweepContext:
     """Where a sweep's launcher works."""
 
     store: Store
     index: Index
-    folder: SweepFolder
+    directory: SweepDirectory
     conf: Path
 
-    def start(self, order: Order) -> Start:
+    def start(self, item: WorkItem) -> Start:
         """What a run of this sweep is told."""
         return Start(
             is_cell=True,
-            continues=order.continues,
-            overrides=tuple(order.cell.overrides),
-            sweep=self.folder.sweep_id,
-            study=order.cell.study,
-            trial=order.cell.trial,
+            continues=item.continues,
+            overrides=tuple(item.cell.overrides),
+            sweep=self.directory.sweep_id,
+            study=item.cell.study,
+            trial=item.cell.trial,
         )
 
 
@@ -46,15 +46,15 @@ class Launcher(ABC):
     """Runs cells somewhere and says when they have ended. What they did, their rows tell."""
 
     @abstractmethod
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """How many cells can be started now; those of a group count as one if it takes groups."""
 
     @abstractmethod
-    def start(self, orders: list[Order]) -> None:
+    def submit(self, items: list[WorkItem]) -> None:
         """Start cells, at most as many as there is room for; those of a group are neighbours."""
 
     @abstractmethod
-    def poll(self) -> list[Ended]:
+    def poll(self) -> list[Completion]:
         """Wait a moment at most and return the cells that have ended since."""
 
     @abstractmethod
@@ -65,7 +65,7 @@ class Launcher(ABC):
     def kill(self) -> None:
         """End whatever is left."""
 
-    def holds(self, cell: Cell) -> bool:
+    def has_started(self, cell: Cell) -> bool:
         """Whether `poll` will tell of a cell's end: not if `start` failed before its turn."""
         return True
 
@@ -76,12 +76,12 @@ class Launcher(ABC):
     """Whether cells of a group are run in one process."""
 
 
-def by_group(orders: list[Order]) -> list[list[Order]]:
+def grouped(items: list[WorkItem]) -> list[list[WorkItem]]:
     """Part orders into those that are run in one process: of one group, or a cell by itself."""
-    parts: list[list[Order]] = []
-    for order in orders:
-        if parts and order.cell.is_grouped_with(parts[-1][0].cell):
-            parts[-1].append(order)
+    parts: list[list[WorkItem]] = []
+    for item in items:
+        if parts and item.cell.is_grouped_with(parts[-1][0].cell):
+            parts[-1].append(item)
         else:
-            parts.append([order])
+            parts.append([item])
     return parts

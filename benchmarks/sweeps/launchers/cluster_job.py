@@ -18,10 +18,10 @@ from benchmarks.config.compose import CellComposer, hydra_at
 from benchmarks.config.schema import Config, register_schemas
 from benchmarks.results.store import Store
 from benchmarks.runner.checkpointing import unfinished_run
-from benchmarks.sweeps.cell import Cell, Ended
-from benchmarks.sweeps.directory import SweepFolder, begun
-from benchmarks.sweeps.launchers.base import Order, Surroundings
-from benchmarks.sweeps.launchers.slurm_job import cpus_of_job, enter, withdraw
+from benchmarks.sweeps.cell import Cell, Completion
+from benchmarks.sweeps.directory import SweepDirectory, started_at_of
+from benchmarks.sweeps.launchers.base import SweepContext, WorkItem
+from benchmarks.sweeps.launchers.slurm_job import cpus_of_job, lease_for_job, release_for_job
 from benchmarks.sweeps.launchers.worker import run_cell
 from benchmarks.system.processes import job_of_this_process
 from benchmarks.system.signals import Interruption
@@ -31,7 +31,7 @@ from benchmarks.system.terminal import print_log_messages
 def main(conf: Path, sweep: Path, number: int, threads: int | None = None) -> int:
     """Run a cell; returns 0 if it has left a row or needs none."""
     print_log_messages()
-    folder = SweepFolder(sweep)
+    folder = SweepDirectory(sweep)
     record = folder.record(number)
     register_schemas(conf)
     with hydra_at(conf):
@@ -50,29 +50,29 @@ def main(conf: Path, sweep: Path, number: int, threads: int | None = None) -> in
     interruption.install()
     store = Store(sweep.parent.parent)
     index = store.index()
-    since = begun(sweep) if config.resume == "never" else ""
+    since = started_at_of(sweep) if config.resume == "never" else ""
     finished = index.finished(cell.fingerprints, since)
     if finished is not None:
         print(f"finished before, as {finished.run_id}")
         return 0
-    around = Surroundings(store, index, folder, conf)
-    order = Order(cell, unfinished_run(store, index, cell.fingerprints, since))
-    ended = run_cell(cell, store, interruption, around.start(order))
+    context = SweepContext(store, index, folder, conf)
+    item = WorkItem(cell, unfinished_run(store, index, cell.fingerprints, since))
+    ended = run_cell(cell, store, interruption, context.start(item))
     with interruption.deferred():
-        tell_of_return(cell, store, ended)
-    return 0 if ended.run_id is not None or ended.is_taken else 1
+        update_lease_of_job(cell, store, ended)
+    return 0 if ended.run_id is not None or ended.held_elsewhere else 1
 
 
-def tell_of_return(cell: Cell, store: Store, ended: Ended) -> None:
+def update_lease_of_job(cell: Cell, store: Store, ended: Completion) -> None:
     """Keep the question for a job that will be requeued; give it back otherwise."""
     job = job_of_this_process()
     if job is None:
         return
     row = store.row(ended.run_id) if ended.run_id is not None else None
     if row is not None and row["status"] == "interrupted":
-        enter(store.claims, cell.fingerprints, row["run_id"], job)
+        lease_for_job(store.claims, cell.fingerprints, row["run_id"], job)
     else:
-        withdraw(store.claims, cell.fingerprints, job)
+        release_for_job(store.claims, cell.fingerprints, job)
 
 
 def with_threads(config: Config, threads: int | None) -> Config:

@@ -22,8 +22,8 @@ from benchmarks.config.compose import ROOT
 from benchmarks.config.launchers import LocalSettings
 from benchmarks.results.store import Store
 from benchmarks.runner.run import Start
-from benchmarks.sweeps.cell import Cell, Death, Ended
-from benchmarks.sweeps.launchers.base import Launcher, Order, Surroundings, by_group
+from benchmarks.sweeps.cell import Cell, Completion, Termination
+from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem, grouped
 from benchmarks.sweeps.launchers.worker import run_cells
 from benchmarks.system.environment import available_cores
 from benchmarks.system.signals import Interruption
@@ -64,33 +64,33 @@ class LocalLauncher(Launcher):
     takes_groups = True
 
     def __init__(
-        self, settings: LocalSettings, around: Surroundings, places: int, device: str = "auto"
+        self, settings: LocalSettings, context: SweepContext, places: int, device: str = "auto"
     ) -> None:
-        self.around = around
+        self.context = context
         gpus = visible_gpus() if device in ("auto", "cuda") else []
         jobs = settings.jobs or len(gpus) * settings.jobs_per_gpu or available_cores()
         jobs = max(1, min(jobs, places))
         self.slots = [Slot(gpus[i % len(gpus)] if gpus else None) for i in range(jobs)]
         self.threads = max(1, available_cores() // jobs)
-        self.context = process_context()
+        self.processes = process_context()
 
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """Count the free slots."""
         return sum(slot.process is None for slot in self.slots)
 
-    def start(self, orders: list[Order]) -> None:
+    def submit(self, items: list[WorkItem]) -> None:
         """Start a process for each cell or group."""
         free = [slot for slot in self.slots if slot.process is None]
-        for slot, part in zip(free, by_group(orders), strict=False):
-            cells = [order.cell for order in part]
-            receiver, sender = self.context.Pipe(duplex=False)
-            process = self.context.Process(
+        for slot, part in zip(free, grouped(items), strict=False):
+            cells = [item.cell for item in part]
+            receiver, sender = self.processes.Pipe(duplex=False)
+            process = self.processes.Process(
                 target=child_main,
                 args=(
                     [self._with_threads(cell) for cell in cells],
-                    self.around.store.directory,
-                    [self.around.start(order) for order in part],
-                    self.around.folder.common_log(cells),
+                    self.context.store.directory,
+                    [self.context.start(item) for item in part],
+                    self.context.directory.shared_log(cells),
                     slot.gpu,
                     sender,
                 ),
@@ -107,11 +107,11 @@ class LocalLauncher(Launcher):
         train = dataclasses.replace(cell.config.train, threads=self.threads)
         return dataclasses.replace(cell, config=dataclasses.replace(cell.config, train=train))
 
-    def holds(self, cell: Cell) -> bool:
+    def has_started(self, cell: Cell) -> bool:
         """Whether a cell has a process."""
         return any(cell.number in slot.cells for slot in self.slots)
 
-    def poll(self) -> list[Ended]:
+    def poll(self) -> list[Completion]:
         """Wait until a process ends, half a second at most."""
         busy = {slot.process.sentinel: slot for slot in self.slots if slot.process is not None}
         over = wait(list(busy), timeout=POLL_SECONDS)
@@ -122,25 +122,25 @@ class LocalLauncher(Launcher):
             ended += self._end(busy[sentinel])
         return ended
 
-    def _heard(self, slot: Slot) -> list[Ended]:
+    def _heard(self, slot: Slot) -> list[Completion]:
         """Listen to what a process has told since the last time."""
         assert slot.messages is not None
-        ended: list[Ended] = []
+        ended: list[Completion] = []
         with contextlib.suppress(EOFError, OSError):
             while slot.messages.poll():
-                told: Ended = slot.messages.recv()
+                told: Completion = slot.messages.recv()
                 cell = slot.cells.pop(told.cell.number)
                 ended.append(dataclasses.replace(told, cell=cell))
         return ended
 
-    def _end(self, slot: Slot) -> list[Ended]:
+    def _end(self, slot: Slot) -> list[Completion]:
         """Clear a place whose process has ended; what it told nothing of has died with it."""
         assert slot.process is not None
         assert slot.messages is not None
         slot.process.join()
         ended = self._heard(slot)
-        death = death_of(slot.process.exitcode)
-        ended += [Ended(cell, death=death) for cell in slot.cells.values()]
+        termination = termination_of(slot.process.exitcode)
+        ended += [Completion(cell, termination=termination) for cell in slot.cells.values()]
         slot.messages.close()
         slot.process.close()
         slot.process = slot.messages = None
@@ -183,7 +183,7 @@ def child_main(
     interruption.install()
     threading.Thread(target=end_with_parent, daemon=True).start()
 
-    def tell(ended: Ended) -> None:
+    def tell(ended: Completion) -> None:
         with contextlib.suppress(OSError):  # the launcher may be dead
             sender.send(ended)
 
@@ -223,11 +223,11 @@ def visible_gpus() -> list[str]:
     return named.split(",")[:count] if named else [str(index) for index in range(count)]
 
 
-def death_of(code: int | None) -> Death:
+def termination_of(code: int | None) -> Termination:
     """Say how a process ended that told nothing of its end."""
     if code is None or code >= 0:
-        return Death(f"the process ended with exit code {code} and left no row")
+        return Termination(f"the process ended with exit code {code} and left no row")
     name = signal.Signals(-code).name
     hint = "; on Linux often for lack of memory" if name == "SIGKILL" else ""
     status = "interrupted" if name in FROM_OUTSIDE else "failed"
-    return Death(f"the process was killed by {name}{hint}", status)
+    return Termination(f"the process was killed by {name}{hint}", status)

@@ -13,8 +13,8 @@ from typing import Any
 from benchmarks.config.compose import ROOT
 from benchmarks.config.launchers import RaySettings
 from benchmarks.errors import UserError
-from benchmarks.sweeps.cell import Cell, Death, Ended
-from benchmarks.sweeps.launchers.base import Launcher, Order, Surroundings
+from benchmarks.sweeps.cell import Cell, Completion, Termination
+from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem
 
 POLL_SECONDS = 1.0
 
@@ -34,12 +34,12 @@ class RayLauncher(Launcher):
         UserError: Ray is not installed or its cluster not there.
     """
 
-    def __init__(self, settings: RaySettings, around: Surroundings) -> None:
+    def __init__(self, settings: RaySettings, context: SweepContext) -> None:
         import ray
 
         self.ray: Any = ray
         self.settings = settings
-        self.around = around
+        self.context = context
         self.tasks: dict[Any, Task] = {}
         self.is_ending = False
         check_reachable(settings.address)
@@ -51,7 +51,7 @@ class RayLauncher(Launcher):
             num_cpus=settings.cpus, num_gpus=settings.gpus, max_calls=1, max_retries=0
         )(run_in_worker)
 
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """As many as the cluster has cores and GPUs for now, and one to keep it busy."""
         total = self.ray.cluster_resources()
         places = int(total.get("CPU", 1) // self.settings.cpus)
@@ -59,47 +59,49 @@ class RayLauncher(Launcher):
             places = min(places, int(total.get("GPU", 0) // self.settings.gpus))
         return max(0, max(1, places) + 1 - len(self.tasks))
 
-    def start(self, orders: list[Order]) -> None:
+    def submit(self, items: list[WorkItem]) -> None:
         """Give Ray the cells."""
-        for order in orders:
-            self._give(Task(order.cell, self.settings.retries))
+        for item in items:
+            self._give(Task(item.cell, self.settings.retries))
 
     def _give(self, task: Task) -> None:
         reference = self.cell_task.remote(
-            str(self.around.conf),
-            str(self.around.folder.directory.resolve()),
+            str(self.context.conf),
+            str(self.context.directory.path.resolve()),
             task.cell.number,
-            str(self.around.folder.log(task.cell).resolve()),
+            str(self.context.directory.log(task.cell).resolve()),
             self.settings.cpus,
             str(ROOT),
         )
         self.tasks[reference] = task
 
-    def poll(self) -> list[Ended]:
+    def poll(self) -> list[Completion]:
         """Wait a second at most for cells to end."""
         ready, _ = self.ray.wait(
             list(self.tasks), num_returns=len(self.tasks), timeout=POLL_SECONDS
         )
         ended = []
         if ready:  # once for all of them: it lists every run
-            self.around.index.refresh()
+            self.context.index.refresh()
         for reference in ready:
             task = self.tasks.pop(reference)
-            death = None
+            termination = None
             try:
                 code = self.ray.get(reference)
                 if code != 0:
-                    death = Death(f"the run's process ended with exit code {code}")
+                    termination = Termination(f"the run's process ended with exit code {code}")
             except self.ray.exceptions.RayError as error:
                 # Explicit, so that a retry never runs beside what it replaces.
                 if task.retries_left > 0 and not self.is_ending:
                     self._give(Task(task.cell, task.retries_left - 1))
                     continue
-                death = Death(f"Ray: {' '.join(str(error).split())[:200]}", "interrupted")
-            latest = self.around.index.latest(task.cell.fingerprints)
-            run_id = latest.run_id if latest is not None and death is None else None
-            is_taken = run_id is None and death is None
-            ended.append(Ended(task.cell, run_id, death, is_taken))
+                termination = Termination(
+                    f"Ray: {' '.join(str(error).split())[:200]}", "interrupted"
+                )
+            latest = self.context.index.latest(task.cell.fingerprints)
+            run_id = latest.run_id if latest is not None and termination is None else None
+            held_elsewhere = run_id is None and termination is None
+            ended.append(Completion(task.cell, run_id, termination, held_elsewhere))
         return ended
 
     def interrupt(self) -> None:

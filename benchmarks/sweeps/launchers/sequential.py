@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 
-from benchmarks.sweeps.cell import Cell, Ended
-from benchmarks.sweeps.launchers.base import Launcher, Order, Surroundings, by_group
+from benchmarks.sweeps.cell import Cell, Completion
+from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem, grouped
 from benchmarks.sweeps.launchers.worker import run_cells
 from benchmarks.system.environment import reset_process
 from benchmarks.system.signals import Interruption
 
 
-class BasicLauncher(Launcher):
+class SequentialLauncher(Launcher):
     """Runs cells inside `start`; what a run leaves in the process is reset before the next.
 
     Args:
@@ -21,36 +21,36 @@ class BasicLauncher(Launcher):
 
     takes_groups = True
 
-    def __init__(self, around: Surroundings, interruption: Interruption) -> None:
-        self.around = around
+    def __init__(self, context: SweepContext, interruption: Interruption) -> None:
+        self.context = context
         self.interruption = interruption
-        self.ended: list[Ended] = []
+        self.ended: list[Completion] = []
 
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """One, always."""
         return 1
 
-    def start(self, orders: list[Order]) -> None:
+    def submit(self, items: list[WorkItem]) -> None:
         """Run the cells."""
-        for part in by_group(orders):
+        for part in grouped(items):
             reset_process()
-            cells = [order.cell for order in part]
-            starts = [self.around.start(order) for order in part]
-            log = self.around.folder.common_log(cells)
+            cells = [item.cell for item in part]
+            starts = [self.context.start(item) for item in part]
+            log = self.context.directory.shared_log(cells)
             with (
                 log.open("a", encoding="utf-8", buffering=1) as file,
                 contextlib.redirect_stdout(file),
                 contextlib.redirect_stderr(file),
                 self.interruption.immediate(),
             ):
-                run_cells(cells, self.around.store, self.interruption, starts, self.ended.append)
+                run_cells(cells, self.context.store, self.interruption, starts, self.ended.append)
 
-    def poll(self) -> list[Ended]:
+    def poll(self) -> list[Completion]:
         """Return what `start` has run."""
         ended, self.ended = self.ended, []
         return ended
 
-    def holds(self, cell: Cell) -> bool:
+    def has_started(self, cell: Cell) -> bool:
         """Whether a cell has been run."""
         return any(ended.cell.number == cell.number for ended in self.ended)
 

@@ -21,9 +21,9 @@ from benchmarks.config.compose import ROOT
 from benchmarks.config.launchers import SlurmSettings
 from benchmarks.errors import UserError
 from benchmarks.results.index import Entry
-from benchmarks.sweeps.cell import Death, Ended
-from benchmarks.sweeps.launchers.base import Launcher, Order, Surroundings
-from benchmarks.sweeps.launchers.slurm_job import SlurmJob, enter, withdraw
+from benchmarks.sweeps.cell import Completion, Termination
+from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem
+from benchmarks.sweeps.launchers.slurm_job import SlurmJob, lease_for_job, release_for_job
 from benchmarks.system.disk_cache import default_cache_directory
 from benchmarks.system.processes import queue_trouble, queued_jobs
 
@@ -56,7 +56,7 @@ CUT_SHORT = ("TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL")
 
 
 @dataclass
-class Submitted:
+class SubmittedJob:
     """A cell's job.
 
     Attributes:
@@ -66,7 +66,7 @@ class Submitted:
         gone_since: when it was first missed in the queue.
     """
 
-    order: Order
+    item: WorkItem
     before: Entry | None
     tries: int = 0
     job_id: str = ""
@@ -82,35 +82,35 @@ class SlurmLauncher(Launcher):
 
     leaves_running = True
 
-    def __init__(self, settings: SlurmSettings, around: Surroundings) -> None:
+    def __init__(self, settings: SlurmSettings, context: SweepContext) -> None:
         import submitit
 
         parameters = parameters_of(settings)
         if queued_jobs() is None:
             raise UserError(f"hydra/launcher=slurm: there is no SLURM here ({queue_trouble()})")
         self.settings = settings
-        self.around = around
-        self.unsent: list[Submitted] = []
-        self.submitted: list[Submitted] = []
+        self.context = context
+        self.unsent: list[SubmittedJob] = []
+        self.submitted: list[SubmittedJob] = []
         self.largest_array = largest_array()
         self._has_sent = False
         self._try_at = 0.0
         # submitit pickles what it submits, and nothing in a results folder is ever unpickled.
         self.executor: Any = submitit.SlurmExecutor(
-            default_cache_directory() / "slurm" / around.folder.sweep_id,
+            default_cache_directory() / "slurm" / context.directory.sweep_id,
             max_num_timeout=settings.starts - 1,
         )
         self.executor.update_parameters(**parameters)
 
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """How many more jobs may be in the queue."""
         return max(0, self.settings.jobs - len(self.submitted) - len(self.unsent))
 
-    def start(self, orders: list[Order]) -> None:
+    def submit(self, items: list[WorkItem]) -> None:
         """Submit the cells."""
-        for order in orders:
-            before = self.around.index.latest(order.cell.fingerprints)
-            self.unsent.append(Submitted(order, before))
+        for item in items:
+            before = self.context.index.latest(item.cell.fingerprints)
+            self.unsent.append(SubmittedJob(item, before))
         self._send()
 
     def _send(self) -> None:
@@ -136,22 +136,22 @@ class SlurmLauncher(Launcher):
                 job.job_id, job.gone_since = job_id, None
                 job.tries += 1
                 self.submitted.append(job)
-                cell = job.order.cell
-                enter(
-                    self.around.store.claims, cell.fingerprints, job.order.continues or "", job_id
+                cell = job.item.cell
+                lease_for_job(
+                    self.context.store.claims, cell.fingerprints, job.item.continues or "", job_id
                 )
 
-    def _submit(self, array: list[Submitted]) -> list[str]:
+    def _submit(self, array: list[SubmittedJob]) -> list[str]:
         """Submit jobs as one array and return their ids."""
-        sweep = str(self.around.folder.directory.resolve())
+        sweep = str(self.context.directory.path.resolve())
         with environment_of_jobs(), self.executor.batch():
             jobs = [
                 self.executor.submit(
                     SlurmJob(
-                        str(self.around.conf),
+                        str(self.context.conf),
                         sweep,
-                        job.order.cell.number,
-                        job.order.cell.log_name,
+                        job.item.cell.number,
+                        job.item.cell.log_name,
                         self.settings.grace_seconds,
                     )
                 )
@@ -159,14 +159,14 @@ class SlurmLauncher(Launcher):
             ]
         return [job.job_id for job in jobs]
 
-    def poll(self) -> list[Ended]:
+    def poll(self) -> list[Completion]:
         """Look at the rows and the queue."""
         time.sleep(POLL_SECONDS)
         self._send()
-        self.around.index.refresh()
+        self.context.index.refresh()
         queued = queued_jobs()
-        ended: list[Ended] = []
-        left: list[Submitted] = []
+        ended: list[Completion] = []
+        left: list[SubmittedJob] = []
         for job in self.submitted:
             if not self._has_ended(job, queued):
                 left.append(job)
@@ -176,17 +176,17 @@ class SlurmLauncher(Launcher):
                 self.unsent.append(job)
                 continue
             ended.append(found)
-            if found.run_id is not None or found.is_taken:  # else the claim says what died
-                withdraw(self.around.store.claims, job.order.cell.fingerprints, job.job_id)
+            if found.run_id is not None or found.held_elsewhere:  # else the claim says what died
+                release_for_job(self.context.store.claims, job.item.cell.fingerprints, job.job_id)
         self.submitted = left
         return ended
 
-    def _latest(self, job: Submitted) -> Entry | None:
+    def _latest(self, job: SubmittedJob) -> Entry | None:
         """The row that a job's run has left since it was submitted."""
-        latest = self.around.index.latest(job.order.cell.fingerprints)
+        latest = self.context.index.latest(job.item.cell.fingerprints)
         return latest if latest != job.before else None
 
-    def _has_ended(self, job: Submitted, queued: set[str] | None) -> bool:
+    def _has_ended(self, job: SubmittedJob, queued: set[str] | None) -> bool:
         """Whether a job's run has a row that is final, or the job is gone.
 
         A queue that does not answer says nothing of the job.
@@ -200,15 +200,15 @@ class SlurmLauncher(Launcher):
         job.gone_since = job.gone_since or time.monotonic()
         return time.monotonic() - job.gone_since >= SETTLING_SECONDS
 
-    def _end_of(self, job: Submitted) -> Ended | None:
+    def _end_of(self, job: SubmittedJob) -> Completion | None:
         """How a job has ended; None if it is to be submitted again."""
-        cell, latest = job.order.cell, self._latest(job)
+        cell, latest = job.item.cell, self._latest(job)
         if latest is not None and latest.status not in ("interrupted", "timeout"):
-            return Ended(cell, latest.run_id)
-        claims = self.around.store.claims
+            return Completion(cell, latest.run_id)
+        claims = self.context.store.claims
         holders = [claims.read(fingerprint) for fingerprint in cell.fingerprints]
         if any(holder is not None and claims.is_live(holder) for holder in holders):
-            return Ended(cell, is_taken=True)
+            return Completion(cell, held_elsewhere=True)
         state, code = state_of(job.job_id)
         starts = max(job.tries, latest.starts if latest is not None else 0)
         # A job that is given time before it is preempted ends by itself, and is not put back.
@@ -218,20 +218,22 @@ class SlurmLauncher(Launcher):
         text = f"SLURM: job {job.job_id} ended as {state}{code}"
         if latest is None:
             self._keep_log(job)
-        run_id = latest.run_id if latest is not None else job.order.continues
-        if run_id is None or run_id not in self.around.index.entries:
-            return Ended(cell, death=Death(text, STATUS_OF_STATE.get(state, "failed")))
+        run_id = latest.run_id if latest is not None else job.item.continues
+        if run_id is None or run_id not in self.context.index.entries:
+            return Completion(
+                cell, termination=Termination(text, STATUS_OF_STATE.get(state, "failed"))
+            )
         if starts >= self.settings.starts and state != "CANCELLED":
             text = f"not finished after {starts} starts of {self.settings.minutes} minutes; {text}"
-            return Ended(cell, run_id, Death(text, "timeout", is_of_scheduler=True))
-        return Ended(cell, run_id, Death(text, "interrupted", is_of_scheduler=True))
+            return Completion(cell, run_id, Termination(text, "timeout", from_scheduler=True))
+        return Completion(cell, run_id, Termination(text, "interrupted", from_scheduler=True))
 
-    def _keep_log(self, job: Submitted) -> None:
+    def _keep_log(self, job: SubmittedJob) -> None:
         """Add what SLURM logged of a job that died to the log of its cell."""
         name = f"{job.job_id}_0_log.err"
         with contextlib.suppress(OSError):
             text = (Path(self.executor.folder) / name).read_text(errors="replace")
-            with self.around.folder.log(job.order.cell).open("a", encoding="utf-8") as log:
+            with self.context.directory.log(job.item.cell).open("a", encoding="utf-8") as log:
                 log.write(f"--- SLURM's log of job {job.job_id} ---\n{text[-LONGEST_LOG:]}")
 
     def interrupt(self) -> None:

@@ -104,7 +104,7 @@ def queued_as(job: str) -> Owner:
     return Owner(host="", boot="", pid=0, born="", job=job)
 
 
-def enter(claims: Claims, fingerprints: list[str], run_id: str, job: str) -> None:
+def lease_for_job(claims: Claims, fingerprints: list[str], run_id: str, job: str) -> None:
     """Enter a queued job as what will answer a question, whatever device it meets.
 
     Args:
@@ -119,7 +119,7 @@ def enter(claims: Claims, fingerprints: list[str], run_id: str, job: str) -> Non
         claims.take(Claim(fingerprint, run_id or dead.run_id, queued_as(job), row))
 
 
-def withdraw(claims: Claims, fingerprints: list[str], job: str) -> None:
+def release_for_job(claims: Claims, fingerprints: list[str], job: str) -> None:
     """Take back what `enter` has entered and no run has taken over."""
     for fingerprint in fingerprints:
         claims.release(Claim(fingerprint, "", queued_as(job)))

@@ -12,12 +12,12 @@ from benchmarks.results.store import Row, Store
 from benchmarks.runner.multiseed.runner import Result, run_seeds
 from benchmarks.runner.row_columns import describe, status_of
 from benchmarks.runner.run import Start, TakenError, run
-from benchmarks.sweeps.cell import Cell, Death, Ended
+from benchmarks.sweeps.cell import Cell, Completion, Termination
 from benchmarks.system.signals import Interruption
 from tasks.base import DataError
 
 
-def run_cell(cell: Cell, store: Store, interruption: Interruption, start: Start) -> Ended:
+def run_cell(cell: Cell, store: Store, interruption: Interruption, start: Start) -> Completion:
     """Run a cell and say how it ended; whatever goes wrong is printed, never raised.
 
     Not even that the log's disk is full, which must not hide what went wrong before.
@@ -27,7 +27,7 @@ def run_cell(cell: Cell, store: Store, interruption: Interruption, start: Start)
         run(cell.config, store, interruption, start, run_ids.append)
     except (KeyboardInterrupt, Exception) as error:  # a bug ends its cell, not the sweep
         return ended_by(error, cell, last(run_ids))
-    return Ended(cell, last(run_ids))
+    return Completion(cell, last(run_ids))
 
 
 def run_cells(
@@ -35,7 +35,7 @@ def run_cells(
     store: Store,
     interruption: Interruption,
     starts: list[Start],
-    tell: Callable[[Ended], None],
+    tell: Callable[[Completion], None],
 ) -> None:
     """Run a cell, or those of a group, and tell how each ended as soon as it has."""
     if len(cells) == 1:
@@ -48,7 +48,7 @@ def run_cells(
         told.add(place)
         cell, run_id = cells[place], run_ids.get(place)
         if isinstance(result, Row):
-            tell(Ended(cell, run_id))
+            tell(Completion(cell, run_id))
         else:
             tell(ended_by(result, cell, run_id))
 
@@ -61,7 +61,7 @@ def run_cells(
                 hear(place, error)
 
 
-def ended_by(error: BaseException, cell: Cell, run_id: str | None) -> Ended:
+def ended_by(error: BaseException, cell: Cell, run_id: str | None) -> Completion:
     """Print what ended a cell, and say it.
 
     Args:
@@ -70,16 +70,18 @@ def ended_by(error: BaseException, cell: Cell, run_id: str | None) -> Ended:
         run_id: of the run, if it was announced.
     """
     if isinstance(error, TakenError):
-        return Ended(cell, is_taken=True)
+        return Completion(cell, held_elsewhere=True)
     if isinstance(error, KeyboardInterrupt):
-        return Ended(cell, run_id, Death(describe(error), "interrupted"))
+        return Completion(cell, run_id, Termination(describe(error), "interrupted"))
     is_mistake = isinstance(error, UserError | DataError)
     with contextlib.suppress(OSError):
         if is_mistake:
             print(f"error: {error}")
         else:
             traceback.print_exception(error, file=sys.stderr)
-    return Ended(cell, run_id, Death(describe(error), "failed" if is_mistake else status_of(error)))
+    return Completion(
+        cell, run_id, Termination(describe(error), "failed" if is_mistake else status_of(error))
+    )
 
 
 def last(run_ids: list[str]) -> str | None:

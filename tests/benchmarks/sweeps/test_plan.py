@@ -15,7 +15,7 @@ import benchmarks.config.compose
 from benchmarks.config.compose import CellComposer, hydra_at
 from benchmarks.config.schema import Config, ImpossiblePairError, checked_config, register_schemas
 from benchmarks.errors import UserError
-from benchmarks.sweeps.directory import SweepFolder
+from benchmarks.sweeps.directory import SweepDirectory
 from tests.helpers.paths import ROOT
 
 FIXED = ["task=sp500", "train.max_epochs=3"]
@@ -109,7 +109,7 @@ def test_what_only_two_values_together_forbid_is_found() -> None:
 def test_a_job_finds_its_cell(
     cells: int, in_order: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = SweepFolder(tmp_path)
+    folder = SweepDirectory(tmp_path)
     chance = random.Random(0)
     plain = {"overrides": [], "fingerprints": ["f"], "log": "é", "study": None, "trial": None}
     lines = [
@@ -118,10 +118,10 @@ def test_a_job_finds_its_cell(
     ]
     if not in_order:
         chance.shuffle(lines)
-    folder.cells_file.write_text("".join(lines) + '{"number": 3, "label": "torn')
+    folder.cells_path.write_text("".join(lines) + '{"number": 3, "label": "torn')
     with pytest.raises(StopIteration):
         folder.record(3)
     if in_order:  # then it is found without reading them all
-        monkeypatch.setattr(SweepFolder, "records", None)
+        monkeypatch.setattr(SweepDirectory, "records", None)
     for n in range(cells):
         assert folder.record(2 * n).number == 2 * n

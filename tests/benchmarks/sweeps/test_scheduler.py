@@ -6,9 +6,9 @@ import pytest
 
 from benchmarks.results.leases import Claim
 from benchmarks.results.store import Row
-from benchmarks.sweeps import scheduler as driver
-from benchmarks.sweeps.cell import Ended
-from benchmarks.sweeps.launchers.base import Order
+from benchmarks.sweeps import scheduler
+from benchmarks.sweeps.cell import Completion
+from benchmarks.sweeps.launchers.base import WorkItem
 from benchmarks.system.processes import Owner
 from benchmarks.system.signals import Interruption
 from benchmarks.training.checkpoint import FILE_NAME
@@ -24,7 +24,7 @@ def test_every_cell_is_run_once_and_never_more_than_fit(sweep: Sweep) -> None:
     assert [outcome.status for outcome in outcomes] == ["ok"] * 7
     assert [outcome.score for outcome in outcomes] == [1.5] * 7
     assert sweep.table == [f"run-{number}" for number in range(7)]
-    assert not any(outcome.is_old for outcome in outcomes)
+    assert not any(outcome.is_previous for outcome in outcomes)
 
 
 STATUSES = ("ok", "failed", "diverged", "out_of_memory", "timeout", "interrupted")
@@ -44,8 +44,8 @@ def test_what_the_same_command_runs_again(resume: str, again: list[int], sweep: 
         sweep.store.keep(Row(f"before-{number}", status, fingerprint=fingerprint, starts=1))
     outcomes, launcher = sweep.run(7, resume)  # the last has never been run
     assert launcher.numbers == again
-    assert [outcome.cell.number for outcome in outcomes if not outcome.is_old] == again
-    kept = [o.status for o in outcomes if o.is_old]
+    assert [outcome.cell.number for outcome in outcomes if not outcome.is_previous] == again
+    kept = [o.status for o in outcomes if o.is_previous]
     assert kept == [s for n, s in enumerate(STATUSES) if n not in again]
 
 
@@ -55,7 +55,7 @@ def test_only_runs_that_were_cut_short_or_left_a_checkpoint_go_on(sweep: Sweep) 
         sweep.store.keep(Row(f"before-{number}", status, fingerprint=fingerprint, starts=1))
     (sweep.store.runs / "before-3" / FILE_NAME).touch()  # out of memory
     _, launcher = sweep.run(6)
-    continued = {order.cell.number: order.continues for order in launcher.orders}
+    continued = {item.cell.number: item.continues for item in launcher.items}
     wanted = {1: None, 2: None, 3: "before-3", 4: "before-4", 5: "before-5"}
     assert continued == wanted
     assert sweep.row("before-5")["status"] == "ok"
@@ -64,14 +64,14 @@ def test_only_runs_that_were_cut_short_or_left_a_checkpoint_go_on(sweep: Sweep) 
 def test_nothing_goes_on_if_all_is_to_be_run_anew(sweep: Sweep) -> None:
     sweep.store.keep(Row("before", "interrupted", fingerprint="question-0", starts=1))
     outcomes, launcher = sweep.run(1, "never")
-    assert launcher.orders[0].continues is None
+    assert launcher.items[0].continues is None
     assert outcomes[0].run_id == "run-0"
 
 
 def test_a_run_killed_before_its_row_goes_on(sweep: Sweep) -> None:
     assert sweep.store.claims.take(Claim("question-0", "killed", DEAD, {"run_id": "killed"}))
     _, launcher = sweep.run(1)
-    assert launcher.orders[0].continues == "killed"
+    assert launcher.items[0].continues == "killed"
 
 
 def test_a_failed_cell_ends_nothing(sweep: Sweep) -> None:
@@ -87,11 +87,11 @@ def test_a_cell_that_another_works_on_is_waited_for(sweep: Sweep) -> None:
     theirs = Claim("question-0", "theirs", ELSEWHERE)
     assert sweep.store.claims.take(theirs)
 
-    def finish_theirs(launcher: FakeLauncher, order: Order) -> Ended:
+    def finish_theirs(launcher: FakeLauncher, item: WorkItem) -> Completion:
         store = launcher.store
         store.keep(Row("theirs", "ok", fingerprint="question-0", starts=1, test_score=9.0))
         store.claims.release(theirs)
-        return leaves("ok")(launcher, order)
+        return leaves("ok")(launcher, item)
 
     outcomes, launcher = sweep.run(3, cell_2=finish_theirs)
     assert launcher.numbers == [1, 2]
@@ -103,9 +103,9 @@ def test_a_cell_whose_other_worker_gave_up_is_run_here(sweep: Sweep) -> None:
     theirs = Claim("question-0", "theirs", ELSEWHERE)
     assert sweep.store.claims.take(theirs)
 
-    def release_theirs(launcher: FakeLauncher, order: Order) -> Ended:
+    def release_theirs(launcher: FakeLauncher, item: WorkItem) -> Completion:
         launcher.store.claims.release(theirs)
-        return leaves("ok")(launcher, order)
+        return leaves("ok")(launcher, item)
 
     outcomes, launcher = sweep.run(2, cell_1=release_theirs)
     assert launcher.numbers == [1, 0]
@@ -115,11 +115,11 @@ def test_a_cell_whose_other_worker_gave_up_is_run_here(sweep: Sweep) -> None:
 def test_a_cell_that_was_taken_while_it_started_is_left_to_the_taker(sweep: Sweep) -> None:
     tries: list[int] = []
 
-    def taken_once(launcher: FakeLauncher, order: Order) -> Ended:
-        tries.append(order.cell.number)
+    def taken_once(launcher: FakeLauncher, item: WorkItem) -> Completion:
+        tries.append(item.cell.number)
         if len(tries) == 1:
-            return Ended(order.cell, is_taken=True)
-        return leaves("ok")(launcher, order)
+            return Completion(item.cell, held_elsewhere=True)
+        return leaves("ok")(launcher, item)
 
     outcomes, _ = sweep.run(1, cell_0=taken_once)
     assert tries == [0, 0]
@@ -130,9 +130,9 @@ def test_a_cell_that_was_taken_while_it_started_is_left_to_the_taker(sweep: Swee
 
 
 def test_an_interruption_lets_running_cells_end_and_starts_no_others(sweep: Sweep) -> None:
-    def signal_comes(launcher: FakeLauncher, order: Order) -> Ended:
+    def signal_comes(launcher: FakeLauncher, item: WorkItem) -> Completion:
         sweep.interruption.handle(15, None)
-        return leaves("ok")(launcher, order)
+        return leaves("ok")(launcher, item)
 
     made, launcher = sweep.driver(
         6, cell_1=signal_comes, cell_2=leaves("interrupted"), cell_3=dies("interrupted")
@@ -151,7 +151,7 @@ def test_an_interruption_lets_running_cells_end_and_starts_no_others(sweep: Swee
     sweep.interruption = Interruption()
     outcomes, launcher = sweep.run(6)
     assert launcher.numbers == [2, 3, 4, 5]
-    assert launcher.orders[0].continues == "run-2"
+    assert launcher.items[0].continues == "run-2"
     assert [outcome.status for outcome in outcomes] == ["ok"] * 6
 
 
@@ -160,10 +160,10 @@ def test_cells_that_will_not_end_are_killed(
     impatient: str, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if impatient == "time":
-        monkeypatch.setattr(driver, "PATIENCE_SECONDS", 0.0)
+        monkeypatch.setattr(scheduler, "PATIENCE_SECONDS", 0.0)
 
     class Stubborn(FakeLauncher):
-        def poll(self) -> list[Ended]:
+        def poll(self) -> list[Completion]:
             if "interrupt" not in self.asked:
                 sweep.interruption.handle(2, None)
                 return []
@@ -186,7 +186,7 @@ def test_jobs_on_a_cluster_are_left_alone(sweep: Sweep) -> None:
     class Cluster(FakeLauncher):
         leaves_running = True
 
-        def poll(self) -> list[Ended]:
+        def poll(self) -> list[Completion]:
             sweep.interruption.handle(2, None)
             return []
 

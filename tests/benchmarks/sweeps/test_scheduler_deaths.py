@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.results.leases import Claim
 from benchmarks.results.store import COLUMNS, Row
-from benchmarks.sweeps.cell import Death, Ended
-from benchmarks.sweeps.launchers.base import Order
+from benchmarks.sweeps.cell import Completion, Termination
+from benchmarks.sweeps.launchers.base import WorkItem
 from tests.helpers.faked_sweeps import CONFIG, DEAD, FakeLauncher, Sweep, dies, row_of
 
 
@@ -34,7 +34,7 @@ def test_a_death_before_a_run_began_is_a_row_too(sweep: Sweep) -> None:
 
 
 def test_a_process_that_ends_without_a_word_is_named(sweep: Sweep) -> None:
-    outcomes, _ = sweep.run(1, cell_0=lambda launcher, order: Ended(order.cell))
+    outcomes, _ = sweep.run(1, cell_0=lambda launcher, item: Completion(item.cell))
     assert outcomes[0].status == "failed"
     assert outcomes[0].error == "the process left no row"
 
@@ -42,9 +42,9 @@ def test_a_process_that_ends_without_a_word_is_named(sweep: Sweep) -> None:
 def test_a_death_after_the_row_changes_nothing(sweep: Sweep) -> None:
     """As when a process is killed between its row and the end of its claim."""
 
-    def deed(launcher: FakeLauncher, order: Order) -> Ended:
-        launcher.store.keep(row_of(order, "ok", test_score=2.5))
-        return dies("interrupted")(launcher, order)
+    def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:
+        launcher.store.keep(row_of(item, "ok", test_score=2.5))
+        return dies("interrupted")(launcher, item)
 
     outcomes, _ = sweep.run(1, cell_0=deed)
     assert (outcomes[0].status, outcomes[0].score) == ("ok", 2.5)
@@ -56,10 +56,10 @@ def test_a_death_in_a_later_start_replaces_the_row_of_an_earlier_one(sweep: Swee
     before = Row("before", "interrupted", fingerprint="question-0", starts=1)
     sweep.store.keep(before)
 
-    def deed(launcher: FakeLauncher, order: Order) -> Ended:
+    def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:
         row = dataclasses.asdict(dataclasses.replace(before, starts=2))
         assert launcher.store.claims.take(Claim("question-0", "before", DEAD, row))
-        return Ended(order.cell, death=Death("killed", "failed"))
+        return Completion(item.cell, termination=Termination("killed", "failed"))
 
     sweep.run(1, cell_0=deed)
     row = sweep.row("before")
@@ -67,9 +67,9 @@ def test_a_death_in_a_later_start_replaces_the_row_of_an_earlier_one(sweep: Swee
 
 
 def test_a_run_given_up_after_many_starts_is_a_timeout(sweep: Sweep) -> None:
-    def deed(launcher: FakeLauncher, order: Order) -> Ended:
-        launcher.store.keep(row_of(order, "interrupted", starts=3))
-        return Ended(order.cell, "run-0", Death("not finished after 3 starts", "timeout"))
+    def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:
+        launcher.store.keep(row_of(item, "interrupted", starts=3))
+        return Completion(item.cell, "run-0", Termination("not finished after 3 starts", "timeout"))
 
     outcomes, _ = sweep.run(1, cell_0=deed)
     assert outcomes[0].status == "timeout"
@@ -77,6 +77,6 @@ def test_a_run_given_up_after_many_starts_is_a_timeout(sweep: Sweep) -> None:
 
 
 def test_a_row_that_is_announced_but_not_there_is_a_death(sweep: Sweep) -> None:
-    outcomes, _ = sweep.run(1, cell_0=lambda launcher, order: Ended(order.cell, "never written"))
+    outcomes, _ = sweep.run(1, cell_0=lambda launcher, item: Completion(item.cell, "never written"))
     assert outcomes[0].status == "failed"
     assert sweep.row(outcomes[0].run_id)["status"] == "failed"

@@ -1,4 +1,4 @@
-"""The local launcher's places: GPUs, cores, threads, and how a death is told."""
+"""The local launcher's places: GPUs, cores, threads, and how a termination is told."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import benchmarks.sweeps.launchers.local
 from benchmarks.config.launchers import LocalSettings
 from benchmarks.results.index import Index
 from benchmarks.results.store import Store
-from benchmarks.sweeps.directory import SweepFolder
-from benchmarks.sweeps.launchers.base import Surroundings
-from benchmarks.sweeps.launchers.local import LocalLauncher, death_of, visible_gpus
+from benchmarks.sweeps.directory import SweepDirectory
+from benchmarks.sweeps.launchers.base import SweepContext
+from benchmarks.sweeps.launchers.local import LocalLauncher, termination_of, visible_gpus
 from tests.helpers.paths import ROOT
 
 
 def launcher(folder: Path, settings: LocalSettings, cells: int = 100) -> LocalLauncher:
     store = Store(folder)
-    around = Surroundings(store, Index(folder, repair=True), SweepFolder(folder / "s"), ROOT)
-    return LocalLauncher(settings, around, cells)
+    context = SweepContext(store, Index(folder, repair=True), SweepDirectory(folder / "s"), ROOT)
+    return LocalLauncher(settings, context, cells)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_every_process_has_one_gpu_and_the_gpus_take_turns(
 ) -> None:
     made = launcher(tmp_path, settings)
     assert [slot.gpu for slot in made.slots] == gpus
-    assert made.room() == len(gpus)
+    assert made.free_slots() == len(gpus)
     assert made.threads == 16 // len(gpus)
 
 
@@ -129,6 +129,6 @@ def test_a_child_sees_only_its_gpu_and_writes_to_its_log(tmp_path: Path) -> None
     ],
 )
 def test_what_came_from_outside_can_go_on(code: int, status: str, told: str) -> None:
-    death = death_of(code)
-    assert death.status == status
-    assert told in death.text
+    termination = termination_of(code)
+    assert termination.status == status
+    assert told in termination.text

@@ -14,10 +14,10 @@ from benchmarks.config.compose import CellComposer, hydra_at
 from benchmarks.config.fingerprint import fingerprint
 from benchmarks.config.schema import Config, register_schemas
 from benchmarks.results.store import COLUMNS, Store
-from benchmarks.sweeps.cell import Cell, Ended
-from benchmarks.sweeps.directory import SweepFolder
-from benchmarks.sweeps.launchers.base import Order, Surroundings
-from benchmarks.sweeps.launchers.sequential import BasicLauncher
+from benchmarks.sweeps.cell import Cell, Completion
+from benchmarks.sweeps.directory import SweepDirectory
+from benchmarks.sweeps.launchers.base import SweepContext, WorkItem
+from benchmarks.sweeps.launchers.sequential import SequentialLauncher
 from benchmarks.sweeps.plan import DataDescriptions
 from benchmarks.system.signals import Interruption
 from tasks.forecast.task import Sp500Task
@@ -60,24 +60,24 @@ def cells(shared_cache: Path) -> list[Cell]:
         return [cell(number, composer.compose(chosen)) for number, chosen in enumerate(CELLS)]
 
 
-def launcher_in(results: Path) -> BasicLauncher:
-    store, folder = Store(results), SweepFolder(results / "sweeps" / "s")
+def launcher_in(results: Path) -> SequentialLauncher:
+    store, folder = Store(results), SweepDirectory(results / "sweeps" / "s")
     folder.write([], [], "basic", 0)
-    around = Surroundings(store, store.index(), folder, ROOT / "conf")
-    return BasicLauncher(around, Interruption())
+    context = SweepContext(store, store.index(), folder, ROOT / "conf")
+    return SequentialLauncher(context, Interruption())
 
 
 def run_all(results: Path, cells: list[Cell]) -> dict[int, dict[str, Any]]:
     """Run cells one after the other; returns what each came to, but its times, by number."""
     launcher, found = launcher_in(results), {}
     for cell in cells:
-        assert launcher.room() == 1
-        launcher.start([Order(cell, None)])
+        assert launcher.free_slots() == 1
+        launcher.submit([WorkItem(cell, None)])
         (ended,) = launcher.poll()
         assert ended.run_id is not None
-        row = launcher.around.store.row(ended.run_id)
+        row = launcher.context.store.row(ended.run_id)
         assert row is not None
-        weights = launcher.around.store.runs / ended.run_id / "weights.safetensors"
+        weights = launcher.context.store.runs / ended.run_id / "weights.safetensors"
         found[cell.number] = {name: row[name] for name in COLUMNS if name not in MEASURED}
         if row["status"] == "ok":
             tensors = load_file(weights)
@@ -105,28 +105,28 @@ def test_a_bug_in_a_cell_is_its_end_and_not_the_sweeps(
     launcher = launcher_in(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(Sp500Task, "loss", loss)
-        launcher.start([Order(cells[0], None)])
+        launcher.submit([WorkItem(cells[0], None)])
     (ended,) = launcher.poll()
     assert ended.run_id is not None
-    row = launcher.around.store.row(ended.run_id)
+    row = launcher.context.store.row(ended.run_id)
     assert row is not None
     assert (row["status"], row["error"]) == ("failed", "ZeroDivisionError: a bug")
-    log = launcher.around.folder.log(cells[0]).read_text(encoding="utf-8")
+    log = launcher.context.directory.log(cells[0]).read_text(encoding="utf-8")
     assert "Traceback" in log
     assert "in loss" in log
-    assert launcher.around.store.claims.read(cells[0].fingerprints[0]) is None
+    assert launcher.context.store.claims.read(cells[0].fingerprints[0]) is None
     assert launcher.poll() == []
 
 
 def test_a_cell_that_another_process_holds_is_left_to_it(cells: list[Cell], tmp_path: Path) -> None:
     launcher = launcher_in(tmp_path)
-    claims = launcher.around.store.claims
-    launcher.around.store.check_writable()
+    claims = launcher.context.store.claims
+    launcher.context.store.check_writable()
     # A claim that cannot be read is another process's, just being written.
     claims.path(cells[0].fingerprints[0]).touch()
-    launcher.start([Order(cells[0], None)])
-    assert launcher.poll() == [Ended(cells[0], is_taken=True)]
-    assert [*launcher.around.store.runs.iterdir()] == []
+    launcher.submit([WorkItem(cells[0], None)])
+    assert launcher.poll() == [Completion(cells[0], held_elsewhere=True)]
+    assert [*launcher.context.store.runs.iterdir()] == []
 
 
 def test_a_signal_ends_the_cell_with_a_row_and_is_there_for_the_sweep(
@@ -143,10 +143,10 @@ def test_a_signal_ends_the_cell_with_a_row_and_is_there_for_the_sweep(
     with monkeypatch.context() as patch:
         patch.setattr(Sp500Task, "loss", signal_comes)
         with launcher.interruption.deferred():
-            launcher.start([Order(cells[0], None)])
+            launcher.submit([WorkItem(cells[0], None)])
     (ended,) = launcher.poll()
     assert ended.run_id is not None
-    row = launcher.around.store.row(ended.run_id)
+    row = launcher.context.store.row(ended.run_id)
     assert row is not None
     assert (row["status"], row["error"]) == ("interrupted", "KeyboardInterrupt: SIGTERM")
     with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
