@@ -14,6 +14,7 @@ import argparse
 import csv
 import dataclasses
 import re
+import statistics
 import sys
 import types
 import typing
@@ -36,6 +37,7 @@ from tasks.base import TaskSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 FILLED = [ROOT / "README.md", ROOT / "docs" / "published.md", ROOT / "docs" / "example.md"]
+FILLED += [ROOT / "docs" / "performance.md"]
 GENERATED = "<!-- Written by scripts/write_docs.py from {source}; do not edit by hand. -->\n"
 
 TABLE_COLUMNS = {
@@ -171,14 +173,38 @@ def comparison_text(table: Path) -> str:
     return re.sub(r"^## ", "### ", as_markdown(sections), flags=re.MULTILINE)
 
 
+RATIO = re.compile(
+    r"^ratio: ([^=]+?)(?:, [^=]*)? = (\S+) \(target (\S+) (\S+)\): (met|not met)", re.MULTILINE
+)
+
+
+def ratios_table(folder: Path) -> str:
+    """Return one row per kind of ratio in the output of the performance programs."""
+    rows = []
+    for file in sorted(folder.glob("*.md")):
+        kinds: dict[tuple[str, str], list[tuple[float, bool]]] = {}
+        for name, value, sign, bound, verdict in RATIO.findall(file.read_text(encoding="utf-8")):
+            target = f"{'≥' if sign == '>=' else '≤'} {bound}"
+            kinds.setdefault((name, target), []).append((float(value), verdict == "met"))
+        for (name, target), found in kinds.items():
+            values = sorted(value for value, _ in found)
+            middle = statistics.median(values)
+            met = f"{sum(is_met for _, is_met in found)} of {len(found)}"
+            numbers = [f"{value:.3g}" for value in (values[0], middle, values[-1])]
+            rows.append([f"`{file.stem}`", name, *numbers, target, met])
+    return markdown_table(
+        ["program", "ratio", "lowest", "median", "highest", "target", "met"], rows
+    )
+
+
 def filled_page(page: Path) -> str:
     """Fill measured tables and their comparisons into a page's text."""
-    kinds = {"table": measured_table, "compare": comparison_text}
+    kinds = {"table": measured_table, "compare": comparison_text, "ratios": ratios_table}
 
     def fill(match: re.Match[str]) -> str:
         return f"{match[1]}\n{kinds[match[2]](ROOT / match[3])}{match[4]}"
 
-    pattern = r"(<!-- (table|compare): (\S+) -->)\n.*?(<!-- end -->)"
+    pattern = r"(<!-- (table|compare|ratios): (\S+) -->)\n.*?(<!-- end -->)"
     return re.sub(pattern, fill, page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 

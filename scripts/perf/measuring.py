@@ -15,9 +15,9 @@ A benchmark is a module of this package with one function and this at its end:
     if __name__ == "__main__":
         sys.exit(main())
 
-`python -m scripts.perf.NAME --write docs/performance.md` puts the output between the page's
-lines `<!-- perf: NAME -->` and `<!-- end -->`. Nothing here decides anything by a clock alone: how
-busy the machine was stands beside every ratio.
+`python -m scripts.perf.NAME --write results/published/perf/NAME.md` writes the output to that file;
+`python scripts/write_docs.py` then updates the table of ratios in docs/performance.md. Every ratio is
+printed with the load of the machine.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ from pathlib import Path
 import psutil
 
 from benchmarks.errors import UserError
-from benchmarks.reporting.doc_blocks import put_between
 
 BUSY_SHARE = 0.1
 """Part of all cores that others may take before a measurement is called one of a busy machine."""
@@ -217,7 +216,7 @@ def parser_of(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, metavar="N", help="of torch (default: one for each physical core)"
     )
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the output into this page")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the output to this file")
     return parser
 
 
@@ -239,19 +238,16 @@ def run_benchmark(
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     given = sys.argv[1:] if arguments is None else arguments
     chosen = parser.parse_args(given)
-    marks = (f"<!-- perf: {name} -->\n", "<!-- end -->")
     try:
         check_numbers(chosen)
-        if chosen.write is not None and marks[0] not in text_of(chosen.write):
-            raise UserError(
-                f"{chosen.write}: has no line {marks[0].strip()} to put the output after"
-            )
+        if chosen.write is not None and not chosen.write.parent.is_dir():
+            raise UserError(f"--write {chosen.write}: there is no folder {chosen.write.parent}")
         chosen.threads = with_threads(chosen.threads)
         report = Report()
         report.say(conditions(chosen.threads))
         measure(chosen, report)
         if chosen.write is not None:
-            put_between(chosen.write, marks, page_block(name, given, report))
+            chosen.write.write_text(output_block(name, given, report), encoding="utf-8")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -273,11 +269,6 @@ def check_numbers(chosen: argparse.Namespace) -> None:
             raise UserError(f"--{name} {amount}: must be {least}")
     if chosen.threads is not None and chosen.threads > available_cores():
         raise UserError(f"--threads {chosen.threads}: this process has {available_cores()} cores")
-
-
-def text_of(page: Path) -> str:
-    """What a page says, if there is one."""
-    return page.read_text(encoding="utf-8") if page.is_file() else ""
 
 
 def with_threads(wanted: int | None) -> int:
@@ -304,20 +295,20 @@ def conditions(threads: int) -> str:
     )
 
 
-def page_block(name: str, arguments: list[str], report: Report) -> str:
-    """Write a benchmark's output as a block of the page, with its command.
+def output_block(name: str, arguments: list[str], report: Report) -> str:
+    """Return the output of a program as Markdown, with its command.
 
-    Of a path only its last part is told: the rest says where things lie on one machine.
+    Paths are shortened to their last part.
     """
-    told = [Path(word).name if os.sep in word else word for word in without_page(arguments)]
+    told = [Path(word).name if os.sep in word else word for word in without_write(arguments)]
     command = " ".join(["python -m", f"scripts.perf.{name}", *told])
     text = "\n".join(line.rstrip() for line in report.lines)
     tables = "".join(f"\n{table}\n" for table in report.tables)
     return f"```\n$ {command}\n{text}\n```\n{tables}"
 
 
-def without_page(arguments: list[str]) -> list[str]:
-    """Leave `--write PAGE` out of a command line."""
+def without_write(arguments: list[str]) -> list[str]:
+    """Remove `--write FILE` from a command line."""
     left = [word for word in arguments if not word.startswith("--write=")]
     if "--write" in left:
         place = left.index("--write")

@@ -113,41 +113,34 @@ def say_hello(chosen: argparse.Namespace, report: Report) -> None:
     report.table(["", "a"], [["b", "1"]])
 
 
-def test_the_output_is_put_into_the_page_with_its_command_and_no_path(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("# Before\n\n<!-- perf: some -->\nold\n<!-- end -->\nAfter\n")
-    given = ["--source", "/some/where/imdb", "--write", str(page), "--threads", "1"]
+def test_the_output_is_written_with_its_command_and_without_paths(tmp_path: Path) -> None:
+    file = tmp_path / "some.md"
+    given = ["--source", "/some/where/imdb", "--write", str(file), "--threads", "1"]
     assert run_benchmark("some", options(), given, say_hello) == 0
-    before, rest = page.read_text().split("<!-- perf: some -->\n")
-    block, after = rest.split("<!-- end -->")
-    assert (before, after) == ("# Before\n\n", "\nAfter\n")
-    command, conditions, *said = block.removeprefix("```\n$ ").splitlines()
+    command, conditions, *lines = file.read_text().removeprefix("```\n$ ").splitlines()
     assert command == "python -m scripts.perf.some --source imdb --threads 1"
     assert ", 1 threads; Python " in conditions
-    assert said == ["hello", "1 thread", "```", "", "|  | a |", "| --- | ---: |", "| b | 1 |"]
+    assert lines == ["hello", "1 thread", "```", "", "|  | a |", "| --- | ---: |", "| b | 1 |"]
 
 
-def test_mistakes_are_answered_in_one_line_and_leave_the_page(
+def test_a_mistake_is_one_line_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("no mark\n")
+    file = tmp_path / "some.md"
     for given, answer in (
-        (["--threads", "0"], "--threads 0: must be at least 1"),
-        (["--write", str(page)], "has no line <!-- perf: some --> to put the output after"),
-        (["--write", str(tmp_path / "none.md")], "has no line <!-- perf: some -->"),
+        (["--threads", "0", "--write", str(file)], "--threads 0: must be at least 1"),
+        (["--write", str(tmp_path / "none" / "some.md")], "there is no folder"),
     ):
         assert run_benchmark("some", options(), given, say_hello) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("error: ")
         assert answer in line
-    assert page.read_text() == "no mark\n"
+    assert not file.exists()
 
 
-def test_the_page_has_a_place_for_every_benchmark() -> None:
+def test_the_output_of_every_program_is_published() -> None:
     sources = (ROOT / "scripts" / "perf").glob("*.py")
-    told = [re.findall(r'run_benchmark\("(\w+)"', file.read_text()) for file in sources]
-    names = {name for found in told for name in found} - {"NAME"}
+    found = [re.findall(r'run_benchmark\("(\w+)"', file.read_text()) for file in sources]
+    names = {name for names in found for name in names} - {"NAME"}
     assert {"loop", "profile_run"} <= names
-    page = (ROOT / "docs" / "performance.md").read_text()
-    assert names <= set(re.findall(r"<!-- perf: (\w+) -->\n", page))
+    assert names == {file.stem for file in (ROOT / "results" / "published" / "perf").glob("*.md")}
