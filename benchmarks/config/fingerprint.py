@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from typing import Any
 
 from benchmarks.config.matching import decides_size
 from benchmarks.config.schema import Config
+from benchmarks.system.hashing import short_hash
 from models.baseline import BaselineSettings
 from tasks.base import DataDescription
 
@@ -62,9 +61,3 @@ def seed_of(config: Config) -> int | None:
         known = config.task.baselines()[config.model.baseline]
         return config.seed if known.is_seeded else None
     return config.seed
-
-
-def short_hash(content: dict[str, Any]) -> str:
-    """Hash plain data."""
-    text = json.dumps(content, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

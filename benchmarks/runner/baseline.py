@@ -7,11 +7,11 @@ from importlib import import_module
 import numpy as np
 
 from benchmarks.runner.stages import Work, test
-from benchmarks.system.environment import seed_torch
 from benchmarks.system.load import load_average
 from benchmarks.system.memory import peak_rss_mib
 from benchmarks.system.timer import Stopwatch
 from benchmarks.training.evaluation import evaluate, latencies_ms
+from benchmarks.training.seeding import SeedStreams
 from models.baseline import BaselineSettings
 
 
@@ -23,7 +23,7 @@ def fit_and_measure(work: Work) -> None:
     for module in config.task.baselines()[config.model.baseline].needs:
         import_module(module)
     training, evaluation = Stopwatch(work.device), Stopwatch(work.device)
-    seed_torch(config.seed, "task initialisation")
+    SeedStreams(config.seed).seed_task()
     try:
         with training.running():
             fitted = task.fit_baseline(config.model.baseline, config.seed)

@@ -38,6 +38,7 @@ from benchmarks.system.memory import (
     reset_peak_rss,
 )
 from benchmarks.system.signals import Interruption
+from benchmarks.training.precision import use_precision
 from models.baseline import BaselineSettings
 from tasks.base import Task
 
@@ -137,7 +138,9 @@ def prepare(config: Config) -> Ready:
         tasks.base.DataError: the data cannot be used.
     """
     started = time.perf_counter()
-    device, environment = prepare_process(config.train)
+    train = config.train
+    device, environment = prepare_process(train.device, train.threads, train.deterministic)
+    use_precision(train.precision, device)
     cache = DiskCache(cache_directory(config.cache_dir))
     task = config.task.load(cache)
     config = matched(config, task.input_size)
@@ -163,6 +166,7 @@ def new_row(ready: Ready, start: Start, started_at: datetime) -> Row:
         trial=start.trial,
         **question_columns(config),
         **data_columns(data),
+        dtype=config.train.dtype,
         **dataclasses.asdict(ready.environment),
     )
 

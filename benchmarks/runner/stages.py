@@ -21,7 +21,6 @@ from benchmarks.runner.display import TrainingDisplay
 from benchmarks.runner.row_columns import fill_from_training
 from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.disk_cache import cache_directory
-from benchmarks.system.environment import seed_torch, stream
 from benchmarks.system.load import load_average
 from benchmarks.system.memory import (
     lasting_bytes,
@@ -37,6 +36,7 @@ from benchmarks.training.mfu import flops_per_token, utilisation
 from benchmarks.training.optim import planned_steps
 from benchmarks.training.precision import in_precision
 from benchmarks.training.predictions import FILE_NAME, Predictions, write_predictions
+from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.state import Progress
 from benchmarks.training.tensorboard import written_down
 from benchmarks.training.trainer import Trainer
@@ -123,7 +123,7 @@ def begin_training(work: Work, progress: Progress) -> Training:
     row.kernel = encoder.kernel  # of training: evaluations have batches of other shapes
     if config.train.precision == "bfloat16" and encoder.kernel == "fused":
         print("note: the fused kernel computes in float32, all else of the network in bfloat16")
-    seed_torch(config.seed, "dropout")
+    SeedStreams(config.seed).seed_dropout()
     earlier = work.continuation.read()
     if earlier is not None:
         trainer.restore(*earlier)
@@ -183,9 +183,9 @@ def build_network(config: Config, task: Task, device: torch.device) -> tuple[nn.
 
     So the task's own layers begin alike for every model of one size.
     """
-    seed_torch(config.seed, "encoder initialisation")
+    SeedStreams(config.seed).seed_encoder()
     encoder = config.model.build(task.input_size)
-    seed_torch(config.seed, "task initialisation")
+    SeedStreams(config.seed).seed_task()
     network = task.network(encoder)
     network = network.to(device, getattr(torch, config.train.dtype))
     return in_precision(network, config.train.precision, device), encoder
@@ -227,7 +227,7 @@ def measure_memory(trainer: Trainer, device: torch.device) -> float | None:
 
     It changes the weights, so it comes last.
     """
-    order = stream(trainer.seed, "data order", 0)
+    order = SeedStreams(trainer.seed).data_order(0)
     batch = max(
         trainer.task.batches("train", trainer.settings.batch_size, order),
         key=lambda candidate: candidate.inputs.numel(),
@@ -254,7 +254,7 @@ def measure_utilisation(work: Work, network: nn.Module, encoder: Encoder) -> Non
     row.peak_gflops = peak_gflops(cache_directory(config.cache_dir), work.device, under)
     if row.peak_gflops is None:
         return
-    order = stream(config.seed, "data order", 0)
+    order = SeedStreams(config.seed).data_order(0)
     batch = next(iter(work.task.batches("train", settings.batch_size, order)))
     flops = flops_per_token(network, encoder, batch)
     row.model_flops_utilisation = utilisation(flops, row.tokens_per_second, row.peak_gflops)

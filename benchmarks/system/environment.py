@@ -9,19 +9,15 @@ import os
 import platform
 import subprocess
 import warnings
-import zlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import psutil
 import torch
 
 from benchmarks import PROJECT_ROOT
-from benchmarks.config.schema import TrainSettings
 from benchmarks.errors import UserError
-from benchmarks.training.precision import use_precision
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """What glibc's `mallopt` sets, by the numbers of its malloc.h."""
@@ -33,7 +29,6 @@ class Environment:
 
     device: str
     device_name: str
-    dtype: str
     threads: int
     deterministic: bool
     python_version: str
@@ -43,28 +38,28 @@ class Environment:
     git_dirty: bool | None
 
 
-def prepare_process(train: TrainSettings) -> tuple[torch.device, Environment]:
+def prepare_process(
+    wanted: str, threads: int | None, deterministic: bool
+) -> tuple[torch.device, Environment]:
     """Set threads, precision and determinism for a run and describe what it runs on.
 
     Raises:
         UserError: the device is unknown, not there or without the precision.
     """
-    device = choose_device(train.device)
-    torch.set_num_threads(train.threads or available_cores())
+    device = choose_device(wanted)
+    torch.set_num_threads(threads or available_cores())
     keep_freed_memory()
     # As use_deterministic_algorithms, which would import the compiler too, for most of a second.
-    torch.set_deterministic_debug_mode("error" if train.deterministic else "default")
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
     # Else determinism would also fill every new tensor with NaN, to find who reads what it has not
     # written: a tenth of a small step, and more of a large one.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    use_precision(train.precision, device)
     commit, dirty = git_state()
     return device, Environment(
         device=str(device),
         device_name=device_name(device),
-        dtype=train.dtype,
         threads=torch.get_num_threads(),
-        deterministic=train.deterministic,
+        deterministic=deterministic,
         python_version=platform.python_version(),
         torch_version=torch.__version__,
         rnnbench_version=version("rnnbench"),
@@ -135,38 +130,6 @@ def git_state() -> tuple[str | None, bool | None]:
     commit = git("rev-parse", "HEAD")
     changes = git("status", "--porcelain", "--untracked-files=no") if commit else None
     return commit, None if changes is None else bool(changes)
-
-
-def stream(seed: int, purpose: str, *place: int) -> np.random.Generator:
-    """Return the stream of chance for one purpose, independent of every other purpose's.
-
-    The data order depends on the seed and the epoch alone, so all models see the same batches.
-    """
-    return np.random.default_rng([seed, zlib.crc32(purpose.encode()), *place])
-
-
-def seed_torch(seed: int, purpose: str) -> None:
-    """Seed torch's global generators from a stream."""
-    torch.manual_seed(int(stream(seed, purpose).integers(2**63 - 1)))
-
-
-def random_states(device: torch.device) -> dict[str, torch.Tensor]:
-    """Where torch's global generators stand: the CPU's and the device's."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        states["mps"] = torch.mps.get_rng_state()
-    return states
-
-
-def restore_random_states(states: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Put torch's global generators back to where `random_states` found them."""
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
-    elif "mps" in states:
-        torch.mps.set_rng_state(states["mps"])
 
 
 def reset_process() -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.config.fingerprint import short_hash
+from benchmarks.system.hashing import short_hash
 from benchmarks.system.load import is_busy, load_average
 from benchmarks.system.timer import synchronise
 

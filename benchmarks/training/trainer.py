@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.config.schema import TrainSettings
-from benchmarks.system.environment import random_states, restore_random_states, stream
 from benchmarks.system.signals import Interruption
 from benchmarks.system.timer import Stopwatch, synchronise
 from benchmarks.training.evaluation import NotFiniteError, evaluate
@@ -25,6 +24,7 @@ from benchmarks.training.optim import (
     schedule_factor,
     timed_factor,
 )
+from benchmarks.training.seeding import SeedStreams, random_states, restore_random_states
 from benchmarks.training.state import EpochInProgress, Progress, TrainingRecord
 from tasks.base import Batch, Metric, Task
 
@@ -110,7 +110,7 @@ class Trainer:
         """Run a few batches without learning, so that one-time costs stay off the clock."""
         self.network.train()
         batches = self.task.batches(
-            "train", self.settings.batch_size, stream(self.seed, "data order", 0)
+            "train", self.settings.batch_size, SeedStreams(self.seed).data_order(0)
         )
         for _, batch in zip(range(2), batches, strict=False):
             self.forward_backward(batch, None)
@@ -161,7 +161,7 @@ class Trainer:
     def begin_epoch(self) -> Iterator[Batch]:
         """Prepare for a pass over the training split; returns the batches that are left of it."""
         self.network.train()
-        order = stream(self.seed, "data order", self.epoch.number - 1)
+        order = SeedStreams(self.seed).data_order(self.epoch.number - 1)
         batches = self.task.batches("train", self.settings.batch_size, order)
         for _ in itertools.islice(batches, self.epoch.steps):
             pass  # trained on by an earlier start

@@ -109,11 +109,11 @@ def our_run(config: Config, task: ImdbTask) -> tuple[float, list[float]]:
     """Train as a run would; returns tokens per second of the best epoch, and accuracies."""
     import torch
 
-    from benchmarks.system.environment import seed_torch
+    from benchmarks.training.seeding import SeedStreams
 
     trainer = trainer_of(config, task, torch.device("cpu"))
     trainer.warm_up()
-    seed_torch(config.seed, "dropout")
+    SeedStreams(config.seed).seed_dropout()
     trainer.fit()
     lines: list[dict[str, Any]] = [{"tokens": 0, "train_seconds": 0.0}, *trainer.record.history]
     speeds = [

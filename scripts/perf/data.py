@@ -98,12 +98,12 @@ def hold(overrides: list[str]) -> None:
     """Go through all batches of all splits, then say the process's memory of the cached files."""
     import torch
 
-    from benchmarks.system.environment import stream
+    from benchmarks.training.seeding import SeedStreams
 
     config = composed("lstm", "imdb", *overrides)
     task = load(config, torch.device("cpu"))
     for split in ("train", "validation", "test"):
-        order = stream(0, "data order", 0) if split == "train" else None
+        order = SeedStreams(0).data_order(0) if split == "train" else None
         for batch in task.batches(split, config.train.batch_size, order):
             batch.inputs.sum()
     print("ready", flush=True)
@@ -166,19 +166,21 @@ def measure_starts(overrides: list[str], report: Report) -> None:
 
 def measure_batches(config: Config, device: torch.device, steps: int, report: Report) -> None:
     """Time the batches of an epoch alone, and training steps on the first of them."""
-    from benchmarks.system.environment import stream
+    from benchmarks.training.seeding import SeedStreams
 
     task = load(config, device)
     trainer: Trainer = trainer_of(config, task, device)
     size = config.train.batch_size
-    batches = list(itertools.islice(task.batches("train", size, stream(0, "data order", 0)), steps))
+    batches = list(
+        itertools.islice(task.batches("train", size, SeedStreams(0).data_order(0)), steps)
+    )
     trainer.warm_up()
     started = time.perf_counter()
     for batch in batches:
         trainer._step(batch)
     step = (time.perf_counter() - started) / len(batches)
     started = time.perf_counter()
-    count = sum(1 for _ in task.batches("train", size, stream(0, "data order", 0)))
+    count = sum(1 for _ in task.batches("train", size, SeedStreams(0).data_order(0)))
     each = (time.perf_counter() - started) / count
     report.say(
         f"{config.model.label}: {1 / each:,.0f} batches of {size} a second by the iterator, "

@@ -44,15 +44,15 @@ def bare_epoch(trainer: Trainer, steps: int) -> None:
     """Train on the first batches of the first epoch with nothing but what training takes."""
     import torch
 
-    from benchmarks.system.environment import stream
     from benchmarks.training.optim import schedule_factor
+    from benchmarks.training.seeding import SeedStreams
 
     network, task, settings = trainer.network, trainer.task, trainer.settings
     optimizer, total_steps = trainer.optimizer, trainer.total_steps
     peak, bound = trainer.peak_learning_rate, settings.clip_norm
     parameters = list(network.parameters())
     assert total_steps is not None
-    order = stream(trainer.seed, "data order", 0)
+    order = SeedStreams(trainer.seed).data_order(0)
     batches = task.batches("train", settings.batch_size, order)
     network.train()
     state = None

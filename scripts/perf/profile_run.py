@@ -74,13 +74,13 @@ def profile(config: Config, steps: int) -> dict[str, float]:
     import torch
     from torch.autograd.profiler import profile as recorder
 
-    from benchmarks.system.environment import stream
+    from benchmarks.training.seeding import SeedStreams
 
     device = torch.device("cpu")
     task = load(config, device)
     trainer = trainer_of(config, task, device)
     trainer.warm_up()
-    order = stream(config.seed, "data order", 0)
+    order = SeedStreams(config.seed).data_order(0)
     batches = task.batches("train", config.train.batch_size, order)
     with recorder() as recording:
         started = time.perf_counter()

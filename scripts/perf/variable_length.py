@@ -51,9 +51,9 @@ def samples(task: ImdbTask, config: Config, batches: int, is_sorted: bool) -> li
     """Take batches of the training split, embedded by chance."""
     import torch
 
-    from benchmarks.system.environment import stream
+    from benchmarks.training.seeding import SeedStreams
 
-    size, order = config.train.batch_size, stream(config.seed, "data order", 0)
+    size, order = config.train.batch_size, SeedStreams(config.seed).data_order(0)
     drawn = task.batches("train", size, order) if is_sorted else as_they_come(task, size, order)
     torch.manual_seed(config.seed)
     found = []

@@ -13,9 +13,9 @@ import torch
 from benchmarks.config.schema import Config
 from benchmarks.results.store import COLUMNS
 from benchmarks.runner.stages import build_network
-from benchmarks.system.environment import stream
 from benchmarks.training.evaluation import evaluate
 from benchmarks.training.predictions import Predictions
+from benchmarks.training.seeding import SeedStreams
 from tasks.base import Baseline, Batch, FittedBaseline, Split, Task
 from tests.helpers.definitions import MODELS, PAIRS, TASKS, composed
 
@@ -84,7 +84,7 @@ def test_training_order_depends_on_its_stream_alone(name: str, loaded: Loader) -
     task = loaded(name)
 
     def epoch(seed: int, number: int) -> list[Batch]:
-        return [*task.batches("train", 32, stream(seed, "data order", number))]
+        return [*task.batches("train", 32, SeedStreams(seed).data_order(number))]
 
     def same(one: list[Batch], other: list[Batch]) -> bool:
         return len(one) == len(other) and all(
@@ -132,7 +132,7 @@ def test_every_pair_computes_metrics_and_gradients(model: str, name: str, loaded
     config, task = small(model, name), loaded(name)
     network, encoder = build_network(config, task, CPU)
     assert network.encoder is encoder
-    batch = next(task.batches("train", 8, stream(0, "data order", 0)))
+    batch = next(task.batches("train", 8, SeedStreams(0).data_order(0)))
     outputs, _ = network(batch.inputs, batch.lengths, None)
     task.loss(outputs, batch).backward()
     for parameter_name, parameter in network.named_parameters():
@@ -151,7 +151,7 @@ def test_every_pair_learns_one_batch(model: str, name: str, loaded: Loader) -> N
     config, task = composed(model, name, "model.hidden_size=16", "model.dropout=0"), loaded(name)
     network, _ = build_network(config, task, CPU)
     network.eval()  # without the task's own dropout
-    batch = next(task.batches("train", 8, stream(0, "data order", 0)))
+    batch = next(task.batches("train", 8, SeedStreams(0).data_order(0)))
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     losses = []
     for _ in range(15):
@@ -207,7 +207,9 @@ def test_items_number_a_split_whatever_the_batch_size(
 def test_training_batches_draw_from_the_same_items(name: str, loaded: Loader) -> None:
     task = loaded(name)
     count = sum(batch.items.numel() for batch in task.batches("train", 64))
-    epoch = [batch.items.flatten() for batch in task.batches("train", 64, stream(0, "data order"))]
+    epoch = [
+        batch.items.flatten() for batch in task.batches("train", 64, SeedStreams(0).data_order(0))
+    ]
     items = torch.cat(epoch)
     assert len(items.unique()) == len(items)
     assert 0 <= int(items.min()) <= int(items.max()) < count

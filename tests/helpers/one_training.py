@@ -14,9 +14,9 @@ from torch import Tensor
 from benchmarks.config.schema import Config
 from benchmarks.runner.stages import build_network
 from benchmarks.system.disk_cache import DiskCache
-from benchmarks.system.environment import seed_torch
 from benchmarks.system.signals import Interruption
 from benchmarks.training.checkpoint import read_checkpoint, write_checkpoint
+from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.trainer import Trainer
 from tasks.base import Task
 from tests.helpers import composing
@@ -75,7 +75,7 @@ class Process:
             self.interruption,
         )
         self.trainer.warm_up()
-        seed_torch(config.seed, "dropout")
+        SeedStreams(config.seed).seed_dropout()
 
     def write(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         write_checkpoint(self.path, tensors, facts)

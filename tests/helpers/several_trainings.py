@@ -18,9 +18,9 @@ from benchmarks.runner.multiseed.stacked import Stack
 from benchmarks.runner.multiseed.trainer import Member, fit_all
 from benchmarks.runner.stages import build_network
 from benchmarks.system.disk_cache import DiskCache
-from benchmarks.system.environment import seed_torch
 from benchmarks.system.signals import Interruption
 from benchmarks.training.checkpoint import read_checkpoint, write_checkpoint
+from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.trainer import Trainer
 from tasks.base import Batch, Split, Task
 from tests.helpers import composing
@@ -101,7 +101,7 @@ class Process:
         of_task = (network, task, config.task.metric, config.train, rate, seed, CPU, Silent(), keep)
         trainer = Trainer(*of_task, self.interruption)
         trainer.warm_up()
-        seed_torch(seed, "dropout")
+        SeedStreams(seed).seed_dropout()
         if path.exists():
             trainer.restore(*read_checkpoint(path))
         return Member(trainer, torch.Generator().set_state(torch.get_rng_state()))

@@ -15,9 +15,9 @@ from benchmarks.runner.multiseed.step import flat
 from benchmarks.runner.row_columns import describe
 from benchmarks.runner.run import Ready
 from benchmarks.runner.stages import build_network
-from benchmarks.system.environment import seed_torch
 from benchmarks.system.signals import Interruption
 from benchmarks.training.optim import clear_gradients
+from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.trainer import Trainer
 from models.baseline import BaselineSettings
 from tasks.base import Batch
@@ -111,7 +111,7 @@ def why_not(trainers: list[Trainer], batches: list[Batch]) -> str | None:
     """
     expected, generators = [], []
     for trainer, batch in zip(trainers, batches, strict=True):
-        seed_torch(trainer.seed, "dropout")
+        SeedStreams(trainer.seed).seed_dropout()
         generators.append(torch.Generator().set_state(torch.get_rng_state()))
         trainer.forward_backward(batch, None)
         gradients = [p.grad for p in trainer.parameters if p.grad is not None]

@@ -1,20 +1,17 @@
-"""Streams of chance, devices, threads and the state of the checkout."""
+"""Devices, threads and the state of the checkout."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 import benchmarks.system.environment
-from benchmarks.config.schema import TrainSettings
 from benchmarks.errors import UserError
 from benchmarks.results.store import COLUMNS
 from benchmarks.system.environment import (
@@ -22,18 +19,7 @@ from benchmarks.system.environment import (
     choose_device,
     git_state,
     prepare_process,
-    seed_torch,
-    stream,
 )
-
-STREAMS = [
-    (0, "data order", 0),
-    (0, "data order", 1),
-    (1, "data order", 0),
-    (0, "dropout"),
-    (1, "dropout"),
-    (0, "encoder initialisation"),
-]
 
 
 @pytest.fixture
@@ -46,35 +32,10 @@ def _process_as_before() -> Iterator[None]:
     torch.use_deterministic_algorithms(deterministic)
 
 
-@pytest.mark.parametrize("place", STREAMS)
-def test_a_stream_repeats(place: tuple[int, str]) -> None:
-    assert np.array_equal(stream(*place).random(100), stream(*place).random(100))
-
-
-@pytest.mark.parametrize(("one", "other"), [*itertools.combinations(STREAMS, 2)])
-def test_streams_are_independent(one: tuple[int, str], other: tuple[int, str]) -> None:
-    count = 20_000
-    correlation = np.corrcoef(stream(*one).random(count), stream(*other).random(count))[0, 1]
-    # Six standard deviations of the correlation of independent numbers.
-    assert abs(correlation) < 6 / np.sqrt(count)
-
-
-@pytest.mark.usefixtures("_process_as_before")
-def test_torch_draws_by_seed_and_purpose() -> None:
-    def drawn(seed: int, purpose: str) -> tuple[float, ...]:
-        seed_torch(seed, purpose)
-        return tuple(torch.rand(3).tolist())
-
-    asked = [(0, "dropout"), (1, "dropout"), (0, "encoder initialisation")]
-    assert len({drawn(*each) for each in asked}) == 3
-    assert drawn(0, "dropout") == drawn(0, "dropout")
-
-
 @pytest.mark.usefixtures("_process_as_before")
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_what_is_set_is_what_is_told(deterministic: bool) -> None:
-    train = TrainSettings(device="cpu", threads=2, deterministic=deterministic)
-    device, told = prepare_process(train)
+    device, told = prepare_process("cpu", 2, deterministic)
     assert device == torch.device("cpu")
     assert torch.get_num_threads() == told.threads == 2
     assert torch.are_deterministic_algorithms_enabled() == told.deterministic == deterministic
@@ -89,7 +50,7 @@ def test_no_more_threads_than_cores_this_process_may_use(monkeypatch: pytest.Mon
     if hasattr(os, "sched_getaffinity"):
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
         assert available_cores() == 1
-        _, told = prepare_process(TrainSettings(device="cpu"))
+        _, told = prepare_process("cpu", None, True)
         assert told.threads == 1
 
 

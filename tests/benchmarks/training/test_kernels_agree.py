@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.system.environment import seed_torch, stream
+from benchmarks.training.seeding import SeedStreams
 from models.kernels.compiler import unavailable_reason
 from scripts.perf.pairs import load, trainer_of
 from tests.helpers.composing import composed
@@ -32,8 +32,8 @@ def weights_after(model: str, task: str, kernel: str, cache: Path) -> list[Tenso
     config = composed(f"model={model}", f"task={task}", *given)
     data = load(config, CPU)
     trainer = trainer_of(config, data, CPU)
-    seed_torch(config.seed, "dropout")
-    batches = data.batches("train", config.train.batch_size, stream(0, "data order", 0))
+    SeedStreams(config.seed).seed_dropout()
+    batches = data.batches("train", config.train.batch_size, SeedStreams(0).data_order(0))
     state = None
     for batch in itertools.islice(batches, STEPS):
         _, _, state = trainer.forward_backward(batch, state)

@@ -14,9 +14,9 @@ from benchmarks.runner.run import Start, run
 from benchmarks.runner.stages import build_network
 from benchmarks.system import peak_flops as peak
 from benchmarks.system.disk_cache import DiskCache
-from benchmarks.system.environment import stream
 from benchmarks.system.signals import Interruption
 from benchmarks.training.mfu import flops_per_token, utilisation
+from benchmarks.training.seeding import SeedStreams
 from models.base import ModelSettings
 from models.baseline import BaselineSettings
 from models.recurrent import RecurrentSettings
@@ -35,7 +35,7 @@ def per_token(task: TaskSettings, model: ModelSettings, cache: Path) -> tuple[fl
     loaded = task.load(DiskCache(cache))
     loaded.to(CPU, torch.float32)
     network, encoder = build_network(Config(task, model), loaded, CPU)
-    batch = next(iter(loaded.batches("train", BATCH, stream(0, "data order", 0))))
+    batch = next(iter(loaded.batches("train", BATCH, SeedStreams(0).data_order(0))))
     found = flops_per_token(network, encoder, batch)
     assert not any(module._forward_hooks for module in network.modules())
     return found - encoder.flops_per_token(), loaded
@@ -59,7 +59,7 @@ def test_a_review_is_judged_once(shared_cache: Path, monkeypatch: pytest.MonkeyP
     settings = ImdbSettings(source="bundled", embedding_size=4, max_length=30, pooling="mean_max")
     model = RecurrentSettings(hidden_size=HIDDEN, bidirectional=True)
     found, task = per_token(settings, model, shared_cache)
-    batch = next(iter(task.batches("train", BATCH, stream(0, "data order", 0))))
+    batch = next(iter(task.batches("train", BATCH, SeedStreams(0).data_order(0))))
     # Two poolings of two directions; what is padded counts for nothing.
     assert found == pytest.approx(2 * 2 * 2 * HIDDEN * BATCH / batch.tokens)
     assert batch.lengths is not None

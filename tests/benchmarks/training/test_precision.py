@@ -16,15 +16,15 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
 from benchmarks.config.fingerprint import arm, fingerprint
-from benchmarks.config.schema import Config, TrainSettings, checked_config, register_schemas
+from benchmarks.config.schema import Config, checked_config, register_schemas
 from benchmarks.errors import UserError
 from benchmarks.results.store import Row, Store
-from benchmarks.runner.run import Start, run
+from benchmarks.runner.run import Start, prepare, run
 from benchmarks.system.disk_cache import DiskCache
-from benchmarks.system.environment import prepare_process, stream
 from benchmarks.system.signals import Interruption
 from benchmarks.training.evaluation import evaluate, latencies_ms
 from benchmarks.training.precision import use_precision
+from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.trainer import Trainer
 from scripts.perf.pairs import trainer_of
 from tasks.base import Batch, Task
@@ -102,9 +102,11 @@ def test_a_device_without_the_precision(precision: str, device: str, message: st
         use_precision(precision, torch.device(device))
 
 
-def test_a_process_refuses_before_anything_is_read() -> None:
+def test_a_process_refuses_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = config_of("sp500", "tf32")
+    monkeypatch.setattr(type(config.task), "load", lambda self, cache: pytest.fail("was read"))
     with pytest.raises(UserError, match="tf32: is of CUDA devices"):
-        prepare_process(TrainSettings(device="cpu", threads=1, precision="tf32"))
+        prepare(config)
 
 
 @pytest.mark.parametrize(("capability", "refused"), [((7, 5), True), ((8, 0), False)])
@@ -136,7 +138,7 @@ def test_what_a_run_before_has_set_is_undone(precision: str) -> None:
 def one_step(task: Task, config: Config) -> tuple[Trainer, Batch, Any]:
     """A trainer before its first step, a batch, and what the network gives for it."""
     trainer = trainer_of(config, task, CPU)
-    batch = next(iter(task.batches("train", 16, stream(0, "data order", 0))))
+    batch = next(iter(task.batches("train", 16, SeedStreams(0).data_order(0))))
     return trainer, batch, trainer.network(batch.inputs, batch.lengths, None)
 
 

@@ -17,9 +17,9 @@ from benchmarks.results.store import Store
 from benchmarks.runner.run import Start, run
 from benchmarks.runner.stages import build_network
 from benchmarks.system.disk_cache import DiskCache
-from benchmarks.system.environment import stream
 from benchmarks.system.signals import Interruption
 from benchmarks.training.evaluation import evaluate, latencies_ms
+from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.trainer import Trainer
 from models.base import ModelSettings
 from models.recurrent import RecurrentSettings
@@ -60,7 +60,7 @@ def test_every_model_sees_the_same_batches_in_the_same_order(sp500: Task) -> Non
     wanted = [
         batch.inputs
         for epoch in range(2)
-        for batch in sp500.batches("train", 200, stream(3, "data order", epoch))
+        for batch in sp500.batches("train", 200, SeedStreams(3).data_order(epoch))
     ]
     assert all(map(torch.equal, one, wanted))
 
