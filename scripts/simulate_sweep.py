@@ -4,7 +4,7 @@
     python scripts/simulate_sweep.py --cells 10 10000 100000        for sweeps of these sizes
     python scripts/simulate_sweep.py --write docs/scale.md          puts it into the page
 
-Planning, driver, claims, index, view, collecting and status are the real ones. Each simulated run
+Planning, driver, leases, index, view, collecting and status are the real ones. Each simulated run
 leaves what a real one does except weights and learning curve. Use a quiet machine; each step is a
 process of its own, so that its memory is its own too.
 """
@@ -108,7 +108,7 @@ def measure(cells: int, parent: Path) -> list[Measure]:
         Measure("planning, ms per cell", first["planning"] * milli, 2, grows=False),
         Measure("launching and collecting, ms per cell", first["driver"] * milli, 2, grows=False),
         Measure("skipping what is done, ms per cell", skipping * milli, 2, grows=False),
-        Measure("the runs' own claims, folders and rows, ms", first["own"] * milli, 2, grows=False),
+        Measure("the runs' own leases, folders and rows, ms", first["own"] * milli, 2, grows=False),
         Measure("writing `cells.jsonl`, s", first["writing down"], 2),
         Measure("writing `results.csv` at the end, s", first["view"], 2),
         Measure("`scripts/status.py`, s", status_seconds, 2),

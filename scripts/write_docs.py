@@ -30,7 +30,7 @@ from benchmarks.config.schema import Config, TrainSettings, allowed_text, defini
 from benchmarks.config.search import TuneSettings
 from benchmarks.reporting import tables as grids
 from benchmarks.reporting.renderers import as_markdown
-from benchmarks.results.store import Row
+from benchmarks.results.row import Row
 from benchmarks.training.tensorboard import LogSettings
 from models.base import ModelSettings
 from tasks.base import TaskSettings
@@ -82,7 +82,7 @@ def results_page() -> str:
         kind = type_text(parts[0] if parts else hints[entry.name])
         rows.append([f"`{entry.name}`", kind, entry.metadata["unit"], entry.metadata["help"]])
     return (
-        GENERATED.format(source="benchmarks/results/store.py")
+        GENERATED.format(source="benchmarks/results/row.py")
         + "# The results table\n\n"
         + "One row per run, in `results.csv` and, as the truth the table is a view of, in\n"
         + "`runs/<run_id>/row.json`. A cell that does not apply is empty, never 0. Booleans are\n"

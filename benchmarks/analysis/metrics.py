@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.errors import UserError, nearest
-from benchmarks.results.store import Row
+from benchmarks.results.row import Row
 
 SHARES = ("accuracy", "direction_accuracy")
 """Of which 1 is all, whether a table says so or not."""

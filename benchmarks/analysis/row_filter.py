@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.analysis.comparison import LeftOut
 from benchmarks.errors import UserError
-from benchmarks.results.store import COLUMNS
+from benchmarks.results.row import COLUMNS
 
 Mask = NDArray[np.bool_]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.results.csv_table import TableView, as_text, cells_of, opened, text_of
+from benchmarks.results.row import COLUMNS
 from benchmarks.results.source import Cells, Source, named
-from benchmarks.results.store import COLUMNS
 from benchmarks.system.atomic_files import remove_drafts, replacing
 
 NOT_COMPARABLE = {

@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmarks.errors import UserError
 from benchmarks.results.reader import KINDS, header_of, numbers_of
-from benchmarks.results.store import COLUMNS
+from benchmarks.results.row import COLUMNS
 
 TYPES: dict[type, Any] = {str: "string", int: "Int64", float: "Float64", bool: "boolean"}
 """pandas' types that know an empty cell from a number."""

@@ -24,95 +24,97 @@ from benchmarks.system.processes import BEAT_SECONDS, Owner, is_alive, this_proc
 
 FIRST_BEAT_SECONDS = 1.0
 NOBODY = Owner(host="", boot="", pid=0, born="")
-"""Of a claim that cannot be read: it counts as long as it is young."""
+"""Of a lease that cannot be read: it counts as long as it is young."""
 
 HEIR = "~"
-"""Ends the key of a claim on taking over a question, which is held for a moment."""
+"""Ends the key of a lease on taking over a question, which is held for a moment."""
 
 
 @dataclass
-class Claim:
+class Lease:
     """A question being worked on.
 
     Attributes:
         key: the question's fingerprint; with the run's id behind it for a run beside another.
         run_id: of the run that works on it; empty while it waits in a queue.
-        owner: the process, or the queued job.
+        process: that works on it, or the queued job.
         row: the row as far as it is known, for whoever must write it if the owner dies.
         progress: how far the run is: step, total_steps, epoch, score.
-        has_row: whether the run has kept its row, so that nobody needs the claim any more.
+        has_row: whether the run has kept its row, so that nobody needs the lease any more.
     """
 
     key: str
     run_id: str
-    owner: Owner
+    process: Owner
     row: dict[str, Any] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
     has_row: bool = False
 
 
-class Claims:
-    """The folder of claims of a results folder."""
+class Leases:
+    """The folder of leases of a results folder."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def path(self, key: str) -> Path:
-        """Where a claim is."""
+        """Where a lease is."""
         return self.directory / f"{key}.json"
 
-    def read(self, key: str) -> Claim | None:
-        """Return a claim, or None; a damaged one counts as none."""
+    def read(self, key: str) -> Lease | None:
+        """Return a lease, or None; a damaged one counts as none."""
         try:
             plain = json.loads(self.path(key).read_text(encoding="utf-8"))
-            return Claim(**plain | {"owner": Owner(**plain["owner"])})
+            process = Owner(**plain["owner"])
+            others = {name: value for name, value in plain.items() if name != "owner"}
+            return Lease(**others, process=process)
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
-    def of(self, fingerprint: str) -> Iterator[Claim]:
-        """Go through a question's claims, those of runs beside another too."""
+    def of(self, fingerprint: str) -> Iterator[Lease]:
+        """Go through a question's leases, those of runs beside another too."""
         for file in [self.path(fingerprint), *self.directory.glob(f"{fingerprint}.*.json")]:
-            claim = self.read(file.stem)
-            if claim is not None:
-                yield claim
+            lease = self.read(file.stem)
+            if lease is not None:
+                yield lease
 
-    def all(self) -> Iterator[Claim]:
-        """Go through all claims, of the living and the dead."""
+    def all(self) -> Iterator[Lease]:
+        """Go through all leases, of the living and the dead."""
         for file in sorted(self.directory.glob("*.json")):
-            claim = None if file.stem.endswith(HEIR) else self.read(file.stem)
-            if claim is not None:
-                yield claim
+            lease = None if file.stem.endswith(HEIR) else self.read(file.stem)
+            if lease is not None:
+                yield lease
 
-    def is_live(self, claim: Claim) -> bool:
-        """Whether a claim's owner still works."""
-        return is_alive(claim.owner, self.path(claim.key))
+    def is_live(self, lease: Lease) -> bool:
+        """Whether a lease's owner still works."""
+        return is_alive(lease.process, self.path(lease.key))
 
-    def take(self, claim: Claim) -> bool:
+    def acquire(self, lease: Lease) -> bool:
         """Take a question, unless someone alive holds it.
 
         A job takes it over from its own last start, and from the launcher that entered it.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        target = self.path(claim.key)
-        handle, draft = tempfile.mkstemp(dir=self.directory, prefix=".claim-")
+        target = self.path(lease.key)
+        handle, draft = tempfile.mkstemp(dir=self.directory, prefix=".lease-")
         try:
             with os.fdopen(handle, "w") as file:
-                json.dump(dataclasses.asdict(claim), file)
+                file.write(as_json(lease))
             for _ in range(3):
                 with contextlib.suppress(FileExistsError):
                     create_from(Path(draft), target)
                     return True
-                if self.is_mine(claim):  # a file server may answer twice to one linking
+                if self.is_mine(lease):  # a file server may answer twice to one linking
                     return True
-                if not self._may_replace(claim):
+                if not self._may_replace(lease):
                     return False
                 # Of several that find the owner dead, one at a time looks again and replaces it:
                 # else a slow one would put itself in the place of a quick one.
-                heir = dataclasses.replace(claim, key=f"{claim.key}{HEIR}")
-                if not self.take(heir):
+                heir = dataclasses.replace(lease, key=f"{lease.key}{HEIR}")
+                if not self.acquire(heir):
                     return False
                 try:
-                    if target.exists() and self._may_replace(claim):
+                    if target.exists() and self._may_replace(lease):
                         Path(draft).replace(target)
                         return True
                 finally:
@@ -121,48 +123,48 @@ class Claims:
         finally:
             Path(draft).unlink(missing_ok=True)
 
-    def _may_replace(self, claim: Claim) -> bool:
-        """Whether whoever holds a claim's question is dead, or entered it for this claim's job."""
-        holder = self.read(claim.key)
-        if holder is not None and is_same_job(holder.owner, claim.owner):
+    def _may_replace(self, lease: Lease) -> bool:
+        """Whether whoever holds a lease's question is dead, or entered it for this lease's job."""
+        holder = self.read(lease.key)
+        if holder is not None and is_same_job(holder.process, lease.process):
             return True
-        return not is_alive(holder.owner if holder else NOBODY, self.path(claim.key))
+        return not is_alive(holder.process if holder else NOBODY, self.path(lease.key))
 
-    def is_mine(self, claim: Claim) -> bool:
-        """Whether the claim on disk is still this one."""
-        there = self.read(claim.key)
-        return there is not None and there.owner == claim.owner
+    def is_mine(self, lease: Lease) -> bool:
+        """Whether the lease on disk is still this one."""
+        there = self.read(lease.key)
+        return there is not None and there.process == lease.process
 
-    def release(self, claim: Claim) -> None:
+    def release(self, lease: Lease) -> None:
         """Give a question back, if it is still this owner's."""
         with contextlib.suppress(OSError):
-            if self.is_mine(claim):
-                self.path(claim.key).unlink()
+            if self.is_mine(lease):
+                self.path(lease.key).unlink()
 
     @contextlib.contextmanager
-    def kept_alive(self, claim: Claim, each_beat: Callable[[], None]) -> Iterator[None]:
-        """Write the claim's progress and beat its heart from a thread until the block ends.
+    def renewed(self, lease: Lease, each_beat: Callable[[], None]) -> Iterator[None]:
+        """Write the lease's progress and beat its heart from a thread until the block ends.
 
-        The claim of a run that ends without a row stays: it alone tells of the run.
+        The lease of a run that ends without a row stays: it alone tells of the run.
 
         Args:
-            claim: taken.
+            lease: taken.
             each_beat: called every time.
         """
         done = threading.Event()
-        path = self.path(claim.key)
+        path = self.path(lease.key)
 
         def beat() -> None:
             pause = FIRST_BEAT_SECONDS
             while not done.wait(pause):
                 pause = min(2 * pause, BEAT_SECONDS)
                 each_beat()
-                if not self.is_mine(claim):
+                if not self.is_mine(lease):
                     continue
                 # The training's thread may just be adding to the progress; the next beat tells it.
                 with contextlib.suppress(OSError, RuntimeError):
                     os.utime(path)  # a sign of life even where the disk is full
-                    write_atomically(path, json.dumps(dataclasses.asdict(claim)))
+                    write_atomically(path, as_json(lease))
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -171,8 +173,14 @@ class Claims:
         finally:
             done.set()
             thread.join()
-            if claim.has_row:
-                self.release(claim)
+            if lease.has_row:
+                self.release(lease)
+
+
+def as_json(lease: Lease) -> str:
+    """Return the text of a lease's file."""
+    values = dataclasses.asdict(lease).items()
+    return json.dumps({"owner" if name == "process" else name: value for name, value in values})
 
 
 def create_from(draft: Path, target: Path) -> None:
@@ -191,13 +199,13 @@ def create_from(draft: Path, target: Path) -> None:
 
 
 def is_same_job(holder: Owner, taker: Owner) -> bool:
-    """Whether a claim is that of the job which the taker runs in.
+    """Whether a lease is that of the job which the taker runs in.
 
     It was entered by the launcher, or by the job's last start; a launcher takes nothing back.
     """
     return holder.job is not None and holder.job == taker.job and taker.pid != 0
 
 
-def new_claim(key: str, run_id: str, row: dict[str, Any]) -> Claim:
-    """A claim of the calling process."""
-    return Claim(key, run_id, this_process(), row)
+def new_lease(key: str, run_id: str, row: dict[str, Any]) -> Lease:
+    """A lease of the calling process."""
+    return Lease(key, run_id, this_process(), row)

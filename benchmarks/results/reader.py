@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.errors import UserError
-from benchmarks.results.store import COLUMNS, Row
+from benchmarks.results.row import COLUMNS, Row
 
 NEEDED = ("task", "model", "seed", "metric", "higher_is_better", "test_score")
 """Without these columns there is nothing to compare; what the others would tell may be unknown."""

@@ -116,8 +116,8 @@ class Source:
 
     def running(self) -> set[str]:
         """Ids of the runs that somebody works on."""
-        claims = self.store.claims
-        return {claim.run_id for claim in claims.all() if claims.is_live(claim)} - {""}
+        leases = self.store.leases
+        return {lease.run_id for lease in leases.all() if leases.is_live(lease)} - {""}
 
     def edits(self) -> Edits:
         """Compare the table with the run folders; a line that is merely old is no edit."""

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from benchmarks import PROJECT_ROOT
 from benchmarks.results.index import Index
-from benchmarks.results.leases import Claim, is_same_job
-from benchmarks.results.store import Row, Store
+from benchmarks.results.leases import Lease, is_same_job
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store
 from benchmarks.system.atomic_files import remove_drafts, set_aside
 from benchmarks.system.load import Neighbours
 from benchmarks.system.processes import this_process
@@ -43,16 +44,16 @@ def unfinished_run(
         since: run ids before this do not count.
     """
     for fingerprint in fingerprints:
-        for claim in store.claims.of(fingerprint):
-            if claim.run_id <= since:
+        for lease in store.leases.of(fingerprint):
+            if lease.run_id <= since:
                 continue
             me = this_process()
-            is_mine = claim.owner == me or is_same_job(claim.owner, me)
-            if not is_mine and store.claims.is_live(claim):
-                if claim.key == fingerprint:
+            is_mine = lease.process == me or is_same_job(lease.process, me)
+            if not is_mine and store.leases.is_live(lease):
+                if lease.key == fingerprint:
                     return None
-            elif claim.run_id not in index.entries:
-                return claim.run_id
+            elif lease.run_id not in index.entries:
+                return lease.run_id
     latest = index.latest(fingerprints)
     if latest is None or latest.status == "ok" or latest.run_id <= since:
         return None
@@ -61,20 +62,20 @@ def unfinished_run(
     return latest.run_id if is_cut_short or checkpoint.exists() else None
 
 
-def let_go(store: Store, claim: Claim, status: str) -> None:
-    """Remove what a run that died with its row kept has left: its claim, and after a good end its
+def let_go(store: Store, lease: Lease, status: str) -> None:
+    """Remove what a run that died with its row kept has left: its lease, and after a good end its
     checkpoint, of which nothing goes on."""
     if status == "ok":
-        (store.runs / claim.run_id / FILE_NAME).unlink(missing_ok=True)
-    store.claims.release(claim)
+        (store.runs / lease.run_id / FILE_NAME).unlink(missing_ok=True)
+    store.leases.release(lease)
 
 
 def clear_up(store: Store, index: Index) -> None:
     """Let go of all runs that ended well and died before they had let go themselves."""
-    for claim in store.claims.all():
-        entry = index.entries.get(claim.run_id)
-        if entry is not None and entry.status == "ok" and not store.claims.is_live(claim):
-            let_go(store, claim, entry.status)
+    for lease in store.leases.all():
+        entry = index.entries.get(lease.run_id)
+        if entry is not None and entry.status == "ok" and not store.leases.is_live(lease):
+            let_go(store, lease, entry.status)
 
 
 @cache

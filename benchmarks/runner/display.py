@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from benchmarks.results.store import Row
+from benchmarks.results.row import Row
 from benchmarks.system.load import is_busy
 from tasks.base import DataDescription, Metric
 

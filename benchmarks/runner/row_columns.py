@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.config.fingerprint import seed_of
 from benchmarks.config.schema import Config
-from benchmarks.results.store import SCHEMA_VERSION, Row
+from benchmarks.results.row import SCHEMA_VERSION, Row
 from benchmarks.training.evaluation import NotFiniteError
 from benchmarks.training.state import TrainingRecord
 from models.baseline import BaselineSettings

@@ -1,4 +1,4 @@
-"""One run, from its claim to its row, whatever becomes of it."""
+"""One run, from its lease to its row, whatever becomes of it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from benchmarks.config.fingerprint import arm, fingerprint, seed_of
 from benchmarks.config.matching import matched
 from benchmarks.config.schema import Config
 from benchmarks.errors import DISK_TROUBLE, UserError
-from benchmarks.results.leases import Claim, new_claim
-from benchmarks.results.store import Row, Store, new_run_id
+from benchmarks.results.leases import Lease, new_lease
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store, new_run_id
 from benchmarks.runner.baseline import fit_and_measure
 from benchmarks.runner.checkpointing import Continuation, clear_up, unfinished_run
 from benchmarks.runner.display import show_data, show_start
@@ -81,7 +82,7 @@ def run(
         store: the results folder.
         interruption: installed by whoever wants signals to end the run cleanly.
         start: what is known beforehand.
-        announce: told the run's id once it is claimed.
+        announce: told the run's id once it is leased.
         ready: what `prepare` gave for this very configuration, if it has been called.
 
     Raises:
@@ -97,15 +98,15 @@ def run(
     show_start(ready.config.model.label, ready.config.task.name, seeds, ready.environment)
     show_data(ready.task.data)
     row = new_row(ready, start, started_at)
-    claim = take(store, row, start, looks=config.resume != "never")
+    lease = take(store, row, start, looks=config.resume != "never")
     announce(row.run_id)
     neighbours = Neighbours()
     with (
-        interruption.deferred(),  # once the run is open, every end leaves a row and no claim
-        store.claims.kept_alive(claim, neighbours.look),
+        interruption.deferred(),  # once the run is open, every end leaves a row and no lease
+        store.leases.renewed(lease, neighbours.look),
         neighbours.announced(),
     ):
-        work = open_work(ready, store, row, claim, neighbours, interruption, started)
+        work = open_work(ready, store, row, lease, neighbours, interruption, started)
         with concluded(work, store), interruption.immediate():
             if isinstance(config.model, BaselineSettings):
                 fit_and_measure(work)
@@ -116,7 +117,7 @@ def run(
 
 @dataclass(frozen=True)
 class Ready:
-    """What a run needs before it is claimed; runs that differ in their seed alone can share it.
+    """What a run needs before it is leased; runs that differ in their seed alone can share it.
 
     Attributes:
         config: with the hidden size that its match asks for.
@@ -175,12 +176,12 @@ def open_work(
     ready: Ready,
     store: Store,
     row: Row,
-    claim: Claim,
+    lease: Lease,
     neighbours: Neighbours,
     interruption: Interruption,
     started: float,
 ) -> Work:
-    """Make the folder of a run that is claimed, and write down its configuration."""
+    """Make the folder of a run that is leased, and write down its configuration."""
     folder = store.folder(row.run_id)
     # Task and model are what their schemas are; only a comment can name them.
     heading = f"# python run.py model={row.model} task={row.task}, with these settings\n"
@@ -188,7 +189,7 @@ def open_work(
     write_atomically(folder / "config.yaml", heading + settings)
     continuation = Continuation(folder, row, ready.device.type, neighbours, started)
     return Work(
-        ready.config, ready.task, ready.device, row, folder, continuation, claim, interruption
+        ready.config, ready.task, ready.device, row, folder, continuation, lease, interruption
     )
 
 
@@ -221,12 +222,12 @@ def concluded(work: Work, store: Store) -> Iterator[None]:
             row.total_seconds = continuation.total_seconds + passed
         with work.interruption.shielded():
             keep_row(store, row)
-            work.claim.has_row = True
+            work.lease.has_row = True
             continuation.finish()
 
 
-def take(store: Store, row: Row, start: Start, looks: bool) -> Claim:
-    """Claim the question for this run, or for the unfinished run that it continues.
+def take(store: Store, row: Row, start: Start, looks: bool) -> Lease:
+    """Lease the question for this run, or for the unfinished run that it continues.
 
     Raises:
         TakenError: a sweep's cell is another's already.
@@ -243,22 +244,22 @@ def take(store: Store, row: Row, start: Start, looks: bool) -> Claim:
             unfinished = unfinished_run(store, index, [row.fingerprint])
     if unfinished is not None:
         adopt(row, store, unfinished)
-    claim = new_claim(row.fingerprint, row.run_id, dataclasses.asdict(row))
-    if store.claims.take(claim):
-        return claim
+    lease = new_lease(row.fingerprint, row.run_id, dataclasses.asdict(row))
+    if store.leases.acquire(lease):
+        return lease
     if start.is_cell:
         raise TakenError(f"another process works on {row.fingerprint}")
     # A single run always runs, beside whoever asks the same question.
     row.run_id, row.starts, row.started_at = fresh
-    beside = new_claim(f"{row.fingerprint}.{row.run_id}", row.run_id, dataclasses.asdict(row))
-    store.claims.take(beside)
+    beside = new_lease(f"{row.fingerprint}.{row.run_id}", row.run_id, dataclasses.asdict(row))
+    store.leases.acquire(beside)
     return beside
 
 
 def adopt(row: Row, store: Store, run_id: str) -> None:
     """Make a new row that of an earlier start of the same run."""
     assert row.fingerprint is not None
-    known = [claim.row for claim in store.claims.of(row.fingerprint) if claim.run_id == run_id]
+    known = [lease.row for lease in store.leases.of(row.fingerprint) if lease.run_id == run_id]
     known += [store.row(run_id) or {}]
     row.run_id = run_id
     row.starts = max(int(earlier.get("starts") or 1) for earlier in known) + 1

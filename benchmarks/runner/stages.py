@@ -1,4 +1,4 @@
-"""What happens in a run once it is claimed: network, training, test, latency, memory."""
+"""What happens in a run once it is leased: network, training, test, latency, memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from safetensors.torch import save
 from torch import nn
 
 from benchmarks.config.schema import Config
-from benchmarks.results.leases import Claim
-from benchmarks.results.store import COLUMNS, Row
+from benchmarks.results.leases import Lease
+from benchmarks.results.row import COLUMNS, Row
 from benchmarks.runner.checkpointing import Continuation
 from benchmarks.runner.display import TrainingDisplay
 from benchmarks.runner.row_columns import fill_from_training
@@ -47,7 +47,7 @@ from tasks.base import Task
 
 @dataclass
 class Work:
-    """What a run has at hand once it is claimed.
+    """What a run has at hand once it is leased.
 
     Attributes:
         has_company: other runs share the process and its clock from start to end.
@@ -59,7 +59,7 @@ class Work:
     row: Row
     folder: Path
     continuation: Continuation
-    claim: Claim
+    lease: Lease
     interruption: Interruption
     has_company: bool = False
 
@@ -83,7 +83,7 @@ def train_and_measure(work: Work) -> None:
         config.task.metric,
         planned_steps(work.task, config.train, budget_seconds),
         config.train.max_epochs if budget_seconds is None else None,
-        work.claim.progress,
+        work.lease.progress,
     )
     training = begin_training(work, display)
     try:

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.results.leases import Claim
-from benchmarks.results.store import COLUMNS, Row, new_run_id
+from benchmarks.results.leases import Lease
+from benchmarks.results.row import COLUMNS, Row
+from benchmarks.results.store import new_run_id
 from benchmarks.runner.checkpointing import clear_up, let_go, unfinished_run
 from benchmarks.runner.row_columns import question_columns
 from benchmarks.sweeps.cell import (
@@ -154,7 +155,7 @@ class Scheduler:
                 self.elsewhere.append(cell)
                 self.has_concurrent = True
                 continue
-            if self.has_concurrent:  # whose claim may just have become a row
+            if self.has_concurrent:  # whose lease may just have become a row
                 self.index.refresh()
                 if self._is_done(cell):
                     continue
@@ -174,9 +175,9 @@ class Scheduler:
         return is_next and self.launcher.takes_groups
 
     def _is_held(self, cell: Cell) -> bool:
-        claims = self.context.store.claims
-        found = [claims.read(fingerprint) for fingerprint in cell.fingerprints]
-        return any(claim is not None and claims.is_live(claim) for claim in found)
+        leases = self.context.store.leases
+        found = [leases.read(fingerprint) for fingerprint in cell.fingerprints]
+        return any(lease is not None and leases.is_live(lease) for lease in found)
 
     def _refresh_elsewhere(self) -> None:
         """See what other processes have finished, as often as it costs little."""
@@ -231,27 +232,27 @@ class Scheduler:
     def _record_termination(self, cell: Cell, termination: Termination) -> str:
         """Write the row of a run that died before it could; returns its id.
 
-        What the run had written of itself is in its claim.
+        What the run had written of itself is in its lease.
         """
         store = self.context.store
         row = self._placeholder_row(cell)
-        dead: list[Claim] = []
+        dead: list[Lease] = []
         for fingerprint in cell.fingerprints:
-            claim = store.claims.read(fingerprint)
+            lease = store.leases.read(fingerprint)
             # What ran in this process has ended, though its owner lives.
-            is_over = claim is not None and claim.owner == this_process()
-            if claim is not None and (is_over or not store.claims.is_live(claim)):
-                dead.append(claim)
-                if claim.row:
-                    row = Row(**{k: v for k, v in claim.row.items() if k in COLUMNS})
+            is_over = lease is not None and lease.process == this_process()
+            if lease is not None and (is_over or not store.leases.is_live(lease)):
+                dead.append(lease)
+                if lease.row:
+                    row = Row(**{k: v for k, v in lease.row.items() if k in COLUMNS})
         entry = self.index.look_at(row.run_id)
         if entry is None or entry.starts != row.starts:
             row.status, row.error = termination.status, termination.text
             store.keep(row)
             entry = self.index.look_at(row.run_id)
-        # Only now: until there is a row, the claim alone tells of the run.
-        for claim in dead:
-            let_go(store, claim, entry.status if entry else row.status)
+        # Only now: until there is a row, the lease alone tells of the run.
+        for lease in dead:
+            let_go(store, lease, entry.status if entry else row.status)
         return row.run_id
 
     def _placeholder_row(self, cell: Cell) -> Row:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from benchmarks.errors import UserError, nearest
 from benchmarks.results.index import STATUSES, Entry, Index
-from benchmarks.results.leases import Claim, Claims
+from benchmarks.results.leases import Lease, Leases
 from benchmarks.results.store import Store
 from benchmarks.runner.display import console, readable, show_text
 from benchmarks.sweeps.directory import CellRecord, SweepDirectory, latest_sweep, started_at_of
@@ -37,13 +37,13 @@ class CellStatus:
     Attributes:
         state: a status of rows, `running`, `queued` or `waiting`.
         entry: of the run that says so, if one does.
-        claim: of who works on it.
+        lease: of who works on it.
     """
 
     record: CellRecord
     state: str
     entry: Entry | None = None
-    claim: Claim | None = None
+    lease: Lease | None = None
 
 
 @dataclass
@@ -114,7 +114,7 @@ class SweepReader:
     def look(self) -> Snapshot:
         """See how far every cell is."""
         self.index.refresh()
-        claims = {claim.key: claim for claim in self.store.claims.all()}
+        leases = {lease.key: lease for lease in self.store.leases.all()}
         found = Snapshot(int(self.about["cells"]))
         started_ns = int(self.about["started"] * 1e9)
         last_ns = 0
@@ -126,7 +126,7 @@ class SweepReader:
             if record.number in seen:
                 continue
             seen.add(record.number)
-            cell = self._state_of(record, claims)
+            cell = self._state_of(record, leases)
             found.counts[cell.state] += 1
             if cell.state in ("running", "queued"):
                 going_on.append(cell)
@@ -144,26 +144,26 @@ class SweepReader:
         found.shown = ended + going_on + waiting
         return found
 
-    def _state_of(self, record: CellRecord, claims: dict[str, Claim]) -> CellStatus:
+    def _state_of(self, record: CellRecord, leases: dict[str, Lease]) -> CellStatus:
         entry = self.index.finished(record.fingerprints, self.since)
         if entry is not None:
             return CellStatus(record, "ok", entry)
-        for fingerprint in record.fingerprints if claims else ():
-            claim = claims.get(fingerprint)
-            if claim is not None and is_probably_alive(claim, self.store.claims):
-                return CellStatus(record, "running" if claim.owner.pid else "queued", claim=claim)
+        for fingerprint in record.fingerprints if leases else ():
+            lease = leases.get(fingerprint)
+            if lease is not None and is_probably_alive(lease, self.store.leases):
+                return CellStatus(record, "running" if lease.process.pid else "queued", lease=lease)
         latest = self.index.latest(record.fingerprints)
         if latest is None or latest.run_id <= self.since:
             return CellStatus(record, "waiting")
         return CellStatus(record, latest.status, latest)
 
 
-def is_probably_alive(claim: Claim, claims: Claims) -> bool:
+def is_probably_alive(lease: Lease, leases: Leases) -> bool:
     """Whether an owner still works, as well as a reader can tell.
 
     Unlike `processes.is_alive` it touches no file to learn the file server's time.
     """
-    owner = claim.owner
+    owner = lease.process
     if owner.pid and owner.host == host() and owner.boot == boot():
         if birth(owner.pid) == owner.born:
             return True
@@ -175,13 +175,13 @@ def is_probably_alive(claim: Claim, claims: Claims) -> bool:
             return owner.job in queued
         if not owner.pid:
             return True  # no queue here could say otherwise
-    return age_of(claim, claims) < LEASE_SECONDS
+    return age_of(lease, leases) < LEASE_SECONDS
 
 
-def age_of(claim: Claim, claims: Claims) -> float:
-    """Seconds since a claim's owner gave a sign of life, by this machine's clock."""
+def age_of(lease: Lease, leases: Leases) -> float:
+    """Seconds since a lease's owner gave a sign of life, by this machine's clock."""
     try:
-        return max(0.0, time.time() - claims.path(claim.key).stat().st_mtime)
+        return max(0.0, time.time() - leases.path(lease.key).stat().st_mtime)
     except OSError:
         return float("inf")
 
@@ -250,25 +250,25 @@ def details(reader: SweepReader, cell: CellStatus) -> Iterator[str]:
 
     The score is on validation while the cell runs and on test when it has ended.
     """
-    claim = cell.claim
-    if claim is None:
+    lease = cell.lease
+    if lease is None:
         score = None
         if cell.entry is not None:
             score = (reader.index.row(cell.entry.run_id) or {}).get("test_score")
         yield from ("", "", "" if score is None else readable(score), "", "")
         return
-    if not claim.owner.pid:
-        yield from ("", "", "", f"job {claim.owner.job}", "")
+    if not lease.process.pid:
+        yield from ("", "", "", f"job {lease.process.job}", "")
         return
-    progress = claim.progress
+    progress = lease.progress
     step, total, epoch, score = (
         progress.get(name) for name in ("step", "total_steps", "epoch", "score")
     )
     yield "" if step is None else str(step) if total is None else f"{step}/{total}"
     yield "" if epoch is None else str(epoch)
     yield "" if score is None else readable(score)
-    yield claim.owner.host
-    yield f"{duration(age_of(claim, reader.store.claims) / 60)} ago"
+    yield lease.process.host
+    yield f"{duration(age_of(lease, reader.store.leases) / 60)} ago"
 
 
 def status(results: Path, sweep: str | None, watch: bool) -> int:

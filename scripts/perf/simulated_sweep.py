@@ -1,6 +1,6 @@
 """A sweep whose runs only leave their rows: what `scripts/simulate_sweep.py` measures.
 
-Planning, driver, claims, index and view are the real ones.
+Planning, driver, leases, index and view are the real ones.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from typing import Any
 from benchmarks.config.compose import ROOT, CellComposer, hydra_at, sweep_axes
 from benchmarks.config.schema import register_schemas
 from benchmarks.results.csv_table import TableView
-from benchmarks.results.leases import new_claim
-from benchmarks.results.store import Row, Store, new_run_id
+from benchmarks.results.leases import new_lease
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store, new_run_id
 from benchmarks.runner.row_columns import data_columns, question_columns
 from benchmarks.sweeps.cell import Cell, Completion
 from benchmarks.sweeps.directory import SweepDirectory
@@ -156,16 +157,16 @@ class SimulatedLauncher(Launcher):
         return ended
 
     def run(self, item: WorkItem) -> Completion:
-        """Claim a cell's question and leave its row."""
+        """Lease a cell's question and leave its row."""
         cell, now, store = item.cell, datetime.now(UTC), self.context.store
         row = self.plausible(cell, now)
-        claim = new_claim(cell.fingerprints[0], row.run_id, dataclasses.asdict(row))
-        assert store.claims.take(claim)
+        lease = new_lease(cell.fingerprints[0], row.run_id, dataclasses.asdict(row))
+        assert store.leases.acquire(lease)
         folder = store.folder(row.run_id)
         write_atomically(folder / "config.yaml", " ".join(cell.overrides) + " " * 900)
         self.context.directory.log(cell).write_text(f"{row.model} on {row.task}\n")
         store.keep(row)
-        store.claims.release(claim)
+        store.leases.release(lease)
         return Completion(cell, row.run_id)
 
     def plausible(self, cell: Cell, now: datetime) -> Row:

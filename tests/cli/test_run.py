@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from benchmarks.config.schema import Config
 from benchmarks.results.csv_table import as_text
-from benchmarks.results.store import COLUMNS
+from benchmarks.results.row import COLUMNS
 from benchmarks.runner.stages import build_network
 from benchmarks.system.disk_cache import DiskCache
 from benchmarks.training.evaluation import evaluate

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.config.schema import Config
-from benchmarks.results.store import COLUMNS
+from benchmarks.results.row import COLUMNS
 from benchmarks.runner.stages import build_network
 from benchmarks.training.evaluation import evaluate
 from benchmarks.training.predictions import Predictions

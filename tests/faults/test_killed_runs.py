@@ -108,9 +108,9 @@ def test_killed_as_users_start_it(
 def test_killed_before_every_step_on_the_disk(
     warm: WarmStarts, small: list[str], faults: FaultTable, tmp_path: Path, start: str
 ) -> None:
-    """Claim, configuration, checkpoints, history, weights, row, view: each call in its turn.
+    """Lease, configuration, checkpoints, history, weights, row, view: each call in its turn.
 
-    The second start goes on from a checkpoint, with a dead process's claim to take over.
+    The second start goes on from a checkpoint, with a dead process's lease to take over.
     """
     fault = faults(f"SIGKILL of a run's {start} start, each file-system step")
     command = [*small, "train.max_steps=3"]
@@ -164,7 +164,7 @@ def test_killed_between_a_row_and_the_end_of_its_checkpoint(
     faults: FaultTable,
     tmp_path: Path,
 ) -> None:
-    """Nothing goes on from such a checkpoint, so the next start removes it with the dead claim."""
+    """Nothing goes on from such a checkpoint, so the next start removes it with the dead lease."""
     fault, folder = faults("SIGKILL before a checkpoint's end"), tmp_path / "results"
     command = [*small, "train.max_steps=2", *first]
     calls = warm.run(command, tmp_path / "rehearsal", place=0).calls

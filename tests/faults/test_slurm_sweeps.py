@@ -35,7 +35,7 @@ def bed() -> Iterator[Bed]:
         yield found
 
 
-def claimed(folder: Path) -> int:
+def leased(folder: Path) -> int:
     return len(list(folder.glob("running/*.json")))
 
 
@@ -61,7 +61,7 @@ def test_a_sweep_killed_three_times_gives_the_same_table(
         for third in range(3):
             command = jobs.enter_context(started(overrides, tmp_path, environment=place))
             if third == 0:
-                wait_until(lambda: claimed(folder) >= CELLS, "all jobs are entered", SECONDS)
+                wait_until(lambda: leased(folder) >= CELLS, "all jobs are entered", SECONDS)
             moment = chance.randint(third * CELLS // 3, (third + 1) * CELLS // 3 - 1)
             wait_until(lambda moment=moment: finished() >= moment, f"{moment} cells", 5 * SECONDS)
             time.sleep(chance.uniform(0, 3))
@@ -77,7 +77,7 @@ def test_a_sweep_killed_three_times_gives_the_same_table(
     fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
     assert len(rows_of(folder)) == CELLS
     assert is_complete(folder)
-    assert claimed(folder) == 0
+    assert leased(folder) == 0
 
 
 def arrays(bed: Bed) -> int:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.config.schema import Config, TrainSettings
-from benchmarks.results.leases import Claim
-from benchmarks.results.store import Row, Store
+from benchmarks.results.leases import Lease
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store
 from benchmarks.sweeps.cell import Cell, Completion, Outcome, Termination
 from benchmarks.sweeps.directory import SweepDirectory
 from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem
@@ -47,13 +48,13 @@ def leaves(status: str, **columns: Any) -> Deed:
 
 
 def dies(status: str, text: str = "killed by SIGSEGV", owned: Owner | None = DEAD) -> Deed:
-    """A cell whose process ends without a row, after it has claimed its question."""
+    """A cell whose process ends without a row, after it has leased its question."""
 
     def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:
         if owned is not None:
             row = dataclasses.asdict(row_of(item, "interrupted", dataset="data", seed=5))
-            claim = Claim(item.cell.fingerprints[0], row["run_id"], owned, row)
-            assert launcher.store.claims.take(claim)
+            lease = Lease(item.cell.fingerprints[0], row["run_id"], owned, row)
+            assert launcher.store.leases.acquire(lease)
         return Completion(item.cell, termination=Termination(text, status))
 
     return deed

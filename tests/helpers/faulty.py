@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from benchmarks.results.csv_table import as_text
-from benchmarks.results.store import COLUMNS
+from benchmarks.results.row import COLUMNS
 from tests.helpers.paths import ROOT
 
 WAIT_SECONDS = 120.0
@@ -230,8 +230,8 @@ def stopped_in_training(folder: Path) -> int | None:
     """Halt a run that has a checkpoint and no row yet, and return its process; None if none is."""
     for file in (folder / "running").glob("*.json"):
         with contextlib.suppress(OSError, ValueError, ProcessLookupError):
-            claim = json.loads(file.read_text())
-            pid, run = claim["owner"]["pid"], folder / "runs" / claim["run_id"]
+            lease = json.loads(file.read_text())
+            pid, run = lease["owner"]["pid"], folder / "runs" / lease["run_id"]
             if not (run / "checkpoint.safetensors").exists():
                 continue
             os.kill(pid, signal.SIGSTOP)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.results.leases import Claim, Claims
+from benchmarks.results.leases import Lease, Leases
 from benchmarks.results.store import Store
 from tests.helpers.faulty import MACHINE, checkpoints, rows_of, wait_until
 from tests.helpers.paths import ROOT
@@ -130,10 +130,10 @@ def tidy(bed: Bed) -> Iterator[Bed]:
             bed.settle()
 
 
-def running(folder: Path) -> dict[str, Claim]:
+def running(folder: Path) -> dict[str, Lease]:
     """The jobs at work in a results folder, with what they work on."""
-    claims = Claims(Store(folder).claims.directory)
-    return {c.owner.job: c for c in claims.all() if c.owner.job and c.owner.pid}
+    leases = Leases(Store(folder).leases.directory)
+    return {c.process.job: c for c in leases.all() if c.process.job and c.process.pid}
 
 
 def training(folder: Path) -> list[str]:
@@ -142,8 +142,8 @@ def training(folder: Path) -> list[str]:
     rows = rows_of(folder)
     return sorted(
         job
-        for job, claim in running(folder).items()
-        if claim.run_id in saved and claim.run_id not in rows
+        for job, lease in running(folder).items()
+        if lease.run_id in saved and lease.run_id not in rows
     )
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.config.schema import Config, TrainSettings
-from benchmarks.results.store import Row, Store
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store
 from benchmarks.runner.run import Start, run
 from benchmarks.system.signals import Interruption
 from benchmarks.training.trainer import Trainer

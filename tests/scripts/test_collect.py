@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.results.leases import new_claim
-from benchmarks.results.store import COLUMNS, Row, Store
+from benchmarks.results.leases import new_lease
+from benchmarks.results.row import COLUMNS, Row
+from benchmarks.results.store import Store
 from scripts.collect import main
 from tests.helpers.paths import ROOT
 
@@ -154,7 +155,7 @@ def test_damaged_rows_are_set_aside_and_unfinished_runs_counted(
     for run_id in ("2", "3", "4"):
         store.folder(run_id)
     (store.runs / "2" / "row.json").write_text('{"run_id": "2", "status": "o')
-    store.claims.take(new_claim("f-3", "3", {}))
+    store.leases.acquire(new_lease("f-3", "3", {}))
     assert main([str(store.directory)]) == 0
     said = capsys.readouterr().out
     assert "row.json is damaged and set aside as row.json.damaged-" in said

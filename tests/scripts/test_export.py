@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmarks.results.store import COLUMNS, Row, Store
+from benchmarks.results.row import COLUMNS, Row
+from benchmarks.results.store import Store
 from scripts.export import main
 from tests.helpers.paths import ROOT
 

@@ -40,7 +40,7 @@ def test_a_second_sweep_skips_what_the_first_has_done(
 
 def test_operations_are_counted(tmp_path: Path) -> None:
     counted = sweep(axes_of(20, tmp_path), tmp_path, count=True)
-    # Claim, folder, configuration, log, row: each is at least opened, all but the log are flushed.
+    # Lease, folder, configuration, log, row: each is at least opened, all but the log are flushed.
     assert counted["own"] > 10
     assert counted["driver"] > 1
 

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 import benchmarks.sweeps.status
-from benchmarks.results.leases import Claim, new_claim
-from benchmarks.results.store import Row, Store
+from benchmarks.results.leases import Lease, new_lease
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store
 from benchmarks.sweeps.directory import SweepDirectory
 from benchmarks.system.processes import Owner, this_process
 from scripts.status import main
@@ -58,12 +59,12 @@ class Sweep:
         run_id = run_id or f"{STARTED}-{number}"
         self.store.keep(Row(run_id, status, fingerprint=f"q{number}", starts=1, **columns))
 
-    def claimed(self, number: int, owner: Owner, **progress: Any) -> Claim:
+    def leased(self, number: int, owner: Owner, **progress: Any) -> Lease:
         """Let somebody work on a cell."""
-        claim = new_claim(f"q{number}", f"{STARTED}-{number}", {})
-        claim = dataclasses.replace(claim, owner=owner, progress=progress)
-        assert self.store.claims.take(claim)
-        return claim
+        lease = new_lease(f"q{number}", f"{STARTED}-{number}", {})
+        lease = dataclasses.replace(lease, process=owner, progress=progress)
+        assert self.store.leases.acquire(lease)
+        return lease
 
 
 @pytest.fixture
@@ -94,10 +95,10 @@ def test_every_state_is_counted_and_shown(
     sweep.ended(1, "failed", error="RuntimeError: what a pity")
     sweep.ended(2, "out_of_memory", error="MemoryError: too large")
     sweep.ended(3, "interrupted", error="KeyboardInterrupt: SIGTERM")
-    sweep.claimed(4, this_process(), step=30, total_steps=120, epoch=2, score=0.25)
-    sweep.claimed(5, dead(), step=1, total_steps=120)
-    sweep.claimed(6, Owner(host="", boot="", pid=0, born="", job="7_1"))
-    sweep.claimed(7, Owner(host="", boot="", pid=0, born="", job="7_2"))
+    sweep.leased(4, this_process(), step=30, total_steps=120, epoch=2, score=0.25)
+    sweep.leased(5, dead(), step=1, total_steps=120)
+    sweep.leased(6, Owner(host="", boot="", pid=0, born="", job="7_1"))
+    sweep.leased(7, Owner(host="", boot="", pid=0, born="", job="7_2"))
     code, lines = told(results, capsys)
     assert code == 1
     assert re.fullmatch(
@@ -128,8 +129,8 @@ def test_every_state_is_counted_and_shown(
 def test_nothing_is_written(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = Sweep(results, 4)
     sweep.ended(0)
-    sweep.claimed(1, away())
-    sweep.claimed(2, dead())
+    sweep.leased(1, away())
+    sweep.leased(2, dead())
     (sweep.store.folder("torn") / "row.json").write_text('{"run_id": "to')
 
     def everything() -> dict[str, tuple[int, int]]:
@@ -147,10 +148,10 @@ def test_a_process_of_another_machine_lives_by_its_signs(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = Sweep(results, 2)
-    claim = sweep.claimed(0, away())
+    lease = sweep.leased(0, away())
     assert "1 running, 1 waiting" in told(results, capsys)[1][1]
     long_ago = time.time() - 3600
-    os.utime(sweep.store.claims.path(claim.key), (long_ago, long_ago))
+    os.utime(sweep.store.leases.path(lease.key), (long_ago, long_ago))
     assert "2 waiting" in told(results, capsys)[1][1]
 
 
@@ -160,7 +161,7 @@ def test_a_rate_is_of_this_start_and_only_while_it_goes_on(
     sweep = Sweep(results, 3)
     sweep.ended(0)
     assert told(results, capsys)[1][1] == "1/3 done, 2 waiting"
-    sweep.claimed(1, this_process())
+    sweep.leased(1, this_process())
     assert re.match(r"1/3 done, (1\.0|0\.9)/min, 2 min left, 1 run", told(results, capsys)[1][1])
     long_ago = time.time() - 3600
     os.utime(sweep.store.runs / f"{STARTED}-0" / "row.json", (long_ago, long_ago))
@@ -194,7 +195,7 @@ def test_of_a_large_sweep_the_cells_that_matter_are_shown(
     sweep = Sweep(results, 300)
     for number in range(200):
         sweep.ended(number, "failed" if number < 120 else "ok", error="E: bad")
-    sweep.claimed(250, this_process(), step=1, total_steps=2)
+    sweep.leased(250, this_process(), step=1, total_steps=2)
     code, lines = told(results, capsys)
     text = "\n".join(lines)
     assert code == 1

@@ -6,7 +6,8 @@ import dataclasses
 import sys
 
 from benchmarks.config.schema import Config
-from benchmarks.results.store import Row, Store
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store
 from benchmarks.runner.multiseed.progress import show_rows
 from benchmarks.runner.multiseed.runner import Result, run_seeds
 from benchmarks.runner.run import Start

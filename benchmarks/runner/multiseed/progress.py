@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from rich.table import Table
 
-from benchmarks.results.store import Row
+from benchmarks.results.row import Row
 from benchmarks.runner.display import StepDisplay, console, epoch_text, readable, show_text
 from benchmarks.runner.stages import Work
 from benchmarks.system.load import is_busy
@@ -47,7 +47,7 @@ class SeedProgress:
         self.seed = work.config.seed
         self.metric: Metric = work.config.task.metric
         self.of_epochs = f"/{work.config.train.max_epochs}"
-        self.progress: dict[str, Any] = work.claim.progress
+        self.progress: dict[str, Any] = work.lease.progress
         self.progress |= {"step": 0, "total_steps": steps, "epoch": 0, "score": None}
 
     def step(self, line: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""The seeds of one arm, from their claims to their rows, in one process."""
+"""The seeds of one arm, from their leases to their rows, in one process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from functools import partial
 import torch
 
 from benchmarks.config.schema import Config
-from benchmarks.results.store import Row, Store
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store
 from benchmarks.runner.display import show_data, show_start
 from benchmarks.runner.multiseed.eligibility import seeds_at_once, why_alone
 from benchmarks.runner.multiseed.progress import SeedsDisplay
@@ -39,7 +40,7 @@ Result = Row | BaseException
 """A run's row, or why it has none or more is to be said than it can."""
 
 Announce = Callable[[int, str], None]
-"""Is told the place of a run among its likes, and its id, once it is claimed."""
+"""Is told the place of a run among its likes, and its id, once it is leased."""
 
 Tell = Callable[[int, Result], None]
 """Is told the place of a run among its likes, and its result, as soon as it has ended."""
@@ -61,7 +62,7 @@ def run_seeds(
         interruption: installed by whoever wants signals to end the runs cleanly.
         starts: what is known of each beforehand.
         tell: told the row of each, or what `benchmarks.runner.run.run` would have raised.
-        announce: told of every run that has been claimed.
+        announce: told of every run that has been leased.
 
     Raises:
         UserError: the device is not there, or no hidden size meets the budget.
@@ -99,8 +100,8 @@ def run_in_turn(
             reset_process()
         try:
             interruption.check()
-            claimed = partial(announce, place)
-            tell(place, run(ready.config, store, interruption, start, claimed, ready))
+            leased = partial(announce, place)
+            tell(place, run(ready.config, store, interruption, start, leased, ready))
         except (KeyboardInterrupt, Exception) as error:
             tell(place, error)
 
@@ -125,25 +126,25 @@ def run_together(
         held.enter_context(interruption.deferred())
         held.enter_context(neighbours.announced())
         works: dict[int, Work] = {}
-        claims: dict[int, ExitStack] = {}
+        leases: dict[int, ExitStack] = {}
         for place, (ready, start) in enumerate(zip(each, starts, strict=True)):
             row = new_row(ready, start, datetime.now(UTC))
             try:
-                claim = take(store, row, start, looks=ready.config.resume != "never")
+                lease = take(store, row, start, looks=ready.config.resume != "never")
             except TakenError as error:
                 tell(place, error)
                 continue
             announce(place, row.run_id)
-            claims[place] = held.enter_context(ExitStack())
-            claims[place].enter_context(store.claims.kept_alive(claim, neighbours.look))
-            work = open_work(ready, store, row, claim, neighbours, interruption, started)
+            leases[place] = held.enter_context(ExitStack())
+            leases[place].enter_context(store.leases.renewed(lease, neighbours.look))
+            work = open_work(ready, store, row, lease, neighbours, interruption, started)
             works[place] = dataclasses.replace(work, has_company=True)
         if not works:
             return
         begun, ended_by = trained(list(works.values()), interruption, seeds_at_once(each[0]))
         for number, (place, work) in enumerate(works.items()):
             try:
-                with claims[place], concluded(work, store):
+                with leases[place], concluded(work, store):
                     if number < len(begun):
                         keep_training(begun[number][0])
                         raise_if(begun[number][1].error)

@@ -70,9 +70,9 @@ def update_lease_of_job(cell: Cell, store: Store, ended: Completion) -> None:
         return
     row = store.row(ended.run_id) if ended.run_id is not None else None
     if row is not None and row["status"] == "interrupted":
-        lease_for_job(store.claims, cell.fingerprints, row["run_id"], job)
+        lease_for_job(store.leases, cell.fingerprints, row["run_id"], job)
     else:
-        release_for_job(store.claims, cell.fingerprints, job)
+        release_for_job(store.leases, cell.fingerprints, job)
 
 
 def with_threads(config: Config, threads: int | None) -> Config:

@@ -2,7 +2,7 @@
 
 The queue and the rows say how jobs fare, not submitit's watcher, which without accounting never
 learns of a killed job, nor its pickled results, which nobody reads. The launching process may die:
-what it has entered as claims of queued jobs keeps the next one from submitting them again.
+what it has entered as leases of queued jobs keeps the next one from submitting them again.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class SlurmLauncher(Launcher):
         self._send()
 
     def _send(self) -> None:
-        """Submit what waits, in arrays as large as SLURM takes, and enter the jobs as claims.
+        """Submit what waits, in arrays as large as SLURM takes, and enter the jobs as leases.
 
         Raises:
             UserError: SLURM is there and refuses the very first jobs.
@@ -138,7 +138,7 @@ class SlurmLauncher(Launcher):
                 self.submitted.append(job)
                 cell = job.item.cell
                 lease_for_job(
-                    self.context.store.claims, cell.fingerprints, job.item.continues or "", job_id
+                    self.context.store.leases, cell.fingerprints, job.item.continues or "", job_id
                 )
 
     def _submit(self, array: list[SubmittedJob]) -> list[str]:
@@ -176,8 +176,8 @@ class SlurmLauncher(Launcher):
                 self.unsent.append(job)
                 continue
             ended.append(found)
-            if found.run_id is not None or found.held_elsewhere:  # else the claim says what died
-                release_for_job(self.context.store.claims, job.item.cell.fingerprints, job.job_id)
+            if found.run_id is not None or found.held_elsewhere:  # else the lease says what died
+                release_for_job(self.context.store.leases, job.item.cell.fingerprints, job.job_id)
         self.submitted = left
         return ended
 
@@ -205,9 +205,9 @@ class SlurmLauncher(Launcher):
         cell, latest = job.item.cell, self._latest(job)
         if latest is not None and latest.status not in ("interrupted", "timeout"):
             return Completion(cell, latest.run_id)
-        claims = self.context.store.claims
-        holders = [claims.read(fingerprint) for fingerprint in cell.fingerprints]
-        if any(holder is not None and claims.is_live(holder) for holder in holders):
+        leases = self.context.store.leases
+        holders = [leases.read(fingerprint) for fingerprint in cell.fingerprints]
+        if any(holder is not None and leases.is_live(holder) for holder in holders):
             return Completion(cell, held_elsewhere=True)
         state, code = state_of(job.job_id)
         starts = max(job.tries, latest.starts if latest is not None else 0)

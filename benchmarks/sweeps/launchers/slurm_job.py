@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results.leases import Claim, Claims
+from benchmarks.results.leases import Lease, Leases
 from benchmarks.system.processes import JOB_VARIABLE, Owner
 
 POLL_SECONDS = 0.1
@@ -100,26 +100,26 @@ def cpus_of_job() -> int | None:
 
 
 def queued_as(job: str) -> Owner:
-    """A job that waits in the queue, as the owner of a claim."""
+    """A job that waits in the queue, as the owner of a lease."""
     return Owner(host="", boot="", pid=0, born="", job=job)
 
 
-def lease_for_job(claims: Claims, fingerprints: list[str], run_id: str, job: str) -> None:
+def lease_for_job(leases: Leases, fingerprints: list[str], run_id: str, job: str) -> None:
     """Enter a queued job as what will answer a question, whatever device it meets.
 
     Args:
-        claims: of the results folder.
+        leases: of the results folder.
         fingerprints: of the question.
         run_id: of the unfinished run that the job will go on with, or empty.
         job: its id.
     """
     for fingerprint in fingerprints:
-        dead = claims.read(fingerprint) or Claim(fingerprint, "", queued_as(job))
+        dead = leases.read(fingerprint) or Lease(fingerprint, "", queued_as(job))
         row = dead.row if run_id in ("", dead.run_id) else {}
-        claims.take(Claim(fingerprint, run_id or dead.run_id, queued_as(job), row))
+        leases.acquire(Lease(fingerprint, run_id or dead.run_id, queued_as(job), row))
 
 
-def release_for_job(claims: Claims, fingerprints: list[str], job: str) -> None:
+def release_for_job(leases: Leases, fingerprints: list[str], job: str) -> None:
     """Take back what `enter` has entered and no run has taken over."""
     for fingerprint in fingerprints:
-        claims.release(Claim(fingerprint, "", queued_as(job)))
+        leases.release(Lease(fingerprint, "", queued_as(job)))

@@ -8,7 +8,8 @@ import traceback
 from collections.abc import Callable
 
 from benchmarks.errors import UserError
-from benchmarks.results.store import Row, Store
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store
 from benchmarks.runner.multiseed.runner import Result, run_seeds
 from benchmarks.runner.row_columns import describe, status_of
 from benchmarks.runner.run import Start, TakenError, run

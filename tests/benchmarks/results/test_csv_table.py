@@ -14,7 +14,8 @@ import pytest
 
 import benchmarks.results.csv_table
 from benchmarks.results.csv_table import TableView, as_text
-from benchmarks.results.store import COLUMNS, Row, Store
+from benchmarks.results.row import COLUMNS, Row
+from benchmarks.results.store import Store
 from tests.helpers.processes import at_once
 
 AWKWARD = 'said "no", then\nleft; naïve 例'

@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks.errors import UserError
 from benchmarks.results.find_run import find_run
-from benchmarks.results.store import Row, Store
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store
 
 OK, FAILED, BASELINE = "20260101T-sp500-gru", "20260102T-sp500-x", "20260103T-sp500-naive"
 EARLIER = "20250101T-imdb-lstm"

@@ -13,7 +13,8 @@ import pytest
 
 import benchmarks.results.index
 from benchmarks.results.index import Entry, Index, checked_row
-from benchmarks.results.store import Row, Store
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store
 
 SECONDS = itertools.count(1_700_000_000)
 

@@ -1,4 +1,4 @@
-"""One question, one process at work on it: claims are exclusive, and the dead hold none."""
+"""One question, one process at work on it: leases are exclusive, and the dead hold none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks.results.leases
-from benchmarks.results.leases import HEIR, Claim, Claims, new_claim
+from benchmarks.results.leases import HEIR, Lease, Leases, new_lease
 from benchmarks.system import processes as owner
 from benchmarks.system.processes import JOB_VARIABLE, LEASE_SECONDS, Owner, this_process
 from tests.helpers.processes import at_once
@@ -27,8 +27,8 @@ ELSEWHERE = Owner(host="another machine", boot="b", pid=1, born="1")
 
 
 @pytest.fixture
-def claims(tmp_path: Path) -> Claims:
-    return Claims(tmp_path / "running")
+def leases(tmp_path: Path) -> Leases:
+    return Leases(tmp_path / "running")
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +37,8 @@ def _no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(JOB_VARIABLE, raising=False)
 
 
-def mine(run_id: str = "run") -> Claim:
-    return new_claim(KEY, run_id, {"status": "interrupted"})
+def mine(run_id: str = "run") -> Lease:
+    return new_lease(KEY, run_id, {"status": "interrupted"})
 
 
 def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,8 +48,8 @@ def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "link", link)
 
 
-def names(claims: Claims) -> list[str]:
-    return sorted(path.name for path in claims.directory.iterdir())
+def names(leases: Leases) -> list[str]:
+    return sorted(path.name for path in leases.directory.iterdir())
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -59,15 +59,15 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def race(claims: Claims, count: int) -> list[bool]:
+def race(leases: Leases, count: int) -> list[bool]:
     """Let processes take one question at once; none of them ends before all have tried."""
-    tried = claims.directory.parent / "tried"
+    tried = leases.directory.parent / "tried"
     tried.mkdir(exist_ok=True)
     for mark in tried.iterdir():
         mark.unlink()
 
     def take(number: int) -> bool:
-        won = claims.take(mine(f"run-{number}"))
+        won = leases.acquire(mine(f"run-{number}"))
         (tried / str(number)).touch()
         wait_until(lambda: len([*tried.iterdir()]) == count)
         return won
@@ -77,133 +77,133 @@ def race(claims: Claims, count: int) -> list[bool]:
 
 @pytest.mark.parametrize("has_links", [True, False])
 def test_of_many_processes_exactly_one_gets_a_question(
-    has_links: bool, claims: Claims, monkeypatch: pytest.MonkeyPatch
+    has_links: bool, leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not has_links:
         without_links(monkeypatch)
     for _ in range(3):
-        found = race(claims, 12)
+        found = race(leases, 12)
         assert sum(found) == 1
-        assert names(claims) == [f"{KEY}.json"]
-        claim = claims.read(KEY)
-        assert claim is not None
-        assert claim.run_id == f"run-{found.index(True)}"
-        claims.path(KEY).unlink()
+        assert names(leases) == [f"{KEY}.json"]
+        lease = leases.read(KEY)
+        assert lease is not None
+        assert lease.run_id == f"run-{found.index(True)}"
+        leases.path(KEY).unlink()
 
 
 @pytest.mark.parametrize("has_links", [True, False])
 def test_of_many_that_find_the_owner_dead_exactly_one_takes_over(
-    has_links: bool, claims: Claims, monkeypatch: pytest.MonkeyPatch
+    has_links: bool, leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not has_links:
         without_links(monkeypatch)
     # The winner of each round is dead in the next.
-    assert claims.take(dataclasses.replace(mine("run-dead"), owner=DEAD))
+    assert leases.acquire(dataclasses.replace(mine("run-dead"), process=DEAD))
     for _ in range(10):
-        found = race(claims, 12)
+        found = race(leases, 12)
         assert sum(found) == 1
-        claim = claims.read(KEY)
-        assert claim is not None
-        assert claim.run_id == f"run-{found.index(True)}"
-        assert names(claims) == [f"{KEY}.json"]
+        lease = leases.read(KEY)
+        assert lease is not None
+        assert lease.run_id == f"run-{found.index(True)}"
+        assert names(leases) == [f"{KEY}.json"]
 
 
-def test_whoever_died_while_taking_over_keeps_nobody_from_it(claims: Claims) -> None:
+def test_whoever_died_while_taking_over_keeps_nobody_from_it(leases: Leases) -> None:
     for key in (KEY, f"{KEY}{HEIR}", f"{KEY}{HEIR}{HEIR}"):
-        assert claims.take(Claim(key, "dead", DEAD))
-    assert [claim.key for claim in claims.all()] == [KEY]
-    assert sum(race(claims, 12)) == 1
-    assert names(claims) == [f"{KEY}.json"]
+        assert leases.acquire(Lease(key, "dead", DEAD))
+    assert [lease.key for lease in leases.all()] == [KEY]
+    assert sum(race(leases, 12)) == 1
+    assert names(leases) == [f"{KEY}.json"]
 
 
-def test_who_lives_keeps_a_question(claims: Claims) -> None:
-    assert claims.take(mine())
-    other = Claim(KEY, "other", dataclasses.replace(ELSEWHERE, pid=2))
-    assert not claims.take(other)
-    assert claims.read(KEY) == mine()
-    claims.release(mine())
-    assert claims.take(other)
+def test_who_lives_keeps_a_question(leases: Leases) -> None:
+    assert leases.acquire(mine())
+    other = Lease(KEY, "other", dataclasses.replace(ELSEWHERE, pid=2))
+    assert not leases.acquire(other)
+    assert leases.read(KEY) == mine()
+    leases.release(mine())
+    assert leases.acquire(other)
 
 
 def test_a_process_of_another_machine_holds_its_question_while_its_heart_beats(
-    claims: Claims,
+    leases: Leases,
 ) -> None:
-    assert claims.take(Claim(KEY, "theirs", ELSEWHERE))
-    assert not claims.take(mine())
+    assert leases.acquire(Lease(KEY, "theirs", ELSEWHERE))
+    assert not leases.acquire(mine())
     long_ago = time.time() - LEASE_SECONDS - 60
-    os.utime(claims.path(KEY), (long_ago, long_ago))
-    assert claims.take(mine())
-    claim = claims.read(KEY)
-    assert claim is not None
-    assert claim.run_id == "run"
+    os.utime(leases.path(KEY), (long_ago, long_ago))
+    assert leases.acquire(mine())
+    lease = leases.read(KEY)
+    assert lease is not None
+    assert lease.run_id == "run"
 
 
 def test_a_queued_job_keeps_its_question_for_itself(
-    claims: Claims, monkeypatch: pytest.MonkeyPatch
+    leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(owner, "queued_jobs", lambda **asked: {"7_1", "7_2"})
-    queued = Claim(KEY, "", Owner(host="", boot="", pid=0, born="", job="7_1"))
-    assert claims.take(queued)
+    queued = Lease(KEY, "", Owner(host="", boot="", pid=0, born="", job="7_1"))
+    assert leases.acquire(queued)
     long_ago = time.time() - 1e6
-    os.utime(claims.path(KEY), (long_ago, long_ago))
-    assert claims.is_live(queued)
-    assert not claims.take(mine("of a single run"))
+    os.utime(leases.path(KEY), (long_ago, long_ago))
+    assert leases.is_live(queued)
+    assert not leases.acquire(mine("of a single run"))
     monkeypatch.setenv(JOB_VARIABLE, "7_2")
-    assert not claims.take(mine("of the job beside it"))
+    assert not leases.acquire(mine("of the job beside it"))
     monkeypatch.setenv(JOB_VARIABLE, "7_1")
-    assert claims.take(mine("of the job itself"))
-    assert not claims.take(queued)  # the launcher was slower than its job
-    claim = claims.read(KEY)
-    assert claim is not None
-    assert claim.run_id == "of the job itself"
+    assert leases.acquire(mine("of the job itself"))
+    assert not leases.acquire(queued)  # the launcher was slower than its job
+    lease = leases.read(KEY)
+    assert lease is not None
+    assert lease.run_id == "of the job itself"
 
 
 def test_the_question_of_a_job_that_left_the_queue_is_free(
-    claims: Claims, monkeypatch: pytest.MonkeyPatch
+    leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(owner, "queued_jobs", lambda **asked: {"8"})
-    assert claims.take(Claim(KEY, "", Owner(host="", boot="", pid=0, born="", job="7_1")))
-    assert claims.take(mine())
+    assert leases.acquire(Lease(KEY, "", Owner(host="", boot="", pid=0, born="", job="7_1")))
+    assert leases.acquire(mine())
 
 
 @pytest.mark.parametrize("content", ["", '{"key": "ffff', "[]", '{"key": "f"}', "null", "\0\0"])
-def test_a_claim_that_cannot_be_read_counts_while_it_is_young(content: str, claims: Claims) -> None:
+def test_a_lease_that_cannot_be_read_counts_while_it_is_young(content: str, leases: Leases) -> None:
     """Where there are no hard links another process may be writing it just now."""
-    claims.directory.mkdir()
-    claims.path(KEY).write_text(content)
-    assert claims.read(KEY) is None
-    assert [*claims.all()] == []
-    assert not claims.take(mine())
+    leases.directory.mkdir()
+    leases.path(KEY).write_text(content)
+    assert leases.read(KEY) is None
+    assert [*leases.all()] == []
+    assert not leases.acquire(mine())
     long_ago = time.time() - LEASE_SECONDS - 60
-    os.utime(claims.path(KEY), (long_ago, long_ago))
-    assert claims.take(mine())
-    assert claims.read(KEY) == mine()
+    os.utime(leases.path(KEY), (long_ago, long_ago))
+    assert leases.acquire(mine())
+    assert leases.read(KEY) == mine()
 
 
-def test_a_claim_of_a_newer_version_is_nobodys_to_lose(claims: Claims) -> None:
-    claims.directory.mkdir()
+def test_a_lease_of_a_newer_version_is_nobodys_to_lose(leases: Leases) -> None:
+    leases.directory.mkdir()
     newer = dataclasses.asdict(mine()) | {"invented_later": 1}
-    claims.path(KEY).write_text(json.dumps(newer))
-    assert not claims.take(mine("other"))
-    assert json.loads(claims.path(KEY).read_text()) == newer
+    leases.path(KEY).write_text(json.dumps(newer))
+    assert not leases.acquire(mine("other"))
+    assert json.loads(leases.path(KEY).read_text()) == newer
 
 
-def test_only_ones_own_question_is_given_back(claims: Claims) -> None:
-    assert claims.take(Claim(KEY, "theirs", ELSEWHERE))
-    claims.release(mine())
-    assert claims.read(KEY) == Claim(KEY, "theirs", ELSEWHERE)
-    claims.release(Claim(KEY, "theirs", ELSEWHERE))
-    assert names(claims) == []
-    claims.release(mine())  # there is none
+def test_only_ones_own_question_is_given_back(leases: Leases) -> None:
+    assert leases.acquire(Lease(KEY, "theirs", ELSEWHERE))
+    leases.release(mine())
+    assert leases.read(KEY) == Lease(KEY, "theirs", ELSEWHERE)
+    leases.release(Lease(KEY, "theirs", ELSEWHERE))
+    assert names(leases) == []
+    leases.release(mine())  # there is none
 
 
-def test_all_claims_are_found(claims: Claims) -> None:
-    assert [*claims.all()] == []
+def test_all_leases_are_found(leases: Leases) -> None:
+    assert [*leases.all()] == []
     for key in ("b", "a"):
-        assert claims.take(Claim(key, key, ELSEWHERE))
-    (claims.directory / "broken.json").write_text("{")
-    (claims.directory / ".claim-draft").write_text("")
-    assert [claim.key for claim in claims.all()] == ["a", "b"]
+        assert leases.acquire(Lease(key, key, ELSEWHERE))
+    (leases.directory / "broken.json").write_text("{")
+    (leases.directory / ".lease-draft").write_text("")
+    assert [lease.key for lease in leases.all()] == ["a", "b"]
 
 
 @pytest.fixture
@@ -213,57 +213,57 @@ def _fast_heart(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_fast_heart")
-def test_a_heart_beats_tells_of_progress_and_ends_with_the_run(claims: Claims) -> None:
-    claim, beats = mine(), threading.Semaphore(0)
-    assert claims.take(claim)
+def test_a_heart_beats_tells_of_progress_and_ends_with_the_run(leases: Leases) -> None:
+    lease, beats = mine(), threading.Semaphore(0)
+    assert leases.acquire(lease)
     long_ago = time.time() - 1e6
-    os.utime(claims.path(KEY), (long_ago, long_ago))
+    os.utime(leases.path(KEY), (long_ago, long_ago))
 
     def told() -> bool:
-        there = claims.read(KEY)
+        there = leases.read(KEY)
         return there is not None and there.progress == {"step": 3}
 
-    with claims.kept_alive(claim, beats.release):
+    with leases.renewed(lease, beats.release):
         for _ in range(3):
             assert beats.acquire(timeout=PATIENCE)
-        claim.progress["step"] = 3
+        lease.progress["step"] = 3
         wait_until(told)
-        assert claims.path(KEY).stat().st_mtime > long_ago + 1e5
-        claim.has_row = True
-    assert names(claims) == []
+        assert leases.path(KEY).stat().st_mtime > long_ago + 1e5
+        lease.has_row = True
+    assert names(leases) == []
     while beats.acquire(blocking=False):
         pass
     assert not beats.acquire(timeout=0.2)
 
 
 @pytest.mark.usefixtures("_fast_heart")
-def test_a_question_that_was_taken_over_is_left_alone(claims: Claims) -> None:
+def test_a_question_that_was_taken_over_is_left_alone(leases: Leases) -> None:
     """As after a machine slept for longer than a lease."""
-    claim, beats = mine(), threading.Semaphore(0)
-    theirs = Claim(KEY, "theirs", ELSEWHERE)
-    assert claims.take(claim)
+    lease, beats = mine(), threading.Semaphore(0)
+    theirs = Lease(KEY, "theirs", ELSEWHERE)
+    assert leases.acquire(lease)
 
     def beat() -> None:
-        if claims.read(KEY) != theirs:
-            claims.path(KEY).unlink()
-            assert claims.take(theirs)
+        if leases.read(KEY) != theirs:
+            leases.path(KEY).unlink()
+            assert leases.acquire(theirs)
         beats.release()
 
-    with claims.kept_alive(claim, beat):
+    with leases.renewed(lease, beat):
         for _ in range(3):
             assert beats.acquire(timeout=PATIENCE)
-    assert claims.read(KEY) == theirs
+    assert leases.read(KEY) == theirs
 
 
 @pytest.mark.usefixtures("_fast_heart")
 @pytest.mark.parametrize("has_row", [True, False])
 def test_a_run_that_raises_gives_its_question_back_once_it_has_a_row(
-    has_row: bool, claims: Claims
+    has_row: bool, leases: Leases
 ) -> None:
-    """Until then its claim alone tells of it."""
-    claim = mine()
-    assert claims.take(claim)
-    claim.has_row = has_row
-    with pytest.raises(ZeroDivisionError), claims.kept_alive(claim, lambda: None):
+    """Until then its lease alone tells of it."""
+    lease = mine()
+    assert leases.acquire(lease)
+    lease.has_row = has_row
+    with pytest.raises(ZeroDivisionError), leases.renewed(lease, lambda: None):
         raise ZeroDivisionError
-    assert (names(claims) == []) == has_row
+    assert (names(leases) == []) == has_row

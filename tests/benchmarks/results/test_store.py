@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import UserError
-from benchmarks.results.store import COLUMNS, Row, Store, new_run_id
+from benchmarks.results.row import COLUMNS, Row
+from benchmarks.results.store import Store, new_run_id
 from benchmarks.system.atomic_files import remove_drafts, set_aside, write_atomically
 
 AWKWARD = 'said "no", then\nleft; naïve 例'

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.results.leases import new_claim
-from benchmarks.results.store import Row, Store
+from benchmarks.results.leases import new_lease
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store
 from benchmarks.runner.checkpointing import clear_up
 from benchmarks.system.processes import this_process
 from benchmarks.training.checkpoint import FILE_NAME
@@ -28,8 +29,8 @@ def test_only_of_runs_that_ended_well_and_whose_process_is_dead(
     checkpoint.touch()
     if status is not None:
         store.keep(Row("run", status, fingerprint="f"))
-    claim = new_claim("f", "run", {})
-    assert store.claims.take(dataclasses.replace(claim, owner=DEAD) if is_dead else claim)
+    lease = new_lease("f", "run", {})
+    assert store.leases.acquire(dataclasses.replace(lease, process=DEAD) if is_dead else lease)
     clear_up(store, store.index())
     assert checkpoint.exists() == (not is_cleared)
-    assert (store.claims.read("f") is None) == is_cleared
+    assert (store.leases.read("f") is None) == is_cleared

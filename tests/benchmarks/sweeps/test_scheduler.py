@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.results.leases import Claim
-from benchmarks.results.store import Row
+from benchmarks.results.leases import Lease
+from benchmarks.results.row import Row
 from benchmarks.sweeps import scheduler
 from benchmarks.sweeps.cell import Completion
 from benchmarks.sweeps.launchers.base import WorkItem
@@ -69,7 +69,7 @@ def test_nothing_goes_on_if_all_is_to_be_run_anew(sweep: Sweep) -> None:
 
 
 def test_a_run_killed_before_its_row_goes_on(sweep: Sweep) -> None:
-    assert sweep.store.claims.take(Claim("question-0", "killed", DEAD, {"run_id": "killed"}))
+    assert sweep.store.leases.acquire(Lease("question-0", "killed", DEAD, {"run_id": "killed"}))
     _, launcher = sweep.run(1)
     assert launcher.items[0].continues == "killed"
 
@@ -84,13 +84,13 @@ def test_a_failed_cell_ends_nothing(sweep: Sweep) -> None:
 
 
 def test_a_cell_that_another_works_on_is_waited_for(sweep: Sweep) -> None:
-    theirs = Claim("question-0", "theirs", ELSEWHERE)
-    assert sweep.store.claims.take(theirs)
+    theirs = Lease("question-0", "theirs", ELSEWHERE)
+    assert sweep.store.leases.acquire(theirs)
 
     def finish_theirs(launcher: FakeLauncher, item: WorkItem) -> Completion:
         store = launcher.store
         store.keep(Row("theirs", "ok", fingerprint="question-0", starts=1, test_score=9.0))
-        store.claims.release(theirs)
+        store.leases.release(theirs)
         return leaves("ok")(launcher, item)
 
     outcomes, launcher = sweep.run(3, cell_2=finish_theirs)
@@ -100,11 +100,11 @@ def test_a_cell_that_another_works_on_is_waited_for(sweep: Sweep) -> None:
 
 
 def test_a_cell_whose_other_worker_gave_up_is_run_here(sweep: Sweep) -> None:
-    theirs = Claim("question-0", "theirs", ELSEWHERE)
-    assert sweep.store.claims.take(theirs)
+    theirs = Lease("question-0", "theirs", ELSEWHERE)
+    assert sweep.store.leases.acquire(theirs)
 
     def release_theirs(launcher: FakeLauncher, item: WorkItem) -> Completion:
-        launcher.store.claims.release(theirs)
+        launcher.store.leases.release(theirs)
         return leaves("ok")(launcher, item)
 
     outcomes, launcher = sweep.run(2, cell_1=release_theirs)

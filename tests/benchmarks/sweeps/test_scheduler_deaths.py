@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from benchmarks.results.leases import Claim
-from benchmarks.results.store import COLUMNS, Row
+from benchmarks.results.leases import Lease
+from benchmarks.results.row import COLUMNS, Row
 from benchmarks.sweeps.cell import Completion, Termination
 from benchmarks.sweeps.launchers.base import WorkItem
 from tests.helpers.faked_sweeps import CONFIG, DEAD, FakeLauncher, Sweep, dies, row_of
@@ -20,7 +20,7 @@ def test_a_death_is_a_row_of_what_the_run_had_said_of_itself(status: str, sweep:
     row = sweep.row("run-1")
     assert (row["status"], row["error"]) == (status, "killed by SIGSEGV")
     assert (row["dataset"], row["seed"], row["fingerprint"]) == ("data", 5, "question-1")
-    assert sweep.store.claims.read("question-1") is None
+    assert sweep.store.leases.read("question-1") is None
     assert sweep.table == ["run-0", "run-1", "run-2"]
 
 
@@ -40,7 +40,7 @@ def test_a_process_that_ends_without_a_word_is_named(sweep: Sweep) -> None:
 
 
 def test_a_death_after_the_row_changes_nothing(sweep: Sweep) -> None:
-    """As when a process is killed between its row and the end of its claim."""
+    """As when a process is killed between its row and the end of its lease."""
 
     def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:
         launcher.store.keep(row_of(item, "ok", test_score=2.5))
@@ -49,7 +49,7 @@ def test_a_death_after_the_row_changes_nothing(sweep: Sweep) -> None:
     outcomes, _ = sweep.run(1, cell_0=deed)
     assert (outcomes[0].status, outcomes[0].score) == ("ok", 2.5)
     assert sweep.row("run-0")["status"] == "ok"
-    assert sweep.store.claims.read("question-0") is None
+    assert sweep.store.leases.read("question-0") is None
 
 
 def test_a_death_in_a_later_start_replaces_the_row_of_an_earlier_one(sweep: Sweep) -> None:
@@ -58,7 +58,7 @@ def test_a_death_in_a_later_start_replaces_the_row_of_an_earlier_one(sweep: Swee
 
     def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:
         row = dataclasses.asdict(dataclasses.replace(before, starts=2))
-        assert launcher.store.claims.take(Claim("question-0", "before", DEAD, row))
+        assert launcher.store.leases.acquire(Lease("question-0", "before", DEAD, row))
         return Completion(item.cell, termination=Termination("killed", "failed"))
 
     sweep.run(1, cell_0=deed)

@@ -13,7 +13,7 @@ import torch
 
 import benchmarks.system.environment
 from benchmarks.errors import UserError
-from benchmarks.results.store import COLUMNS
+from benchmarks.results.row import COLUMNS
 from benchmarks.system.environment import (
     available_cores,
     choose_device,

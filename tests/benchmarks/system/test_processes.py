@@ -37,7 +37,7 @@ def _outside_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def beat(tmp_path: Path) -> Path:
-    file = tmp_path / "claim.json"
+    file = tmp_path / "lease.json"
     file.touch()
     return file
 
@@ -146,7 +146,7 @@ def test_asking_leaves_nothing_behind(beat: Path) -> None:
     assert [*beat.parent.iterdir()] == [beat]
 
 
-def test_a_process_whose_claim_is_gone_is_dead_and_an_unknown_one_alive(
+def test_a_process_whose_lease_is_gone_is_dead_and_an_unknown_one_alive(
     beat: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_only(**named: object) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import benchmarks.runner.checkpointing
 import benchmarks.system.atomic_files
-from benchmarks.results.store import Row
+from benchmarks.results.row import Row
 from benchmarks.runner.checkpointing import Continuation, source_sha256
 from benchmarks.system.load import Neighbours
 from benchmarks.training.checkpoint import (

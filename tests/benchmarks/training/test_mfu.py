@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from benchmarks.config.schema import Config, TrainSettings
-from benchmarks.results.store import Row, Store
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store
 from benchmarks.runner.display import show_row
 from benchmarks.runner.run import Start, run
 from benchmarks.runner.stages import build_network

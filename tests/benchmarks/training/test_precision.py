@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from benchmarks.config.fingerprint import arm, fingerprint
 from benchmarks.config.schema import Config, checked_config, register_schemas
 from benchmarks.errors import UserError
-from benchmarks.results.store import Row, Store
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store
 from benchmarks.runner.run import Start, prepare, run
 from benchmarks.system.disk_cache import DiskCache
 from benchmarks.system.signals import Interruption

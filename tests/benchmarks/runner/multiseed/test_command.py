@@ -1,4 +1,4 @@
-"""From the claims of several seeds to their rows: each ends in its own way."""
+"""From the leases of several seeds to their rows: each ends in its own way."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from hydra import compose, initialize_config_dir
 
 import benchmarks.runner.multiseed.runner as running
 from benchmarks.config.schema import checked_config, register_schemas
-from benchmarks.results.leases import Claim, new_claim
-from benchmarks.results.store import Row, Store
+from benchmarks.results.leases import Lease, new_lease
+from benchmarks.results.row import Row
+from benchmarks.results.store import Store
 from benchmarks.runner.multiseed.runner import Result, run_seeds
 from benchmarks.runner.run import Start, TakenError
 from benchmarks.runner.stages import Training, measure
@@ -51,8 +52,8 @@ def run(store: Store, shared_cache: Path) -> Run:
 
         def hear(place: int, result: Result) -> None:
             results[place] = result
-            claims = [store.claims.read(path.stem) for path in store.claims.directory.iterdir()]
-            held = {claim.run_id for claim in claims if claim is not None}
+            leases = [store.leases.read(path.stem) for path in store.leases.directory.iterdir()]
+            held = {lease.run_id for lease in leases if lease is not None}
             assert not (isinstance(result, Row) and result.run_id in held), "nobody needs it now"
 
         run_seeds(configs, store, interruption or Interruption(), [start] * 3, hear)
@@ -92,22 +93,22 @@ def test_a_seed_that_another_works_on_is_left_to_it(kernel: str, run: Run, store
     first = run(f"model.kernel={kernel}")[1]
     assert isinstance(first, Row)
     assert first.fingerprint is not None
-    claim: Claim = new_claim(first.fingerprint, "another", {})
-    claim.owner = Owner(host="elsewhere", boot="b", pid=1, born="1")
-    assert store.claims.take(claim)
+    lease: Lease = new_lease(first.fingerprint, "another", {})
+    lease.process = Owner(host="elsewhere", boot="b", pid=1, born="1")
+    assert store.leases.acquire(lease)
     results = run(f"model.kernel={kernel}")
     assert statuses(results) == ["ok", "TakenError", "ok"]
     assert isinstance(results[1], TakenError)
-    assert [path.stem for path in store.claims.directory.iterdir()] == [first.fingerprint]
+    assert [path.stem for path in store.leases.directory.iterdir()] == [first.fingerprint]
 
 
 def test_all_are_left_if_others_work_on_all(run: Run, store: Store) -> None:
     for row in run().values():
         assert isinstance(row, Row)
         assert row.fingerprint is not None
-        claim = new_claim(row.fingerprint, "another", {})
-        claim.owner = Owner(host="elsewhere", boot="b", pid=1, born="1")
-        assert store.claims.take(claim)
+        lease = new_lease(row.fingerprint, "another", {})
+        lease.process = Owner(host="elsewhere", boot="b", pid=1, born="1")
+        assert store.leases.acquire(lease)
     assert statuses(run()) == ["TakenError"] * 3
 
 
@@ -131,7 +132,7 @@ def test_a_bug_in_one_seeds_test_is_its_own(
         1: ("failed", "ZeroDivisionError: a bug"),
         2: ("ok", None),
     }
-    assert not list(store.claims.directory.iterdir())
+    assert not list(store.leases.directory.iterdir())
 
 
 @pytest.mark.parametrize("kernel", ["auto", "torch"])

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from benchmarks.config.compose import CellComposer, hydra_at
 from benchmarks.config.fingerprint import fingerprint
 from benchmarks.config.schema import Config, register_schemas
-from benchmarks.results.store import COLUMNS, Store
+from benchmarks.results.row import COLUMNS
+from benchmarks.results.store import Store
 from benchmarks.sweeps.cell import Cell, Completion
 from benchmarks.sweeps.directory import SweepDirectory
 from benchmarks.sweeps.launchers.base import SweepContext, WorkItem
@@ -114,16 +115,16 @@ def test_a_bug_in_a_cell_is_its_end_and_not_the_sweeps(
     log = launcher.context.directory.log(cells[0]).read_text(encoding="utf-8")
     assert "Traceback" in log
     assert "in loss" in log
-    assert launcher.context.store.claims.read(cells[0].fingerprints[0]) is None
+    assert launcher.context.store.leases.read(cells[0].fingerprints[0]) is None
     assert launcher.poll() == []
 
 
 def test_a_cell_that_another_process_holds_is_left_to_it(cells: list[Cell], tmp_path: Path) -> None:
     launcher = launcher_in(tmp_path)
-    claims = launcher.context.store.claims
+    leases = launcher.context.store.leases
     launcher.context.store.check_writable()
-    # A claim that cannot be read is another process's, just being written.
-    claims.path(cells[0].fingerprints[0]).touch()
+    # A lease that cannot be read is another process's, just being written.
+    leases.path(cells[0].fingerprints[0]).touch()
     launcher.submit([WorkItem(cells[0], None)])
     assert launcher.poll() == [Completion(cells[0], held_elsewhere=True)]
     assert [*launcher.context.store.runs.iterdir()] == []
