@@ -24,8 +24,8 @@ from benchmarks.export.timing import (
 )
 from benchmarks.reporting.tables import Grid, Section
 from benchmarks.runner.load_run import WEIGHTS, FinishedRun
+from benchmarks.system.load import ExternalLoad
 from benchmarks.training.evaluation import evaluate
-from scripts.perf.measuring import Load
 from tasks.base import Metric
 
 EAGER = "PyTorch"
@@ -105,7 +105,7 @@ def measured(
             f"{run.row['run_id']}: its network scores {scores[EAGER]:.6g} on validation, its row "
             f"says {trained:.6g}: code has changed since it was trained"
         )
-    load = Load()  # a load average would still speak of the minute before
+    load = ExternalLoad()  # a load average would still speak of the minute before
     found = {size: speeds(forms, run.task, size, seconds, device) for size in BATCH_SIZES}
     others, is_busy = load.cores(), load.is_busy()
     sizes = {WEIGHTS: (run.folder / WEIGHTS).stat().st_size / MIB}

@@ -7,9 +7,12 @@ import os
 import re
 import stat
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 from benchmarks.system.processes import birth
 
@@ -107,3 +110,36 @@ def is_running(mark: Path) -> bool:
     except OSError:
         pass
     return False
+
+
+BUSY_SHARE = 0.1
+"""Share of all cores used by other processes above which times are not reliable."""
+
+
+class ExternalLoad:
+    """CPU time used by other processes since the object was created."""
+
+    def __init__(self) -> None:
+        self._before = self._cpu_seconds(), time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds since the object was created."""
+        return time.perf_counter() - self._before[1]
+
+    @staticmethod
+    def _cpu_seconds() -> float:
+        """Return the CPU seconds of all other processes since the machine started."""
+        cpu, own = psutil.cpu_times(), os.times()
+        idle = cpu.idle + getattr(cpu, "iowait", 0.0)
+        guests = getattr(cpu, "guest", 0.0) + getattr(cpu, "guest_nice", 0.0)
+        ours = own.user + own.system + own.children_user + own.children_system
+        return sum(cpu) - idle - guests - ours
+
+    def cores(self) -> float:
+        """Return the mean number of cores in use; running children count as other processes."""
+        return max(0.0, (self._cpu_seconds() - self._before[0]) / max(1e-9, self.seconds))
+
+    def is_busy(self) -> bool:
+        """Check that the load is high enough to distort times."""
+        return self.cores() > BUSY_SHARE * (os.cpu_count() or 1)

@@ -15,9 +15,9 @@ A benchmark is a module of this package with one function and this at its end:
     if __name__ == "__main__":
         sys.exit(main())
 
-`python -m scripts.perf.NAME --write results/published/perf/NAME.md` writes the output to that file;
-`python scripts/write_docs.py` then updates the table of ratios in docs/performance.md. Every ratio is
-printed with the load of the machine.
+`python -m scripts.perf.NAME --write results/published/perf/NAME.md` writes the output to that file.
+`python scripts/write_docs.py` then updates the table of ratios in docs/performance.md.
+Every ratio is printed with the load of the machine.
 """
 
 from __future__ import annotations
@@ -36,12 +36,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import psutil
-
 from benchmarks.errors import UserError
-
-BUSY_SHARE = 0.1
-"""Part of all cores that others may take before a measurement is called one of a busy machine."""
+from benchmarks.system.load import ExternalLoad
 
 AT_ONCE_SECONDS = 0.02
 """Ratios printed in quick succession are of one measurement."""
@@ -100,43 +96,6 @@ def spread(times: Times, arm: str, over: str) -> str:
     return f"{statistics.median(turns):.3f} [{min(turns):.3f}, {max(turns):.3f}]"
 
 
-class Load:
-    """What the machine does besides this process and its children, from now on."""
-
-    def __init__(self) -> None:
-        self._before = self._others(), time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """How long this has been watching."""
-        return time.perf_counter() - self._before[1]
-
-    @staticmethod
-    def _others() -> float:
-        """Processor seconds of everybody else since the machine started."""
-        cpu, own = psutil.cpu_times(), os.times()
-        idle = cpu.idle + getattr(cpu, "iowait", 0.0)
-        guests = getattr(cpu, "guest", 0.0) + getattr(cpu, "guest_nice", 0.0)
-        ours = own.user + own.system + own.children_user + own.children_system
-        return sum(cpu) - idle - guests - ours
-
-    def cores(self) -> float:
-        """Cores that others have kept busy since; a child counts as another while it runs."""
-        return max(0.0, (self._others() - self._before[0]) / max(1e-9, self.seconds))
-
-    def is_busy(self) -> bool:
-        """Whether others took more than a trifle."""
-        return self.cores() > BUSY_SHARE * (os.cpu_count() or 1)
-
-    def text(self) -> str:
-        """Load averages of 1 and 5 minutes, and what others took."""
-        average = os.getloadavg() if hasattr(os, "getloadavg") else (0.0, 0.0)
-        return (
-            f"load average {average[0]:.2f} (5 minutes: {average[1]:.2f}); "
-            f"others kept {self.cores():.2f} of {os.cpu_count()} cores busy"
-        )
-
-
 @dataclass(frozen=True)
 class Ratio:
     """A `ratio:` line, read back."""
@@ -163,13 +122,22 @@ def read_ratios(text: str) -> list[Ratio]:
     ]
 
 
+def load_text(load: ExternalLoad) -> str:
+    """Return the load averages of 1 and 5 minutes, and the cores used by other processes."""
+    average = os.getloadavg() if hasattr(os, "getloadavg") else (0.0, 0.0)
+    return (
+        f"load average {average[0]:.2f} (5 minutes: {average[1]:.2f}); "
+        f"others kept {load.cores():.2f} of {os.cpu_count()} cores busy"
+    )
+
+
 class Report:
     """Prints what was measured, and keeps it for the page."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.tables: list[str] = []
-        self.load = Load()
+        self.load = ExternalLoad()
         self.was_busy = False
 
     def say(self, text: str = "") -> None:
@@ -200,12 +168,12 @@ class Report:
         target = at_least if at_least is not None else at_most
         is_met = value >= at_least if at_least is not None else value <= (at_most or 0.0)
         if self.load.seconds > AT_ONCE_SECONDS:
-            self.say(f"load: {self.load.text()}")
+            self.say(f"load: {load_text(self.load)}")
             self.was_busy = self.load.is_busy()
         sense = "<=" if at_least is None else ">="
         verdict = ("met" if is_met else "not met") + ("; busy machine" if self.was_busy else "")
         self.say(f"ratio: {name} = {value:.3f} (target {sense} {target:g}): {verdict}")
-        self.load = Load()
+        self.load = ExternalLoad()
 
 
 def parser_of(description: str | None) -> argparse.ArgumentParser:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.compose import ROOT
 from benchmarks.errors import UserError
-from scripts.perf.measuring import Report, parser_of, run_benchmark
+from scripts.perf.measuring import Report, load_text, parser_of, run_benchmark
 from scripts.perf.pairs import add_run_options, composed, load, pairs, trainer_of
 from scripts.perf.phases import PHASES, Watch, by_phase
 
@@ -134,7 +134,9 @@ def measure_pair(
         column["of it not arithmetic"] = percent(1 - arithmetic)
         share = arithmetic * row["train_seconds"] / whole
         column["of the whole run training's arithmetic"] = percent(share)
-    report.say(f"{model} on {task}, kernel {row['kernel']}: {whole:.1f} s; {report.load.text()}")
+    report.say(
+        f"{model} on {task}, kernel {row['kernel']}: {whole:.1f} s; {load_text(report.load)}"
+    )
     return column
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.system.load import ExternalLoad
 from scripts.perf import measuring
 from scripts.perf.measuring import (
-    Load,
     Report,
     interleaved,
     parser_of,
@@ -22,7 +22,7 @@ from scripts.perf.measuring import (
 from tests.helpers.paths import ROOT
 
 
-class QuietLoad(Load):
+class QuietLoad(ExternalLoad):
     """A machine on which others take so many cores."""
 
     others = 0.0
@@ -33,7 +33,7 @@ class QuietLoad(Load):
 
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "Load", QuietLoad)
+    monkeypatch.setattr(measuring, "ExternalLoad", QuietLoad)
     monkeypatch.setattr(measuring, "AT_ONCE_SECONDS", -1.0)
 
 
@@ -91,15 +91,6 @@ def test_a_busy_machine_is_told_with_every_ratio(
     said = capsys.readouterr().out
     assert [ratio.was_busy for ratio in read_ratios(said)] == [True, False]
     assert "others kept 0.50 of 2 cores busy" in said
-
-
-def test_own_work_is_not_that_of_others() -> None:
-    load = Load()
-    own = sum(i * i for i in range(2_000_000))
-    taken = load.cores() * load.seconds
-    others = Load._others() - load._before[0]
-    assert own
-    assert taken == pytest.approx(max(0.0, others), abs=0.05)
 
 
 def options() -> argparse.ArgumentParser:

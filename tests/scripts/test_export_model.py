@@ -87,8 +87,8 @@ def test_times_of_a_busy_machine_are_marked_wherever_they_are_told(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(answering.Load, "cores", lambda load: 1.25)
-    monkeypatch.setattr(answering.Load, "is_busy", lambda load: is_busy)
+    monkeypatch.setattr(answering.ExternalLoad, "cores", lambda load: 1.25)
+    monkeypatch.setattr(answering.ExternalLoad, "is_busy", lambda load: is_busy)
     table = tmp_path / "t.csv"
     code, said, _ = answer(forecaster, *QUICK, "--csv", table)
     assert code == 0
