@@ -42,6 +42,7 @@ from benchmarks.analysis.statistics import (
 from benchmarks.analysis.statistics.seeds import ENOUGH_PAIRS_TO_PERMUTE
 from benchmarks.errors import UserError
 from benchmarks.reporting.doc_blocks import put_between
+from benchmarks.reporting.renderers import markdown_table
 from benchmarks.system.terminal import print_log_messages
 
 Array = NDArray[np.float64]
@@ -80,12 +81,6 @@ def share(hits: list[bool] | NDArray[np.bool_]) -> str:
     part = float(np.mean(hits))
     error = np.sqrt(part * (1 - part) / len(hits))
     return f"{100 * part:.1f} ± {100 * error:.1f}"
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """Write a table."""
-    lines = [header, ["---", *("---:" for _ in header[1:])], *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def bootstrap_ends(x: Array, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -132,7 +127,7 @@ def coverage(draws: int) -> str:
             inside = [(each[:, 0] <= 0) & (each[:, 1] >= 0) for each in others]
             rows.append([name, str(n), *map(share, (hits, *inside))])
     header = ["scores", "seeds", "Student's t, %", "percentile bootstrap, %", "BCa bootstrap, %"]
-    return markdown(header, rows)
+    return markdown_table(header, rows)
 
 
 def is_shown(p: float | None) -> bool:
@@ -157,7 +152,7 @@ def false_verdicts(draws: int) -> str:
             alone = [is_shown(paired_by_seed(arms[0], np.zeros(n)).p) for arms in x]
             rows.append([name, str(n), *map(share, (two, three, apart, alone))])
     header = ["scores of both", "seeds", "two arms, %", "three arms, any pair, %"]
-    return markdown([*header, "without common seeds, %", "against a constant, %"], rows)
+    return markdown_table([*header, "without common seeds, %", "against a constant, %"], rows)
 
 
 def table_of(path: Path, scores: Array) -> None:
@@ -203,7 +198,7 @@ def verdicts(draws: int) -> str:
         bound = "" if planted else "at most "
         rows.append([name, str(n), f"{draws:,}", f"{bound}{stated:.1f}", share(told_apart(scores))])
     header = ["table", "seeds", "tables", "stated, %", "told apart, %"]
-    return markdown(header, rows)
+    return markdown_table(header, rows)
 
 
 def found(rng: np.random.Generator, draws: int, n: int, effect: float) -> str:
@@ -236,7 +231,7 @@ def power(draws: int) -> str:
             name = f"{effect:.1f} sd of the differences, {seeds} seeds ({words})"
             stated = 100 * paired_power(effect, seeds)
             rows.append([name, f"{stated:.1f}", found(rng, draws, seeds, effect)])
-    return markdown(["planted difference", "stated, %", "found, %"], rows)
+    return markdown_table(["planted difference", "stated, %", "found, %"], rows)
 
 
 def items(draws: int) -> str:
@@ -269,7 +264,7 @@ def items(draws: int) -> str:
     kept = [model_confidence_set(list(each), seed=s, block=1)[0] for s, each in enumerate(losses)]
     lost = [not {0, 1} <= set(places) for places in kept]
     rows.append(["Model Confidence Set", "4 models, the best 2 alike: one lost", share(lost)])
-    return markdown(["test", "two alike, on", "false, %"], rows)
+    return markdown_table(["test", "two alike, on", "false, %"], rows)
 
 
 def tables(draws: int) -> Iterator[tuple[str, str]]:
@@ -305,8 +300,8 @@ def main(arguments: list[str] | None = None) -> int:
             put_between(chosen.write, MARKS, "")
         content = ""
         for caption, table in tables(chosen.draws):
-            print(f"{caption}:\n\n{table}", flush=True)
-            content += f"{caption}:\n\n{table}\n"
+            print(f"{caption}:\n\n{table}\n", flush=True)
+            content += f"{caption}:\n\n{table}\n\n"
         if chosen.write is not None:
             put_between(chosen.write, MARKS, content)
     except UserError as error:

@@ -1,14 +1,11 @@
-"""Write result tables for other programs.
+"""Write result tables as Parquet, CSV or JSON.
 
-    python scripts/export.py RESULTS -o all.parquet               typed, for pandas and others
-    python scripts/export.py a.csv b.csv -o all.csv               one table of several
-    python scripts/export.py RESULTS -o all.json                  a list of records
-    python scripts/export.py RESULTS -o FOLDER --format lm-eval   as lm-evaluation-harness writes:
-                                                       FOLDER/MODEL/results_DATE.json, means over
-                                                       seeds and their standard errors
+    python scripts/export.py RESULTS -o all.parquet        typed columns
+    python scripts/export.py a.csv b.csv -o all.csv        several tables as one
+    python scripts/export.py RESULTS -o all.json           a list of records
 
-RESULTS is a results folder or any CSV with the documented columns. Exit codes: 0, or 2 for your
-mistake.
+RESULTS is a results folder or any CSV file with the documented columns. Exit codes: 0 on success,
+2 for an invalid argument.
 """
 
 from __future__ import annotations
@@ -17,28 +14,30 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.errors import UserError
-from benchmarks.reporting.export_tables import FORMATS, export
-from benchmarks.system.terminal import print_log_messages
-
 
 def main(arguments: list[str] | None = None) -> int:
-    """Export; returns the exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--format", choices=FORMATS, help="default: what the file's name ends in")
+    parser.add_argument("--format", help="parquet, csv or json; default: by the file name")
     chosen = parser.parse_args(arguments)
+    # pandas is imported after the arguments are parsed, so that --help is immediate.
+    from benchmarks.errors import UserError
+    from benchmarks.reporting.export_tables import FORMATS, export
+    from benchmarks.system.terminal import print_log_messages
+
     print_log_messages()
+    if chosen.format is not None and chosen.format not in FORMATS:
+        parser.error(f"--format {chosen.format}: allowed: {', '.join(FORMATS)}")
     try:
-        files = export(chosen.results, chosen.out, chosen.format)
+        export(chosen.results, chosen.out, chosen.format)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for file in files:
-        print(f"written: {file}")
+    print(f"written: {chosen.out}")
     return 0
 
 

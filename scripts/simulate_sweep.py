@@ -24,6 +24,7 @@ from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.reporting.doc_blocks import put_between
+from benchmarks.reporting.renderers import markdown_table
 from benchmarks.system.terminal import print_log_messages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,8 +169,7 @@ def table_of(columns: dict[int, list[Measure]]) -> str:
         header.append(f"{MILLION:,}, reckoned")
         for cells, line in zip(table, lines, strict=True):
             cells.append(line[-1].text(reckoned(list(columns), line)))
-    table = [header, ["---", *("---:" for _ in header[1:])], *table]
-    return "".join("| " + " | ".join(line) + " |\n" for line in table)
+    return markdown_table(header, table) + "\n"
 
 
 def reckoned(sizes: list[int], line: list[Measure]) -> float:

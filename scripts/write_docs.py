@@ -24,12 +24,13 @@ from typing import Any
 import models
 import tasks
 from benchmarks.analysis import Options, compare
+from benchmarks.analysis.formatting import significant
 from benchmarks.config.launchers import LAUNCHERS
 from benchmarks.config.matching import MatchSettings
 from benchmarks.config.schema import Config, TrainSettings, allowed_text, definitions
 from benchmarks.config.search import TuneSettings
 from benchmarks.reporting import tables as grids
-from benchmarks.reporting.renderers import as_markdown
+from benchmarks.reporting.renderers import as_markdown, markdown_table
 from benchmarks.results.row import Row
 from benchmarks.training.tensorboard import LogSettings
 from models.base import ModelSettings
@@ -65,12 +66,9 @@ def type_text(annotation: Any) -> str:
     return "null" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
 
 
-def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """Write a Markdown table."""
-    cells = [header, ["---"] * len(header), *rows]
-    return "".join(
-        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |\n" for line in cells
-    )
+def text_table(header: list[str], rows: list[list[str]]) -> str:
+    """Format a Markdown table whose columns are all left-aligned."""
+    return markdown_table(header, rows, range(len(header))) + "\n"
 
 
 def results_page() -> str:
@@ -87,7 +85,7 @@ def results_page() -> str:
         + "One row per run, in `results.csv` and, as the truth the table is a view of, in\n"
         + "`runs/<run_id>/row.json`. A cell that does not apply is empty, never 0. Booleans are\n"
         + "`true` and `false`, times are seconds unless the name says otherwise.\n\n"
-        + markdown_table(["column", "type", "unit", "meaning"], rows)
+        + text_table(["column", "type", "unit", "meaning"], rows)
     )
 
 
@@ -107,7 +105,7 @@ def settings_table(settings: type, prefix: str) -> str:
         )
         kind = type_text(hints[entry.name])
         rows.append([f"`{prefix}{entry.name}`", kind, default.lower(), allowed, limits["help"]])
-    return markdown_table(["key", "type", "default", "allowed", "meaning"], rows)
+    return text_table(["key", "type", "default", "allowed", "meaning"], rows)
 
 
 def settings_page() -> str:
@@ -155,16 +153,16 @@ def measured_table(file: Path) -> str:
         lines = list(csv.DictReader(handle))
     filled = [name for name in TABLE_COLUMNS if any(line[name] for line in lines)]
     rows = [[shortened(line[name]) for name in filled] for line in lines]
-    return markdown_table([TABLE_COLUMNS[name] for name in filled], rows)
+    return text_table([TABLE_COLUMNS[name] for name in filled], rows)
 
 
 def shortened(cell: str) -> str:
-    """Write a number with four significant digits."""
+    """Format a number with four significant digits."""
     try:
         value = float(cell)
     except ValueError:
         return cell
-    return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1000 else f"{value:#.4g}"
+    return f"{value:,.0f}" if value.is_integer() else significant(value, 4)
 
 
 def comparison_text(table: Path) -> str:

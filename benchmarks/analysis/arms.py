@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmarks.analysis import statistics
 from benchmarks.analysis.comparison import Arm
+from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.labels import labels, records, text
 from benchmarks.analysis.metrics import default_perfect
 from benchmarks.system.load import BUSY
@@ -173,7 +174,7 @@ def budget_text(arms: list[Arm]) -> str:
     if not kinds:
         return "baselines only"
     if len(kinds) > 1:
-        parts = [f"{kind} ({some(names)})" for kind, names in kinds.items()]
+        parts = [f"{kind} ({listed(names)})" for kind, names in kinds.items()]
         return f"MIXED, not comparable with each other: {'; '.join(parts)}"
     if nets[0].match != "hidden":
         return next(iter(kinds))
@@ -204,8 +205,3 @@ def spread(nets: list[Arm]) -> str:
     if not counts or counts[0] == counts[-1]:
         return ""
     return f" (encoder parameters {counts[0]:,} to {counts[-1]:,})"
-
-
-def some(names: list[str], most: int = 4) -> str:
-    """Name a few, count the rest."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

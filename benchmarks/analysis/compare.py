@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.analysis import pairwise as verdicts
-from benchmarks.analysis.arms import budget_text, make_arms, some, with_doubts, with_skill
+from benchmarks.analysis.arms import budget_text, make_arms, with_doubts, with_skill
 from benchmarks.analysis.comparison import Arm, Comparison, Group
+from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.item_tests import ItemTests
 from benchmarks.analysis.kernel_notes import kernel_notes
 from benchmarks.analysis.metrics import unit_of
@@ -42,7 +43,7 @@ def compare(tables: Sequence[Path], options: Options = EVERYTHING) -> Comparison
         found = sorted({arm.label for group in groups for arm in group.arms})
         raise UserError(
             f"--baseline {options.baseline}: there is no such arm"
-            f"{nearest(options.baseline, found)}; there are {some(found, 10)}"
+            f"{nearest(options.baseline, found)}; there are {listed(found, 10)}"
         )
     return Comparison(read.sources, groups, left_out, read.notes)
 

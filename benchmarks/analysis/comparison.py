@@ -12,6 +12,9 @@ from benchmarks.analysis.seed_tests import Scores
 from benchmarks.analysis.statistics import Interval, Paired
 
 BETTER, WORSE = "better", "worse"
+FLIPPED = {BETTER: WORSE, WORSE: BETTER}
+"""Verdicts on A against B as verdicts on B against A."""
+
 NOT_SHOWN = "no difference shown"
 NOT_COMPARABLE = "not comparable"
 IMPROVED, SAME = "improved", "same"

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.analysis import statistics
-from benchmarks.analysis.arms import some
 from benchmarks.analysis.comparison import (
     FAILED,
     IMPROVED,
@@ -25,6 +24,7 @@ from benchmarks.analysis.comparison import (
 )
 from benchmarks.analysis.diff_pairing import Both, Side, both_sides, numbered
 from benchmarks.analysis.failing import failed_rows
+from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.kernel_notes import change_notes
 from benchmarks.analysis.metrics import EXACT, is_time
 from benchmarks.analysis.notes import differing, shortened
@@ -75,7 +75,7 @@ def dropped_notes(found: Sequence[Change]) -> list[str]:
             arms.setdefault(change.dropped, []).append(change.label)
     return [
         f"only seeds in both tables are paired and shown; dropped are {a} of A and {b} of B: "
-        f"{some(labels)}"
+        f"{listed(labels)}"
         for (a, b), labels in arms.items()
     ]
 

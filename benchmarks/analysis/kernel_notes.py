@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmarks.analysis.arms import machine_text, median, some
+from benchmarks.analysis.arms import machine_text, median
 from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.diff_pairing import Both
+from benchmarks.analysis.formatting import listed, significant
 from benchmarks.analysis.labels import KERNEL, but_kernel, text
 from benchmarks.analysis.row_filter import SETTINGS
-from benchmarks.reporting.sentences import significant
 
 FACTOR = 1.25
 """How many times as far apart as their arithmetic two arms' times may be, or as near."""
@@ -197,7 +197,7 @@ def twins_note(twins: Sequence[SpeedPair]) -> str:
         times = f"{significant(slow.seconds / fast.seconds, 2)} times as long"
         said = f"takes {times} per token" if not parts else times
         parts.append(f"{slow.label} {said} as {fast.label}")
-    return f"{some(parts)}: the same arithmetic, so the whole difference is the kernel's"
+    return f"{listed(parts)}: the same arithmetic, so the whole difference is the kernel's"
 
 
 def pair_note(a: Speed, b: Speed) -> str:
@@ -234,7 +234,7 @@ def doubt_notes(arms: Sequence[Arm]) -> list[str]:
     names = [arm.label for arm in arms if arm.doubtful_times and arm.label in known]
     if not names:
         return []
-    return [f"whether times speak of kernels is not judged for {some(names)}: they are in doubt"]
+    return [f"whether times speak of kernels is not judged for {listed(names)}: they are in doubt"]
 
 
 def one_run_notes(told: Iterable[SpeedPair]) -> list[str]:
@@ -243,8 +243,8 @@ def one_run_notes(told: Iterable[SpeedPair]) -> list[str]:
     if not names:
         return []
     return [
-        f"what is said of kernels rests on one run of {some(names)}: a second seed would show how "
-        "far its clock can be trusted"
+        f"what is said of kernels rests on one run of {listed(names)}: "
+        "a second seed would show how far its clock can be trusted"
     ]
 
 
@@ -257,7 +257,7 @@ def repeated_notes(arms: Sequence[Arm]) -> list[str]:
     if not sets:
         return []
     return [
-        f"the same kernel ran, whatever model.kernel asked for: {some(sets)}; this is one thing "
+        f"the same kernel ran, whatever model.kernel asked for: {listed(sets)}; this is one thing "
         "measured again, whose times differ by chance alone: one of the arms is enough"
     ]
 
@@ -272,7 +272,7 @@ def refused_notes(arms: Iterable[Arm]) -> list[str]:
     if not names:
         return []
     return [
-        f"{KERNEL}fused was asked for, PyTorch's kernel ran: {some(names)}; the first lines of "
+        f"{KERNEL}fused was asked for, PyTorch's kernel ran: {listed(names)}; the first lines of "
         "such a run say why"
     ]
 
@@ -289,6 +289,6 @@ def change_notes(arms: Iterable[Both]) -> list[str]:
                 found.setdefault((name, before, after), []).append(both.label)
     ends = {"kernel": "their times speak of it too", "precision": "times and scores speak of it"}
     return [
-        f"{name} {before} in A, {after} in B: {some(labels)}; {ends[name]}"
+        f"{name} {before} in A, {after} in B: {listed(labels)}; {ends[name]}"
         for (name, before, after), labels in found.items()
     ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from benchmarks.analysis.arms import some
 from benchmarks.analysis.comparison import Arm
+from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.labels import text
 from benchmarks.analysis.metrics import SHARES
 from benchmarks.analysis.row_filter import SETTINGS
@@ -94,13 +94,14 @@ def notes_of(rows: pd.DataFrame, arms: list[Arm], beside: list[pd.DataFrame]) ->
     together = [arm.label for arm in arms if (arm.rows["trained_together"] > 1).any()]
     if together:
         notes.append(
-            f"seeds of {some(together)} were trained together: those runs have no times of training"
+            f"seeds of {listed(together)} were trained together: "
+            "those runs have no times of training"
         )
     doubts: dict[str, list[str]] = {}
     for arm in arms:
         if arm.doubtful_times:
             doubts.setdefault(arm.doubtful_times, []).append(arm.label)
-    notes += [f"times in doubt (?) of {some(names)}: {why}" for why, names in doubts.items()]
+    notes += [f"times in doubt (?) of {listed(names)}: {why}" for why, names in doubts.items()]
     return notes
 
 
@@ -115,7 +116,7 @@ def percent_notes(arms: list[Arm], metric: str) -> list[str]:
             beyond.append(arm.label)
     if not beyond:
         return []
-    return [f"{metric} of {some(beyond)} lies beyond its perfect score 1: are these per cent?"]
+    return [f"{metric} of {listed(beyond)} lies beyond its perfect score 1: are these per cent?"]
 
 
 def pooling_notes(arms: list[Arm]) -> list[str]:
@@ -140,4 +141,4 @@ def tuning_notes(arms: list[Arm]) -> list[str]:
     if len({arm.trials or 0 for arm in nets}) < 2:
         return []
     parts = [f"{arm.model}: {arm.trials or 'none'}" for arm in nets]
-    return [f"unequal tuning, trials of a search: {some(parts, 6)}"]
+    return [f"unequal tuning, trials of a search: {listed(parts, 6)}"]

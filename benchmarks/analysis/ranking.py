@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from benchmarks.analysis import statistics
-from benchmarks.analysis.arms import one_budget, some
-from benchmarks.analysis.comparison import BETTER, WORSE, Arm, Pair
+from benchmarks.analysis.arms import one_budget
+from benchmarks.analysis.comparison import BETTER, FLIPPED, WORSE, Arm, Pair
+from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.item_tests import ItemTests
 from benchmarks.analysis.metrics import EXACT, is_cost
 from benchmarks.analysis.pairwise import (
@@ -18,7 +19,6 @@ from benchmarks.analysis.pairwise import (
     find,
     judge,
 )
-from benchmarks.reporting.sentences import FLIPPED
 
 Known = dict[frozenset[str], Pair]
 
@@ -74,7 +74,7 @@ def best_group(
         if found:
             beaten |= {arm.label for arm in mine} - found
         if untested and question.is_own:
-            notes[f"not tested, as item predictions are not there: {some(untested)}"] = None
+            notes[f"not tested, as item predictions are not there: {listed(untested)}"] = None
     return best - beaten, list(notes)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from benchmarks.analysis.arms import some
 from benchmarks.analysis.comparison import LeftOut
+from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.metrics import direction
 from benchmarks.analysis.row_filter import ALWAYS_APART, counted
 from benchmarks.errors import UserError, nearest
@@ -59,7 +59,7 @@ def of_task(frame: pd.DataFrame, task: str | None) -> pd.DataFrame:
     if chosen.empty:
         found = sorted(set(frame["task"].astype("str")) - {""})
         raise UserError(
-            f"--task {task}: no row is of it{nearest(task, found)}; there are {some(found, 10)}"
+            f"--task {task}: no row is of it{nearest(task, found)}; there are {listed(found, 10)}"
         )
     return chosen
 
@@ -78,7 +78,7 @@ def with_score(frame: pd.DataFrame, metric: str | None) -> pd.DataFrame:
         return frame.assign(score=frame["test_score"])
     higher = frame["own_higher"] if metric == "val_score" else float(direction(metric))
     if frame[metric].isna().all():
-        tables = some(sorted(set(frame["table"].astype("str"))))
+        tables = listed(sorted(set(frame["table"].astype("str"))))
         raise UserError(f"--metric {metric}: no row of {tables} has a value in this column")
     names = pd.Categorical([metric] * len(frame))
     return frame.assign(score=frame[metric], metric=names, higher_is_better=higher)

@@ -22,7 +22,7 @@ from benchmarks.export.timing import (
     speeds,
     times_as_fast,
 )
-from benchmarks.reporting.tables import Grid, Section
+from benchmarks.reporting.renderers import Section, TextTable
 from benchmarks.runner.load_run import WEIGHTS, FinishedRun
 from benchmarks.system.load import ExternalLoad
 from benchmarks.training.evaluation import evaluate
@@ -151,7 +151,7 @@ def int8_name(run: FinishedRun) -> str:
 def sections(run: FinishedRun, found: Measurement, where: str) -> list[Section]:
     """What was measured, as tables for people, and the verdict."""
     metric, forms = run.config.task.metric, found.forms
-    files = Grid(
+    files = TextTable(
         ["form", "file\nMiB", "largest\ndifference", f"validation\n{metric.name}"],
         [
             [
@@ -187,7 +187,7 @@ def sections(run: FinishedRun, found: Measurement, where: str) -> list[Section]:
                 ]
             )
     title = f"{run.row['model']} on {run.row['task']}, {run.row['run_id']}"
-    times = Grid(header, rows, frozenset({1}), frozenset(strong))
+    times = TextTable(header, rows, frozenset({1}), frozenset(strong))
     load = f"load: others kept {found.others:.2f} of {os.cpu_count()} cores busy"
     about = [
         f"times: {where}; speeds are relative to {EAGER}; the fastest is bold, of one sequence by "

@@ -19,8 +19,7 @@ from benchmarks.export.exporter import INT8, export_run
 from benchmarks.export.training_command import training_command
 from benchmarks.export.verification import UnequalError
 from benchmarks.reporting.doc_blocks import put_between
-from benchmarks.reporting.renderers import show
-from benchmarks.reporting.tables import Section
+from benchmarks.reporting.renderers import Section, show
 from benchmarks.runner.load_run import FinishedRun, load_run
 from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.environment import available_cores, device_name, keep_freed_memory

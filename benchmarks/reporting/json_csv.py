@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.analysis.comparison import (
     BETTER,
+    FLIPPED,
     WORSE,
     Arm,
     Change,
@@ -20,7 +21,6 @@ from benchmarks.analysis.comparison import (
     Group,
     Pair,
 )
-from benchmarks.reporting.sentences import FLIPPED
 
 
 def comparison_json(comparison: Comparison, only_changed: bool = False) -> dict[str, Any]:

@@ -1,23 +1,23 @@
-"""A comparison for people: on a terminal, in Markdown, in LaTeX."""
+"""Sections of text and tables on a terminal, in Markdown and in LaTeX."""
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.reporting.tables import Grid, Section
+FOLD_WIDTH = 14
+"""Characters up to which a text column stays on one line."""
 
-UNFOLDED = 14
-"""Letters up to which words stay in one line."""
-
-WIDTH = 110
-"""Columns where no terminal says how many it has."""
+DEFAULT_WIDTH = 110
+"""Columns of output that is not a terminal."""
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -35,38 +35,73 @@ LATEX = {
     "|": r"\textbar{}",
     "±": r"$\pm$",
     "…": r"\dots{}",
-    "–": "--",  # noqa: RUF001  that very sign
-    "−": "$-$",  # noqa: RUF001  that very sign
+    "–": "--",  # noqa: RUF001  the en dash is intended
+    "−": "$-$",  # noqa: RUF001  the minus sign is intended
 }
 
 MARKDOWN = "\\`*_{}[]<>#|"
 
 
+@dataclass(frozen=True)
+class TextTable:
+    """A table of formatted cells.
+
+    Attributes:
+        header: column names, a unit in a second line.
+        rows: cells.
+        text_columns: numbers of the columns that hold text; the others are right-aligned.
+        bold_rows: numbers of the highlighted rows.
+        optional_columns: numbers of the columns to drop on a narrow terminal, in this order.
+    """
+
+    header: list[str]
+    rows: list[list[str]]
+    text_columns: frozenset[int]
+    bold_rows: frozenset[int] = frozenset()
+    optional_columns: tuple[int, ...] = ()
+
+    @property
+    def flat_header(self) -> list[str]:
+        """Column names on one line each."""
+        return [name.replace("-\n", "").replace("\n", " ") for name in self.header]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a report: title, lines, table, more lines, and lists with a heading each."""
+
+    title: str
+    about: list[str]
+    table: TextTable | None
+    below: list[str]
+    lists: list[tuple[str, list[str]]]
+
+
 def show(sections: Sequence[Section]) -> None:
-    """Print sections, as wide as the terminal."""
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    """Print sections at the width of the terminal."""
+    console = Console(width=None if sys.stdout.isatty() else DEFAULT_WIDTH, highlight=False)
     for number, section in enumerate(sections):
         if number and (section.title or section.about):
             console.print()
         if section.title:
-            say(console, section.title, style="bold")
+            print_folded(console, section.title, style="bold")
         for line in section.about:
-            say(console, line)
-        if section.grid is not None:
-            console.print(rich_table(section.grid, console.width))
+            print_folded(console, line)
+        if section.table is not None:
+            console.print(rich_table(section.table, console.width))
             if section.below:
                 console.print()
         for line in section.below:
-            say(console, line)
+            print_folded(console, line)
         for heading, lines in section.lists:
             console.print()
-            say(console, heading, style="bold")
+            print_folded(console, heading, style="bold")
             for line in lines:
-                say(console, line, indent="  ")
+                print_folded(console, line, indent="  ")
 
 
-def say(console: Console, line: str, indent: str = "", style: str = "") -> None:
-    """Print a line, folded between words; rich would take brackets in it for styles."""
+def print_folded(console: Console, line: str, indent: str = "", style: str = "") -> None:
+    """Print a line folded between words; brackets are text, not rich markup."""
     text = textwrap.fill(
         one_line(line),
         console.width,
@@ -77,53 +112,50 @@ def say(console: Console, line: str, indent: str = "", style: str = "") -> None:
     console.print(Text(text, style=style), soft_wrap=True)
 
 
-def rich_table(grid: Grid, width: int) -> Table:
-    """A table for the terminal; only words are folded, never numbers.
-
-    Args:
-        grid: the table.
-        width: letters that there are; if they are too few, spare columns go.
-    """
+def rich_table(table: TextTable, width: int) -> Table:
+    """Build a terminal table that fits the width; only text columns are folded, never numbers."""
     widths = [
         max(len(part) for cell in column for part in cell.split("\n"))
-        for column in zip(grid.header, *grid.rows, strict=True)
+        for column in zip(table.header, *table.rows, strict=True)
     ]
-    folded = [min(w, UNFOLDED) if n in grid.words else w for n, w in enumerate(widths)]
-    kept, spare = list(range(len(widths))), list(grid.spare)
-    while spare and sum(folded[n] + 1 for n in kept) > width:
-        kept.remove(spare.pop(0))
+    text = table.text_columns
+    folded = [min(w, FOLD_WIDTH) if n in text else w for n, w in enumerate(widths)]
+    kept, optional = list(range(len(widths))), list(table.optional_columns)
+    while optional and sum(folded[n] + 1 for n in kept) > width:
+        kept.remove(optional.pop(0))
     gap = 1 if sum(widths[n] + 2 for n in kept) <= width else 0
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
+    shown = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
     for number in kept:
-        can_fold = folded[number] < widths[number]
-        table.add_column(
-            Text(grid.header[number]),
-            justify="left" if number in grid.words else "right",
+        shown.add_column(
+            Text(table.header[number]),
+            justify="left" if number in text else "right",
             overflow="fold",
-            no_wrap=not can_fold,
+            no_wrap=folded[number] == widths[number],
             min_width=folded[number],
         )
-    for number, row in enumerate(grid.rows):
-        style = "bold" if number in grid.strong else ""
-        table.add_row(*(Text(one_line(row[n])) for n in kept), style=style)
-    return table
+    for number, row in enumerate(table.rows):
+        style = "bold" if number in table.bold_rows else ""
+        shown.add_row(*(Text(one_line(row[n])) for n in kept), style=style)
+    return shown
 
 
 def one_line(text: str) -> str:
-    """Text without line ends or control characters, which a table from elsewhere may have."""
+    """Replace line ends and control characters, which a foreign table may contain, by spaces."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def as_markdown(sections: Sequence[Section]) -> str:
-    """Write sections as Markdown."""
+    """Format sections as Markdown."""
     parts: list[str] = []
     for section in sections:
         if section.title:
             parts.append(f"## {in_markdown(section.title)}")
         if section.about:
             parts.append("  \n".join(in_markdown(line) for line in section.about))
-        if section.grid is not None:
-            parts.append(markdown_grid(section.grid))
+        if section.table is not None:
+            header = [in_markdown(name) for name in section.table.flat_header]
+            rows = [[in_markdown(cell) for cell in row] for row in section.table.rows]
+            parts.append(markdown_table(header, rows, section.table.text_columns))
         parts += [in_markdown(line) for line in section.below]
         for heading, lines in section.lists:
             parts.append(f"**{in_markdown(heading)}**")
@@ -131,27 +163,34 @@ def as_markdown(sections: Sequence[Section]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def markdown_grid(grid: Grid) -> str:
-    """Write a table as Markdown."""
-    header = [in_markdown(name.replace("-\n", "").replace("\n", " ")) for name in grid.header]
-    rule = ["---" if n in grid.words else "---:" for n in range(len(header))]
-    rows = [[in_markdown(cell) for cell in row] for row in grid.rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [header, rule, *rows])
+def markdown_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: Container[int] = (0,)
+) -> str:
+    """Format a Markdown table of Markdown cells, without a final line end.
+
+    Args:
+        header: column names.
+        rows: cells; bars in them are escaped.
+        text_columns: numbers of the left-aligned columns.
+    """
+    rule = ["---" if n in text_columns else "---:" for n in range(len(header))]
+    lines = [[re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in row] for row in (header, rule, *rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def in_markdown(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Escape text for Markdown."""
     return "".join(f"\\{letter}" if letter in MARKDOWN else letter for letter in one_line(text))
 
 
 def as_latex(sections: Sequence[Section]) -> str:
-    """Write sections for a paper: tables need the package booktabs, all else is a comment."""
+    """Format sections as LaTeX: tables need the package booktabs, other text is a comment."""
     parts = ["% needs \\usepackage{booktabs}"]
     for section in sections:
         lines = [section.title, *section.about]
-        if section.grid is not None:
+        if section.table is not None:
             parts += [f"% {one_line(line)}" for line in lines if line]
-            parts += [latex_grid(section.grid), ""]
+            parts += [latex_table(section.table), ""]
             lines = []
         lines += section.below
         for heading, items in section.lists:
@@ -160,32 +199,30 @@ def as_latex(sections: Sequence[Section]) -> str:
     return "\n".join(parts)
 
 
-def latex_grid(grid: Grid) -> str:
-    """Write a table with booktabs' rules; rows that stand out are bold."""
-    places = "".join("l" if n in grid.words else "r" for n in range(len(grid.header)))
-    header = [in_latex(name.replace("-\n", "").replace("\n", " ")) for name in grid.header]
+def latex_table(table: TextTable) -> str:
+    """Format a table with the rules of booktabs."""
+    columns = "".join("l" if n in table.text_columns else "r" for n in range(len(table.header)))
+    header = [in_latex(name) for name in table.flat_header]
     rows = []
-    for number, row in enumerate(grid.rows):
+    for number, row in enumerate(table.rows):
         cells = [in_latex(cell) for cell in row]
-        if number in grid.strong:
+        if number in table.bold_rows:
             cells = [rf"\textbf{{{cell}}}" if cell else "" for cell in cells]
-        rows.append(cells)
-    lines = [" & ".join(line) + r" \\" for line in rows]
-    # A bracket or a star that begins a line would be taken for an argument of the one before.
-    lines = [rf"\relax {line}" if line[:1] in "[*" else line for line in lines]
-    return "\n".join(
-        [
-            rf"\begin{{tabular}}{{{places}}}",
-            r"\toprule",
-            " & ".join(header) + r" \\",
-            r"\midrule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-    )
+        rows.append(" & ".join(cells) + r" \\")
+    # A bracket or a star at the start of a line would be an argument of the line before.
+    rows = [rf"\relax {row}" if row[:1] in "[*" else row for row in rows]
+    lines = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(header) + r" \\",
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines)
 
 
 def in_latex(text: str) -> str:
-    """Text that LaTeX prints as it is."""
+    """Escape text for LaTeX."""
     return "".join(LATEX.get(letter, letter) for letter in one_line(text))

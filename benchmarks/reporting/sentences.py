@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
 from benchmarks.analysis.comparison import (
-    BETTER,
     FAILED,
     IMPROVED,
     NOT_COMPARABLE,
@@ -18,73 +15,18 @@ from benchmarks.analysis.comparison import (
     LeftOut,
     Pair,
 )
-from benchmarks.analysis.statistics import Interval, Paired
-
-MOST_DECIMALS = 8
+from benchmarks.analysis.formatting import (
+    decimals_of,
+    half_width,
+    interval_text,
+    p_text,
+    rounded,
+    significant,
+)
+from benchmarks.analysis.statistics import Paired
 
 DECIDED = (IMPROVED, WORSE, SAME, FAILED)
 """Verdicts of two tables that say something even without a test."""
-
-FLIPPED = {BETTER: WORSE, WORSE: BETTER}
-
-
-def decimals_of(half: float | None) -> int | None:
-    """Decimals that a number with an interval deserves: two digits of the interval's half."""
-    if half is None or half <= 0 or not math.isfinite(half):
-        return None
-    return min(MOST_DECIMALS, max(0, 1 - math.floor(math.log10(half))))
-
-
-def half_of(interval: Interval | Paired) -> float | None:
-    """Half the width of an interval."""
-    if interval.low is None or interval.high is None:
-        return None
-    return (interval.high - interval.low) / 2
-
-
-def rounded(value: float, decimals: int | None) -> str:
-    """Write a number with so many decimals, or with four digits if nobody knows how many."""
-    if decimals is None:
-        return significant(value, 4)
-    text = f"{value:,.{decimals}f}"
-    return text.removeprefix("-") if not text.strip("-0.,") else text
-
-
-def significant(value: float | None, digits: int = 3) -> str:
-    """Write a number with so many digits, thousands separated; nothing for None."""
-    if value is None:
-        return ""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    decimals = digits - 1 - math.floor(math.log10(abs(value)))
-    if decimals > MOST_DECIMALS:
-        return f"{value:.{digits - 1}e}"
-    return f"{value:,.{max(0, decimals)}f}"
-
-
-def short_count(value: int | None) -> str:
-    """Write a number of parameters so that it fits: 4,641 or 350.6k or 2.692M."""
-    if value is None:
-        return ""
-    if value >= 1_000_000:
-        return f"{significant(value / 1_000_000, 4)}M"
-    return f"{significant(value / 1000, 4)}k" if value >= 100_000 else f"{value:,}"
-
-
-def p_text(p: float) -> str:
-    """Write a p-value; more of it where it is near the level that decides."""
-    if p < 0.001:
-        return "p < 0.001"
-    if 0.045 <= p <= 0.055:
-        return f"p = {p:.4f}" if f"{p:.4f}" != "0.0500" else f"p = {p:.6f}"
-    return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
-
-
-def range_text(low: float | None, high: float | None, decimals: int | None) -> str:
-    """Write the ends of an interval; nothing if there is none."""
-    if low is None or high is None:
-        return ""
-    return f"[{rounded(low, decimals)}, {rounded(high, decimals)}]"
 
 
 def direction_text(higher_is_better: bool) -> str:
@@ -99,7 +41,7 @@ def pair_text(pair: Pair, group: Group) -> str:
     found = pair.seeds
     if found is None or (found.p is None and pair.verdict == NOT_SHOWN):
         return f"{pair.a} and {pair.b}: {pair.verdict} ({pair.reason}){items_text(pair)}"
-    decimals = decimals_of(half_of(found))
+    decimals = decimals_of(half_width(found))
     size = gain(found, group.higher_is_better)
     if pair.verdict != NOT_SHOWN:
         by = f"{rounded(abs(found.difference), decimals)}{size_range(size, decimals)}"
@@ -136,7 +78,7 @@ def size_range(size: Paired, decimals: int | None) -> str:
         return ""
     if size.difference < 0:
         low, high = -high, -low
-    return f" {range_text(low, high, decimals)}"
+    return f" {interval_text(low, high, decimals)}"
 
 
 def seeds_text(count: int | None) -> str:

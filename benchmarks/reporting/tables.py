@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from benchmarks.analysis.comparison import (
     BETTER,
@@ -18,18 +17,22 @@ from benchmarks.analysis.comparison import (
     Group,
     Pair,
 )
-from benchmarks.analysis.metrics import is_cost
-from benchmarks.analysis.statistics import Interval
-from benchmarks.reporting.sentences import (
-    change_text,
+from benchmarks.analysis.formatting import (
     decimals_of,
-    direction_text,
-    half_of,
-    left_out_text,
-    pair_text,
+    half_width,
+    mean_text,
     rounded,
     short_count,
     significant,
+)
+from benchmarks.analysis.metrics import is_cost
+from benchmarks.analysis.statistics import Interval
+from benchmarks.reporting.renderers import Section, TextTable
+from benchmarks.reporting.sentences import (
+    change_text,
+    direction_text,
+    left_out_text,
+    pair_text,
     untested_text,
 )
 
@@ -44,36 +47,6 @@ MEDIANS = ("train\ns", "peak\n%", "latency\nms", "memory\nMiB", "process\nMiB")
 
 MOST_CHANGES = 200
 """Arms of two tables that are shown to people, those that changed before the others."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table of text.
-
-    Attributes:
-        header: names of the columns, a unit in a second line.
-        rows: cells.
-        words: numbers of the columns that hold words, not numbers.
-        strong: numbers of the rows that stand out.
-        spare: numbers of the columns that go where there is no room for all, the first first.
-    """
-
-    header: list[str]
-    rows: list[list[str]]
-    words: frozenset[int]
-    strong: frozenset[int] = frozenset()
-    spare: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Section:
-    """Something to show: a title, lines, a table, lines, and lists with a heading each."""
-
-    title: str
-    about: list[str]
-    grid: Grid | None
-    below: list[str]
-    lists: list[tuple[str, list[str]]]
 
 
 def sections_of(comparison: Comparison, only_changed: bool) -> list[Section]:
@@ -102,7 +75,7 @@ def group_section(group: Group, only_changed: bool) -> Section:
     return Section(
         title=f"{group.title}: {group.metric} ({unit}{direction_text(group.higher_is_better)})",
         about=about,
-        grid=arm_grid(group, arms),
+        table=arm_table(group, arms),
         below=[*legend(group, arms), *baseline_lines(group), *set_lines(group)],
         lists=[
             item for item in (pair_list(group, only_changed), ("notes", group.notes)) if item[1]
@@ -110,7 +83,7 @@ def group_section(group: Group, only_changed: bool) -> Section:
     )
 
 
-def arm_grid(group: Group, arms: list[Arm]) -> Grid:
+def arm_table(group: Group, arms: list[Arm]) -> TextTable:
     """The arms of a group as a table; columns that say nothing of any arm are left out."""
     stands = "against best\nbaseline" if any(arm.against_baselines for arm in arms) else "baseline"
     kernels = [arm.kernel for arm in arms]
@@ -138,7 +111,7 @@ def arm_grid(group: Group, arms: list[Arm]) -> Grid:
     header = list(kept)
     if is_cost(group.metric):  # the column beside n is a mean
         header = [f"{name},\nmedian" if name in MEDIANS else name for name in kept]
-    return Grid(header, rows, frozenset(words), frozenset(strong), spare)
+    return TextTable(header, rows, frozenset(words), frozenset(strong), spare)
 
 
 def standing(arm: Arm) -> str:
@@ -150,14 +123,9 @@ def standing(arm: Arm) -> str:
     return WORSE if arm.against_baselines.startswith("worse") else "not shown better"
 
 
-def mean_text(score: Interval) -> str:
-    """A mean, rounded by its interval; four digits where there is none."""
-    return rounded(score.mean, decimals_of(half_of(score)))
-
-
 def half_text(score: Interval) -> str:
     """Half of a mean's interval."""
-    half = half_of(score)
+    half = half_width(score)
     return "" if half is None else rounded(half, decimals_of(half))
 
 
@@ -260,7 +228,7 @@ def change_sections(found: Changes, only_changed: bool) -> list[Section]:
         title = f"{task}: {metric} ({direction_text(higher)})"
         more = len(mine) - MOST_CHANGES
         below = [f"and {more:,} more, in CSV and JSON"] if more > 0 else []
-        sections.append(Section(title, [], change_grid(mine[:MOST_CHANGES]), below, []))
+        sections.append(Section(title, [], change_table(mine[:MOST_CHANGES]), below, []))
     lists = [
         (f"left out of {name}", [left_out_text(each) for each in left])
         for name, left in zip("AB", found.left_out, strict=True)
@@ -278,20 +246,20 @@ def tally(found: Sequence[Change]) -> str:
     return f"{len(found):,} arms: {', '.join(parts)}" if parts else "no arm in either"
 
 
-def change_grid(found: list[Change]) -> Grid:
+def change_table(found: list[Change]) -> TextTable:
     """Arms and what became of them."""
     rows = [change_row(change) for change in found]
     header = ["verdict", "arm", "n", "A", "B", "B - A", "±\n95 %", "why"]
     strong = {n for n, change in enumerate(found) if change.verdict in (IMPROVED, WORSE, FAILED)}
-    return Grid(header, rows, frozenset({0, 1, 7}), frozenset(strong))
+    return TextTable(header, rows, frozenset({0, 1, 7}), frozenset(strong))
 
 
 def change_row(change: Change) -> list[str]:
     """One arm's cells."""
     seeds, before, after = change.seeds, change.before, change.after
-    known = [decimals_of(half_of(side)) for side in (before, after) if side is not None]
+    known = [decimals_of(half_width(side)) for side in (before, after) if side is not None]
     usual = max((d for d in known if d is not None), default=None)
-    decimals = None if seeds is None else decimals_of(half_of(seeds))
+    decimals = None if seeds is None else decimals_of(half_width(seeds))
     both = ""
     if seeds is not None:
         both = rounded(seeds.difference, decimals)
@@ -304,7 +272,7 @@ def change_row(change: Change) -> list[str]:
         "" if before is None else rounded(before.mean, usual),
         "" if after is None else rounded(after.mean, usual),
         both,
-        "" if seeds is None or (half := half_of(seeds)) is None else rounded(half, decimals),
+        "" if seeds is None or (half := half_width(seeds)) is None else rounded(half, decimals),
         change_text(change),
     ]
 

@@ -37,6 +37,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.errors import UserError
+from benchmarks.reporting.renderers import markdown_table
 from benchmarks.system.load import ExternalLoad
 
 AT_ONCE_SECONDS = 0.02
@@ -147,8 +148,7 @@ class Report:
 
     def table(self, header: list[str], rows: list[list[str]]) -> None:
         """Print a Markdown table, numbers to the right; it follows the lines on the page."""
-        marks = ["---", *("---:" for _ in header[1:])]
-        text = "\n".join("| " + " | ".join(line) + " |" for line in [header, marks, *rows])
+        text = markdown_table(header, rows)
         self.tables.append(text)
         print(text, flush=True)
 

@@ -14,7 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reporting.sentences import decimals_of, p_text, rounded, short_count, significant
+from benchmarks.analysis.formatting import (
+    decimals_of,
+    p_text,
+    rounded,
+    short_count,
+    significant,
+)
 from scripts.compare import main
 from tests.helpers.handmade import Row, arm, fixed, write
 from tests.helpers.paths import ROOT

@@ -1,9 +1,8 @@
-"""Exported tables lose nothing and have types; lm-eval's files hold each model's means."""
+"""Exported tables are complete and typed."""
 
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -96,73 +95,13 @@ def test_records_are_plain_and_unknown_columns_stay(keep: Keep, tmp_path: Path) 
     assert frame["seed"].tolist() == [pd.NA, pd.NA, 0]
 
 
-def test_lm_eval_has_a_file_for_each_model(keep: Keep, tmp_path: Path) -> None:
-    scores = {"lstm": [1.0, 2.0, 6.0], "gru hidden_size=64": [3.0]}
-    rows = [
-        {"run_id": f"{model}-{seed}", "model": model, "seed": seed, "test_score": score}
-        | {"hidden_size": 8, "batch_size": 64, "learning_rate": 1e-3 * (1 + (model == "lstm"))}
-        for model, all_scores in scores.items()
-        for seed, score in enumerate(all_scores)
-    ]
-    # A wide one for reviews: what differs from task to task is no property of the model.
-    rows += [
-        {"run_id": f"i{seed}", "task": "imdb", "metric": "accuracy", "higher_is_better": True}
-        | {"seed": seed, "test_score": 0.5, "hidden_size": 16, "task_version": 1}
-        for seed in (3, 5)
-    ]
-    # Other data under the name of a task has a name of its own, and is the smaller part.
-    rows.append({"run_id": "o", "arm": "o", "split": "other", "seed": 0, "test_score": 99.0})
-    keep("a", *rows, {"run_id": "smoke", "smoke": True, "seed": 9, "test_score": 1e9})
-    folder = tmp_path / "out"
-    assert main([str(tmp_path / "a"), "-o", str(folder), "--format", "lm-eval"]) == 0
-    places = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.json"))
-    name = "results_2026-01-02T03-04-05.678000.json"
-    assert places == [f"gru_hidden_size_64/{name}", f"lstm/{name}"]
-    content = json.loads((folder / "lstm" / name).read_text())
-    results = content["results"]["sp500"]
-    assert results["rmse,none"] == 3.0
-    assert results["rmse_stderr,none"] == pytest.approx(math.sqrt(7 / 3))
-    assert results["alias"] == "sp500"
-    assert content["results"]["imdb"]["accuracy,none"] == 0.5
-    (other,) = content["results"].keys() - {"sp500", "imdb"}
-    assert "other" in other
-    assert content["results"][other]["rmse,none"] == 99.0
-    assert content["versions"] == {"sp500": 3, "imdb": 1, other: 3}
-    assert content["n-samples"]["sp500"] == {"original": 184, "effective": 184}
-    assert content["higher_is_better"]["imdb"] == {"accuracy": True}
-    assert content["configs"]["imdb"]["metadata"]["seeds"] == [3, 5]
-    assert content["config"]["model_args"] == ("match=hidden,learning_rate=0.002,batch_size=64")
-    assert content["git_hash"] == "c0ffee"
-    alone = json.loads((folder / "gru_hidden_size_64" / name).read_text())
-    assert alone["results"]["sp500"]["rmse_stderr,none"] == "N/A"
-    assert alone["config"]["model_args"] == (
-        "match=hidden,hidden_size=8,learning_rate=0.001,batch_size=64"
-    )
-    assert alone["model_name"] == "gru hidden_size=64"
-
-
-def test_lm_eval_of_one_model_may_be_a_file(
-    keep: Keep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    keep("a", {"run_id": "1", "seed": 0, "test_score": 1.0})
-    out = tmp_path / "lstm.json"
-    assert main([str(tmp_path / "a"), "-o", str(out), "--format", "lm-eval"]) == 0
-    assert json.loads(out.read_text())["model_name"] == "lstm"
-    keep("a", {"run_id": "2", "seed": 0, "test_score": 1.0, "model": "../gru"})
-    said = refused(capsys, tmp_path / "a", "-o", out, "--format", "lm-eval")
-    assert "holds one model, these are 2 (../gru, lstm); give a folder" in said
-    folder = tmp_path / "out" / "models"
-    assert main([str(tmp_path / "a"), "-o", str(folder), "--format", "lm-eval"]) == 0
-    assert sorted(path.name for path in folder.iterdir()) == ["_gru", "lstm"]
-
-
 def test_mistakes_are_answered_in_one_line(
     keep: Keep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = keep("a", {"run_id": "1"})
     keep("b", {"run_id": "1", "test_score": 2.0})
     a, out = store.directory, tmp_path / "out.parquet"
-    assert "(allowed: parquet, csv, json, lm-eval)" in refused(capsys, a, "-o", tmp_path / "x.txt")
+    assert "(allowed: parquet, csv, json)" in refused(capsys, a, "-o", tmp_path / "x.txt")
     assert "there is no such file" in refused(capsys, tmp_path / "none.csv", "-o", out)
     assert "1: is there twice" in refused(capsys, a, tmp_path / "b", "-o", out)
     assert "choose another name" in refused(capsys, a, "-o", store.table)

@@ -14,8 +14,8 @@ from benchmarks.analysis.comparison import (
     Group,
     Pair,
 )
+from benchmarks.analysis.formatting import decimals_of, half_width
 from benchmarks.analysis.statistics import Interval
-from benchmarks.reporting.sentences import decimals_of, half_of
 
 NONE = "–"  # noqa: RUF001  an en dash: an empty cell of a table
 
@@ -88,7 +88,7 @@ def decimal(value: float, places: int) -> str:
 
 def score_texts(interval: Interval) -> tuple[str, str]:
     """Write a mean and its interval, both rounded by what that interval says is known."""
-    places = decimals_of(half_of(interval))
+    places = decimals_of(half_width(interval))
     if places is None or interval.low is None or interval.high is None:
         return number(interval.mean), ends(interval)
     low, high = decimal(interval.low, places), decimal(interval.high, places)

@@ -242,13 +242,13 @@ def test_many_pairs_are_told_of_in_one_line(tmp_path: Path) -> None:
 def test_every_format_has_it(tmp_path: Path) -> None:
     found = compared(tmp_path, timed("rnn", 1e5, 0.09), timed("lstm", 4e5, 0.38, kernel="fused"))
     sections = sections_of(found, only_changed=False)
-    (grid,) = [section.grid for section in sections if section.grid is not None]
-    names = [name.replace("\n", " ") for name in grid.header]
-    cells = {row[names.index("arm")]: row for row in grid.rows}
+    (table,) = [section.table for section in sections if section.table is not None]
+    names = [name.replace("\n", " ") for name in table.header]
+    cells = {row[names.index("arm")]: row for row in table.rows}
     assert cells["rnn"][names.index("peak %")] == "9.0"
     assert cells["rnn"][names.index("kernel")] == "torch"
     assert cells["lstm"][names.index("peak %")] == "38"
-    assert names.index("kernel") in grid.words
+    assert names.index("kernel") in table.text_columns
     for text in (as_markdown(sections), as_latex(sections), as_json(comparison_json(found))):
         assert "speak of kernels as much as of cells" in text
     arms = {
@@ -263,15 +263,15 @@ def test_every_format_has_it(tmp_path: Path) -> None:
 
 def test_a_kernel_that_all_have_takes_no_room(tmp_path: Path) -> None:
     group = compared(tmp_path, timed("rnn", 1e5, 0.3), timed("lstm", 4e5, 0.3))
-    (grid,) = [s.grid for s in sections_of(group, only_changed=False) if s.grid is not None]
-    assert "kernel" not in grid.header
+    (table,) = [s.table for s in sections_of(group, only_changed=False) if s.table is not None]
+    assert "kernel" not in table.header
 
 
 def test_a_share_of_the_peak_in_doubt_is_marked(tmp_path: Path) -> None:
     slow = [row | {"load_average": 9.0} for row in timed("rnn", 1e5, 0.09)]
     found = compared(tmp_path, slow, timed("lstm", 4e5, 0.38))
-    (grid,) = [s.grid for s in sections_of(found, only_changed=False) if s.grid is not None]
-    assert {"9.0?", "38"} <= {cell for row in grid.rows for cell in row}
+    (table,) = [s.table for s in sections_of(found, only_changed=False) if s.table is not None]
+    assert {"9.0?", "38"} <= {cell for row in table.rows for cell in row}
 
 
 def test_utilisation_may_be_compared_as_a_time_may(tmp_path: Path) -> None:
