@@ -190,7 +190,7 @@ def ratios_table(folder: Path) -> str:
             met = f"{sum(is_met for _, is_met in found)} of {len(found)}"
             numbers = [f"{value:.3g}" for value in (values[0], middle, values[-1])]
             rows.append([f"`{file.stem}`", name, *numbers, target, met])
-    return markdown_table(
+    return text_table(
         ["program", "ratio", "lowest", "median", "highest", "target", "met"], rows
     )
 
