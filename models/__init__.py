@@ -1,6 +1,5 @@
-"""Recurrent encoders: definitions only, no files, clocks or tables.
+"""Recurrent encoders: definitions only.
 
-Every file here describes one family of encoders by a settings dataclass and must import without
-torch, so that a typing error on the command line is answered at once. The ``nn.Module`` classes
-themselves live in ``models.modules``.
+Each file here defines the settings of one family of models and imports no torch, so that the
+command line reports mistakes at once. The `nn.Module` classes are in `models.modules`.
 """

@@ -1,4 +1,4 @@
-"""The task's own baselines in the place of a net, so that they share its data, metric and table."""
+"""The pseudo-model that runs a task's baselines instead of a network."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from models.base import ModelSettings
 
 @dataclass
 class BaselineSettings(ModelSettings):
-    """What a task compares nets with; what sizes or trains a net has no effect on it."""
+    """A baseline of the task; settings for the size or training of a network have no effect."""
 
     baseline: str | None = field(
         default=None,
-        metadata={"help": "name of one of the task's baselines; null for all, a run for each"},
+        metadata={"help": "name of one of the task's baselines; null for one run of each"},
     )
 
     @property
     def label(self) -> str:
-        """The baseline's name."""
+        """Return the baseline's name."""
         return self.baseline or "baseline"

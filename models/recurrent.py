@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class RecurrentSettings(ModelSettings):
-    """One encoder over PyTorch's own cells; `cell` picks which."""
+    """A recurrent encoder with PyTorch's cells; `cell` selects one."""
 
     cell: str = field(
         default="lstm", metadata={"choices": ("rnn", "lstm", "gru"), "help": "the recurrent cell"}
@@ -32,39 +32,45 @@ class RecurrentSettings(ModelSettings):
         default=1.0,
         metadata={
             "help": "LSTM forget-gate bias, the sum of PyTorch's two bias vectors; "
-            "null leaves what the initialisation gives"
+            "null keeps the value of the initialisation"
         },
     )
-
     kernel: str = field(
         default="auto",
         metadata={
             "choices": ("auto", "torch", "fused"),
-            "help": "what computes the cells: PyTorch's own, or one fused loop over all steps, on "
-            "CPU, compiled on first use; auto takes fused where it can be had and is faster",
+            "help": "implementation of the cells: PyTorch's, or a fused loop over all steps for "
+            "CPUs, compiled at first use; auto uses fused where it is available and faster",
         },
     )
 
     @property
     def label(self) -> str:
-        """``rnn``, ``lstm``, ``gru``, with ``bi`` before it if bidirectional."""
+        """Return ``rnn``, ``lstm`` or ``gru``, with the prefix ``bi`` if bidirectional."""
         return ("bi" if self.bidirectional else "") + self.cell
 
     def check(self) -> None:
-        """Refuse what the chosen cell does not have."""
-        if self.forget_bias != 1.0 and self.cell != "lstm":
-            raise ValueError(
-                f"model.forget_bias={self.forget_bias} applies to the lstm cell only, "
-                f"not to {self.cell}"
-            )
-        if self.nonlinearity != "tanh" and self.cell != "rnn":
-            raise ValueError(
-                f"model.nonlinearity={self.nonlinearity} applies to the rnn cell only, "
-                f"not to {self.cell}"
-            )
+        """Raise ValueError for a setting that the chosen cell does not have."""
+        for name, default, cell in (("forget_bias", 1.0, "lstm"), ("nonlinearity", "tanh", "rnn")):
+            value = getattr(self, name)
+            if value != default and self.cell != cell:
+                raise ValueError(
+                    f"model.{name}={value} applies to the {cell} cell only, not to {self.cell}"
+                )
 
     def build(self, input_size: int) -> RecurrentEncoder:
         """Return the encoder, initialised from torch's global random state."""
         from models.modules.recurrent import RecurrentEncoder
 
-        return RecurrentEncoder(self, input_size)
+        return RecurrentEncoder(
+            input_size,
+            self.hidden_size,
+            cell=self.cell,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            dropout=self.dropout,
+            nonlinearity=self.nonlinearity,
+            initialisation=self.initialisation,
+            forget_bias=self.forget_bias,
+            kernel=self.kernel,
+        )

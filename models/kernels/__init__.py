@@ -1,1 +1,1 @@
-"""Kernels of our own: C++ compiled on first use, and what autograd needs around it."""
+"""Fused CPU kernels of the recurrent cells."""

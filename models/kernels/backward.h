@@ -1,4 +1,4 @@
-// The gradients of a layer's weights, inputs and first states, from those of what it gave.
+// The gradients of a layer's weights, inputs and initial states.
 
 #pragma once
 
@@ -13,13 +13,13 @@
 
 namespace {
 
-// The columns of a matrix as panels for `multiply`, zero where it has no more.
+// Copy the columns of a matrix to a panel for `multiply`, padded with zeros.
 template <typename T, int WIDTH>
 void pack_columns(const T* matrix, int64_t rows, int64_t columns, int64_t panel, T* to) {
-    const int64_t first = panel * WIDTH, there = std::min<int64_t>(WIDTH, columns - first);
+    const int64_t first = panel * WIDTH, valid = std::min<int64_t>(WIDTH, columns - first);
     for (int64_t k = 0; k < rows; ++k, to += WIDTH) {
         std::memset(to, 0, WIDTH * sizeof(T));
-        std::memcpy(to, matrix + k * columns + first, there * sizeof(T));
+        std::memcpy(to, matrix + k * columns + first, valid * sizeof(T));
     }
 }
 
@@ -28,14 +28,15 @@ template <typename T, int CELL> struct Backward {
     static constexpr int64_t round_up(int64_t n) { return (n + WIDTH - 1) / WIDTH * WIDTH; }
     const Call& call;
     const int64_t features = call.features, hidden = call.hidden, gates = GATES * hidden;
-    const int64_t padded = spread<T>(round_up(hidden)), padded_gates = spread<T>(round_up(gates));
-    const int64_t input_stride = spread<T>(features), state_stride = spread<T>(hidden);
+    const int64_t padded = stride_of<T>(round_up(hidden));
+    const int64_t padded_gates = stride_of<T>(round_up(gates));
+    const int64_t input_stride = stride_of<T>(features), state_stride = stride_of<T>(hidden);
     const int64_t state_panels = round_up(hidden) / WIDTH;
     const int64_t input_panels = call.input_gradient ? round_up(features) / WIDTH : 0;
     const int64_t panels = state_panels + input_panels, panel_size = gates * WIDTH;
     Buffer<T> packed{size_t(call.groups * panels * panel_size)};
-    // What a slice adds up: gradients of both weights, transposed, and of the biases, of which a GRU
-    // has one more, that its reset gate acts on.
+    // Sums of a slice: transposed gradients of both weights, and those of the biases. A GRU has one
+    // more bias, which its reset gate multiplies.
     const int64_t input_sums = features * padded_gates, state_sums = hidden * padded_gates;
     const int64_t sums_size = input_sums + state_sums + (GATES + 1) * padded;
 
@@ -51,44 +52,44 @@ template <typename T, int CELL> struct Backward {
         }
     }
 
-    // What a thread has at hand; arrays of a block have a row for each row of each of its steps.
+    // Buffers of a thread; those of a block have one row per step and row of the slice.
     struct Work {
-        Buffer<T> hidden_gradient, cell_gradient;      // (count, padded): of the state of now
+        Buffer<T> hidden_gradient, cell_gradient;      // (count, padded): current state
         Buffer<T> input_side, state_side;              // block: gradients of the gates
-        Buffer<T> before, inputs;                      // block: what the weights were multiplied by
-        std::vector<int64_t> places, earlier;          // block: of the step, and of the one before
+        Buffer<T> before, inputs;                      // block: factors of the weights
+        std::vector<int64_t> positions, previous;      // block: this step, previous step
         T* bias;                                       // (GATES + 1, padded): sums
     };
 
     void run(const Slice& slice, T* sums) const {
         const int64_t count = int64_t(slice.rows.size());
-        const int64_t block = rows_of_block<T>(gates * (features + hidden));
-        const int64_t steps = std::max<int64_t>(1, block / count), most = steps * count;
+        const int64_t block = block_rows<T>(gates * (features + hidden));
+        const int64_t steps = std::max<int64_t>(1, block / count), capacity = steps * count;
         Work work{Buffer<T>(count * padded),
                   Buffer<T>(CELL == LSTM ? count * padded : 0),
-                  Buffer<T>(most * padded_gates),
-                  Buffer<T>(CELL == GRU ? most * padded_gates : 0),
-                  Buffer<T>(most * state_stride),
-                  Buffer<T>(most * input_stride),
-                  std::vector<int64_t>(most),
-                  std::vector<int64_t>(most),
+                  Buffer<T>(capacity * padded_gates),
+                  Buffer<T>(CELL == GRU ? capacity * padded_gates : 0),
+                  Buffer<T>(capacity * state_stride),
+                  Buffer<T>(capacity * input_stride),
+                  std::vector<int64_t>(capacity),
+                  std::vector<int64_t>(capacity),
                   sums + input_sums + state_sums};
-        Buffer<T> products(most * WIDTH);
+        Buffer<T> products(capacity * WIDTH);
         std::memset(sums, 0, sums_size * sizeof(T));
-        std::memset(work.input_side, 0, most * padded_gates * sizeof(T));
-        if (CELL == GRU) std::memset(work.state_side, 0, most * padded_gates * sizeof(T));
+        std::memset(work.input_side, 0, capacity * padded_gates * sizeof(T));
+        if (CELL == GRU) std::memset(work.state_side, 0, capacity * padded_gates * sizeof(T));
         const T* state_side = CELL == GRU ? work.state_side : work.input_side;
-        take_states<T>(slice, call.last_hidden_gradient, hidden, work.hidden_gradient, padded);
+        load_states<T>(slice, call.last_hidden_gradient, hidden, work.hidden_gradient, padded);
         if (CELL == LSTM)
-            take_states<T>(slice, call.last_cell_gradient, hidden, work.cell_gradient, padded);
+            load_states<T>(slice, call.last_cell_gradient, hidden, work.cell_gradient, padded);
         const T* weights = packed + slice.group * panels * panel_size;
         for (int64_t end = slice.lengths[0]; end > 0; end -= std::min(steps, end)) {
             int64_t rows = 0;
             for (int64_t step = end - 1; step >= std::max<int64_t>(0, end - steps); --step) {
                 const int64_t active = slice.active(step);
                 for (int64_t row = 0; row < active; ++row) {
-                    work.places[rows + row] = place(call, slice, row, step);
-                    work.earlier[rows + row] = step ? place(call, slice, row, step - 1) : -1;
+                    work.positions[rows + row] = position(call, slice, row, step);
+                    work.previous[rows + row] = step ? position(call, slice, row, step - 1) : -1;
                     for (int64_t unit = 0; unit < hidden; unit += LANES<T>)
                         differentiate(slice, work, row, rows + row, unit);
                 }
@@ -106,17 +107,17 @@ template <typename T, int CELL> struct Backward {
                 rows += active;
             }
             add_to_weights(work, rows, state_side, sums);
-            give_to_inputs(work, rows, weights + state_panels * panel_size, products);
+            add_to_inputs(work, rows, weights + state_panels * panel_size, products);
         }
-        give_states<T>(slice, work.hidden_gradient, padded, call.first_hidden_gradient, hidden);
+        store_states<T>(slice, work.hidden_gradient, padded, call.first_hidden_gradient, hidden);
         if (CELL == LSTM)
-            give_states<T>(slice, work.cell_gradient, padded, call.first_cell_gradient, hidden);
+            store_states<T>(slice, work.cell_gradient, padded, call.first_cell_gradient, hidden);
         clear_padding(slice);
     }
 
     void add_to_weights(const Work& work, int64_t rows, const T* state_side, T* sums) const {
         for (int64_t row = 0; row < rows; ++row)
-            take_inputs<T>(call, work.places[row], work.inputs + row * input_stride);
+            copy_inputs<T>(call, work.positions[row], work.inputs + row * input_stride);
         for (int64_t gate = 0; gate < gates; gate += WIDTH) {
             multiply_rows<T, COLS, true>(
                 features, {rows, work.inputs, input_stride, work.input_side + gate, padded_gates,
@@ -127,18 +128,18 @@ template <typename T, int CELL> struct Backward {
         }
     }
 
-    void give_to_inputs(const Work& work, int64_t rows, const T* weights, T* products) const {
+    void add_to_inputs(const Work& work, int64_t rows, const T* weights, T* products) const {
         for (int64_t panel = 0; panel < input_panels; ++panel) {
             multiply_rows<T, COLS>(rows, {gates, work.input_side, padded_gates,
                                           weights + panel * panel_size, WIDTH, products, WIDTH});
-            const int64_t first = panel * WIDTH, there = std::min<int64_t>(WIDTH, features - first);
+            const int64_t first = panel * WIDTH, valid = std::min<int64_t>(WIDTH, features - first);
             for (int64_t row = 0; row < rows; ++row) {
-                T* to = static_cast<T*>(call.input_gradient) + work.places[row] * features + first;
+                T* to = static_cast<T*>(call.input_gradient) + work.positions[row] * features + first;
                 const T* product = products + row * WIDTH;
                 if (call.adds)
-                    for (int64_t j = 0; j < there; ++j) to[j] += product[j];
+                    for (int64_t j = 0; j < valid; ++j) to[j] += product[j];
                 else
-                    std::memcpy(to, product, there * sizeof(T));
+                    std::memcpy(to, product, valid * sizeof(T));
             }
         }
     }
@@ -153,79 +154,79 @@ template <typename T, int CELL> struct Backward {
             }
     }
 
-    // A vector of units of a row: from the gradient of the state after a step to those of the gates,
-    // and to what of it reaches the state before the step other than by the gates.
-    INLINE void differentiate(const Slice& slice, Work& work, int64_t row, int64_t in_block,
+    // For a vector of units of a row: turn the gradient of the state after a step into those of the
+    // gates, and into the part that reaches the previous state without passing a gate.
+    INLINE void differentiate(const Slice& slice, Work& work, int64_t row, int64_t block_row,
                               int64_t unit) const {
-        const int room = int(hidden - unit);
+        const int count = int(hidden - unit);
         const T* activations = static_cast<const T*>(call.activations);
         const T* memory = static_cast<const T*>(call.memory);
         const T* outputs = static_cast<const T*>(call.outputs);
         const T* output_gradient = static_cast<const T*>(call.output_gradient);
-        const int64_t at = work.places[in_block], earlier = work.earlier[in_block];
+        const int64_t at = work.positions[block_row], previous = work.previous[block_row];
         const auto state = [&](const T* states, int64_t width, const void* first) {
-            if (earlier >= 0) return load_some(states + earlier * width + unit, room);
+            if (previous >= 0) return load_some(states + previous * width + unit, count);
             if (!first) return Vector<T>{};
-            return load_some(static_cast<const T*>(first) + slice.rows[row] * hidden + unit, room);
+            return load_some(static_cast<const T*>(first) + slice.rows[row] * hidden + unit, count);
         };
         const auto activation = [&](int gate) {
-            return load_some(activations + at * gates + gate * hidden + unit, room);
+            return load_some(activations + at * gates + gate * hidden + unit, count);
         };
         const auto add_to_bias = [&](int gate, Vector<T> gradient) {
             T* sum = work.bias + gate * padded + unit;
             store(sum, load(sum) + gradient);
         };
-        const auto give = [&](int gate, Vector<T> to_input, Vector<T> to_state) {
-            const int64_t to = in_block * padded_gates + gate * hidden + unit;
-            store_some(work.input_side + to, to_input, room);
-            if (CELL == GRU) store_some(work.state_side + to, to_state, room);
+        const auto store_gradients = [&](int gate, Vector<T> to_input, Vector<T> to_state) {
+            const int64_t to = block_row * padded_gates + gate * hidden + unit;
+            store_some(work.input_side + to, to_input, count);
+            if (CELL == GRU) store_some(work.state_side + to, to_state, count);
             add_to_bias(gate, to_input);
         };
         const Vector<T> h_before = state(outputs, call.width, call.first_hidden);
-        store_some(work.before + in_block * state_stride + unit, h_before, room);
-        T* kept = work.hidden_gradient + row * padded + unit;
-        Vector<T> dh = load(kept);
-        if (output_gradient) dh += load_some(output_gradient + at * call.width + unit, room);
+        store_some(work.before + block_row * state_stride + unit, h_before, count);
+        T* dh_slot = work.hidden_gradient + row * padded + unit;
+        Vector<T> dh = load(dh_slot);
+        if (output_gradient) dh += load_some(output_gradient + at * call.width + unit, count);
         if constexpr (CELL == TANH_RNN || CELL == RELU_RNN) {
-            const Vector<T> h = load_some(outputs + at * call.width + unit, room);
+            const Vector<T> h = load_some(outputs + at * call.width + unit, count);
             const Vector<T> slope =
                 CELL == TANH_RNN ? T(1) - h * h : (h > T(0) ? splat<T>(1) : Vector<T>{});
-            give(0, dh * slope, dh * slope);
-            store(kept, Vector<T>{});
+            store_gradients(0, dh * slope, dh * slope);
+            store(dh_slot, Vector<T>{});
         } else if constexpr (CELL == LSTM) {
             const Vector<T> i = activation(0), f = activation(1);
             const Vector<T> g = activation(2), o = activation(3);
-            const Vector<T> squashed =
-                hyperbolic_tangent<T>(load_some(memory + at * hidden + unit, room));
-            T* kept_cell = work.cell_gradient + row * padded + unit;
-            const Vector<T> dc = load(kept_cell) + dh * o * (T(1) - squashed * squashed);
+            const Vector<T> tanh_c =
+                hyperbolic_tangent<T>(load_some(memory + at * hidden + unit, count));
+            T* dc_slot = work.cell_gradient + row * padded + unit;
+            const Vector<T> dc = load(dc_slot) + dh * o * (T(1) - tanh_c * tanh_c);
             const Vector<T> di = dc * g * i * (T(1) - i), dg = dc * i * (T(1) - g * g);
             const Vector<T> df = dc * state(memory, hidden, call.first_cell) * f * (T(1) - f);
-            const Vector<T> d_o = dh * squashed * o * (T(1) - o);
-            give(0, di, di);
-            give(1, df, df);
-            give(2, dg, dg);
-            give(3, d_o, d_o);
-            store(kept_cell, dc * f);
-            store(kept, Vector<T>{});
+            const Vector<T> d_o = dh * tanh_c * o * (T(1) - o);
+            store_gradients(0, di, di);
+            store_gradients(1, df, df);
+            store_gradients(2, dg, dg);
+            store_gradients(3, d_o, d_o);
+            store(dc_slot, dc * f);
+            store(dh_slot, Vector<T>{});
         } else {
             const Vector<T> r = activation(0), z = activation(1), n = activation(2);
-            const Vector<T> hn = load_some(memory + at * hidden + unit, room);
+            const Vector<T> hn = load_some(memory + at * hidden + unit, count);
             const Vector<T> dn = dh * (T(1) - z) * (T(1) - n * n);
             const Vector<T> dr = dn * hn * r * (T(1) - r);
             const Vector<T> dz = dh * (h_before - n) * z * (T(1) - z);
-            give(0, dr, dr);
-            give(1, dz, dz);
-            give(2, dn, dn * r);
+            store_gradients(0, dr, dr);
+            store_gradients(1, dz, dz);
+            store_gradients(2, dn, dn * r);
             add_to_bias(3, dn * r);
-            store(kept, dh * z);
+            store(dh_slot, dh * z);
         }
     }
 
-    // What the slices have added up, together: some rows of a group's gradients.
+    // Add the sums of all slices, for some rows of a group's gradients.
     int64_t tiles() const { return (gates + TILE - 1) / TILE; }
 
-    void add_up(const std::vector<Slice>& slices, const T* parts, int64_t index) const {
+    void reduce(const std::vector<Slice>& slices, const T* parts, int64_t index) const {
         const int64_t group = index / tiles(), from = index % tiles() * TILE;
         const int64_t rows = std::min(TILE, gates - from), first = group * gates + from;
         const auto clear = [&](void* gradient, int64_t width) {

@@ -1,4 +1,4 @@
-// What the functions are called with, and how its rows are shared among threads.
+// The arguments of a call, and the division of its rows among threads.
 
 #pragma once
 
@@ -10,11 +10,11 @@
 
 #include "vectors.h"
 
-// One layer in one direction, for `groups` independent sets of weights. Arrays are contiguous and
-// batch comes before time; `gates` is 1, 4 or 3 times `hidden`, in PyTorch's order. Pointers marked
-// (null) may be null: states then start from zero, results are not wanted. Outputs and their
-// gradient are those of all directions side by side, `width` numbers a step; the pointers are to
-// this direction's part. Of the input gradient the first direction called sets what others add to.
+// One layer in one direction, for `groups` independent sets of weights. Arrays are contiguous;
+// `gates` is 1, 4 or 3 times `hidden`, in PyTorch's order. Pointers marked (null) may be null: for
+// zero states or unneeded results. Outputs and their gradient contain all directions, `width` numbers
+// per step; the pointers are to this direction's part. If `adds` is set, the input gradient is added
+// to that of another direction.
 struct Call {
     int64_t cell, groups, batch, time, features, hidden, width, backwards, adds, threads;
     const int64_t* lengths;     // (groups, batch) (null): every sequence is full
@@ -50,19 +50,19 @@ enum Cell { TANH_RNN, RELU_RNN, LSTM, GRU };
 
 constexpr int gates_of(int cell) { return cell == LSTM ? 4 : cell == GRU ? 3 : 1; }
 
-// The rows one thread takes through all steps, the longest first.
+// The rows that one thread runs through all steps, the longest first.
 struct Slice {
     int64_t group;
     std::vector<int64_t> rows, lengths;
 
-    int64_t active(int64_t step) const {  // rows that have this step
+    int64_t active(int64_t step) const {  // number of rows that have this step
         int64_t count = int64_t(rows.size());
         while (count && lengths[count - 1] <= step) --count;
         return count;
     }
 };
 
-std::vector<Slice> slices_of(const Call& call) {
+std::vector<Slice> make_slices(const Call& call) {
     const int64_t threads = std::max<int64_t>(1, call.threads);
     const int64_t parts = std::min(call.batch, call.groups % threads ? threads : 1);
     std::vector<Slice> slices;
@@ -77,7 +77,7 @@ std::vector<Slice> slices_of(const Call& call) {
             Slice slice{group, {}, {}};
             for (int64_t i = part; i < call.batch; i += parts) {
                 slice.rows.push_back(group * call.batch + order[i]);
-                // A wrong length must not lead out of the arrays.
+                // A wrong length must not cause access outside of the arrays.
                 slice.lengths.push_back(
                     lengths ? std::clamp<int64_t>(lengths[order[i]], 0, call.time) : call.time);
             }
@@ -87,36 +87,37 @@ std::vector<Slice> slices_of(const Call& call) {
     return slices;
 }
 
-// Where a step of a row lies among all (row, time) places.
-INLINE int64_t place(const Call& call, const Slice& slice, int64_t row, int64_t step) {
+// The index of a row's step in arrays (row, time).
+INLINE int64_t position(const Call& call, const Slice& slice, int64_t row, int64_t step) {
     const int64_t time = call.backwards ? slice.lengths[row] - 1 - step : step;
     return slice.rows[row] * call.time + time;
 }
 
-// The inputs of one place. Without features there may be no array, and memcpy must not be given
-// null even where there is nothing to copy.
-template <typename T> INLINE void take_inputs(const Call& call, int64_t place, T* to) {
+// Copy the inputs of one position. Without features the pointer may be null, which memcpy must not
+// receive.
+template <typename T> INLINE void copy_inputs(const Call& call, int64_t position, T* to) {
     if (call.features)
-        std::memcpy(to, static_cast<const T*>(call.inputs) + place * call.features,
+        std::memcpy(to, static_cast<const T*>(call.inputs) + position * call.features,
                     call.features * sizeof(T));
 }
 
-// The states (batch, hidden) of a slice's rows, from and to rows that are `stride` apart. Given
-// none they are zero; if none are wanted nothing is done.
+// Copy the states (batch, hidden) of a slice's rows to and from rows that are `stride` apart. A null
+// source stands for zeros; with a null destination nothing is copied.
 template <typename T>
-void take_states(const Slice& slice, const void* given, int64_t hidden, T* to, int64_t stride) {
+void load_states(const Slice& slice, const void* source, int64_t hidden, T* to, int64_t stride) {
     std::memset(to, 0, slice.rows.size() * stride * sizeof(T));
-    if (given)
+    if (source)
         for (size_t row = 0; row < slice.rows.size(); ++row)
-            std::memcpy(to + row * stride, static_cast<const T*>(given) + slice.rows[row] * hidden,
+            std::memcpy(to + row * stride, static_cast<const T*>(source) + slice.rows[row] * hidden,
                         hidden * sizeof(T));
 }
 
 template <typename T>
-void give_states(const Slice& slice, const T* from, int64_t stride, void* wanted, int64_t hidden) {
-    if (wanted)
+void store_states(const Slice& slice, const T* from, int64_t stride, void* destination,
+                  int64_t hidden) {
+    if (destination)
         for (size_t row = 0; row < slice.rows.size(); ++row)
-            std::memcpy(static_cast<T*>(wanted) + slice.rows[row] * hidden, from + row * stride,
+            std::memcpy(static_cast<T*>(destination) + slice.rows[row] * hidden, from + row * stride,
                         hidden * sizeof(T));
 }
 

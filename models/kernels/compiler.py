@@ -1,7 +1,7 @@
-"""Compiles `cells.cpp` and its headers for this machine once, and calls them.
+"""Compile `cells.cpp` and its headers once for this machine, and call the functions.
 
-The one place where a model touches files: the compiled library is kept in the user's cache
-directory, under a name made of everything it depends on.
+The compiled library is stored in the user's cache directory. Its file name contains a hash of
+everything it depends on.
 """
 
 from __future__ import annotations
@@ -21,122 +21,114 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("cells.cpp")
 
-# What lets the compiler use all of this processor, and fuse a product and a sum; nothing that lets
-# it reorder sums, on which the rounding in `exponential` relies.
 OPTIONS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-Wno-psabi")
+"""No option may reorder sums: the rounding in `exponential` depends on their order."""
 
 COMPILE_SECONDS = 120
-"""How long a compiler may take, which needs about four."""
+"""Time limit of a compiler, which needs about four seconds."""
 
 CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru")
-"""The order of the cells' numbers in the source."""
+"""In the order of the enumeration `Cell` in the source."""
 
 Call = ctypes.c_int64 * 33
-"""`Call` of the source: integers, then addresses, all of one size."""
+"""The structure `Call` of the source: integers, then addresses, all of 8 bytes."""
 
 
 class UnavailableError(Exception):
-    """The kernels cannot be had here; the text says why."""
+    """The kernels are unavailable on this machine; the text is the reason."""
 
 
 class Library:
-    """The compiled functions.
-
-    Args:
-        path: of the shared library.
-
-    Raises:
-        OSError: it cannot be loaded.
-    """
+    """The compiled functions."""
 
     def __init__(self, path: Path) -> None:
-        import torch  # noqa: F401  it brings the OpenMP that threads.h calls
+        import torch  # noqa: F401  loads the OpenMP library that threads.h uses
 
         self._library = ctypes.CDLL(str(path))
         if self._library.call_size() != ctypes.sizeof(Call):
-            raise OSError(f"{path} was made from another source")
+            raise OSError(f"{path} was compiled from another source")
 
     def run(self, name: str, *fields: int) -> None:
-        """Run one of the functions, such as ``forward_float32``, on the first fields of a `Call`.
-
-        Raises:
-            MemoryError: there was not enough.
-        """
+        """Call a function, such as ``forward_float32``, with the first fields of a `Call`."""
         if getattr(self._library, name)(Call(*fields)):
             raise MemoryError(f"the fused kernel's {name} ran out of memory")
 
 
 def library() -> Library:
-    """Return the library, compiled if it has not been yet.
+    """Return the library; compile it at the first call.
 
     Raises:
-        UnavailableError: there is no compiler, or what it made does not load. Found out once.
+        UnavailableError: no compiler, or a library that cannot be built or loaded.
     """
-    answer = _try()
-    if isinstance(answer, str):
-        raise UnavailableError(answer)
-    return answer
+    loaded = _load()
+    if isinstance(loaded, str):
+        raise UnavailableError(loaded)
+    return loaded
 
 
 def unavailable_reason() -> str | None:
-    """Say why the kernels cannot be had; None if they can."""
-    answer = _try()
-    return answer if isinstance(answer, str) else None
+    """Return why the kernels are unavailable; None if they are available."""
+    loaded = _load()
+    return loaded if isinstance(loaded, str) else None
 
 
 @functools.cache
-def _try() -> Library | str:
+def _load() -> Library | str:
     compiler = find_compiler()
     if compiler is None:
-        named = os.environ.get("CXX")
-        if named:
-            return f"CXX={named}: there is no such C++ compiler"
-        return "there is no C++ compiler (c++, g++ or clang++; or one named by CXX)"
+        name = os.environ.get("CXX")
+        if name:
+            return f"CXX={name}: no such C++ compiler"
+        return "no C++ compiler found (c++, g++ or clang++; set CXX to use another)"
     try:
         name = f"cells-{key(compiler)}"
         for path in cache_directory().glob(f"{name}-*.so"):
-            if path.stem == f"{name}-{short_hash(path.read_bytes())}":  # one cut short would crash
+            # Loading a truncated library would crash the process.
+            if path.stem == f"{name}-{short_hash(path.read_bytes())}":
                 return Library(path)
             path.unlink(missing_ok=True)
-        return Library(compiled(name, compiler))
+        return Library(compile_library(name, compiler))
+    except subprocess.CalledProcessError as error:
+        lines: list[str] = error.stderr.splitlines()
+        failed = f"exit status {error.returncode}"
+        message = ([line for line in lines if "error" in line] or lines or [failed])[0]
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # no home: RuntimeError
-        return f"{compiler}: {explain(error)}"
+        message = " ".join(str(error).split())
+    return f"{compiler}: {message.strip()}"
 
 
 def find_compiler() -> str | None:
-    """Return the command of a C++ compiler, `CXX` before all others."""
-    named = os.environ.get("CXX")
-    candidates = [named] if named else ["c++", "g++", "clang++"]
-    return next((found for name in candidates if (found := shutil.which(name))), None)
+    """Return the path of a C++ compiler; the environment variable `CXX` has priority."""
+    name = os.environ.get("CXX")
+    candidates = [name] if name else ["c++", "g++", "clang++"]
+    return next((path for name in candidates if (path := shutil.which(name))), None)
 
 
 def cache_directory() -> Path:
-    """Where compiled kernels are kept: in the user's cache directory, by the XDG rule."""
+    """Return the directory of compiled kernels, following the XDG specification."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
     return Path(base) / "rnnbench" / "kernels"
 
 
 def key(compiler: str) -> str:
-    """Hash what a compiled library depends on: sources, compiler, options and processor.
+    """Hash the sources, compiler, options and processor.
 
-    The compiler is known by its file: to ask for its version would take a process each time, which
-    may fail where the library that it made long ago would do.
+    The compiler is identified by its file: to query its version would start a process every time.
     """
     path = Path(compiler).resolve()
-    made = [str(path), str(path.stat().st_size), str(path.stat().st_mtime_ns)]
+    identity = [str(path), str(path.stat().st_size), str(path.stat().st_mtime_ns)]
     sources = [SOURCE, *sorted(SOURCE.parent.glob("*.h"))]
     texts = [file.read_text(encoding="utf-8") for file in sources]
-    content = [*texts, *made, *OPTIONS, sys.platform, processor()]
-    return short_hash("\n".join(content).encode())
+    return short_hash("\n".join([*texts, *identity, *OPTIONS, sys.platform, processor()]).encode())
 
 
 def short_hash(content: bytes) -> str:
-    """Hash bytes to what serves as a part of a file's name."""
+    """Return the first 16 hexadecimal digits of a SHA-256 hash."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def processor() -> str:
-    """What `-march=native` looks at: a shared home directory may serve different machines."""
+    """Describe the processor: machines that share a home directory may have different ones."""
     lines = []
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -147,21 +139,17 @@ def processor() -> str:
     return "\n".join([platform.machine(), platform.processor(), *lines])
 
 
-def compiled(name: str, compiler: str) -> Path:
-    """Compile the source; the library appears whole or not at all, its hash in its name.
+def compile_library(name: str, compiler: str) -> Path:
+    """Compile the source, and move the complete library to its place with its hash in its name.
 
-    It is linked to no OpenMP: what PyTorch has loaded answers (threads.h).
-
-    Raises:
-        OSError: a file cannot be written.
-        subprocess.SubprocessError: the compiler failed or took too long.
+    The library is not linked to OpenMP: it uses the library that PyTorch has loaded (threads.h).
     """
     directory = cache_directory()
     directory.mkdir(parents=True, exist_ok=True)
-    for left in directory.glob(".draft-*"):  # by a process that was killed
+    for leftover in directory.glob(".draft-*"):  # from processes that were killed
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > 2 * COMPILE_SECONDS:
-                shutil.rmtree(left)
+            if time.time() - leftover.stat().st_mtime > 2 * COMPILE_SECONDS:
+                shutil.rmtree(leftover)
     with tempfile.TemporaryDirectory(dir=directory, prefix=".draft-") as folder:
         object_file, draft = Path(folder, "cells.o"), Path(folder, "cells.so")
         undefined = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
@@ -178,12 +166,3 @@ def compiled(name: str, compiler: str) -> Path:
                 check=True,
             )
         return draft.rename(directory / f"{name}-{short_hash(draft.read_bytes())}.so")
-
-
-def explain(error: Exception) -> str:
-    """Say in a line what went wrong."""
-    if isinstance(error, subprocess.CalledProcessError):
-        said: list[str] = error.stderr.splitlines()
-        failed = f"it failed with exit status {error.returncode}"
-        return ([line for line in said if "error" in line] or said or [failed])[0].strip()
-    return " ".join(str(error).split())

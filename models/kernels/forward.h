@@ -1,4 +1,4 @@
-// A layer's outputs and last states, and what the way back needs of the gates.
+// A layer's outputs and final states, and the activations that the backward pass needs.
 
 #pragma once
 
@@ -13,24 +13,21 @@
 
 namespace {
 
-// Vectors of units that a panel of weights is wide: enough columns to keep the registers busy.
-template <int CELL> constexpr int UNIT_VECTORS = gates_of(CELL) == 1 ? 2 : 1;
-
 template <typename T, int CELL> struct Forward {
-    static constexpr int GATES = gates_of(CELL), WIDE = UNIT_VECTORS<CELL>, COLS = WIDE * GATES;
-    static constexpr int UNITS = WIDE * LANES<T>;
+    static constexpr int GATES = gates_of(CELL), UNIT_VECTORS = GATES == 1 ? 2 : 1;
+    static constexpr int COLS = UNIT_VECTORS * GATES, UNITS = UNIT_VECTORS * LANES<T>;
     static constexpr int WIDTH = COLS * LANES<T>;  // of a panel
     const Call& call;
     const int64_t features = call.features, hidden = call.hidden, gates = GATES * hidden;
-    const int64_t panels = (hidden + UNITS - 1) / UNITS, padded = spread<T>(panels * UNITS);
-    const int64_t input_stride = spread<T>(features);
+    const int64_t panels = (hidden + UNITS - 1) / UNITS, padded = stride_of<T>(panels * UNITS);
+    const int64_t input_stride = stride_of<T>(features);
     const int64_t input_size = features * WIDTH, state_size = hidden * WIDTH;
     const int64_t bias_size = (GATES + 1) * UNITS;
     Buffer<T> input_panels{size_t(call.groups * panels * input_size)};
     Buffer<T> state_panels{size_t(call.groups * panels * state_size)};
     Buffer<T> biases{size_t(call.groups * panels * bias_size)};
 
-    // panel[k][gate][unit]
+    // Rearrange weights to panel[k][gate][unit].
     void pack_weights(const void* from, int64_t group, int64_t first, int64_t depth, T* panel) const {
         const T* weight = static_cast<const T*>(from) + group * gates * depth;
         for (int64_t begin = 0; begin < depth; begin += TILE)
@@ -38,13 +35,13 @@ template <typename T, int CELL> struct Forward {
                 for (int unit = 0; unit < UNITS; ++unit) {
                     T* column = panel + gate * UNITS + unit;
                     const T* row = weight + (gate * hidden + first + unit) * depth;
-                    const bool is_there = first + unit < hidden;
+                    const bool is_valid = first + unit < hidden;
                     for (int64_t k = begin; k < std::min(begin + TILE, depth); ++k)
-                        column[k * WIDTH] = is_there ? row[k] : T(0);
+                        column[k * WIDTH] = is_valid ? row[k] : T(0);
                 }
     }
 
-    // biases[gate][unit] of a panel, those that a GRU's reset gate acts on last.
+    // Pack one panel; its biases[gate][unit] end with those that a GRU's reset gate multiplies.
     void pack(int64_t index) {
         const int64_t group = index / panels, first = index % panels * UNITS;
         pack_weights(call.input_weight, group, first, features, input_panels + index * input_size);
@@ -64,27 +61,27 @@ template <typename T, int CELL> struct Forward {
 
     void run(const Slice& slice) const {
         const int64_t count = int64_t(slice.rows.size());
-        const int64_t block = rows_of_block<T>(gates * features);
-        const int64_t steps = std::max<int64_t>(1, block / count), most = steps * count;
+        const int64_t block = block_rows<T>(gates * features);
+        const int64_t steps = std::max<int64_t>(1, block / count), capacity = steps * count;
         Buffer<T> states(2 * count * padded), cells(CELL == LSTM ? count * padded : 0);
-        Buffer<T> inputs(most * input_stride), from_inputs(panels * most * WIDTH);
+        Buffer<T> inputs(capacity * input_stride), from_inputs(panels * capacity * WIDTH);
         Buffer<T> from_state(count * WIDTH);
-        take_states<T>(slice, call.first_hidden, hidden, states, padded);
-        if (CELL == LSTM) take_states<T>(slice, call.first_cell, hidden, cells, padded);
-        std::vector<int64_t> places(most);
+        load_states<T>(slice, call.first_hidden, hidden, states, padded);
+        if (CELL == LSTM) load_states<T>(slice, call.first_cell, hidden, cells, padded);
+        std::vector<int64_t> positions(capacity);
         for (int64_t begin = 0; begin < slice.lengths[0]; begin += steps) {
             const int64_t end = std::min(begin + steps, slice.lengths[0]);
             int64_t rows = 0;
             for (int64_t step = begin; step < end; ++step)
                 for (int64_t row = 0; row < slice.active(step); ++row, ++rows) {
-                    places[rows] = place(call, slice, row, step);
-                    take_inputs<T>(call, places[rows], inputs + rows * input_stride);
+                    positions[rows] = position(call, slice, row, step);
+                    copy_inputs<T>(call, positions[rows], inputs + rows * input_stride);
                 }
             for (int64_t panel = 0; panel < panels; ++panel)
                 multiply_rows<T, COLS>(
                     rows, {features, inputs, input_stride,
                            input_panels + (slice.group * panels + panel) * input_size, WIDTH,
-                           from_inputs + panel * most * WIDTH, WIDTH});
+                           from_inputs + panel * capacity * WIDTH, WIDTH});
             for (int64_t step = begin, done = 0; step < end; ++step) {
                 const int64_t active = slice.active(step);
                 const T* before = states + (step % 2) * count * padded;
@@ -94,11 +91,11 @@ template <typename T, int CELL> struct Forward {
                     multiply_rows<T, COLS>(
                         active, {hidden, before, padded, state_panels + index * state_size, WIDTH,
                                  from_state, WIDTH});
-                    const T* from_input = from_inputs + (panel * most + done) * WIDTH;
-                    for (int w = 0; w < WIDE; ++w) {
+                    const T* from_input = from_inputs + (panel * capacity + done) * WIDTH;
+                    for (int w = 0; w < UNIT_VECTORS; ++w) {
                         const int64_t lane = w * LANES<T>, unit = panel * UNITS + lane;
                         if (unit < hidden)
-                            finish_units(active, places.data() + done, unit, from_input + lane,
+                            finish_units(active, positions.data() + done, unit, from_input + lane,
                                          from_state + lane, biases + index * bias_size + lane,
                                          before + unit, after + unit, cells + unit);
                     }
@@ -110,7 +107,7 @@ template <typename T, int CELL> struct Forward {
     }
 
     void finish(const Slice& slice, const T* states, const T* cells) const {
-        if (CELL == LSTM) give_states<T>(slice, cells, padded, call.last_cell, hidden);
+        if (CELL == LSTM) store_states<T>(slice, cells, padded, call.last_cell, hidden);
         const int64_t count = int64_t(slice.rows.size());
         for (int64_t row = 0; row < count; ++row) {
             const int64_t to = slice.rows[row] * hidden, length = slice.lengths[row];
@@ -123,41 +120,43 @@ template <typename T, int CELL> struct Forward {
         }
     }
 
-    // One step of some rows for one vector of units, whose products with weights are there.
-    void finish_units(int64_t active, const int64_t* places, int64_t unit, const T* from_inputs,
+    // Finish one step of some rows for one vector of units, from the products with the weights.
+    void finish_units(int64_t active, const int64_t* positions, int64_t unit, const T* from_inputs,
                       const T* from_states, const T* bias, const T* before, T* after,
                       T* cells) const {
-        const int room = int(hidden - unit);
-        Vector<T> biases_here[GATES + 1];
-        for (int gate = 0; gate <= GATES; ++gate) biases_here[gate] = load(bias + gate * UNITS);
+        const int count = int(hidden - unit);
+        Vector<T> bias_vectors[GATES + 1];
+        for (int gate = 0; gate <= GATES; ++gate) bias_vectors[gate] = load(bias + gate * UNITS);
         for (int64_t row = 0; row < active; ++row) {
             Vector<T> from_state[GATES], from_input[GATES];
 #pragma GCC unroll 4
             for (int gate = 0; gate < GATES; ++gate) {
                 from_state[gate] = load(from_states + row * WIDTH + gate * UNITS);
-                from_input[gate] = load(from_inputs + row * WIDTH + gate * UNITS) + biases_here[gate];
+                from_input[gate] =
+                    load(from_inputs + row * WIDTH + gate * UNITS) + bias_vectors[gate];
             }
-            if (CELL == GRU) from_state[2] += biases_here[GATES];
-            const Vector<T> h = finish_cell(from_state, from_input, places[row], unit, room,
+            if (CELL == GRU) from_state[2] += bias_vectors[GATES];
+            const Vector<T> h = finish_cell(from_state, from_input, positions[row], unit, count,
                                             before + row * padded, cells + row * padded);
             store(after + row * padded, h);
-            store_some(static_cast<T*>(call.outputs) + places[row] * call.width + unit, h, room);
+            store_some(static_cast<T*>(call.outputs) + positions[row] * call.width + unit, h, count);
         }
     }
 
-    INLINE void keep(int gate, int64_t at, int64_t unit, Vector<T> value, int room) const {
+    INLINE void save_activation(int gate, int64_t at, int64_t unit, Vector<T> value,
+                                int count) const {
         if (call.activations)
             store_some(static_cast<T*>(call.activations) + at * gates + gate * hidden + unit, value,
-                       room);
+                       count);
     }
 
-    INLINE void remember(int64_t at, int64_t unit, Vector<T> value, int room) const {
+    INLINE void save_memory(int64_t at, int64_t unit, Vector<T> value, int count) const {
         if (call.memory)
-            store_some(static_cast<T*>(call.memory) + at * hidden + unit, value, room);
+            store_some(static_cast<T*>(call.memory) + at * hidden + unit, value, count);
     }
 
     INLINE Vector<T> finish_cell(const Vector<T>* from_state, const Vector<T>* from_input, int64_t at,
-                                 int64_t unit, int room, const T* before, T* cell) const {
+                                 int64_t unit, int count, const T* before, T* cell) const {
         if constexpr (CELL == TANH_RNN) {
             return hyperbolic_tangent<T>(from_state[0] + from_input[0]);
         } else if constexpr (CELL == RELU_RNN) {
@@ -170,20 +169,20 @@ template <typename T, int CELL> struct Forward {
             const Vector<T> o = sigmoid<T>(from_state[3] + from_input[3]);
             const Vector<T> c = f * load(cell) + i * g;
             store(cell, c);
-            keep(0, at, unit, i, room);
-            keep(1, at, unit, f, room);
-            keep(2, at, unit, g, room);
-            keep(3, at, unit, o, room);
-            remember(at, unit, c, room);
+            save_activation(0, at, unit, i, count);
+            save_activation(1, at, unit, f, count);
+            save_activation(2, at, unit, g, count);
+            save_activation(3, at, unit, o, count);
+            save_memory(at, unit, c, count);
             return o * hyperbolic_tangent<T>(c);
         } else {
             const Vector<T> r = sigmoid<T>(from_state[0] + from_input[0]);
             const Vector<T> z = sigmoid<T>(from_state[1] + from_input[1]);
             const Vector<T> n = hyperbolic_tangent<T>(from_input[2] + r * from_state[2]);
-            keep(0, at, unit, r, room);
-            keep(1, at, unit, z, room);
-            keep(2, at, unit, n, room);
-            remember(at, unit, from_state[2], room);
+            save_activation(0, at, unit, r, count);
+            save_activation(1, at, unit, z, count);
+            save_activation(2, at, unit, n, count);
+            save_memory(at, unit, from_state[2], count);
             return n + z * (load(before) - n);
         }
     }

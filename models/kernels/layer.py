@@ -1,4 +1,4 @@
-"""One recurrent layer, of one or two directions, by the fused kernel."""
+"""One recurrent layer, of one or two directions, computed by the fused kernel."""
 
 from __future__ import annotations
 
@@ -16,26 +16,30 @@ GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
 DTYPES = (torch.float32, torch.float64)
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]
-"""As PyTorch has them: of the input (gates · hidden, features), recurrent (gates · hidden, hidden),
-and two biases (gates · hidden,)."""
+"""In PyTorch's layout: input (gates · hidden, features), recurrent (gates · hidden, hidden), and
+two biases (gates · hidden,)."""
 
-GIVEN = 6
-"""Tensors of each direction: its weights, and the hidden and the cell state it starts from."""
+PER_DIRECTION = 6
+"""Tensors of a direction: four weights, and the initial hidden and cell state."""
+
+DIRECTIONAL = (10, 13)
+"""Positions of the outputs and of their gradient among the arrays of a call. They contain all
+directions, so each direction needs its own address."""
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What of a call is no tensor.
+class LayerOptions:
+    """The arguments of a layer that are no tensors.
 
     Attributes:
-        cell: one of `GATES`.
-        directions: for each, whether it reads a sequence from its last valid step to its first.
-        keeps: what a backward pass needs is kept.
+        cell: a key of `GATES`.
+        directions: for each direction, True if it reads the valid steps backwards.
+        has_backward: keep what a backward pass needs.
     """
 
     cell: str
     directions: tuple[bool, ...]
-    keeps: bool
+    has_backward: bool
 
 
 def run_layer(
@@ -48,24 +52,24 @@ def run_layer(
 ) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
     """Run a layer over whole sequences, on the CPU in float32 or float64.
 
-    Weights may have one more dimension in front: of groups, networks of one shape. The batch is
-    then theirs in equal parts, one after the other.
+    Weights may have a leading dimension of groups, which are networks of one shape. The batch then
+    contains the sequences of all groups in equal parts, group by group.
 
     Args:
-        cell: one of `GATES`.
+        cell: a key of `GATES`.
         inputs: (batch, time, features).
-        weights: of each direction.
+        weights: one entry per direction.
         lengths: (batch,) valid steps; None if all are full.
-        states: of each direction, tensors (batch, hidden) to start from; None for zeros.
-        directions: for each, whether it reads a sequence from its last valid step to its first.
+        states: initial tensors (batch, hidden) per direction; None for zeros.
+        directions: for each direction, True if it reads the valid steps backwards.
 
     Returns:
-        Outputs (batch, time, directions · hidden), zero beyond the lengths, and of each direction
-        the state after the last step that it read, tensors (batch, hidden).
+        Outputs (batch, time, directions · hidden), zero beyond the lengths, and for each direction
+        the final state, tensors (batch, hidden).
 
     Raises:
-        ValueError: shapes do not fit together.
-        models.kernels.compiler.UnavailableError: there is no kernel here.
+        ValueError: the shapes do not match.
+        models.kernels.compiler.UnavailableError: no kernel on this machine.
     """
     if torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
@@ -77,20 +81,19 @@ def run_layer(
         if tensor is None:
             return None
         tensor = tensor.to(dtype).contiguous()
-        if not groups:
-            return tensor
-        return tensor.view(*groups, len(tensor) // groups[0], *tensor.shape[1:])
+        return (
+            tensor.view(*groups, len(tensor) // groups[0], *tensor.shape[1:]) if groups else tensor
+        )
 
-    given: list[Tensor | None] = []
-    for own, state in zip(weights, states, strict=True):
-        hidden, cells = (*(state or ()), None, None)[:2]
-        given += [weight.contiguous() for weight in own]
-        given += [prepared(hidden, dtype), prepared(cells, dtype)]
+    tensors: list[Tensor | None] = []
+    for own_weights, state in zip(weights, states, strict=True):
+        tensors += [weight.contiguous() for weight in own_weights]
+        tensors += [prepared(part, dtype) for part in (*(state or ()), None, None)[:2]]
     results = FusedLayer.apply(  # type: ignore[no-untyped-call]
-        Setup(cell, directions, torch.is_grad_enabled()),
+        LayerOptions(cell, directions, torch.is_grad_enabled()),
         prepared(inputs, dtype),
         prepared(lengths, torch.int64),
-        *given,
+        *tensors,
     )
     if groups:
         results = tuple(result.flatten(0, 1) for result in results)
@@ -105,11 +108,7 @@ def check_shapes(
     lengths: Tensor | None,
     states: Sequence[tuple[Tensor, ...] | None],
 ) -> None:
-    """Refuse what would lead the kernel out of an array.
-
-    Raises:
-        ValueError: shapes do not fit together.
-    """
+    """Raise ValueError for shapes with which the kernel would read outside of an array."""
     features, hidden = weights[0].shape[-1], weights[1].shape[-1]
     if inputs.dim() != 3 or inputs.shape[-1] != features:
         raise ValueError(f"inputs {tuple(inputs.shape)}: must be (batch, time, {features})")
@@ -122,37 +121,39 @@ def check_shapes(
 
 
 class FusedLayer(torch.autograd.Function):
-    """A layer's outputs and last states; see `run_layer`.
+    """The outputs and final states of a layer; see `run_layer`.
 
-    Inputs and lengths are followed by the `GIVEN` tensors of each direction. Every tensor may have
-    one more dimension in front: of groups, networks of one shape with weights of their own, all in
-    one call. All are contiguous.
+    The arguments after the lengths are the `PER_DIRECTION` tensors of each direction. All tensors
+    are contiguous and may have a leading dimension of groups.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, setup: Setup, inputs: Tensor, lengths: Tensor | None, *given: Tensor | None
+        ctx: Any, options: LayerOptions, inputs: Tensor, lengths: Tensor | None, *own: Tensor | None
     ) -> tuple[Tensor, ...]:
-        """Return outputs and, direction by direction, last states."""
-        keeps = setup.keeps and setup.cell in ("lstm", "gru")
+        """Return outputs and, direction by direction, final states."""
+        has_gates = options.has_backward and options.cell in ("lstm", "gru")
         *sequences, time, _ = inputs.shape
-        gates, hidden = cast(Tensor, given[1]).shape[-2:]
-        outputs = inputs.new_empty(*sequences, time, len(setup.directions) * hidden)
+        gates, hidden = cast(Tensor, own[1]).shape[-2:]
+        outputs = inputs.new_empty(*sequences, time, len(options.directions) * hidden)
         finals: list[Tensor] = []
-        kept: list[Tensor | None] = []
-        for number in range(len(setup.directions)):
-            own = given[GIVEN * number : GIVEN * (number + 1)]
-            states = [outputs.new_empty(*sequences, hidden) for _ in CELL_STATES[setup.cell]]
-            activations = outputs.new_empty(*sequences, time, gates) if keeps else None
-            memory = outputs.new_empty(*sequences, time, hidden) if keeps else None
-            arrays = (lengths, inputs, *own, activations, memory, outputs, *states)
-            call("forward", setup, number, *arrays)
+        saved: list[Tensor | None] = []
+        for number in range(len(options.directions)):
+            states = [
+                outputs.new_empty(*sequences, hidden)
+                for _ in range(2 if options.cell == "lstm" else 1)
+            ]
+            activations = outputs.new_empty(*sequences, time, gates) if has_gates else None
+            memory = outputs.new_empty(*sequences, time, hidden) if has_gates else None
+            given = own[PER_DIRECTION * number : PER_DIRECTION * (number + 1)]
+            arrays = (lengths, inputs, *given, activations, memory, outputs, *states)
+            call("forward", options, number, *arrays)
             finals += states
-            kept += [activations, memory]
-        if setup.keeps:
-            ctx.setup = setup
+            saved += [activations, memory]
+        if options.has_backward:
+            ctx.options = options
             ctx.set_materialize_grads(False)
-            ctx.save_for_backward(inputs, lengths, outputs, *kept, *given)
+            ctx.save_for_backward(inputs, lengths, outputs, *saved, *own)
         return outputs, *finals
 
     @staticmethod
@@ -160,54 +161,49 @@ class FusedLayer(torch.autograd.Function):
         ctx: Any, output_gradient: Tensor | None, *final_gradients: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         """Return the gradients of `forward`'s arguments."""
-        if torch.is_grad_enabled():  # it was asked for by create_graph
-            raise RuntimeError("the fused kernel has no second derivative; model.kernel=torch has")
-        setup, (inputs, lengths, outputs, *rest) = ctx.setup, ctx.saved_tensors
-        _, wants_input, _, *wants = ctx.needs_input_grad
-        count = len(setup.directions)
+        if torch.is_grad_enabled():  # by create_graph
+            raise RuntimeError(
+                "the fused kernel has no second derivative; use model.kernel=torch instead"
+            )
+        options, (inputs, lengths, outputs, *rest) = ctx.options, ctx.saved_tensors
+        _, needs_input, _, *needs = ctx.needs_input_grad
+        count = len(options.directions)
         size = len(final_gradients) // count
-        kept, given = rest[: 2 * count], rest[2 * count :]
-        input_gradient = torch.empty_like(inputs) if wants_input else None
-        # The kernel makes the gradients of all weights, wanted or not.
+        saved, own = rest[: 2 * count], rest[2 * count :]
+        input_gradient = torch.empty_like(inputs) if needs_input else None
+        # The kernel writes the gradients of all weights, needed or not.
         gradients = [
             torch.empty_like(tensor)
-            if tensor is not None and (place % GIVEN < 4 or wanted)
+            if tensor is not None and (place % PER_DIRECTION < 4 or is_needed)
             else None
-            for place, (tensor, wanted) in enumerate(zip(given, wants, strict=True))
+            for place, (tensor, is_needed) in enumerate(zip(own, needs, strict=True))
         ]
         for number in range(count):
-            part = slice(GIVEN * number, GIVEN * (number + 1))
-            last = (*final_gradients[size * number : size * (number + 1)], None)[:2]
-            wanted = [None if g is None else g.contiguous() for g in (output_gradient, *last)]
+            part = slice(PER_DIRECTION * number, PER_DIRECTION * (number + 1))
+            final = (*final_gradients[size * number : size * (number + 1)], None)[:2]
+            given = [None if g is None else g.contiguous() for g in (output_gradient, *final)]
             call(
-                *("backward", setup, number, lengths, inputs, *given[part]),
-                *(*kept[2 * number : 2 * number + 2], outputs, None, None),
-                *(*wanted, input_gradient, *gradients[part]),
+                *("backward", options, number, lengths, inputs, *own[part]),
+                *(*saved[2 * number : 2 * number + 2], outputs, None, None),
+                *(*given, input_gradient, *gradients[part]),
             )
         return None, input_gradient, None, *gradients
 
 
-CELL_STATES = {cell: ("hidden", "cell") if cell == "lstm" else ("hidden",) for cell in GATES}
-"""What the state of a cell is made of."""
+def call(name: str, options: LayerOptions, number: int, *arrays: Tensor | None) -> None:
+    """Call a compiled function for one direction of a layer.
 
-OF_ALL_DIRECTIONS = (10, 13)
-"""Places of the outputs and of their gradient among a call's arrays."""
-
-
-def call(name: str, setup: Setup, number: int, *arrays: Tensor | None) -> None:
-    """Call a compiled function for one of a layer's directions.
-
-    The arrays are contiguous, in the source's order; what is missing at their end is null.
+    The arrays are contiguous and in the order of `Call` in the source; missing ones are null.
     """
     inputs, weight = cast(Tensor, arrays[1]), cast(Tensor, arrays[3])
     hidden = weight.shape[-1]
     addresses = [0 if array is None else array.data_ptr() for array in arrays]
-    for place in OF_ALL_DIRECTIONS:
+    for place in DIRECTIONAL:
         if number and len(addresses) > place and addresses[place]:
             addresses[place] += number * hidden * inputs.element_size()
     library().run(
         f"{name}_float64" if inputs.dtype == torch.float64 else f"{name}_float32",
-        *(CELLS.index(setup.cell), *(1, *inputs.shape)[-4:], hidden),
-        *(len(setup.directions) * hidden, int(setup.directions[number]), int(number > 0)),
+        *(CELLS.index(options.cell), *(1, *inputs.shape)[-4:], hidden),
+        *(len(options.directions) * hidden, int(options.directions[number]), int(number > 0)),
         *(torch.get_num_threads(), *addresses),
     )

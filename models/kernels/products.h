@@ -1,4 +1,4 @@
-// Products of matrices in the cache, and the memory they are laid out in.
+// Products of small matrices, and aligned memory for them.
 
 #pragma once
 
@@ -23,46 +23,45 @@ template <typename T> struct Buffer {
     operator T*() const { return memory.get(); }
 };
 
-constexpr int64_t TILE = 16;  // rows of a matrix that stay in the cache while it is turned around
+constexpr int64_t TILE = 16;  // rows of a matrix that stay in the cache while it is transposed
 
-// How far apart to keep rows of `count` numbers: whole vectors, and an odd number of cache lines, as
-// rows a power of two apart contend for the same few places in the cache.
-template <typename T> constexpr int64_t spread(int64_t count) {
+// The distance between rows of `count` numbers: an odd number of cache lines, because rows a power
+// of two apart would share the same few lines of the cache.
+template <typename T> constexpr int64_t stride_of(int64_t count) {
     return ((count * int64_t(sizeof(T)) + 63) / 64 | 1) * 64 / int64_t(sizeof(T));
 }
 
-// Rows worth a pass over weights of some size: more, the less of them a cache can hold.
-template <typename T> int64_t rows_of_block(int64_t weights) {
+// The rows of a block: more for larger weights, which are then read less often.
+template <typename T> int64_t block_rows(int64_t weights) {
     return std::clamp<int64_t>(weights * sizeof(T) >> 14, 64, 512);
 }
 
-// Two matrices to multiply and where the product goes. Without OUTER, `a` is (rows, depth) and the
-// product replaces what `out` (rows, COLS * LANES) holds. With it, `a` is (depth, rows), read along
-// its columns, and the product is added to `out`, whose rows are `out_stride` apart.
+// A product of two matrices. Without OUTER, `a` is (rows, depth) and the product overwrites `out`
+// (rows, COLS * LANES). With OUTER, `a` is (depth, rows) and the product is added to `out`.
 template <typename T> struct Factors {
     int64_t depth;
     const T* a;
     int64_t a_stride;
-    const T* b;  // (depth, COLS * LANES), its rows `b_stride` apart
+    const T* b;  // (depth, COLS * LANES)
     int64_t b_stride;
     T* out;
     int64_t out_stride;
 };
 
-// For ROWS rows, all of it in registers.
+// Multiply ROWS rows with all sums in registers.
 template <typename T, int ROWS, int COLS, bool OUTER>
 __attribute__((noinline)) void multiply(const Factors<T>& factors) {
     const T* a = factors.a;
     const T* b = factors.b;
-    const int64_t across = OUTER ? 1 : factors.a_stride, along = OUTER ? factors.a_stride : 1;
+    const int64_t row_step = OUTER ? 1 : factors.a_stride, depth_step = OUTER ? factors.a_stride : 1;
     Vector<T> acc[ROWS][COLS] = {};
-    for (int64_t k = 0; k < factors.depth; ++k, a += along, b += factors.b_stride) {
+    for (int64_t k = 0; k < factors.depth; ++k, a += depth_step, b += factors.b_stride) {
         Vector<T> columns[COLS];
 #pragma GCC unroll 4
         for (int j = 0; j < COLS; ++j) columns[j] = load(b + j * LANES<T>);
 #pragma GCC unroll 16
         for (int i = 0; i < ROWS; ++i) {
-            const Vector<T> x = splat<T>(a[i * across]);
+            const Vector<T> x = splat<T>(a[i * row_step]);
 #pragma GCC unroll 4
             for (int j = 0; j < COLS; ++j) acc[i][j] += x * columns[j];
         }
@@ -78,16 +77,16 @@ __attribute__((noinline)) void multiply(const Factors<T>& factors) {
 
 template <int COLS> constexpr int MOST_ROWS = (int(REGISTERS) - COLS - 2) / COLS;
 
-// For any number of rows, in tiles of like size.
+// Multiply any number of rows, in tiles of similar size.
 template <typename T, int COLS, bool OUTER = false>
 void multiply_rows(int64_t count, Factors<T> factors) {
-    constexpr int MOST = MOST_ROWS<COLS>;
-    const int64_t parts = (count + MOST - 1) / MOST;
+    constexpr int MAX_ROWS = MOST_ROWS<COLS>;
+    const int64_t parts = (count + MAX_ROWS - 1) / MAX_ROWS;
     for (int64_t part = 0; part < parts; ++part) {
         const int64_t rows = count / parts + (part < count % parts);
         switch (rows) {
 #define CASE(N) \
-    case N: if constexpr (N <= MOST) multiply<T, N, COLS, OUTER>(factors); break;
+    case N: if constexpr (N <= MAX_ROWS) multiply<T, N, COLS, OUTER>(factors); break;
             CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
             CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
 #undef CASE

@@ -1,8 +1,7 @@
-// Threads of the OpenMP that PyTorch has loaded.
+// Threads of the OpenMP library that PyTorch has loaded.
 //
-// They are asked for by name: of pragmas GCC and Clang make calls of two different libraries, of
-// which one is not there, and whose threads would wait for each other if both were. The names are
-// those of GCC's library; LLVM's and Intel's answer to them too.
+// They are called by name: with pragmas, GCC and Clang would call two different libraries, one of
+// which may be missing. LLVM's and Intel's libraries provide GCC's names too.
 
 #pragma once
 
@@ -20,37 +19,37 @@ int omp_get_thread_num();
 namespace {
 
 // One of the threads that run the same body.
-struct Member {
+struct Worker {
     int64_t number, threads;
 
-    // Does its part of the work(i) for 0 <= i < count.
+    // Run this thread's part of work(i) for 0 <= i < count.
     template <typename Work> void share(int64_t count, const Work& work) const {
         const int64_t end = count * (number + 1) / threads;
         for (int64_t i = count * number / threads; i < end; ++i) work(i);
     }
 
-    void wait_for_others() const {
+    void wait() const {
         if (threads > 1) GOMP_barrier();
     }
 };
 
-// Compiled once for both of its callers, who differ in nothing else.
+// Not inlined, so that both callers share the compiled code.
 template <typename Body>
-__attribute__((noinline)) void run_member(const Body& body, Member member) {
-    body(member);
+__attribute__((noinline)) void run_worker(const Body& body, Worker worker) {
+    body(worker);
 }
 
-// Runs a body on up to so many threads. It may throw, but not where others will wait for it.
+// Run a body on at most `threads` threads. It must not throw before a wait().
 template <typename Body> void in_parallel(int64_t threads, const Body& body) {
-    if (threads <= 1) return run_member(body, {0, 1});
+    if (threads <= 1) return run_worker(body, {0, 1});
     struct Shared {
         const Body& body;
-        std::atomic<bool> has_failed;  // an exception must not leave the thread it was thrown in
+        std::atomic<bool> has_failed;  // an exception must not leave its thread
     } shared{body, {false}};
     const auto run = [](void* data) {
         Shared& shared = *static_cast<Shared*>(data);
         try {
-            run_member(shared.body, {omp_get_thread_num(), omp_get_num_threads()});
+            run_worker(shared.body, {omp_get_thread_num(), omp_get_num_threads()});
         } catch (...) {
             shared.has_failed = true;
         }

@@ -1,6 +1,6 @@
-// Vectors of float and double, as wide as the processor's, and the functions that squash.
+// Vectors of float and double, as wide as the processor's, and the activation functions.
 //
-// A vector is an array of the compiler's own, so the same text becomes AVX-512, AVX, SSE or NEON.
+// They use the compiler's vector extensions, which become AVX-512, AVX, SSE or NEON instructions.
 
 #pragma once
 
@@ -61,7 +61,7 @@ template <typename T> INLINE void store(T* to, Vector<T> value) {
     std::memcpy(to, &value, sizeof(value));
 }
 
-// The first `count` lanes only: a layer's last units need not fill a vector.
+// The first `count` lanes only: a layer's last units may not fill a vector.
 template <typename T> INLINE Vector<T> load_some(const T* from, int count) {
     if (count >= LANES<T>) return load(from);
     Vector<T> result{};
@@ -74,18 +74,18 @@ template <typename T> INLINE void store_some(T* to, Vector<T> value, int count) 
     std::memcpy(to, &value, count * sizeof(T));
 }
 
-template <typename T> INLINE Vector<T> bound(Vector<T> x, T low, T high) {
+template <typename T> INLINE Vector<T> clamp_to(Vector<T> x, T low, T high) {
     x = x < low ? splat<T>(low) : x;
     return x > high ? splat<T>(high) : x;
 }
 
 template <typename T> INLINE Vector<T> power_of_two(Vector<T> rounded) {
-    // `rounded` is an integer plus the rounder, whose lowest bits hold that integer.
+    // `rounded` is an integer plus the rounder; its lowest bits contain that integer.
     const Vector<T> rounder = splat<T>(Traits<T>::rounder);
     return (Vector<T>)(((Bits<T>)rounded - (Bits<T>)rounder + Traits<T>::bias) << Traits<T>::mantissa);
 }
 
-// exp(r) for |r| <= ln(2) / 2, by its Taylor series to the type's last digit.
+// exp(r) for |r| <= ln(2) / 2, by its Taylor series, exact to the last digit of the type.
 INLINE Vector<float> exp_near_zero(Vector<float> r) {
     Vector<float> p = splat(1.0f / 720) * r + 1.0f / 120;
     p = p * r + 1.0f / 24;
@@ -113,7 +113,7 @@ INLINE Vector<double> exp_near_zero(Vector<double> r) {
 
 template <typename T> INLINE Vector<T> exponential(Vector<T> x) {
     typedef Traits<T> M;
-    x = bound<T>(x, M::smallest_exponent, M::largest_exponent);
+    x = clamp_to<T>(x, M::smallest_exponent, M::largest_exponent);
     const Vector<T> rounded = x * M::log2e + M::rounder;
     const Vector<T> n = rounded - M::rounder;
     const Vector<T> r = (x - n * M::ln2_high) - n * M::ln2_low;

@@ -1,1 +1,1 @@
-"""The nn.Module classes behind the model definitions."""
+"""The nn.Module classes of the models."""

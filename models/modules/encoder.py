@@ -1,4 +1,4 @@
-"""The contract every encoder keeps; `tests/contract` checks it for each model it finds."""
+"""The base class of all encoders; `tests/contract` checks its contract for every model."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ State = tuple[Tensor, ...]
 
 
 class Encoder(nn.Module, ABC):
-    """Maps a batch of sequences to a batch of sequences of features.
+    """Map a batch of sequences to a batch of sequences of features.
 
     Attributes:
-        input_size: features per step taken in.
-        output_size: features per step given out (directions x hidden).
-        dropout: the probability the task's head should drop an output with; the encoder itself
-            applies it only between its layers.
-        kernel: what computes its recurrence, once it has run: torch, or one of its own.
+        input_size: input features per step.
+        output_size: output features per step (directions x hidden).
+        dropout: dropout probability for the task's head; the encoder applies it between layers.
+        kernel: implementation used by the last forward pass: torch, or one of the encoder's own.
     """
 
     input_size: int
@@ -37,10 +36,10 @@ class Encoder(nn.Module, ABC):
         """Encode a batch.
 
         Args:
-            inputs: (batch, time, input_size); finite values beyond a length are ignored.
+            inputs: (batch, time, input_size); finite values beyond a length have no effect.
             lengths: (batch,) valid steps of each sequence, at least 1; None if all are full.
-            state: state to start from; None for zeros.
-            need_state: whether the final state is wanted; without it None may be returned.
+            state: initial state; None for zeros.
+            need_state: if False, the returned state may be None.
 
         Returns:
             Outputs (batch, time, output_size), zero beyond each length, and the state after the
@@ -49,26 +48,24 @@ class Encoder(nn.Module, ABC):
 
     @property
     def kernel_unavailable_reason(self) -> str | None:
-        """Why a kernel that was wanted cannot be had here; None if nothing is missing."""
+        """Return why the requested kernel is unavailable; None if it is available."""
         return None
 
     @abstractmethod
     def flops_per_token(self) -> int:
-        """Floating-point operations of the matrix products of one forward step, per sequence."""
+        """Count the operations of the matrix products of one forward step of one sequence."""
 
     def last_outputs(
         self, outputs: Tensor, lengths: Tensor | None, state: State | None = None
     ) -> Tensor:
-        """Pick from (batch, time, output_size) each sequence's outputs after its last valid step.
+        """Select each sequence's outputs (batch, output_size) after its last valid step.
+
+        For a backward direction these are the outputs at the first step.
 
         Args:
-            outputs, state: what `forward` returned. An encoder whose state holds these outputs
-                takes them from there, which spares the backward pass a gradient of all steps.
+            outputs, state: results of `forward`. If the state contains these outputs, an encoder
+                uses it: the backward pass then needs no gradient of all steps.
             lengths: as given to `forward`.
-
-        Returns:
-            (batch, output_size). An encoder that also reads backwards gives, for that direction,
-            the outputs at the first step, which it reads last.
         """
         if lengths is None:
             return outputs[:, -1]

@@ -1,12 +1,12 @@
-"""RNN, LSTM and GRU behind one encoder, exact for sequences of different lengths.
+"""An RNN, LSTM or GRU encoder, exact for sequences of different lengths.
 
-On a CPU the fused kernel (`models.kernels`) runs the cells; elsewhere, or where they are faster,
-PyTorch's own do (`models.modules.pytorch_cells`).
+On a CPU the fused kernel (`models.kernels`) runs the cells; on other devices, or where they are
+faster, PyTorch's own cells do (`models.modules.pytorch_cells`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,44 +16,79 @@ from models.kernels.layer import DTYPES, GATES, Weights, run_layer
 from models.modules.encoder import Encoder, State
 from models.modules.pytorch_cells import CELLS, LSTM_GATES, Padding, reverse, run_cell
 
-if TYPE_CHECKING:
-    from models.recurrent import RecurrentSettings
+MAX_FUSED_WEIGHTS = 1_600_000
+"""With more weights in a layer PyTorch is faster: its threads share the weights, those of the fused
+kernel the rows (scripts/perf/kernels.py)."""
 
-# Above so many weights in a layer PyTorch's products, which share the weights among threads, win
-# over the fused kernel's, whose threads share the rows (scripts/perf/kernels.py).
-MOST_FUSED_WEIGHTS = 1_600_000
-
-# With fewer steps, rearranging the weights takes the fused kernel longer than it saves.
-FEWEST_FUSED_STEPS = 8
+MIN_FUSED_STEPS = 8
+"""With fewer steps the fused kernel rearranges its weights for longer than it saves."""
 
 
 class RecurrentEncoder(Encoder):
-    """A stack of recurrent layers, each of one or two directions.
+    """Stacked recurrent layers of one or two directions.
 
     Parameters per layer and direction, with `g` gates (rnn 1, gru 3, lstm 4), input size `I` and
-    hidden size `H`: g·H·(I + H + 2), PyTorch keeping two bias vectors.
+    hidden size `H`: g·H·(I + H + 2), as PyTorch has two bias vectors. The arguments are described
+    in `models.recurrent.RecurrentSettings`.
     """
 
-    def __init__(self, settings: RecurrentSettings, input_size: int) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        cell: str = "lstm",
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        nonlinearity: str = "tanh",
+        initialisation: str = "orthogonal",
+        forget_bias: float | None = 1.0,
+        kernel: str = "auto",
+    ) -> None:
         super().__init__()
-        options = {"nonlinearity": settings.nonlinearity} if settings.cell == "rnn" else {}
-        self.num_layers = settings.num_layers
-        self.directions = 2 if settings.bidirectional else 1
+        options = {"nonlinearity": nonlinearity} if cell == "rnn" else {}
+        self.num_layers = num_layers
+        self.directions = 2 if bidirectional else 1
         self.input_size = input_size
-        self.hidden_size = settings.hidden_size
-        self.output_size = self.directions * settings.hidden_size
-        self.dropout = settings.dropout
-        self.wanted_kernel = settings.kernel
-        self.cell = f"rnn_{settings.nonlinearity}" if settings.cell == "rnn" else settings.cell
-        sizes = [input_size] + [self.output_size] * (settings.num_layers - 1)
-        # Layer by layer, the forward direction of each before the backward, as PyTorch orders them.
+        self.hidden_size = hidden_size
+        self.output_size = self.directions * hidden_size
+        self.dropout = dropout
+        self.requested_kernel = kernel
+        self.cell = f"rnn_{nonlinearity}" if cell == "rnn" else cell
+        sizes = [input_size] + [self.output_size] * (num_layers - 1)
+        # In PyTorch's order: layer by layer, the forward direction of each before the backward.
         self.cells = nn.ModuleList(
-            CELLS[settings.cell](size, settings.hidden_size, batch_first=True, **options)
+            CELLS[cell](size, hidden_size, batch_first=True, **options)
             for size in sizes
             for _ in range(self.directions)
         )
-        self.between_layers = nn.Dropout(settings.dropout)
-        initialise(self, settings)
+        self.between_layers = nn.Dropout(dropout)
+        self.initialise(initialisation, forget_bias)
+
+    def initialise(self, initialisation: str, forget_bias: float | None) -> None:
+        """Set the weights of every cell, gate block by gate block.
+
+        Orthogonal recurrent blocks (Saxe et al. 2014) or identities (Le et al. 2015),
+        Glorot-uniform input blocks and zero biases, as in Keras. The LSTM's forget bias
+        (Jozefowicz et al. 2015) is set in the first of PyTorch's two bias vectors only.
+        """
+        forget = LSTM_GATES.index("forget") * self.hidden_size
+        for name, parameter in self.named_parameters():
+            if initialisation != "pytorch":
+                if "bias" in name:
+                    nn.init.zeros_(parameter)
+                else:
+                    for block in torch.split(parameter.data, self.hidden_size):
+                        if "weight_ih" in name:
+                            nn.init.xavier_uniform_(block)
+                        elif initialisation == "identity":
+                            nn.init.eye_(block)
+                        else:
+                            nn.init.orthogonal_(block)
+            if "bias" in name and self.cell == "lstm" and forget_bias is not None:
+                value = forget_bias if "bias_ih" in name else 0.0
+                parameter.data[forget : forget + self.hidden_size] = value
 
     def forward(
         self,
@@ -63,7 +98,7 @@ class RecurrentEncoder(Encoder):
         need_state: bool = True,
     ) -> tuple[Tensor, State | None]:
         """See `Encoder.forward`."""
-        is_fused = self.fuses(inputs)
+        is_fused = self.uses_fused_kernel(inputs)
         self.kernel = "fused" if is_fused else "torch"
         padding = None if lengths is None or is_fused else Padding(lengths, inputs.shape[1])
         finals: list[State] = []
@@ -77,47 +112,47 @@ class RecurrentEncoder(Encoder):
                 for place in places
             ]
             if is_fused:
-                inputs, ends = self.run_fused(cells, inputs, lengths, starts)
-                finals += ends
+                inputs, layer_finals = self.run_fused(cells, inputs, lengths, starts)
+                finals += layer_finals
                 continue
             outputs = []
-            for backwards, (cell, start) in enumerate(zip(cells, starts, strict=True)):
-                ahead = reverse(inputs, padding) if backwards else inputs
-                output, final = run_cell(cell, ahead, padding, start, need_state)
-                outputs.append(reverse(output, padding) if backwards else output)
+            for is_reversed, (cell, start) in enumerate(zip(cells, starts, strict=True)):
+                sequence = reverse(inputs, padding) if is_reversed else inputs
+                output, final = run_cell(cell, sequence, padding, start, need_state)
+                outputs.append(reverse(output, padding) if is_reversed else output)
                 finals.append(final)
-            # Dropout draws its mask in the order of memory, which is not to depend on the kernel.
+            # Dropout draws in memory order, which must not depend on the kernel.
             inputs = outputs[0].contiguous() if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         if not need_state:
             return inputs, None
         return inputs, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
 
-    def fuses(self, inputs: Tensor) -> bool:
-        """Whether the fused kernel takes a batch (batch, time, features)."""
+    def uses_fused_kernel(self, inputs: Tensor) -> bool:
+        """Return True if the fused kernel runs a batch (batch, time, features)."""
         dtype = cast(nn.RNNBase, self.cells[0]).weight_ih_l0.dtype
-        if self.wanted_kernel == "torch" or inputs.device.type != "cpu" or dtype not in DTYPES:
+        if self.requested_kernel == "torch" or inputs.device.type != "cpu" or dtype not in DTYPES:
             return False
-        if self.wanted_kernel == "auto" and not self.gains(*inputs.shape[-3:]):
+        if self.requested_kernel == "auto" and not self.is_faster_fused(*inputs.shape[-3:]):
             return False
         return unavailable_reason() is None
 
-    def gains(self, batch: int, time: int, features: int) -> bool:
-        """Whether the fused kernel is the faster one for a batch."""
+    def is_faster_fused(self, batch: int, time: int, features: int) -> bool:
+        """Return True if the fused kernel is the faster one for a batch."""
         gates = GATES[self.cell] * self.hidden_size
         widest = max(features, self.output_size if self.num_layers > 1 else 0)
         return (
-            gates * (widest + self.hidden_size) <= MOST_FUSED_WEIGHTS
-            and time >= FEWEST_FUSED_STEPS
+            gates * (widest + self.hidden_size) <= MAX_FUSED_WEIGHTS
+            and time >= MIN_FUSED_STEPS
             and 8 * batch * time >= self.hidden_size
         )
 
     @property
     def kernel_unavailable_reason(self) -> str | None:
         """See `Encoder.kernel_unavailable_reason`."""
-        if self.wanted_kernel == "torch":
+        if self.requested_kernel == "torch":
             return None
         if next(self.parameters()).device.type != "cpu":
-            return "it runs on the CPU alone" if self.wanted_kernel == "fused" else None
+            return "requires a CPU" if self.requested_kernel == "fused" else None
         return unavailable_reason()
 
     def run_fused(
@@ -127,7 +162,7 @@ class RecurrentEncoder(Encoder):
         lengths: Tensor | None,
         states: list[State | None],
     ) -> tuple[Tensor, list[State]]:
-        """Run one layer in all of its directions; states have shape (1, batch, hidden)."""
+        """Run all directions of one layer; states have shape (1, batch, hidden)."""
         starts = [None if state is None else tuple(part[0] for part in state) for state in states]
         weights = [cast(Weights, tuple(cell.all_weights[0])) for cell in cells]
         directions = (False, True)[: len(cells)]
@@ -139,45 +174,13 @@ class RecurrentEncoder(Encoder):
     ) -> Tensor:
         """See `Encoder.last_outputs`."""
         if state is not None:
-            hidden = state[0][-self.directions :]  # of the last layer, each direction's
+            hidden = state[0][-self.directions :]  # the last layer's, one per direction
             return hidden[0] if self.directions == 1 else torch.cat((hidden[0], hidden[1]), dim=-1)
-        if self.directions == 1:  # each slice costs the backward pass a tensor as large as outputs
+        if self.directions == 1:  # without a slice, whose gradient is as large as the outputs
             return super().last_outputs(outputs, lengths)
         forward = super().last_outputs(outputs[..., : self.hidden_size], lengths)
         return torch.cat([forward, outputs[:, 0, self.hidden_size :]], dim=-1)
 
     def flops_per_token(self) -> int:
-        """Two operations per weight of every matrix: 2·g·H·(I + H) per layer and direction."""
+        """Count two operations per weight: 2·g·H·(I + H) per layer and direction."""
         return 2 * sum(p.numel() for n, p in self.named_parameters() if "weight" in n)
-
-
-def initialise(encoder: RecurrentEncoder, settings: RecurrentSettings) -> None:
-    """Set the weights of every cell, gate block by gate block.
-
-    Orthogonal recurrent blocks (Saxe et al. 2014) or identities (Le et al. 2015), Glorot-uniform
-    input blocks and zero biases, which is also what Keras does; one orthogonal matrix for all gates
-    together would make the gates share one frame. The LSTM's forget bias (Jozefowicz et al. 2015)
-    goes to the first of PyTorch's two bias vectors, the second is 0 there, so that it counts once.
-    """
-    hidden = settings.hidden_size
-    for name, parameter in encoder.named_parameters():
-        if settings.initialisation == "pytorch":
-            continue
-        if "bias" in name:
-            nn.init.zeros_(parameter)
-            continue
-        for block in torch.split(parameter.data, hidden):
-            if "weight_ih" in name:
-                nn.init.xavier_uniform_(block)
-            elif settings.initialisation == "identity":
-                block.zero_().diagonal().fill_(1.0)
-            else:
-                nn.init.orthogonal_(block)
-    if settings.cell == "lstm" and settings.forget_bias is not None:
-        forget = slice(
-            hidden * LSTM_GATES.index("forget"), hidden * (1 + LSTM_GATES.index("forget"))
-        )
-        for name, parameter in encoder.named_parameters():
-            if "bias" in name:
-                value = settings.forget_bias if "bias_ih" in name else 0.0
-                parameter.data[forget] = value

@@ -1,4 +1,4 @@
-"""The recurrent encoder against hand-written cells in float64 and against PyTorch's packed path."""
+"""The recurrent encoder against hand-written float64 cells and PyTorch's packed sequences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def build(cell: str, **settings: Any) -> RecurrentEncoder:
 
 
 def torch_twin(encoder: RecurrentEncoder, cell: str) -> nn.RNNBase:
-    """PyTorch's multi-layer module with the encoder's weights."""
+    """Return PyTorch's multi-layer module with the encoder's weights."""
     twin = CELLS[cell](
         encoder.input_size,
         encoder.hidden_size,
@@ -131,7 +131,7 @@ def test_the_held_cell_state_survives_extreme_weights() -> None:
     twin = torch_twin(encoder, "lstm")
     lengths = torch.tensor([2, 20])
     inputs = 10 * torch.randn(2, 20, 5)
-    inputs[0, 2:] = 1e6  # what a caller left in the padding
+    inputs[0, 2:] = 1e6  # large values in the padding
     _, state = encoder(inputs, lengths)
     packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
     _, their_state = twin(packed)
@@ -141,7 +141,7 @@ def test_the_held_cell_state_survives_extreme_weights() -> None:
 def hand_written_step(
     cell: str, x: Tensor, state: tuple[Tensor, ...], weights: list[Tensor]
 ) -> tuple[Tensor, ...]:
-    """One step of the textbook equations, gate by gate, in PyTorch's gate order."""
+    """Compute one step of the textbook equations in PyTorch's gate order."""
     w, u, b, c = weights
     hidden = u.shape[1]
     h = state[0]
@@ -202,7 +202,7 @@ def test_flops_per_token_equal_what_torch_counts() -> None:
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_recurrent_blocks_are_orthogonal_each_and_not_alike(cell: str) -> None:
+def test_recurrent_blocks_are_orthogonal_and_different(cell: str) -> None:
     encoder = build(cell, num_layers=2)
     for name, parameter in encoder.named_parameters():
         if "weight_hh" not in name:

@@ -14,15 +14,15 @@ from benchmarks.system.signals import Interruption
 from models.kernels import compiler as library
 from tests.helpers.composing import composed
 
-LACK = "CXX=no-such-compiler: there is no such C++ compiler"
+LACK = "CXX=no-such-compiler: no such C++ compiler"
 
 
 @pytest.fixture
 def no_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    library._try.cache_clear()
+    library._load.cache_clear()
     yield
-    library._try.cache_clear()
+    library._load.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,6 @@ def test_a_run_without_a_compiler_says_so(
 
 def test_where_there_is_a_compiler_none_is_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.runner.stages.find_compiler", lambda: "/usr/bin/c++")
-    told = lack_in_words("it runs on the CPU alone", was_asked_for=True)
-    assert told.startswith("warning: model.kernel=fused: it runs on the CPU alone: ")
+    told = lack_in_words("requires a CPU", was_asked_for=True)
+    assert told.startswith("warning: model.kernel=fused: requires a CPU: ")
     assert "install" not in told

@@ -1,4 +1,4 @@
-"""When the fused kernel runs, how it is made, and what happens where it cannot be had."""
+"""Compilation of the fused kernel, and its replacement where it is unavailable."""
 
 import fnmatch
 import os
@@ -13,7 +13,6 @@ import torch
 
 from models.kernels import compiler as library
 from models.modules.recurrent import RecurrentEncoder
-from models.recurrent import RecurrentSettings
 
 needs_kernel = pytest.mark.skipif(
     library.unavailable_reason() is not None, reason=str(library.unavailable_reason())
@@ -41,49 +40,49 @@ def in_fresh_process(tmp_path, **environment):
         timeout=300,
         check=True,
     )
-    kernel, lack = done.stdout.splitlines()
-    return kernel, lack
+    kernel, reason = done.stdout.splitlines()
+    return kernel, reason
 
 
-def test_without_a_compiler_pytorch_runs_and_says_why(tmp_path):
-    kernel, lack = in_fresh_process(tmp_path, CXX="no-such-compiler")
+def test_without_a_compiler_pytorch_runs_and_the_reason_is_reported(tmp_path):
+    kernel, reason = in_fresh_process(tmp_path, CXX="no-such-compiler")
     assert kernel == "torch"
-    assert lack == "CXX=no-such-compiler: there is no such C++ compiler"
+    assert reason == "CXX=no-such-compiler: no such C++ compiler"
 
 
 def test_a_compiler_that_fails_is_quoted(tmp_path):
     compiler = tmp_path / "compiler"
     compiler.write_text("#!/bin/sh\necho 'cells: error: no' >&2\nexit 1\n")
     compiler.chmod(0o755)
-    kernel, lack = in_fresh_process(tmp_path, CXX=str(compiler))
+    kernel, reason = in_fresh_process(tmp_path, CXX=str(compiler))
     assert kernel == "torch"
-    assert lack.endswith("cells: error: no")
+    assert reason.endswith("cells: error: no")
 
 
-def test_a_compiler_may_speak_any_encoding(tmp_path):
+def test_compiler_messages_may_have_any_encoding(tmp_path):
     compiler = tmp_path / "compiler"
     compiler.write_bytes(b"#!/bin/sh\necho 'cells: error: \xe9' >&2\nexit 1\n")
     compiler.chmod(0o755)
-    kernel, lack = in_fresh_process(tmp_path, CXX=str(compiler))
+    kernel, reason = in_fresh_process(tmp_path, CXX=str(compiler))
     assert kernel == "torch"
-    assert "error" in lack
+    assert "error" in reason
 
 
 def test_without_a_home_pytorch_runs(monkeypatch):
-    def homeless(path):
+    def fail(path):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "expanduser", homeless)
-    library._try.cache_clear()
+    monkeypatch.setattr(Path, "expanduser", fail)
+    library._load.cache_clear()
     try:
         assert "home" in library.unavailable_reason()
     finally:
-        library._try.cache_clear()
+        library._load.cache_clear()
 
 
 @needs_kernel
-def test_what_a_killed_compilation_left_is_cleared_away(tmp_path):
+def test_files_of_a_killed_compilation_are_removed(tmp_path):
     kernels = tmp_path / "rnnbench" / "kernels"
     old, new = kernels / ".draft-old", kernels / ".draft-new"
     for draft in (old, new):
@@ -96,7 +95,7 @@ def test_what_a_killed_compilation_left_is_cleared_away(tmp_path):
 
 
 @needs_kernel
-def test_a_damaged_library_is_made_anew(tmp_path):
+def test_a_damaged_library_is_compiled_again(tmp_path):
     assert in_fresh_process(tmp_path) == ("fused", "None")
     (made,) = (tmp_path / "rnnbench" / "kernels").glob("cells-*.so")
     good = made.read_bytes()
@@ -108,7 +107,7 @@ def test_a_damaged_library_is_made_anew(tmp_path):
 
 
 @needs_kernel
-def test_another_header_is_compiled_anew(tmp_path, monkeypatch):
+def test_a_changed_header_is_compiled_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(library, "SOURCE", tmp_path / "cells.cpp")
     fields = library.ctypes.sizeof(library.Call)
@@ -117,14 +116,14 @@ def test_another_header_is_compiled_anew(tmp_path, monkeypatch):
     tries = []
     for size in (fields, fields, fields - 8):
         header.write_text(f"#define SIZE {size}\n")
-        tries.append(library._try.__wrapped__())
+        tries.append(library._load.__wrapped__())
     assert isinstance(tries[0], library.Library)
     assert isinstance(tries[1], library.Library)
-    assert tries[2].endswith("was made from another source")
+    assert tries[2].endswith("was compiled from another source")
     assert len(list((tmp_path / "cache/rnnbench/kernels").iterdir())) == 2
 
 
-def test_an_installation_contains_all_of_the_source():
+def test_an_installation_contains_all_source_files():
     here = library.SOURCE.parent
     setup = tomllib.loads((here.parents[1] / "pyproject.toml").read_text())
     patterns = setup["tool"]["setuptools"]["package-data"]["models.kernels"]
@@ -140,14 +139,14 @@ THREADS = """
 
 extern "C" int call_size() { return SIZE; }
 
-// How many of `count` places were done once and in the order of the two phases; -1: it threw.
+// Count the places that were done once, in the order of the two phases; -1: an exception.
 extern "C" int done(int threads, int count, int thrower) {
     std::vector<int> first(count), second(count);
     try {
-        in_parallel(threads, [&](const Member& member) {
-            member.share(count, [&](int64_t i) { ++first[i]; });
-            member.wait_for_others();
-            member.share(count, [&](int64_t i) {
+        in_parallel(threads, [&](const Worker& worker) {
+            worker.share(count, [&](int64_t i) { ++first[i]; });
+            worker.wait();
+            worker.share(count, [&](int64_t i) {
                 if (i == thrower) throw std::bad_alloc();
                 second[i] += first[count - 1 - i];
             });
@@ -163,7 +162,7 @@ extern "C" int done(int threads, int count, int thrower) {
 
 
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
-def test_whatever_the_compiler_its_threads_are_those_of_pytorch(tmp_path, monkeypatch, compiler):
+def test_every_compiler_uses_the_threads_of_pytorch(tmp_path, monkeypatch, compiler):
     path = shutil.which(compiler)
     if path is None:
         pytest.skip(f"there is no {compiler}")
@@ -173,7 +172,7 @@ def test_whatever_the_compiler_its_threads_are_those_of_pytorch(tmp_path, monkey
     monkeypatch.setattr(library, "SOURCE", tmp_path / "cells.cpp")
     fields = library.ctypes.sizeof(library.Call)
     library.SOURCE.write_text(THREADS.replace("SIZE", str(fields)))
-    made = library._try.__wrapped__()
+    made = library._load.__wrapped__()
     assert isinstance(made, library.Library), made
     for threads in (0, 1, 2, 3, 8):
         for count in (1, 2, 7, 1000):
@@ -182,12 +181,12 @@ def test_whatever_the_compiler_its_threads_are_those_of_pytorch(tmp_path, monkey
 
 
 @needs_kernel
-def test_auto_leaves_single_steps_and_wide_layers_to_pytorch():
-    encoder = RecurrentEncoder(RecurrentSettings(hidden_size=16), 4)
+def test_auto_uses_pytorch_for_single_steps_and_wide_layers():
+    encoder = RecurrentEncoder(4, 16)
     encoder(torch.zeros(2, 30, 4))
     assert encoder.kernel == "fused"
     encoder(torch.zeros(2, 1, 4))
     assert encoder.kernel == "torch"
-    wide = RecurrentEncoder(RecurrentSettings(hidden_size=1024, initialisation="pytorch"), 4)
+    wide = RecurrentEncoder(4, 1024, initialisation="pytorch")
     wide(torch.zeros(1, 16, 4))
     assert wide.kernel == "torch"

@@ -8,7 +8,6 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from models.kernels import compiler as library
 from models.kernels.layer import run_layer
 from models.modules.recurrent import RecurrentEncoder
-from models.recurrent import RecurrentSettings
 
 needs_kernel = pytest.mark.skipif(
     library.unavailable_reason() is not None, reason=str(library.unavailable_reason())
@@ -39,7 +38,7 @@ def reversed_within(sequences, lengths):
 
 
 def packed_reference(layer, inputs, lengths, state, backwards):
-    """What PyTorch gives for packed sequences, the way of the books."""
+    """Return PyTorch's results for packed sequences."""
     if lengths is None:
         lengths = torch.full((inputs.shape[0],), inputs.shape[1])
     ahead = reversed_within(inputs, lengths) if backwards else inputs
@@ -55,7 +54,7 @@ def packed_reference(layer, inputs, lengths, state, backwards):
 
 
 def run_alone(cell, inputs, weights, lengths, state, backwards):
-    """Run a layer of one direction: its outputs and last state."""
+    """Return the outputs and final state of a layer of one direction."""
     outputs, (final,) = run_layer(cell, inputs, [weights], lengths, [state], (backwards,))
     return outputs, final
 
@@ -123,7 +122,7 @@ def test_gradients_by_finite_differences(cell, backwards):
 
 
 @needs_kernel
-def test_the_number_of_threads_changes_nothing_but_rounding():
+def test_the_number_of_threads_changes_rounding_only():
     torch.manual_seed(2)
     layer = torch_layer("gru", 6, 20, torch.float64)
     inputs = torch.randn(7, 11, 6, dtype=torch.float64)
@@ -152,11 +151,11 @@ def test_the_number_of_threads_changes_nothing_but_rounding():
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_a_whole_encoder_equals_the_one_on_pytorch(cell):
     torch.manual_seed(3)
-    settings = RecurrentSettings(cell=cell, hidden_size=9, num_layers=3, bidirectional=True)
-    fused = RecurrentEncoder(settings, 4)
-    own = RecurrentEncoder(settings, 4)
+    fused, own = (
+        RecurrentEncoder(4, 9, cell=cell, num_layers=3, bidirectional=True) for _ in range(2)
+    )
     own.load_state_dict(fused.state_dict())
-    fused.wanted_kernel, own.wanted_kernel = "fused", "torch"
+    fused.requested_kernel, own.requested_kernel = "fused", "torch"
     inputs = torch.randn(6, 10, 4)
     lengths = torch.tensor([10, 4, 1, 7, 10, 2])
     state = tuple(torch.randn(6, 6, 9) for _ in range(2 if cell == "lstm" else 1))
@@ -175,7 +174,7 @@ def test_a_whole_encoder_equals_the_one_on_pytorch(cell):
 
 @needs_kernel
 @pytest.mark.parametrize("cell", CELLS)
-def test_stacked_networks_get_each_its_own_results_and_gradients(cell):
+def test_each_stacked_network_has_its_own_results_and_gradients(cell):
     torch.manual_seed(5)
     layers = [torch_layer(cell, 3, 6, torch.float64) for _ in range(3)]
     inputs = torch.randn(3, 4, 9, 3, dtype=torch.float64)
@@ -184,21 +183,21 @@ def test_stacked_networks_get_each_its_own_results_and_gradients(cell):
         torch.stack(list(parts)).detach().requires_grad_()
         for parts in zip(*(layer.all_weights[0] for layer in layers), strict=True)
     )
-    together, _ = run_alone(cell, inputs.flatten(0, 1), stacked, lengths.flatten(), None, False)
-    together.square().sum().backward()
+    joint, _ = run_alone(cell, inputs.flatten(0, 1), stacked, lengths.flatten(), None, False)
+    joint.square().sum().backward()
     for number, layer in enumerate(layers):
         weights = tuple(layer.all_weights[0])
         alone, _ = run_alone(cell, inputs[number], weights, lengths[number], None, False)
         alone.square().sum().backward()
-        torch.testing.assert_close(together.view(3, 4, 9, 6)[number], alone)
-        for all_of_them, own in zip(stacked, weights, strict=True):
-            torch.testing.assert_close(all_of_them.grad[number], own.grad)
+        torch.testing.assert_close(joint.view(3, 4, 9, 6)[number], alone)
+        for whole, own in zip(stacked, weights, strict=True):
+            torch.testing.assert_close(whole.grad[number], own.grad)
 
 
 @needs_kernel
 @pytest.mark.parametrize("groups", [0, 2], ids=["one", "stacked"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_two_directions_are_each_alone_side_by_side(cell, groups):
+def test_two_directions_equal_two_layers_side_by_side(cell, groups):
     torch.manual_seed(8)
     batch = 4 * max(1, groups)
     layers = [torch_layer(cell, 3, 5, torch.float64) for _ in range(2 * max(1, groups))]
@@ -241,13 +240,13 @@ def test_two_directions_are_each_alone_side_by_side(cell, groups):
 
 
 @needs_kernel
-def test_what_lies_in_the_padding_is_not_even_read():
+def test_the_padding_is_never_read():
     torch.manual_seed(6)
     layer = torch_layer("lstm", 2, 3, torch.float32)
     inputs = torch.randn(2, 5, 2)
     lengths = torch.tensor([5, 3])
-    spoilt = inputs.clone()
-    spoilt[1, 3:] = torch.nan
+    damaged = inputs.clone()
+    damaged[1, 3:] = torch.nan
     weights = tuple(layer.all_weights[0])
     clean, dirty = (
         results_and_gradients(
@@ -255,7 +254,7 @@ def test_what_lies_in_the_padding_is_not_even_read():
             list(weights),
             7,
         )
-        for sequences in (inputs, spoilt)
+        for sequences in (inputs, damaged)
     )
     for one, other in zip(clean, dirty, strict=True):
         assert torch.equal(one, other)
@@ -263,7 +262,7 @@ def test_what_lies_in_the_padding_is_not_even_read():
 
 @needs_kernel
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_number_that_is_none_is_seen_in_the_loss(cell):
+def test_nan_inputs_give_nan_outputs(cell):
     layer = torch_layer(cell, 2, 3, torch.float32)
     inputs = torch.zeros(1, 4, 2)
     inputs[0, 1, 0] = torch.nan
@@ -275,13 +274,13 @@ def test_a_number_that_is_none_is_seen_in_the_loss(cell):
 @needs_kernel
 @pytest.mark.parametrize("size", [1e-30, 1e-6, 1e-3, 0.3, 0.7, 5.0, 30.0, 1e4, 1e30])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-def test_squashing_is_right_at_every_size(size, dtype):
+def test_activations_are_accurate_at_every_size(size, dtype):
     values = torch.linspace(-size, size, 101, dtype=dtype).reshape(1, 101, 1)
     one, zero = torch.ones(1, 1, dtype=dtype), torch.zeros(1, 1, dtype=dtype)
     none = torch.zeros(1, dtype=dtype)
     outputs, _ = run_alone("rnn_tanh", values, (one, zero, none, none), None, None, False)
     assert torch.allclose(outputs, values.tanh(), rtol=4 * torch.finfo(dtype).eps, atol=0)
-    # An LSTM whose output is a sigmoid: the others are open, the cell state is tanh(1e4) = 1.
+    # An LSTM whose output is a sigmoid: other gates are open, the cell state is tanh(1e4) = 1.
     gates = torch.tensor([[0.0], [0.0], [0.0], [1.0]], dtype=dtype)
     bias = torch.tensor([1e4, -1e4, 1e4, 0.0], dtype=dtype)
     recurrent = torch.zeros(4, 1, dtype=dtype)
@@ -292,9 +291,8 @@ def test_squashing_is_right_at_every_size(size, dtype):
 
 
 @needs_kernel
-def test_under_autocast_it_keeps_its_own_precision():
-    settings = RecurrentSettings(cell="gru", hidden_size=4, kernel="fused")
-    encoder = RecurrentEncoder(settings, 3)
+def test_autocast_does_not_change_its_precision():
+    encoder = RecurrentEncoder(3, 4, cell="gru", kernel="fused")
     inputs = torch.randn(2, 9, 3)
     plain, _ = encoder(inputs)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -1,4 +1,4 @@
-"""What a fused layer does with inputs that are laid out, shaped or typed otherwise."""
+"""A fused layer with unusual strides, shapes and types of its inputs."""
 
 import subprocess
 import sys
@@ -10,7 +10,6 @@ import torch
 from models.kernels import compiler as library
 from models.kernels.layer import run_layer
 from models.modules.recurrent import RecurrentEncoder
-from models.recurrent import RecurrentSettings
 
 pytestmark = pytest.mark.skipif(
     library.unavailable_reason() is not None, reason=str(library.unavailable_reason())
@@ -18,17 +17,17 @@ pytestmark = pytest.mark.skipif(
 
 
 def encoders(**settings):
-    """An encoder by each kernel, of the same weights."""
+    """Return an encoder of each kernel, with equal weights."""
     torch.manual_seed(0)
-    fused = RecurrentEncoder(RecurrentSettings(cell="gru", hidden_size=6, **settings), 5)
-    own = RecurrentEncoder(RecurrentSettings(cell="gru", hidden_size=6, **settings), 5)
+    fused = RecurrentEncoder(5, 6, cell="gru", **settings)
+    own = RecurrentEncoder(5, 6, cell="gru", **settings)
     own.load_state_dict(fused.state_dict())
-    fused.wanted_kernel, own.wanted_kernel = "fused", "torch"
+    fused.requested_kernel, own.requested_kernel = "fused", "torch"
     return fused, own
 
 
 @pytest.mark.parametrize(
-    "turned",
+    "rearrange",
     [
         lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
         lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
@@ -37,10 +36,10 @@ def encoders(**settings):
     ],
     ids=["time first", "features before time", "every other step", "one for all"],
 )
-def test_inputs_and_gradients_may_lie_in_memory_in_any_order(turned):
+def test_inputs_and_gradients_may_have_any_strides(rearrange):
     found = []
-    inputs = turned(torch.randn(4, 9, 5, generator=torch.Generator().manual_seed(1)))
-    weights = turned(torch.randn(4, 9, 6, generator=torch.Generator().manual_seed(2))[..., :5])
+    inputs = rearrange(torch.randn(4, 9, 5, generator=torch.Generator().manual_seed(1)))
+    weights = rearrange(torch.randn(4, 9, 6, generator=torch.Generator().manual_seed(2))[..., :5])
     for encoder in encoders():
         leaf = inputs.detach().requires_grad_()
         assert leaf.stride() == inputs.stride()
@@ -51,7 +50,7 @@ def test_inputs_and_gradients_may_lie_in_memory_in_any_order(turned):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
-def test_weights_and_states_may_lie_in_any_order_too():
+def test_weights_and_states_may_have_any_strides():
     torch.manual_seed(3)
     inputs = torch.randn(3, 8, 4, dtype=torch.float64)
     shapes = ((6, 4), (6, 6), (6,), (6,))
@@ -82,14 +81,14 @@ def test_shapes_that_do_not_fit_are_refused():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_a_type_it_does_not_know_is_left_to_pytorch(dtype):
+def test_other_types_are_computed_by_pytorch(dtype):
     fused, _ = encoders()
     outputs, _ = fused.to(dtype)(torch.zeros(4, 9, 5, dtype=dtype))
     assert fused.kernel == "torch"
     assert outputs.dtype == dtype
 
 
-def test_a_second_derivative_is_refused_and_not_wrong():
+def test_a_second_derivative_is_refused():
     fused, _ = encoders()
     inputs = torch.randn(2, 9, 5, requires_grad=True)
     with pytest.raises(RuntimeError, match="no second derivative"):
@@ -104,7 +103,7 @@ def weights(features):
     return [tuple(torch.zeros(shape) for shape in ((1, features), (1, 1), (1,), (1,)))]
 def run(inputs):
     return run_layer("rnn_tanh", inputs, weights(inputs.shape[-1]), None, [None], (False,))
-run(torch.zeros(4, 64, 2))  # both threads are there
+run(torch.zeros(4, 64, 2))  # starts both threads
 inputs = torch.zeros(4, 64, 200_000)
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + 60 * 2**20
@@ -116,8 +115,8 @@ except MemoryError as error:
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a limit to memory that Linux keeps")
-def test_a_lack_of_memory_in_a_thread_is_an_error_like_any_other():
+@pytest.mark.skipif(sys.platform != "linux", reason="requires a memory limit of Linux")
+def test_missing_memory_in_a_thread_raises_memory_error():
     ended = subprocess.run(
         [sys.executable, "-c", OUT_OF_MEMORY],
         cwd=Path(library.SOURCE).parents[2],
