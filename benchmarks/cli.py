@@ -27,7 +27,8 @@ from benchmarks.config.schema import checked_config, none_chosen, register_schem
 from benchmarks.errors import UserError, explain, nearest, telling_of_the_disk
 from benchmarks.results.store import Store
 from benchmarks.sweeps.plan import selects_all_baselines
-from benchmarks.sweeps.sweep import INTERRUPTED, sweep
+from benchmarks.sweeps.sweep import sweep
+from benchmarks.system.signals import INTERRUPTED
 from benchmarks.system.terminal import print_log_messages
 from models.baseline import BaselineSettings
 from tasks.base import DataError
@@ -169,18 +170,18 @@ def run_composed(composed: DictConfig) -> int:
     store = Store(Path(config.results_dir))
     store.check_writable()
     from benchmarks.runner.display import show_row
-    from benchmarks.runner.run import Start, run
+    from benchmarks.runner.run import RunOptions, run
     from benchmarks.system.signals import Interruption
 
     if config.seeds is not None:
         from benchmarks.runner.multiseed.command import run_all
 
-        return run_all(config, store, Start(overrides=tuple(given)))
+        return run_all(config, store, RunOptions(overrides=tuple(given)))
 
     interruption = Interruption()
     interruption.install()
     try:
-        row = run(config, store, interruption, Start(overrides=tuple(given)))
+        row = run(config, store, interruption, RunOptions(overrides=tuple(given)))
     finally:
         with interruption.deferred():
             store.view().update()

@@ -27,12 +27,11 @@ from benchmarks.analysis import Options, compare
 from benchmarks.analysis.formatting import significant
 from benchmarks.config.launchers import LAUNCHERS
 from benchmarks.config.matching import MatchSettings
-from benchmarks.config.schema import Config, TrainSettings, allowed_text, definitions
+from benchmarks.config.schema import Config, LogSettings, TrainSettings, allowed_text, definitions
 from benchmarks.config.search import TuneSettings
 from benchmarks.reporting import tables as grids
 from benchmarks.reporting.renderers import as_markdown, markdown_table
 from benchmarks.results.row import Row
-from benchmarks.training.tensorboard import LogSettings
 from models.base import ModelSettings
 from tasks.base import TaskSettings
 
@@ -190,9 +189,7 @@ def ratios_table(folder: Path) -> str:
             met = f"{sum(is_met for _, is_met in found)} of {len(found)}"
             numbers = [f"{value:.3g}" for value in (values[0], middle, values[-1])]
             rows.append([f"`{file.stem}`", name, *numbers, target, met])
-    return text_table(
-        ["program", "ratio", "lowest", "median", "highest", "target", "met"], rows
-    )
+    return text_table(["program", "ratio", "lowest", "median", "highest", "target", "met"], rows)
 
 
 def filled_page(page: Path) -> str:

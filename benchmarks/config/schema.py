@@ -14,6 +14,7 @@ import inspect
 import math
 import pkgutil
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from benchmarks.config.matching import MatchSettings, check_match
 from benchmarks.config.overrides import BELOW, check_seeds
 from benchmarks.config.search import TuneSettings
 from benchmarks.errors import UserError, nearest
-from benchmarks.training.tensorboard import LogSettings
 from models.base import ModelSettings
 from models.baseline import BaselineSettings
 from tasks.base import TaskSettings
@@ -36,6 +36,26 @@ from tasks.base import TaskSettings
 
 class ImpossiblePairError(UserError):
     """A model and a task that cannot go together; a sweep leaves such cells out."""
+
+
+@dataclass
+class LogSettings:
+    """Further logs of the training; the numbers of a run do not depend on them."""
+
+    tensorboard: bool = field(
+        default=False,
+        metadata={
+            "identity": False,
+            "help": "event files in runs/<run_id>/tensorboard/; needs the extra tensorboard",
+        },
+    )
+
+    def check(self) -> None:
+        """Raise UserError if TensorBoard is requested and not installed."""
+        if self.tensorboard and find_spec("tensorboard") is None:
+            raise UserError(
+                "log.tensorboard=true: requires TensorBoard: pip install -e '.[tensorboard]'"
+            )
 
 
 @dataclass

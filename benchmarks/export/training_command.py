@@ -19,7 +19,7 @@ from benchmarks.config.compose import ROOT, hydra_at
 from benchmarks.config.matching import COUNTED
 from benchmarks.config.schema import register_schemas
 from benchmarks.runner.load_run import FinishedRun
-from benchmarks.runner.row_columns import keys_of_no_question
+from benchmarks.runner.row_columns import keys_without_effect
 
 PLAIN = re.compile(r"[\w./:+-]*")
 """What Hydra takes for a value without quotes."""
@@ -44,7 +44,7 @@ def training_command(run: FinishedRun) -> str:
     if usual is None:
         words += (run.row["overrides"] or "").split()
     else:
-        unsaid = {key for key in keys_of_no_question(run.config) if not key.startswith("task.")}
+        unsaid = {key for key in keys_without_effect(run.config) if not key.startswith("task.")}
         unsaid |= {"model.hidden_size"} if kind in COUNTED else set()
         words += [
             f"{key}={in_hydras_words(value)}"

@@ -10,7 +10,8 @@ from benchmarks.runner.stages import Work, test
 from benchmarks.system.load import load_average
 from benchmarks.system.memory import peak_rss_mib
 from benchmarks.system.timer import Stopwatch
-from benchmarks.training.evaluation import evaluate, latencies_ms
+from benchmarks.training.evaluation import evaluate
+from benchmarks.training.latency import latencies_ms
 from benchmarks.training.seeding import SeedStreams
 from models.baseline import BaselineSettings
 

@@ -11,71 +11,17 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks import PROJECT_ROOT
-from benchmarks.results.index import Index
-from benchmarks.results.leases import Lease, is_same_job
 from benchmarks.results.row import Row
-from benchmarks.results.store import Store
+from benchmarks.results.unfinished import CHECKPOINT
 from benchmarks.system.atomic_files import remove_drafts, set_aside
 from benchmarks.system.load import Neighbours
-from benchmarks.system.processes import this_process
-from benchmarks.training.checkpoint import (
-    FILE_NAME,
-    CheckpointError,
-    read_checkpoint,
-    write_checkpoint,
-)
+from benchmarks.training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 
 CODE = ("fingerprint", "torch_version")
 """Columns that must be equal before and after; the number of threads may change, for rounding."""
 
 SOURCES = (".py", ".cpp", ".h")
 """How the names of files with code end."""
-
-
-def unfinished_run(
-    store: Store, index: Index, fingerprints: list[str], since: str = ""
-) -> str | None:
-    """Return the id of a run to go on with, if one was cut short and nobody is on it.
-
-    Args:
-        store: the results folder.
-        index: of its runs, up to date.
-        fingerprints: of the question, by the kinds of device it may be asked on.
-        since: run ids before this do not count.
-    """
-    for fingerprint in fingerprints:
-        for lease in store.leases.of(fingerprint):
-            if lease.run_id <= since:
-                continue
-            me = this_process()
-            is_mine = lease.process == me or is_same_job(lease.process, me)
-            if not is_mine and store.leases.is_live(lease):
-                if lease.key == fingerprint:
-                    return None
-            elif lease.run_id not in index.entries:
-                return lease.run_id
-    latest = index.latest(fingerprints)
-    if latest is None or latest.status == "ok" or latest.run_id <= since:
-        return None
-    checkpoint = store.runs / latest.run_id / FILE_NAME
-    is_cut_short = latest.status in ("interrupted", "timeout")
-    return latest.run_id if is_cut_short or checkpoint.exists() else None
-
-
-def let_go(store: Store, lease: Lease, status: str) -> None:
-    """Remove what a run that died with its row kept has left: its lease, and after a good end its
-    checkpoint, of which nothing goes on."""
-    if status == "ok":
-        (store.runs / lease.run_id / FILE_NAME).unlink(missing_ok=True)
-    store.leases.release(lease)
-
-
-def clear_up(store: Store, index: Index) -> None:
-    """Let go of all runs that ended well and died before they had let go themselves."""
-    for lease in store.leases.all():
-        entry = index.entries.get(lease.run_id)
-        if entry is not None and entry.status == "ok" and not store.leases.is_live(lease):
-            let_go(store, lease, entry.status)
 
 
 @cache
@@ -92,7 +38,7 @@ def source_sha256() -> str:
     return sha.hexdigest()[:16]
 
 
-class Continuation:
+class RunCheckpoint:
     """The checkpoint of one run.
 
     Args:
@@ -110,7 +56,7 @@ class Continuation:
     def __init__(
         self, folder: Path, row: Row, device_type: str, neighbours: Neighbours, started: float
     ) -> None:
-        self.path = folder / FILE_NAME
+        self.path = folder / CHECKPOINT
         self.code = {name: getattr(row, name) for name in CODE}
         self.code |= {"device_type": device_type, "source code": source_sha256()}
         self.neighbours = neighbours

@@ -22,8 +22,8 @@ import tasks
 from benchmarks.config.schema import Config, TrainSettings, definitions
 from benchmarks.errors import UserError
 from benchmarks.results.find_run import ROW
-from benchmarks.runner.stages import build_network
 from benchmarks.system.disk_cache import DiskCache, cache_directory
+from benchmarks.training.network import build_network
 from models.base import ModelSettings
 from models.modules.encoder import Encoder
 from tasks.base import Task, TaskSettings

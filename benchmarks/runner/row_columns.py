@@ -23,7 +23,7 @@ HAVE_COLUMNS = (
 """Keys of the command line that a row shows in columns, or that only stand for others."""
 
 
-def question_columns(config: Config) -> dict[str, Any]:
+def configuration_columns(config: Config) -> dict[str, Any]:
     """Columns that say what was asked."""
     model, metric = config.model, config.task.metric
     columns = {
@@ -54,20 +54,20 @@ def question_columns(config: Config) -> dict[str, Any]:
     }
 
 
-def worth_telling(config: Config, overrides: Iterable[str]) -> str | None:
+def effective_overrides(config: Config, overrides: Iterable[str]) -> str | None:
     """Return what the command line set that can change a run's numbers and has no column."""
-    silent = {*HAVE_COLUMNS, *keys_of_no_question(config)}
+    silent = {*HAVE_COLUMNS, *keys_without_effect(config)}
     keys = {text: text.partition("=")[0].lstrip("+~") for text in overrides}
     told = [t for t, key in keys.items() if key not in silent and not key.startswith("hydra")]
     return " ".join(told) or None
 
 
-def keys_of_no_question(settings: Any, prefix: str = "") -> Iterator[str]:
+def keys_without_effect(settings: Any, prefix: str = "") -> Iterator[str]:
     """Go through the keys of settings that no number depends on."""
     for entry in dataclasses.fields(settings):
         value = getattr(settings, entry.name)
         if dataclasses.is_dataclass(value):
-            yield from keys_of_no_question(value, f"{prefix}{entry.name}.")
+            yield from keys_without_effect(value, f"{prefix}{entry.name}.")
         elif not entry.metadata.get("identity", True):
             yield f"{prefix}{entry.name}"
 

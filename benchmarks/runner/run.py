@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 from omegaconf import OmegaConf
@@ -20,15 +22,16 @@ from benchmarks.errors import DISK_TROUBLE, UserError
 from benchmarks.results.leases import Lease, new_lease
 from benchmarks.results.row import Row
 from benchmarks.results.store import Store, new_run_id
+from benchmarks.results.unfinished import clean_up, unfinished_run
 from benchmarks.runner.baseline import fit_and_measure
-from benchmarks.runner.checkpointing import Continuation, clear_up, unfinished_run
+from benchmarks.runner.checkpointing import RunCheckpoint
 from benchmarks.runner.display import show_data, show_start
 from benchmarks.runner.row_columns import (
+    configuration_columns,
     data_columns,
     describe,
-    question_columns,
+    effective_overrides,
     status_of,
-    worth_telling,
 )
 from benchmarks.runner.stages import Work, train_and_measure
 from benchmarks.system.atomic_files import write_atomically
@@ -45,25 +48,25 @@ from tasks.base import Task
 
 
 @dataclass(frozen=True)
-class Start:
-    """What whoever starts a run knows and the run does not.
+class RunOptions:
+    """Options of a run that its configuration does not contain.
 
     Attributes:
-        is_cell: of a sweep, whose launcher has looked for an unfinished run; else the run looks.
-        continues: run id of the unfinished run to go on with.
-        overrides: of the command line.
+        is_cell: the run is a cell of a sweep, whose launcher has looked for an unfinished run.
+        resumes: id of the unfinished run to resume.
+        overrides: the command line of this run alone: `python run.py OVERRIDES` repeats it.
         sweep, study, trial: columns of the row.
     """
 
     is_cell: bool = False
-    continues: str | None = None
+    resumes: str | None = None
     overrides: tuple[str, ...] = ()
     sweep: str | None = None
     study: str | None = None
     trial: int | None = None
 
 
-class TakenError(Exception):
+class AlreadyRunningError(Exception):
     """Another process works on this cell."""
 
 
@@ -71,9 +74,9 @@ def run(
     config: Config,
     store: Store,
     interruption: Interruption,
-    start: Start,
-    announce: Callable[[str], None] = lambda run_id: None,
-    ready: Ready | None = None,
+    options: RunOptions,
+    on_start: Callable[[str], None] = lambda run_id: None,
+    prepared: PreparedRun | None = None,
 ) -> Row:
     """Train and measure one pair and keep its row, whatever becomes of it.
 
@@ -81,32 +84,32 @@ def run(
         config: checked.
         store: the results folder.
         interruption: installed by whoever wants signals to end the run cleanly.
-        start: what is known beforehand.
-        announce: told the run's id once it is leased.
-        ready: what `prepare` gave for this very configuration, if it has been called.
+        options: of this start.
+        on_start: called with the run's id once it has its lease.
+        prepared: result of `prepare` for this configuration, if it was called before.
 
     Raises:
         UserError: the device is not there, no hidden size meets the budget, or the disk is full.
         tasks.base.DataError: the data cannot be used; nothing was written.
-        TakenError: the run is a sweep's cell and another process is on it; nothing was written.
+        AlreadyRunningError: the run is a sweep's cell and another process runs it.
         Exception: a bug. Its row has been kept as `failed` before it goes on.
     """
     started, started_at = time.perf_counter(), datetime.now(UTC)
     reset_peak_rss()
-    ready = ready or prepare(config)
-    seeds = [] if seed_of(ready.config) is None else [config.seed]
-    show_start(ready.config.model.label, ready.config.task.name, seeds, ready.environment)
-    show_data(ready.task.data)
-    row = new_row(ready, start, started_at)
-    lease = take(store, row, start, looks=config.resume != "never")
-    announce(row.run_id)
+    prepared = prepared or prepare(config)
+    seeds = [] if seed_of(prepared.config) is None else [config.seed]
+    show_start(prepared.config.model.label, prepared.config.task.name, seeds, prepared.environment)
+    show_data(prepared.task.data)
+    row = new_row(prepared, options, started_at)
+    lease = take(store, row, options, looks=config.resume != "never")
+    on_start(row.run_id)
     neighbours = Neighbours()
     with (
         interruption.deferred(),  # once the run is open, every end leaves a row and no lease
         store.leases.renewed(lease, neighbours.look),
         neighbours.announced(),
     ):
-        work = open_work(ready, store, row, lease, neighbours, interruption, started)
+        work = open_work(prepared, store, row, lease, neighbours, interruption, started, options)
         with concluded(work, store), interruption.immediate():
             if isinstance(config.model, BaselineSettings):
                 fit_and_measure(work)
@@ -116,7 +119,7 @@ def run(
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedRun:
     """What a run needs before it is leased; runs that differ in their seed alone can share it.
 
     Attributes:
@@ -131,7 +134,7 @@ class Ready:
     seconds: float
 
 
-def prepare(config: Config) -> Ready:
+def prepare(config: Config) -> PreparedRun:
     """Set up the process and read the data.
 
     Raises:
@@ -146,51 +149,72 @@ def prepare(config: Config) -> Ready:
     task = config.task.load(cache)
     config = matched(config, task.input_size)
     task.to(device, getattr(torch, config.train.dtype))
-    return Ready(config, task, device, environment, time.perf_counter() - started)
+    return PreparedRun(config, task, device, environment, time.perf_counter() - started)
 
 
-def new_row(ready: Ready, start: Start, started_at: datetime) -> Row:
+def new_row(prepared: PreparedRun, options: RunOptions, started_at: datetime) -> Row:
     """The row of a run that begins."""
-    config, data = ready.config, ready.task.data
+    config, data = prepared.config, prepared.task.data
     return Row(
         run_id=new_run_id(config.model.label, config.task.name, config.seed, started_at),
         status="interrupted",
         error="the process ended without a word",
         starts=1,
         started_at=started_at.isoformat(timespec="milliseconds"),
-        prepare_seconds=ready.seconds,
-        fingerprint=fingerprint(config, data, ready.device.type),
+        prepare_seconds=prepared.seconds,
+        fingerprint=fingerprint(config, data, prepared.device.type),
         arm=arm(config, data),
-        overrides=worth_telling(config, start.overrides),
-        sweep=start.sweep,
-        study=start.study,
-        trial=start.trial,
-        **question_columns(config),
+        overrides=effective_overrides(config, options.overrides),
+        sweep=options.sweep,
+        study=options.study,
+        trial=options.trial,
+        **configuration_columns(config),
         **data_columns(data),
         dtype=config.train.dtype,
-        **dataclasses.asdict(ready.environment),
+        **dataclasses.asdict(prepared.environment),
     )
 
 
 def open_work(
-    ready: Ready,
+    prepared: PreparedRun,
     store: Store,
     row: Row,
     lease: Lease,
     neighbours: Neighbours,
     interruption: Interruption,
     started: float,
+    options: RunOptions,
 ) -> Work:
     """Make the folder of a run that is leased, and write down its configuration."""
     folder = store.folder(row.run_id)
     # Task and model are what their schemas are; only a comment can name them.
     heading = f"# python run.py model={row.model} task={row.task}, with these settings\n"
-    settings = OmegaConf.to_yaml(OmegaConf.structured(ready.config))
+    settings = OmegaConf.to_yaml(OmegaConf.structured(prepared.config))
     write_atomically(folder / "config.yaml", heading + settings)
-    continuation = Continuation(folder, row, ready.device.type, neighbours, started)
+    write_command(folder, options.overrides)
+    continuation = RunCheckpoint(folder, row, prepared.device.type, neighbours, started)
     return Work(
-        ready.config, ready.task, ready.device, row, folder, continuation, lease, interruption
+        prepared.config,
+        prepared.task,
+        prepared.device,
+        row,
+        folder,
+        continuation,
+        lease,
+        interruption,
     )
+
+
+def write_command(folder: Path, overrides: Sequence[str]) -> None:
+    """Write `command.txt`: one line, the shell command that repeats this run alone.
+
+    It is `python run.py` and the overrides in the order given, each quoted for a POSIX shell, as in
+    `python run.py model=lstm task=sp500 seed=1`. Paths are as given. The command of a sweep's cell
+    has no `-m` and a single value of every key, and that of one of several seeds has `seed=N` in
+    the place of `seeds=[...]`. Runs started from Python, without overrides, have no such file.
+    """
+    if overrides:
+        write_atomically(folder / "command.txt", f"python run.py {shlex.join(overrides)}\n")
 
 
 @contextmanager
@@ -226,20 +250,20 @@ def concluded(work: Work, store: Store) -> Iterator[None]:
             continuation.finish()
 
 
-def take(store: Store, row: Row, start: Start, looks: bool) -> Lease:
+def take(store: Store, row: Row, options: RunOptions, looks: bool) -> Lease:
     """Lease the question for this run, or for the unfinished run that it continues.
 
     Raises:
-        TakenError: a sweep's cell is another's already.
+        AlreadyRunningError: a sweep's cell is another's already.
     """
     assert row.fingerprint is not None
-    if start.continues is not None and (store.row(start.continues) or {}).get("status") == "ok":
-        raise TakenError(f"another process has finished {start.continues}")
+    if options.resumes is not None and (store.row(options.resumes) or {}).get("status") == "ok":
+        raise AlreadyRunningError(f"another process has finished {options.resumes}")
     fresh = (row.run_id, row.starts, row.started_at)
-    unfinished = start.continues
-    if not start.is_cell:
+    unfinished = options.resumes
+    if not options.is_cell:
         index = store.index()
-        clear_up(store, index)
+        clean_up(store, index)
         if looks:
             unfinished = unfinished_run(store, index, [row.fingerprint])
     if unfinished is not None:
@@ -247,8 +271,8 @@ def take(store: Store, row: Row, start: Start, looks: bool) -> Lease:
     lease = new_lease(row.fingerprint, row.run_id, dataclasses.asdict(row))
     if store.leases.acquire(lease):
         return lease
-    if start.is_cell:
-        raise TakenError(f"another process works on {row.fingerprint}")
+    if options.is_cell:
+        raise AlreadyRunningError(f"another process works on {row.fingerprint}")
     # A single run always runs, beside whoever asks the same question.
     row.run_id, row.starts, row.started_at = fresh
     beside = new_lease(f"{row.fingerprint}.{row.run_id}", row.run_id, dataclasses.asdict(row))

@@ -16,7 +16,7 @@ from torch import nn
 from benchmarks.config.schema import Config
 from benchmarks.results.leases import Lease
 from benchmarks.results.row import COLUMNS, Row
-from benchmarks.runner.checkpointing import Continuation
+from benchmarks.runner.checkpointing import RunCheckpoint
 from benchmarks.runner.display import TrainingDisplay
 from benchmarks.runner.row_columns import fill_from_training
 from benchmarks.system.atomic_files import write_atomically
@@ -31,14 +31,15 @@ from benchmarks.system.memory import (
 from benchmarks.system.peak_flops import conditions, peak_gflops
 from benchmarks.system.signals import Interruption
 from benchmarks.system.timer import Stopwatch
-from benchmarks.training.evaluation import Predictor, evaluate, latencies_ms
+from benchmarks.training.evaluation import Predictor, evaluate
+from benchmarks.training.latency import latencies_ms
 from benchmarks.training.mfu import flops_per_token, utilisation
+from benchmarks.training.network import build_network, count_parameters
 from benchmarks.training.optim import planned_steps
-from benchmarks.training.precision import in_precision
 from benchmarks.training.predictions import FILE_NAME, Predictions, write_predictions
 from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.state import Progress
-from benchmarks.training.tensorboard import written_down
+from benchmarks.training.tensorboard import tensorboard_log
 from benchmarks.training.trainer import Trainer
 from models.kernels.compiler import find_compiler
 from models.modules.encoder import Encoder
@@ -58,7 +59,7 @@ class Work:
     device: torch.device
     row: Row
     folder: Path
-    continuation: Continuation
+    continuation: RunCheckpoint
     lease: Lease
     interruption: Interruption
     has_company: bool = False
@@ -87,7 +88,7 @@ def train_and_measure(work: Work) -> None:
     )
     training = begin_training(work, display)
     try:
-        with display, written_down(training.trainer, config.log, work.folder):
+        with display, tensorboard_log(training.trainer, config.log, work.folder):
             training.trainer.fit()
     finally:
         keep_training(training)
@@ -117,7 +118,9 @@ def begin_training(work: Work, progress: Progress) -> Training:
     )
     if encoder.kernel_unavailable_reason is not None:
         print(
-            lack_in_words(encoder.kernel_unavailable_reason, was_asked_for=asks_for_fused(config))
+            missing_kernel_message(
+                encoder.kernel_unavailable_reason, was_asked_for=asks_for_fused(config)
+            )
         )
     trainer.warm_up()
     row.kernel = encoder.kernel  # of training: evaluations have batches of other shapes
@@ -137,7 +140,7 @@ def asks_for_fused(config: Config) -> bool:
     return getattr(config.model, "kernel", None) == "fused"
 
 
-def lack_in_words(lack: str, was_asked_for: bool) -> str:
+def missing_kernel_message(lack: str, was_asked_for: bool) -> str:
     """Say why the fused kernel does not run: loudly, and with what to do, if it was asked for."""
     if not was_asked_for:
         return f"note: no fused kernel, PyTorch's own runs: {lack}"
@@ -176,19 +179,6 @@ def measure(training: Training) -> None:
         row.peak_rss_mib = peak_rss_mib()
     row.peak_memory_mib = measure_memory(trainer, work.device)
     measure_utilisation(work, network, training.encoder)
-
-
-def build_network(config: Config, task: Task, device: torch.device) -> tuple[nn.Module, Encoder]:
-    """Build the encoder and what the task puts around it, each from its own stream of chance.
-
-    So the task's own layers begin alike for every model of one size.
-    """
-    SeedStreams(config.seed).seed_encoder()
-    encoder = config.model.build(task.input_size)
-    SeedStreams(config.seed).seed_task()
-    network = task.network(encoder)
-    network = network.to(device, getattr(torch, config.train.dtype))
-    return in_precision(network, config.train.precision, device), encoder
 
 
 def test(work: Work, network: Predictor, clock: Stopwatch) -> None:
@@ -271,8 +261,3 @@ def write_history(path: Path, history: list[dict[str, float]]) -> None:
     writer.writeheader()
     writer.writerows(history)
     write_atomically(path, text.getvalue())
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Count trainable parameters."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)

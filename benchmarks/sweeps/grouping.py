@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from benchmarks.runner.multiseed.eligibility import why_alone
+from benchmarks.runner.multiseed.eligibility import reason_against_multiseed
 from benchmarks.runner.run import prepare
 from benchmarks.sweeps.cell import Cell
 from benchmarks.system.environment import choose_device
@@ -34,4 +34,4 @@ def reason_to_separate(members: list[Cell]) -> str | None:
     device = choose_device(config.train.device)
     if device.type != "cpu":  # which is for the runs' processes alone to open
         return f"the device is {device}"
-    return why_alone(prepare(config), [member.config.seed for member in members])
+    return reason_against_multiseed(prepare(config), [member.config.seed for member in members])

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.results.leases import Lease
 from benchmarks.results.row import COLUMNS, Row
 from benchmarks.results.store import new_run_id
-from benchmarks.runner.checkpointing import clear_up, let_go, unfinished_run
-from benchmarks.runner.row_columns import question_columns
+from benchmarks.results.unfinished import clean_up, release_finished, unfinished_run
+from benchmarks.runner.row_columns import configuration_columns
 from benchmarks.sweeps.cell import (
     LOST,
     Cell,
@@ -93,7 +93,7 @@ class Scheduler:
                     self.interruption.check()
                     self._start()
                     self._collect()
-                clear_up(self.context.store, self.index)
+                clean_up(self.context.store, self.index)
                 if any(outcome.status == "interrupted" for outcome in self.outcomes.values()):
                     self.interruption.check()  # it ended the last cells, and with them the loop
             except BaseException:  # a full disk and a bug leave nothing running either
@@ -107,7 +107,7 @@ class Scheduler:
 
     def _skip_finished(self) -> None:
         """Leave out the cells that need no run."""
-        clear_up(self.context.store, self.index)
+        clean_up(self.context.store, self.index)
         left: deque[Cell] = deque()
         for cell in self.waiting:
             if not self._is_done(cell):
@@ -252,7 +252,7 @@ class Scheduler:
             entry = self.index.look_at(row.run_id)
         # Only now: until there is a row, the lease alone tells of the run.
         for lease in dead:
-            let_go(store, lease, entry.status if entry else row.status)
+            release_finished(store, lease, entry.status if entry else row.status)
         return row.run_id
 
     def _placeholder_row(self, cell: Cell) -> Row:
@@ -267,7 +267,7 @@ class Scheduler:
             sweep=self.context.directory.sweep_id,
             study=cell.study,
             trial=cell.trial,
-            **question_columns(config),
+            **configuration_columns(config),
         )
 
     def _record_outcome(

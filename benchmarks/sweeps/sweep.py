@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from benchmarks.sweeps.launchers.base import Launcher, SweepContext
     from benchmarks.system.signals import Interruption
 
-INTERRUPTED = 130
-
 
 def sweep(overrides: list[str], conf: Path) -> int:
     """Run a sweep; returns the exit code.
@@ -94,7 +92,7 @@ def run_cells(prepared: PreparedSweep, overrides: list[str]) -> int:
     from benchmarks.sweeps.launchers.base import SweepContext
     from benchmarks.sweeps.progress import SweepProgress, cells, show_outcomes
     from benchmarks.sweeps.scheduler import Scheduler
-    from benchmarks.system.signals import Interruption
+    from benchmarks.system.signals import INTERRUPTED, Interruption
 
     store = prepared.store
     folder = SweepDirectory(store.directory / "sweeps" / prepared.sweep_id)

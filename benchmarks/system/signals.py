@@ -9,6 +9,9 @@ from contextlib import contextmanager
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2")
 """Ctrl-C; `kill` and schedulers; a closed terminal; SLURM's warning by way of submitit."""
 
+INTERRUPTED = 130
+"""Exit code of a command that a signal ended."""
+
 
 class Interruption:
     """Turns signals into KeyboardInterrupt.

@@ -19,7 +19,6 @@ from torch import Tensor
 from benchmarks.system.atomic_files import write_atomically
 
 FORMAT = 1
-FILE_NAME = "checkpoint.safetensors"
 
 Tensors = dict[str, Tensor]
 Facts = dict[str, Any]

@@ -1,22 +1,17 @@
-"""Scoring a network on a split, and the time it takes to answer one sequence."""
+"""Metrics of a network or baseline on a split."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import time
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.system.timer import synchronise
 from benchmarks.training.predictions import Predictions
 from tasks.base import Batch, FittedBaseline, Split, Task
 
 Predictor = nn.Module | FittedBaseline
-
-WARM_UP_SEQUENCES = 10
-TIMED_SEQUENCES = 100
 
 
 class NotFiniteError(ArithmeticError):
@@ -78,20 +73,3 @@ def predict(network: Predictor, split: Split, batch: Batch, state: object) -> tu
         return network.outputs(split, batch.items), None
     outputs, state = network(batch.inputs, batch.lengths, state)
     return outputs, state
-
-
-@torch.inference_mode()
-def latencies_ms(network: Predictor, task: Task, device: torch.device) -> list[float]:
-    """Milliseconds from a sequence on the device to its output, one sequence at a time.
-
-    A pass of its own over validation sequences in eval mode, after some that are not counted.
-    """
-    prepare(network)
-    elapsed = []
-    for batch in task.single_sequences(WARM_UP_SEQUENCES + TIMED_SEQUENCES):
-        synchronise(device)
-        started = time.perf_counter()
-        predict(network, "validation", batch, None)
-        synchronise(device)
-        elapsed.append(1e3 * (time.perf_counter() - started))
-    return elapsed[WARM_UP_SEQUENCES:]

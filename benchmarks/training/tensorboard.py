@@ -10,13 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.errors import UserError
+from benchmarks.config.schema import LogSettings
 
 if TYPE_CHECKING:  # it needs torch
     from benchmarks.training.state import Progress
@@ -25,30 +23,6 @@ if TYPE_CHECKING:  # it needs torch
 FOLDER = "tensorboard"
 OF_STEPS = ("train_loss", "gradient_norm", "learning_rate")
 NO_CURVE = ("epoch", "steps")
-
-
-@dataclass
-class LogSettings:
-    """What a run writes down of its training beside `history.csv`; changes no number of it."""
-
-    tensorboard: bool = field(
-        default=False,
-        metadata={
-            "identity": False,
-            "help": f"event files in runs/<run_id>/{FOLDER}/; needs the extra tensorboard",
-        },
-    )
-
-    def check(self) -> None:
-        """Find out whether what is asked for is installed.
-
-        Raises:
-            UserError: it is not.
-        """
-        if self.tensorboard and find_spec("tensorboard") is None:
-            raise UserError(
-                "log.tensorboard=true: needs tensorboard: pip install -e '.[tensorboard]'"
-            )
 
 
 class EventFile:
@@ -115,7 +89,7 @@ class EventFile:
 
 
 @contextmanager
-def written_down(trainer: Trainer, settings: LogSettings, folder: Path) -> Iterator[None]:
+def tensorboard_log(trainer: Trainer, settings: LogSettings, folder: Path) -> Iterator[None]:
     """Write down what a trainer tells, if that is wanted.
 
     A training that goes on from a checkpoint takes back what was told after it. Readers drop whole

@@ -71,7 +71,7 @@ def build(config: Config, task: Task, kernel: str) -> tuple[nn.Module, Any]:
     """Build a network over a kernel, in eval mode, and its encoder; alike for every kernel."""
     import torch
 
-    from benchmarks.runner.stages import build_network
+    from benchmarks.training.network import build_network
 
     only: dict[str, Any] = {"kernel": kernel}
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, **only))

@@ -119,8 +119,8 @@ class Silent:
 
 def trainer_of(config: Config, task: Task, device: torch.device) -> Trainer:
     """Build a run's network and the trainer that would train it, which keeps no checkpoint."""
-    from benchmarks.runner.stages import build_network
     from benchmarks.system.signals import Interruption
+    from benchmarks.training.network import build_network
     from benchmarks.training.trainer import Trainer
 
     def keep(tensors: dict[str, Tensor], facts: dict[str, object]) -> None:

@@ -4,7 +4,7 @@
     python -m scripts.perf.seeds --whole       whole commands too, from start to rows
     python -m scripts.perf.seeds --set model.hidden_size=64
 
-Training alone is `Trainer.fit` of one seed and `fit_all` of all of them, validation included, for
+Training alone is `Trainer.fit` of one seed and `fit_seeds` of all of them, validation included, for
 the same number of epochs, in turn. Whole commands are `python run.py seed=0` and `seeds=[0,1,…]`
 as users type them: most of the time of one is the start of the interpreter and the measurements
 after training, which every seed has for itself.
@@ -39,17 +39,21 @@ def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[flo
     """
     import torch
 
-    from benchmarks.runner.multiseed.eligibility import seeds_at_once, trainer_of, why_alone
-    from benchmarks.runner.multiseed.trainer import Member, fit_all
+    from benchmarks.runner.multiseed.eligibility import (
+        reason_against_multiseed,
+        seeds_per_step,
+        trainer_of,
+    )
+    from benchmarks.runner.multiseed.trainer import SeedTrainer, fit_seeds
     from benchmarks.runner.run import prepare
     from benchmarks.system.signals import Interruption
 
     ready = prepare(config)
-    reason = why_alone(ready, range(seeds))
+    reason = reason_against_multiseed(ready, range(seeds))
     if reason is not None:
         raise UserError(f"{config.model.label} on {config.task.name}: not together: {reason}")
 
-    at_once = seeds_at_once(ready)
+    at_once = seeds_per_step(ready)
 
     def one() -> float:
         trainer = trainer_of(ready, 0)
@@ -63,9 +67,9 @@ def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[flo
         for seed in range(seeds):
             trainer = trainer_of(ready, seed)
             trainer.warm_up()
-            members.append(Member(trainer, torch.Generator().manual_seed(seed)))
+            members.append(SeedTrainer(trainer, torch.Generator().manual_seed(seed)))
         started = time.perf_counter()
-        fit_all(members, Interruption(), at_once)
+        fit_seeds(members, Interruption(), at_once)
         return time.perf_counter() - started
 
     return interleaved({"one": one, "together": together}, turns)

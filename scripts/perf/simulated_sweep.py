@@ -24,7 +24,7 @@ from benchmarks.results.csv_table import TableView
 from benchmarks.results.leases import new_lease
 from benchmarks.results.row import Row
 from benchmarks.results.store import Store, new_run_id
-from benchmarks.runner.row_columns import data_columns, question_columns
+from benchmarks.runner.row_columns import configuration_columns, data_columns
 from benchmarks.sweeps.cell import Cell, Completion
 from benchmarks.sweeps.directory import SweepDirectory
 from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem
@@ -181,7 +181,7 @@ class SimulatedLauncher(Launcher):
             starts=1,
             sweep=self.context.directory.sweep_id,
             started_at=now.isoformat(timespec="milliseconds"),
-            **question_columns(config),
+            **configuration_columns(config),
             **data_columns(self.data),
         )
         for name in ("val_score", "test_score", "val_loss", "test_loss", "rmse", "mae", "mase"):

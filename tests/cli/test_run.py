@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,9 @@ from safetensors.torch import load_file
 from benchmarks.config.schema import Config
 from benchmarks.results.csv_table import as_text
 from benchmarks.results.row import COLUMNS
-from benchmarks.runner.stages import build_network
 from benchmarks.system.disk_cache import DiskCache
 from benchmarks.training.evaluation import evaluate
+from benchmarks.training.network import build_network
 from models.kernels.compiler import unavailable_reason
 from tests.helpers.calling import MACHINE, rows, run_py
 from tests.helpers.composing import composed
@@ -158,9 +159,22 @@ def test_whoever_may_read_the_row_may_read_the_weights(finished: Finished) -> No
     modes = {file.name: oct(file.stat().st_mode) for file in run.iterdir()}
     assert set(modes) == {
         *("config.yaml", "history.csv", "row.json", "weights.safetensors"),
-        "predictions.parquet",
+        *("command.txt", "predictions.parquet"),
     }
     assert len(set(modes.values())) == 1, modes
+
+
+def test_the_stored_command_is_that_of_the_run(finished: Finished) -> None:
+    for row in finished.results.rows:
+        command = (finished.results.run(row) / "command.txt").read_text().splitlines()
+        (words,) = map(shlex.split, command)
+        assert words[:2] == ["python", "run.py"]
+        assert "-m" not in words
+        kept = composed(*words[2:])
+        assert kept.seeds is None
+        assert (kept.model.label, kept.task.name, str(kept.seed)) == (
+            *(row["model"], row["task"], row["seed"]),
+        )
 
 
 def test_the_kept_settings_are_those_of_the_run(finished: Finished, shared_cache: Path) -> None:

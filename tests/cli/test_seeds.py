@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,9 @@ def test_seeds_leave_a_row_each_without_times_and_with_all_else(
         folder = results / "runs" / row["run_id"]
         own = OmegaConf.load(folder / "config.yaml")
         assert (own.seed, own.seeds) == (int(row["seed"]), None)
+        words = shlex.split((folder / "command.txt").read_text())
+        assert words[-1] == f"seed={row['seed']}"
+        assert not any(word.startswith("seeds=") for word in words)
         history = (folder / "history.csv").read_text().splitlines()
         assert "train_seconds" not in history[0]
         assert (folder / "predictions.parquet").exists()

@@ -12,8 +12,8 @@ import torch
 
 from benchmarks.config.schema import Config
 from benchmarks.results.row import COLUMNS
-from benchmarks.runner.stages import build_network
 from benchmarks.training.evaluation import evaluate
+from benchmarks.training.network import build_network
 from benchmarks.training.predictions import Predictions
 from benchmarks.training.seeding import SeedStreams
 from tasks.base import Baseline, Batch, FittedBaseline, Split, Task

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.config.schema import Config
-from benchmarks.runner.stages import build_network
 from benchmarks.system.disk_cache import DiskCache
 from benchmarks.system.signals import Interruption
 from benchmarks.training.checkpoint import read_checkpoint, write_checkpoint
+from benchmarks.training.network import build_network
 from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.trainer import Trainer
 from tasks.base import Task

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.config.schema import Config
-from benchmarks.runner.multiseed.stacked import Stack
-from benchmarks.runner.multiseed.trainer import Member, fit_all
-from benchmarks.runner.stages import build_network
+from benchmarks.runner.multiseed.stacked import StackedTrainers
+from benchmarks.runner.multiseed.trainer import SeedTrainer, fit_seeds
 from benchmarks.system.disk_cache import DiskCache
 from benchmarks.system.signals import Interruption
 from benchmarks.training.checkpoint import read_checkpoint, write_checkpoint
+from benchmarks.training.network import build_network
 from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.trainer import Trainer
 from tasks.base import Batch, Split, Task
@@ -88,7 +88,7 @@ class Process:
         self.writes = dict.fromkeys(seeds, 0)
         self.members = [self.member(config, task, seed) for seed in seeds]
 
-    def member(self, config: Config, task: Task, seed: int) -> Member:
+    def member(self, config: Config, task: Task, seed: int) -> SeedTrainer:
         path = self.folder / f"{seed}.safetensors"
 
         def keep(tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
@@ -104,11 +104,11 @@ class Process:
         SeedStreams(seed).seed_dropout()
         if path.exists():
             trainer.restore(*read_checkpoint(path))
-        return Member(trainer, torch.Generator().set_state(torch.get_rng_state()))
+        return SeedTrainer(trainer, torch.Generator().set_state(torch.get_rng_state()))
 
     def together(self) -> list[Trainer]:
         torch.manual_seed(987)  # chance stands anywhere
-        fit_all(self.members, self.interruption, self.at_once)
+        fit_seeds(self.members, self.interruption, self.at_once)
         return self.trainers
 
     def alone(self) -> list[Trainer]:
@@ -150,9 +150,9 @@ def bits_of(trainer: Trainer) -> dict[str, bytes]:
 
 def stepping_until(last: int, interruption: Interruption) -> Any:
     """A stack's step with a signal in one of them, counted from 1."""
-    take, taken = Stack.step, itertools.count(1)
+    take, taken = StackedTrainers.step, itertools.count(1)
 
-    def step(self: Stack, batches: Any) -> None:
+    def step(self: StackedTrainers, batches: Any) -> None:
         if next(taken) == last:
             interruption.requested = "SIGTERM"
         take(self, batches)

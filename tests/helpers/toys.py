@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from benchmarks.config.schema import Config, TrainSettings
 from benchmarks.results.row import Row
 from benchmarks.results.store import Store
-from benchmarks.runner.run import Start, run
+from benchmarks.runner.run import RunOptions, run
 from benchmarks.system.signals import Interruption
 from benchmarks.training.trainer import Trainer
 from models.recurrent import RecurrentSettings
@@ -159,7 +159,7 @@ def run_toy(folder: Path) -> Row:
     config = Config(ToySettings(), RecurrentSettings(hidden_size=2), train, cache_dir=str(folder))
     store = Store(folder)
     try:
-        return run(config, store, Interruption(), Start())
+        return run(config, store, Interruption(), RunOptions())
     finally:
         store.view().update()
 

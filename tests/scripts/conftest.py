@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.results.store import Store
-from benchmarks.runner.run import Start, run
+from benchmarks.runner.run import RunOptions, run
 from benchmarks.system.signals import Interruption
 from scripts import export_model
 from tests.helpers.composing import composed
@@ -38,7 +38,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Tra
         if words not in known:
             more = ["debug=smoke", "train.threads=1", "train.device=cpu", "model.kernel=torch"]
             more += [f"cache_dir={shared_cache}", f"results_dir={store.directory}"]
-            row = run(composed(*more, *words), store, Interruption(), Start())
+            row = run(composed(*more, *words), store, Interruption(), RunOptions())
             assert row.status == "ok"
             known[words] = store.folder(row.run_id)
         return known[words]

@@ -10,12 +10,11 @@ from benchmarks.results.row import Row
 from benchmarks.results.store import Store
 from benchmarks.runner.multiseed.progress import show_rows
 from benchmarks.runner.multiseed.runner import Result, run_seeds
-from benchmarks.runner.run import Start
-from benchmarks.sweeps.sweep import INTERRUPTED
-from benchmarks.system.signals import Interruption
+from benchmarks.runner.run import RunOptions
+from benchmarks.system.signals import INTERRUPTED, Interruption
 
 
-def run_all(config: Config, store: Store, start: Start) -> int:
+def run_all(config: Config, store: Store, start: RunOptions) -> int:
     """Run a configuration with each of its seeds; returns the exit code.
 
     Raises:
@@ -24,11 +23,15 @@ def run_all(config: Config, store: Store, start: Start) -> int:
     """
     assert config.seeds is not None
     configs = [dataclasses.replace(config, seed=seed) for seed in config.seeds]
+    options = [
+        dataclasses.replace(start, overrides=single_seed(start.overrides, seed))
+        for seed in config.seeds
+    ]
     results: dict[int, Result] = {}
     interruption = Interruption()
     interruption.install()
     try:
-        run_seeds(configs, store, interruption, [start] * len(configs), results.__setitem__)
+        run_seeds(configs, store, interruption, options, results.__setitem__)
     finally:
         with interruption.deferred():
             store.view().update()
@@ -43,3 +46,10 @@ def run_all(config: Config, store: Store, start: Start) -> int:
         print("the same command goes on from the checkpoints", file=sys.stderr)
         return INTERRUPTED
     return int(any(row.status != "ok" for row in rows))
+
+
+def single_seed(overrides: tuple[str, ...], seed: int) -> tuple[str, ...]:
+    """Return the overrides of one seed: `seed=N` in the place of `seeds`, on its own or in YAML."""
+    others = tuple(text for text in overrides if text.lstrip("+").partition("=")[0] != "seeds")
+    unset = () if len(others) < len(overrides) else ("seeds=null",)  # set by an experiment
+    return (*others, *unset, f"seed={seed}")

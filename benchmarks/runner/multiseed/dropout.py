@@ -53,7 +53,7 @@ def calls_of(network: nn.Module, forward: Callable[[], object]) -> list[Call]:
     return found
 
 
-class Masks:
+class DropoutMasks:
     """The masks of one forward pass of several networks of one shape.
 
     Args:

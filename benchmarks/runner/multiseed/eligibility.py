@@ -10,12 +10,12 @@ import torch
 
 from benchmarks.config.schema import Config
 from benchmarks.runner.multiseed.layers import CannotGroupError
-from benchmarks.runner.multiseed.stacked import Stack
+from benchmarks.runner.multiseed.stacked import StackedTrainers
 from benchmarks.runner.multiseed.step import flat
 from benchmarks.runner.row_columns import describe
-from benchmarks.runner.run import Ready
-from benchmarks.runner.stages import build_network
+from benchmarks.runner.run import PreparedRun
 from benchmarks.system.signals import Interruption
+from benchmarks.training.network import build_network
 from benchmarks.training.optim import clear_gradients
 from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.trainer import Trainer
@@ -31,7 +31,7 @@ TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}
 """How far gradients may lie apart that are the same to rounding, as a part of their norm."""
 
 
-def why_alone(ready: Ready, seeds: Sequence[int]) -> str | None:
+def reason_against_multiseed(ready: PreparedRun, seeds: Sequence[int]) -> str | None:
     """Say why seeds are better, or have to be, trained one after the other; None if together.
 
     What can be known beforehand is; beyond that the first two seeds' networks take a step together,
@@ -68,13 +68,13 @@ def fitting(trainer: Trainer, batch: Batch) -> int:
     return int(LARGEST_PASS * torch.get_num_threads() // operations)
 
 
-def seeds_at_once(ready: Ready) -> int:
+def seeds_per_step(ready: PreparedRun) -> int:
     """How many seeds go through one pass, of those that are trained together."""
     trainer = trainer_of(ready, ready.config.seed)
     return fitting(trainer, next(trainer.begin_epoch()))
 
 
-def trainer_of(ready: Ready, seed: int) -> Trainer:
+def trainer_of(ready: PreparedRun, seed: int) -> Trainer:
     """A seed's trainer at its first step, to try something out with."""
     config: Config = dataclasses.replace(ready.config, seed=seed)
     network, _ = build_network(config, ready.task, ready.device)
@@ -122,7 +122,7 @@ def why_not(trainers: list[Trainer], batches: list[Batch]) -> str | None:
     if trainers[0].network.encoder.kernel == "torch":  # type: ignore[union-attr]
         return "its cells run by the kernel torch, one network at a time"
     try:
-        stack = Stack(trainers, generators, len(trainers))
+        stack = StackedTrainers(trainers, generators, len(trainers))
         if not stack.passes[0][1].can_take(batches):
             return "their batches have different shapes"
         stack.compute(batches)

@@ -15,13 +15,13 @@ from benchmarks.config.schema import Config
 from benchmarks.results.row import Row
 from benchmarks.results.store import Store
 from benchmarks.runner.display import show_data, show_start
-from benchmarks.runner.multiseed.eligibility import seeds_at_once, why_alone
+from benchmarks.runner.multiseed.eligibility import reason_against_multiseed, seeds_per_step
 from benchmarks.runner.multiseed.progress import SeedsDisplay
-from benchmarks.runner.multiseed.trainer import Member, fit_all
+from benchmarks.runner.multiseed.trainer import SeedTrainer, fit_seeds
 from benchmarks.runner.run import (
-    Ready,
-    Start,
-    TakenError,
+    AlreadyRunningError,
+    PreparedRun,
+    RunOptions,
     concluded,
     new_row,
     open_work,
@@ -34,7 +34,7 @@ from benchmarks.system.environment import reset_process
 from benchmarks.system.load import Neighbours
 from benchmarks.system.memory import reset_peak_rss
 from benchmarks.system.signals import Interruption
-from benchmarks.training.tensorboard import written_down
+from benchmarks.training.tensorboard import tensorboard_log
 
 Result = Row | BaseException
 """A run's row, or why it has none or more is to be said than it can."""
@@ -50,7 +50,7 @@ def run_seeds(
     configs: Sequence[Config],
     store: Store,
     interruption: Interruption,
-    starts: Sequence[Start],
+    starts: Sequence[RunOptions],
     tell: Tell,
     announce: Announce = lambda place, run_id: None,
 ) -> None:
@@ -71,7 +71,7 @@ def run_seeds(
     ready = prepare(configs[0])
     each = [dataclasses.replace(ready, config=at_seed(ready.config, c.seed)) for c in configs]
     seeds = [config.seed for config in configs]
-    reason = why_alone(ready, seeds)
+    reason = reason_against_multiseed(ready, seeds)
     if reason is None:
         print(f"{len(seeds)} seeds are trained together: a shared training has no times of its own")
         run_together(each, store, interruption, starts, tell, announce)
@@ -87,10 +87,10 @@ def at_seed(config: Config, seed: int) -> Config:
 
 
 def run_in_turn(
-    each: Sequence[Ready],
+    each: Sequence[PreparedRun],
     store: Store,
     interruption: Interruption,
-    starts: Sequence[Start],
+    starts: Sequence[RunOptions],
     tell: Tell,
     announce: Announce,
 ) -> None:
@@ -107,10 +107,10 @@ def run_in_turn(
 
 
 def run_together(
-    each: Sequence[Ready],
+    each: Sequence[PreparedRun],
     store: Store,
     interruption: Interruption,
-    starts: Sequence[Start],
+    starts: Sequence[RunOptions],
     tell: Tell,
     announce: Announce,
 ) -> None:
@@ -131,17 +131,17 @@ def run_together(
             row = new_row(ready, start, datetime.now(UTC))
             try:
                 lease = take(store, row, start, looks=ready.config.resume != "never")
-            except TakenError as error:
+            except AlreadyRunningError as error:
                 tell(place, error)
                 continue
             announce(place, row.run_id)
             leases[place] = held.enter_context(ExitStack())
             leases[place].enter_context(store.leases.renewed(lease, neighbours.look))
-            work = open_work(ready, store, row, lease, neighbours, interruption, started)
+            work = open_work(ready, store, row, lease, neighbours, interruption, started, start)
             works[place] = dataclasses.replace(work, has_company=True)
         if not works:
             return
-        begun, ended_by = trained(list(works.values()), interruption, seeds_at_once(each[0]))
+        begun, ended_by = trained(list(works.values()), interruption, seeds_per_step(each[0]))
         for number, (place, work) in enumerate(works.items()):
             try:
                 with leases[place], concluded(work, store):
@@ -158,21 +158,21 @@ def run_together(
 
 def trained(
     works: list[Work], interruption: Interruption, at_once: int
-) -> tuple[list[tuple[Training, Member]], BaseException | None]:
+) -> tuple[list[tuple[Training, SeedTrainer]], BaseException | None]:
     """Train; returns those trainings that could begin, and what ended all, if anything did."""
     display = SeedsDisplay(works)
-    begun: list[tuple[Training, Member]] = []
+    begun: list[tuple[Training, SeedTrainer]] = []
     try:
         with interruption.immediate(), ExitStack() as open_files:
             for work, progress in zip(works, display.each, strict=True):
                 training = begin_training(work, progress)
                 chance = torch.Generator().set_state(torch.get_rng_state())
-                begun.append((training, Member(training.trainer, chance)))
+                begun.append((training, SeedTrainer(training.trainer, chance)))
                 open_files.enter_context(
-                    written_down(training.trainer, work.config.log, work.folder)
+                    tensorboard_log(training.trainer, work.config.log, work.folder)
                 )
             open_files.enter_context(display)
-            fit_all([member for _, member in begun], interruption, at_once)
+            fit_seeds([member for _, member in begun], interruption, at_once)
     except (KeyboardInterrupt, Exception) as error:
         return begun, error
     return begun, None

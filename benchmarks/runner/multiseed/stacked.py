@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from benchmarks.runner.multiseed.step import Pass, flat, parameters_in
+from benchmarks.runner.multiseed.step import StackedStep, flat, parameters_in
 from benchmarks.training.optim import make_optimizer
 from benchmarks.training.trainer import Trainer
 from tasks.base import Batch
 
 
-class Stack:
+class StackedTrainers:
     """Takes the steps of several trainers at once.
 
     Weights, gradients and Adam's moments of all seeds are rows of common tensors (seeds, weights).
@@ -46,11 +46,11 @@ class Stack:
         )
         self._adopt()
         size = math.ceil(len(trainers) / math.ceil(len(trainers) / at_once))
-        self.passes: list[tuple[slice, Pass]] = []
+        self.passes: list[tuple[slice, StackedStep]] = []
         for start in range(0, len(trainers), size):
             own = slice(start, start + size)
             shared = self.weights.detach()[own], self.gradients[own]
-            self.passes.append((own, Pass(trainers[own], generators[own], *shared)))
+            self.passes.append((own, StackedStep(trainers[own], generators[own], *shared)))
         self.begin_epoch()
 
     def _adopt(self) -> None:
@@ -120,7 +120,7 @@ def moments_of(trainer: Trainer, name: str) -> list[Tensor]:
     return [state[p].get(name, torch.zeros_like(p)) for p in trainer.parameters]
 
 
-def leave(trainer: Trainer) -> None:
+def detach(trainer: Trainer) -> None:
     """Give a trainer weights and moments of its own, as they are in its row."""
     for parameter in trainer.parameters:
         parameter.data = parameter.data.clone()

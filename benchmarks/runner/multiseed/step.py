@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from benchmarks.runner.multiseed.dropout import Masks, calls_of
+from benchmarks.runner.multiseed.dropout import DropoutMasks, calls_of
 from benchmarks.runner.multiseed.layers import Feed, grouped
 from benchmarks.training.optim import clear_gradients
 from benchmarks.training.trainer import Trainer
@@ -20,7 +20,7 @@ State = tuple[Tensor, ...]
 """As encoders carry it: tensors (layers · directions, batch, hidden)."""
 
 
-class Pass:
+class StackedStep:
     """Computes the gradients of several trainers' networks.
 
     Args:
@@ -49,7 +49,7 @@ class Pass:
         names = [name for name, _ in first.network.named_parameters()]
         named = dict(zip(names, self.parameters, strict=True))
         self._network = grouped(first.network, named, self._feed)
-        self._masks: dict[torch.Size, Masks | None] = {}
+        self._masks: dict[torch.Size, DropoutMasks | None] = {}
         self.take_up()
 
     def take_up(self) -> None:
@@ -116,14 +116,14 @@ class Pass:
         self.state = joined(states)
         return torch.stack(losses), torch.stack(norms)
 
-    def _masks_for(self, batch: Batch) -> Masks | None:
+    def _masks_for(self, batch: Batch) -> DropoutMasks | None:
         """The masks for batches of one shape; None where PyTorch's own cells run, one at a time."""
         shape = batch.inputs.shape
         if shape not in self._masks:
             network = self.trainers[0].network
             calls = calls_of(network, lambda: network(batch.inputs, None, None))
             is_fused = network.encoder.kernel != "torch"  # type: ignore[union-attr]
-            masks = Masks(calls, len(self.trainers), self.gradients.dtype)
+            masks = DropoutMasks(calls, len(self.trainers), self.gradients.dtype)
             self._masks[shape] = masks if is_fused else None
         return self._masks[shape]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.runner.multiseed.stacked import Stack, leave
+from benchmarks.runner.multiseed.stacked import StackedTrainers, detach
 from benchmarks.runner.multiseed.step import chance_of
 from benchmarks.system.signals import Interruption
 from benchmarks.training.evaluation import NotFiniteError
@@ -17,7 +17,7 @@ from tasks.base import Batch
 
 
 @dataclass(eq=False)
-class Member:
+class SeedTrainer:
     """A seed's training among others.
 
     Attributes:
@@ -46,7 +46,7 @@ class Member:
             self.trainer.keep_now()
 
 
-def fit_all(members: list[Member], interruption: Interruption, at_once: int) -> None:
+def fit_seeds(members: list[SeedTrainer], interruption: Interruption, at_once: int) -> None:
     """Train everybody to the end, together where several are in step.
 
     What ends one of them alone is its `error`.
@@ -61,10 +61,10 @@ def fit_all(members: list[Member], interruption: Interruption, at_once: int) -> 
     """
     while waiting := [member for member in members if not member.is_over]:
         in_step = [member for member in waiting if member.place == waiting[0].place]
-        company: Company | None = None
+        company: SeedGroup | None = None
         try:
             if len(in_step) > 1:
-                company = Company(in_step, interruption, at_once)
+                company = SeedGroup(in_step, interruption, at_once)
                 company.fit()
             else:
                 with chance_of(in_step[0].generator):
@@ -76,7 +76,7 @@ def fit_all(members: list[Member], interruption: Interruption, at_once: int) -> 
                     member.error = error
 
 
-class Company:
+class SeedGroup:
     """Members that take their steps together, until fewer than two are left.
 
     Whoever has stopped, has diverged or has fallen out of step leaves with a checkpoint.
@@ -87,7 +87,9 @@ class Company:
         at_once: how many go through one forward and backward pass, at most.
     """
 
-    def __init__(self, members: list[Member], interruption: Interruption, at_once: int) -> None:
+    def __init__(
+        self, members: list[SeedTrainer], interruption: Interruption, at_once: int
+    ) -> None:
         self.members = members
         self.interruption = interruption
         self.at_once = at_once
@@ -97,9 +99,11 @@ class Company:
             record.together = max(record.together, len(members))
         self.stack = self._stacked()
 
-    def _stacked(self) -> Stack:
+    def _stacked(self) -> StackedTrainers:
         trainers = [member.trainer for member in self.members]
-        return Stack(trainers, [member.generator for member in self.members], self.at_once)
+        return StackedTrainers(
+            trainers, [member.generator for member in self.members], self.at_once
+        )
 
     def fit(self) -> None:
         """Train.
@@ -121,7 +125,7 @@ class Company:
                 raise
             finally:
                 for member in self.members:
-                    leave(member.trainer)
+                    detach(member.trainer)
 
     def _train_epoch(self) -> None:
         """Run one pass over the training split, or what is left of it."""
@@ -142,7 +146,7 @@ class Company:
             self.interruption.check()
         self._report()
 
-    def _drawn(self, batches: dict[Member, Iterator[Batch]]) -> list[Batch]:
+    def _drawn(self, batches: dict[SeedTrainer, Iterator[Batch]]) -> list[Batch]:
         """Draw everybody's next batch; none once the epoch is over.
 
         Whoever has one when others have none leaves: it would be a step ahead of them.
@@ -161,7 +165,7 @@ class Company:
         """Look at the losses and tell of them; whoever has diverged leaves."""
         if self.members:
             self.stack.settle()
-        diverged: list[Member] = []
+        diverged: list[SeedTrainer] = []
         for member in self.members:
             try:
                 member.trainer.report()
@@ -183,13 +187,13 @@ class Company:
         if not over:
             self.stack.begin_epoch()
 
-    def _part_with(self, leaving: list[Member]) -> None:
-        """Let members leave, and go on with the others."""
+    def _part_with(self, leaving: list[SeedTrainer]) -> None:
+        """Detach members and go on with the others."""
         if not leaving:
             return
         self.stack.settle()
         for member in leaving:
-            leave(member.trainer)
+            detach(member.trainer)
             if member.error is None:
                 member.keep()
         self.members = [member for member in self.members if member not in leaving]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.results.index import Index
 from benchmarks.results.store import Store
-from benchmarks.runner.run import Start
+from benchmarks.runner.run import RunOptions
 from benchmarks.sweeps.cell import Cell, Completion
 from benchmarks.sweeps.directory import SweepDirectory
 
@@ -30,11 +30,11 @@ class SweepContext:
     directory: SweepDirectory
     conf: Path
 
-    def start(self, item: WorkItem) -> Start:
+    def start(self, item: WorkItem) -> RunOptions:
         """What a run of this sweep is told."""
-        return Start(
+        return RunOptions(
             is_cell=True,
-            continues=item.continues,
+            resumes=item.continues,
             overrides=tuple(item.cell.overrides),
             sweep=self.directory.sweep_id,
             study=item.cell.study,

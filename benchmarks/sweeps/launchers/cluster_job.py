@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.config.compose import CellComposer, hydra_at
 from benchmarks.config.schema import Config, register_schemas
 from benchmarks.results.store import Store
-from benchmarks.runner.checkpointing import unfinished_run
+from benchmarks.results.unfinished import unfinished_run
 from benchmarks.sweeps.cell import Cell, Completion
 from benchmarks.sweeps.directory import SweepDirectory, started_at_of
 from benchmarks.sweeps.launchers.base import SweepContext, WorkItem

@@ -21,7 +21,7 @@ import torch
 from benchmarks.config.compose import ROOT
 from benchmarks.config.launchers import LocalSettings
 from benchmarks.results.store import Store
-from benchmarks.runner.run import Start
+from benchmarks.runner.run import RunOptions
 from benchmarks.sweeps.cell import Cell, Completion, Termination
 from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem, grouped
 from benchmarks.sweeps.launchers.worker import run_cells
@@ -163,7 +163,7 @@ class LocalLauncher(Launcher):
 def child_main(
     cells: list[Cell],
     results: Path,
-    starts: list[Start],
+    starts: list[RunOptions],
     log: Path,
     gpu: str | None,
     sender: Connection,

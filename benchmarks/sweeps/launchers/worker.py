@@ -12,13 +12,13 @@ from benchmarks.results.row import Row
 from benchmarks.results.store import Store
 from benchmarks.runner.multiseed.runner import Result, run_seeds
 from benchmarks.runner.row_columns import describe, status_of
-from benchmarks.runner.run import Start, TakenError, run
+from benchmarks.runner.run import AlreadyRunningError, RunOptions, run
 from benchmarks.sweeps.cell import Cell, Completion, Termination
 from benchmarks.system.signals import Interruption
 from tasks.base import DataError
 
 
-def run_cell(cell: Cell, store: Store, interruption: Interruption, start: Start) -> Completion:
+def run_cell(cell: Cell, store: Store, interruption: Interruption, start: RunOptions) -> Completion:
     """Run a cell and say how it ended; whatever goes wrong is printed, never raised.
 
     Not even that the log's disk is full, which must not hide what went wrong before.
@@ -35,7 +35,7 @@ def run_cells(
     cells: list[Cell],
     store: Store,
     interruption: Interruption,
-    starts: list[Start],
+    starts: list[RunOptions],
     tell: Callable[[Completion], None],
 ) -> None:
     """Run a cell, or those of a group, and tell how each ended as soon as it has."""
@@ -70,7 +70,7 @@ def ended_by(error: BaseException, cell: Cell, run_id: str | None) -> Completion
         cell: that ended.
         run_id: of the run, if it was announced.
     """
-    if isinstance(error, TakenError):
+    if isinstance(error, AlreadyRunningError):
         return Completion(cell, held_elsewhere=True)
     if isinstance(error, KeyboardInterrupt):
         return Completion(cell, run_id, Termination(describe(error), "interrupted"))

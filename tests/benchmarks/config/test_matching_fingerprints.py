@@ -10,7 +10,7 @@ import pytest
 from benchmarks.config.fingerprint import arm, fingerprint
 from benchmarks.config.matching import matched
 from benchmarks.errors import UserError
-from benchmarks.runner.row_columns import question_columns
+from benchmarks.runner.row_columns import configuration_columns
 from models.recurrent import RecurrentSettings
 from tasks.base import DataDescription
 from tests.helpers.budgets import SP500_BUDGET, composed, plan_of
@@ -101,7 +101,7 @@ def test_a_baseline_has_no_budget() -> None:
     baseline = ("model=baseline", "model.baseline=drift")
     assert question(*baseline) == question(*baseline, *SOLVED)
     assert question(*baseline) == question(*baseline, "match=time", "match.budget_seconds=5")
-    assert not {"match", "match_budget"} & set(question_columns(composed(*baseline, *SOLVED)))
+    assert not {"match", "match_budget"} & set(configuration_columns(composed(*baseline, *SOLVED)))
 
 
 # Plans and searches

@@ -10,9 +10,8 @@ import pytest
 from benchmarks.results.leases import new_lease
 from benchmarks.results.row import Row
 from benchmarks.results.store import Store
-from benchmarks.runner.checkpointing import clear_up
+from benchmarks.results.unfinished import CHECKPOINT, clean_up
 from benchmarks.system.processes import this_process
-from benchmarks.training.checkpoint import FILE_NAME
 
 DEAD = dataclasses.replace(this_process(), born="before this process")
 
@@ -25,12 +24,12 @@ def test_only_of_runs_that_ended_well_and_whose_process_is_dead(
     status: str | None, is_dead: bool, is_cleared: bool, tmp_path: Path
 ) -> None:
     store = Store(tmp_path)
-    checkpoint = store.folder("run") / FILE_NAME
+    checkpoint = store.folder("run") / CHECKPOINT
     checkpoint.touch()
     if status is not None:
         store.keep(Row("run", status, fingerprint="f"))
     lease = new_lease("f", "run", {})
     assert store.leases.acquire(dataclasses.replace(lease, process=DEAD) if is_dead else lease)
-    clear_up(store, store.index())
+    clean_up(store, store.index())
     assert checkpoint.exists() == (not is_cleared)
     assert (store.leases.read("f") is None) == is_cleared

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.results.store import Store
-from benchmarks.runner.run import Start, run
-from benchmarks.runner.stages import lack_in_words
+from benchmarks.runner.run import RunOptions, run
+from benchmarks.runner.stages import missing_kernel_message
 from benchmarks.system.signals import Interruption
 from models.kernels import compiler as library
 from tests.helpers.composing import composed
@@ -48,7 +48,7 @@ def test_a_run_without_a_compiler_says_so(
     given = ["model=gru", "task=sp500", "debug=smoke", "train.device=cpu", "train.threads=1"]
     places = [f"cache_dir={shared_cache}", f"results_dir={tmp_path}"]
     config = composed(*given, *places, f"model.kernel={kernel}")
-    row = run(config, Store(tmp_path), Interruption(), Start())
+    row = run(config, Store(tmp_path), Interruption(), RunOptions())
     assert (row.status, row.kernel) == ("ok", "torch")
     said = capsys.readouterr().out.splitlines()
     assert [each for each in said if "PyTorch's" in each] == ([line] if line else [])
@@ -56,6 +56,6 @@ def test_a_run_without_a_compiler_says_so(
 
 def test_where_there_is_a_compiler_none_is_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.runner.stages.find_compiler", lambda: "/usr/bin/c++")
-    told = lack_in_words("requires a CPU", was_asked_for=True)
+    told = missing_kernel_message("requires a CPU", was_asked_for=True)
     assert told.startswith("warning: model.kernel=fused: requires a CPU: ")
     assert "install" not in told

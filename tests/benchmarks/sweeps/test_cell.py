@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from benchmarks.config.compose import Axes, CellComposer, hydra_at
 from benchmarks.config.schema import Config, register_schemas
-from benchmarks.runner.row_columns import worth_telling
+from benchmarks.runner.row_columns import effective_overrides
 from benchmarks.sweeps.cell import Cell, Outcome, is_slowed_by_load, used_fallback_kernel
 from benchmarks.sweeps.plan import make_plan
 from benchmarks.sweeps.progress import show_outcomes
@@ -49,7 +49,7 @@ def config_of(*overrides: str) -> Config:
 def test_a_row_tells_the_kernel_that_was_asked_for() -> None:
     """The column `kernel` has what ran, which auto and fused may have in common."""
     given = ["model=rnn", "model.kernel=auto", "seed=3"]
-    assert worth_telling(config_of(*given), given) == "model.kernel=auto"
+    assert effective_overrides(config_of(*given), given) == "model.kernel=auto"
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import pytest
 
 from benchmarks.results.leases import Lease
 from benchmarks.results.row import Row
+from benchmarks.results.unfinished import CHECKPOINT
 from benchmarks.sweeps import scheduler
 from benchmarks.sweeps.cell import Completion
 from benchmarks.sweeps.launchers.base import WorkItem
 from benchmarks.system.processes import Owner
 from benchmarks.system.signals import Interruption
-from benchmarks.training.checkpoint import FILE_NAME
 from tests.helpers.faked_sweeps import DEAD, FakeLauncher, Sweep, dies, leaves
 
 ELSEWHERE = Owner(host="another machine", boot="b", pid=1, born="1")
@@ -53,7 +53,7 @@ def test_only_runs_that_were_cut_short_or_left_a_checkpoint_go_on(sweep: Sweep) 
     for number, status in enumerate(STATUSES):
         fingerprint = f"question-{number}"
         sweep.store.keep(Row(f"before-{number}", status, fingerprint=fingerprint, starts=1))
-    (sweep.store.runs / "before-3" / FILE_NAME).touch()  # out of memory
+    (sweep.store.runs / "before-3" / CHECKPOINT).touch()  # out of memory
     _, launcher = sweep.run(6)
     continued = {item.cell.number: item.continues for item in launcher.items}
     wanted = {1: None, 2: None, 3: "before-3", 4: "before-4", 5: "before-5"}

@@ -11,12 +11,12 @@ from benchmarks.config.schema import Config, TrainSettings
 from benchmarks.results.row import Row
 from benchmarks.results.store import Store
 from benchmarks.runner.display import show_row
-from benchmarks.runner.run import Start, run
-from benchmarks.runner.stages import build_network
+from benchmarks.runner.run import RunOptions, run
 from benchmarks.system import peak_flops as peak
 from benchmarks.system.disk_cache import DiskCache
 from benchmarks.system.signals import Interruption
 from benchmarks.training.mfu import flops_per_token, utilisation
+from benchmarks.training.network import build_network
 from benchmarks.training.seeding import SeedStreams
 from models.base import ModelSettings
 from models.baseline import BaselineSettings
@@ -76,7 +76,7 @@ def run_sp500(tmp_path: Path, model: ModelSettings) -> Row:
     train = TrainSettings(max_steps=4, max_evaluation_batches=1, device="cpu", threads=1)
     task = Sp500Settings(window=10)
     config = Config(task, model, train, cache_dir=str(tmp_path / "cache"))
-    return run(config, Store(tmp_path), Interruption(), Start())
+    return run(config, Store(tmp_path), Interruption(), RunOptions())
 
 
 def test_a_row_says_what_its_utilisation_is_made_of(

@@ -20,10 +20,11 @@ from benchmarks.config.schema import Config, checked_config, register_schemas
 from benchmarks.errors import UserError
 from benchmarks.results.row import Row
 from benchmarks.results.store import Store
-from benchmarks.runner.run import Start, prepare, run
+from benchmarks.runner.run import RunOptions, prepare, run
 from benchmarks.system.disk_cache import DiskCache
 from benchmarks.system.signals import Interruption
-from benchmarks.training.evaluation import evaluate, latencies_ms
+from benchmarks.training.evaluation import evaluate
+from benchmarks.training.latency import latencies_ms
 from benchmarks.training.precision import use_precision
 from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.trainer import Trainer
@@ -217,7 +218,7 @@ def test_losses_and_metrics_are_added_up_in_full(name: str, load: Any) -> None:
 
 def run_of(config: Config, folder: Path, cache_dir: Path) -> Row:
     config = dataclasses.replace(config, cache_dir=str(cache_dir))
-    return run(config, Store(folder), Interruption(), Start())
+    return run(config, Store(folder), Interruption(), RunOptions())
 
 
 @pytest.mark.parametrize("name", TASKS)

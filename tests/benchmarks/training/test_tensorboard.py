@@ -13,10 +13,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from benchmarks.config.fingerprint import identity
-from benchmarks.config.schema import checked_config, register_schemas
+from benchmarks.config.schema import LogSettings, checked_config, register_schemas
 from benchmarks.errors import UserError
-from benchmarks.runner.row_columns import worth_telling
-from benchmarks.training.tensorboard import LogSettings, written_down
+from benchmarks.runner.row_columns import effective_overrides
+from benchmarks.training.tensorboard import tensorboard_log
 from benchmarks.training.trainer import Trainer
 from tests.helpers.paths import ROOT
 
@@ -88,7 +88,7 @@ def trainer_at(steps: int, epoch_steps: int, epochs: list[int]) -> Any:
 
 def tell(trainer: Any, reports: list[int], epochs: list[int], folder: Path) -> Told:
     listener = trainer.progress
-    with written_down(cast(Trainer, trainer), WANTED, folder):
+    with tensorboard_log(cast(Trainer, trainer), WANTED, folder):
         for steps in sorted({*reports, *epochs}):
             if steps in reports:
                 trainer.progress.step(line_at(steps))
@@ -125,7 +125,7 @@ def test_what_came_after_the_checkpoint_is_taken_back(
 
 def test_nothing_is_written_unasked(tmp_path: Path) -> None:
     trainer = trainer_at(0, 0, [])
-    with written_down(trainer, LogSettings(), tmp_path):
+    with tensorboard_log(trainer, LogSettings(), tmp_path):
         assert isinstance(trainer.progress, Told)
     assert list(tmp_path.iterdir()) == []
 
@@ -142,7 +142,7 @@ def test_a_lost_file_leaves_the_others_alone(tmp_path: Path) -> None:
 
 
 def test_what_is_not_installed_is_said_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.training.tensorboard.find_spec", lambda name: None)
+    monkeypatch.setattr("benchmarks.config.schema.find_spec", lambda name: None)
     LogSettings().check()
     with pytest.raises(UserError, match=r"log.tensorboard=true: needs tensorboard: pip install"):
         WANTED.check()
@@ -197,4 +197,4 @@ def test_it_is_the_same_question_with_and_without() -> None:
     questions = [identity(config) for config in configs]
     assert questions[0] == questions[1]
     assert "log" not in questions[0]
-    assert worth_telling(configs[1], ["log.tensorboard=true"]) is None
+    assert effective_overrides(configs[1], ["log.tensorboard=true"]) is None

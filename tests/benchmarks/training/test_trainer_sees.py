@@ -14,11 +14,12 @@ from torch import Tensor
 
 from benchmarks.config.schema import Config, TrainSettings
 from benchmarks.results.store import Store
-from benchmarks.runner.run import Start, run
-from benchmarks.runner.stages import build_network
+from benchmarks.runner.run import RunOptions, run
 from benchmarks.system.disk_cache import DiskCache
 from benchmarks.system.signals import Interruption
-from benchmarks.training.evaluation import evaluate, latencies_ms
+from benchmarks.training.evaluation import evaluate
+from benchmarks.training.latency import latencies_ms
+from benchmarks.training.network import build_network
 from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.trainer import Trainer
 from models.base import ModelSettings
@@ -97,7 +98,7 @@ def test_dropout_has_a_stream_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     for seed, hidden_size in ((0, 2), (0, 3), (1, 2)):
         model = RecurrentSettings(hidden_size=hidden_size, dropout=0.5)
         config = Config(Sp500Settings(), model, train, seed=seed)
-        run(config, Store(tmp_path), Interruption(), Start())
+        run(config, Store(tmp_path), Interruption(), RunOptions())
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])
 
@@ -118,7 +119,7 @@ def test_the_test_split_is_read_once_and_last(
     monkeypatch.setattr(definition, "batches", batches)
     train = TrainSettings(max_epochs=3, device="cpu", threads=1)
     config = Config(settings, RecurrentSettings(hidden_size=2), train)
-    run(config, Store(tmp_path), Interruption(), Start())
+    run(config, Store(tmp_path), Interruption(), RunOptions())
     assert asked.count("test") == 1
     assert asked.count("validation") == 3
     assert "validation" not in asked[asked.index("test") :]

@@ -15,7 +15,7 @@ from benchmarks.results.leases import Lease, new_lease
 from benchmarks.results.row import Row
 from benchmarks.results.store import Store
 from benchmarks.runner.multiseed.runner import Result, run_seeds
-from benchmarks.runner.run import Start, TakenError
+from benchmarks.runner.run import AlreadyRunningError, RunOptions
 from benchmarks.runner.stages import Training, measure
 from benchmarks.system.processes import Owner
 from benchmarks.system.signals import Interruption
@@ -25,7 +25,7 @@ from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))
 
-CELL = Start(is_cell=True)
+CELL = RunOptions(is_cell=True)
 Run = Callable[..., dict[int, Result]]
 
 
@@ -41,7 +41,7 @@ def run(store: Store, shared_cache: Path) -> Run:
     fixed = ["model=rnn", "task=sp500", "debug=smoke", *machine]
 
     def with_overrides(
-        *overrides: str, start: Start = CELL, interruption: Interruption | None = None
+        *overrides: str, start: RunOptions = CELL, interruption: Interruption | None = None
     ) -> dict[int, Result]:
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             configs = [
@@ -97,8 +97,8 @@ def test_a_seed_that_another_works_on_is_left_to_it(kernel: str, run: Run, store
     lease.process = Owner(host="elsewhere", boot="b", pid=1, born="1")
     assert store.leases.acquire(lease)
     results = run(f"model.kernel={kernel}")
-    assert statuses(results) == ["ok", "TakenError", "ok"]
-    assert isinstance(results[1], TakenError)
+    assert statuses(results) == ["ok", "AlreadyRunningError", "ok"]
+    assert isinstance(results[1], AlreadyRunningError)
     assert [path.stem for path in store.leases.directory.iterdir()] == [first.fingerprint]
 
 
@@ -109,7 +109,7 @@ def test_all_are_left_if_others_work_on_all(run: Run, store: Store) -> None:
         lease = new_lease(row.fingerprint, "another", {})
         lease.process = Owner(host="elsewhere", boot="b", pid=1, born="1")
         assert store.leases.acquire(lease)
-    assert statuses(run()) == ["TakenError"] * 3
+    assert statuses(run()) == ["AlreadyRunningError"] * 3
 
 
 def test_a_bug_in_one_seeds_test_is_its_own(
@@ -153,7 +153,7 @@ def test_after_an_interruption_single_runs_go_on_with_their_own(
         first = run(f"model.kernel={kernel}", interruption=interruption)
     begun = 3 if kernel == "auto" else 1
     assert statuses(first) == ["interrupted"] * begun + ["KeyboardInterrupt"] * (3 - begun)
-    again = run(f"model.kernel={kernel}", start=Start())
+    again = run(f"model.kernel={kernel}", start=RunOptions())
     assert statuses(again) == ["ok"] * 3
     for place, row in again.items():
         earlier, right = first[place], whole[place]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.runner.multiseed.eligibility import why_alone
+from benchmarks.runner.multiseed.eligibility import reason_against_multiseed
 from benchmarks.runner.run import prepare
 from models.kernels.compiler import unavailable_reason
 from tasks.forecast.head import Forecaster
@@ -37,13 +37,13 @@ def test_why_seeds_are_not_trained_together(
     overrides: tuple[str, ...], reason: str | None, shared_cache: Path
 ) -> None:
     ready = prepare(composed(*overrides, f"cache_dir='{shared_cache}'", "train.threads=1"))
-    found = why_alone(ready, SEEDS)
+    found = reason_against_multiseed(ready, SEEDS)
     assert found is reason is None or reason in cast(str, found)
 
 
 def test_one_seed_is_not_trained_together(shared_cache: Path) -> None:
     ready = prepare(composed(*SP500, f"cache_dir='{shared_cache}'", "train.threads=1"))
-    assert why_alone(ready, [3]) == "there is one"
+    assert reason_against_multiseed(ready, [3]) == "there is one"
 
 
 class Noisy(Forecaster):
@@ -80,4 +80,4 @@ def test_a_network_that_cannot_be_trained_together_is_found_out(
 ) -> None:
     monkeypatch.setattr("tasks.forecast.head.Forecaster", network)
     ready = prepare(composed(*SP500, f"cache_dir='{shared_cache}'", "train.threads=1"))
-    assert reason in cast(str, why_alone(ready, SEEDS))
+    assert reason in cast(str, reason_against_multiseed(ready, SEEDS))

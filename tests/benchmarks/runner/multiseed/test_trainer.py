@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 import benchmarks.runner.multiseed.trainer
-from benchmarks.runner.multiseed.dropout import Masks, calls_of
-from benchmarks.runner.multiseed.stacked import Stack, leave
-from benchmarks.runner.multiseed.trainer import Company
+from benchmarks.runner.multiseed.dropout import DropoutMasks, calls_of
+from benchmarks.runner.multiseed.stacked import StackedTrainers, detach
+from benchmarks.runner.multiseed.trainer import SeedGroup
 from benchmarks.system.disk_cache import DiskCache
 from benchmarks.training.checkpoint import read_checkpoint
 from benchmarks.training.evaluation import NotFiniteError
@@ -104,7 +104,7 @@ def test_after_a_signal_they_go_on_together_or_alone(
     whole = Process(config, task, tmp_path / "whole", SEEDS).together()
     first = Process(config, task, tmp_path, SEEDS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Stack, "step", stepping_until(step, first.interruption))
+        patch.setattr(StackedTrainers, "step", stepping_until(step, first.interruption))
         with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
             first.together()
     assert {trainer.record.steps for trainer in first.trainers} == {step}
@@ -157,7 +157,7 @@ def test_seeds_that_were_killed_at_different_steps_go_on(
     for stop, some in ((2, seeds), (3, seeds[2:])):
         process = Process(config, task, tmp_path, some)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Stack, "step", stepping_until(stop, process.interruption))
+            patch.setattr(StackedTrainers, "step", stepping_until(stop, process.interruption))
             with pytest.raises(KeyboardInterrupt):
                 process.together()
     last = Process(config, task, tmp_path, seeds)
@@ -212,10 +212,10 @@ def test_a_bug_is_that_of_all_who_were_at_it(
     kind = tuple(KINDS["rnn"])
     process = Process(composed(*kind), loaded(kind, shared_cache), tmp_path, SEEDS)
 
-    def broken(self: Stack, batches: Any) -> None:
+    def broken(self: StackedTrainers, batches: Any) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(benchmarks.runner.multiseed.trainer.Stack, "step", broken)
+    monkeypatch.setattr(benchmarks.runner.multiseed.trainer.StackedTrainers, "step", broken)
     process.together()
     assert [str(member.error) for member in process.members] == ["a bug"] * 3
 
@@ -226,13 +226,13 @@ def test_who_has_left_has_no_part_in_what_ends_the_others(
     kind = tuple(KINDS["rnn"])
     process = Process(composed(*kind), loaded(kind, shared_cache), tmp_path, SEEDS)
 
-    def fit(self: Company) -> None:
+    def fit(self: SeedGroup) -> None:
         for member in self.members:
-            leave(member.trainer)
+            detach(member.trainer)
         self.members = self.members[1:]
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(Company, "fit", fit)
+    monkeypatch.setattr(SeedGroup, "fit", fit)
     process.together()
     first, *others = process.members
     assert first.error is None
@@ -248,7 +248,7 @@ def test_masks_are_those_that_dropout_draws() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert [call.shape for call in calls] == [(4, 5, 8), (20, 8)]
     generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
-    masks = Masks(calls, 2, torch.float32)
+    masks = DropoutMasks(calls, 2, torch.float32)
     for _ in range(2):  # the second time over the first
         drawn = masks.draw(generators)
     for place, seed in enumerate((3, 4)):

@@ -1,0 +1,56 @@
+"""Unfinished runs: which one to resume, and the clean-up after killed processes."""
+
+from __future__ import annotations
+
+from benchmarks.results.index import Index
+from benchmarks.results.leases import Lease, is_same_job
+from benchmarks.results.store import Store
+from benchmarks.system.processes import this_process
+
+CHECKPOINT = "checkpoint.safetensors"
+"""Name of the checkpoint in the folder of a run."""
+
+
+def unfinished_run(
+    store: Store, index: Index, fingerprints: list[str], since: str = ""
+) -> str | None:
+    """Return the id of an unfinished run that no live process works on, or None.
+
+    Args:
+        store: the results folder.
+        index: index of its runs, up to date.
+        fingerprints: of the configuration, one for each kind of device it may run on.
+        since: earlier run ids are ignored.
+    """
+    for fingerprint in fingerprints:
+        for lease in store.leases.of(fingerprint):
+            if lease.run_id <= since:
+                continue
+            me = this_process()
+            is_mine = lease.process == me or is_same_job(lease.process, me)
+            if not is_mine and store.leases.is_live(lease):
+                if lease.key == fingerprint:
+                    return None
+            elif lease.run_id not in index.entries:
+                return lease.run_id
+    latest = index.latest(fingerprints)
+    if latest is None or latest.status == "ok" or latest.run_id <= since:
+        return None
+    checkpoint = store.runs / latest.run_id / CHECKPOINT
+    is_interrupted = latest.status in ("interrupted", "timeout")
+    return latest.run_id if is_interrupted or checkpoint.exists() else None
+
+
+def release_finished(store: Store, lease: Lease, status: str) -> None:
+    """Release a dead process's lease on a run that has a row; remove the checkpoint if it is ok."""
+    if status == "ok":
+        (store.runs / lease.run_id / CHECKPOINT).unlink(missing_ok=True)
+    store.leases.release(lease)
+
+
+def clean_up(store: Store, index: Index) -> None:
+    """Release the leases of all runs of status ok whose process died before it released them."""
+    for lease in store.leases.all():
+        entry = index.entries.get(lease.run_id)
+        if entry is not None and entry.status == "ok" and not store.leases.is_live(lease):
+            release_finished(store, lease, entry.status)
