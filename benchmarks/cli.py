@@ -25,6 +25,7 @@ from yaml import YAMLError
 from benchmarks.config.overrides import ONE_LIST, refuse_both
 from benchmarks.config.schema import checked_config, none_chosen, register_schemas
 from benchmarks.errors import UserError, explain, nearest, telling_of_the_disk
+from benchmarks.results.row import Status
 from benchmarks.results.store import Store
 from benchmarks.sweeps.plan import selects_all_baselines
 from benchmarks.sweeps.sweep import sweep
@@ -186,7 +187,7 @@ def run_composed(composed: DictConfig) -> int:
         with interruption.deferred():
             store.view().update()
     show_row(row, config.task.metric, str(store.runs / row.run_id))
-    if row.status == "interrupted":
+    if row.status == Status.INTERRUPTED:
         print("the same command goes on from its checkpoint", file=sys.stderr)
         return INTERRUPTED
-    return 0 if row.status == "ok" else 1
+    return 0 if row.status == Status.OK else 1

@@ -31,7 +31,7 @@ from benchmarks.config.schema import Config, LogSettings, TrainSettings, allowed
 from benchmarks.config.search import TuneSettings
 from benchmarks.reporting import tables as grids
 from benchmarks.reporting.renderers import as_markdown, markdown_table
-from benchmarks.results.row import Row
+from benchmarks.results.row import KINDS, Row
 from models.base import ModelSettings
 from tasks.base import TaskSettings
 
@@ -72,11 +72,9 @@ def text_table(header: list[str], rows: list[list[str]]) -> str:
 
 def results_page() -> str:
     """docs/results.md: every column of the results table."""
-    hints = typing.get_type_hints(Row)
     rows = []
     for entry in dataclasses.fields(Row):
-        parts = [p for p in typing.get_args(hints[entry.name]) if p is not type(None)]
-        kind = type_text(parts[0] if parts else hints[entry.name])
+        kind = KINDS[entry.name].__name__
         rows.append([f"`{entry.name}`", kind, entry.metadata["unit"], entry.metadata["help"]])
     return (
         GENERATED.format(source="benchmarks/results/row.py")

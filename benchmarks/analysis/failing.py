@@ -9,9 +9,9 @@ import pandas as pd
 
 from benchmarks.analysis.labels import text
 from benchmarks.analysis.row_filter import SETTINGS, normal_match, said_or
+from benchmarks.results.row import Status
 
-FAILURES = ("failed", "diverged", "out_of_memory", "timeout")
-"""How a run ends that was not merely cut short."""
+FAILURES = [status.value for status in Status if status.is_failure]
 
 Key = tuple[Hashable, ...]
 
@@ -19,7 +19,7 @@ Key = tuple[Hashable, ...]
 def failed_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """Choose the rows of runs that failed, or ended without a score; smoke tests say nothing."""
     status = frame["status"].astype("str")
-    scoreless = status.isin(["", "ok"]) & ~np.isfinite(frame["test_score"].to_numpy())
+    scoreless = status.isin(["", Status.OK]) & ~np.isfinite(frame["test_score"].to_numpy())
     rows: pd.DataFrame = frame[(status.isin(FAILURES) | scoreless) & (frame["smoke"] != 1)]
     return rows.assign(match=normal_match(rows), precision=said_or(rows, "precision", "highest"))
 

@@ -16,6 +16,7 @@ from benchmarks.analysis import statistics
 from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.statistics import Paired, Vector
 from benchmarks.results.reader import folder_of
+from benchmarks.results.run_folder import RunFolder
 
 Form = Literal["classes", "language", "forecast"]
 
@@ -66,16 +67,16 @@ class ItemTests:
 
     def __init__(self) -> None:
         self._read: dict[Path, Items | None] = {}
-        self._folders: dict[int, tuple[pd.DataFrame, dict[float | None, Path]]] = {}
+        self._folders: dict[int, tuple[pd.DataFrame, dict[float | None, RunFolder]]] = {}
 
-    def folders(self, arm: Arm) -> dict[float | None, Path]:
+    def folders(self, arm: Arm) -> dict[float | None, RunFolder]:
         """Where an arm's runs have left something, by seed; None is that of a deterministic arm.
 
         Of pooled arms nobody can say which run stands for them at a seed, so there it is empty.
         """
         rows = arm.rows
         if id(rows) not in self._folders:
-            found: dict[float | None, Path] = {}
+            found: dict[float | None, RunFolder] = {}
             cells = [rows[name].tolist() for name in ("seed", "table", "run_id")]
             for seed, table, run_id in zip(*cells, strict=True):
                 folder = folder_of(str(table), run_id)
@@ -91,7 +92,7 @@ class ItemTests:
         folder = self.folders(arm).get(None if arm.is_deterministic else seed)
         if folder is None:
             return None
-        file = folder / "predictions.parquet"
+        file = folder.predictions
         if file not in self._read:
             if len(self._read) >= MOST_FILES:
                 return None

@@ -23,7 +23,7 @@ from benchmarks.export.timing import (
     times_as_fast,
 )
 from benchmarks.reporting.renderers import Section, TextTable
-from benchmarks.runner.load_run import WEIGHTS, FinishedRun
+from benchmarks.runner.load_run import FinishedRun
 from benchmarks.system.load import ExternalLoad
 from benchmarks.training.evaluation import evaluate
 from tasks.base import Metric
@@ -85,14 +85,15 @@ def measured(
     Raises:
         UserError: the network's score is not that of its row: it is not the network that was.
     """
-    files = {EAGER: WEIGHTS, "torch.export": PROGRAM, "ONNX Runtime": ONNX}
+    weights = run.folder.weights
+    files = {EAGER: weights.name, "torch.export": PROGRAM, "ONNX Runtime": ONNX}
     forms: dict[str, nn.Module] = {EAGER: run.network("torch")[0].to(device)}
     run.task.to(device, torch.float32)
     if device.type == "cpu":
         fused, encoder = run.network("fused")
         run_once(fused, run)
         if encoder.kernel == "fused":
-            forms[FUSED], files[FUSED] = fused, WEIGHTS
+            forms[FUSED], files[FUSED] = fused, weights.name
         files[int8_name(run)] = INT8
         names = ("torch.export", "ONNX Runtime", int8_name(run))
         forms |= {name: exports.networks[files[name]] for name in names}
@@ -108,7 +109,7 @@ def measured(
     load = ExternalLoad()  # a load average would still speak of the minute before
     found = {size: speeds(forms, run.task, size, seconds, device) for size in BATCH_SIZES}
     others, is_busy = load.cores(), load.is_busy()
-    sizes = {WEIGHTS: (run.folder / WEIGHTS).stat().st_size / MIB}
+    sizes = {weights.name: weights.stat().st_size / MIB}
     sizes |= {name: exports.mib(name) for name in (ONNX, INT8, PROGRAM)}
     answers = [
         Form(

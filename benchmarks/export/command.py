@@ -53,7 +53,7 @@ def export_and_measure(chosen: argparse.Namespace, folder: Path) -> int:
             begin, _ = marks_of(run)
             if not chosen.write.is_file() or begin not in chosen.write.read_text(encoding="utf-8"):
                 raise UserError(f"{chosen.write}: has no line {begin.strip()} to write after")
-        out = chosen.out or run.folder / "export"
+        out = chosen.out or run.folder.export
         with told_of(out):
             exports = export_run(run, out, threads)
     except DataError as error:

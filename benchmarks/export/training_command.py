@@ -31,7 +31,7 @@ def training_command(run: FinishedRun) -> str:
     Everything is in it that the run had otherwise than by default and that a number depends on, and
     where its data lay: of a path the last part, for the rest is of one machine.
     """
-    told = OmegaConf.load(run.folder / "config.yaml")
+    told = OmegaConf.load(run.folder.config)
     assert isinstance(told, DictConfig)
     had = dict(leaves(told))
     words = [f"model={run.row['model']}", f"task={run.row['task']}"]

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.errors import UserError
-from benchmarks.results.reader import KINDS, header_of, numbers_of
-from benchmarks.results.row import COLUMNS
+from benchmarks.results.reader import header_of, numbers_of
+from benchmarks.results.row import COLUMNS, KINDS
 
 TYPES: dict[type, Any] = {str: "string", int: "Int64", float: "Float64", bool: "boolean"}
 """pandas' types that know an empty cell from a number."""

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.errors import UserError, nearest
+from benchmarks.results.row import Status
+from benchmarks.results.run_folder import ROW
 from benchmarks.results.store import Store
 
 LATEST = "latest"
-ROW = "row.json"
 
 
 def find_run(name: str, results: Path) -> Path:
@@ -65,7 +66,9 @@ def ended(folder: Path) -> list[str]:
 def latest(store: Store, ids: Sequence[str]) -> str | None:
     """Which of the runs was the last that ended well with a network."""
     rows = ((run_id, store.row(run_id) or {}) for run_id in reversed(ids))
-    return next((i for i, row in rows if row.get("status") == "ok" and not row["baseline"]), None)
+    return next(
+        (i for i, row in rows if row.get("status") == Status.OK and not row["baseline"]), None
+    )
 
 
 def no_runs_in(store: Store) -> str:

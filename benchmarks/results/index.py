@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results.row import Status
+from benchmarks.results.run_folder import ROW
 from benchmarks.system.atomic_files import set_aside, write_atomically
-
-STATUSES = ("ok", "failed", "diverged", "out_of_memory", "timeout", "interrupted")
 
 INDEX_FORMAT = "rnnbench index 1"
 
@@ -35,7 +35,7 @@ class Entry:
 
     run_id: str
     fingerprint: str
-    status: str
+    status: Status
     starts: int
     sweep: str
     changed_ns: int
@@ -87,7 +87,7 @@ class Index:
         found = []
         for name in sorted(names):
             known = self.entries.get(name)
-            if known is not None and known.status == "ok":
+            if known is not None and known.status == Status.OK:
                 continue
             entry = self.look_at(name)
             if entry is not None and entry != known:
@@ -111,7 +111,7 @@ class Index:
 
     def row(self, run_id: str) -> dict[str, Any] | None:
         """Read a row; None if there is none or it is damaged."""
-        path = self.runs / run_id / "row.json"
+        path = self.runs / run_id / ROW
         try:
             return checked_row(path.read_bytes(), run_id)
         except OSError:
@@ -125,7 +125,7 @@ class Index:
         """Return a run that ended well with one of the fingerprints, the earliest after `since`."""
         first = None
         for entry in self._of(fingerprints):
-            if entry.status == "ok" and entry.run_id > since:
+            if entry.status == Status.OK and entry.run_id > since:
                 first = entry if first is None or entry.run_id < first.run_id else first
         return first
 
@@ -139,7 +139,7 @@ class Index:
                 yield from self.by_fingerprint[fingerprint].values()
 
     def _look(self, name: str, known: Entry | None) -> Entry | None:
-        path = self.runs / name / "row.json"
+        path = self.runs / name / ROW
         try:
             changed = path.stat().st_mtime_ns
             if known is not None and known.changed_ns == changed:
@@ -153,7 +153,7 @@ class Index:
         return Entry(
             name,
             str(row.get("fingerprint") or ""),
-            sys.intern(row["status"]),
+            Status(row["status"]),
             int(row.get("starts") or 1),
             sys.intern(str(row.get("sweep") or "")),
             changed,
@@ -191,8 +191,8 @@ def entry_of(
     run_id: str, fingerprint: str, status: str, starts: int, sweep: str, changed_ns: int
 ) -> Entry:
     """Make an entry that shares with others what is the same in most."""
-    status, sweep = sys.intern(status), sys.intern(sweep)
-    return Entry(run_id, fingerprint, status, starts, sweep, changed_ns)
+    sweep = sys.intern(sweep)
+    return Entry(run_id, fingerprint, Status(status), starts, sweep, changed_ns)
 
 
 def checked_row(content: bytes, run_id: str) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def checked_row(content: bytes, run_id: str) -> dict[str, Any]:
     if (
         not isinstance(row, dict)
         or row.get("run_id") != run_id
-        or row.get("status") not in STATUSES
+        or row.get("status") not in [*Status]
     ):
         raise ValueError("not the row of this run")
     return row

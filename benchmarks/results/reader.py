@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import difflib
 import itertools
-import types
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.errors import UserError
-from benchmarks.results.row import COLUMNS, Row
+from benchmarks.results.row import COLUMNS, KINDS
+from benchmarks.results.run_folder import RunFolder
 
 NEEDED = ("task", "model", "seed", "metric", "higher_is_better", "test_score")
 """Without these columns there is nothing to compare; what the others would tell may be unknown."""
@@ -48,19 +48,6 @@ NOTED = (
 MOST_NAMED = 6
 
 TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
-
-
-def kinds_of_columns() -> dict[str, type]:
-    """The type of every documented column: str, int, float or bool."""
-    hints = typing.get_type_hints(Row)
-    kinds = {}
-    for name, hint in hints.items():
-        parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        kinds[name] = next(part for part in parts if part is not type(None))
-    return kinds
-
-
-KINDS = kinds_of_columns()
 
 
 @dataclass(frozen=True)
@@ -288,7 +275,7 @@ def numbers_of(file: Path, name: str, cells: pd.Series[Any], kind: type) -> pd.S
     return values
 
 
-def folder_of(table: str, run_id: str) -> Path | None:
+def folder_of(table: str, run_id: str) -> RunFolder | None:
     """Where a row's run keeps what it left; None where the table does not lie beside its runs."""
     if Path(run_id).name != run_id or run_id in (
         "",
@@ -298,8 +285,8 @@ def folder_of(table: str, run_id: str) -> Path | None:
     runs = runs_beside(table)
     if runs is None:
         return None
-    folder = runs / run_id
-    return folder if folder.is_dir() else None
+    folder = RunFolder(runs / run_id)
+    return folder if folder.path.is_dir() else None
 
 
 @lru_cache(maxsize=100)

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 SCHEMA_VERSION = 1
 """Goes up when a column changes its meaning; added columns leave it as it is."""
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def is_failure(self) -> bool:
+        """True if the run ended without a result for another reason than an interruption."""
+        return self not in (Status.OK, Status.INTERRUPTED)
+
+    @property
+    def is_resumable(self) -> bool:
+        """True if the run was ended from outside and can be resumed."""
+        return self in (Status.INTERRUPTED, Status.TIMEOUT)
+
 
 LOSS_UNIT = "nats, or squared standard deviations"
 
@@ -24,7 +48,7 @@ class Row:
     run_id: str = field(
         metadata={"help": "sorts by start time; the folder under runs/", "unit": ""}
     )
-    status: str = field(
+    status: Status = field(
         metadata={
             "help": "ok, failed, diverged, out_of_memory, timeout or interrupted",
             "unit": "",
@@ -158,5 +182,17 @@ class Row:
     trial: int | None = column("number of that trial, from 0")
     started_at: str | None = column("UTC, ISO 8601")
 
+    def __post_init__(self) -> None:
+        self.status = Status(self.status)
+
 
 COLUMNS = [entry.name for entry in dataclasses.fields(Row)]
+
+
+def kind_of(hint: Any) -> type:
+    """Return the type of a column's values: str, int, float or bool."""
+    kinds: tuple[type, ...] = typing.get_args(hint) or (hint,)
+    return str if issubclass(kinds[0], str) else kinds[0]
+
+
+KINDS = {name: kind_of(hint) for name, hint in typing.get_type_hints(Row).items()}

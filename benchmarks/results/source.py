@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.errors import UserError
 from benchmarks.results.csv_table import as_text, mend_torn, opened
 from benchmarks.results.index import Index
+from benchmarks.results.row import Status
 from benchmarks.results.store import Store
 from benchmarks.system.atomic_files import set_aside
 
@@ -141,7 +142,7 @@ def is_outdated(line: Cells, row: dict[str, Any]) -> bool:
     """Whether a line was true once: the run has gone on, or was given up, since."""
     starts = line.get("starts", "")
     is_earlier = starts.isdigit() and int(starts) < int(row.get("starts") or 1)
-    return is_earlier or line.get("status") == "interrupted" != row["status"]
+    return is_earlier or line.get("status") == Status.INTERRUPTED != row["status"]
 
 
 def named(things: list[str]) -> str:

@@ -16,6 +16,7 @@ from benchmarks.results.csv_table import TableView
 from benchmarks.results.index import Index, checked_row
 from benchmarks.results.leases import Leases
 from benchmarks.results.row import COLUMNS, Row
+from benchmarks.results.run_folder import RunFolder
 from benchmarks.system.atomic_files import write_atomically
 
 
@@ -54,25 +55,23 @@ class Store:
                 f"choose another with results_dir=PATH"
             ) from error
 
-    def folder(self, run_id: str) -> Path:
-        """Where a run keeps what it leaves; made if it is not there."""
-        folder = self.runs / run_id
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    def run(self, run_id: str) -> RunFolder:
+        """Return the folder of a run, which may not exist."""
+        return RunFolder(self.runs / run_id)
 
-    def keep(self, row: Row) -> None:
+    def write_row(self, row: Row) -> None:
         """Write a row into its run's folder, where it is the truth.
 
         Raises:
             OSError: the disk is full or not writable; nothing that was there is lost.
         """
         text = json.dumps(dataclasses.asdict(row), indent=2, allow_nan=False)
-        write_atomically(self.folder(row.run_id) / "row.json", text + "\n")
+        write_atomically(self.run(row.run_id).create().row, text + "\n")
 
     def row(self, run_id: str) -> dict[str, Any] | None:
         """Read a run's row; None if there is none or it is damaged."""
         try:
-            return checked_row((self.runs / run_id / "row.json").read_bytes(), run_id)
+            return checked_row(self.run(run_id).row.read_bytes(), run_id)
         except (OSError, ValueError):
             return None
 

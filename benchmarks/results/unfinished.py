@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from benchmarks.results.index import Index
 from benchmarks.results.leases import Lease, is_same_job
+from benchmarks.results.row import Status
 from benchmarks.results.store import Store
 from benchmarks.system.processes import this_process
-
-CHECKPOINT = "checkpoint.safetensors"
-"""Name of the checkpoint in the folder of a run."""
 
 
 def unfinished_run(
@@ -34,17 +32,17 @@ def unfinished_run(
             elif lease.run_id not in index.entries:
                 return lease.run_id
     latest = index.latest(fingerprints)
-    if latest is None or latest.status == "ok" or latest.run_id <= since:
+    if latest is None or latest.status == Status.OK or latest.run_id <= since:
         return None
-    checkpoint = store.runs / latest.run_id / CHECKPOINT
-    is_interrupted = latest.status in ("interrupted", "timeout")
+    checkpoint = store.run(latest.run_id).checkpoint
+    is_interrupted = latest.status.is_resumable
     return latest.run_id if is_interrupted or checkpoint.exists() else None
 
 
-def release_finished(store: Store, lease: Lease, status: str) -> None:
+def release_finished(store: Store, lease: Lease, status: Status) -> None:
     """Release a dead process's lease on a run that has a row; remove the checkpoint if it is ok."""
-    if status == "ok":
-        (store.runs / lease.run_id / CHECKPOINT).unlink(missing_ok=True)
+    if status == Status.OK:
+        store.run(lease.run_id).checkpoint.unlink(missing_ok=True)
     store.leases.release(lease)
 
 
@@ -52,5 +50,5 @@ def clean_up(store: Store, index: Index) -> None:
     """Release the leases of all runs of status ok whose process died before it released them."""
     for lease in store.leases.all():
         entry = index.entries.get(lease.run_id)
-        if entry is not None and entry.status == "ok" and not store.leases.is_live(lease):
+        if entry is not None and entry.status == Status.OK and not store.leases.is_live(lease):
             release_finished(store, lease, entry.status)

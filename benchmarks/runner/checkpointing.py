@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import time
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from benchmarks import PROJECT_ROOT
 from benchmarks.results.row import Row
-from benchmarks.results.unfinished import CHECKPOINT
+from benchmarks.results.run_folder import RunFolder
 from benchmarks.system.atomic_files import remove_drafts, set_aside
 from benchmarks.system.load import Neighbours
 from benchmarks.training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
@@ -54,9 +53,9 @@ class RunCheckpoint:
     """
 
     def __init__(
-        self, folder: Path, row: Row, device_type: str, neighbours: Neighbours, started: float
+        self, folder: RunFolder, row: Row, device_type: str, neighbours: Neighbours, started: float
     ) -> None:
-        self.path = folder / CHECKPOINT
+        self.path = folder.checkpoint
         self.code = {name: getattr(row, name) for name in CODE}
         self.code |= {"device_type": device_type, "source code": source_sha256()}
         self.neighbours = neighbours

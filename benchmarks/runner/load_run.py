@@ -21,14 +21,14 @@ import models
 import tasks
 from benchmarks.config.schema import Config, TrainSettings, definitions
 from benchmarks.errors import UserError
-from benchmarks.results.find_run import ROW
+from benchmarks.results.row import Status
+from benchmarks.results.run_folder import RunFolder
 from benchmarks.system.disk_cache import DiskCache, cache_directory
 from benchmarks.training.network import build_network
 from models.base import ModelSettings
 from models.modules.encoder import Encoder
 from tasks.base import Task, TaskSettings
 
-WEIGHTS = "weights.safetensors"
 NEEDED = ("run_id", "status", "task", "model", "dataset", "dataset_sha256")
 """Columns of a row without which nothing can be done; of all that came later some may lack."""
 
@@ -45,7 +45,7 @@ class FinishedRun:
         weights: its best.
     """
 
-    folder: Path
+    folder: RunFolder
     row: dict[str, Any]
     config: Config
     task: Task
@@ -70,42 +70,43 @@ class FinishedRun:
             network.load_state_dict(self.weights)
         except RuntimeError as error:
             raise UserError(
-                f"{self.folder / WEIGHTS}: are not the weights of the network in config.yaml"
+                f"{self.folder.weights}: are not the weights of the network in config.yaml"
             ) from error
         return network.eval(), encoder
 
 
-def load_run(folder: Path) -> FinishedRun:
+def load_run(path: Path) -> FinishedRun:
     """Read a run's configuration, data and weights.
 
     Raises:
         UserError: it has not ended well, has no network, or code or data have changed since.
         tasks.base.DataError: the data cannot be used.
     """
+    folder = RunFolder(path)
     try:
-        row = json.loads((folder / ROW).read_text(encoding="utf-8"))
-        told = OmegaConf.load(folder / "config.yaml")
+        row = json.loads(folder.row.read_text(encoding="utf-8"))
+        told = OmegaConf.load(folder.config)
     except (OSError, ValueError, YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{folder}: cannot be read as a run ({reason})") from error
+        raise UserError(f"{path}: cannot be read as a run ({reason})") from error
     if not isinstance(row, dict) or not {*NEEDED} <= set(row):
-        raise UserError(f"{folder / ROW}: is not the row of a run")
+        raise UserError(f"{folder.row}: is not the row of a run")
     if not isinstance(told, DictConfig) or not {"task", "model", "train"} <= set(told):
-        raise UserError(f"{folder / 'config.yaml'}: is not the configuration of a run")
-    if row["status"] != "ok":
-        raise UserError(f"{folder.name}: ended as {row['status']}, only a run that is ok is taken")
+        raise UserError(f"{folder.config}: is not the configuration of a run")
+    if row["status"] != Status.OK:
+        raise UserError(f"{path.name}: ended as {row['status']}, only a run that is ok is taken")
     if row.get("baseline"):
-        raise UserError(f"{folder.name}: {row['model']} is a baseline and has no network")
+        raise UserError(f"{path.name}: {row['model']} is a baseline and has no network")
     try:
-        weights = load_file(folder / WEIGHTS)
+        weights = load_file(folder.weights)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{folder / WEIGHTS}: cannot be read ({error})") from error
-    config = read_config(told, row, folder.name)
+        raise UserError(f"{folder.weights}: cannot be read ({error})") from error
+    config = read_config(told, row, path.name)
     config.task.check()
     task = config.task.load(DiskCache(cache_directory(config.cache_dir)))
     if task.data.sha256 != row["dataset_sha256"]:
         raise UserError(
-            f"{folder.name}: was trained on other data than there is now "
+            f"{path.name}: was trained on other data than there is now "
             f"({row['dataset']}, sha256 {row['dataset_sha256'][:12]}; "
             f"now {task.data.name}, sha256 {task.data.sha256[:12]})"
         )

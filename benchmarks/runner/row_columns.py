@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.config.fingerprint import seed_of
 from benchmarks.config.schema import Config
-from benchmarks.results.row import SCHEMA_VERSION, Row
+from benchmarks.results.row import SCHEMA_VERSION, Row, Status
 from benchmarks.training.evaluation import NotFiniteError
 from benchmarks.training.state import TrainingRecord
 from models.baseline import BaselineSettings
@@ -105,18 +105,18 @@ def fill_from_training(row: Row, record: TrainingRecord) -> None:
         row.val_loss = record.best_metrics["loss"]
 
 
-def status_of(error: BaseException) -> str:
+def status_of(error: BaseException) -> Status:
     """Name what became of a run that an exception ended."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
+        return Status.INTERRUPTED
     if isinstance(error, NotFiniteError):
-        return "diverged"
+        return Status.DIVERGED
     # The CPU allocator has no error class of its own.
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     ):
-        return "out_of_memory"
-    return "failed"
+        return Status.OUT_OF_MEMORY
+    return Status.FAILED
 
 
 def describe(error: BaseException) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 from omegaconf import OmegaConf
@@ -20,7 +19,8 @@ from benchmarks.config.matching import matched
 from benchmarks.config.schema import Config
 from benchmarks.errors import DISK_TROUBLE, UserError
 from benchmarks.results.leases import Lease, new_lease
-from benchmarks.results.row import Row
+from benchmarks.results.row import Row, Status
+from benchmarks.results.run_folder import RunFolder
 from benchmarks.results.store import Store, new_run_id
 from benchmarks.results.unfinished import clean_up, unfinished_run
 from benchmarks.runner.baseline import fit_and_measure
@@ -157,7 +157,7 @@ def new_row(prepared: PreparedRun, options: RunOptions, started_at: datetime) ->
     config, data = prepared.config, prepared.task.data
     return Row(
         run_id=new_run_id(config.model.label, config.task.name, config.seed, started_at),
-        status="interrupted",
+        status=Status.INTERRUPTED,
         error="the process ended without a word",
         starts=1,
         started_at=started_at.isoformat(timespec="milliseconds"),
@@ -186,11 +186,11 @@ def open_work(
     options: RunOptions,
 ) -> Work:
     """Make the folder of a run that is leased, and write down its configuration."""
-    folder = store.folder(row.run_id)
+    folder = store.run(row.run_id).create()
     # Task and model are what their schemas are; only a comment can name them.
     heading = f"# python run.py model={row.model} task={row.task}, with these settings\n"
     settings = OmegaConf.to_yaml(OmegaConf.structured(prepared.config))
-    write_atomically(folder / "config.yaml", heading + settings)
+    write_atomically(folder.config, heading + settings)
     write_command(folder, options.overrides)
     continuation = RunCheckpoint(folder, row, prepared.device.type, neighbours, started)
     return Work(
@@ -205,7 +205,7 @@ def open_work(
     )
 
 
-def write_command(folder: Path, overrides: Sequence[str]) -> None:
+def write_command(folder: RunFolder, overrides: Sequence[str]) -> None:
     """Write `command.txt`: one line, the shell command that repeats this run alone.
 
     It is `python run.py` and the overrides in the order given, each quoted for a POSIX shell, as in
@@ -214,7 +214,7 @@ def write_command(folder: Path, overrides: Sequence[str]) -> None:
     the place of `seeds=[...]`. Runs started from Python, without overrides, have no such file.
     """
     if overrides:
-        write_atomically(folder / "command.txt", f"python run.py {shlex.join(overrides)}\n")
+        write_atomically(folder.command, f"python run.py {shlex.join(overrides)}\n")
 
 
 @contextmanager
@@ -228,7 +228,7 @@ def concluded(work: Work, store: Store) -> Iterator[None]:
     row, continuation = work.row, work.continuation
     try:
         yield
-        row.status, row.error = "ok", None
+        row.status, row.error = Status.OK, None
     except (KeyboardInterrupt, Exception) as error:
         row.status, row.error = status_of(error), describe(error)
         continuation.is_wanted = can_go_on(error, row.status)
@@ -236,7 +236,7 @@ def concluded(work: Work, store: Store) -> Iterator[None]:
             raise UserError(
                 f"{row.error}; the same command goes on from the last checkpoint of {row.run_id}"
             ) from error
-        if row.status == "failed":
+        if row.status == Status.FAILED:
             raise
     finally:
         continuation.neighbours.look()
@@ -257,7 +257,10 @@ def take(store: Store, row: Row, options: RunOptions, looks: bool) -> Lease:
         AlreadyRunningError: a sweep's cell is another's already.
     """
     assert row.fingerprint is not None
-    if options.resumes is not None and (store.row(options.resumes) or {}).get("status") == "ok":
+    if (
+        options.resumes is not None
+        and (store.row(options.resumes) or {}).get("status") == Status.OK
+    ):
         raise AlreadyRunningError(f"another process has finished {options.resumes}")
     fresh = (row.run_id, row.starts, row.started_at)
     unfinished = options.resumes
@@ -292,7 +295,7 @@ def adopt(row: Row, store: Store, run_id: str) -> None:
 
 def can_go_on(error: BaseException, status: str) -> bool:
     """Whether what ended a run lay outside it, so that its checkpoint is worth keeping."""
-    return status in ("interrupted", "out_of_memory") or isinstance(error, OSError)
+    return status in (Status.INTERRUPTED, Status.OUT_OF_MEMORY) or isinstance(error, OSError)
 
 
 def keep_row(store: Store, row: Row) -> None:
@@ -302,7 +305,7 @@ def keep_row(store: Store, row: Row) -> None:
         UserError: it could not be written.
     """
     try:
-        store.keep(row)
+        store.write_row(row)
     except OSError as error:
         print(f"the row that could not be kept: {json.dumps(dataclasses.asdict(row))}")
         raise UserError(

@@ -16,6 +16,7 @@ from torch import nn
 from benchmarks.config.schema import Config
 from benchmarks.results.leases import Lease
 from benchmarks.results.row import COLUMNS, Row
+from benchmarks.results.run_folder import RunFolder
 from benchmarks.runner.checkpointing import RunCheckpoint
 from benchmarks.runner.display import TrainingDisplay
 from benchmarks.runner.row_columns import fill_from_training
@@ -36,7 +37,7 @@ from benchmarks.training.latency import latencies_ms
 from benchmarks.training.mfu import flops_per_token, utilisation
 from benchmarks.training.network import build_network, count_parameters
 from benchmarks.training.optim import planned_steps
-from benchmarks.training.predictions import FILE_NAME, Predictions, write_predictions
+from benchmarks.training.predictions import Predictions, write_predictions
 from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.state import Progress
 from benchmarks.training.tensorboard import tensorboard_log
@@ -58,7 +59,7 @@ class Work:
     task: Task
     device: torch.device
     row: Row
-    folder: Path
+    folder: RunFolder
     continuation: RunCheckpoint
     lease: Lease
     interruption: Interruption
@@ -88,7 +89,7 @@ def train_and_measure(work: Work) -> None:
     )
     training = begin_training(work, display)
     try:
-        with display, tensorboard_log(training.trainer, config.log, work.folder):
+        with display, tensorboard_log(training.trainer, config.log, work.folder.path):
             training.trainer.fit()
     finally:
         keep_training(training)
@@ -157,9 +158,9 @@ def keep_training(training: Training) -> None:
     work, record = training.work, training.trainer.record
     work.row.load_average = load_average()
     fill_from_training(work.row, record)
-    write_history(work.folder / "history.csv", record.history)
+    write_history(work.folder.history, record.history)
     if record.best_weights is not None:
-        write_atomically(work.folder / "weights.safetensors", save(record.best_weights))
+        write_atomically(work.folder.weights, save(record.best_weights))
 
 
 def measure(training: Training) -> None:
@@ -171,7 +172,7 @@ def measure(training: Training) -> None:
     test(work, network, trainer.evaluation_clock)
     text = work.task.showcase(network, work.config.seed)
     if text is not None:
-        write_atomically(work.folder / "sample.txt", text)
+        write_atomically(work.folder.sample, text)
         print(f"--- sample ---\n{text}\n--- end of sample ---")
     latencies = latencies_ms(network, work.task, work.device)
     row.latency_ms_p50, row.latency_ms_p95 = np.percentile(latencies, [50, 95]).tolist()
@@ -205,11 +206,11 @@ def test(work: Work, network: Predictor, clock: Stopwatch) -> None:
             others[name] = value
     row.other_metrics = json.dumps(others) if others else None
     items, columns = predictions.in_order()
-    write_predictions(work.folder / FILE_NAME, items, columns, task.items("test"))
+    write_predictions(work.folder.predictions, items, columns, task.items("test"))
     excerpts = task.excerpts("test", items, columns)
     if excerpts:
         lines = "".join(json.dumps(excerpt, ensure_ascii=False) + "\n" for excerpt in excerpts)
-        write_atomically(work.folder / "excerpts.jsonl", lines)
+        write_atomically(work.folder.excerpts, lines)
 
 
 def measure_memory(trainer: Trainer, device: torch.device) -> float | None:

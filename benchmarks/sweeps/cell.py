@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.config.schema import Config
+from benchmarks.results.row import Status
 from benchmarks.system.load import is_busy
 
-LOST = ("diverged", "out_of_memory")
+LOST = (Status.DIVERGED, Status.OUT_OF_MEMORY)
 """Ends that a trial's settings are to blame for: it counts, and has no value."""
 
 
@@ -59,7 +60,7 @@ class Termination:
     """
 
     text: str
-    status: str = "failed"
+    status: Status = Status.FAILED
     from_scheduler: bool = False
 
 
@@ -93,7 +94,7 @@ class Outcome:
     """
 
     cell: Cell
-    status: str
+    status: Status
     run_id: str
     error: str | None = None
     score: float | None = None

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
+from benchmarks.results.row import Status
 from benchmarks.runner.display import console, readable, show_text
 from benchmarks.sweeps.cell import Outcome
 
@@ -58,10 +59,10 @@ class SweepProgress:
 
     def note(self, outcome: Outcome, log: str) -> None:
         """Tell of a cell that has ended, or was finished before."""
-        self.done += outcome.status != "interrupted"
-        self.interrupted += outcome.status == "interrupted"
-        self.failed += outcome.status not in ("ok", "interrupted")
-        if outcome.status != "ok":
+        self.done += outcome.status != Status.INTERRUPTED
+        self.interrupted += outcome.status == Status.INTERRUPTED
+        self.failed += outcome.status.is_failure
+        if outcome.status != Status.OK:
             self.failed_logs[outcome.cell.number] = log
         if outcome.is_previous:
             self.old += 1
@@ -137,7 +138,7 @@ def duration(minutes: float) -> str:
 
 def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> None:
     """Print the table of all cells, and where to look for what went wrong."""
-    counts = dict.fromkeys(("ok",), 0)
+    counts: dict[str, int] = {Status.OK: 0}
     for outcome in outcomes:
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
     if len(outcomes) < total:
@@ -146,7 +147,7 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
     old = sum(outcome.is_previous for outcome in outcomes)
     shown = outcomes
     if len(outcomes) > LONGEST_TABLE:
-        shown = [outcome for outcome in outcomes if outcome.status != "ok"][:LONGEST_TABLE]
+        shown = [outcome for outcome in outcomes if outcome.status != Status.OK][:LONGEST_TABLE]
     terminal = console()
     if shown:
         table = Table(title_justify="left")
@@ -168,7 +169,7 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
             )
         terminal.print(table)
     for outcome in shown:
-        if outcome.status != "ok":
+        if outcome.status != Status.OK:
             text = f"{outcome.status}: {outcome.cell.label}: {outcome.error}"
             show_text(terminal, text)
             log = logs.get(outcome.cell.number)

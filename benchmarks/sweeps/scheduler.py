@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.results.leases import Lease
-from benchmarks.results.row import COLUMNS, Row
+from benchmarks.results.row import COLUMNS, Row, Status
 from benchmarks.results.store import new_run_id
 from benchmarks.results.unfinished import clean_up, release_finished, unfinished_run
 from benchmarks.runner.row_columns import configuration_columns
@@ -37,10 +37,7 @@ ELSEWHERE_SECONDS = 2.0
 PATIENCE_SECONDS = 30.0
 """How long cells may take to end after an interruption before they are killed."""
 
-CUT_SHORT = ("interrupted", "timeout")
-"""Statuses of runs that go on when the sweep is continued."""
-
-FAILURES = ("failed", "diverged", "out_of_memory", "timeout")
+FAILURES = tuple(status for status in Status if status.is_failure)
 
 
 class Scheduler:
@@ -94,7 +91,7 @@ class Scheduler:
                     self._start()
                     self._collect()
                 clean_up(self.context.store, self.index)
-                if any(outcome.status == "interrupted" for outcome in self.outcomes.values()):
+                if any(outcome.status == Status.INTERRUPTED for outcome in self.outcomes.values()):
                     self.interruption.check()  # it ended the last cells, and with them the loop
             except BaseException:  # a full disk and a bug leave nothing running either
                 self._shut_down()
@@ -208,7 +205,7 @@ class Scheduler:
             self.elsewhere.append(cell)
             self.has_concurrent = True
         elif ended.run_id is not None and self.index.look_at(ended.run_id) is not None:
-            if ended.termination is not None and ended.termination.status in CUT_SHORT:
+            if ended.termination is not None and ended.termination.status.is_resumable:
                 self._update_row(ended.run_id, ended.termination)
             self._record_outcome(cell, ended.run_id)
         else:
@@ -223,10 +220,10 @@ class Scheduler:
         """Say of a run that was cut short by what, or that it was given up."""
         row = Row(**{k: v for k, v in (self.index.row(run_id) or {}).items() if k in COLUMNS})
         knows = row.status == termination.status and not termination.from_scheduler
-        if row.status not in CUT_SHORT or knows:
+        if not row.status.is_resumable or knows:
             return
         row.status, row.error = termination.status, termination.text
-        self.context.store.keep(row)
+        self.context.store.write_row(row)
         self.index.look_at(run_id)
 
     def _record_termination(self, cell: Cell, termination: Termination) -> str:
@@ -248,7 +245,7 @@ class Scheduler:
         entry = self.index.look_at(row.run_id)
         if entry is None or entry.starts != row.starts:
             row.status, row.error = termination.status, termination.text
-            store.keep(row)
+            store.write_row(row)
             entry = self.index.look_at(row.run_id)
         # Only now: until there is a row, the lease alone tells of the run.
         for lease in dead:
@@ -260,7 +257,7 @@ class Scheduler:
         now, config = datetime.now(UTC), cell.config
         return Row(
             new_run_id(config.model.label, config.task.name, config.seed, now),
-            "failed",
+            Status.FAILED,
             fingerprint=cell.fingerprints[0],
             starts=1,
             started_at=now.isoformat(timespec="milliseconds"),
@@ -276,7 +273,7 @@ class Scheduler:
         row = row or self.index.row(run_id) or {}
         outcome = Outcome(
             cell,
-            str(row.get("status", "failed")),
+            Status(row.get("status", Status.FAILED)),
             run_id,
             row.get("error"),
             row.get("test_score"),

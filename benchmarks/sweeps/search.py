@@ -32,6 +32,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from benchmarks.config.schema import Config
 from benchmarks.config.search import TuneSettings
 from benchmarks.errors import UserError
+from benchmarks.results.row import Status
 from benchmarks.sweeps.cell import LOST, Cell, Outcome
 
 MakeCell = Callable[[int, list[str], str, str, int], Cell]
@@ -144,7 +145,7 @@ class Search:
         """Tell the study how a trial went; one that something outside ended stays open."""
         for arm in self.arms:
             if arm.study.study_name == outcome.cell.study and outcome.cell.trial in arm.open:
-                value = self.val_score(outcome.run_id) if outcome.status == "ok" else None
+                value = self.val_score(outcome.run_id) if outcome.status == Status.OK else None
                 if value is not None and math.isfinite(value):
                     arm.study.tell(outcome.cell.trial, value, skip_if_finished=True)
                 elif outcome.status in LOST:

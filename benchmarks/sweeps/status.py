@@ -14,15 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.errors import UserError, nearest
-from benchmarks.results.index import STATUSES, Entry, Index
+from benchmarks.results.index import Entry, Index
 from benchmarks.results.leases import Lease, Leases
+from benchmarks.results.row import Status
 from benchmarks.results.store import Store
 from benchmarks.runner.display import console, readable, show_text
 from benchmarks.sweeps.directory import CellRecord, SweepDirectory, latest_sweep, started_at_of
 from benchmarks.sweeps.progress import LONGEST_TABLE, counts_text, duration
 from benchmarks.system.processes import LEASE_SECONDS, birth, boot, host, queued_jobs
 
-FAILED = frozenset(STATUSES) - {"ok", "interrupted"}
+FAILED = frozenset(status for status in Status if status.is_failure)
 WATCH_SECONDS = 2.0
 """Between two looks, or longer where looking takes long."""
 
@@ -72,7 +73,7 @@ class Snapshot:
     @property
     def done(self) -> int:
         """Cells that have ended."""
-        return self.counts["ok"] + self.failed
+        return self.counts[Status.OK] + self.failed
 
     @property
     def is_active(self) -> bool:
@@ -83,7 +84,7 @@ class Snapshot:
         """Say it as the sweep itself does."""
         new = self.new if self.is_active else 0
         text = counts_text(self.done, self.total, self.failed, new, self.minutes)
-        names = ("running", "queued", "interrupted", "waiting")
+        names = ("running", "queued", Status.INTERRUPTED, "waiting")
         return ", ".join([text, *(f"{self.counts[n]} {n}" for n in names if self.counts[n])])
 
 
@@ -134,7 +135,7 @@ class SweepReader:
                 (waiting if cell.entry is None else ended).append(cell)
             if cell.entry is not None and cell.entry.changed_ns >= started_ns:
                 last_ns = max(last_ns, cell.entry.changed_ns)
-                found.new += cell.state != "interrupted"
+                found.new += cell.state != Status.INTERRUPTED
         found.counts["waiting"] += max(0, found.total - len(seen))
         until = time.time() if found.is_active else last_ns / 1e9
         found.minutes = max(0.0, until - self.about["started"]) / 60
@@ -147,7 +148,7 @@ class SweepReader:
     def _state_of(self, record: CellRecord, leases: dict[str, Lease]) -> CellStatus:
         entry = self.index.finished(record.fingerprints, self.since)
         if entry is not None:
-            return CellStatus(record, "ok", entry)
+            return CellStatus(record, Status.OK, entry)
         for fingerprint in record.fingerprints if leases else ():
             lease = leases.get(fingerprint)
             if lease is not None and is_probably_alive(lease, self.store.leases):
@@ -299,5 +300,5 @@ def status(results: Path, sweep: str | None, watch: bool) -> int:
                 print(found.line())
     except KeyboardInterrupt:
         print()
-    cut_short = 0 if found.is_active else found.counts["interrupted"]
+    cut_short = 0 if found.is_active else found.counts[Status.INTERRUPTED]
     return int(found.failed + cut_short > 0)

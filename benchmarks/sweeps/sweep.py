@@ -16,6 +16,7 @@ from benchmarks.config.compose import Axes, hydra_at, sweep_axes
 from benchmarks.config.launchers import LAUNCHERS
 from benchmarks.config.schema import check_ranges
 from benchmarks.errors import UserError, nearest
+from benchmarks.results.row import Status
 from benchmarks.results.store import Store
 from benchmarks.sweeps.cell import Cell
 from benchmarks.sweeps.plan import (
@@ -123,7 +124,7 @@ def run_cells(prepared: PreparedSweep, overrides: list[str]) -> int:
     outcomes = [driver.outcomes[number] for number in sorted(driver.outcomes)]
     show_outcomes(outcomes, prepared.total, progress.failed_logs)
     print(f"table: {store.table}")
-    return code or int(any(outcome.status != "ok" for outcome in outcomes))
+    return code or int(any(outcome.status != Status.OK for outcome in outcomes))
 
 
 def open_store(directory: str) -> Store:

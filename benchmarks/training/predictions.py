@@ -10,8 +10,6 @@ from torch import Tensor
 
 from benchmarks.system.atomic_files import write_atomically
 
-FILE_NAME = "predictions.parquet"
-
 
 class Predictions:
     """Collects columns of predictions from the batches of an evaluation."""

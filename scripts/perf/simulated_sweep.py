@@ -22,7 +22,7 @@ from benchmarks.config.compose import ROOT, CellComposer, hydra_at, sweep_axes
 from benchmarks.config.schema import register_schemas
 from benchmarks.results.csv_table import TableView
 from benchmarks.results.leases import new_lease
-from benchmarks.results.row import Row
+from benchmarks.results.row import Row, Status
 from benchmarks.results.store import Store, new_run_id
 from benchmarks.runner.row_columns import configuration_columns, data_columns
 from benchmarks.sweeps.cell import Cell, Completion
@@ -162,10 +162,10 @@ class SimulatedLauncher(Launcher):
         row = self.plausible(cell, now)
         lease = new_lease(cell.fingerprints[0], row.run_id, dataclasses.asdict(row))
         assert store.leases.acquire(lease)
-        folder = store.folder(row.run_id)
-        write_atomically(folder / "config.yaml", " ".join(cell.overrides) + " " * 900)
+        folder = store.run(row.run_id).create()
+        write_atomically(folder.config, " ".join(cell.overrides) + " " * 900)
         self.context.directory.log(cell).write_text(f"{row.model} on {row.task}\n")
-        store.keep(row)
+        store.write_row(row)
         store.leases.release(lease)
         return Completion(cell, row.run_id)
 
@@ -175,7 +175,7 @@ class SimulatedLauncher(Launcher):
         fails = number % FAILING == FAILING - 1
         row = Row(
             new_run_id(config.model.label, config.task.name, config.seed, now),
-            "failed" if fails else "ok",
+            Status.FAILED if fails else Status.OK,
             error="RuntimeError: this run was to fail" if fails else None,
             fingerprint=cell.fingerprints[0],
             starts=1,

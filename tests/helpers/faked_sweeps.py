@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.config.schema import Config, TrainSettings
 from benchmarks.results.leases import Lease
-from benchmarks.results.row import Row
+from benchmarks.results.row import Row, Status
 from benchmarks.results.store import Store
 from benchmarks.sweeps.cell import Cell, Completion, Outcome, Termination
 from benchmarks.sweeps.directory import SweepDirectory
@@ -41,7 +41,7 @@ def leaves(status: str, **columns: Any) -> Deed:
 
     def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:
         row = row_of(item, status, **columns)
-        launcher.store.keep(row)
+        launcher.store.write_row(row)
         return Completion(item.cell, row.run_id)
 
     return deed
@@ -55,7 +55,7 @@ def dies(status: str, text: str = "killed by SIGSEGV", owned: Owner | None = DEA
             row = dataclasses.asdict(row_of(item, "interrupted", dataset="data", seed=5))
             lease = Lease(item.cell.fingerprints[0], row["run_id"], owned, row)
             assert launcher.store.leases.acquire(lease)
-        return Completion(item.cell, termination=Termination(text, status))
+        return Completion(item.cell, termination=Termination(text, Status(status)))
 
     return deed
 

@@ -40,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Tra
             more += [f"cache_dir={shared_cache}", f"results_dir={store.directory}"]
             row = run(composed(*more, *words), store, Interruption(), RunOptions())
             assert row.status == "ok"
-            known[words] = store.folder(row.run_id)
+            known[words] = store.run(row.run_id).create().path
         return known[words]
 
     return train

@@ -33,7 +33,7 @@ def keep(tmp_path: Path) -> Keep:
         facts = {"status": "ok", "schema_version": 1, "smoke": False, "task": "sp500"}
         facts |= {"task_version": 1, "model": "lstm", "model_version": 1, "starts": 1}
         facts |= {"dataset_sha256": "d", "split": "s", "fingerprint": f"f-{run_id}"}
-        store.keep(Row(run_id, **facts | {"test_score": 0.1 + 0.2} | columns))
+        store.write_row(Row(run_id, **facts | {"test_score": 0.1 + 0.2} | columns))
         store.view().update()
         return store
 
@@ -153,7 +153,7 @@ def test_damaged_rows_are_set_aside_and_unfinished_runs_counted(
 ) -> None:
     store = keep("a", "1")
     for run_id in ("2", "3", "4"):
-        store.folder(run_id)
+        store.run(run_id).create()
     (store.runs / "2" / "row.json").write_text('{"run_id": "2", "status": "o')
     store.leases.acquire(new_lease("f-3", "3", {}))
     assert main([str(store.directory)]) == 0
@@ -331,7 +331,7 @@ def test_rows_are_not_all_held_at_once(keep: Keep, tmp_path: Path) -> None:
     for number in range(1, 500):
         run_id = f"{number:04d}"
         row = text.replace('"0000"', f'"{run_id}"').replace('"error": null', f'"error": {long}')
-        (store.folder(run_id) / "row.json").write_text(row)
+        (store.run(run_id).create().row).write_text(row)
     out = tmp_path / "all.csv"
     tracemalloc.start()
     try:

@@ -33,7 +33,7 @@ def keep(tmp_path: Path) -> Keep:
         facts |= {"git_commit": "c0ffee", "started_at": "2026-01-02T03:04:05.678+00:00"}
         for row in rows:
             whole = facts | {"arm": row.get("model", "lstm")} | row
-            store.keep(Row(**whole | {"rmse": whole.get("test_score")}))
+            store.write_row(Row(**whole | {"rmse": whole.get("test_score")}))
         store.view().update()
         return store
 

@@ -57,7 +57,7 @@ class Sweep:
     def ended(self, number: int, status: str = "ok", run_id: str = "", **columns: Any) -> None:
         """Let a cell have ended."""
         run_id = run_id or f"{STARTED}-{number}"
-        self.store.keep(Row(run_id, status, fingerprint=f"q{number}", starts=1, **columns))
+        self.store.write_row(Row(run_id, status, fingerprint=f"q{number}", starts=1, **columns))
 
     def leased(self, number: int, owner: Owner, **progress: Any) -> Lease:
         """Let somebody work on a cell."""
@@ -131,7 +131,7 @@ def test_nothing_is_written(results: Path, capsys: pytest.CaptureFixture[str]) -
     sweep.ended(0)
     sweep.leased(1, away())
     sweep.leased(2, dead())
-    (sweep.store.folder("torn") / "row.json").write_text('{"run_id": "to')
+    (sweep.store.run("torn").create().row).write_text('{"run_id": "to')
 
     def everything() -> dict[str, tuple[int, int]]:
         found = sorted(results.rglob("*"))

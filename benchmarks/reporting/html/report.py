@@ -85,7 +85,7 @@ def _part(
 def notes(group: Group, runs_: Runs) -> list[str]:
     """Say for how many runs there is nothing but their row."""
     ids = [run_id for arm in nets(group) for run_id, _ in first_runs(arm, len(arm.rows))]
-    bare = sum(runs_.file(run_id, "history.csv") is None for run_id in ids)
+    bare = sum(runs_.file(run_id, lambda run: run.history) is None for run_id in ids)
     if not bare:
         return []
     return [

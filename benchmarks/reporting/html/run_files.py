@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pandas as pd
 
 from benchmarks.analysis.comparison import Arm
 from benchmarks.results.reader import folder_of
+from benchmarks.results.run_folder import RunFolder
 
 
 class Runs:
@@ -26,15 +27,15 @@ class Runs:
         self.tables = [str(table) for table in tables if (table.parent / "runs").is_dir()]
         self.predictions = lru_cache(maxsize=64)(self._read_predictions)
 
-    def file(self, run_id: str, name: str) -> Path | None:
+    def file(self, run_id: str, path_in: Callable[[RunFolder], Path]) -> Path | None:
         """Find a file that a run has left; None if there is none."""
         folders = (folder_of(table, run_id) for table in self.tables)
-        places = (folder / name for folder in folders if folder is not None)
+        places = (path_in(folder) for folder in folders if folder is not None)
         return next((place for place in places if place.is_file()), None)
 
     def history(self, run_id: str) -> pd.DataFrame | None:
         """Read the learning curve: a line per epoch, all columns numbers."""
-        path = self.file(run_id, "history.csv")
+        path = self.file(run_id, lambda run: run.history)
         if path is None:
             return None
         try:
@@ -45,7 +46,7 @@ class Runs:
 
     def _read_predictions(self, run_id: str) -> pd.DataFrame | None:
         """Read what was predicted item by item; the index is the item's number."""
-        path = self.file(run_id, "predictions.parquet")
+        path = self.file(run_id, lambda run: run.predictions)
         if path is None:
             return None
         try:
@@ -58,7 +59,7 @@ class Runs:
 
     def sample(self, run_id: str) -> str | None:
         """Read the generated text."""
-        path = self.file(run_id, "sample.txt")
+        path = self.file(run_id, lambda run: run.sample)
         if path is None:
             return None
         try:
@@ -68,7 +69,7 @@ class Runs:
 
     def excerpts(self, run_id: str) -> list[dict[str, Any]]:
         """Read the items the run got most wrong, those with a number and a text."""
-        path = self.file(run_id, "excerpts.jsonl")
+        path = self.file(run_id, lambda run: run.excerpts)
         if path is None:
             return []
         try:

@@ -18,6 +18,7 @@ from benchmarks.reporting.html.figure import (
 )
 from benchmarks.reporting.html.formatting import direction, metric_name, number
 from benchmarks.reporting.html.theme import Looks
+from benchmarks.results.row import Status
 
 MOST_SEARCHES = 8
 MOST_TRIALS = 400
@@ -35,7 +36,9 @@ def scores_by_search(rows: pd.DataFrame, task: str, metric: str) -> dict[str, li
         By model, and by study where a model has several; searches with two trials at least.
     """
     mine = (rows["task"] == task) & (rows["metric"] == metric) & rows["trial"].notna()
-    mine &= rows["status"].isin(["ok", ""]) & (rows["smoke"] != 1) & np.isfinite(rows["val_score"])
+    mine &= (
+        rows["status"].isin([Status.OK, ""]) & (rows["smoke"] != 1) & np.isfinite(rows["val_score"])
+    )
     trials = rows[mine]
     if trials.empty:
         return {}

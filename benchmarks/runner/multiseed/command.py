@@ -6,7 +6,7 @@ import dataclasses
 import sys
 
 from benchmarks.config.schema import Config
-from benchmarks.results.row import Row
+from benchmarks.results.row import Row, Status
 from benchmarks.results.store import Store
 from benchmarks.runner.multiseed.progress import show_rows
 from benchmarks.runner.multiseed.runner import Result, run_seeds
@@ -42,10 +42,10 @@ def run_all(config: Config, store: Store, start: RunOptions) -> int:
     for result in ended:
         if isinstance(result, Exception):
             raise result
-    if len(rows) < len(configs) or any(row.status == "interrupted" for row in rows):
+    if len(rows) < len(configs) or any(row.status == Status.INTERRUPTED for row in rows):
         print("the same command goes on from the checkpoints", file=sys.stderr)
         return INTERRUPTED
-    return int(any(row.status != "ok" for row in rows))
+    return int(any(row.status != Status.OK for row in rows))
 
 
 def single_seed(overrides: tuple[str, ...], seed: int) -> tuple[str, ...]:

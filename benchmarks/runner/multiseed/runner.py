@@ -169,7 +169,7 @@ def trained(
                 chance = torch.Generator().set_state(torch.get_rng_state())
                 begun.append((training, SeedTrainer(training.trainer, chance)))
                 open_files.enter_context(
-                    tensorboard_log(training.trainer, work.config.log, work.folder)
+                    tensorboard_log(training.trainer, work.config.log, work.folder.path)
                 )
             open_files.enter_context(display)
             fit_seeds([member for _, member in begun], interruption, at_once)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.config.compose import CellComposer, hydra_at
 from benchmarks.config.schema import Config, register_schemas
+from benchmarks.results.row import Status
 from benchmarks.results.store import Store
 from benchmarks.results.unfinished import unfinished_run
 from benchmarks.sweeps.cell import Cell, Completion
@@ -69,7 +70,7 @@ def update_lease_of_job(cell: Cell, store: Store, ended: Completion) -> None:
     if job is None:
         return
     row = store.row(ended.run_id) if ended.run_id is not None else None
-    if row is not None and row["status"] == "interrupted":
+    if row is not None and row["status"] == Status.INTERRUPTED:
         lease_for_job(store.leases, cell.fingerprints, row["run_id"], job)
     else:
         release_for_job(store.leases, cell.fingerprints, job)

@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.config.compose import ROOT
 from benchmarks.config.launchers import LocalSettings
+from benchmarks.results.row import Status
 from benchmarks.results.store import Store
 from benchmarks.runner.run import RunOptions
 from benchmarks.sweeps.cell import Cell, Completion, Termination
@@ -229,5 +230,5 @@ def termination_of(code: int | None) -> Termination:
         return Termination(f"the process ended with exit code {code} and left no row")
     name = signal.Signals(-code).name
     hint = "; on Linux often for lack of memory" if name == "SIGKILL" else ""
-    status = "interrupted" if name in FROM_OUTSIDE else "failed"
+    status = Status.INTERRUPTED if name in FROM_OUTSIDE else Status.FAILED
     return Termination(f"the process was killed by {name}{hint}", status)

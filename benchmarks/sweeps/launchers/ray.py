@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.config.compose import ROOT
 from benchmarks.config.launchers import RaySettings
 from benchmarks.errors import UserError
+from benchmarks.results.row import Status
 from benchmarks.sweeps.cell import Cell, Completion, Termination
 from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem
 
@@ -96,7 +97,7 @@ class RayLauncher(Launcher):
                     self._give(Task(task.cell, task.retries_left - 1))
                     continue
                 termination = Termination(
-                    f"Ray: {' '.join(str(error).split())[:200]}", "interrupted"
+                    f"Ray: {' '.join(str(error).split())[:200]}", Status.INTERRUPTED
                 )
             latest = self.context.index.latest(task.cell.fingerprints)
             run_id = latest.run_id if latest is not None and termination is None else None

@@ -21,6 +21,7 @@ from benchmarks.config.compose import ROOT
 from benchmarks.config.launchers import SlurmSettings
 from benchmarks.errors import UserError
 from benchmarks.results.index import Entry
+from benchmarks.results.row import Status
 from benchmarks.sweeps.cell import Completion, Termination
 from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem
 from benchmarks.sweeps.launchers.slurm_job import SlurmJob, lease_for_job, release_for_job
@@ -42,13 +43,13 @@ LONGEST_LOG = 20_000
 """Characters of SLURM's own log of a job that died."""
 
 STATUS_OF_STATE = {
-    "CANCELLED": "interrupted",
-    "NODE_FAIL": "interrupted",
-    "BOOT_FAIL": "interrupted",
-    "PREEMPTED": "interrupted",
-    "TIMEOUT": "timeout",
-    "DEADLINE": "timeout",
-    "OUT_OF_MEMORY": "out_of_memory",
+    "CANCELLED": Status.INTERRUPTED,
+    "NODE_FAIL": Status.INTERRUPTED,
+    "BOOT_FAIL": Status.INTERRUPTED,
+    "PREEMPTED": Status.INTERRUPTED,
+    "TIMEOUT": Status.TIMEOUT,
+    "DEADLINE": Status.TIMEOUT,
+    "OUT_OF_MEMORY": Status.OUT_OF_MEMORY,
 }
 
 CUT_SHORT = ("TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL")
@@ -192,7 +193,7 @@ class SlurmLauncher(Launcher):
         A queue that does not answer says nothing of the job.
         """
         latest = self._latest(job)
-        if latest is not None and latest.status not in ("interrupted", "timeout"):
+        if latest is not None and not latest.status.is_resumable:
             return True
         if queued is None or job.job_id in queued:
             job.gone_since = None
@@ -203,7 +204,7 @@ class SlurmLauncher(Launcher):
     def _end_of(self, job: SubmittedJob) -> Completion | None:
         """How a job has ended; None if it is to be submitted again."""
         cell, latest = job.item.cell, self._latest(job)
-        if latest is not None and latest.status not in ("interrupted", "timeout"):
+        if latest is not None and not latest.status.is_resumable:
             return Completion(cell, latest.run_id)
         leases = self.context.store.leases
         holders = [leases.read(fingerprint) for fingerprint in cell.fingerprints]
@@ -221,12 +222,12 @@ class SlurmLauncher(Launcher):
         run_id = latest.run_id if latest is not None else job.item.continues
         if run_id is None or run_id not in self.context.index.entries:
             return Completion(
-                cell, termination=Termination(text, STATUS_OF_STATE.get(state, "failed"))
+                cell, termination=Termination(text, STATUS_OF_STATE.get(state, Status.FAILED))
             )
         if starts >= self.settings.starts and state != "CANCELLED":
             text = f"not finished after {starts} starts of {self.settings.minutes} minutes; {text}"
-            return Completion(cell, run_id, Termination(text, "timeout", from_scheduler=True))
-        return Completion(cell, run_id, Termination(text, "interrupted", from_scheduler=True))
+            return Completion(cell, run_id, Termination(text, Status.TIMEOUT, from_scheduler=True))
+        return Completion(cell, run_id, Termination(text, Status.INTERRUPTED, from_scheduler=True))
 
     def _keep_log(self, job: SubmittedJob) -> None:
         """Add what SLURM logged of a job that died to the log of its cell."""

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 
 from benchmarks.errors import UserError
-from benchmarks.results.row import Row
+from benchmarks.results.row import Row, Status
 from benchmarks.results.store import Store
 from benchmarks.runner.multiseed.runner import Result, run_seeds
 from benchmarks.runner.row_columns import describe, status_of
@@ -73,7 +73,7 @@ def ended_by(error: BaseException, cell: Cell, run_id: str | None) -> Completion
     if isinstance(error, AlreadyRunningError):
         return Completion(cell, held_elsewhere=True)
     if isinstance(error, KeyboardInterrupt):
-        return Completion(cell, run_id, Termination(describe(error), "interrupted"))
+        return Completion(cell, run_id, Termination(describe(error), Status.INTERRUPTED))
     is_mistake = isinstance(error, UserError | DataError)
     with contextlib.suppress(OSError):
         if is_mistake:
@@ -81,7 +81,9 @@ def ended_by(error: BaseException, cell: Cell, run_id: str | None) -> Completion
         else:
             traceback.print_exception(error, file=sys.stderr)
     return Completion(
-        cell, run_id, Termination(describe(error), "failed" if is_mistake else status_of(error))
+        cell,
+        run_id,
+        Termination(describe(error), Status.FAILED if is_mistake else status_of(error)),
     )
 
 

@@ -23,7 +23,7 @@ AWKWARD = 'said "no", then\nleft; naïve 例'
 
 def add_row(store: Store, run_id: str, error: str | None = None) -> Row:
     row = Row(run_id, "ok", error=error, seed=0, test_score=0.1 + 0.2, smoke=False)
-    store.keep(row)
+    store.write_row(row)
     store.view().update()
     return row
 
@@ -135,14 +135,14 @@ def test_a_line_with_fewer_or_more_cells_than_the_header_is_kept(store: Store) -
 def test_rows_of_a_newer_version_bring_their_columns(store: Store) -> None:
     add_row(store, "a")
     document = dataclasses.asdict(Row("b", "ok")) | {"invented_later": 1.5, "and_later": None}
-    (store.folder("b") / "row.json").write_text(json.dumps(document))
+    (store.run("b").create().row).write_text(json.dumps(document))
     add_row(store, "c")
     assert columns_of(store) == [*COLUMNS, "invented_later", "and_later"]
     assert [row["invented_later"] for row in rows_of(store)] == ["", "1.5", ""]
 
 
 def test_a_row_of_an_older_version_is_a_line_too(store: Store) -> None:
-    (store.folder("a") / "row.json").write_text('{"run_id": "a", "status": "ok", "seed": 3}')
+    (store.run("a").create().row).write_text('{"run_id": "a", "status": "ok", "seed": 3}')
     store.view().update()
     (line,) = rows_of(store)
     assert (line["run_id"], line["seed"], line["test_score"]) == ("a", "3", "")
@@ -151,7 +151,7 @@ def test_a_row_of_an_older_version_is_a_line_too(store: Store) -> None:
 
 def test_the_row_of_a_run_that_goes_on_takes_the_place_of_the_old(store: Store) -> None:
     for run_id, status in (("a", "ok"), ("b", "interrupted"), ("c", "ok")):
-        store.keep(Row(run_id, status, starts=1))
+        store.write_row(Row(run_id, status, starts=1))
     view = store.view()
     view.update()
     store.table.write_text(
@@ -161,7 +161,7 @@ def test_the_row_of_a_run_that_goes_on_takes_the_place_of_the_old(store: Store) 
         )
     )
     for starts, status in ((2, "interrupted"), (3, "ok")):
-        store.keep(Row("b", status, starts=starts, test_score=starts / 2))
+        store.write_row(Row("b", status, starts=starts, test_score=starts / 2))
         view.update()
         line = rows_of(store)[1]
         assert (line["run_id"], line["status"], line["starts"]) == ("b", status, str(starts))
@@ -172,10 +172,10 @@ def test_the_row_of_a_run_that_goes_on_takes_the_place_of_the_old(store: Store) 
 
 def test_an_older_state_in_the_table_is_replaced_by_any_view(store: Store) -> None:
     """As when a slow writer has put an older table over a newer one."""
-    store.keep(Row("a", "interrupted", starts=1))
+    store.write_row(Row("a", "interrupted", starts=1))
     store.view().update()
     older = store.table.read_bytes()
-    store.keep(Row("a", "ok", starts=2))
+    store.write_row(Row("a", "ok", starts=2))
     view = store.view()
     view.update()
     store.table.write_bytes(older)
@@ -195,7 +195,7 @@ def torn_lines() -> Iterator[str]:
 def test_a_torn_last_line_swallows_no_row_and_is_kept_aside(store: Store) -> None:
     add_row(store, "before")
     table = store.table.read_bytes()
-    store.keep(Row("after", "ok"))
+    store.write_row(Row("after", "ok"))
     index = store.index()
     aside = store.directory / "results.csv.torn"
     for torn in torn_lines():
@@ -276,7 +276,7 @@ def test_a_full_disk_leaves_the_old_table(
 ) -> None:
     add_row(store, "a")
     before = store.table.read_bytes()
-    store.keep(Row("b", "ok"))
+    store.write_row(Row("b", "ok"))
 
     def full(row: object, columns: object) -> list[str]:
         raise OSError(28, "No space left on device")
@@ -292,8 +292,8 @@ def test_a_full_disk_leaves_the_old_table(
 
 
 def test_a_row_damaged_after_the_index_saw_it_is_no_line(store: Store) -> None:
-    store.keep(Row("a", "ok"))
-    store.keep(Row("b", "ok"))
+    store.write_row(Row("a", "ok"))
+    store.write_row(Row("b", "ok"))
     view = store.view()
     (store.runs / "a" / "row.json").write_text('{"run_id": "a", "sta')
     view.update()
@@ -314,17 +314,17 @@ def test_a_lazy_view_takes_a_small_part_of_the_time(
 
     monkeypatch.setattr(TableView, "_write", slow_write)
     view = store.view()
-    store.keep(Row("a", "ok"))
+    store.write_row(Row("a", "ok"))
     view.update(lazily=True)
     assert run_ids_of(store) == ["a"]
-    store.keep(Row("b", "ok"))
+    store.write_row(Row("b", "ok"))
     now[0] += 39
     view.update(lazily=True)
     assert run_ids_of(store) == ["a"]
     now[0] += 2
     view.update(lazily=True)
     assert run_ids_of(store) == ["a", "b"]
-    store.keep(Row("c", "ok"))
+    store.write_row(Row("c", "ok"))
     view.update()
     assert run_ids_of(store) == ["a", "b", "c"]
 

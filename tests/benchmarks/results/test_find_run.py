@@ -20,11 +20,11 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder `results` in the working folder, with four runs that ended and one that did not."""
     store = Store(tmp_path / "results")
     for run_id in (EARLIER, OK):
-        store.keep(Row(run_id=run_id, status="ok"))
-    store.keep(Row(run_id=FAILED, status="failed"))
-    store.keep(Row(run_id=BASELINE, status="ok", baseline="naive"))
-    store.folder("20260104T-running")
-    (store.folder(OK) / "export").mkdir()
+        store.write_row(Row(run_id=run_id, status="ok"))
+    store.write_row(Row(run_id=FAILED, status="failed"))
+    store.write_row(Row(run_id=BASELINE, status="ok", baseline="naive"))
+    store.run("20260104T-running").create()
+    (store.run(OK).create().path / "export").mkdir()
     monkeypatch.chdir(tmp_path)
     return Path("results")
 
@@ -45,7 +45,7 @@ def test_a_run_is_found_by_what_it_is_called(name: str, run_id: str, results: Pa
 
 
 def test_an_id_that_another_begins_with_is_itself(results: Path) -> None:
-    Store(results).keep(Row(run_id=f"{OK}-2", status="ok"))
+    Store(results).write_row(Row(run_id=f"{OK}-2", status="ok"))
     assert find_run(OK, results).name == OK
 
 
@@ -99,6 +99,6 @@ def test_results_without_runs_are_told_apart(results: Path) -> None:
         with pytest.raises(UserError) as raised:
             find_run("latest", Path(folder))
         assert str(raised.value) == wanted
-    Store(Path("empty")).keep(Row(run_id="a", status="failed"))
+    Store(Path("empty")).write_row(Row(run_id="a", status="failed"))
     with pytest.raises(UserError, match="no run in empty/runs has ended well with a network"):
         find_run("latest", Path("empty"))

@@ -28,7 +28,7 @@ def keep(
     store: Store, run_id: str, status: str = "ok", fingerprint: str = "f", starts: int = 1
 ) -> None:
     """Keep a row, a second after the one before, however coarse the file system's clock is."""
-    store.keep(Row(run_id, status, fingerprint=fingerprint, starts=starts))
+    store.write_row(Row(run_id, status, fingerprint=fingerprint, starts=starts))
     moment = next(SECONDS)
     os.utime(store.runs / run_id / "row.json", (moment, moment))
 
@@ -42,7 +42,7 @@ def test_rows_are_found_once_each_in_order(store: Store) -> None:
     assert index.refresh() == []  # there is not even a folder
     for run_id in ("b", "a"):
         keep(store, run_id)
-    store.folder("running, without a row")
+    store.run("running, without a row").create()
     assert ids(index.refresh()) == ["a", "b"]
     assert index.refresh() == []
     keep(store, "c")
@@ -172,7 +172,7 @@ def test_a_run_that_asks_another_question_now_is_found_under_that_alone(store: S
 def test_a_row_of_an_older_version_counts(lost: str, store: Store) -> None:
     row = dataclasses.asdict(Row("a", "ok", fingerprint="f", starts=1, sweep="s"))
     del row[lost]
-    (store.folder("a") / "row.json").write_text(json.dumps(row | {"invented_later": 1}))
+    (store.run("a").create().row).write_text(json.dumps(row | {"invented_later": 1}))
     (entry,) = store.index().entries.values()
     wanted = {"fingerprint": "f", "starts": 1, "sweep": "s"}
     wanted[lost] = {"fingerprint": "", "starts": 1, "sweep": ""}[lost]

@@ -137,7 +137,9 @@ def test_a_run_id_leads_nowhere_but_to_its_folder(tmp_path: Path, run_id: str) -
     (tmp_path / "runs" / "a" / "b").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
     assert folder_of(str(tmp_path / "results.csv"), run_id) is None
-    assert folder_of(str(tmp_path / "results.csv"), "a") == tmp_path / "runs" / "a"
+    folder = folder_of(str(tmp_path / "results.csv"), "a")
+    assert folder is not None
+    assert folder.path == tmp_path / "runs" / "a"
 
 
 def test_a_large_table_is_read_without_a_loop_over_rows(tmp_path: Path) -> None:

@@ -27,15 +27,15 @@ def store(tmp_path: Path) -> Store:
 
 def test_a_row_is_a_document_that_comes_back_exactly(store: Store) -> None:
     row = Row("a", "ok", error=AWKWARD, seed=0, test_score=0.1 + 0.2, smoke=False)
-    store.keep(row)
+    store.write_row(row)
     document = json.loads((store.directory / "runs" / "a" / "row.json").read_text())
     assert document == dataclasses.asdict(row) == store.row("a")
 
 
 def test_a_row_with_a_number_that_json_has_not_is_refused(store: Store) -> None:
-    store.keep(Row("a", "ok", test_score=1.0))
+    store.write_row(Row("a", "ok", test_score=1.0))
     with pytest.raises(ValueError, match="JSON compliant"):
-        store.keep(Row("a", "ok", test_score=float("nan")))
+        store.write_row(Row("a", "ok", test_score=float("nan")))
     assert store.row("a") == dataclasses.asdict(Row("a", "ok", test_score=1.0))
 
 
@@ -45,7 +45,7 @@ def test_a_row_with_a_number_that_json_has_not_is_refused(store: Store) -> None:
     ids=["empty", "torn", "another's", "no document", "no status"],
 )
 def test_a_damaged_row_is_none(content: str, store: Store) -> None:
-    (store.folder("a") / "row.json").write_text(content)
+    (store.run("a").create().row).write_text(content)
     assert store.row("a") is None
     assert store.row("never run") is None
 

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.results.leases import new_lease
 from benchmarks.results.row import Row
 from benchmarks.results.store import Store
-from benchmarks.results.unfinished import CHECKPOINT, clean_up
+from benchmarks.results.unfinished import clean_up
 from benchmarks.system.processes import this_process
 
 DEAD = dataclasses.replace(this_process(), born="before this process")
@@ -24,10 +24,10 @@ def test_only_of_runs_that_ended_well_and_whose_process_is_dead(
     status: str | None, is_dead: bool, is_cleared: bool, tmp_path: Path
 ) -> None:
     store = Store(tmp_path)
-    checkpoint = store.folder("run") / CHECKPOINT
+    checkpoint = store.run("run").create().checkpoint
     checkpoint.touch()
     if status is not None:
-        store.keep(Row("run", status, fingerprint="f"))
+        store.write_row(Row("run", status, fingerprint="f"))
     lease = new_lease("f", "run", {})
     assert store.leases.acquire(dataclasses.replace(lease, process=DEAD) if is_dead else lease)
     clean_up(store, store.index())

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from benchmarks.config.compose import Axes, CellComposer, hydra_at
 from benchmarks.config.schema import Config, register_schemas
+from benchmarks.results.row import Status
 from benchmarks.runner.row_columns import effective_overrides
 from benchmarks.sweeps.cell import Cell, Outcome, is_slowed_by_load, used_fallback_kernel
 from benchmarks.sweeps.plan import make_plan
@@ -70,7 +71,7 @@ def test_a_sweep_tells_of_the_kernel_that_was_asked_for_in_vain(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     lacks = used_fallback_kernel({"overrides": overrides, "kernel": kernel})
-    show_outcomes([Outcome(planned(tmp_path)[0], "ok", "r", used_fallback=lacks)], 1, {})
+    show_outcomes([Outcome(planned(tmp_path)[0], Status.OK, "r", used_fallback=lacks)], 1, {})
     said = "warning: model.kernel=fused: PyTorch's kernel ran in 1 cell,"
     assert (said in capsys.readouterr().out) == is_told
 
@@ -96,6 +97,6 @@ def test_only_times_that_are_there_are_doubted(
 ) -> None:
     assert is_slowed_by_load(row) == is_slowed
     cell = planned(tmp_path)[0]
-    show_outcomes([Outcome(cell, "ok", "r", is_slowed=is_slowed_by_load(row))], 1, {})
+    show_outcomes([Outcome(cell, Status.OK, "r", is_slowed=is_slowed_by_load(row))], 1, {})
     said = "NOTE: the times of training of 1 cell are in doubt"
     assert (said in capsys.readouterr().out) == is_slowed

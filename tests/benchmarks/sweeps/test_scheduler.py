@@ -6,7 +6,6 @@ import pytest
 
 from benchmarks.results.leases import Lease
 from benchmarks.results.row import Row
-from benchmarks.results.unfinished import CHECKPOINT
 from benchmarks.sweeps import scheduler
 from benchmarks.sweeps.cell import Completion
 from benchmarks.sweeps.launchers.base import WorkItem
@@ -41,7 +40,7 @@ STATUSES = ("ok", "failed", "diverged", "out_of_memory", "timeout", "interrupted
 def test_what_the_same_command_runs_again(resume: str, again: list[int], sweep: Sweep) -> None:
     for number, status in enumerate(STATUSES):
         fingerprint = f"question-{number}"
-        sweep.store.keep(Row(f"before-{number}", status, fingerprint=fingerprint, starts=1))
+        sweep.store.write_row(Row(f"before-{number}", status, fingerprint=fingerprint, starts=1))
     outcomes, launcher = sweep.run(7, resume)  # the last has never been run
     assert launcher.numbers == again
     assert [outcome.cell.number for outcome in outcomes if not outcome.is_previous] == again
@@ -52,8 +51,8 @@ def test_what_the_same_command_runs_again(resume: str, again: list[int], sweep: 
 def test_only_runs_that_were_cut_short_or_left_a_checkpoint_go_on(sweep: Sweep) -> None:
     for number, status in enumerate(STATUSES):
         fingerprint = f"question-{number}"
-        sweep.store.keep(Row(f"before-{number}", status, fingerprint=fingerprint, starts=1))
-    (sweep.store.runs / "before-3" / CHECKPOINT).touch()  # out of memory
+        sweep.store.write_row(Row(f"before-{number}", status, fingerprint=fingerprint, starts=1))
+    sweep.store.run("before-3").checkpoint.touch()  # out of memory
     _, launcher = sweep.run(6)
     continued = {item.cell.number: item.continues for item in launcher.items}
     wanted = {1: None, 2: None, 3: "before-3", 4: "before-4", 5: "before-5"}
@@ -62,7 +61,7 @@ def test_only_runs_that_were_cut_short_or_left_a_checkpoint_go_on(sweep: Sweep) 
 
 
 def test_nothing_goes_on_if_all_is_to_be_run_anew(sweep: Sweep) -> None:
-    sweep.store.keep(Row("before", "interrupted", fingerprint="question-0", starts=1))
+    sweep.store.write_row(Row("before", "interrupted", fingerprint="question-0", starts=1))
     outcomes, launcher = sweep.run(1, "never")
     assert launcher.items[0].continues is None
     assert outcomes[0].run_id == "run-0"
@@ -89,7 +88,7 @@ def test_a_cell_that_another_works_on_is_waited_for(sweep: Sweep) -> None:
 
     def finish_theirs(launcher: FakeLauncher, item: WorkItem) -> Completion:
         store = launcher.store
-        store.keep(Row("theirs", "ok", fingerprint="question-0", starts=1, test_score=9.0))
+        store.write_row(Row("theirs", "ok", fingerprint="question-0", starts=1, test_score=9.0))
         store.leases.release(theirs)
         return leaves("ok")(launcher, item)
 

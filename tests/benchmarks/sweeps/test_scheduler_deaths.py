@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from benchmarks.results.leases import Lease
-from benchmarks.results.row import COLUMNS, Row
+from benchmarks.results.row import COLUMNS, Row, Status
 from benchmarks.sweeps.cell import Completion, Termination
 from benchmarks.sweeps.launchers.base import WorkItem
 from tests.helpers.faked_sweeps import CONFIG, DEAD, FakeLauncher, Sweep, dies, row_of
@@ -43,7 +43,7 @@ def test_a_death_after_the_row_changes_nothing(sweep: Sweep) -> None:
     """As when a process is killed between its row and the end of its lease."""
 
     def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:
-        launcher.store.keep(row_of(item, "ok", test_score=2.5))
+        launcher.store.write_row(row_of(item, "ok", test_score=2.5))
         return dies("interrupted")(launcher, item)
 
     outcomes, _ = sweep.run(1, cell_0=deed)
@@ -54,12 +54,12 @@ def test_a_death_after_the_row_changes_nothing(sweep: Sweep) -> None:
 
 def test_a_death_in_a_later_start_replaces_the_row_of_an_earlier_one(sweep: Sweep) -> None:
     before = Row("before", "interrupted", fingerprint="question-0", starts=1)
-    sweep.store.keep(before)
+    sweep.store.write_row(before)
 
     def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:
         row = dataclasses.asdict(dataclasses.replace(before, starts=2))
         assert launcher.store.leases.acquire(Lease("question-0", "before", DEAD, row))
-        return Completion(item.cell, termination=Termination("killed", "failed"))
+        return Completion(item.cell, termination=Termination("killed", Status.FAILED))
 
     sweep.run(1, cell_0=deed)
     row = sweep.row("before")
@@ -68,8 +68,10 @@ def test_a_death_in_a_later_start_replaces_the_row_of_an_earlier_one(sweep: Swee
 
 def test_a_run_given_up_after_many_starts_is_a_timeout(sweep: Sweep) -> None:
     def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:
-        launcher.store.keep(row_of(item, "interrupted", starts=3))
-        return Completion(item.cell, "run-0", Termination("not finished after 3 starts", "timeout"))
+        launcher.store.write_row(row_of(item, "interrupted", starts=3))
+        return Completion(
+            item.cell, "run-0", Termination("not finished after 3 starts", Status.TIMEOUT)
+        )
 
     outcomes, _ = sweep.run(1, cell_0=deed)
     assert outcomes[0].status == "timeout"

@@ -21,6 +21,7 @@ from optuna.trial import TrialState
 from benchmarks.config.schema import Config
 from benchmarks.config.search import TuneSettings
 from benchmarks.errors import UserError
+from benchmarks.results.row import Status
 from benchmarks.sweeps.cell import Cell, Outcome
 from benchmarks.sweeps.search import Arm, Search, distribution_of, sampler_for
 from models.recurrent import RecurrentSettings
@@ -181,7 +182,7 @@ def test_a_launcher_killed_in_the_midst_of_choosing_leaves_a_whole_trial() -> No
         found = []
         while cells := search.ask(1):
             found.append(cells[0].overrides)
-            search.tell(Outcome(cells[0], "ok", "run"))
+            search.tell(Outcome(cells[0], Status.OK, "run"))
         return found
 
     whole = trials(search(Arm("", [], optuna.create_study())))

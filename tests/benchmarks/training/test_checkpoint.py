@@ -20,7 +20,7 @@ from torch import Tensor
 import benchmarks.runner.checkpointing
 import benchmarks.system.atomic_files
 from benchmarks.results.row import Row
-from benchmarks.results.unfinished import CHECKPOINT
+from benchmarks.results.run_folder import RunFolder
 from benchmarks.runner.checkpointing import RunCheckpoint, source_sha256
 from benchmarks.system.load import Neighbours
 from benchmarks.training.checkpoint import (
@@ -58,7 +58,7 @@ def bits(tensor: Tensor) -> bytes:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    path = tmp_path / CHECKPOINT
+    path = RunFolder(tmp_path).checkpoint
     write_checkpoint(path, TENSORS, FACTS)
     return path
 
@@ -169,9 +169,9 @@ def a_folder(path: Path) -> None:
     ],
 )
 def test_what_is_no_checkpoint_is_refused(write: Callable[[Path], None], tmp_path: Path) -> None:
-    write(tmp_path / CHECKPOINT)
+    write(RunFolder(tmp_path).checkpoint)
     with pytest.raises(CheckpointError, match=r"damaged|another version"):
-        read_checkpoint(tmp_path / CHECKPOINT)
+        read_checkpoint(RunFolder(tmp_path).checkpoint)
 
 
 def test_a_checkpoint_of_another_format_is_refused(
@@ -210,7 +210,8 @@ def row(**changes: Any) -> Row:
 
 def begun(folder: Path, device_type: str = "cpu", **changes: Any) -> RunCheckpoint:
     """What a start of the run has at hand."""
-    return RunCheckpoint(folder, row(**changes), device_type, Neighbours(), time.perf_counter())
+    started = time.perf_counter()
+    return RunCheckpoint(RunFolder(folder), row(**changes), device_type, Neighbours(), started)
 
 
 def written(folder: Path) -> RunCheckpoint:
@@ -250,14 +251,14 @@ def test_a_checkpoint_of_something_else_is_named_and_set_aside(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     written(tmp_path)
-    content = (tmp_path / CHECKPOINT).read_bytes()
+    content = RunFolder(tmp_path).checkpoint.read_bytes()
     later = begun(tmp_path, device_type, **changes)
     assert later.read() is None
     (aside,) = tmp_path.iterdir()
-    assert aside.name.startswith(f"{CHECKPOINT}.unusable-")
+    assert aside.name.startswith("checkpoint.safetensors.unusable-")
     assert aside.read_bytes() == content
     told = capsys.readouterr().out
-    assert f"{tmp_path / CHECKPOINT} cannot be used: its {named} is " in told
+    assert f"{RunFolder(tmp_path).checkpoint} cannot be used: its {named} is " in told
     assert aside.name in told
     assert (later.total_seconds, later.neighbours.most) == (0, 1)
 
@@ -287,7 +288,7 @@ def test_source_code_is_that_of_the_kernel_too(
 
 
 def test_drafts_of_a_killed_start_are_removed(tmp_path: Path) -> None:
-    (tmp_path / f".{CHECKPOINT}-draft").write_bytes(b"half")
+    (tmp_path / ".checkpoint.safetensors-draft").write_bytes(b"half")
     begun(tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -296,8 +297,8 @@ def test_a_damaged_checkpoint_is_named_and_set_aside(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     written(tmp_path)
-    content = (tmp_path / CHECKPOINT).read_bytes()
-    (tmp_path / CHECKPOINT).write_bytes(content[:-1])
+    content = RunFolder(tmp_path).checkpoint.read_bytes()
+    RunFolder(tmp_path).checkpoint.write_bytes(content[:-1])
     assert begun(tmp_path).read() is None
     (aside,) = tmp_path.iterdir()
     told = capsys.readouterr().out
@@ -310,7 +311,7 @@ def test_a_checkpoint_is_removed_once_nobody_can_want_it(is_wanted: bool, tmp_pa
     continuation = written(tmp_path)
     continuation.is_wanted = is_wanted
     continuation.finish()
-    assert [*tmp_path.iterdir()] == ([tmp_path / CHECKPOINT] if is_wanted else [])
+    assert [*tmp_path.iterdir()] == ([RunFolder(tmp_path).checkpoint] if is_wanted else [])
 
 
 def test_tied_weights_come_back_as_one_value_each(tmp_path: Path) -> None:
