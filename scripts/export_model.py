@@ -1,16 +1,15 @@
-"""Export the trained network of a run for other programs, and measure what it costs to use.
+"""Export the trained network of a run for other programs and measure its speed.
 
-    python scripts/export_model.py RUN                  a run's id, how it begins, or its folder
-    python scripts/export_model.py latest --csv t.csv   the latest run; its numbers as a table too
-    python scripts/export_model.py RUN --device cuda    times on the GPU, of PyTorch's forms alone
-    python scripts/export_model.py RUN --no-times       the files alone
+    python scripts/export_model.py RUN                  run id, its beginning, or a run folder
+    python scripts/export_model.py latest --csv t.csv   latest run, with measurements as CSV
+    python scripts/export_model.py RUN --device cuda    times on the GPU (PyTorch's forms only)
+    python scripts/export_model.py RUN --no-times       files only
 
-It computes with as many threads as the run had, at most the cores there are, or with --threads,
-in proving the files equal too.
-It writes model.onnx, model.int8.onnx, model.pt2 (torch.export), inputs.json and what else is needed
-to use them into the run's folder export/, once they are proved equal to the network, and prints
-sizes, validation scores, latency and throughput: docs/inference.md. Exit codes: 0, 1 if an exported
-network is not equal, 2 for your mistake.
+Writes model.onnx, model.int8.onnx, model.pt2 (torch.export) and inputs.json to the folder export/
+of the run. The files are kept only if they reproduce the outputs of the network. Prints sizes,
+validation scores, latency and throughput: see docs/inference.md.
+
+Exit codes: 0; 1 if an exported network differs; 2 for an invalid option or run.
 """
 
 from __future__ import annotations
@@ -28,69 +27,66 @@ NEEDED = ("onnx", "onnxruntime")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Export and measure; returns the exit code."""
-    chosen = parser().parse_args(arguments)
+    """Export and measure; return the exit code."""
+    options = parser().parse_args(arguments)
     print_log_messages()
     try:
-        refuse(chosen)
-        folder = find_run(chosen.run, chosen.results)
-        # Here, for what can be answered at once needs no torch.
+        check_options(options)
+        folder = find_run(options.run, options.results)
+        # Imports torch, which mistakes of the command line do not need.
         from benchmarks.export.command import export_and_measure
 
-        return export_and_measure(chosen, folder)
+        return export_and_measure(options, folder)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("run", metavar="RUN", help="id, beginning of one, folder, or latest")
-    add("--results", type=Path, default=Path("results"), metavar="DIR", help="where runs are")
-    add("--out", type=Path, metavar="DIR", help="default: the run's folder export/")
-    add("--csv", type=Path, metavar="FILE", help="write what was measured as a table")
-    add("--device", choices=("cpu", "cuda"), help="that is timed (default: cpu)")
-    add("--threads", type=int, metavar="N", help="of proofs and times (default: as in training)")
-    add("--seconds", type=float, metavar="S", help="per form and batch (default: 1)")
-    add("--write", type=Path, metavar="PAGE", help="put the tables into this page")
+    add("run", metavar="RUN", help="run id, its beginning, a run folder, or latest")
+    add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
+    add("--out", type=Path, metavar="DIR", help="default: export/ in the run folder")
+    add("--csv", type=Path, metavar="FILE", help="write the measurements as CSV")
+    add("--device", choices=("cpu", "cuda"), help="device of the times (default: cpu)")
+    add("--threads", type=int, metavar="N", help="default: as in training")
+    add("--seconds", type=float, metavar="S", help="time per form and batch size (default: 1)")
+    add("--write", type=Path, metavar="PAGE", help="write the tables into this page")
     add(
         "--no-times",
         action="store_true",
-        help="only write the files and prove them equal, in seconds: no table of sizes, scores, "
-        "latency and throughput, whose times want a quiet machine",
+        help="write and verify the files only, without sizes, scores and times",
     )
     return parser
 
 
-def refuse(chosen: argparse.Namespace) -> None:
-    """Refuse what cannot be done.
+def check_options(options: argparse.Namespace) -> None:
+    """Check that packages are installed and options can be used.
 
     Raises:
-        UserError: a package is not installed, or an option has no effect or sense.
+        UserError: the first problem.
     """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"export needs {' and '.join(missing)}: pip install -e '.[export]'")
-    if chosen.threads is not None and chosen.threads < 1:
-        raise UserError(f"--threads {chosen.threads}: must be at least 1")
-    if chosen.seconds is not None and not 0 < chosen.seconds < float("inf"):
+    if options.threads is not None and options.threads < 1:
+        raise UserError(f"--threads {options.threads}: must be at least 1")
+    if options.seconds is not None and not 0 < options.seconds < float("inf"):
         raise UserError(
-            f"--seconds {chosen.seconds:g}: must be a number above 0 (for none: --no-times)"
+            f"--seconds {options.seconds:g}: must be a number above 0 (without times: --no-times)"
         )
-    for option, file in (("--csv", chosen.csv), ("--write", chosen.write)):
-        if chosen.no_times and file is not None:
-            raise UserError(f"{option} {file}: there is nothing to write with --no-times")
-    for option, value in (("--seconds", chosen.seconds), ("--device", chosen.device)):
-        if chosen.no_times and value is not None:
-            raise UserError(f"{option} {value}: there is nothing to time with --no-times")
-    if chosen.csv is not None and not chosen.csv.parent.is_dir():
-        raise UserError(f"--csv {chosen.csv}: there is no folder {chosen.csv.parent}")
-    if chosen.csv is not None and chosen.csv.is_dir():
-        raise UserError(f"--csv {chosen.csv}: is a folder, name a file in it")
+    for name in ("csv", "write", "seconds", "device"):
+        value = getattr(options, name)
+        if options.no_times and value is not None:
+            raise UserError(f"--{name} {value}: has no effect with --no-times")
+    if options.csv is not None and not options.csv.parent.is_dir():
+        raise UserError(f"--csv {options.csv}: no folder {options.csv.parent}")
+    if options.csv is not None and options.csv.is_dir():
+        raise UserError(f"--csv {options.csv}: is a folder (allowed: a file)")
 
 
 if __name__ == "__main__":

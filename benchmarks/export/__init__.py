@@ -1,1 +1,1 @@
-"""Trained networks taken elsewhere: exported, proved equal, timed and quantised."""
+"""Export of trained networks: verified, scored, timed and quantised."""

@@ -1,4 +1,4 @@
-"""What a trained network costs to use: scores and speeds of every form of it, and in words."""
+"""Score and time a trained network in every exported form."""
 
 from __future__ import annotations
 
@@ -7,21 +7,14 @@ import io
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
 
 from benchmarks.errors import UserError
-from benchmarks.export.exporter import INT8, MIB, ONNX, PROGRAM, Exports, on_device
-from benchmarks.export.timing import (
-    BATCH_SIZES,
-    Speed,
-    by_p50,
-    by_throughput,
-    speeds,
-    times_as_fast,
-)
+from benchmarks.export.exporter import INT8, MIB, ONNX, PROGRAM, Exports, program_on
+from benchmarks.export.timing import BATCH_SIZES, Speed, speeds, speedup
 from benchmarks.reporting.renderers import Section, TextTable
 from benchmarks.runner.load_run import FinishedRun
 from benchmarks.system.load import ExternalLoad
@@ -30,21 +23,29 @@ from tasks.base import Metric
 
 EAGER = "PyTorch"
 FUSED = "PyTorch, fused"
+RUNTIME = "ONNX Runtime"
 BUSY = " (busy machine)"
-"""Behind what is said of times while other work took part of the machine."""
+"""Suffix of every statement about times that were measured beside other work."""
 
-SAME_SCORE = 0.02
-"""Part by which a score may differ from the row's: another machine rounds differently."""
+SCORE_TOLERANCE = 0.02
+"""Relative difference allowed from the score in the row: rounding depends on the machine."""
+
+INT8_LSTM_NOTES = (
+    "int8 arithmetic: weights of 7 bits, so integer sums do not saturate on x86 CPUs with or "
+    "without VNNI (checked)",
+    "int8 results may differ in the last digits between CPUs, batch sizes and numbers of threads; "
+    "other CPUs than x86 were not checked",
+)
 
 
 @dataclass(frozen=True)
 class Form:
-    """A trained network in one form, measured.
+    """Measurements of a trained network in one form.
 
     Attributes:
-        name: of the runtime.
-        mib: size of its file.
-        difference: largest, from the network, where it was proved equal to it.
+        name: the runtime.
+        mib: size of the file.
+        difference: largest difference from the network, None if it was not verified.
         score: the task's metric on the validation split.
         speeds: by batch size.
     """
@@ -58,12 +59,12 @@ class Form:
 
 @dataclass(frozen=True)
 class Measurement:
-    """All forms of a network, and what else the machine did while they were timed.
+    """Measurements of all forms of a network, and the load of the machine meanwhile.
 
     Attributes:
-        forms: the first is the one that others are compared with.
-        others: cores that other work kept busy.
-        is_busy: whether that is enough to doubt the times.
+        forms: the first is the reference of all ratios.
+        others: cores used by other processes.
+        is_busy: that load is high enough to distort times.
     """
 
     forms: list[Form]
@@ -71,222 +72,218 @@ class Measurement:
     is_busy: bool
 
 
-def measured(
+def measure(
     run: FinishedRun, exports: Exports, device: torch.device, seconds: float
 ) -> Measurement:
-    """Score and time every form that runs on a device.
-
-    Args:
-        run: whose network.
-        exports: its files.
-        device: cpu, or cuda for PyTorch's own forms.
-        seconds: of each form at each batch size.
-
-    Raises:
-        UserError: the network's score is not that of its row: it is not the network that was.
-    """
-    weights = run.folder.weights
-    files = {EAGER: weights.name, "torch.export": PROGRAM, "ONNX Runtime": ONNX}
-    forms: dict[str, nn.Module] = {EAGER: run.network("torch")[0].to(device)}
+    """Score every form that runs on a device, and time it for some seconds per batch size."""
     run.task.to(device, torch.float32)
-    if device.type == "cpu":
-        fused, encoder = run.network("fused")
-        run_once(fused, run)
-        if encoder.kernel == "fused":
-            forms[FUSED], files[FUSED] = fused, weights.name
-        files[int8_name(run)] = INT8
-        names = ("torch.export", "ONNX Runtime", int8_name(run))
-        forms |= {name: exports.networks[files[name]] for name in names}
-    else:
-        forms["torch.export"] = on_device(run, exports, device)
-    scores = {name: score(run, network) for name, network in forms.items()}
-    trained = run.row.get("val_score")
-    if trained is not None and not math.isclose(scores[EAGER], trained, rel_tol=SAME_SCORE):
-        raise UserError(
-            f"{run.row['run_id']}: its network scores {scores[EAGER]:.6g} on validation, its row "
-            f"says {trained:.6g}: code has changed since it was trained"
-        )
-    load = ExternalLoad()  # a load average would still speak of the minute before
-    found = {size: speeds(forms, run.task, size, seconds, device) for size in BATCH_SIZES}
+    networks, files = forms_on(run, exports, device)
+    scores = {name: score(run, network) for name, network in networks.items()}
+    check_score(run, scores[EAGER])
+    load = ExternalLoad()  # a load average would include the minute before
+    found = {size: speeds(networks, run.task, size, seconds, device) for size in BATCH_SIZES}
     others, is_busy = load.cores(), load.is_busy()
-    sizes = {weights.name: weights.stat().st_size / MIB}
-    sizes |= {name: exports.mib(name) for name in (ONNX, INT8, PROGRAM)}
-    answers = [
-        Form(
-            name,
-            sizes[files[name]],
-            exports.differences.get(files[name]),
-            scores[name],
-            {size: found[size][name] for size in BATCH_SIZES},
-        )
-        for name in forms
-    ]
-    return Measurement(answers, others, is_busy)
+    forms = []
+    for name in networks:
+        path = exports.folder / files[name] if name in files else run.folder.weights
+        difference = exports.differences.get(path.name)
+        by_size = {size: found[size][name] for size in BATCH_SIZES}
+        forms.append(Form(name, path.stat().st_size / MIB, difference, scores[name], by_size))
+    return Measurement(forms, others, is_busy)
 
 
-@torch.inference_mode()
-def run_once(network: nn.Module, run: FinishedRun) -> None:
-    """Run a network on one sequence, after which its encoder knows its kernel."""
-    for batch in run.task.single_sequences(1):
-        network(batch.inputs, batch.lengths, None)
+def forms_on(
+    run: FinishedRun, exports: Exports, device: torch.device
+) -> tuple[dict[str, nn.Module], dict[str, str]]:
+    """Return the networks that run on a device, and the names of the exported files, by form."""
+    forms: dict[str, nn.Module] = {EAGER: run.network("torch")[0].to(device)}
+    if device.type != "cpu":
+        return forms | {"torch.export": program_on(run, exports, device)}, {"torch.export": PROGRAM}
+    fused, encoder = run.network("fused")
+    with torch.inference_mode():  # the encoder chooses its kernel in the first call
+        batch = next(run.task.single_sequences(1))
+        fused(batch.inputs, batch.lengths, None)
+    if encoder.kernel == "fused":
+        forms[FUSED] = fused
+    files = {"torch.export": PROGRAM, RUNTIME: ONNX, int8_name(run): INT8}
+    return forms | {name: exports.networks[file] for name, file in files.items()}, files
 
 
 def score(run: FinishedRun, network: nn.Module) -> float:
-    """Evaluate a network on the validation split, as training did; the test split stays unread."""
+    """Evaluate a network on the validation split, as training does; the test split stays unread."""
     train, metric = run.config.train, run.config.task.metric
     bound = train.max_evaluation_batches
     metrics = evaluate(network, run.task, "validation", train.evaluation_batch_size, bound)
     return metrics[metric.name]
 
 
+def check_score(run: FinishedRun, found: float) -> None:
+    """Check that the network has the score in its row.
+
+    Raises:
+        UserError: it has another score, so it is not the network that was trained.
+    """
+    trained = run.row.get("val_score")
+    if trained is not None and not math.isclose(found, trained, rel_tol=SCORE_TOLERANCE):
+        raise UserError(
+            f"{run.row['run_id']}: the validation score is {found:.6g} now and {trained:.6g} in "
+            "the row: the code has changed since the run was trained"
+        )
+
+
 def is_lstm(run: FinishedRun) -> bool:
-    """Whether int8 means the arithmetic too: ONNX Runtime has no other int8 recurrence."""
+    """Check for the one cell that ONNX Runtime computes in int8 arithmetic."""
     return getattr(run.config.model, "cell", "") == "lstm"
 
 
 def int8_name(run: FinishedRun) -> str:
-    """Name the int8 form by what of it is int8."""
-    return "ONNX Runtime, int8" if is_lstm(run) else "ONNX Runtime, int8 weights"
+    """Return the name of the int8 form: of the LSTM the arithmetic is int8 too."""
+    return f"{RUNTIME}, int8" if is_lstm(run) else f"{RUNTIME}, int8 weights"
 
 
-def sections(run: FinishedRun, found: Measurement, where: str) -> list[Section]:
-    """What was measured, as tables for people, and the verdict."""
-    metric, forms = run.config.task.metric, found.forms
-    files = TextTable(
-        ["form", "file\nMiB", "largest\ndifference", f"validation\n{metric.name}"],
+def sections(run: FinishedRun, found: Measurement, conditions: str) -> list[Section]:
+    """Return tables of sizes, scores and times, and statements about them."""
+    metric = run.config.task.metric
+    title = f"{run.row['model']} on {run.row['task']}, {run.row['run_id']}"
+    load = f"load: others kept {found.others:.2f} of {os.cpu_count()} cores busy"
+    about = [
+        f"times: {conditions}; speeds are relative to {EAGER}; the fastest form is bold: by p50 "
+        "at batch 1, by throughput at larger batches",
+        f"{load}: these times are not reliable" if found.is_busy else load,
+    ]
+    files = files_table(found.forms, metric)
+    statements = conclusions(run, found, metric)
+    return [
+        Section(title, [f"data: {run.row['dataset']}"], files, [], []),
+        Section("", about, times_table(found.forms), statements, []),
+    ]
+
+
+def files_table(forms: Sequence[Form], metric: Metric) -> TextTable:
+    """Return size, difference and score of every form."""
+    rows = [
         [
-            [
-                form.name,
-                four_digits(form.mib),
-                "" if form.difference is None else f"{form.difference:.1e}",
-                f"{form.score:.6g}",
-            ]
-            for form in forms
-        ],
-        frozenset({0}),
-    )
+            form.name,
+            four_digits(form.mib),
+            "" if form.difference is None else f"{form.difference:.1e}",
+            f"{form.score:.6g}",
+        ]
+        for form in forms
+    ]
+    header = ["form", "file\nMiB", "largest\ndifference", f"validation\n{metric.name}"]
+    return TextTable(header, rows, frozenset({0}))
+
+
+def times_table(forms: Sequence[Form]) -> TextTable:
+    """Return latency and throughput of every form at every batch size; the fastest is bold."""
     header = ["batch", "form", "p50\nms", "p95\nms", "speed\nby p50"]
     header += ["sequences\nper s", "tokens\nper s", "speed by\nthroughput"]
     rows: list[list[str]] = []
-    strong = set()
+    bold = set()
     for size in BATCH_SIZES:
-        best = fastest(forms, size)
+        first = forms[0].speeds[size]
+        bold.add(len(rows) + forms.index(fastest(forms, size)))
         for form in forms:
             speed = form.speeds[size]
-            if form is best:
-                strong.add(len(rows))
             rows.append(
                 [
                     str(size),
                     form.name,
-                    four_digits(speed.p50_ms),
-                    four_digits(speed.p95_ms),
-                    f"{by_p50(speed, forms[0].speeds[size]):.2f}x",
+                    four_digits(speed.latency_ms_p50),
+                    four_digits(speed.latency_ms_p95),
+                    f"{first.latency_ms_p50 / speed.latency_ms_p50:.2f}x",
                     f"{speed.sequences_per_second:,.0f}",
                     f"{speed.tokens_per_second:,.0f}",
-                    f"{by_throughput(speed, forms[0].speeds[size]):.2f}x",
+                    f"{speed.sequences_per_second / first.sequences_per_second:.2f}x",
                 ]
             )
-    title = f"{run.row['model']} on {run.row['task']}, {run.row['run_id']}"
-    times = TextTable(header, rows, frozenset({1}), frozenset(strong))
-    load = f"load: others kept {found.others:.2f} of {os.cpu_count()} cores busy"
-    about = [
-        f"times: {where}; speeds are relative to {EAGER}; the fastest is bold, of one sequence by "
-        "p50, of more by throughput",
-        f"{load}: do not trust these times" if found.is_busy else load,
-    ]
-    return [
-        Section(title, [f"data: {run.row['dataset']}"], files, [], []),
-        Section("", about, times, verdict(run, found, metric), []),
-    ]
+    return TextTable(header, rows, frozenset({1}), frozenset(bold))
 
 
 def four_digits(number: float) -> str:
-    """Write a time or a size with four digits, or as many as it has before the point."""
+    """Format a time or a size with four significant digits, without rounding whole numbers."""
     return f"{number:,.0f}" if number >= 1000 else f"{number:#.4g}"
 
 
 def fastest(forms: Sequence[Form], batch_size: int) -> Form:
-    """The form with the lowest latency of one sequence, or the highest throughput of more."""
+    """Return the form with the lowest latency at batch 1, or the highest throughput above."""
     first = forms[0].speeds[batch_size]
-    return max(forms, key=lambda form: times_as_fast(form.speeds[batch_size], first, batch_size))
+    return max(forms, key=lambda form: speedup(form.speeds[batch_size], first, batch_size))
 
 
-def verdict(run: FinishedRun, found: Measurement, metric: Metric) -> list[str]:
-    """Say what is fastest, and what int8 costs and saves; with every time whether to doubt it."""
+def conclusions(run: FinishedRun, found: Measurement, metric: Metric) -> list[str]:
+    """Return statements about the fastest forms and about the int8 form."""
     mark = BUSY if found.is_busy else ""
-    lines = [fastest_verdict(found.forms, n) + mark for n in (BATCH_SIZES[0], BATCH_SIZES[-1])]
+    lines = [fastest_text(found.forms, n) + mark for n in (BATCH_SIZES[0], BATCH_SIZES[-1])]
     by_name = {form.name: form for form in found.forms}
     if int8_name(run) in by_name:
-        whole, int8 = by_name["ONNX Runtime"], by_name[int8_name(run)]
-        lines.append(int8_verdict(whole, int8, metric, is_lstm(run), mark))
+        float32, int8 = by_name[RUNTIME], by_name[int8_name(run)]
+        lines += int8_texts(float32, int8, metric, is_lstm(run), mark)
     return lines
 
 
-def fastest_verdict(forms: Sequence[Form], batch_size: int) -> str:
-    """Say which form is fastest at a batch size, and by how much beside the first."""
+def fastest_text(forms: Sequence[Form], batch_size: int) -> str:
+    """Return the fastest form at a batch size, and its speed relative to the first form."""
     best = fastest(forms, batch_size)
     speed = best.speeds[batch_size]
-    words, amount = "one sequence", f"{four_digits(speed.p50_ms)} ms (p50)"
+    batch, amount = "one sequence", f"{four_digits(speed.latency_ms_p50)} ms (p50)"
     if batch_size > 1:
-        words = f"{batch_size} sequences at once"
+        batch = f"{batch_size} sequences at once"
         amount = f"{speed.sequences_per_second:,.0f} sequences/s"
-    line = f"{words}: {best.name} is fastest, {amount}"
+    line = f"{batch}: {best.name} is fastest, {amount}"
     if best is forms[0]:
         return line
-    times = times_as_fast(speed, forms[0].speeds[batch_size], batch_size)
+    times = speedup(speed, forms[0].speeds[batch_size], batch_size)
     return f"{line}, {times:.2f} times as fast as {EAGER}"
 
 
-def int8_verdict(whole: Form, int8: Form, metric: Metric, is_lstm: bool, mark: str = "") -> str:
-    """Say what int8 saves beside float32 in the same runtime, and what it costs.
+def int8_texts(
+    float32: Form, int8: Form, metric: Metric, is_lstm: bool, mark: str = ""
+) -> list[str]:
+    """Return size, times and score of the int8 form relative to float32, and its arithmetic.
 
-    Args:
-        whole: the float32 form.
-        int8: the other.
-        metric: of their scores.
-        is_lstm: whether its arithmetic is int8 too.
-        mark: of the times.
+    The arithmetic of an LSTM is int8 too. The times have the suffix `mark`.
     """
-    change = int8.score - whole.score
+    change = int8.score - float32.score
     is_better = (change > 0) == metric.higher_is_better
     by = f"{'better' if is_better else 'worse'} by {abs(change):.3g}" if change else "unchanged"
     sizes = (BATCH_SIZES[0], BATCH_SIZES[-1])
-    one, many = (1 / times_as_fast(int8.speeds[n], whole.speeds[n], n) for n in sizes)
+    one, many = (1 / speedup(int8.speeds[n], float32.speeds[n], n) for n in sizes)
     times = f"{one:.2f} of the p50 of one sequence and {many:.2f} of the time of {BATCH_SIZES[-1]}"
     line = (
-        f"int8: {int8.mib / whole.mib:.2f} of the file ({four_digits(whole.mib)} to "
+        f"int8: {int8.mib / float32.mib:.2f} of the file ({four_digits(float32.mib)} to "
         f"{four_digits(int8.mib)} MiB), {times}{mark}; validation {metric.name} "
-        f"{whole.score:.6g} to {int8.score:.6g}, {by}"
+        f"{float32.score:.6g} to {int8.score:.6g}, {by}"
     )
     if is_lstm:
-        return f"{line}; its integer sums do not saturate on CPUs without VNNI"
-    return f"{line}; its arithmetic is float32: ONNX Runtime has no int8 recurrence but the LSTM's"
+        return [line, *INT8_LSTM_NOTES]
+    return [f"{line}; its arithmetic is float32: ONNX Runtime has int8 arithmetic only for LSTMs"]
 
 
 def as_csv(run: FinishedRun, found: Measurement, device: str, threads: int) -> str:
-    """What was measured as a table, a line for each form and batch size."""
+    """Return the measurements as CSV, one line for each form and batch size."""
+    records = [
+        {
+            "run_id": run.row["run_id"],
+            "task": run.row["task"],
+            "model": run.row["model"],
+            "form": form.name,
+            "device": device,
+            "threads": threads,
+            "batch_size": size,
+            **asdict(speed),
+            "others_cores": found.others,
+            "busy_machine": found.is_busy,
+            "file_mib": form.mib,
+            "largest_difference": form.difference,
+            "metric": run.config.task.metric.name,
+            "val_score": form.score,
+        }
+        for form in found.forms
+        for size, speed in form.speeds.items()
+    ]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            *("run_id", "task", "model", "form", "device", "threads", "batch_size", "calls"),
-            *("latency_ms_p50", "latency_ms_p95", "sequences_per_second", "tokens_per_second"),
-            *("others_cores", "busy_machine"),
-            *("file_mib", "largest_difference", "metric", "val_score"),
-        ]
-    )
-    row = run.row
-    for form in found.forms:
-        for size, speed in form.speeds.items():
-            writer.writerow(
-                [
-                    *(row["run_id"], row["task"], row["model"], form.name, device, threads),
-                    *(size, speed.calls, speed.p50_ms, speed.p95_ms),
-                    *(speed.sequences_per_second, speed.tokens_per_second),
-                    *(found.others, found.is_busy, form.mib),
-                    *("" if form.difference is None else form.difference,),
-                    *(run.config.task.metric.name, form.score),
-                ]
-            )
+    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""An ONNX graph being written, node by node, with its weights as float32 or as int8."""
+"""Builder of an ONNX graph with float32 or int8 weights."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
 Array = np.ndarray[Any, Any]
 
 OPSET = 17
-"""Of 2022: has all that is needed here, and every runtime in use reads it."""
+"""Published in 2022 and supported by all current runtimes."""
 
 IR_VERSION = 8
 MICROSOFT = "com.microsoft"
-"""ONNX Runtime's own operations."""
+"""Domain of the operations of ONNX Runtime."""
 
 INT8_MOST = 127
 
@@ -25,10 +25,10 @@ x86 CPUs without VNNI add two products in int16 with saturation; 2 · 255 · 64 
 
 
 class Graph:
-    """A graph to which nodes, constants, inputs and outputs are added.
+    """Builder of a graph: adds nodes, constants, inputs and outputs.
 
     Args:
-        is_int8: whether matrices are kept as int8, each row with a scale of its own.
+        is_int8: store matrices as int8 with one scale per row.
     """
 
     def __init__(self, is_int8: bool) -> None:
@@ -39,27 +39,27 @@ class Graph:
         self._constants: list[TensorProto] = []
 
     def input(self, name: str, dtype: Any, shape: tuple[str | int, ...]) -> str:
-        """Declare an input; names in the shape are dimensions of any size."""
+        """Declare an input; named dimensions have any size."""
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
 
     def output(self, name: str, value: str, shape: tuple[str | int, ...]) -> None:
-        """Give out a value, of float32, under a name."""
+        """Declare a float32 value as an output."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))
         self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
     def node(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """Add a node of one output."""
+        """Add a node with one output."""
         return self.nodes(kind, *inputs, count=1, domain=domain, **attributes)[0]
 
     def nodes(
         self, kind: str, *inputs: str, count: int, domain: str = "", **attributes: Any
     ) -> list[str]:
-        """Add a node of several outputs; an input that is left out is ""."""
+        """Add a node with several outputs; an omitted input is ""."""
         place = len(self._nodes)
         outputs = [f"{kind.lower()}_{place}_{i}" for i in range(count)]
-        # Older versions of ONNX Runtime confuse nodes without a name as they fuse them.
+        # Older versions of ONNX Runtime confuse unnamed nodes when they fuse them.
         self._nodes.append(
             helper.make_node(kind, inputs, outputs, outputs[0], domain=domain, **attributes)
         )
@@ -73,10 +73,7 @@ class Graph:
         return name
 
     def matrix(self, values: Array) -> str:
-        """Add a matrix, as int8 with its way back to float32 if the graph is one of int8.
-
-        The way back is gone once, when the file is loaded: what is computed with it is float32.
-        """
+        """Add a matrix; of int8 with a node that converts it to float32 when the file is loaded."""
         if not self.is_int8:
             return self.constant(values)
         whole, scales = as_int8(values)
@@ -86,7 +83,7 @@ class Graph:
         )
 
     def rows(self, table: Array, ids: str) -> str:
-        """Look up rows of a table; of int8 only those that are looked up become float32."""
+        """Look up rows of a table; of int8 only these rows are converted to float32."""
         if not self.is_int8:
             return self.node("Gather", self.constant(table), ids)
         whole, scales = as_int8(table)
@@ -95,7 +92,7 @@ class Graph:
         return self.node("Mul", self.node("Cast", found, to=TensorProto.FLOAT), scale)
 
     def model(self, facts: dict[str, str]) -> ModelProto:
-        """Put the model together, with facts that are kept in the file."""
+        """Return the model, with facts as its metadata."""
         graph = helper.make_graph(
             self._nodes, "network", self.inputs, self.outputs, self._constants
         )
@@ -111,15 +108,7 @@ class Graph:
 
 
 def as_int8(matrix: Array, most: int = INT8_MOST) -> tuple[Array, Array]:
-    """Round a matrix to integers from -most to most.
-
-    Args:
-        matrix: of float32.
-        most: the largest integer, at most 127.
-
-    Returns:
-        The integers, and a scale for each row.
-    """
+    """Return a float32 matrix as integers from -most to most, and the scale of each row."""
     scales = np.maximum(np.abs(matrix).max(axis=1), np.finfo(np.float32).tiny * most)
     scales = (scales / most).astype(np.float32)
     return np.rint(matrix / scales[:, None]).astype(np.int8), scales

@@ -1,8 +1,8 @@
-"""The networks of the tasks as ONNX graphs, written from their weights.
+"""ONNX graphs of the networks of the tasks, built from their weights.
 
-PyTorch's exporters either take the time steps apart or mask and reverse sequences step by step, as
-the encoder does. ONNX has the recurrent layers as nodes that know the length of each sequence, so
-the graph is written here, a node for a layer of both directions.
+PyTorch's exporters unroll the time steps, or mask and reverse sequences step by step. ONNX has
+nodes for recurrent layers that take the lengths of sequences. So the graph is built here, with one
+node for each layer, both directions included.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from tasks.language.head import CharacterModel
 from tasks.text.heads import SequenceClassifier
 
 GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
-"""Where in PyTorch's order of a layer's gates those of ONNX stand: its own are input, output,
-forget, cell and update, reset, new."""
+"""Positions of ONNX's gates in PyTorch's order.
+
+ONNX's order is input, output, forget, cell (LSTM) and update, reset, new (GRU)."""
 
 
 def onnx_model(
     network: nn.Module, signature: Signature, is_int8: bool, facts: dict[str, str]
 ) -> ModelProto:
-    """Write a trained network as an ONNX model.
+    """Return a trained network as an ONNX model.
 
     Args:
         network: of one of the tasks, on the CPU.
         signature: its inputs and outputs.
-        is_int8: whether weights become int8, and the LSTM's arithmetic with them.
-        facts: kept in the file.
+        is_int8: store weights as int8; an LSTM then computes in int8 too.
+        facts: metadata of the file.
 
     Raises:
-        UserError: the network or its encoder has no ONNX form here.
+        UserError: the network or its encoder has no ONNX form.
     """
     encoder = network.encoder
     if not isinstance(encoder, RecurrentEncoder):
@@ -82,7 +83,7 @@ def classifier(
     valid = graph.node("Less", steps, each)
     parts = []
     if network.pooling in ("mean", "mean_max"):
-        # Whatever a runtime leaves beyond a length is multiplied by 0.
+        # Outputs beyond a length are undefined; they are multiplied by 0.
         share = graph.node("Cast", valid, to=TensorProto.FLOAT)
         share = graph.node("Div", share, graph.node("Cast", each, to=TensorProto.FLOAT))
         share = graph.node("Unsqueeze", share, graph.constant([1], np.int64))
@@ -115,39 +116,42 @@ def forecaster(graph: Graph, network: Forecaster, encoder: RecurrentEncoder, inp
 
 
 def linear_to_one(graph: Graph, layer: nn.Linear, features: str) -> str:
-    """Take features (batch, width) to numbers (batch,)."""
+    """Apply a linear layer: features (batch, width) to numbers (batch,)."""
     weight, bias = graph.matrix(array(layer.weight)), graph.constant(array(layer.bias))
     column = graph.node("Gemm", features, weight, bias, transB=1)
     return graph.node("Squeeze", column, graph.constant([1], np.int64))
 
 
 def last(graph: Graph, hidden: str, encoder: RecurrentEncoder) -> str:
-    """The last layer's final states (batch, output_size): see `Encoder.last_outputs`."""
+    """Return the final states of the last layer (batch, output_size).
+
+    See `Encoder.last_outputs`.
+    """
     ends = graph.node("Slice", hidden, *bounds(graph, -encoder.directions, 2**31))
     ends = graph.node("Transpose", ends, perm=[1, 0, 2])
     return graph.node("Reshape", ends, graph.constant([0, encoder.output_size], np.int64))
 
 
 def bounds(graph: Graph, start: int, stop: int) -> list[str]:
-    """What `Slice` takes to cut the first dimension."""
+    """Return the inputs of `Slice` that cut the first dimension."""
     return [graph.constant([number], np.int64) for number in (start, stop, 0)]
 
 
 def recurrent(
     graph: Graph, encoder: RecurrentEncoder, inputs: str, lengths: str | None, state: list[str]
 ) -> tuple[str, list[str]]:
-    """Write an encoder.
+    """Add the layers of an encoder.
 
     Args:
-        graph: written to.
-        encoder: its layers.
+        graph: extended.
+        encoder: the layers.
         inputs: (batch, time, features).
-        lengths: (batch,), or None if all are full.
-        state: to start from, or none for zeros.
+        lengths: (batch,), or None if all sequences are full.
+        state: the initial state, empty for zeros.
 
     Returns:
-        Outputs (batch, time, output_size) and the final state; beyond a length outputs mean
-        nothing: ONNX Runtime gives zeros, but no standard says so.
+        Outputs (batch, time, output_size) and the final state. Outputs beyond a length are
+        undefined: ONNX Runtime returns zeros, but the standard does not require it.
     """
     layers, directions = encoder.num_layers, encoder.directions
     if lengths is not None:
@@ -174,7 +178,7 @@ def recurrent(
 def one_layer(
     graph: Graph, cells: list[nn.RNNBase], inputs: str, lengths: str, state: list[str]
 ) -> list[str]:
-    """Write one layer, both its directions at once; time comes first.
+    """Add one layer with all its directions; time is the first dimension.
 
     Returns:
         Outputs (time, directions, batch, hidden) and final states (directions, batch, hidden).
@@ -212,7 +216,7 @@ def one_layer(
 
 
 def stacked(cells: list[nn.RNNBase], kind: str, name: str) -> Array:
-    """Weights of both directions (directions, gates · hidden, …), gates in ONNX's order."""
+    """Return weights (directions, gates · hidden, …) with the gates in ONNX's order."""
     found = []
     for cell in cells:
         blocks = np.split(array(getattr(cell, f"{name}_l0")), len(GATES[kind]))
@@ -221,7 +225,7 @@ def stacked(cells: list[nn.RNNBase], kind: str, name: str) -> Array:
 
 
 def shaped(graph: Graph, weights: Array) -> str:
-    """Add weights (directions, rows, columns) as one matrix and its shape."""
+    """Add weights (directions, rows, columns) as one matrix that is reshaped."""
     if not graph.is_int8:
         return graph.constant(weights)
     matrix = graph.matrix(weights.reshape(-1, weights.shape[-1]))
@@ -229,7 +233,7 @@ def shaped(graph: Graph, weights: Array) -> str:
 
 
 def quantised(graph: Graph, weights: Array) -> tuple[str, list[str]]:
-    """Add the weights of `DynamicQuantizeLSTM`.
+    """Add weights for `DynamicQuantizeLSTM`.
 
     No weight is above `INT8_REDUCED_MOST`, so integer sums do not saturate on any CPU.
 
@@ -247,6 +251,6 @@ def quantised(graph: Graph, weights: Array) -> tuple[str, list[str]]:
 
 
 def array(weights: Tensor) -> Array:
-    """Weights for ONNX."""
+    """Return weights as an array."""
     found: Array = weights.detach().cpu().numpy()
     return found

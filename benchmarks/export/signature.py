@@ -1,4 +1,4 @@
-"""What goes into an exported network: its signature, and batches of real sequences."""
+"""Inputs and outputs of an exported network, and batches of validation sequences."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ STATE_NAMES = ("h", "c")
 
 @dataclass(frozen=True)
 class Signature:
-    """What a network takes and gives beside a batch of inputs.
+    """Types and shapes of the inputs and outputs of a network.
 
     Attributes:
         input_dtype: of the inputs.
-        input_shape: behind batch and time, () for ids.
-        has_lengths: whether it takes the number of valid steps of each sequence.
-        states: (layers x directions, hidden) of each tensor of the state it takes and gives; ()
-            if its sequences stand alone.
-        output_shape: names and numbers of the outputs' dimensions.
+        input_shape: after batch and time, () for ids.
+        has_lengths: the network takes the number of valid steps of each sequence.
+        states: (layers x directions, hidden) of each tensor of the carried state; () if
+            sequences are independent.
+        output_shape: names and sizes of the dimensions of the outputs.
     """
 
     input_dtype: torch.dtype
@@ -37,24 +37,23 @@ class Signature:
 
     @staticmethod
     def of(network: nn.Module, example: Batch) -> Signature:
-        """Find out by running a network."""
+        """Return the signature of a network, found by running it."""
         with torch.inference_mode():
             outputs, state = network(example.inputs, example.lengths, None)
-        behind = tuple(outputs.shape[2:])
         return Signature(
             example.inputs.dtype,
             tuple(example.inputs.shape[2:]),
             example.lengths is not None,
             tuple((part.shape[0], part.shape[2]) for part in state or ()),
-            ("batch", "time", *behind) if outputs.dim() > 1 else ("batch",),
+            ("batch", "time", *outputs.shape[2:]) if outputs.dim() > 1 else ("batch",),
         )
 
     def state_names(self) -> tuple[str, ...]:
-        """Name the tensors of the state."""
+        """Return the names of the tensors of the state."""
         return STATE_NAMES[: len(self.states)]
 
     def zero_state(self, inputs: Tensor) -> State | None:
-        """Where a stream begins; None without a state."""
+        """Return the state at the begin of a stream; None if no state is carried."""
         if not self.states:
             return None
         return tuple(
@@ -64,11 +63,12 @@ class Signature:
 
 
 def collate(parts: Sequence[Batch]) -> Batch:
-    """Put single sequences into one batch, padded with zeros to the longest of them."""
+    """Join single sequences to one batch, padded with zeros to the longest."""
     time = max(part.inputs.shape[1] for part in parts)
-    behind = [0, 0] * (parts[0].inputs.dim() - 2)
+    unpadded = [0, 0] * (parts[0].inputs.dim() - 2)
     padded = [
-        nn.functional.pad(part.inputs, (*behind, 0, time - part.inputs.shape[1])) for part in parts
+        nn.functional.pad(part.inputs, (*unpadded, 0, time - part.inputs.shape[1]))
+        for part in parts
     ]
     lengths = [part.lengths for part in parts if part.lengths is not None]
     return Batch(
@@ -81,17 +81,16 @@ def collate(parts: Sequence[Batch]) -> Batch:
 
 
 def real_batches(task: Task, batch_size: int, count: int) -> list[Batch]:
-    """Make batches of validation sequences in the order in which latency is measured on them.
+    """Return batches of validation sequences in the order of the latency measurement.
 
-    They come as they come, long beside short, as they would to a server; a split smaller than that
-    is gone through again.
+    Sequences are not sorted by length, like the requests of a server. A small split is repeated.
     """
     singles = list(task.single_sequences(batch_size * count))
     return [collate(singles[i * batch_size :][:batch_size]) for i in range(count)]
 
 
 def cut(batch: Batch, steps: int) -> Batch:
-    """Keep the first steps of every sequence; targets and items stay as they were."""
+    """Return the first steps of every sequence; targets and items are unchanged."""
     lengths = None if batch.lengths is None else batch.lengths.clamp(max=steps)
     valid = batch.inputs.shape[0] * steps if lengths is None else int(lengths.sum())
     return dataclasses.replace(batch, inputs=batch.inputs[:, :steps], lengths=lengths, tokens=valid)

@@ -1,4 +1,4 @@
-"""Latency and throughput of networks that answer the same sequences."""
+"""Latency and throughput of networks on the same sequences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.base import Batch, Task
 
 BATCH_SIZES = (1, 8, 64, 512)
 DIFFERENT_SEQUENCES = 64
-"""That are timed at least, in batches that are smaller than that."""
+"""Least number of sequences, in as many batches as needed."""
 
 TURNS = 3
 FEWEST_CALLS = 2
@@ -26,34 +26,28 @@ FEWEST_CALLS = 2
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast one network was at one batch size.
+    """Latency and throughput of one network at one batch size.
 
     Attributes:
-        calls: that were timed.
-        p50_ms, p95_ms: of a call, of one batch that is.
-        sequences_per_second, tokens_per_second: valid steps alone; by the median of the calls of
-            each batch, which what else the machine does disturbs least.
+        calls: number of timed calls.
+        latency_ms_p50, latency_ms_p95: of a call, which computes one batch.
+        sequences_per_second, tokens_per_second: valid steps only, by the median call of each batch.
     """
 
     calls: int
-    p50_ms: float
-    p95_ms: float
+    latency_ms_p50: float
+    latency_ms_p95: float
     sequences_per_second: float
     tokens_per_second: float
 
 
-def times_as_fast(ours: Speed, theirs: Speed, batch_size: int) -> float:
-    """How often one network's speed another has: of one sequence by p50, of more by throughput."""
-    return (by_p50 if batch_size == 1 else by_throughput)(ours, theirs)
+def speedup(ours: Speed, theirs: Speed, batch_size: int) -> float:
+    """Return the ratio of speeds: by median latency at batch 1, by throughput above.
 
-
-def by_p50(ours: Speed, theirs: Speed) -> float:
-    """How often the first latency goes into the second: that of the usual sequence."""
-    return theirs.p50_ms / ours.p50_ms
-
-
-def by_throughput(ours: Speed, theirs: Speed) -> float:
-    """How often the second throughput goes into the first: long sequences count for more."""
+    Typical sequences dominate the median latency, long ones weigh more in the throughput.
+    """
+    if batch_size == 1:
+        return theirs.latency_ms_p50 / ours.latency_ms_p50
     return ours.sequences_per_second / theirs.sequences_per_second
 
 
@@ -65,34 +59,30 @@ def speeds(
     seconds: float,
     device: torch.device,
 ) -> dict[str, Speed]:
-    """Time networks on the same batches of real sequences.
+    """Time networks on the same batches of validation sequences.
 
-    They take turns, for some calls each: what disturbs the machine disturbs all of them, and the
-    threads of one runtime have gone to sleep before another is timed.
+    The networks take turns: a disturbance affects all of them, and the threads of one runtime are
+    asleep before the next is timed.
 
     Args:
         networks: by name.
         task: on the device.
         batch_size: sequences per call.
-        seconds: of each network, in all, about.
-        device: that is waited for at both ends of a call.
+        seconds: approximate total for each network.
+        device: synchronised before and after each call.
     """
     batches = real_batches(task, batch_size, max(1, DIFFERENT_SEQUENCES // batch_size))
     passes: dict[str, list[list[float]]] = {name: [] for name in networks}
     for _ in range(TURNS):
         for name, network in networks.items():
-            passes[name] += turn(network.eval(), batches, seconds / TURNS, device)
+            passes[name] += time_passes(network.eval(), batches, seconds / TURNS, device)
     return {name: speed_of(np.array(times), batches) for name, times in passes.items()}
 
 
-def turn(
+def time_passes(
     network: nn.Module, batches: Sequence[Batch], seconds: float, device: torch.device
 ) -> list[list[float]]:
-    """Go through the batches for so long, after one call that is not counted.
-
-    Returns:
-        For each time they were gone through, the seconds of each call.
-    """
+    """Return the seconds of each call, by pass over the batches, after an uncounted call."""
     network(batches[0].inputs, batches[0].lengths, None)
     passes: list[list[float]] = []
     began = time.perf_counter()
@@ -109,13 +99,13 @@ def turn(
 
 
 def speed_of(times: np.ndarray[Any, Any], batches: Sequence[Batch]) -> Speed:
-    """Sum up the calls (passes, batches) of one network, in seconds."""
+    """Summarise the seconds of calls (passes, batches) of one network."""
     p50, p95 = np.percentile(times, [50, 95]).tolist()
-    usual = float(np.median(times, axis=0).sum())
+    typical = float(np.median(times, axis=0).sum())
     return Speed(
         times.size,
         1e3 * p50,
         1e3 * p95,
-        sum(batch.inputs.shape[0] for batch in batches) / usual,
-        sum(batch.tokens for batch in batches) / usual,
+        sum(batch.inputs.shape[0] for batch in batches) / typical,
+        sum(batch.tokens for batch in batches) / typical,
     )

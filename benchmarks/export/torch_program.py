@@ -1,8 +1,8 @@
-"""Networks as `torch.export` programs, in which a recurrent layer stays one operation.
+"""`torch.export` programs of networks, with one operation for each recurrent layer.
 
-Traced as it is, a layer becomes its steps one by one, as many as the example had. Here each call of
-PyTorch's recurrent layers is traced as an operation of our own, of which only the shapes are known,
-and that is put back into PyTorch's in the finished graph. A loaded program needs PyTorch alone.
+Tracing unrolls a recurrent layer into the steps of the example. Here each call is traced as a
+placeholder operation that only has shapes. The placeholders are replaced by PyTorch's operations in
+the finished graph, so a loaded program needs PyTorch only.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from torch.overrides import TorchFunctionMode
 from models.modules.encoder import State
 from tasks.base import Batch
 
-ROOM = "rnnbench_export"
+NAMESPACE = "rnnbench_export"
 LAYERS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 OPTIONS = (
     "Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, "
     "bool bidirectional, bool batch_first"
 )
 
-library = torch.library.Library(ROOM, "DEF")  # type: ignore[no-untyped-call]
+library = torch.library.Library(NAMESPACE, "DEF")  # type: ignore[no-untyped-call]
 
 
-def shapes_of_layer(
+def empty_outputs(
     inputs: Tensor, state: Tensor | list[Tensor], weights: list[Tensor], *options: Any
 ) -> tuple[Tensor, ...]:
-    """Give outputs of a recurrent layer that have their shapes alone; batch first."""
+    """Return empty outputs of a recurrent layer, batch first."""
     states = [state] if isinstance(state, Tensor) else state
     *_, bidirectional, batch_first = options
     assert batch_first
@@ -42,28 +42,27 @@ def shapes_of_layer(
 
 
 def define_layers() -> None:
-    """Define our operations, which take what PyTorch's do."""
+    """Define the placeholders, with the signatures of PyTorch's operations."""
     for name in LAYERS:
         state, results = "Tensor hx", "(Tensor, Tensor)"
         if name == "lstm":
             state, results = "Tensor[] hx", "(Tensor, Tensor, Tensor)"
         schema = f"{name}(Tensor input, {state}, {OPTIONS}) -> {results}"
         library.define(schema)  # type: ignore[no-untyped-call]
-        torch.library.register_fake(f"{ROOM}::{name}", shapes_of_layer, lib=library)
+        torch.library.register_fake(f"{NAMESPACE}::{name}", empty_outputs, lib=library)
 
 
 define_layers()
 
 
-class LayersInOnePiece(TorchFunctionMode):
-    """Within, calls of PyTorch's recurrent layers go to our operations."""
+class PlaceholderLayers(TorchFunctionMode):
+    """Context in which calls of PyTorch's recurrent layers call the placeholders."""
 
     def __init__(self) -> None:
         super().__init__()
-        rooms = (torch, torch._VF)
-        self.ours: dict[Any, Callable[..., Any]] = {
-            getattr(room, name): getattr(getattr(torch.ops, ROOM), name)
-            for room in rooms
+        self.placeholders: dict[Any, Callable[..., Any]] = {
+            getattr(module, name): getattr(getattr(torch.ops, NAMESPACE), name)
+            for module in (torch, torch._VF)
             for name in LAYERS
         }
 
@@ -74,19 +73,19 @@ class LayersInOnePiece(TorchFunctionMode):
         arguments: tuple[Any, ...] = (),
         options: dict[str, Any] | None = None,
     ) -> Any:
-        """Call a function of torch, or ours in its place."""
-        return self.ours.get(function, function)(*arguments, **(options or {}))
+        """Call a function of torch, or its placeholder."""
+        return self.placeholders.get(function, function)(*arguments, **(options or {}))
 
 
 class Plain(nn.Module):
-    """A network of full sequences that stand alone: inputs to outputs."""
+    """A network of independent sequences of full length: inputs to outputs."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, inputs: Tensor) -> Any:
-        """Outputs alone."""
+        """Return the outputs."""
         return self.network(inputs, None, None)[0]
 
 
@@ -94,27 +93,27 @@ class Ragged(Plain):
     """A network of sequences of different lengths: inputs and lengths to outputs."""
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Any:  # type: ignore[override]
-        """Outputs alone."""
+        """Return the outputs."""
         return self.network(inputs, lengths, None)[0]
 
 
 class Streaming(Plain):
-    """A network that goes on where it was: inputs and state to outputs and state."""
+    """A network with a carried state: inputs and state to outputs and state."""
 
     def forward(self, inputs: Tensor, state: State) -> Any:  # type: ignore[override]
-        """Outputs, and the state to go on from."""
+        """Return the outputs and the new state."""
         return self.network(inputs, None, state)
 
 
 def export_program(network: nn.Module, example: Batch, state: State | None) -> ExportedProgram:
-    """Trace a network with any number of sequences of any length.
+    """Trace a network for any number of sequences of any length.
 
     Args:
-        network: in eval mode, over PyTorch's own kernels.
-        example: of at least two sequences: of one, the number would be taken for fixed.
-        state: of as many sequences, for a network that carries one.
+        network: in eval mode, with PyTorch's kernels.
+        example: at least two sequences, as tracing takes dimensions of size 1 for fixed.
+        state: for these sequences, if the network carries one.
     """
-    # Twice as long, as a single step would be taken for fixed too.
+    # Doubled, as tracing takes a single step for fixed too.
     inputs = torch.cat([example.inputs, example.inputs], dim=1)
     dynamic = {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}
     arguments: tuple[Any, ...] = (inputs,)
@@ -126,12 +125,12 @@ def export_program(network: nn.Module, example: Batch, state: State | None) -> E
     elif example.lengths is not None:
         form = Ragged(network)
         arguments, shapes = (inputs, example.lengths), (dynamic, {0: Dim.DYNAMIC})
-    with LayersInOnePiece(), torch.no_grad(), warnings.catch_warnings():
-        # The lists that PyTorch's layers keep of their own weights; tracing puts them back.
+    with PlaceholderLayers(), torch.no_grad(), warnings.catch_warnings():
+        # PyTorch's layers keep lists of their weights, which tracing restores.
         warnings.filterwarnings("ignore", "The tensor attribute", UserWarning)
         program = torch.export.export(form.eval(), arguments, dynamic_shapes=shapes, strict=False)
     for node in program.graph.nodes:
-        if node.op == "call_function" and getattr(node.target, "namespace", "") == ROOM:
+        if node.op == "call_function" and getattr(node.target, "namespace", "") == NAMESPACE:
             name = node.target._schema.name.partition("::")[2]
             node.target = getattr(torch.ops.aten, name).input
     program.graph_module.recompile()

@@ -82,7 +82,7 @@ def build(config: Config, task: Task, kernel: str) -> tuple[nn.Module, Any]:
 def line(name: str, speed: Speed) -> str:
     """Say how fast a form is."""
     return (
-        f"  {name:11} p50 {speed.p50_ms:9.3f} ms, p95 {speed.p95_ms:9.3f} ms, "
+        f"  {name:11} p50 {speed.latency_ms_p50:9.3f} ms, p95 {speed.latency_ms_p95:9.3f} ms, "
         f"{speed.sequences_per_second:9,.0f} sequences/s, {speed.tokens_per_second:11,.0f} tokens/s"
     )
 
@@ -91,7 +91,7 @@ def measure(chosen: argparse.Namespace, report: Report) -> None:
     """Compare the forms of each pair of model and task at each batch size."""
     import torch
 
-    from benchmarks.export.timing import speeds, times_as_fast
+    from benchmarks.export.timing import speeds, speedup
 
     cpu: torch.device = torch.device("cpu")
     tasks: dict[str, Task] = {}
@@ -109,7 +109,7 @@ def measure(chosen: argparse.Namespace, report: Report) -> None:
                     if ours in found:
                         by = "by p50" if size == 1 else "by throughput"
                         what = f"{ours} / {theirs} {by}, {model} on {name}, batch {size}"
-                        gain = times_as_fast(found[ours], found[theirs], size)
+                        gain = speedup(found[ours], found[theirs], size)
                         report.ratio(what, gain, at_least=TARGET)
 
 

@@ -18,20 +18,20 @@ WORDS, FEATURES = 30, 5
 
 
 class Sequences:
-    """A task of random sequences of several lengths, the first the longest."""
+    """A task with random sequences of several lengths; the first is the longest."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
     def single_sequences(self, count: int) -> Iterator[Batch]:
-        chance = torch.Generator().manual_seed(0)
+        rng = torch.Generator().manual_seed(0)
         for i in range(count):
-            time = int(torch.randint(1, 12, (1,), generator=chance)) if self.kind == "text" else 12
+            time = int(torch.randint(1, 12, (1,), generator=rng)) if self.kind == "text" else 12
             time = 13 if i == 0 else time
             shape = (1, time, FEATURES) if self.kind == "windows" else (1, time)
-            inputs = torch.randint(0, WORDS, shape, generator=chance)
+            inputs = torch.randint(0, WORDS, shape, generator=rng)
             if self.kind == "windows":
-                inputs = torch.randn(shape, generator=chance)
+                inputs = torch.randn(shape, generator=rng)
             lengths = torch.tensor([time]) if self.kind == "text" else None
             if self.kind != "text":
                 inputs = inputs[:, :12]

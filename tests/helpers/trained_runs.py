@@ -1,4 +1,4 @@
-"""Runs that were trained for a few steps, to be taken elsewhere."""
+"""Types and helpers for tests on runs trained for a few steps."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def row_of(folder: Path) -> dict[str, Any]:
 
 
 def changed(folder: Path, **values: Any) -> Path:
-    """Let a run's row say something else."""
+    """Change values in the row of a run."""
     (folder / "row.json").write_text(json.dumps(row_of(folder) | values))
     return folder

@@ -1,4 +1,4 @@
-"""A run's network leaves the project: what is written, scored and timed, and how it is told."""
+"""Export of a run: files, scores, times and what is printed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import onnx
 import pytest
 import torch
 
-from benchmarks.export import benchmark as answering
-from benchmarks.export import command
-from benchmarks.export import verification as verifying
+from benchmarks.export import benchmark, command, verification
 from benchmarks.export.timing import Speed
 from benchmarks.runner.load_run import load_run
 from tests.helpers.trained_runs import QUICK, Answer, Train, changed, row_of
+
+COMMAND = "python run.py model=gru task=sp500 train.learning_rate=0.002"
 
 
 def test_every_form_is_scored_and_timed(answer: Answer, forecaster: Path, tmp_path: Path) -> None:
@@ -49,16 +49,16 @@ def test_every_form_is_scored_and_timed(answer: Answer, forecaster: Path, tmp_pa
     assert "512 sequences at once: " in text
 
 
-def test_each_speed_is_the_ratio_of_what_stands_beside_it(
+def test_each_speed_is_the_ratio_of_the_numbers_in_its_row(
     answer: Answer, forecaster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def made_up(networks: dict[str, object], task: object, size: int, *_: object) -> object:
+    def fake_speeds(networks: dict[str, object], task: object, size: int, *_: object) -> object:
         return {
             name: Speed(9, 1.0 * place, 8.0, 100.0 * place**2 + size, 7.0)
             for place, name in enumerate(networks, 1)
         }
 
-    monkeypatch.setattr(answering, "speeds", made_up)
+    monkeypatch.setattr(benchmark, "speeds", fake_speeds)
     code, said, _ = answer(forecaster, *QUICK)
     assert code == 0
     cells = [
@@ -80,21 +80,21 @@ def number(text: str) -> float:
 
 
 @pytest.mark.parametrize("is_busy", [True, False])
-def test_times_of_a_busy_machine_are_marked_wherever_they_are_told(
+def test_times_of_a_busy_machine_are_marked_everywhere(
     is_busy: bool,
     answer: Answer,
     forecaster: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(answering.ExternalLoad, "cores", lambda load: 1.25)
-    monkeypatch.setattr(answering.ExternalLoad, "is_busy", lambda load: is_busy)
+    monkeypatch.setattr(benchmark.ExternalLoad, "cores", lambda load: 1.25)
+    monkeypatch.setattr(benchmark.ExternalLoad, "is_busy", lambda load: is_busy)
     table = tmp_path / "t.csv"
     code, said, _ = answer(forecaster, *QUICK, "--csv", table)
     assert code == 0
     text = " ".join(said.split())
     assert "load: others kept 1.25 of" in text
-    assert ("cores busy: do not trust these times" in text) == is_busy
+    assert ("cores busy: these times are not reliable" in text) == is_busy
     one, many = (text.index(words) for words in ("one sequence: ", "512 sequences at once: "))
     int8 = text.index("int8: ", many)
     for sentence in (text[one:many], text[many:int8], text[int8:]):
@@ -107,7 +107,7 @@ def test_times_of_a_busy_machine_are_marked_wherever_they_are_told(
 
 
 @pytest.mark.parametrize(
-    ("trained_with", "cores", "told"),
+    ("trained_with", "cores", "expected"),
     [
         (1, 4, "1 thread as in training,"),
         (3, 4, "3 threads as in training,"),
@@ -115,17 +115,17 @@ def test_times_of_a_busy_machine_are_marked_wherever_they_are_told(
         (None, 4, "4 threads,"),
     ],
 )
-def test_a_network_is_timed_with_the_threads_it_was_trained_with(
+def test_times_use_the_threads_of_the_training(
     trained_with: int | None,
     cores: int,
-    told: str,
+    expected: str,
     forecaster: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(command, "available_cores", lambda: cores)
     run = load_run(changed(forecaster, threads=trained_with))
-    threads = command.usual_threads(run)
-    assert f" cores, {told} torch" in command.conditions(run, torch.device("cpu"), threads)
+    threads = command.default_threads(run)
+    assert f" cores, {expected} torch" in command.conditions(run, torch.device("cpu"), threads)
 
 
 def test_threads_can_be_chosen(
@@ -138,38 +138,54 @@ def test_threads_can_be_chosen(
     assert "2 threads (1 in training)" in " ".join(said.split())
 
 
-def test_a_page_is_given_what_was_shown(answer: Answer, forecaster: Path, tmp_path: Path) -> None:
+def test_printed_tables_are_written_to_a_page(
+    answer: Answer, forecaster: Path, tmp_path: Path
+) -> None:
     page = tmp_path / "page.md"
     code, _, said = answer(forecaster, "--write", page)
-    wanted = f"error: {page}: has no line <!-- export: gru on sp500 --> to write after\n"
+    wanted = f"error: {page}: no line <!-- export: gru on sp500 --> to write after\n"
     assert (code, said) == (2, wanted)
     assert not (forecaster / "export").exists()
     page.write_text("# A page\n<!-- export: gru on sp500 -->\nold\n<!-- end -->\nits end\n")
+    (forecaster / "command.txt").write_text(f"{COMMAND}\n")
     code, shown, _ = answer(forecaster, "--write", page, *QUICK)
     assert code == 0
-    begin, first, second, *lines, fence, end, last = page.read_text().splitlines()[1:]
+    begin, first, *lines, fence, end, last = page.read_text().splitlines()[1:]
     assert (begin, first) == ("<!-- export: gru on sp500 -->", "```")
-    assert second == "$ python run.py model=gru task=sp500 debug=smoke model.kernel=torch"
     options = "--device cpu --threads 1 --seconds 0.001"
+    assert lines.pop(0) == f"$ {COMMAND}"
     assert lines.pop(0) == f"$ python scripts/export_model.py latest {options}"
     assert (fence, end, last) == ("```", "<!-- end -->", "its end")
     printed = [line.rstrip() for line in shown.splitlines() if not line.startswith("written: ")]
     assert lines == printed
 
 
-def test_what_is_not_equal_is_not_kept(
+def test_a_page_shows_no_training_command_if_none_was_recorded(
+    answer: Answer, forecaster: Path, tmp_path: Path
+) -> None:
+    """Folders of older versions have no command.txt."""
+    page = tmp_path / "page.md"
+    page.write_text("<!-- export: gru on sp500 -->\n<!-- end -->\n")
+    (forecaster / "command.txt").unlink(missing_ok=True)
+    assert answer(forecaster, "--write", page, *QUICK)[0] == 0
+    commands = [line for line in page.read_text().splitlines() if line.startswith("$ ")]
+    assert len(commands) == 1
+    assert commands[0].startswith("$ python scripts/export_model.py latest ")
+
+
+def test_unequal_exports_are_not_kept(
     answer: Answer, forecaster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verifying, "TOLERANCE", 1e-12)
+    monkeypatch.setattr(verification, "TOLERANCE", 1e-12)
     code, _, said = answer(forecaster, "--no-times")
     assert code == 1
     assert said.count("\n") == 1
-    assert said.startswith(f"error: nothing was kept in {forecaster / 'export'}: model.onnx, ")
+    assert said.startswith(f"error: no file was kept in {forecaster / 'export'}: model.onnx, ")
     assert list((forecaster / "export").iterdir()) == []
 
 
 @pytest.mark.parametrize("arithmetic", ["train.dtype=float64", "train.precision=bfloat16"])
-def test_a_run_of_other_digits_is_exported_as_float32(
+def test_runs_in_other_precisions_are_exported_as_float32(
     arithmetic: str, answer: Answer, trained: Train, tmp_path: Path
 ) -> None:
     folder = trained("model=gru", "task=sp500", arithmetic)
@@ -180,7 +196,7 @@ def test_a_run_of_other_digits_is_exported_as_float32(
     assert kinds == {"FLOAT", "INT64"}
 
 
-def test_a_run_of_an_older_version_is_taken(answer: Answer, forecaster: Path) -> None:
+def test_runs_of_older_versions_are_exported(answer: Answer, forecaster: Path) -> None:
     settings = (forecaster / "config.yaml").read_text()
     assert "  kernel: torch\n" in settings
     (forecaster / "config.yaml").write_text(settings.replace("  kernel: torch\n", ""))

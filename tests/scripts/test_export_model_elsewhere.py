@@ -1,4 +1,4 @@
-"""Exported networks are used by programs that know neither PyTorch nor this project."""
+"""Exported networks in programs that import neither PyTorch nor this project."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.helpers.trained_runs import Answer, Train
 
 
 def elsewhere(program: str, folder: Path, **given: Any) -> None:
-    """Run a program that knows ONNX Runtime but neither PyTorch nor this project."""
+    """Run a program with ONNX Runtime but without PyTorch and this project."""
     (folder / "given.json").write_text(json.dumps(given), encoding="utf-8")
     whole = (
         "import json, sys\nimport numpy, onnxruntime\n"
@@ -44,7 +44,7 @@ def printed(program: str, folder: Path) -> str:
 
 
 def example(mark: str) -> str:
-    """The program of docs/inference.md that has a word in it."""
+    """Return the program of docs/inference.md that contains a text."""
     page = (ROOT / "docs" / "inference.md").read_text(encoding="utf-8")
     programs = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     (found,) = (program for program in programs if mark in program)
@@ -71,7 +71,7 @@ numpy.testing.assert_allclose(logits, given['logits'], atol=1e-5)
 """
 
 
-def test_reviews_are_judged_with_onnxruntime_and_tokenizers_alone(
+def test_reviews_are_classified_with_onnxruntime_and_tokenizers_only(
     answer: Answer, trained: Train, tmp_path: Path
 ) -> None:
     folder = trained("model=bilstm", "task=imdb", "task.source=bundled", "task.max_length=50")
@@ -116,7 +116,7 @@ numpy.testing.assert_allclose(nats, given['nats'], atol=1e-4)
 
 
 @pytest.mark.parametrize("model", ["lstm", "gru"])
-def test_characters_are_predicted_one_by_one_with_onnxruntime_alone(
+def test_characters_are_predicted_one_by_one_with_onnxruntime_only(
     model: str, answer: Answer, trained: Train, tmp_path: Path
 ) -> None:
     folder = trained(f"model={model}", "task=shakespeare", "task.sample_chars=0")
@@ -151,7 +151,7 @@ numpy.testing.assert_allclose(forecast, given['forecast'], rtol=1e-5)
 
 
 @pytest.mark.parametrize("target", ["log_return", "price", "volatility"])
-def test_days_are_forecast_from_closes_with_onnxruntime_alone(
+def test_days_are_forecast_from_closes_with_onnxruntime_only(
     target: str, answer: Answer, trained: Train, tmp_path: Path
 ) -> None:
     folder = trained("model=rnn", "task=sp500", f"task.target={target}")
@@ -164,7 +164,9 @@ def test_days_are_forecast_from_closes_with_onnxruntime_alone(
     elsewhere(CLOSES, tmp_path, closes=closes, forecast=kept["predicted"], target=target)
 
 
-def test_the_pages_example_writes_text(answer: Answer, trained: Train, tmp_path: Path) -> None:
+def test_the_example_of_the_docs_writes_text(
+    answer: Answer, trained: Train, tmp_path: Path
+) -> None:
     folder = trained("model=lstm", "task=shakespeare", "task.sample_chars=0")
     assert answer(folder, "--no-times", "--out", tmp_path)[0] == 0
     program = example('"characters"')
@@ -176,12 +178,12 @@ def test_the_pages_example_writes_text(answer: Answer, trained: Train, tmp_path:
     with torch.inference_mode():
         logits = finished.network("torch")[0](ids)[0][0, len(start) - 1 : -1]
     assert len(logits) == len(text) == 200
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     odds = torch.softmax(logits.double(), dim=1).numpy()
-    assert "".join(chance.choice(characters, p=each) for each in odds) == text
+    assert "".join(rng.choice(characters, p=each) for each in odds) == text
 
 
-def test_the_pages_example_forecasts_a_close(
+def test_the_example_of_the_docs_forecasts_a_close(
     answer: Answer, trained: Train, tmp_path: Path
 ) -> None:
     folder = trained("model=rnn", "task=sp500", "task.target=log_return")

@@ -1,4 +1,4 @@
-"""What scripts/export_model.py does not take, and what it says of it."""
+"""Runs and options that scripts/export_model.py refuses, with their messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.trained_runs import QUICK, Answer, changed, row_of
 
 
-def test_a_run_that_cannot_be_taken_is_refused(answer: Answer, forecaster: Path) -> None:
+def test_runs_that_cannot_be_exported_are_refused(answer: Answer, forecaster: Path) -> None:
     def refused(**values: Any) -> str:
         code, _, said = answer(changed(forecaster, **values), "--no-times")
         assert code == 2
@@ -33,7 +33,7 @@ def test_a_run_that_cannot_be_taken_is_refused(answer: Answer, forecaster: Path)
     assert "weights.safetensors: cannot be read" in refused(dataset_sha256=row["dataset_sha256"])
 
 
-def test_what_is_no_run_is_refused(answer: Answer, forecaster: Path) -> None:
+def test_damaged_run_folders_are_refused(answer: Answer, forecaster: Path) -> None:
     def refused() -> str:
         code, _, said = answer(forecaster, "--no-times")
         assert (code, said.count("\n")) == (2, 1)
@@ -52,33 +52,34 @@ def test_what_is_no_run_is_refused(answer: Answer, forecaster: Path) -> None:
         assert "row.json: is not the row of a run" in refused()
 
 
-def test_a_network_that_is_not_the_one_of_the_row_is_refused(
-    answer: Answer, forecaster: Path
-) -> None:
+def test_weights_with_another_score_are_refused(answer: Answer, forecaster: Path) -> None:
     weights = load_file(forecaster / "weights.safetensors")
     other = {name: tensor + 0.5 for name, tensor in weights.items()}
     save_file(other, forecaster / "weights.safetensors")
     code, _, said = answer(forecaster, *QUICK)
     assert code == 2
-    assert "code has changed since it was trained" in said
+    assert "code has changed since the run was trained" in said
 
 
-def test_mistakes_are_answered_in_one_line(
+def test_invalid_options_are_refused_in_one_line(
     answer: Answer, forecaster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = forecaster / "row.json"
     for words, wanted in (
-        (("--csv", "none/t.csv"), "error: --csv none/t.csv: there is no folder none\n"),
+        (("--csv", "none/t.csv"), "error: --csv none/t.csv: no folder none\n"),
         (("--out", file, "--no-times"), f"error: {file}: cannot be written (File exists)\n"),
-        (("--csv", tmp_path), f"error: --csv {tmp_path}: is a folder, name a file in it\n"),
-        (("--seconds", "0"), "error: --seconds 0: must be a number above 0 (for none: --no-times)"),
+        (("--csv", tmp_path), f"error: --csv {tmp_path}: is a folder (allowed: a file)\n"),
+        (
+            ("--seconds", "0"),
+            "error: --seconds 0: must be a number above 0 (without times: --no-",
+        ),
         (("--seconds", "-1"), "error: --seconds -1: must be a number above 0"),
         (("--seconds", "nan"), "error: --seconds nan: must be a number above 0"),
         (("--threads", "0"), "error: --threads 0: must be at least 1\n"),
-        (("--no-times", "--seconds", "1"), "error: --seconds 1.0: there is nothing to time"),
-        (("--no-times", "--device", "cpu"), "error: --device cpu: there is nothing to time"),
-        (("--no-times", "--csv", "t.csv"), "error: --csv t.csv: there is nothing to write"),
-        (("--no-times", "--write", "t.md"), "error: --write t.md: there is nothing to write"),
+        (("--no-times", "--seconds", "1"), "error: --seconds 1.0: has no effect with"),
+        (("--no-times", "--device", "cpu"), "error: --device cpu: has no effect with"),
+        (("--no-times", "--csv", "t.csv"), "error: --csv t.csv: has no effect with"),
+        (("--no-times", "--write", "t.md"), "error: --write t.md: has no effect with"),
     ):
         code, _, said = answer(forecaster, *words)
         assert code == 2
@@ -88,7 +89,7 @@ def test_mistakes_are_answered_in_one_line(
     code, _, said = answer(forecaster, "--device", "cuda")
     assert (code, said) == (
         2,
-        "error: --device cuda: this machine has no such device (allowed: cpu)\n",
+        "error: --device cuda: no CUDA device is available (allowed: cpu)\n",
     )
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     code, _, said = answer(forecaster)
@@ -98,7 +99,7 @@ def test_mistakes_are_answered_in_one_line(
     )
 
 
-def test_a_name_that_leads_nowhere_is_answered_without_torch(tmp_path: Path) -> None:
+def test_an_unknown_run_is_refused_without_importing_torch(tmp_path: Path) -> None:
     program = (
         "import sys; from scripts.export_model import main; code = main(sys.argv[1:])\n"
         "assert 'torch' not in sys.modules; sys.exit(code)"
