@@ -1,5 +1,5 @@
-"""Sequence tasks: data with a fixed split, an objective and metrics. Definitions only.
+"""Sequence tasks: data with a fixed split, a loss, metrics and baselines.
 
-Every file here must import without torch, so that a typing error on the command line is answered
-at once. The ``nn.Module`` classes around the encoder live in ``tasks.modules``.
+Each `task.py` imports no torch, so that the command line reports mistakes at once. The `nn.Module`
+classes around the encoder are in the `head` files.
 """

@@ -1,4 +1,4 @@
-"""What every task definition has in common: its settings, its data and its objective."""
+"""The base classes of tasks: settings, data and objective."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SequenceEncoder(Protocol):
-    """What a task may use of the encoder it is given, which is an `nn.Module` too."""
+    """The interface of an encoder, which is also an `nn.Module`."""
 
     output_size: int
     dropout: float
@@ -23,22 +23,23 @@ class SequenceEncoder(Protocol):
         """Map (inputs, lengths, state, need_state) to outputs and state."""
 
     def last_outputs(self, outputs: Tensor, lengths: Tensor | None, state: Any = None) -> Tensor:
-        """Pick each sequence's outputs after its last valid step; by the final state, if given."""
+        """Select each sequence's outputs after its last valid step."""
 
 
 Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class DataError(Exception):
-    """The user's data cannot be used; the text is one line that says what is wrong and where."""
+    """Data of the user that cannot be used; the text is one line with the error and its place."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """The number a task is judged by; its name is a column of the results table.
+    """The metric of a task; its name is a column of the results table.
 
     Attributes:
-        perfect: what it is at best, which no model need reach.
+        perfect: the best possible value.
     """
 
     name: str
@@ -49,14 +50,14 @@ class Metric:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A method that is no recurrent net, on the same data and the same metric.
+    """A method without a recurrent network, on the same data and metric.
 
     Attributes:
-        kind: a task has one `naive` baseline, from which skill is counted; `simple` ones fit a
-            number or none; `classical` ones are what one would use without neural sequence models.
-        help: what it does, and where it comes from.
-        is_seeded: whether chance has a part in fitting it.
-        needs: modules that take time to import, which is no part of fitting it.
+        kind: `naive` for the one baseline that skill is relative to, `simple` with one parameter
+            or none, `classical` for established methods without neural sequence models.
+        help: description and reference.
+        is_seeded: the fit depends on a random seed.
+        needs: modules to import before the fit is timed.
     """
 
     kind: Literal["naive", "simple", "classical"]
@@ -67,15 +68,14 @@ class Baseline:
 
 @dataclass(frozen=True)
 class DataDescription:
-    """What data a run saw: the provenance in its row.
+    """The provenance of a run's data.
 
     Attributes:
-        name: the data set and where it came from.
-        sha256: hash of the content the task read, independent of the container's format.
+        name: the data set and its source.
+        sha256: hash of the content, independent of the file format.
         split: how train, validation and test were made.
-        train_size, validation_size, test_size: in `unit`.
-        unit: what is counted, for example reviews.
-        notice: what the user must know about this data before trusting the run; may be empty.
+        train_size, validation_size, test_size: in `unit`, for example reviews.
+        notice: a warning about this data for the user; may be empty.
     """
 
     name: str
@@ -90,16 +90,16 @@ class DataDescription:
 
 @dataclass
 class Batch:
-    """Sequences that go through the network together.
+    """Sequences of one forward pass.
 
     Attributes:
         inputs: (batch, time, ...), padded to the longest sequence.
-        targets: what the task's loss needs; only the task looks inside.
-        tokens: valid steps in all.
+        targets: used by the task's loss only.
+        tokens: total number of valid steps.
         lengths: (batch,) valid steps per sequence; None if all are full.
-        items: (batch,), or (batch, time) where every step is an item: numbers within the split of
-            what is predicted, from 0; the same for every batch size.
-        continues: the sequences go on from those of the batch before, whose state is carried over.
+        items: (batch,), or (batch, time) if every step is an item: indices within the split, from
+            0 and independent of the batch size.
+        continues: the sequences continue those of the previous batch; the state is carried over.
     """
 
     inputs: Tensor
@@ -112,32 +112,32 @@ class Batch:
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 Cache = Callable[[str, Callable[[], tuple[Arrays, dict[str, Any]]]], tuple[Arrays, dict[str, Any]]]
-"""`cache(key, build)` gives what `build()` gave the first time anyone asked for `key`."""
+"""`cache(key, build)` returns the stored result of the first `build()` with this key."""
 
 
 @dataclass
 class TaskSettings(ABC):
-    """Settings of a task; a task derives its own from this.
+    """Settings of a task; each task derives its own class from this one.
 
-    Ranges and choices stand in the field metadata and are enforced by the harness. A field with
-    `{"identity": False}` says where the data lies, not what it is: the data's hash stands for it
-    when two runs are compared.
+    Field metadata contains the help text and the ranges and choices that the harness enforces. A
+    field with `{"identity": False}` is no part of a run's fingerprint, for example a path: the hash
+    of the data represents it.
     """
 
     name: ClassVar[str]
     metric: ClassVar[Metric]
     version: ClassVar[int] = 1
-    """Goes up whenever a change of metric, split, preprocessing or default changes the numbers."""
+    """Raised whenever a change of metric, split, preprocessing or default changes the numbers."""
 
     causal: ClassVar[bool] = False
-    """Whether outputs predict later steps of the same sequence, which no model may read ahead."""
+    """True if outputs predict later steps of the sequence: no bidirectional model is allowed."""
 
     def baselines(self) -> dict[str, Baseline]:
-        """Name the task's baselines, the naive one first."""
+        """Return the task's baselines by name, the naive one first."""
         return {}
 
-    def check(self) -> None:  # noqa: B027  not every task has anything to refuse
-        """Raise ValueError or DataError for what can be refused before any data is read."""
+    def check(self) -> None:  # noqa: B027  optional
+        """Raise ValueError or DataError for mistakes that are visible before data is read."""
 
     @abstractmethod
     def load(self, cache: Cache) -> Task:
@@ -149,124 +149,107 @@ class TaskSettings(ABC):
 
 
 class FittedBaseline(ABC):
-    """A baseline that has been fitted to the training split.
-
-    Attributes:
-        parameters: numbers it has learnt and needs to predict.
-    """
+    """A baseline fitted to the training split; `parameters` is its number of fitted numbers."""
 
     parameters: int
 
     @abstractmethod
     def outputs(self, split: Split, items: Tensor) -> Tensor:
-        """Give what a network would give for some items of a split.
-
-        Args:
-            split: validation or test.
-            items: as in `Batch.items`.
-
-        Returns:
-            Outputs of the shape that `Task.sums` takes.
-        """
+        """Return outputs for items of the validation or test split, as `Task.sums` takes them."""
 
 
 class Task(ABC):
-    """A loaded task: batches, the network around the encoder, the loss and the metrics.
+    """A loaded task: batches, the network around the encoder, loss and metrics.
 
-    The loss and every metric come from sums over a split that are divided once, so that no number
-    depends on the batch size of an evaluation.
+    Loss and metrics are sums over a split, divided once. They do not depend on the batch size of an
+    evaluation.
+
+    Attributes:
+        input_size: features per step of the encoder's inputs.
     """
 
     data: DataDescription
     input_size: int
-    """Features per step that the encoder takes in."""
 
     @abstractmethod
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Put the data on a device; real-valued inputs and targets take `dtype`."""
+        """Move the data to a device; real-valued inputs and targets take `dtype`."""
 
     @abstractmethod
     def network(self, encoder: SequenceEncoder) -> nn.Module:
-        """Put the task's input adapter and head around an encoder.
+        """Return a network of the task's input layer, the encoder and the task's head.
 
-        The result has the encoder as its attribute `encoder` and is called as
-        `network(inputs, lengths, state) -> (outputs, state)`.
+        The network has the encoder as its attribute `encoder` and maps (inputs, lengths, state) to
+        (outputs, state).
         """
 
     @abstractmethod
     def steps_per_epoch(self, batch_size: int) -> int:
-        """Count the batches of one training epoch; an epoch may turn out one shorter."""
+        """Count the batches of a training epoch; an epoch may have one batch fewer."""
 
     @abstractmethod
     def batches(
         self, split: Split, batch_size: int, order: np.random.Generator | None = None
     ) -> Iterator[Batch]:
-        """Give each item of a split once: in training order if `order` is given, else fixed."""
+        """Yield each item of a split once: in random order if `order` is given, else fixed."""
 
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Mean loss of a training batch, a scalar with a gradient."""
+        """Return the mean loss of a training batch, a scalar with a gradient."""
 
     @abstractmethod
     def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Scalars that, added over all batches of a split, are what `metrics` needs."""
+        """Return scalars; `metrics` takes their totals over all batches of a split."""
 
     @abstractmethod
     def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """Turn a split's sums into metrics, among them `loss` and the task's own metric."""
+        """Compute metrics from the sums of a split, among them `loss` and the task's metric."""
 
     @abstractmethod
     def single_sequences(self, count: int) -> Iterator[Batch]:
-        """Give `count` validation sequences one at a time, as latency is measured on them."""
+        """Yield `count` validation sequences, one per batch, to measure latency."""
 
     @abstractmethod
     def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Say item by item what was predicted, and what is true: columns of equal length (items,).
+        """Return predictions and true values per item: columns of equal length (items,).
 
-        What is kept of a run's test, so that two runs can be compared item by item later.
+        A run stores them for its test split; two runs can then be compared item by item.
         """
 
     def items(self, split: Split) -> dict[str, list[str]]:
-        """Name the items of a split in columns of text, such as their days; empty for no names.
-
-        The columns are kept beside `predictions`.
-        """
+        """Return columns of text that name the items of a split, such as their days."""
         return {}
 
     def excerpts(
         self, split: Split, items: Tensor, predictions: dict[str, Tensor]
     ) -> list[dict[str, Any]]:
-        """Show the items that were predicted worst, for people to read; empty if none is worth it.
+        """Return readable records of the worst predictions, worst first.
 
         Args:
-            split: that was predicted.
-            items: which of its items were, ascending.
-            predictions: theirs, in columns, on the CPU.
+            split: the split that was predicted.
+            items: the predicted items, ascending.
+            predictions: columns for these items, on the CPU.
 
         Returns:
-            Plain records, worst first, with the item's number as `item`.
+            Records with the item's index as `item`; an empty list if the task has none.
         """
         return []
 
     def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
-        """Fit one of the baselines to the training split; validation may choose its settings.
+        """Fit one of `TaskSettings.baselines` to the training split.
 
-        Args:
-            name: one of `TaskSettings.baselines`.
-            seed: of what chance has a part in.
+        The validation split may select its settings.
         """
-        raise NotImplementedError(f"there is no baseline {name}")
+        raise NotImplementedError(f"no baseline {name}")
 
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
-        """Say how raw data becomes the network's inputs, and its outputs an answer.
-
-        For who has an exported network and not this project.
+        """Describe inputs and outputs for users of an exported network.
 
         Returns:
-            Plain records, and texts of files that go with the network, by name.
+            Plain records, and the texts of files to store beside the network, by name.
         """
         return {}, {}
 
     def showcase(self, network: nn.Module, seed: int) -> str | None:
-        """Text that shows the trained network at work, or None."""
+        """Return a text that demonstrates the trained network, or None."""
         return None

@@ -1,8 +1,8 @@
 """Baselines for a daily series: forecasts of the next close, or of the size of the next return.
 
-Parameters are fitted to the training part and stay as they are. Each day is forecast from all
-closes before it and none later. Where a method is named after a book: Hyndman and Athanasopoulos,
-Forecasting: Principles and Practice, chapters 5 and 8.
+Parameters are fitted to the training part. Each day is forecast from the closes before it. The
+simple methods follow Hyndman and Athanasopoulos, Forecasting: Principles and Practice, chapters 5
+and 8.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-MOST_LAGS = 10
-"""Two weeks of trading days: as far back as the autoregression may look."""
+MAX_LAGS = 10
+"""The longest autoregression, in trading days."""
 
 RISKMETRICS_DECAY = 0.94
 HORIZONS = (1, 5, 22)
@@ -30,44 +30,31 @@ HORIZONS = (1, 5, 22)
 
 
 class Series:
-    """Daily closes, of which the first are for training.
+    """Daily closes (days,) and their log returns (days,), the first of which is NaN.
 
     Attributes:
-        closes: (days,).
-        returns: (days,) log returns; day 0 has none and gets NaN.
-        train_end: number of the first day after the training part.
+        train_closes, train_returns: of the days before `train_end`, without the NaN.
     """
 
     def __init__(self, closes: Floats, train_end: int) -> None:
         self.closes = closes
         self.returns = np.concatenate([[math.nan], np.diff(np.log(closes))])
         self.train_end = train_end
-
-    @property
-    def known_closes(self) -> Floats:
-        """Those of the training part."""
-        return self.closes[: self.train_end]
-
-    @property
-    def known_returns(self) -> Floats:
-        """Those of the training part, the first close's lacking."""
-        return self.returns[1 : self.train_end]
+        self.train_closes: Floats = closes[:train_end]
+        self.train_returns: Floats = self.returns[1:train_end]
 
 
 Forecast = tuple[Floats, int]
-"""(days,) forecast for each day from those before it, NaN where they are too few; parameters."""
+"""(days,) forecast of each day, NaN where too few days precede it; number of parameters."""
 
 
 def lagged(values: Floats, days: int) -> Floats:
-    """Move values so many days later, NaN in front."""
+    """Delay values by some days, with NaN in front."""
     return np.concatenate([np.full(days, math.nan), values[:-days]])
 
 
 def smoothed(first: float, decay: float, news: Floats) -> Floats:
-    """Follow a level that decays and takes in each day's news: the level before each day (days,).
-
-    level[0] = first, level[d + 1] = decay * level[d] + news[d].
-    """
+    """Compute levels (days,): level[0] = first, level[d + 1] = decay * level[d] + news[d]."""
     levels = np.empty(len(news))
     level = first
     for day, new in enumerate(news.tolist()):
@@ -86,23 +73,23 @@ def random_walk(series: Series) -> Forecast:
 
 def drift(series: Series) -> Forecast:
     """Add the mean daily change of the training part, in index points."""
-    return lagged(series.closes, 1) + np.diff(series.known_closes).mean(), 1
+    return lagged(series.closes, 1) + np.diff(series.train_closes).mean(), 1
 
 
 def mean_return(series: Series) -> Forecast:
     """Let the last close grow by the mean log return of the training part."""
-    return lagged(series.closes, 1) * math.exp(series.known_returns.mean()), 1
+    return lagged(series.closes, 1) * math.exp(series.train_returns.mean()), 1
 
 
 def autoregression(series: Series) -> Forecast:
-    """Let the last close grow by what AR(p) expects of the log return, p from 1 up by AIC."""
+    """Let the last close grow by the log return that AR(p) expects, p selected by AIC."""
     from statsmodels.tsa.ar_model import AutoReg
 
-    known = series.known_returns
-    if np.ptp(known) == 0:  # nothing to regress on
+    known = series.train_returns
+    if np.ptp(known) == 0:  # the regression would be singular
         return mean_return(series)
-    most = min(MOST_LAGS, len(known) // 4)
-    # All are judged on the days that the longest can forecast.
+    most = min(MAX_LAGS, len(known) // 4)
+    # All orders are compared on the days that the longest can forecast.
     criteria = [AutoReg(known, p, hold_back=most).fit().aic for p in range(1, most + 1)]
     constant, *weights = AutoReg(known, 1 + int(np.argmin(criteria))).fit().params
     expected = np.full(len(series.returns), constant)
@@ -115,8 +102,8 @@ def exponential_smoothing(series: Series) -> Forecast:
     """Forecast the level of simple exponential smoothing of the closes."""
     from statsmodels.tsa.holtwinters import SimpleExpSmoothing
 
-    known = series.known_closes
-    if np.ptp(known) == 0:  # every weight does
+    known = series.train_closes
+    if np.ptp(known) == 0:  # every weight is optimal
         return random_walk(series)
     found = SimpleExpSmoothing(known, initialization_method="estimated").fit().params
     weight = float(found["smoothing_level"])
@@ -129,33 +116,33 @@ def exponential_smoothing(series: Series) -> Forecast:
 
 def training_mean(series: Series) -> Forecast:
     """Forecast the training part's mean."""
-    mean = float(np.abs(100 * series.known_returns).mean())
+    mean = float(np.abs(100 * series.train_returns).mean())
     return np.full(len(series.closes), mean), 1
 
 
 def yesterday(series: Series) -> Forecast:
-    """Forecast the last day's."""
+    """Forecast the last day's size."""
     return lagged(np.abs(100 * series.returns), 1), 0
 
 
 def ewma(series: Series) -> Forecast:
-    """Follow the variance with a decay of 0.94, from training's; expect of it what normality does.
+    """Forecast from a variance with a decay of 0.94 that starts at the training part's.
 
-    Of a normal return with standard deviation s the expected size is s * sqrt(2 / pi).
+    The expected size of a normal return with standard deviation s is s * sqrt(2 / pi).
     """
     squares = (100 * series.returns) ** 2
-    first = float((100 * series.known_returns).std() ** 2)
+    first = float((100 * series.train_returns).std() ** 2)
     news = (1 - RISKMETRICS_DECAY) * squares
-    news[0] = (1 - RISKMETRICS_DECAY) * first  # day 0 brings no news
+    news[0] = (1 - RISKMETRICS_DECAY) * first  # day 0 has no return
     return np.sqrt(smoothed(first, RISKMETRICS_DECAY, news) * 2 / math.pi), 0
 
 
 def garch(series: Series) -> Forecast:
-    """Follow the variance of GARCH(1,1) with zero mean and Student's t (Bollerslev 1987)."""
+    """Forecast from GARCH(1,1) with zero mean and Student's t (Bollerslev 1987)."""
     from arch import arch_model
 
-    known = 100 * series.known_returns
-    if not known.any():  # nothing varies
+    known = 100 * series.train_returns
+    if not known.any():  # no variance to model
         return training_mean(series)
     model = arch_model(known, mean="Zero", vol="GARCH", p=1, q=1, dist="t", rescale=False)
     found = model.fit(disp="off")
@@ -167,16 +154,13 @@ def garch(series: Series) -> Forecast:
 
 
 def expected_size_of_t(freedom: float) -> float:
-    """Mean absolute value of Student's t with variance 1."""
+    """Compute the mean absolute value of Student's t with variance 1."""
     gammas = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
     return 2 * math.sqrt((freedom - 2) / math.pi) / (freedom - 1) * math.exp(gammas)
 
 
 def har(series: Series) -> Forecast:
-    """Regress on the means of the last day, week and month (Corsi 2009), by least squares.
-
-    In the first month of the series they are means of the days there are.
-    """
+    """Regress on the means of the last day, week and month (Corsi 2009), by least squares."""
     import pandas as pd
 
     sizes = pd.Series(np.abs(100 * series.returns))
@@ -191,7 +175,7 @@ def har(series: Series) -> Forecast:
 
 @dataclass(frozen=True)
 class Method:
-    """A way to forecast, and what to say of it."""
+    """The function and the description of a baseline."""
 
     fit: Callable[[Series], Forecast]
     baseline: Baseline
@@ -199,11 +183,9 @@ class Method:
 
 CLOSES = {
     "random_walk": Method(random_walk, Baseline("naive", "tomorrow's close is today's")),
-    "drift": Method(
-        drift, Baseline("simple", "today's close plus training's mean daily change in points")
-    ),
+    "drift": Method(drift, Baseline("simple", "today's close plus the mean change of training")),
     "mean_return": Method(
-        mean_return, Baseline("simple", "today's close grown by training's mean log return")
+        mean_return, Baseline("simple", "today's close grown by the mean log return of training")
     ),
     "ar": Method(
         autoregression,
@@ -228,8 +210,7 @@ VOLATILITY = {
     ),
     "yesterday": Method(yesterday, Baseline("simple", "today's absolute return")),
     "ewma": Method(
-        ewma,
-        Baseline("classical", "RiskMetrics: variance with a decay of 0.94, normal returns"),
+        ewma, Baseline("classical", "RiskMetrics: variance with a decay of 0.94, normal returns")
     ),
     "garch": Method(
         garch,
@@ -238,24 +219,23 @@ VOLATILITY = {
         ),
     ),
     "har": Method(
-        har,
-        Baseline("classical", "regression on the last day, week and month (Corsi 2009)"),
+        har, Baseline("classical", "regression on the last day, week and month (Corsi 2009)")
     ),
 }
 
 
 def methods(target: str) -> dict[str, Method]:
-    """Name the methods for a `task.target`, the naive one first."""
+    """Return the methods for a `task.target` by name, the naive one first."""
     return VOLATILITY if target == "volatility" else CLOSES
 
 
 class ForecastBaseline(FittedBaseline):
-    """A forecast of every day, in the place of a net.
+    """The forecasts of a method for all days.
 
     Args:
-        outputs: (days,) what a net would give out, all splits together.
-        starts: number of each split's first day among them.
-        parameters: of the method.
+        outputs: (days,) scaled forecasts, for all splits.
+        starts: index of each split's first day among them.
+        parameters: see `FittedBaseline`.
     """
 
     def __init__(self, outputs: Tensor, starts: dict[Split, int], parameters: int) -> None:
@@ -264,5 +244,5 @@ class ForecastBaseline(FittedBaseline):
         self.parameters = parameters
 
     def outputs(self, split: Split, items: Tensor) -> Tensor:
-        """Scaled forecasts (batch,); see `FittedBaseline.outputs`."""
+        """Return scaled forecasts (batch,)."""
         return self.all_outputs[self.starts[split] + items]

@@ -1,4 +1,4 @@
-"""A window of past days in, one number out: encoder, linear head on its last output."""
+"""The network of a forecast: encoder, and a linear head on its last output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Forecaster(nn.Module):
     def forward(
         self, inputs: Tensor, lengths: None = None, state: None = None
     ) -> tuple[Tensor, None]:
-        """Windows to predictions (batch,); windows stand alone, so there is no state to carry."""
+        """Return predictions (batch,); windows are independent, so no state is carried over."""
         outputs, final = self.encoder(inputs)
         last = self.encoder.last_outputs(outputs, None, final)
         return self.head(self.output_dropout(last)).squeeze(-1), None

@@ -1,4 +1,4 @@
-"""Daily closing prices from a CSV, or from the file that the arch package carries."""
+"""Daily closing prices from a CSV file, or from the file in the arch package."""
 
 from __future__ import annotations
 
@@ -13,27 +13,23 @@ from tasks.base import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-
-DAY_FORMATS = {
-    r"\d+/.*": "%m/%d/%Y",
-    r"\d{8}": "%Y%m%d",
-}
-"""How a file writes its days if its first day looks like that; otherwise as 2015-12-31, and what
-follows, an hour with its time zone, does not change which day it is."""
+DAY_FORMATS = {r"\d+/.*": "%m/%d/%Y", r"\d{8}": "%Y%m%d"}
+"""Date formats, selected by the first date of a file; any other date must be like 2015-12-31. A
+time of day after it is ignored."""
 
 
 def read_closes(csv: str | None) -> tuple[pd.Series[float], str]:
-    """Return the closes by day, ascending, and what to call them.
+    """Return the closes by day, ascending, and a title for the data.
 
     Raises:
-        DataError: the file is not such a series; the text names the line.
+        DataError: the file is not a valid series; the text names the line.
     """
     import pandas as pd
 
     if csv is None:
         return closes_of(arch_series(), "the arch package's series"), "S&P 500 (arch package)"
     try:
-        # Blank lines stay, as rows of nothing, so that an error can name the line in the file.
+        # Blank lines are kept as empty rows, so that an error can name the line in the file.
         table = pd.read_csv(csv, skip_blank_lines=False, dtype=str)
     except (OSError, ValueError, pd.errors.ParserError) as error:
         reason = " ".join(str(error).split())
@@ -42,15 +38,15 @@ def read_closes(csv: str | None) -> tuple[pd.Series[float], str]:
 
 
 def arch_series() -> pd.DataFrame:
-    """Read the file the arch package carries, without the seconds its import takes.
+    """Read the file in the arch package without the import of the package, which takes seconds.
 
-    Its closes went through float32 (1831.97998 for 1831.98); they are rounded back to cents.
+    Its closes were stored as float32 (1831.97998 for 1831.98) and are rounded to cents.
     """
     import pandas as pd
 
     spec = importlib.util.find_spec("arch")
     if spec is None or spec.origin is None:
-        raise DataError("the arch package, which carries the S&P 500 series, is not installed")
+        raise DataError("the arch package, which contains the S&P 500 series, is not installed")
     table = pd.read_csv(Path(spec.origin).parent / "data" / "sp500" / "sp500.csv.gz")
     return table.assign(Close=table["Close"].round(2))
 
@@ -59,16 +55,16 @@ def closes_of(table: pd.DataFrame, where: str) -> pd.Series[float]:
     """Return the closes by day of a table with the columns date and close, in any case.
 
     Args:
-        table: as read, row i being line i + 2 of the file.
-        where: how the message of an error begins.
+        table: row i is line i + 2 of the file.
+        where: start of error messages.
     """
     import pandas as pd
 
     names = {str(column).strip().lower(): column for column in table.columns}
-    for wanted in ("date", "close"):
-        if wanted not in names:
+    for name in ("date", "close"):
+        if name not in names:
             found = " ".join(", ".join(str(column) for column in table.columns).split())
-            raise DataError(f"{where}: no column '{wanted}'; the columns are: {found}")
+            raise DataError(f"{where}: no column '{name}'; the columns are: {found}")
     written = table[names["date"]].astype(str).str.strip()
     closes = pd.to_numeric(table[names["close"]], errors="coerce")
     days = parse_days(written)
@@ -87,7 +83,7 @@ def closes_of(table: pd.DataFrame, where: str) -> pd.Series[float]:
 
 
 def parse_days(written: pd.Series[str]) -> pd.Series[pd.Timestamp]:
-    """Parse days, all in the format of the first; what is in another becomes missing."""
+    """Parse dates in the format of the first; dates in other formats become missing values."""
     import pandas as pd
 
     for pattern, form in DAY_FORMATS.items():

@@ -1,4 +1,4 @@
-"""What of a day is forecast: how a series becomes inputs and targets, and outputs are scored."""
+"""Forecast targets: how a series becomes inputs and targets, and how outputs are scored."""
 
 from __future__ import annotations
 
@@ -15,64 +15,62 @@ if TYPE_CHECKING:
 
 
 class Objective(ABC):
-    """What a net is to forecast, scaled by what the training part shows and nothing later."""
+    """The quantity to forecast, scaled by statistics of the training part only."""
 
     @abstractmethod
     def features(self, closes: Floats) -> Floats:
-        """Inputs (days, features)."""
+        """Return the inputs (days, features)."""
 
     @abstractmethod
     def scaled(self, values: Floats, last: Floats) -> Floats:
-        """What a net would have to give out.
-
-        Args:
-            values: (days,) to forecast, in the metric's unit.
-            last: (days,) the closes before.
-        """
+        """Return the outputs that forecast `values` (days,) after the closes `last` (days,)."""
 
     @abstractmethod
     def targets(self, closes: Floats) -> Floats:
-        """Columns (days - 1, columns) for every day but the first: the scaled target, and then
-        what `sums` needs to know.
-        """
+        """Return (days - 1, columns) for all days but the first: scaled value first, value last."""
 
     @abstractmethod
-    def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Sums over days, `days` and `scaled_squares` among them; see `Task.sums`.
+    def predicted(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Convert outputs (days,) to the metric's unit."""
 
-        Args:
-            outputs: (days,) of the net.
-            targets: (days, columns) as above.
-        """
+    @abstractmethod
+    def naive_errors(self, targets: Tensor) -> Tensor:
+        """Return the errors (days,) of the naive forecast."""
 
     @abstractmethod
     def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """See `Task.metrics`; without the loss."""
-
-    @abstractmethod
-    def predictions(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Columns (days,) of what was predicted and what is true, in the metric's unit."""
+        """Compute the metrics from `sums`, without the loss."""
 
     @abstractmethod
     def preprocessing(self, window: int) -> dict[str, Any]:
-        """See `Task.preprocessing`: how closes become inputs, and outputs a forecast.
+        """See `Task.preprocessing`; `window` is the number of days of an input."""
 
-        Args:
-            window: days of an input.
-        """
+    def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return sums of squared errors, also of scaled values and of the naive forecast."""
+        scaled = targets[:, 0]
+        errors = self.predicted(outputs, targets) - targets[:, -1]
+        return {
+            "days": errors.new_tensor(len(errors)),
+            "scaled_squares": (outputs.to(scaled.dtype) - scaled).square().sum(),
+            "squares": errors.square().sum(),
+            "naive_squares": self.naive_errors(targets).square().sum(),
+        }
+
+    def predictions(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return actual and predicted values (days,) in the metric's unit."""
+        return {"actual": targets[:, -1], "predicted": self.predicted(outputs, targets)}
 
 
 RETURN_FEATURES = (
     "of each day two numbers, in this order: r = ln(close / close of the day before) / deviation, "
     "and abs(r)"
 )
-"""What `return_features` gives, for those who have to compute it elsewhere."""
 
 
 def return_features(closes: Floats, deviation: float) -> Floats:
-    """Log returns over their deviation, and their size (days, 2).
+    """Compute scaled log returns and their size (days, 2).
 
-    Day 0 has no return and gets zeros; no window reaches it.
+    Day 0 has no return and gets zeros; it is in no window.
     """
     import numpy as np
 
@@ -82,13 +80,13 @@ def return_features(closes: Floats, deviation: float) -> Floats:
 
 @dataclass(frozen=True)
 class CloseObjective(Objective):
-    """The next close, scored in index points; the net says it as a log return or as a price.
+    """The next close in index points, predicted as a log return or as a price.
 
     Attributes:
         name: log_return or price.
         mean, deviation: of the training part's log returns or prices.
-        naive_mae: in-sample mean absolute error of the random walk, the denominator of MASE.
-        mostly_up: whether training had more days up than down.
+        naive_mae: mean absolute error of the random walk in training, the denominator of MASE.
+        mostly_up: the training part has at least as many days up as down.
     """
 
     name: str
@@ -97,23 +95,8 @@ class CloseObjective(Objective):
     naive_mae: float
     mostly_up: bool
 
-    @staticmethod
-    def fitted(name: str, known: Floats) -> CloseObjective:
-        """Take what there is to know from the closes of the training part."""
-        import numpy as np
-
-        values = np.diff(np.log(known)) if name == "log_return" else known
-        moves = np.diff(known)
-        return CloseObjective(
-            name,
-            float(values.mean()),
-            float(values.std()) or 1.0,  # a constant series has no deviation to divide by
-            naive_mae=float(np.abs(moves).mean()),
-            mostly_up=bool((moves > 0).sum() >= (moves < 0).sum()),
-        )
-
     def features(self, closes: Floats) -> Floats:
-        """Scaled returns and their size, or scaled prices."""
+        """Return scaled returns and their size, or scaled prices."""
         if self.name == "price":
             return ((closes - self.mean) / self.deviation)[:, None]
         return return_features(closes, self.deviation)
@@ -128,44 +111,45 @@ class CloseObjective(Objective):
         return scaled
 
     def targets(self, closes: Floats) -> Floats:
-        """Scaled target, close before, close."""
+        """Return columns of the scaled target, the close before and the close."""
         import numpy as np
 
         last, close = closes[:-1], closes[1:]
         return np.stack([self.scaled(close, last), last, close], axis=1)
 
-    def closes(self, outputs: Tensor, last: Tensor) -> Tensor:
-        """Undo `scaled`: closes in index points."""
+    def predicted(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return closes in index points; the inverse of `scaled`."""
+        last = targets[:, 1]
         outputs = outputs.to(last.dtype)
         if self.name == "price":
             return outputs * self.deviation + self.mean
         return last * (outputs * self.deviation).exp()
 
+    def naive_errors(self, targets: Tensor) -> Tensor:
+        """Return the errors of the random walk, which are the daily changes."""
+        return targets[:, 2] - targets[:, 1]
+
     def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Sums of squared and absolute errors, the random walk's too, and of right directions."""
-        scaled, last, close = targets.unbind(1)
-        errors = self.closes(outputs, last) - close
-        moves, predicted_moves = close - last, errors + close - last
+        """Return also sums of absolute errors and of correct directions."""
+        moves = self.naive_errors(targets)
+        errors = self.predicted(outputs, targets) - targets[:, 2]
+        predicted_moves = errors + targets[:, 2] - targets[:, 1]
         moved = moves != 0
         right = (predicted_moves > 0) == (moves > 0)
         usual = (moves > 0) if self.mostly_up else (moves < 0)
-        return {
-            "days": errors.new_tensor(len(errors)),
-            "scaled_squares": (outputs.to(scaled.dtype) - scaled).square().sum(),
-            "squares": errors.square().sum(),
+        return super().sums(outputs, targets) | {
             "absolutes": errors.abs().sum(),
-            "naive_squares": moves.square().sum(),
             "moved": moved.sum(),
             "right": (right & moved).sum(),
             "usual": (usual & moved).sum(),
         }
 
     def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """RMSE, MAE, MASE, RMSE over the random walk's, and direction accuracy with its base rate.
+        """Compute RMSE, MAE, MASE, RMSE over the random walk's, and direction accuracy.
 
         MASE divides by the mean absolute daily change of the training part (Hyndman & Koehler
-        2006). The base rate is what one scores by always saying the direction that training had
-        more often. Days on which the close did not move count for neither.
+        2006). The base rate is the direction accuracy of always predicting the direction that was
+        more frequent in training. Days without a change count for neither.
         """
         rmse = math.sqrt(sums["squares"] / sums["days"])
         naive = math.sqrt(sums["naive_squares"] / sums["days"])
@@ -181,9 +165,8 @@ class CloseObjective(Objective):
         return metrics
 
     def predictions(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """The close before, the close, and what was predicted, in index points."""
-        _, last, close = targets.unbind(1)
-        return {"last": last, "actual": close, "predicted": self.closes(outputs, last)}
+        """Return the close before, the close and the predicted close, in index points."""
+        return {"last": targets[:, 1], **super().predictions(outputs, targets)}
 
     def preprocessing(self, window: int) -> dict[str, Any]:
         """See `Objective.preprocessing`."""
@@ -197,7 +180,7 @@ class CloseObjective(Objective):
             }
         return {
             "inputs": RETURN_FEATURES,
-            "closes": window + 1,  # the first day's return needs the close before it
+            "closes": window + 1,  # the first return needs the close before it
             "outputs": "next close = last close * exp(outputs * deviation)",
             "deviation": self.deviation,
         }
@@ -207,10 +190,8 @@ class CloseObjective(Objective):
 class VolatilityObjective(Objective):
     """The size of the next day's log return, in percent.
 
-    The target is standardised by training's mean and deviation, so that a net that gives out 0
-    says the naive forecast, and its loss, the squared error, is the metric's square up to a factor:
-    what is trained and what is scored agree, and both ask for the expected size. A forecast below
-    zero is scored as it is.
+    The target is standardised, so that an output of 0 is the naive forecast and the loss is
+    proportional to the square of the metric. Forecasts below zero are scored as they are.
 
     Attributes:
         mean, deviation: of the training part's absolute log returns, in percent.
@@ -221,20 +202,8 @@ class VolatilityObjective(Objective):
     deviation: float
     return_deviation: float
 
-    @staticmethod
-    def fitted(known: Floats) -> VolatilityObjective:
-        """Take what there is to know from the closes of the training part."""
-        import numpy as np
-
-        sizes = absolute_returns(known)
-        return VolatilityObjective(
-            float(sizes.mean()),
-            float(sizes.std()) or 1.0,
-            return_deviation=float(np.diff(np.log(known)).std()) or 1.0,
-        )
-
     def features(self, closes: Floats) -> Floats:
-        """Scaled returns and their size."""
+        """Return scaled returns and their size."""
         return return_features(closes, self.return_deviation)
 
     def scaled(self, values: Floats, last: Floats) -> Floats:
@@ -242,33 +211,26 @@ class VolatilityObjective(Objective):
         return (values - self.mean) / self.deviation
 
     def targets(self, closes: Floats) -> Floats:
-        """Scaled target, absolute return in percent."""
+        """Return columns of the scaled target and the absolute return in percent."""
         import numpy as np
 
         sizes = absolute_returns(closes)
         return np.stack([self.scaled(sizes, closes[:-1]), sizes], axis=1)
 
-    def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Sums of squared errors, those of always saying training's mean too."""
-        scaled, actual = targets.unbind(1)
-        errors = self._percent(outputs, targets) - actual
-        return {
-            "days": errors.new_tensor(len(errors)),
-            "scaled_squares": (outputs.to(scaled.dtype) - scaled).square().sum(),
-            "squares": errors.square().sum(),
-            "naive_squares": (actual - self.mean).square().sum(),
-        }
+    def predicted(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return absolute returns in percent."""
+        return outputs.to(targets.dtype) * self.deviation + self.mean
+
+    def naive_errors(self, targets: Tensor) -> Tensor:
+        """Return the errors of the training part's mean."""
+        return targets[:, 1] - self.mean
 
     def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """RMSE of the absolute return, and that of always saying training's mean, in percent."""
+        """Compute the RMSE of the absolute return and that of the naive forecast, in percent."""
         return {
             "volatility_rmse": math.sqrt(sums["squares"] / sums["days"]),
             "volatility_rmse_naive": math.sqrt(sums["naive_squares"] / sums["days"]),
         }
-
-    def predictions(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """The absolute return and what was predicted, in percent."""
-        return {"actual": targets[:, 1], "predicted": self._percent(outputs, targets)}
 
     def preprocessing(self, window: int) -> dict[str, Any]:
         """See `Objective.preprocessing`."""
@@ -282,12 +244,9 @@ class VolatilityObjective(Objective):
             "size_mean": self.mean,
         }
 
-    def _percent(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return outputs.to(targets.dtype) * self.deviation + self.mean
-
 
 def absolute_returns(closes: Floats) -> Floats:
-    """Sizes of the log returns (days - 1,) in percent."""
+    """Compute the sizes of the log returns (days - 1,) in percent."""
     import numpy as np
 
     sizes: Floats = 100 * np.abs(np.diff(np.log(closes)))
@@ -295,7 +254,25 @@ def absolute_returns(closes: Floats) -> Floats:
 
 
 def fitted(target: str, known: Floats) -> Objective:
-    """Fit the objective of `task.target` to the closes of the training part."""
+    """Fit the objective of `task.target` to the closes of the training part.
+
+    A constant series has no deviation; it is scaled by 1.
+    """
+    import numpy as np
+
+    returns = np.diff(np.log(known))
     if target == "volatility":
-        return VolatilityObjective.fitted(known)
-    return CloseObjective.fitted(target, known)
+        sizes = absolute_returns(known)
+        return VolatilityObjective(
+            mean=float(sizes.mean()),
+            deviation=float(sizes.std()) or 1.0,
+            return_deviation=float(returns.std()) or 1.0,
+        )
+    values, moves = returns if target == "log_return" else known, np.diff(known)
+    return CloseObjective(
+        target,
+        mean=float(values.mean()),
+        deviation=float(values.std()) or 1.0,
+        naive_mae=float(np.abs(moves).mean()),
+        mostly_up=bool((moves > 0).sum() >= (moves < 0).sum()),
+    )

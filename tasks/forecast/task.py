@@ -1,8 +1,8 @@
-"""Forecasting the next day of the S&P 500 from a window of past days: its close, or its volatility.
+"""Forecasts of the next day of the S&P 500 from a window of past days: its close or volatility.
 
-The score of closes is the RMSE in index points, beside that of the random walk (tomorrow = today)
-on the same days: the only number that says whether anything was learnt. Volatility is the size of
-the day's log return in percent; its RMSE stands beside that of always saying training's mean.
+Closes are scored by the RMSE in index points, beside that of the random walk (tomorrow = today) on
+the same days. Volatility is the size of the day's log return in percent; its RMSE is beside that of
+the training part's mean.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Sp500Settings(TaskSettings):
         default=None,
         metadata={
             "identity": False,
-            "help": "path of a CSV with the columns date and close; null for the daily series "
-            "1999-2018 that the arch package carries",
+            "help": "path of a CSV file with the columns date and close; null for the daily series "
+            "1999-2018 in the arch package",
         },
     )
     start: str | None = field(
@@ -67,21 +67,21 @@ class Sp500Settings(TaskSettings):
         metadata={"help": "first day, YYYY-MM-DD; null for five years before the last day"},
     )
     end: str | None = field(
-        default=None, metadata={"help": "last day, YYYY-MM-DD; null for the last there is"}
+        default=None, metadata={"help": "last day, YYYY-MM-DD; null for the last in the data"}
     )
-    window: int = field(default=30, metadata={"minimum": 1, "help": "past days the model sees"})
+    window: int = field(default=30, metadata={"minimum": 1, "help": "past days in an input"})
     target: str = field(
         default="log_return",
         metadata={
             "choices": ("log_return", "price", "volatility"),
-            "help": "what the net predicts; log_return and price are turned into a close before "
-            "they are scored, volatility is the size of the next log return",
+            "help": "quantity to predict; log_return and price are converted to a close and scored "
+            "as such; volatility is the size of the next log return",
         },
     )
 
     @property
     def metric(self) -> Metric:  # type: ignore[override]
-        """What the target is scored by."""
+        """Return the metric of the target."""
         if self.target == "volatility":
             return Metric("volatility_rmse", "percent", higher_is_better=False, perfect=0.0)
         return Metric("rmse", "index points", higher_is_better=False, perfect=0.0)
@@ -93,7 +93,7 @@ class Sp500Settings(TaskSettings):
         return {name: method.baseline for name, method in methods(self.target).items()}
 
     def check(self) -> None:
-        """Refuse dates that are none, a span that ends before it starts, a CSV that is no file."""
+        """Check the dates, their order and the path of the CSV file."""
         days = {}
         for key in ("start", "end"):
             text = getattr(self, key)
@@ -106,24 +106,23 @@ class Sp500Settings(TaskSettings):
         if len(days) == 2 and days["start"] >= days["end"]:
             raise ValueError(f"task.start={self.start} is not before task.end={self.end}")
         if self.csv is not None and not Path(self.csv).is_file():
-            raise DataError(f"task.csv={self.csv}: there is no such file")
+            raise DataError(f"task.csv={self.csv}: no such file")
 
     def load(self, cache: Cache) -> Task:
-        """Read the series; it is small enough to need no cache."""
-        return Sp500Task(self, *select_span(self, read_closes(self.csv)))
+        """Read the series; it is too small to need the cache."""
+        return Sp500Task(self, *select_span(self, *read_closes(self.csv)))
 
 
 def select_span(
-    settings: Sp500Settings, series: tuple[pd.Series[float], str]
+    settings: Sp500Settings, closes: pd.Series[float], title: str
 ) -> tuple[pd.Series[float], str]:
-    """Cut the closes to the span the settings ask for.
+    """Return the closes from `start` to `end`, and a title for them.
 
     Raises:
-        DataError: too few days remain for the window and the three parts.
+        DataError: too few days for the window and the three parts.
     """
     import pandas as pd
 
-    closes, title = series
     if not len(closes):
         raise DataError(f"{title}: there are no rows")
     end = pd.Timestamp(settings.end) if settings.end else closes.index[-1]
@@ -134,30 +133,33 @@ def select_span(
     )
     chosen = closes[start:end]
     if len(chosen):
-        first, last = (day.date().isoformat() for day in (chosen.index[0], chosen.index[-1]))
-        title = f"{title} {first} to {last}"
+        title = f"{title} {first_and_last(chosen)}"
     needed = days_needed(settings.window)
     if len(chosen) < needed:
-        first, last = (day.date().isoformat() for day in (closes.index[0], closes.index[-1]))
         raise DataError(
             f"{title}: {len(chosen)} days from {start.date()} to {end.date()}, but "
-            f"task.window={settings.window} needs {needed}; the data has {first} to {last}"
+            f"task.window={settings.window} needs {needed}; the data has {first_and_last(closes)}"
         )
     return chosen, title
+
+
+def first_and_last(closes: pd.Series[float]) -> str:
+    """Return the first and the last day as text."""
+    return " to ".join(day.date().isoformat() for day in (closes.index[0], closes.index[-1]))
 
 
 def days_needed(window: int) -> int:
     """Count the days that give every part of the split its minimum."""
     parts = (MINIMUM_DAYS[name] / (stop - start) for name, (start, stop) in PARTS.items())
-    # A window of returns reaches one day further back than one of prices.
+    # A window of returns needs one day more than one of prices.
     return math.ceil(max(parts)) + window + 1
 
 
 class Sp500Task(Task):
-    """Windows over one series of closes, scaled by what the training part shows.
+    """Windows over one series of closes, scaled by statistics of the training part.
 
-    A day's window may reach back into the part before its own: by then those days are past. No
-    target of a later part is ever seen in training, and nothing is scaled by later days.
+    A window may contain days of the part before its own, because they are past by then. Training
+    sees no target of a later part.
     """
 
     def __init__(self, settings: Sp500Settings, closes: pd.Series[float], title: str) -> None:
@@ -179,9 +181,8 @@ class Sp500Task(Task):
         features = self.objective.features(self.closes)
         self.input_size = features.shape[1]
         self.features = torch.from_numpy(features)
-        # The window for day d is the days d - window to d - 1.
+        # The window for day d contains the days d - window to d - 1; day 0 has no target.
         self.lags = torch.arange(-settings.window, 0)
-        # Day 0 has no target.
         self.targets = torch.from_numpy(self.objective.targets(self.closes))
         sizes = {name: stop - start for name, (start, stop) in self.bounds.items()}
         self.data = DataDescription(
@@ -195,7 +196,7 @@ class Sp500Task(Task):
         )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """See `Task.to`. Prices stay in float64 where the device has it."""
+        """See `Task.to`. Targets stay in float64 if the device supports it."""
         import torch
 
         exact = torch.float32 if device.type == "mps" else torch.float64
@@ -217,7 +218,7 @@ class Sp500Task(Task):
     def batches(
         self, split: Split, batch_size: int, order: np.random.Generator | None = None
     ) -> Iterator[Batch]:
-        """Give the windows of the days of a split, shuffled if an order is given."""
+        """Yield the windows of the days of a split, shuffled if an order is given."""
         import torch
 
         start, stop = self.bounds[split]
@@ -229,7 +230,7 @@ class Sp500Task(Task):
             yield self._batch(days[first : first + batch_size], split)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Mean squared error of the scaled target."""
+        """Return the mean squared error of the scaled target."""
         from torch.nn import functional as F
 
         return F.mse_loss(outputs, batch.targets[:, 0].to(outputs.dtype))
@@ -250,15 +251,12 @@ class Sp500Task(Task):
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
         """See `Task.preprocessing`."""
         window = self.settings.window
-        known = self.objective.preprocessing(window)
-        days = (
-            f"the {window} before the one that is forecast, the last one last; "
-            f"{known['closes']} closes are needed for them"
-        )
-        return known | {"window": window, "days": days}, {}
+        record = self.objective.preprocessing(window)
+        days = f"the {window} days before the forecast, in order; needs {record['closes']} closes"
+        return record | {"window": window, "days": days}, {}
 
     def items(self, split: Split) -> dict[str, list[str]]:
-        """See `Task.items`: the days that are forecast."""
+        """Return the days of a split."""
         start, stop = self.bounds[split]
         return {"day": self.days[start:stop]}
 
@@ -275,7 +273,7 @@ class Sp500Task(Task):
         return ForecastBaseline(scaled.to(self.targets), starts, parameters)
 
     def single_sequences(self, count: int) -> Iterator[Batch]:
-        """Give single windows of the validation part, over and over."""
+        """Yield single windows of the validation part, repeated if there are too few."""
         import torch
 
         start, stop = self.bounds["validation"]

@@ -1,4 +1,4 @@
-"""Characters in, next-character logits out: embedding, encoder, linear head."""
+"""The network of a language model: embedding, encoder, linear head."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class CharacterModel(nn.Module):
     """Predict each next character from all before it.
 
     Args:
-        encoder: the recurrent encoder; must not read ahead.
+        encoder: a unidirectional encoder.
         vocabulary_size: number of distinct characters.
-        embedding_size: must be the encoder's input size.
+        embedding_size: the encoder's input size.
     """
 
     def __init__(self, encoder: SequenceEncoder, vocabulary_size: int, embedding_size: int) -> None:
@@ -31,7 +31,7 @@ class CharacterModel(nn.Module):
         lengths: Tensor | None = None,
         state: tuple[Tensor, ...] | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Character ids (batch, time) to logits (batch, time, vocabulary) and the final state."""
+        """Map character ids (batch, time) to logits (batch, time, vocabulary) and final state."""
         outputs, state = self.encoder(self.embedding(inputs), lengths, state)
         return self.head(self.output_dropout(outputs)), state
 
@@ -40,17 +40,17 @@ class CharacterModel(nn.Module):
 def generate(
     network: nn.Module, prompt: Tensor, count: int, temperature: float, seed: int
 ) -> list[int]:
-    """Draw `count` characters after a prompt of character ids (time,).
+    """Sample `count` characters after a prompt of character ids (time,).
 
-    Drawn on the CPU by its own generator, so that a seed gives one text on every device.
+    The samples are drawn on the CPU, so that a seed gives the same text on every device.
     """
     generator = torch.Generator().manual_seed(seed)
     network.eval()
-    drawn: list[int] = []
-    following, state = prompt.unsqueeze(0), None
+    sampled: list[int] = []
+    inputs, state = prompt.unsqueeze(0), None
     for _ in range(count):
-        logits, state = network(following, None, state)
-        chances = torch.softmax(logits[0, -1].double().cpu() / temperature, dim=-1)
-        drawn.append(int(torch.multinomial(chances, 1, generator=generator)))
-        following = prompt.new_tensor([[drawn[-1]]])
-    return drawn
+        logits, state = network(inputs, None, state)
+        probabilities = torch.softmax(logits[0, -1].double().cpu() / temperature, dim=-1)
+        sampled.append(int(torch.multinomial(probabilities, 1, generator=generator)))
+        inputs = prompt.new_tensor([[sampled[-1]]])
+    return sampled

@@ -1,9 +1,8 @@
 """Counting baselines for text: uniform, unigram, and interpolated modified Kneser-Ney.
 
-Kneser-Ney as in Chen and Goodman (1998, section 3): three discounts per order from counts of
-counts, orders below the highest counted by distinct left neighbours, all orders interpolated, the
-lowest with the uniform distribution, so that every character of the alphabet has a probability
-after any context. A text is one stream: nothing marks where a sentence begins.
+Kneser-Ney follows Chen and Goodman (1998, section 3). Each order has three discounts from counts of
+counts. Orders below the highest count distinct left neighbours. All orders are interpolated, the
+lowest with the uniform distribution. A text is one stream without sentence boundaries.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ if TYPE_CHECKING:
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-USUAL_DISCOUNTS = (0.5, 1.0, 1.5)
-"""For orders whose counts of counts give none, as KenLM has them (Heafield et al. 2013)."""
+DEFAULT_DISCOUNTS = (0.5, 1.0, 1.5)
+"""Used if the counts of counts give no discounts, as in KenLM (Heafield et al. 2013)."""
 
 
 def baselines() -> dict[str, Baseline]:
-    """Name the counting baselines, the naive one first."""
+    """Return the counting baselines, the naive one first."""
     orders = {
         f"kneser_ney_{order}": Baseline(
             "classical",
@@ -36,22 +35,22 @@ def baselines() -> dict[str, Baseline]:
     }
     return {
         "unigram": Baseline("naive", "frequency of each character in training, plus one"),
-        "uniform": Baseline("simple", "every character of the alphabet alike"),
+        "uniform": Baseline("simple", "the same probability for every character"),
         **orders,
     }
 
 
 @dataclass(frozen=True)
 class Level:
-    """The n-grams of one length, sorted, those of one context side by side.
+    """The n-grams of one length, sorted and grouped by context.
 
     Attributes:
-        codes: (n-grams,) context's number times the alphabet's size plus last character, ascending;
-            an n-gram's place is its number, by which longer ones know it as their context.
+        codes: (n-grams,) index of the context times the alphabet's size plus last character,
+            ascending. An n-gram's position is its index as a context of longer n-grams.
         characters: (n-grams,) the last ones.
         shares: (n-grams,) discounted counts over the context's total.
-        starts: (contexts + 1,) where each context's n-grams begin.
-        rest: (contexts,) what discounting leaves to the next lower order.
+        starts: (contexts + 1,) position of each context's first n-gram.
+        rest: (contexts,) the probability left to the next lower order.
     """
 
     codes: Integers
@@ -61,7 +60,7 @@ class Level:
     rest: Floats
 
     def find(self, codes: Integers) -> Integers:
-        """Number n-grams by their codes; -1 where training had none such."""
+        """Return the indices of n-grams; -1 for those that are not in training."""
         places = np.minimum(self.codes.searchsorted(codes), len(self.codes) - 1)
         return np.where(self.codes[places] == codes, places, -1)
 
@@ -71,7 +70,7 @@ class KneserNey:
 
     Args:
         text: (characters,) ids to count, at least `order` of them.
-        alphabet: number of ids there are.
+        alphabet: number of ids.
         order: length of the longest n-grams.
     """
 
@@ -93,55 +92,55 @@ class KneserNey:
         contexts = 1
         for length, (codes, counts, _) in enumerate(found, 1):
             if length < order:
-                # Distinct left neighbours: how many longer n-grams end in this one.
+                # Distinct left neighbours: the number of longer n-grams that end in this one.
                 counts = np.bincount(found[length][2], minlength=len(codes))
             self.levels.append(make_level(codes, counts, contexts, alphabet))
             contexts = len(codes)
 
     @property
     def parameters(self) -> int:
-        """Count what is kept: a share per n-gram, a rest per context."""
+        """Count one share per n-gram and one rest per context."""
         return sum(len(level.shares) + len(level.rest) for level in self.levels)
 
     def contexts(self, text: Integers) -> list[Integers]:
-        """Number the contexts that end at each character of a text.
+        """Return the indices of the contexts that end at each character of a text.
 
         Returns:
-            One array (characters,) per length from 0 on, -1 where training had no such context or
-            the text has not that many characters yet.
+            One array (characters,) per length from 0 on; -1 for contexts that are not in training
+            or that would begin before the text.
         """
         found: list[Integers] = [np.zeros(len(text), dtype=np.int64)]
         for level in self.levels[:-1]:
-            nothing = 0 if len(found) == 1 else -1  # only the empty context ends before the text
-            shorter = np.concatenate([[nothing], found[-1][:-1]])
+            first = 0 if len(found) == 1 else -1  # only the empty context ends before the text
+            shorter = np.concatenate([[first], found[-1][:-1]])
             found.append(np.where(shorter < 0, -1, level.find(shorter * self.alphabet + text)))
         return found
 
     def probabilities(self, contexts: list[Integers]) -> Floats:
-        """Distributions (places, alphabet) of the character after each context.
+        """Return distributions (places, alphabet) of the next character.
 
         Args:
-            contexts: (places,) per length, as `contexts` gives them.
+            contexts: (places,) per length, as returned by `contexts`.
         """
-        chances = np.full((len(contexts[0]), self.alphabet), 1 / self.alphabet)
+        result = np.full((len(contexts[0]), self.alphabet), 1 / self.alphabet)
         for level, numbers in zip(self.levels, contexts, strict=True):
             rows = np.flatnonzero(numbers >= 0)
             known = numbers[rows]
-            chances[rows] *= level.rest[known, None]
+            result[rows] *= level.rest[known, None]
             sizes = level.starts[known + 1] - level.starts[known]
-            # Each row's n-grams lie side by side: their places count up from where they start.
+            # The n-grams of a row are adjacent: their positions count up from its start.
             skipped = np.repeat(level.starts[known] - (sizes.cumsum() - sizes), sizes)
             places = np.arange(len(skipped)) + skipped
-            chances[np.repeat(rows, sizes), level.characters[places]] += level.shares[places]
-        return chances
+            result[np.repeat(rows, sizes), level.characters[places]] += level.shares[places]
+        return result
 
 
 def make_level(codes: Integers, counts: Integers, contexts: int, alphabet: int) -> Level:
     """Discount the counts of one order.
 
     Args:
-        codes, counts: (n-grams,) as in `Level`; what begins the text may have a count of 0.
-        contexts: how many n-grams the next lower order has.
+        codes, counts: (n-grams,) as in `Level`; the first n-gram of the text may have a count of 0.
+        contexts: number of n-grams of the next lower order.
         alphabet: number of ids.
     """
     context, characters = np.divmod(codes, alphabet)
@@ -154,62 +153,56 @@ def make_level(codes: Integers, counts: Integers, contexts: int, alphabet: int) 
         characters=characters,
         shares=(counts - discount) / safe[context],
         starts=np.searchsorted(context, np.arange(contexts + 1)),
-        # A context without a successor says nothing.
+        # A context without a successor leaves everything to the lower order.
         rest=np.where(totals > 0, kept / safe, 1.0),
     )
 
 
 def discounts(counts: Integers) -> tuple[float, float, float]:
-    """What to take off counts of 1, of 2, and of 3 and more (Chen and Goodman 1998, eq. 17).
+    """Compute the discounts of counts 1, 2, and 3 or more (Chen and Goodman 1998, eq. 17).
 
-    The usual ones where a small text has no n-grams of some count up to 4, or too few to believe.
+    The defaults apply if a text has too few n-grams of a count up to 4.
     """
     once, twice, thrice, four = (int((counts == count).sum()) for count in (1, 2, 3, 4))
     if not once * twice * thrice * four:
-        return USUAL_DISCOUNTS
+        return DEFAULT_DISCOUNTS
     y = once / (once + 2 * twice)
     found = 1 - 2 * y * twice / once, 2 - 3 * y * thrice / twice, 3 - 4 * y * four / thrice
     possible = all(0 <= value <= count for count, value in enumerate(found, 1))
-    return found if possible else USUAL_DISCOUNTS
+    return found if possible else DEFAULT_DISCOUNTS
 
 
 class KneserNeyBaseline(FittedBaseline):
-    """Kneser-Ney in the place of a net.
-
-    Args:
-        order: of the model.
-        parts: character ids of each split.
-        alphabet: number of ids.
-    """
+    """Kneser-Ney of some order on the character ids of each split."""
 
     def __init__(self, order: int, parts: dict[Split, Tensor], alphabet: int) -> None:
         texts = {split: part.cpu().numpy() for split, part in parts.items()}
         self.model = KneserNey(texts.pop("train"), alphabet, order)
         self.parameters = self.model.parameters
-        # As a net's state begins empty, no context reaches back before its split.
+        # Like the state of a network, contexts begin empty in each split.
         self.contexts = {split: self.model.contexts(text) for split, text in texts.items()}
 
     def outputs(self, split: Split, items: Tensor) -> Tensor:
-        """Log-probabilities (batch, time, alphabet); see `FittedBaseline.outputs`."""
+        """Return log-probabilities (batch, time, alphabet)."""
         places = items.flatten().cpu().numpy()
-        chances = self.model.probabilities([each[places] for each in self.contexts[split]])
-        return on_device(np.log(chances), items).reshape(*items.shape, -1)
+        probabilities = self.model.probabilities([each[places] for each in self.contexts[split]])
+        return on_device(np.log(probabilities), items).reshape(*items.shape, -1)
 
 
 class UnconditionalBaseline(FittedBaseline):
-    """One distribution at every place, from counts."""
+    """One distribution, from counts, for every position."""
 
     def __init__(self, counts: Floats, parameters: int) -> None:
-        self.log_chances = np.log(counts / counts.sum())
+        self.log_probabilities = np.log(counts / counts.sum())
         self.parameters = parameters
 
     def outputs(self, split: Split, items: Tensor) -> Tensor:
-        """Log-probabilities (batch, time, alphabet); see `FittedBaseline.outputs`."""
-        return on_device(self.log_chances, items).expand(*items.shape, -1)
+        """Return log-probabilities (batch, time, alphabet)."""
+        return on_device(self.log_probabilities, items).expand(*items.shape, -1)
 
 
 def on_device(values: Floats, items: Tensor) -> Tensor:
-    """Put numbers where the items are, in float64 if the device has it."""
+    """Move values to the device of the items, in float64 if the device supports it."""
     import torch
 
     exact = torch.float32 if items.device.type == "mps" else torch.float64
@@ -217,13 +210,7 @@ def on_device(values: Floats, items: Tensor) -> Tensor:
 
 
 def fit(name: str, parts: dict[Split, Tensor], alphabet: int) -> FittedBaseline:
-    """Fit one of the `baselines` to the training part.
-
-    Args:
-        name: which.
-        parts: character ids of each split.
-        alphabet: number of ids.
-    """
+    """Fit one of the `baselines` to the character ids of the training part."""
     if name == "uniform":
         return UnconditionalBaseline(np.ones(alphabet), parameters=0)
     if name == "unigram":

@@ -1,7 +1,7 @@
 """Character language modelling: tiny Shakespeare, or any UTF-8 text.
 
-Perplexity is exp(total nats / characters predicted), every character of a split but its first
-predicted once with the state carried over the whole split.
+Perplexity is exp(total nats / predicted characters). Every character of a split but the first is
+predicted once, with the state carried over the whole split.
 """
 
 from __future__ import annotations
@@ -33,19 +33,16 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 BUNDLED = Path(__file__).parents[1] / "data" / "tinyshakespeare.txt"
-SPLITS = {
-    "90/5/5": (0.90, 0.95),
-    "nanogpt": (0.90, 0.90),
-}
-"""Where training ends and where the test part begins, as parts of the text."""
+BOUNDARIES = {"90/5/5": (0.90, 0.95), "nanogpt": (0.90, 0.90)}
+"""End of the training part and start of the test part, as fractions of the text."""
 
 EVALUATION_CHUNK = 4096
-"""Characters per forward pass of an evaluation; it bounds memory and changes no number."""
+"""Characters per forward pass of an evaluation; limits memory and changes no number."""
 
 
 @dataclass
 class ShakespeareSettings(TaskSettings):
-    """Next-character prediction, one long text."""
+    """Next-character prediction in one long text."""
 
     name: ClassVar[str] = "shakespeare"
     metric: ClassVar[Metric] = Metric(
@@ -57,14 +54,14 @@ class ShakespeareSettings(TaskSettings):
         default=None,
         metadata={
             "identity": False,
-            "help": "path of a UTF-8 text; null for the bundled tiny Shakespeare",
+            "help": "path of a UTF-8 text file; null for the bundled tiny Shakespeare",
         },
     )
     split: str = field(
         default="90/5/5",
         metadata={
-            "choices": tuple(SPLITS),
-            "help": "in order; nanogpt is the 90/10 of the literature, where validation = test",
+            "choices": tuple(BOUNDARIES),
+            "help": "in order; nanogpt is the usual 90/10 split, in which validation = test",
         },
     )
     chunk_length: int = field(
@@ -91,23 +88,20 @@ class ShakespeareSettings(TaskSettings):
         return kneser_ney.baselines()
 
     def check(self) -> None:
-        """Refuse a corpus that is not a file."""
+        """Check the path of the corpus."""
         if self.corpus is not None and not Path(self.corpus).is_file():
-            raise DataError(f"task.corpus={self.corpus}: there is no such file")
+            raise DataError(f"task.corpus={self.corpus}: no such file")
 
     def load(self, cache: Cache) -> Task:
-        """Read and split the text; it is small enough to need no cache."""
+        """Read and split the text; it is too small to need the cache."""
         return ShakespeareTask(self, *read_text(self.corpus))
 
 
 def read_text(corpus: str | None) -> tuple[str, str]:
-    """Return the text and what to call it.
+    """Return the text and a title for it.
 
-    A byte-order mark is dropped and Windows line ends become newlines: both are the file's, not the
-    language's, and the second is a character that is predicted without error.
-
-    Raises:
-        DataError: the file cannot be read, is not UTF-8 or is empty.
+    A byte-order mark is removed and Windows line ends become newlines: a carriage return before
+    every newline would be predicted without error.
     """
     path = BUNDLED if corpus is None else Path(corpus)
     try:
@@ -125,7 +119,7 @@ def read_text(corpus: str | None) -> tuple[str, str]:
 
 
 class ShakespeareTask(Task):
-    """One text cut into three parts, trained on in parallel streams."""
+    """One text in three parts; training reads it in parallel streams."""
 
     def __init__(self, settings: ShakespeareSettings, text: str, title: str) -> None:
         import numpy as np
@@ -133,15 +127,15 @@ class ShakespeareTask(Task):
 
         self.settings = settings
         self.input_size = settings.embedding_size
-        # The alphabet is taken from the whole text, as the literature does: every character must
-        # have a probability, and which characters exist says nothing of their order.
+        # The alphabet is that of the whole text, as in the literature: every character needs a
+        # probability.
         codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
         alphabet = np.flatnonzero(np.bincount(codes))
         self.characters = [chr(code) for code in alphabet]
         numbers = np.zeros(alphabet[-1] + 1, dtype=np.int64)
         numbers[alphabet] = np.arange(len(alphabet))
         encoded = torch.from_numpy(numbers[codes])
-        train_end, test_start = (int(part * len(text)) for part in SPLITS[settings.split])
+        train_end, test_start = (int(part * len(text)) for part in BOUNDARIES[settings.split])
         same = settings.split == "nanogpt"
         self.parts: dict[Split, Tensor] = {
             "train": encoded[:train_end],
@@ -162,8 +156,7 @@ class ShakespeareTask(Task):
             validation_size=len(self.parts["validation"]),
             test_size=len(self.parts["test"]),
             unit="characters",
-            notice="validation = test in this split (the literature's habit), so the test score "
-            "was also chosen on"
+            notice="validation = test in this split, so the test score is that of model selection"
             if same
             else "",
         )
@@ -179,7 +172,7 @@ class ShakespeareTask(Task):
         return CharacterModel(encoder, len(self.characters), self.settings.embedding_size)
 
     def streams(self, batch_size: int) -> int:
-        """Count the parallel streams of training: the batch size, fewer for a tiny text."""
+        """Count the parallel streams of training: the batch size, or fewer for a short text."""
         return max(1, min(batch_size, (len(self.parts["train"]) - 1) // self.settings.chunk_length))
 
     def steps_per_epoch(self, batch_size: int) -> int:
@@ -190,11 +183,10 @@ class ShakespeareTask(Task):
     def batches(
         self, split: Split, batch_size: int, order: np.random.Generator | None = None
     ) -> Iterator[Batch]:
-        """Cut a split into chunks that continue one another.
+        """Yield consecutive chunks of a split.
 
-        Training runs `batch_size` streams side by side, each a contiguous part of the text, that
-        begin at an offset drawn anew each epoch, so that chunk borders move. An evaluation is one
-        stream, whatever the batch size.
+        Training runs `batch_size` streams in parallel, each a contiguous part of the text. A new
+        random offset in each epoch moves the borders of the chunks. An evaluation is one stream.
         """
         import torch
 
@@ -207,29 +199,29 @@ class ShakespeareTask(Task):
         spare = min(length, len(text) - 1 - count)
         items = items[int(order.integers(spare)) if spare > 0 else 0 :]
         steps = len(items) // count
-        # Neighbouring streams share one character: the last target of one begins the next.
+        # The last target of a stream is the first input of the next one.
         yield from chunks(text, items.unfold(0, steps, steps)[:count], length)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Mean cross-entropy per character, in nats."""
+        """Return the mean cross-entropy per character, in nats."""
         return self._nats(outputs, batch) / batch.tokens
 
     def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Total nats and characters."""
+        """Return total nats and characters."""
         nats = self._nats(exact(outputs), batch)
         return {"nats": nats, "characters": nats.new_tensor(batch.tokens)}
 
     def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """Nats and bits per character and perplexity."""
+        """Compute nats and bits per character, and perplexity."""
         nats = sums["nats"] / sums["characters"]
         return {
             "loss": nats,
-            "perplexity": math.exp(min(nats, 700.0)),  # beyond it, a float overflows
+            "perplexity": math.exp(min(nats, 700.0)),  # larger values overflow
             "bits_per_character": nats / math.log(2),
         }
 
     def single_sequences(self, count: int) -> Iterator[Batch]:
-        """Give single chunks from places spread over the validation part."""
+        """Yield single chunks that are spread over the validation part."""
         import torch
 
         text = self.parts["validation"]
@@ -240,7 +232,7 @@ class ShakespeareTask(Task):
             yield next(chunks(text, items, length))
 
     def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Nats per character."""
+        """Return nats per character."""
         return {"nats": self._nats(exact(outputs), batch, "none").float()}
 
     def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
@@ -252,26 +244,22 @@ class ShakespeareTask(Task):
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
         """See `Task.preprocessing`."""
         return {
-            "inputs": "ids of characters; the id of a character is its place in `characters`, "
-            "counted from 0",
-            "outputs": "logits of the character after each; exp of the log-softmax is its "
-            "probability",
-            "state": "zeros to begin with; what a call gives back goes into the next one",
+            "inputs": "character ids: the position of a character in `characters`, from 0",
+            "outputs": "logits of the next character; their softmax gives its probabilities",
+            "state": "zeros at first, then the state returned by the previous call",
             "characters": self.characters,
         }, {}
 
     def showcase(self, network: nn.Module, seed: int) -> str | None:
-        """Generate text after a newline (or the text's first character), by the run's seed."""
+        """Generate text after a newline (or the first character) with the run's seed."""
         if not self.settings.sample_chars:
             return None
         from tasks.language.head import generate
 
         start = self.characters.index("\n") if "\n" in self.characters else 0
         prompt = self.parts["train"].new_tensor([start])
-        drawn = generate(
-            network, prompt, self.settings.sample_chars, self.settings.temperature, seed
-        )
-        return "".join(self.characters[i] for i in drawn)
+        ids = generate(network, prompt, self.settings.sample_chars, self.settings.temperature, seed)
+        return "".join(self.characters[i] for i in ids)
 
     def _nats(self, outputs: Tensor, batch: Batch, reduction: str = "sum") -> Tensor:
         from torch.nn import functional as F
@@ -280,17 +268,17 @@ class ShakespeareTask(Task):
 
 
 def exact(outputs: Tensor) -> Tensor:
-    """Take outputs to float64 where the device has it."""
+    """Convert outputs to float64 if the device supports it."""
     return outputs.double() if outputs.device.type != "mps" else outputs
 
 
 def chunks(text: Tensor, streams: Tensor, length: int) -> Iterator[Batch]:
-    """Cut streams into chunks of inputs and of targets one step later.
+    """Yield chunks of inputs, and of targets one step later.
 
     Args:
         text: (characters,) ids of a part.
-        streams: (count, steps) numbers of its items, counted up along each stream; item i is to
-            predict character i + 1, so character i is its input.
+        streams: (count, steps) items, ascending along each stream; item i is the prediction of
+            character i + 1, with character i as its input.
         length: steps of a chunk.
     """
     for start in range(0, streams.shape[1], length):

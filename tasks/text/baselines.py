@@ -1,8 +1,8 @@
-"""Baselines for reviews: the majority class, and linear models of words and of pairs of words.
+"""Baselines for documents: the majority class, linear models of n-grams, mean word embeddings.
 
-All read the raw text and take it apart as the nets' tokeniser does, but know every word that two
-reviews of training hold. Their settings are the usual ones; validation chooses nothing but the
-epoch of the mean embeddings.
+All read the raw text and split it into words like the networks' tokenizer. Their vocabulary is all
+words of at least two training documents. Their settings are the usual ones; validation selects only
+the epoch of the mean embeddings.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BASELINES = {
     "majority_class": Baseline(
-        "naive", "the more frequent label of training, positive in a tie, as its log-odds"
+        "naive", "log-odds of the more frequent label of training, positive in a tie"
     ),
     "tfidf_unigram_lr": Baseline("classical", "TF-IDF of words, logistic regression"),
     "tfidf_bigram_lr": Baseline(
@@ -35,27 +35,34 @@ BASELINES = {
     ),
     "mean_embedding": Baseline(
         "classical",
-        "mean of learnt word embeddings, linear output (fastText, Joulin et al. 2016)",
+        "mean of trained word embeddings, linear output (fastText, Joulin et al. 2016)",
         is_seeded=True,
     ),
 }
 
 TOKEN = r"\w+|[^\w\s]+"
-LEAST_REVIEWS = 2
-"""Words and pairs that fewer training reviews hold are left out."""
+MIN_DOCUMENTS = 2
+"""The vocabulary contains words and pairs of at least this many training documents."""
 
 TFIDF_C = 10.0
 NB_C = 0.1
-"""Inverse strengths of the L2 penalty, as scikit-learn has them."""
+"""Inverse strengths of the L2 penalty, as in scikit-learn."""
 
 SMOOTHING = 1.0
-"""Added to the count of every feature in either label: alpha in Wang and Manning (2012)."""
+"""Added to the count of every feature in each label: alpha in Wang and Manning (2012)."""
 
-MOST_PASSES = 1000
+MAX_ITERATIONS = 1000
+
+EMBEDDING_WIDTH = 10
+EMBEDDING_EPOCHS = 5
+EMBEDDING_BATCH_SIZE = 32
+EMBEDDING_LEARNING_RATE = 1e-2
+"""Of the mean embeddings; decays linearly to 0. Width and epochs are those of the paper, which uses
+plain gradient steps on single documents instead of Adam on small batches."""
 
 
 class Constant(FittedBaseline):
-    """One logit for every review."""
+    """The same logit for every document."""
 
     parameters = 1
 
@@ -70,13 +77,13 @@ class Constant(FittedBaseline):
 
 
 class Linear(FittedBaseline):
-    """A logit that is linear in what a vectoriser makes of a review's text.
+    """A logit that is linear in the features of a document's text.
 
     Args:
-        texts: the reviews of each split.
-        vectoriser: fitted, with `transform`.
+        texts: the documents of each split.
+        vectoriser: fitted, with a method `transform`.
         weights: (features,).
-        intercept: added to their sum.
+        intercept: added to the weighted sum.
         parameters: see `FittedBaseline`.
     """
 
@@ -95,7 +102,7 @@ class Linear(FittedBaseline):
         self.parameters = parameters
 
     def outputs(self, split: Split, items: Tensor) -> Tensor:
-        """Read the reviews, so that a latency counts what it takes to find their words."""
+        """See `FittedBaseline.outputs`; a latency includes the extraction of the features."""
         import torch
 
         features = self.vectoriser.transform(self.texts[split].read(items.tolist()))
@@ -106,12 +113,12 @@ class Linear(FittedBaseline):
 def fit(
     name: str, texts: Mapping[Split, Texts], labels: Mapping[Split, Numbers], seed: int
 ) -> FittedBaseline:
-    """Fit a baseline to the training split.
+    """Fit one of `BASELINES` to the training split.
 
     Args:
-        name: one of `BASELINES`.
-        texts: the reviews of each split.
-        labels: (reviews,) 0 or 1, of each split.
+        name: the baseline.
+        texts: the documents of each split.
+        labels: (documents,) 0 or 1, of each split.
         seed: of the mean embeddings.
     """
     fits: dict[str, Callable[[], FittedBaseline]] = {
@@ -125,55 +132,55 @@ def fit(
 
 
 def majority_class(labels: Numbers) -> Constant:
-    """Give every review the log-odds of training."""
+    """Predict the log-odds of training for every document."""
     import torch
 
     positive = int((labels > 0).sum())
     log_odds = math.log(positive / (len(labels) - positive))
-    # A tie, as in the balanced data, is positive: just above 0, where the line is drawn.
+    # A tie, as in the balanced data, counts as positive: just above 0, the decision threshold.
     return Constant(log_odds or torch.finfo(torch.float32).eps)
 
 
 def tfidf(texts: Mapping[Split, Texts], labels: Numbers, longest: int) -> Linear:
-    """Fit a logistic regression to 1 + log counts, weighted by idf, each review's of length 1.
+    """Fit a logistic regression to TF-IDF features with 1 + log counts, normalised per document.
 
     Args:
-        texts: the reviews of each split.
-        labels: (reviews,) 0 or 1, of the training split.
-        longest: words in a row that are a feature, at most.
+        texts: the documents of each split.
+        labels: (documents,) 0 or 1, of the training split.
+        longest: words in the longest n-gram.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectoriser = TfidfVectorizer(**words(longest), sublinear_tf=True)
-    features = vectoriser.fit_transform(everything(texts["train"]))
+    vectoriser = TfidfVectorizer(**word_options(longest), sublinear_tf=True)
+    features = vectoriser.fit_transform(texts["train"].read())
     weights, intercept = logistic_regression(features, labels, TFIDF_C)
     return Linear(texts, vectoriser, weights, intercept, 2 * len(weights) + 1)
 
 
 def naive_bayes_weighted(texts: Mapping[Split, Texts], labels: Numbers) -> Linear:
-    """Fit a logistic regression to words and pairs that occur, scaled by their log-count ratios.
+    """Fit a logistic regression to the presence of n-grams, scaled by their log-count ratios.
 
-    Wang and Manning (2012) fit a support vector machine and draw its weights towards their mean;
-    logistic regression alone, as in Mesnil et al. (2015), reaches the same.
+    Wang and Manning (2012) fit a support vector machine and interpolate its weights with their
+    mean; logistic regression alone, as in Mesnil et al. (2015), reaches the same accuracy.
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
-    vectoriser = CountVectorizer(**words(2), binary=True)
-    features = vectoriser.fit_transform(everything(texts["train"])).astype(float)
+    vectoriser = CountVectorizer(**word_options(2), binary=True)
+    features = vectoriser.fit_transform(texts["train"].read()).astype(float)
     ratios = log_count_ratios(features, labels)
     weights, intercept = logistic_regression(features.multiply(ratios).tocsr(), labels, NB_C)
     return Linear(texts, vectoriser, ratios * weights, intercept, len(weights) + 1)
 
 
 def log_count_ratios(features: Any, labels: Numbers) -> Numbers:
-    """Return how much more often each feature occurs in positive reviews, as naive Bayes has it.
+    """Compute the log-count ratios of naive Bayes.
 
     Args:
-        features: (reviews, features) sparse, 1 where a review holds a feature.
-        labels: (reviews,) 0 or 1.
+        features: (documents, features) sparse, 1 if a document contains a feature.
+        labels: (documents,) 0 or 1.
 
     Returns:
-        (features,) log of the ratio of the feature's smoothed shares of either label's counts.
+        (features,) log of the ratio of the feature's smoothed shares of each label's counts.
     """
     import numpy as np
 
@@ -185,51 +192,110 @@ def log_count_ratios(features: Any, labels: Numbers) -> Numbers:
 def mean_embedding(
     texts: Mapping[Split, Texts], labels: Mapping[Split, Numbers], seed: int
 ) -> Linear:
-    """Fit word embeddings whose mean is classified, and fold them into a weight per word.
+    """Fit a linear classifier of mean word embeddings, and reduce it to one weight per word.
 
     The mean of embeddings times the head's weights is the mean of each embedding times them.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    from tasks.text.mean_embedding import train
+    vectoriser = TfidfVectorizer(**word_options(1), use_idf=False, norm="l1")
+    shares: dict[Split, Any] = {
+        "train": vectoriser.fit_transform(texts["train"].read()),
+        "validation": vectoriser.transform(texts["validation"].read()),
+    }
+    embeddings, head, bias = train_embeddings(shares, labels, seed)
+    parameters = embeddings.numel() + head.numel() + bias.numel()
+    return Linear(texts, vectoriser, (embeddings @ head).numpy(), bias.item(), parameters)
 
-    vectoriser = TfidfVectorizer(**words(1), use_idf=False, norm="l1")
-    shares = vectoriser.fit_transform(everything(texts["train"]))
-    held_out_shares = vectoriser.transform(everything(texts["validation"]))
-    net = train(shares, labels["train"], held_out_shares, labels["validation"], seed)
-    weights = (net.embeddings @ net.head).detach().numpy()
-    parameters = sum(parameter.numel() for parameter in net.parameters())
-    return Linear(texts, vectoriser, weights, net.bias.item(), parameters)
+
+def train_embeddings(
+    shares: Mapping[Split, Any], labels: Mapping[Split, Numbers], seed: int
+) -> tuple[Tensor, ...]:
+    """Train by Adam on the cross-entropy and return the weights of the best validation epoch.
+
+    The best epoch depends on the number of documents: few need all epochs, many overfit after two.
+
+    Args:
+        shares: (documents, words) sparse, the share of each word in a document.
+        labels: (documents,) 0 or 1.
+        seed: of the initial embeddings and of the order of documents.
+
+    Returns:
+        Embeddings (words, EMBEDDING_WIDTH), head (EMBEDDING_WIDTH,) and bias ().
+    """
+    import torch
+    from torch.nn import functional as F
+
+    generator = torch.Generator().manual_seed(seed)
+    documents, words = shares["train"].shape
+    bound = 1 / EMBEDDING_WIDTH
+    embeddings = torch.empty(words, EMBEDDING_WIDTH).uniform_(-bound, bound, generator=generator)
+    weights = [embeddings, torch.zeros(EMBEDDING_WIDTH), torch.zeros(())]
+    for weight in weights:
+        weight.requires_grad_()
+
+    def loss_of(part: Any, targets: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(mean_logits(part, *weights), targets)
+
+    targets = torch.from_numpy(labels["train"]).float()
+    validation_targets = torch.from_numpy(labels["validation"]).float()
+    optimiser = torch.optim.Adam(weights, EMBEDDING_LEARNING_RATE)
+    steps = EMBEDDING_EPOCHS * -(-documents // EMBEDDING_BATCH_SIZE)
+    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, steps)
+    least, best = math.inf, weights
+    for _ in range(EMBEDDING_EPOCHS):
+        order = torch.randperm(documents, generator=generator)
+        for start in range(0, documents, EMBEDDING_BATCH_SIZE):
+            group = order[start : start + EMBEDDING_BATCH_SIZE]
+            loss = loss_of(shares["train"][group.numpy()], targets[group])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            decay.step()
+        with torch.no_grad():
+            loss = loss_of(shares["validation"], validation_targets)
+        if loss.item() < least:
+            least, best = loss.item(), [weight.detach().clone() for weight in weights]
+    return tuple(best)
 
 
-def words(longest: int) -> dict[str, Any]:
-    """Return a vectoriser's settings: what a word is, and how many in a row are a feature."""
+def mean_logits(shares: Any, embeddings: Tensor, head: Tensor, bias: Tensor) -> Tensor:
+    """Return logits (documents,) from the mean embedding of each document's words."""
+    import torch
+
+    means = torch.nn.functional.embedding_bag(
+        torch.from_numpy(shares.indices).long(),
+        embeddings,
+        torch.from_numpy(shares.indptr[:-1]).long(),
+        mode="sum",
+        per_sample_weights=torch.from_numpy(shares.data).float(),
+    )
+    return means @ head + bias
+
+
+def word_options(longest: int) -> dict[str, Any]:
+    """Return a vectoriser's options: what a word is, and the longest n-gram."""
     return {
         "preprocessor": without_breaks,
         "token_pattern": TOKEN,
         "ngram_range": (1, longest),
-        "min_df": LEAST_REVIEWS,
+        "min_df": MIN_DOCUMENTS,
     }
 
 
 def without_breaks(text: str) -> str:
-    """Lower case, without the line breaks of web reviews."""
+    """Return the text in lower case, without the line breaks of web reviews."""
     return text.replace("<br />", " ").lower()
 
 
-def everything(texts: Texts) -> list[str]:
-    """Read all texts."""
-    return texts.read(range(len(texts)))
-
-
 def logistic_regression(features: Any, labels: Numbers, c: float) -> tuple[Numbers, float]:
-    """Fit weights and intercept under an L2 penalty, to the optimum.
+    """Return weights and intercept under an L2 penalty.
 
-    In the dual, which is fast where features outnumber reviews.
+    The dual problem is the faster one, because features outnumber documents.
     """
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(
-        C=c, solver="liblinear", dual=True, max_iter=MOST_PASSES, random_state=0
+        C=c, solver="liblinear", dual=True, max_iter=MAX_ITERATIONS, random_state=0
     ).fit(features, labels)
     return model.coef_[0], float(model.intercept_[0])

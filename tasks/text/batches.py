@@ -1,4 +1,4 @@
-"""Reviews as token ids, cut and padded as they are batched, and the batches of an epoch."""
+"""Documents as token ids, truncated and padded into batches."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BATCHES_PER_BUCKET = 50
-"""Training shuffles, then sorts this many batches by length at a time, so that batches hold reviews
-of similar length and are still drawn anew each epoch."""
+"""Batches that are sorted by length at a time after a shuffle: batches contain documents of similar
+length and still differ in each epoch."""
 
 
 class Reviews:
-    """Reviews as one flat tensor of token ids, shortened as they are batched.
+    """Documents as one flat tensor of token ids, truncated as they are batched.
 
-    A review of more than `max_length` tokens keeps its first quarter of them and its last three: it
-    says what it thinks in its opening and, more often, in its last lines.
+    A document of more than `max_length` tokens keeps its head, a quarter of them, and its tail. A
+    review states its opinion in the first and, more often, in the last lines.
 
     Args:
-        tokens: (total,) ids of the whole reviews.
-        offsets: (reviews + 1,) where each begins and ends.
-        labels: (reviews,) 0 or 1.
-        max_length: tokens a batch may hold of one review.
+        tokens: (total,) ids of the complete documents.
+        offsets: (documents + 1,) start of each document, and the end of the last.
+        labels: (documents,) 0 or 1.
+        max_length: tokens of a document in a batch.
     """
 
     def __init__(self, tokens: Tensor, offsets: Tensor, labels: Tensor, max_length: int) -> None:
@@ -35,23 +35,19 @@ class Reviews:
         self.offsets = offsets
         self.labels = labels
         self.max_length = max_length
-        # Kept on the CPU as well: what a batch looks like is decided there, without waiting.
+        # A copy on the CPU, so that the shape of a batch is available without synchronisation.
         self.lengths = offsets.diff().clamp(max=max_length).cpu().numpy()
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def to(self, device: torch.device) -> Reviews:
-        """Return the reviews on a device."""
-        return Reviews(
-            self.tokens.to(device),
-            self.offsets.to(device),
-            self.labels.to(device),
-            self.max_length,
-        )
+        """Return the documents on a device."""
+        tokens, offsets, labels = (x.to(device) for x in (self.tokens, self.offsets, self.labels))
+        return Reviews(tokens, offsets, labels, self.max_length)
 
     def batch(self, group: np.ndarray[Any, Any]) -> Batch:
-        """Pad some reviews, given by number, to the longest of them."""
+        """Pad the documents with the given indices to the longest of them."""
         import torch
 
         lengths = self.lengths[group]
@@ -61,7 +57,7 @@ class Reviews:
         valid = whole.clamp(max=self.max_length)
         steps = torch.arange(int(lengths.max()), device=self.tokens.device)
         left_out = (whole - valid) * (steps >= self.max_length // 4)
-        # Places beyond a review's end point into the next one, or past the last; both are masked.
+        # Positions beyond a document's end are in the next one, or past the last; both are masked.
         places = (begins + steps + left_out).clamp_(max=len(self.tokens) - 1)
         inputs = self.tokens[places].masked_fill_(steps >= valid, PADDING)
         return Batch(
@@ -76,7 +72,7 @@ class Reviews:
 def shuffled_by_length(
     lengths: np.ndarray[Any, Any], batch_size: int, order: np.random.Generator
 ) -> list[np.ndarray[Any, Any]]:
-    """Cut a shuffle of all reviews into batches of similar length, in random order."""
+    """Return the indices of shuffled batches of similar length."""
     import numpy as np
 
     shuffled = order.permutation(len(lengths))

@@ -1,4 +1,4 @@
-"""From reviews as they were read to token ids: the validation split, the vocabulary, the arrays."""
+"""From raw documents to token ids: the validation split, the vocabulary and the arrays."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORM = 3
-"""Goes up when what `tokenise` returns changes its form, so that no older cache is taken for it."""
+"""Version of the format that `tokenise` returns; a new one invalidates older caches."""
 
 VALIDATION_PART = 0.1
-VALIDATION_SEED = 20110619  # chosen by the task: every run and model validates on the same reviews
+VALIDATION_SEED = 20110619  # fixed, so that all runs and models validate on the same documents
 
 
 def tokenise(
     frames: dict[str, pd.DataFrame], vocabulary_size: int, minimum_count: int
 ) -> tuple[Arrays, dict[str, Any]]:
-    """Split the training reviews, build the vocabulary on what stays, encode everything.
+    """Split the training documents, build the vocabulary of the training split, encode all texts.
 
     Returns:
-        Arrays `SPLIT_tokens`, `SPLIT_offsets` and `SPLIT_labels`, the texts themselves as
-        `SPLIT_content` and `SPLIT_content_offsets`, and facts about the data.
+        Arrays `SPLIT_tokens`, `SPLIT_offsets` and `SPLIT_labels`, the texts as `SPLIT_content` and
+        `SPLIT_content_offsets`, and facts about the data.
     """
     ordered = {split: in_canonical_order(frame) for split, frame in frames.items()}
     digest = hashlib.sha256()
@@ -35,11 +35,7 @@ def tokenise(
             digest.update(f"{split} {text_hash} {label}\n".encode())
     train = ordered["train"]
     held_out = choose_validation(train)
-    parts = {
-        "train": train[~held_out],
-        "validation": train[held_out],
-        "test": ordered["test"],
-    }
+    parts = {"train": train[~held_out], "validation": train[held_out], "test": ordered["test"]}
     tokenizer = train_tokenizer(parts["train"]["text"].tolist(), vocabulary_size, minimum_count)
     arrays: Arrays = {}
     for split, frame in parts.items():
@@ -48,33 +44,32 @@ def tokenise(
         arrays[f"{split}_content"], arrays[f"{split}_content_offsets"] = flatten(texts)
         arrays[f"{split}_labels"] = frame["label"].to_numpy("int8")
     held_out_hashes = "".join(parts["validation"]["hash"])
-    facts = {
+    return arrays, {
         "sha256": digest.hexdigest(),
         "vocabulary_size": tokenizer.get_vocab_size(),
         "films_known": int(train["movie"].notna().sum()),
         "validation_sha256": hashlib.sha256(held_out_hashes.encode()).hexdigest(),
     }
-    return arrays, facts
 
 
 def in_canonical_order(frame: pd.DataFrame) -> pd.DataFrame:
-    """Order reviews by a hash of their text, so that no run depends on the order in a file."""
+    """Sort documents by a hash of their text, so that the order in a file has no effect."""
     hashes = frame["text"].map(lambda text: hashlib.sha256(text.encode()).hexdigest())
     return frame.assign(hash=hashes).sort_values(["hash", "label"], kind="stable")
 
 
 def choose_validation(train: pd.DataFrame) -> np.ndarray[Any, Any]:
-    """Mark a tenth of each label's reviews, no film and no text being on both sides.
+    """Select a tenth of each label's documents, so that no film or text is in both parts.
 
-    Reviews of one film agree far more often than not, and a random split would share the film of
-    almost every review: it would reward knowing films. Reviews are joined into groups that share a
-    film or a text, and groups are taken in a fixed random order while they fit both labels' quota.
+    Reviews of one film often agree; a random split would share nearly every film and reward its
+    recognition. Groups of documents that share a film or a text are taken in a fixed random order
+    while they fit the quota of both labels.
 
     Returns:
-        A mask (reviews,).
+        A mask (documents,).
 
     Raises:
-        DataError: no group fits, for example because there is one film only.
+        DataError: no group fits, for example because there is only one film.
     """
     import numpy as np
 
@@ -100,13 +95,13 @@ def choose_validation(train: pd.DataFrame) -> np.ndarray[Any, Any]:
 
 
 def groups_sharing(train: pd.DataFrame) -> np.ndarray[Any, Any]:
-    """Number the groups (reviews,) of reviews linked by a shared film or a shared text."""
+    """Return the group (documents,) of each document; a group shares films or texts."""
     import numpy as np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     texts = train["hash"].factorize()[0]
-    # A review of an unknown film shares it with none.
+    # Each unknown film is different from all others.
     films = train["movie"].factorize()[0].astype(np.int64)
     unknown = films < 0
     films[unknown] = films.max() + 1 + np.arange(unknown.sum())

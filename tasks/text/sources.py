@@ -1,4 +1,4 @@
-"""Where IMDB reviews come from: the bundled subset, a folder, or the Hugging Face hub."""
+"""Sources of IMDB reviews: the bundled subset, a folder, or the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parents[1] / "data" / "imdb"
 HUB_NAME = "stanfordnlp/imdb"
 PROBE_SECONDS = 4.0
-"""How long to wait for the hub's first answer before calling it unreachable."""
+"""Time limit for the hub's first response."""
 
 LABELS = {"neg": 0, "pos": 1}
 
 
 @dataclass(frozen=True)
 class Source:
-    """Reviews that can be read, known by a hash of their bytes before they are.
+    """Reviews that can be read.
 
     Attributes:
-        name: what to call the data in tables.
-        content_key: hash of what `read` will read.
-        read: gives {"train": frame, "test": frame} with the columns text, label and movie; movie is
-            missing where the source does not know the film.
-        notice: a line the user must see; may be empty.
+        name: title of the data in tables.
+        content_key: hash of the files, available before they are read.
+        read: returns {"train": frame, "test": frame} with the columns text, label and movie; movie
+            is missing if the film is unknown.
+        notice: a warning for the user; may be empty.
     """
 
     name: str
@@ -43,33 +43,34 @@ class Source:
     notice: str = ""
 
 
-def find_source(wanted: str) -> Source:
-    """Choose a source by the value of `task.source`.
+def find_source(name: str) -> Source:
+    """Return the source for a value of `task.source`.
 
     Raises:
-        DataError: a folder without usable files, or a hub that cannot be reached.
+        DataError: a folder without usable files, or an unreachable hub.
     """
-    if wanted == "bundled":
+    if name == "bundled":
         return bundled()
-    if wanted == "hub":
-        if not hub_is_cached() and not hub_is_reachable():
+    if name not in ("hub", "auto"):
+        return folder(Path(name))
+    is_available = hub_is_cached() or hub_is_reachable()
+    if name == "hub":
+        if not is_available:
             raise DataError(
                 f"task.source=hub: {hub_address()} cannot be reached and {HUB_NAME} is not in "
                 f"the local cache; use task.source=bundled or task.source=FOLDER"
             )
         return hub()
-    if wanted == "auto":
-        if hub_is_cached() or hub_is_reachable():
-            try:
-                return hub()
-            except DataError as error:
-                return bundled(f"{error}; ")
+    if not is_available:
         return bundled("the Hugging Face hub cannot be reached; ")
-    return folder(Path(wanted))
+    try:
+        return hub()
+    except DataError as error:
+        return bundled(f"{error}; ")
 
 
 def bundled(reason: str = "") -> Source:
-    """The 5,000 + 5,000 reviews that come with rnnbench."""
+    """Return the 5,000 + 5,000 reviews of the repository."""
     return Source(
         "IMDB subset 5k+5k (bundled)",
         hash_files([BUNDLED / "train.parquet", BUNDLED / "test.parquet"]),
@@ -80,29 +81,29 @@ def bundled(reason: str = "") -> Source:
 
 
 def folder(path: Path) -> Source:
-    """A folder with train.parquet and test.parquet, or the official aclImdb tree."""
+    """Return a folder with train.parquet and test.parquet, or the official aclImdb tree."""
     if not path.is_dir():
         raise DataError(
-            f"task.source={path}: there is no such folder (allowed: auto, hub, bundled or a folder)"
+            f"task.source={path}: no such folder (allowed: auto, hub, bundled or a folder)"
         )
-    parquet = [path / "train.parquet", path / "test.parquet"]
-    if all(file.is_file() for file in parquet):
-        movies = path / "movies.parquet"
-        files = [*parquet, movies] if movies.is_file() else parquet
-        return Source(f"IMDB (folder {path.name})", hash_files(files), lambda: read_parquet(path))
+    name = f"IMDB (folder {path.name})"
+    files = [path / "train.parquet", path / "test.parquet"]
+    if all(file.is_file() for file in files):
+        files += [file for file in [path / "movies.parquet"] if file.is_file()]
+        return Source(name, hash_files(files), lambda: read_parquet(path))
     tree = [path / split / label for split in ("train", "test") for label in LABELS]
     if all(part.is_dir() for part in tree):
         files = sorted(file for part in tree for file in part.glob("*.txt"))
         files += sorted(path.glob("train/urls_*.txt"))
-        return Source(f"IMDB (folder {path.name})", hash_files(files), lambda: read_tree(path))
+        return Source(name, hash_files(files), lambda: read_tree(path))
     raise DataError(
-        f"task.source={path}: neither train.parquet and test.parquet nor the aclImdb folders "
-        f"train/pos, train/neg, test/pos and test/neg are in it"
+        f"task.source={path}: the folder contains neither train.parquet and test.parquet nor the "
+        f"aclImdb folders train/pos, train/neg, test/pos and test/neg"
     )
 
 
 def hash_files(files: list[Path]) -> str:
-    """Hash names and bytes of files."""
+    """Hash names and contents of files."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.parent.name}/{file.name}\n".encode())
@@ -111,24 +112,23 @@ def hash_files(files: list[Path]) -> str:
 
 
 def read_parquet(path: Path) -> dict[str, pd.DataFrame]:
-    """Read a folder's parquet files; the film comes from a column or from movies.parquet by id."""
-
-    frames = {}
-    for split in ("train", "test"):
-        file = path / f"{split}.parquet"
-        frame = load_parquet(file)
+    """Read a folder's parquet files; the film is a column, or in movies.parquet by id."""
+    frames = {split: load_parquet(path / f"{split}.parquet") for split in ("train", "test")}
+    for split, frame in frames.items():
         for column in ("text", "label"):
             if column not in frame:
                 found = ", ".join(map(str, frame.columns))
-                raise DataError(f"{file}: no column '{column}'; the columns are: {found}")
-        frames[split] = frame
-    if (path / "movies.parquet").is_file():
-        movies = load_parquet(path / "movies.parquet")
+                raise DataError(
+                    f"{path / split}.parquet: no column '{column}'; the columns are: {found}"
+                )
+    file = path / "movies.parquet"
+    if file.is_file():
+        movies = load_parquet(file)
         if not {"id", "movie"} <= set(movies):
-            raise DataError(f"{path / 'movies.parquet'}: the columns id and movie are needed")
-        if movies["id"].duplicated().any():
-            twice = movies["id"][movies["id"].duplicated()].iloc[0]
-            raise DataError(f"{path / 'movies.parquet'}: the id {twice} occurs twice")
+            raise DataError(f"{file}: the columns id and movie are needed")
+        repeated = movies["id"][movies["id"].duplicated()]
+        if len(repeated):
+            raise DataError(f"{file}: duplicate id {repeated.iloc[0]}")
         known = movies.set_index("id")["movie"]
         for frame in frames.values():
             if "id" in frame and "movie" not in frame:
@@ -149,7 +149,7 @@ def load_parquet(file: Path) -> pd.DataFrame:
 
 
 def checked(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
-    """Return text, label and movie, once they are what they should be."""
+    """Return the columns text, label and movie after checking their values."""
     import pandas as pd
 
     labels = pd.to_numeric(frame["label"], errors="coerce")
@@ -170,7 +170,7 @@ def checked(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
 
 
 def read_tree(path: Path) -> dict[str, pd.DataFrame]:
-    """Read the official tree: SPLIT/LABEL/ID_RATING.txt, ID being the film's line in urls_LABEL."""
+    """Read SPLIT/LABEL/ID_RATING.txt of the official tree; the film is line ID of urls_LABEL."""
     import pandas as pd
 
     frames = {}
@@ -202,15 +202,10 @@ def read_text(file: Path) -> str:
 
 
 def hub() -> Source:
-    """The full data set from the hub, or from the local cache of an earlier download.
-
-    Raises:
-        DataError: the download failed.
-    """
+    """Return the full data set from the hub, or from the local cache of an earlier download."""
     if hub_is_cached():
-        # Without this, datasets asks the hub first and waits long where there is no answer.
+        # Otherwise datasets queries the hub first and waits long for an unreachable one.
         os.environ["HF_DATASETS_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
-    # Imported here: it takes most of a second that the other sources need not pay.
     import datasets
 
     try:
@@ -227,7 +222,7 @@ def hub() -> Source:
 
 
 def hub_is_cached() -> bool:
-    """Whether the hub's data set was downloaded before; looked up without importing datasets."""
+    """Return True if the data set was downloaded before; does not import datasets."""
     caches = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     home = os.environ.get("HF_HOME") or Path(caches) / "huggingface"
     cache = Path(os.environ.get("HF_DATASETS_CACHE") or Path(home) / "datasets")
@@ -235,31 +230,30 @@ def hub_is_cached() -> bool:
 
 
 def hub_address() -> str:
-    """The hub's address, which HF_ENDPOINT changes for mirrors."""
+    """Return the hub's address; HF_ENDPOINT sets it for mirrors."""
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
 def hub_is_reachable() -> bool:
-    """Whether the hub answers in `PROBE_SECONDS`.
+    """Return True if the hub responds within `PROBE_SECONDS`.
 
-    Asked in a thread of its own, since a look-up of the host's name cannot be given a time limit.
+    The request runs in a thread, because a look-up of the host name has no time limit.
     """
     offline = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"))
     if any(value.upper() in ("1", "TRUE", "YES", "ON") for value in offline):
         return False
-    answers: list[bool] = []
+    responses: list[bool] = []
 
-    def ask() -> None:
+    def probe() -> None:
         try:
-            request = urllib.request.Request(
-                f"{hub_address()}/api/datasets/{HUB_NAME}", method="HEAD"
-            )
+            address = f"{hub_address()}/api/datasets/{HUB_NAME}"
+            request = urllib.request.Request(address, method="HEAD")
             with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
-                answers.append(True)
+                responses.append(True)
         except (OSError, ValueError, http.client.HTTPException):
-            answers.append(False)
+            responses.append(False)
 
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(PROBE_SECONDS)
-    return answers == [True]
+    thread = threading.Thread(target=probe, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    return responses == [True]

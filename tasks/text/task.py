@@ -1,4 +1,4 @@
-"""Binary sentiment of IMDB reviews (Maas et al. 2011); the metric is accuracy."""
+"""Sentiment of IMDB reviews (Maas et al. 2011) in two classes; the metric is accuracy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.base import (
+    SPLITS,
     Arrays,
     Baseline,
     Batch,
@@ -34,14 +35,13 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-
 EXCERPTS = 20
+"""Number of reviews in `ImdbTask.excerpts`."""
 
 
 @dataclass
 class ImdbSettings(TaskSettings):
-    """Whether a film review is positive or negative."""
+    """Classification of film reviews as positive or negative."""
 
     name: ClassVar[str] = "imdb"
     metric: ClassVar[Metric] = Metric(
@@ -52,15 +52,16 @@ class ImdbSettings(TaskSettings):
         default="auto",
         metadata={
             "identity": False,
-            "help": "auto (the hub's copy if it can be had, else the bundled subset), hub, "
-            "bundled, or a folder with train/test parquet or the aclImdb tree",
+            "help": "auto (the hub's copy if available, else the bundled subset), hub, bundled, or "
+            "a folder with train/test parquet files or the aclImdb tree",
         },
     )
     vocabulary_size: int = field(
-        default=20_000, metadata={"minimum": 3, "help": "tokens kept, the most frequent first"}
+        default=20_000, metadata={"minimum": 3, "help": "number of the most frequent tokens"}
     )
     minimum_count: int = field(
-        default=2, metadata={"minimum": 1, "help": "times a token must occur in training"}
+        default=2,
+        metadata={"minimum": 1, "help": "occurrences in training of a token of the vocabulary"},
     )
     max_length: int = field(
         default=400,
@@ -80,14 +81,14 @@ class ImdbSettings(TaskSettings):
         metadata={
             "minimum": 0.0,
             "below": 1.0,
-            "help": "probability of hiding a token in training",
+            "help": "probability of replacing a token by the unknown token in training",
         },
     )
     pooling: str = field(
         default="mean_max",
         metadata={
             "choices": ("last", "mean", "max", "mean_max"),
-            "help": "how the outputs of a review's steps become one",
+            "help": "reduction of the outputs of all steps to one",
         },
     )
 
@@ -96,23 +97,23 @@ class ImdbSettings(TaskSettings):
         return BASELINES
 
     def check(self) -> None:
-        """Refuse a source that is neither a known word nor a folder."""
+        """Check the name or the folder of the source."""
         if self.source not in ("auto", "hub", "bundled") and not Path(self.source).is_dir():
             raise DataError(
-                f"task.source={self.source}: there is no such folder "
+                f"task.source={self.source}: no such folder "
                 f"(allowed: auto, hub, bundled or a folder)"
             )
 
     def load(self, cache: Cache) -> Task:
-        """Read the reviews, or their token ids where an earlier run left them."""
+        """Read the reviews, or their token ids from the cache."""
         import tokenizers
 
         source = find_source(self.source)
-        question = (
+        content = (
             f"{source.content_key} {self.vocabulary_size} {self.minimum_count} "
             f"v{self.version} form {FORM} tokenizers {tokenizers.__version__}"
         )
-        key = f"imdb-{hashlib.sha256(question.encode()).hexdigest()[:32]}"
+        key = f"imdb-{hashlib.sha256(content.encode()).hexdigest()[:32]}"
         arrays, facts = cache(
             key, lambda: tokenise(source.read(), self.vocabulary_size, self.minimum_count)
         )
@@ -120,7 +121,7 @@ class ImdbSettings(TaskSettings):
 
 
 class ImdbTask(Task):
-    """Reviews as ragged token ids, batched by length."""
+    """Reviews as ragged token ids, in batches of similar length."""
 
     def __init__(
         self, settings: ImdbSettings, source: Source, arrays: Arrays, facts: dict[str, Any]
@@ -185,7 +186,7 @@ class ImdbTask(Task):
     def batches(
         self, split: Split, batch_size: int, order: np.random.Generator | None = None
     ) -> Iterator[Batch]:
-        """Give reviews in batches of similar length; an evaluation goes from short to long."""
+        """Yield batches of reviews of similar length; an evaluation starts with the shortest."""
         import numpy as np
 
         reviews = self.reviews[split]
@@ -200,13 +201,13 @@ class ImdbTask(Task):
             yield reviews.batch(group)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Mean binary cross-entropy, in nats."""
+        """Return the mean binary cross-entropy, in nats."""
         from torch.nn import functional as F
 
         return F.binary_cross_entropy_with_logits(outputs, batch.targets.to(outputs.dtype))
 
     def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Total cross-entropy, right answers and reviews."""
+        """Return the total cross-entropy, correct predictions and reviews."""
         from torch.nn import functional as F
 
         targets = batch.targets.to(outputs.dtype)
@@ -215,14 +216,14 @@ class ImdbTask(Task):
         return {"nats": nats, "right": right, "reviews": right.new_tensor(len(outputs))}
 
     def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """Accuracy and mean cross-entropy."""
+        """Compute accuracy and mean cross-entropy."""
         return {
             "loss": sums["nats"] / sums["reviews"],
             "accuracy": sums["right"] / sums["reviews"],
         }
 
     def single_sequences(self, count: int) -> Iterator[Batch]:
-        """Give single validation reviews, in a fixed order that has nothing to do with length."""
+        """Yield single validation reviews in a fixed order that is independent of their length."""
         import numpy as np
 
         reviews = self.reviews["validation"]
@@ -230,15 +231,15 @@ class ImdbTask(Task):
             yield reviews.batch(np.array([i % len(reviews)]))
 
     def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Log-odds of a positive review, and whether it is one."""
+        """Return the log-odds of a positive review, and the true label."""
         return {"logit": outputs.float(), "positive": batch.targets > 0}
 
     def excerpts(
         self, split: Split, items: Tensor, predictions: dict[str, Tensor]
     ) -> list[dict[str, Any]]:
-        """Show the reviews of the largest loss, the worst first, with their whole text."""
+        """Return the reviews of the largest loss with their complete text."""
         logits, positive = predictions["logit"], predictions["positive"]
-        # The loss grows as this falls, and this still differs where the loss is rounded to 0.
+        # A small margin is a large loss; margins differ even if losses are rounded to 0.
         margins = logits.where(positive, -logits)
         worst = margins.argsort(stable=True)[:EXCERPTS]
         texts = self.texts[split].read(items[worst].tolist())
@@ -253,24 +254,24 @@ class ImdbTask(Task):
         ]
 
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
-        """See `Task.preprocessing`; the tokenizer is built once more, on the same texts."""
-        texts = self.texts["train"].read(range(len(self.texts["train"])))
+        """See `Task.preprocessing`; the tokenizer is trained again on the same texts."""
+        texts = self.texts["train"].read()
         tokenizer = train_tokenizer(
             texts, self.settings.vocabulary_size, self.settings.minimum_count
         )
         assert tokenizer.get_vocab_size() == self.vocabulary_size
         longest = self.settings.max_length
         return {
-            "inputs": "token ids by tokenizer.json with its encode_special_tokens set to true; "
-            "a text without any token is [no_token]; of a text of more than max_length tokens the "
-            "first `first` and the last `last`; padded to the longest of a batch with `padding`",
+            "inputs": "token ids from tokenizer.json with encode_special_tokens = true; [no_token] "
+            "for a text without any token; the first `first` and last `last` tokens of a text of "
+            "more than max_length; padded to the longest of a batch with `padding`",
             "no_token": UNKNOWN,
             "max_length": longest,
             "first": longest // 4,
             "last": longest - longest // 4,
             "padding": PADDING,
-            "lengths": "tokens of each text, padding not counted",
-            "outputs": "log-odds of a positive review, above 0 is positive",
+            "lengths": "tokens of each text, without padding",
+            "outputs": "log-odds of a positive review; positive if above 0",
         }, {"tokenizer.json": tokenizer.to_str(pretty=True)}
 
     def fit_baseline(self, name: str, seed: int) -> FittedBaseline:

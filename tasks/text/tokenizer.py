@@ -1,4 +1,4 @@
-"""Words from reviews: tokenizer, vocabulary and ragged arrays of token ids, and of the texts."""
+"""Words of documents: tokenizer, vocabulary, and ragged arrays of token ids and texts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SPECIAL_TOKENS = ["[PAD]", "[UNK]"]
 def train_tokenizer(texts: Sequence[str], vocabulary_size: int, minimum_count: int) -> Any:
     """Build a word-level tokenizer whose vocabulary is the most frequent tokens of `texts`.
 
-    Lower case; a token is a run of letters and digits or a run of punctuation; `<br />`, the line
-    break of web reviews, is removed.
+    Text is in lower case. A token is a run of letters and digits or a run of punctuation. The line
+    break of web reviews, `<br />`, is removed.
 
     Returns:
         A `tokenizers.Tokenizer` with `PADDING` and `UNKNOWN` as its first two ids.
@@ -35,7 +35,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary_size: int, minimum_count: i
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    # A review that spells "[PAD]" means five characters, not our padding.
+    # A document that contains "[PAD]" means five characters, not our padding.
     tokenizer.encode_special_tokens = True
     return tokenizer
 
@@ -49,20 +49,26 @@ def encode(tokenizer: Any, texts: Sequence[str]) -> tuple[np.ndarray[Any, Any], 
     """
     import numpy as np
 
-    # The fast form leaves out the character offsets, which nobody here reads.
+    # The fast variant omits character offsets, which are not needed.
     ids = [encoding.ids or [UNKNOWN] for encoding in tokenizer.encode_batch_fast(list(texts))]
-    offsets = np.zeros(len(ids) + 1, dtype=np.int64)
-    np.cumsum([len(each) for each in ids], out=offsets[1:])
+    offsets = offsets_of(ids)
     tokens = np.fromiter((i for each in ids for i in each), dtype=np.int32, count=offsets[-1])
     return tokens, offsets
 
 
+def offsets_of(items: Sequence[Sequence[int]]) -> np.ndarray[Any, Any]:
+    """Return the start of each item in a flat array of all, and the end of the last."""
+    import numpy as np
+
+    return np.cumsum([0, *(len(each) for each in items)], dtype=np.int64)
+
+
 class Texts:
-    """Texts as one flat array of UTF-8 bytes, of which only what is asked for is read.
+    """Texts as one flat array of UTF-8 bytes, decoded when they are read.
 
     Args:
         content: (total,) uint8.
-        offsets: (texts + 1,) where each begins and ends.
+        offsets: (texts + 1,) start of each text, and the end of the last.
     """
 
     def __init__(self, content: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]) -> None:
@@ -72,18 +78,17 @@ class Texts:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def read(self, numbers: Iterable[int]) -> list[str]:
-        """Return some of the texts, given by number."""
+    def read(self, numbers: Iterable[int] | None = None) -> list[str]:
+        """Return the texts with the given indices; all by default."""
         return [
-            self.content[self.offsets[n] : self.offsets[n + 1]].tobytes().decode() for n in numbers
+            self.content[self.offsets[n] : self.offsets[n + 1]].tobytes().decode()
+            for n in (range(len(self)) if numbers is None else numbers)
         ]
 
 
 def flatten(texts: Sequence[str]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return what `Texts` is made of."""
+    """Return the arguments of `Texts`."""
     import numpy as np
 
     encoded = [text.encode() for text in texts]
-    offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
-    np.cumsum([len(each) for each in encoded], out=offsets[1:])
-    return np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets
+    return np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets_of(encoded)

@@ -173,6 +173,6 @@ def test_an_archive_is_no_source(warm: WarmStarts, faults: FaultTable, tmp_path:
     fault.injected += 1
     done = warm.run(["task=imdb", f"task.source={archive}"], tmp_path / "results")
     assert done.code == 2
-    assert f"task.source={archive}: there is no such folder" in done.errors
+    assert f"task.source={archive}: no such folder" in done.errors
     assert not list(tmp_path.parent.rglob("outside.txt"))
     assert not list(tmp_path.rglob("absolute.txt"))

@@ -18,7 +18,7 @@ from benchmarks.training.evaluation import evaluate
 from tasks.base import Split
 from tasks.forecast.baselines import (
     CLOSES,
-    MOST_LAGS,
+    MAX_LAGS,
     VOLATILITY,
     Series,
     expected_size_of_t,
@@ -85,7 +85,7 @@ def test_the_autoregression_is_least_squares_with_akaike_s_order(seed: int, lags
     closes = changing_market(400, seed)
     returns = np.diff(np.log(closes), prepend=math.nan)
     known = returns[1:300]
-    criteria = [least_squares(known, p, MOST_LAGS)[1] for p in range(1, MOST_LAGS + 1)]
+    criteria = [least_squares(known, p, MAX_LAGS)[1] for p in range(1, MAX_LAGS + 1)]
     assert 1 + np.argmin(criteria) == lags
     weights, _ = least_squares(known, lags, lags)
     found, parameters = CLOSES["ar"].fit(Series(closes, 300))

@@ -178,7 +178,7 @@ def test_the_window_decides_how_many_rows_are_needed(tmp_path: Path, window: int
 
 def test_a_missing_file_is_refused_at_once(tmp_path: Path) -> None:
     settings = Sp500Settings(csv=str(tmp_path / "missing.csv"))
-    with pytest.raises(DataError, match=r"task\.csv=.*missing\.csv: there is no such file"):
+    with pytest.raises(DataError, match=r"task\.csv=.*missing\.csv: no such file"):
         settings.check()
     with pytest.raises(DataError, match=r"missing\.csv"):
         load(settings)

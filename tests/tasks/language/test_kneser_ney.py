@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from tasks.base import Split
 from tasks.language.kneser_ney import (
-    USUAL_DISCOUNTS,
+    DEFAULT_DISCOUNTS,
     Integers,
     KneserNey,
     KneserNeyBaseline,
@@ -147,7 +147,7 @@ def test_discounts_follow_counts_of_counts() -> None:
     ids=["none of four", "none of one", "below zero"],
 )
 def test_discounts_that_cannot_be_are_the_usual_ones(counts: list[int]) -> None:
-    assert discounts(np.array(counts)) == USUAL_DISCOUNTS
+    assert discounts(np.array(counts)) == DEFAULT_DISCOUNTS
 
 
 def test_a_context_does_not_reach_back_before_its_split() -> None:

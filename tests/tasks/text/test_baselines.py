@@ -18,7 +18,6 @@ from benchmarks.training.evaluation import evaluate
 from benchmarks.training.predictions import Predictions
 from tasks.base import Baseline, FittedBaseline
 from tasks.text import baselines as reviews
-from tasks.text import mean_embedding
 from tasks.text import preparation as imdb_preparation
 from tasks.text import task as imdb
 from tasks.text.sources import BUNDLED, Source
@@ -106,7 +105,7 @@ def test_log_count_ratios_of_pairs_come_from_the_texts() -> None:
     from sklearn.feature_extraction.text import CountVectorizer
 
     texts = ["Good, good film", "good film<br />good film", "a bad film", "a bad plot"]
-    vectoriser = CountVectorizer(**reviews.words(2), binary=True)
+    vectoriser = CountVectorizer(**reviews.word_options(2), binary=True)
     held = vectoriser.fit_transform(texts)
     ratios = dict(
         zip(
@@ -180,7 +179,7 @@ def test_logits_are_those_of_a_dense_reference(
     name: str, features: Features, c: float, task: imdb.ImdbTask
 ) -> None:
     labels = task.reviews["train"].labels.numpy()
-    train, test = (reviews.everything(task.texts[split]) for split in ("train", "test"))  # type: ignore[index]
+    train, test = (task.texts[split].read() for split in ("train", "test"))  # type: ignore[index]
     x, held_out = features(train, test, labels)
     x, held_out = (np.column_stack([each, np.ones(len(each))]) for each in (x, held_out))
     signs = 2.0 * labels - 1
@@ -201,49 +200,50 @@ def test_logits_are_those_of_a_dense_reference(
 
 
 def test_a_mean_embedding_is_the_mean_over_a_review_s_words() -> None:
-    net = mean_embedding.MeanEmbedding(3)
-    draws = torch.Generator().manual_seed(0)
-    for parameter in net.parameters():
-        torch.nn.init.normal_(parameter, generator=draws)
-    # Words 0, 0, 2 and 1; and a review that holds no word that is known.
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((3, reviews.EMBEDDING_WIDTH), (reviews.EMBEDDING_WIDTH,), ())
+    embeddings, head, bias = (torch.randn(shape, generator=generator) for shape in shapes)
+    # Words 0, 0, 2 and 1; and a review without words of the vocabulary.
     shares = sparse.csr_matrix([[0.5, 0.25, 0.25], [0, 0, 0]])
-    mean = net.embeddings[[0, 0, 2, 1]].mean(0)
-    expected = torch.stack([mean @ net.head + net.bias, net.bias])
-    torch.testing.assert_close(net(shares), expected)
+    mean = embeddings[[0, 0, 2, 1]].mean(0)
+    expected = torch.stack([mean @ head + bias, bias])
+    torch.testing.assert_close(reviews.mean_logits(shares, embeddings, head, bias), expected)
 
 
-def test_embeddings_folded_into_weights_say_what_the_net_says(
+def test_weights_per_word_equal_the_trained_embeddings(
     task: imdb.ImdbTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nets = []
+    trained = []
 
-    def train(*arguments: object) -> mean_embedding.MeanEmbedding:
-        nets.append(original(*arguments))  # type: ignore[arg-type]
-        return nets[-1]
+    def train(*arguments: object) -> tuple[torch.Tensor, ...]:
+        trained.append(original(*arguments))  # type: ignore[arg-type]
+        return trained[-1]
 
-    original = mean_embedding.train
-    monkeypatch.setattr(mean_embedding, "train", train)
+    original = reviews.train_embeddings
+    monkeypatch.setattr(reviews, "train_embeddings", train)
     fitted = task.fit_baseline("mean_embedding", 0)
     assert isinstance(fitted, reviews.Linear)
-    texts = reviews.everything(task.texts["test"])
-    known = vocabulary(reviews.everything(task.texts["train"]), 1)
+    texts = task.texts["test"].read()
+    known = vocabulary(task.texts["train"].read(), 1)
     x = counts(texts, known, 1)
-    with torch.no_grad():
-        expected = nets[0](sparse.csr_matrix(x / x.sum(1, keepdims=True))).numpy()
+    shares = sparse.csr_matrix(x / x.sum(1, keepdims=True))
+    expected = reviews.mean_logits(shares, *trained[0]).numpy()
     np.testing.assert_allclose(logits(fitted, task), expected, rtol=1e-4, atol=1e-5)
-    assert fitted.parameters == len(known) * mean_embedding.WIDTH + mean_embedding.WIDTH + 1
+    assert fitted.parameters == (len(known) + 1) * reviews.EMBEDDING_WIDTH + 1
 
 
 def test_the_epoch_best_on_validation_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Validation that contradicts training is fitted best before training has gone far."""
-    monkeypatch.setattr(mean_embedding, "EPOCHS", 30)
-    monkeypatch.setattr(mean_embedding, "BATCH_SIZE", 2)
+    monkeypatch.setattr(reviews, "EMBEDDING_EPOCHS", 30)
+    monkeypatch.setattr(reviews, "EMBEDDING_BATCH_SIZE", 2)
     shares = sparse.csr_matrix(np.eye(2)[[0, 1] * 10])
     labels = np.array([1, 0] * 10)
 
     def certainty(held_out: np.ndarray) -> float:
-        net = mean_embedding.train(shares, labels, shares, held_out, seed=0)
-        return float(net(shares).abs().detach().mean())
+        splits = {"train": shares, "validation": shares}
+        targets = {"train": labels, "validation": held_out}
+        weights = reviews.train_embeddings(splits, targets, seed=0)  # type: ignore[arg-type]
+        return float(reviews.mean_logits(shares, *weights).abs().mean())
 
     assert certainty(1 - labels) < 0.2 * certainty(labels)
 

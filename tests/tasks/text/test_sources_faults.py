@@ -121,7 +121,7 @@ def test_a_missing_folder_is_refused_before_anything_is_read(tmp_path: Path) -> 
     with pytest.raises(DataError) as caught:
         ImdbSettings(source=str(missing)).check()
     for text in (str(caught.value), refusal(missing)):
-        assert f"task.source={missing}: there is no such folder" in text
+        assert f"task.source={missing}: no such folder" in text
         assert "allowed: auto, hub, bundled or a folder" in text
 
 
