@@ -31,7 +31,7 @@ from benchmarks.config.schema import Config, LogSettings, TrainSettings, allowed
 from benchmarks.config.search import TuneSettings
 from benchmarks.reporting import tables as grids
 from benchmarks.reporting.renderers import as_markdown, markdown_table
-from benchmarks.results.row import KINDS, Row
+from benchmarks.results.row import FACTS, KINDS
 from models.base import ModelSettings
 from tasks.base import TaskSettings
 
@@ -73,9 +73,8 @@ def text_table(header: list[str], rows: list[list[str]]) -> str:
 def results_page() -> str:
     """docs/results.md: every column of the results table."""
     rows = []
-    for entry in dataclasses.fields(Row):
-        kind = KINDS[entry.name].__name__
-        rows.append([f"`{entry.name}`", kind, entry.metadata["unit"], entry.metadata["help"]])
+    for name, facts in FACTS.items():
+        rows.append([f"`{name}`", KINDS[name].__name__, facts.unit, facts.help])
     return (
         GENERATED.format(source="benchmarks/results/row.py")
         + "# The results table\n\n"

@@ -3,61 +3,21 @@
 from __future__ import annotations
 
 from benchmarks.errors import UserError, nearest
-from benchmarks.results.row import Row
+from benchmarks.results.row import FACTS, columns_where
 
-SHARES = ("accuracy", "direction_accuracy")
-"""Of which 1 is all, whether a table says so or not."""
+HIGHER = columns_where(better="higher")
+LOWER = columns_where(better="lower")
+SHARES = columns_where(section="score", unit="share", better="higher")
+"""Metrics with a perfect score of 1, also in tables without that column."""
 
-HIGHER = ("accuracy", "direction_accuracy", "tokens_per_second", "model_flops_utilisation")
+TIMES = columns_where(section="time", better=("higher", "lower"))
+"""Not comparable if the runs shared their machine or ran on different ones."""
 
-SECONDS = (
-    "train_seconds",
-    "eval_seconds",
-    "prepare_seconds",
-    "total_seconds",
-    "time_to_best_seconds",
-)
-TIMES = (
-    *SECONDS,
-    "tokens_per_second",
-    "model_flops_utilisation",
-    "latency_ms_p50",
-    "latency_ms_p95",
-)
-"""Worth nothing if the runs shared their machine or ran on different ones."""
+EXACT = columns_where(kind="exact")
+"""Equal for all seeds: a difference is a fact and requires no test."""
 
-EXACT = ("parameters", "encoder_parameters", "flops_per_token")
-"""Follow from the settings, whatever the seed: a difference is a fact and needs no test."""
-
-COSTS = (
-    *SECONDS,
-    "tokens_per_second",
-    "model_flops_utilisation",
-    "latency_ms_p50",
-    "latency_ms_p95",
-    "peak_memory_mib",
-    "peak_rss_mib",
-    *EXACT,
-)
-"""What a score takes: cheaper than a baseline is no achievement of a net."""
-
-LOWER = (
-    "val_loss",
-    "test_loss",
-    "perplexity",
-    "bits_per_character",
-    "rmse",
-    "rmse_over_naive",
-    "volatility_rmse",
-    "mae",
-    "mase",
-    *SECONDS,
-    "latency_ms_p50",
-    "latency_ms_p95",
-    "peak_memory_mib",
-    "peak_rss_mib",
-    *EXACT,
-)
+COSTS = (*TIMES, *columns_where(section="memory"), *EXACT)
+"""Costs of a score; a baseline has no advantage in them."""
 
 PERFECT = {"perplexity": 1.0}
 """What is not 0 where lower is better, for tables that do not say; 1 where higher is better."""
@@ -82,8 +42,7 @@ def direction(metric: str) -> bool:
 
 def unit_of(metric: str) -> str:
     """The unit of a column; empty for one that is not documented."""
-    entry = Row.__dataclass_fields__.get(metric)
-    return str(entry.metadata["unit"]) if entry else ""
+    return FACTS[metric].unit if metric in FACTS else ""
 
 
 def default_perfect(metric: str, higher_is_better: bool) -> float:

@@ -10,22 +10,16 @@ from numpy.typing import NDArray
 
 from benchmarks.analysis.comparison import LeftOut
 from benchmarks.errors import UserError
-from benchmarks.results.row import COLUMNS
+from benchmarks.results.row import COLUMNS, columns_where
 
 Mask = NDArray[np.bool_]
 
 GROUP = (
     "task",
     "metric",
-    "schema_version",
-    "task_version",
-    "dataset_sha256",
-    "split",
-    "train_size",
-    "validation_size",
-    "test_size",
+    *[name for name in columns_where(comparable=("table", "task", "group")) if name != "smoke"],
 )
-"""Rows are comparable if these are equal: the same question on the same data."""
+"""Rows are comparable if these columns are equal; smoke tests are left out before."""
 
 SETTINGS = (
     "match",

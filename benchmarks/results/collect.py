@@ -16,23 +16,18 @@ from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.results.csv_table import TableView, as_text, cells_of, opened, text_of
-from benchmarks.results.row import COLUMNS
+from benchmarks.results.row import COLUMNS, FACTS, columns_where
 from benchmarks.results.source import Cells, Source, named
 from benchmarks.system.atomic_files import remove_drafts, replacing
 
 NOT_COMPARABLE = {
-    "schema_version": "",
-    "smoke": "",
-    "task_version": "task",
-    "dataset_sha256": "task",
-    "split": "task",
-    "model_version": "model",
+    name: "" if FACTS[name].comparable == "table" else str(FACTS[name].comparable)
+    for name in columns_where(comparable=("table", "task", "model"))
 }
-"""Columns that must not differ among the rows of a merged table, or among those of one task or
-model."""
+"""Columns that must be equal in all rows of a merged table, or in those of one task or model."""
 
-WORTH_SAYING = ("rnnbench_version", "git_commit", "git_dirty", "torch_version", "device_name")
-"""Columns that may differ: times, and numbers in their last digits, may too."""
+NOTED = columns_where(comparable="noted")
+"""Columns whose differences are reported: times and the last digits of scores may differ too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +47,7 @@ class Found:
     facts: tuple[str, ...]
 
 
-FACTS = (*NOT_COMPARABLE, *WORTH_SAYING, "task", "model")
+COMPARED = (*NOT_COMPARABLE, *NOTED, "task", "model")
 
 
 def survey(sources: list[Source]) -> list[Found]:
@@ -69,7 +64,7 @@ def survey(sources: list[Source]) -> list[Found]:
         in_folders = ({name: as_text(v) for name, v in row.items()} for row in source.rows())
         for has_folder, all_cells in ((True, in_folders), (False, source.without_folder())):
             for cells in all_cells:
-                facts = tuple(cells.get(name, "") for name in FACTS)
+                facts = tuple(cells.get(name, "") for name in COMPARED)
                 facts = known.setdefault(facts, facts)
                 run_id = cells.get("run_id", "")
                 question = cells.get("fingerprint", "") if run_id else ""
@@ -125,8 +120,8 @@ def differences(found: list[Found]) -> tuple[list[str], list[str]]:
     """
     seen: dict[tuple[str, str], Counter[str]] = {}
     for facts, count in Counter(each.facts for each in found).items():
-        cells = dict(zip(FACTS, facts, strict=True))
-        for name in (*NOT_COMPARABLE, *WORTH_SAYING):
+        cells = dict(zip(COMPARED, facts, strict=True))
+        for name in (*NOT_COMPARABLE, *NOTED):
             if cells[name]:
                 within = cells.get(NOT_COMPARABLE.get(name, ""), "")
                 seen.setdefault((name, within), Counter())[cells[name]] += count

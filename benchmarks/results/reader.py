@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.errors import UserError
-from benchmarks.results.row import COLUMNS, KINDS
+from benchmarks.results.row import COLUMNS, KINDS, columns_where
 from benchmarks.results.run_folder import RunFolder
 
 NEEDED = ("task", "model", "seed", "metric", "higher_is_better", "test_score")
@@ -25,25 +25,11 @@ UNREAD = ("error", "other_metrics", "started_at", "git_commit", "git_dirty")
 """Long or idle columns: 100,000 rows of them would take memory for nothing."""
 
 NOTED = (
-    "status",
-    "smoke",
-    "arm",
-    "match",
-    "baseline",
-    "schema_version",
-    "task_version",
-    "model_version",
-    "dataset_sha256",
-    "split",
-    "train_size",
-    "validation_size",
-    "test_size",
-    "concurrent_runs",
-    "device_name",
-    "threads",
-    "torch_version",
+    *columns_where(comparable=("table", "task", "model", "group")),
+    *("status", "arm", "match", "baseline"),
+    *("concurrent_runs", "device_name", "threads", "torch_version"),
 )
-"""Columns whose absence a reader must know of."""
+"""Columns whose absence is reported."""
 
 MOST_NAMED = 6
 

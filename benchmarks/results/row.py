@@ -1,4 +1,4 @@
-"""The row of a run: one column per field."""
+"""The row of a run: one column per field, with the facts that other lists are derived from."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ import dataclasses
 import typing
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 SCHEMA_VERSION = 1
-"""Goes up when a column changes its meaning; added columns leave it as it is."""
+"""Incremented when a column changes its meaning; a new column does not change it."""
+
+LOSS_UNIT = "nats, or squared standard deviations"
+
+METRIC_UNIT = "the metric's"
+"""Unit of a column in units of the task's metric."""
+
+Section = Literal["score", "time", "memory", "model", "training", "machine"]
+SECTIONS: tuple[Section, ...] = typing.get_args(Section)
 
 
 class Status(StrEnum):
@@ -33,160 +41,230 @@ class Status(StrEnum):
         return self in (Status.INTERRUPTED, Status.TIMEOUT)
 
 
-LOSS_UNIT = "nats, or squared standard deviations"
+@dataclass(frozen=True)
+class Column:
+    """Facts about a column.
+
+    Attributes:
+        help: the meaning, for the documentation.
+        unit: the unit; empty for text, counts and ratios.
+        section: the section of a run's table on the terminal; None if it is not shown there.
+        better: the better direction, if the column can be compared.
+        kind: `setting` if it distinguishes arms; `exact` if it follows from the settings.
+        comparable: the rows that must be equal in it: all rows of a `table`, or those of one
+            `task`, `model` or `group` of a comparison. `noted`: differences are reported.
+    """
+
+    help: str
+    unit: str = ""
+    section: Section | None = None
+    better: Literal["higher", "lower"] | None = None
+    kind: Literal["setting", "exact"] | None = None
+    comparable: Literal["table", "task", "model", "group", "noted"] | None = None
 
 
-def column(help: str, unit: str = "") -> Any:
-    """Declare a column that is empty where it does not apply."""
-    return field(default=None, metadata={"help": help, "unit": unit})
+def column(help: str, unit: str = "", **facts: Any) -> Any:
+    """Declare a column that is empty where it does not apply; see `Column` for the arguments."""
+    return field(default=None, metadata={"column": Column(help, unit, **facts)})
+
+
+SCORE = {"section": "score"}
+ERROR = {"section": "score", "better": "lower"}
+SHARE_RIGHT = {"section": "score", "better": "higher"}
+TIME = {"section": "time", "better": "lower"}
+SPEED = {"section": "time", "better": "higher"}
+MEMORY = {"section": "memory", "better": "lower"}
+SIZE = {"section": "model", "better": "lower", "kind": "exact"}
+TRAINING = {"section": "training"}
+MACHINE = {"section": "machine"}
 
 
 @dataclass
 class Row:
-    """One run, one line of the results table. What does not apply is empty, never 0."""
+    """One run, one line of the results table. A value that does not apply is empty, never 0."""
 
     run_id: str = field(
-        metadata={"help": "sorts by start time; the folder under runs/", "unit": ""}
+        metadata={"column": Column("identifier, sorts by start time; folder name under runs/")}
     )
-    status: Status = field(
-        metadata={
-            "help": "ok, failed, diverged, out_of_memory, timeout or interrupted",
-            "unit": "",
-        }
-    )
-    error: str | None = column("class and message of what ended the run, if not ok")
-    schema_version: int | None = column("version of the columns' meaning")
-    smoke: bool | None = column("a smoke test: no comparison counts it")
+    status: Status = field(metadata={"column": Column(" or ".join(Status))})
+    error: str | None = column("class and message of the exception, if status is not ok")
+    schema_version: int | None = column("version of the columns' meaning", comparable="table")
+    smoke: bool | None = column("smoke test, ignored by comparisons", comparable="table")
 
     task: str | None = column("name of the task")
-    task_version: int | None = column("rows of different versions are not comparable")
+    task_version: int | None = column(
+        "version of the task; scores of two versions are not comparable", comparable="task"
+    )
     model: str | None = column("name of the model")
-    model_version: int | None = column("rows of different versions are not comparable")
+    model_version: int | None = column(
+        "version of the model; scores of two versions are not comparable", comparable="model"
+    )
     baseline: str | None = column(
-        "naive (the reference of the skill), simple or classical; empty for a net"
+        "kind of baseline: naive (reference of the skill), simple or classical; empty for a network"
     )
     seed: int | None = column(
-        "of initialisation, dropout and data order; empty where chance has no part"
+        "random seed of initialisation, dropout and data order; empty if nothing is random",
+        **TRAINING,
     )
-    bidirectional: bool | None = column("whether a second set of layers reads backwards")
-    num_layers: int | None = column("stacked layers")
-    hidden_size: int | None = column("per layer and direction", "units")
-    dropout: float | None = column("between layers and at the output", "probability")
-    learning_rate: float | None = column("peak, the model's factor included")
-    batch_size: int | None = column("per training step", "sequences")
-    parameters: int | None = column("trainable, in all")
-    encoder_parameters: int | None = column("trainable, in the recurrent encoder alone")
-    match: str | None = column("what arms are given alike: hidden, parameters, flops or time")
+    bidirectional: bool | None = column("a second stack reads backwards", kind="setting")
+    num_layers: int | None = column("stacked layers", section="model", kind="setting")
+    hidden_size: int | None = column(
+        "per layer and direction", "units", section="model", kind="setting"
+    )
+    dropout: float | None = column(
+        "between layers and before the output", "probability", kind="setting"
+    )
+    learning_rate: float | None = column(
+        "peak, including the model's factor", **TRAINING, kind="setting"
+    )
+    batch_size: int | None = column("per training step", "sequences", **TRAINING, kind="setting")
+    parameters: int | None = column("all trainable parameters", **SIZE)
+    encoder_parameters: int | None = column("trainable parameters of the recurrent encoder", **SIZE)
+    match: str | None = column(
+        "the budget that models share: hidden, parameters, flops or time", kind="setting"
+    )
     match_budget: float | None = column(
-        "of it: encoder parameters, FLOPs per token or training seconds; empty for hidden"
+        "that budget in encoder parameters, FLOPs per token or training seconds; empty for hidden",
+        kind="setting",
     )
 
-    dataset: str | None = column("what data the run saw and where it came from")
-    dataset_sha256: str | None = column("hash of the data's content")
-    split: str | None = column("how train, validation and test were made")
-    data_unit: str | None = column("what the sizes count")
-    train_size: int | None = column("training part", "data_unit")
-    validation_size: int | None = column("validation part", "data_unit")
-    test_size: int | None = column("test part", "data_unit")
+    dataset: str | None = column("name and origin of the data")
+    dataset_sha256: str | None = column("hash of the data's content", comparable="task")
+    split: str | None = column("how train, validation and test were split", comparable="task")
+    data_unit: str | None = column("the unit of the sizes")
+    train_size: int | None = column("training split", "data_unit", comparable="group")
+    validation_size: int | None = column("validation split", "data_unit", comparable="group")
+    test_size: int | None = column("test split", "data_unit", comparable="group")
 
-    metric: str | None = column("the column the scores are of")
+    metric: str | None = column("name of the column that holds the scores")
     higher_is_better: bool | None = column("direction of the metric")
-    perfect_score: float | None = column("what the metric is at best", "the metric's")
-    val_score: float | None = column("metric on validation at the best epoch", "the metric's")
-    test_score: float | None = column("metric on test with those weights", "the metric's")
-    val_loss: float | None = column("mean loss on validation at the best epoch", LOSS_UNIT)
-    test_loss: float | None = column("mean loss on test with those weights", LOSS_UNIT)
-    accuracy: float | None = column("right answers on test", "share")
-    perplexity: float | None = column("exp of the mean nats on test", "per character")
-    bits_per_character: float | None = column("mean nats / ln 2 on test", "bits")
-    rmse: float | None = column("root mean squared error on test", "index points")
-    rmse_naive: float | None = column("the random walk's RMSE on the same days", "index points")
-    rmse_over_naive: float | None = column("rmse / rmse_naive")
-    mae: float | None = column("mean absolute error on test", "index points")
-    mase: float | None = column("MAE / mean absolute daily change of the training part")
-    direction_accuracy: float | None = column("test days whose direction was right", "share")
+    perfect_score: float | None = column("best possible value of the metric", METRIC_UNIT)
+    val_score: float | None = column("metric on validation at the best epoch", METRIC_UNIT, **SCORE)
+    test_score: float | None = column(
+        "metric on test with the weights of that epoch", METRIC_UNIT, **SCORE
+    )
+    val_loss: float | None = column("mean loss on validation at the best epoch", LOSS_UNIT, **ERROR)
+    test_loss: float | None = column(
+        "mean loss on test with the weights of that epoch", LOSS_UNIT, **ERROR
+    )
+    accuracy: float | None = column("correct answers on test", "share", **SHARE_RIGHT)
+    perplexity: float | None = column("exp of the mean nats on test", "per character", **ERROR)
+    bits_per_character: float | None = column("mean nats / ln 2 on test", "bits", **ERROR)
+    rmse: float | None = column("root mean squared error on test", "index points", **ERROR)
+    rmse_naive: float | None = column(
+        "RMSE of the random walk on the same days", "index points", **SCORE
+    )
+    rmse_over_naive: float | None = column("rmse / rmse_naive", **ERROR)
+    mae: float | None = column("mean absolute error on test", "index points", **ERROR)
+    mase: float | None = column("MAE / mean absolute daily change of the training split", **ERROR)
+    direction_accuracy: float | None = column(
+        "test days with the correct direction", "share", **SHARE_RIGHT
+    )
     direction_base_rate: float | None = column(
-        "the same for always saying training's more frequent direction", "share"
+        "direction accuracy of always predicting the training split's more frequent direction",
+        "share",
+        **SCORE,
     )
 
-    volatility_rmse: float | None = column("RMSE of the absolute log return on test", "percent")
+    volatility_rmse: float | None = column(
+        "RMSE of the absolute log return on test", "percent", **ERROR
+    )
     volatility_rmse_naive: float | None = column(
-        "the same for always saying training's mean absolute return", "percent"
+        "RMSE of always predicting the training split's mean absolute return", "percent", **SCORE
     )
 
-    other_metrics: str | None = column("test metrics of the task that have no column, as JSON")
+    other_metrics: str | None = column(
+        "test metrics of the task without a column, as JSON", **SCORE
+    )
 
-    epochs: int | None = column("passes over train, the last cut short if a bound ended training")
-    stopped_by: str | None = column("what ended training: epochs, patience, steps or seconds")
-    best_epoch: int | None = column("whose weights were tested, counted from 1")
-    steps: int | None = column("optimiser steps")
-    train_tokens: int | None = column("valid time steps trained on, all epochs", "tokens")
-    train_seconds: float | None = column("training steps alone, warm-up outside", "s")
-    eval_seconds: float | None = column("all evaluations, test included", "s")
-    prepare_seconds: float | None = column("reading and preparing the data", "s")
-    total_seconds: float | None = column("from start to row, everything included", "s")
-    time_to_best_seconds: float | None = column("training time up to the best epoch", "s")
-    tokens_per_second: float | None = column("train_tokens / train_seconds", "1/s")
-    latency_ms_p50: float | None = column("median for one sequence alone, eval mode", "ms")
-    latency_ms_p95: float | None = column("95th percentile of the same", "ms")
-    peak_memory_mib: float | None = column("tensors alive in the largest training step", "MiB")
-    peak_rss_mib: float | None = column("resident size of the process, at most", "MiB")
+    epochs: int | None = column(
+        "passes over the training split; a limit may end the last one early", **TRAINING
+    )
+    stopped_by: str | None = column(
+        "what ended training: epochs, patience, steps or seconds", **TRAINING
+    )
+    best_epoch: int | None = column(
+        "the epoch whose weights were tested, counted from 1", **TRAINING
+    )
+    steps: int | None = column("optimiser steps", **TRAINING)
+    train_tokens: int | None = column("valid time steps trained on, over all epochs", "tokens")
+    train_seconds: float | None = column("training steps only, without warm-up", "s", **TIME)
+    eval_seconds: float | None = column("all evaluations, including test", "s", **TIME)
+    prepare_seconds: float | None = column("reading and preparing the data", "s", **TIME)
+    total_seconds: float | None = column("the whole run, from its start to its row", "s", **TIME)
+    time_to_best_seconds: float | None = column("training time up to the best epoch", "s", **TIME)
+    tokens_per_second: float | None = column("train_tokens / train_seconds", "1/s", **SPEED)
+    latency_ms_p50: float | None = column("median for a single sequence in eval mode", "ms", **TIME)
+    latency_ms_p95: float | None = column(
+        "95th percentile for a single sequence in eval mode", "ms", **TIME
+    )
+    peak_memory_mib: float | None = column(
+        "tensors allocated in the largest training step", "MiB", **MEMORY
+    )
+    peak_rss_mib: float | None = column("maximum resident size of the process", "MiB", **MEMORY)
     flops_per_token: int | None = column(
-        "matrix products of the encoder, forward, 2 per multiply-add"
+        "matrix products of the encoder's forward pass, 2 per multiply-add", **SIZE
     )
     kernel: str | None = column(
-        "what computed the recurrence: torch, PyTorch's own cells, or fused, rnnbench's loop"
+        "implementation of the recurrence: torch (PyTorch's cells) or fused (rnnbench's loop)",
+        section="model",
     )
     peak_gflops: float | None = column(
-        "fastest matrix products seen so far on this device at this precision and number of "
-        "threads; it rises with what the cache remembers, so rows of one machine may differ by "
-        "some 10 %",
+        "fastest matrix products measured so far on this device at this precision and number of "
+        "threads; the cached maximum can rise, so rows of one machine may differ by about 10 %",
         "10^9/s",
+        **MACHINE,
     )
     model_flops_utilisation: float | None = column(
-        "operations per second of training / peak: 3 x those of the forward matrix products per "
-        "token, the task's own included, x tokens_per_second / peak_gflops",
+        "operations per second of training / peak: 3 x the forward matrix products per token, "
+        "including the task's layers, x tokens_per_second / peak_gflops",
         "share",
+        **SPEED,
     )
     trained_together: int | None = column(
-        "seeds that were trained in one pass, this one among them; as clock and process were not "
-        "its own, such a run has no train_seconds, time_to_best_seconds, tokens_per_second, "
-        "total_seconds, peak_rss_mib, peak_gflops or model_flops_utilisation"
+        "seeds trained in the same multi-seed run, including this one; as they share clock and "
+        "process, train_seconds, time_to_best_seconds, tokens_per_second, total_seconds, "
+        "peak_rss_mib, peak_gflops and model_flops_utilisation are empty"
     )
-    starts: int | None = column("times the run was begun; above 1, it was interrupted and went on")
+    starts: int | None = column(
+        "times the run was started; above 1, it was interrupted and resumed", **TRAINING
+    )
     concurrent_runs: int | None = column(
-        "most runs on this machine at once, this one among them: above 1, doubt the times"
+        "maximum number of runs on this machine at once, including this one; above 1, times are "
+        "unreliable",
+        **MACHINE,
     )
     load_average: float | None = column(
-        "load over the last minute as training ended; half above `threads` or more, doubt the times"
+        "load over the last minute at the end of training; 0.5 or more above `threads`, times are "
+        "unreliable",
+        **MACHINE,
     )
 
-    device: str | None = column("cpu, cuda:N or mps")
-    device_name: str | None = column("the processor or accelerator")
-    dtype: str | None = column("of the arithmetic")
+    device: str | None = column("cpu, cuda:N or mps", **MACHINE)
+    device_name: str | None = column("the processor or accelerator", **MACHINE, comparable="noted")
+    dtype: str | None = column("data type of the arithmetic", **MACHINE)
     precision: str | None = column(
-        "of a net's matrix products: highest, the dtype's own, tf32 or bfloat16"
+        "of a network's matrix products: highest (the dtype's own), tf32 or bfloat16",
+        **MACHINE,
+        kind="setting",
     )
-    threads: int | None = column("CPU threads of the arithmetic")
-    deterministic: bool | None = column("whether only deterministic algorithms were allowed")
-    python_version: str | None = column("Python")
-    torch_version: str | None = column("PyTorch")
-    rnnbench_version: str | None = column("rnnbench")
-    git_commit: str | None = column("of rnnbench's checkout")
-    git_dirty: bool | None = column("whether that had uncommitted changes")
-    fingerprint: str | None = column("equal for runs that ask the same question, seed included")
-    arm: str | None = column("equal for runs that differ in their seed alone")
-    overrides: str | None = column("what the command line set beside model, task and seed")
-    sweep: str | None = column("the sweep the run belongs to; its folder under sweeps/")
-    study: str | None = column("the search the run is a trial of")
-    trial: int | None = column("number of that trial, from 0")
+    threads: int | None = column("CPU threads of the arithmetic", **MACHINE)
+    deterministic: bool | None = column("only deterministic algorithms were allowed")
+    python_version: str | None = column("version of Python")
+    torch_version: str | None = column("version of PyTorch", **MACHINE, comparable="noted")
+    rnnbench_version: str | None = column("version of rnnbench", comparable="noted")
+    git_commit: str | None = column("commit of rnnbench's checkout", comparable="noted")
+    git_dirty: bool | None = column("the checkout had uncommitted changes", comparable="noted")
+    fingerprint: str | None = column("equal for runs of one configuration, seed included")
+    arm: str | None = column("equal for runs that differ only in their seed")
+    overrides: str | None = column("command line overrides other than model, task and seed")
+    sweep: str | None = column("the sweep of the run; its folder under sweeps/")
+    study: str | None = column("the search that the run is a trial of")
+    trial: int | None = column("number of the trial, from 0")
     started_at: str | None = column("UTC, ISO 8601")
 
     def __post_init__(self) -> None:
         self.status = Status(self.status)
-
-
-COLUMNS = [entry.name for entry in dataclasses.fields(Row)]
 
 
 def kind_of(hint: Any) -> type:
@@ -195,4 +273,23 @@ def kind_of(hint: Any) -> type:
     return str if issubclass(kinds[0], str) else kinds[0]
 
 
+FACTS: dict[str, Column] = {
+    entry.name: entry.metadata["column"] for entry in dataclasses.fields(Row)
+}
+COLUMNS = [*FACTS]
 KINDS = {name: kind_of(hint) for name, hint in typing.get_type_hints(Row).items()}
+"""The type of every column: str, int, float or bool."""
+
+
+def columns_where(**facts: Any) -> tuple[str, ...]:
+    """Return the names of the columns with certain facts, in the order of the table.
+
+    Args:
+        facts: for each attribute of `Column`, a value or a tuple of values.
+    """
+    allowed = {key: value if isinstance(value, tuple) else (value,) for key, value in facts.items()}
+    return tuple(
+        name
+        for name, column in FACTS.items()
+        if all(getattr(column, key) in values for key, values in allowed.items())
+    )

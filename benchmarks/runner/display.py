@@ -12,71 +12,12 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from benchmarks.results.row import Row
+from benchmarks.results.row import FACTS, METRIC_UNIT, SECTIONS, Row, columns_where
 from benchmarks.system.load import is_busy
 from tasks.base import DataDescription, Metric
 
 if TYPE_CHECKING:  # it needs torch, and status does not
     from benchmarks.system.environment import Environment
-
-SECTIONS: dict[str, tuple[str, ...]] = {
-    "score": (
-        "val_score",
-        "test_score",
-        "accuracy",
-        "perplexity",
-        "bits_per_character",
-        "rmse",
-        "rmse_naive",
-        "rmse_over_naive",
-        "mae",
-        "mase",
-        "direction_accuracy",
-        "direction_base_rate",
-        "test_loss",
-        "other_metrics",
-    ),
-    "time": (
-        "train_seconds",
-        "eval_seconds",
-        "total_seconds",
-        "time_to_best_seconds",
-        "tokens_per_second",
-        "model_flops_utilisation",
-        "latency_ms_p50",
-        "latency_ms_p95",
-    ),
-    "memory": ("peak_memory_mib", "peak_rss_mib"),
-    "model": (
-        "hidden_size",
-        "num_layers",
-        "parameters",
-        "encoder_parameters",
-        "flops_per_token",
-        "kernel",
-    ),
-    "training": (
-        "epochs",
-        "stopped_by",
-        "best_epoch",
-        "steps",
-        "learning_rate",
-        "batch_size",
-        "seed",
-        "starts",
-    ),
-    "where": (
-        "device",
-        "device_name",
-        "dtype",
-        "precision",
-        "threads",
-        "peak_gflops",
-        "concurrent_runs",
-        "load_average",
-        "torch_version",
-    ),
-}
 
 
 def show_start(model: str, task: str, seeds: Sequence[int], environment: Environment) -> None:
@@ -205,12 +146,12 @@ def show_row(row: Row, metric: Metric, folder: str) -> None:
     # What may be long, a device's name, is folded; numbers never come near this width.
     table.add_column("value", justify="right", overflow="fold", min_width=12)
     table.add_column("unit", overflow="fold")
-    units = {name: entry.metadata["unit"] for name, entry in Row.__dataclass_fields__.items()}
-    for section, names in SECTIONS.items():
+    for section in SECTIONS:
+        names = columns_where(section=section)
         filled = [name for name in names if getattr(row, name) is not None]
         for name in filled:
-            unit = units[name]
-            if unit == "the metric's":
+            unit = FACTS[name].unit
+            if unit == METRIC_UNIT:
                 unit = metric.unit
             heading = section if name == filled[0] else ""
             table.add_row(heading, name, Text(readable(getattr(row, name))), unit)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import UserError
-from benchmarks.results.row import COLUMNS, Row
+from benchmarks.results.row import Row
 from benchmarks.results.store import Store, new_run_id
 from benchmarks.system.atomic_files import remove_drafts, set_aside, write_atomically
 
@@ -45,21 +45,9 @@ def test_a_row_with_a_number_that_json_has_not_is_refused(store: Store) -> None:
     ids=["empty", "torn", "another's", "no document", "no status"],
 )
 def test_a_damaged_row_is_none(content: str, store: Store) -> None:
-    (store.run("a").create().row).write_text(content)
+    store.run("a").create().row.write_text(content)
     assert store.row("a") is None
     assert store.row("never run") is None
-
-
-def test_every_column_is_described() -> None:
-    entries = dataclasses.fields(Row)
-    assert [entry.name for entry in entries if not entry.metadata["help"]] == []
-    assert [
-        e.name for e in entries if e.name.endswith("_seconds") and e.metadata["unit"] != "s"
-    ] == []
-    assert [
-        e.name for e in entries if e.name.endswith("_mib") and e.metadata["unit"] != "MiB"
-    ] == []
-    assert len(COLUMNS) == len(set(COLUMNS))
 
 
 def test_run_ids_sort_by_time_in_any_time_zone() -> None:
