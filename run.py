@@ -1,4 +1,4 @@
-"""Train and measure one pair of model and task, or sweep over many.
+"""Train and measure one model on one task, or run a sweep.
 
 python run.py model=lstm task=imdb
 python run.py -m model=rnn,lstm,gru task=imdb,shakespeare,sp500 seed=0,1,2
@@ -6,7 +6,6 @@ python run.py --help
 """
 
 import sys
-from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
@@ -15,10 +14,9 @@ from benchmarks import cli
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def run(composed: DictConfig) -> None:
-    """Run one composed configuration."""
-    cli.run_one(composed)
+def show(composed: DictConfig) -> None:
+    """Answer --help, --cfg and --info; `benchmarks.cli` handles everything else."""
 
 
 if __name__ == "__main__":
-    sys.exit(cli.main(run, Path(__file__).resolve().parent / "conf"))
+    sys.exit(cli.main(show))

@@ -1,4 +1,4 @@
-"""Composing configurations: one, or the cells of a sweep without Hydra's work for each of them."""
+"""Composition of one run, of a sweep's axes and of its cells."""
 
 from __future__ import annotations
 
@@ -16,55 +16,74 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
-from omegaconf import Container, DictConfig, OmegaConf
+from omegaconf import Container, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmarks import PROJECT_ROOT
-from benchmarks.config.axes import as_axis
-from benchmarks.config.overrides import ONE_LIST, check_seeds, refuse_both, text_of
-from benchmarks.config.schema import (
-    Config,
+from benchmarks.config.overrides import (
+    SEEDS_IS_ONE_LIST,
+    check_seeds,
+    format_axis,
+    format_seeds,
+    refuse_both,
+)
+from benchmarks.config.schema import Config
+from benchmarks.config.validation import (
+    check_combinations,
     check_ranges,
-    check_together,
     checked_config,
     typed_config,
 )
 from benchmarks.errors import UserError
 
-ROOT = PROJECT_ROOT
-"""The project's own folder, which processes elsewhere import from."""
-
 FIXED_KEYS = ("experiment", "results_dir", "cache_dir", "resume")
-"""A sweep has one of each."""
+"""Keys with one value per sweep."""
 
 EFFECTIVE_HYDRA_KEYS = (
     *("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.searchpath"),
     *("hydra.sweeper.params", "hydra.sweeper.space", "hydra.sweeper.trials"),
     *("hydra.sweeper.sampler", "hydra.sweeper.seed", "hydra.sweeper.storage"),
 )
-"""What a sweep takes of Hydra's own keys."""
+"""Hydra's own keys that have an effect."""
 
 
 @contextmanager
 def hydra_at(conf: Path) -> Iterator[None]:
-    """Let Hydra compose from a configuration folder within the block."""
+    """Initialise Hydra with a configuration directory for the block."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf), version_base="1.3"):
         yield
 
 
+def compose_run(overrides: list[str], config_name: str = "config") -> Config:
+    """Return the checked configuration of one run; call it within `hydra_at`.
+
+    Raises:
+        UserError, HydraException, OmegaConfBaseException: it cannot be composed.
+        tasks.base.DataError: a path in the settings does not exist.
+    """
+    refuse_without_effect(overrides)
+    composed = compose(config_name, overrides=overrides, return_hydra_config=True)
+    if composed.hydra.sweeper.params or "space" in composed.hydra.sweeper:
+        raise UserError("this experiment is a sweep: run it with python run.py -m")
+    with open_dict(composed):
+        del composed["hydra"]
+    config = checked_config(composed)
+    refuse_both(overrides, config.seeds)
+    return config
+
+
 @dataclass(frozen=True)
 class Axes:
-    """What a sweep's command line asks for, before any cell is composed.
+    """The axes of a sweep, read from its command line.
 
     Attributes:
         fixed: overrides that all cells share.
-        values: overrides by key, several where the sweep runs over them.
-        hydra: Hydra's own section, launcher and sweeper among it.
-        resume: what to do with cells that have run before.
+        values: one list of overrides per axis.
+        hydra: Hydra's own section, with launcher and sweeper.
+        resume: the setting `resume`.
         device: `train.device`, as far as the cells share it.
-        space: what a search chooses from, by key, as Hydra writes it.
-        has_seeds: whether the last axis was written `seeds=[…]`.
+        space: overrides that a search chooses, by key.
+        has_seeds: if the last axis was written `seeds=[…]`.
     """
 
     fixed: list[str]
@@ -76,17 +95,17 @@ class Axes:
     has_seeds: bool = False
 
     def cells(self) -> Iterator[list[str]]:
-        """Go through the cells' own overrides; the last axis runs fastest."""
+        """Yield each cell's own overrides; the last axis varies fastest."""
         for chosen in itertools.product(*self.values):
             yield list(chosen)
 
 
-class Base:
-    """A composed configuration, and what it becomes when values in it are set.
+class BaseConfig:
+    """A composed configuration in which cells set values.
 
-    Setting one value takes Hydra's machinery several milliseconds, so each is typed once, alone,
-    and cells are put together from those. What could depend on another value, an interpolation or
-    a whole section, goes the long way.
+    Setting one value with OmegaConf takes several milliseconds. So each value is converted once,
+    and the cells' dataclasses are built from the results. Values that others could depend on, an
+    interpolation or a whole section, are merged with OmegaConf for each cell.
 
     Args:
         composed: not yet checked.
@@ -103,34 +122,34 @@ class Base:
         self._sections: dict[tuple[str, ...], Any] = {}
 
     def with_values(self, overrides: dict[str, Override]) -> Config:
-        """Set values.
+        """Return the checked configuration with values set.
 
         Args:
             overrides: by their text.
 
         Raises:
-            UserError, OmegaConfBaseException: a value is wrong, or they do not go together.
+            UserError, OmegaConfBaseException: a value is wrong, or values contradict each other.
         """
         if self._typed is not None:
             fields = [self._field(text, override) for text, override in overrides.items()]
             known = [field for field in fields if field is not None]
             if len({field[:2] for field in known}) == len(overrides):
-                together = self._put_together(self._typed, list(overrides), known)
-                check_ranges(together)
-                check_together(together)
-                return together
-        config = copy.deepcopy(self.composed)
+                config = self._replace_fields(self._typed, list(overrides), known)
+                check_ranges(config)
+                check_combinations(config)
+                return config
+        composed = copy.deepcopy(self.composed)
         for override in overrides.values():
-            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
-        return checked_config(config)
+            OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
+        return checked_config(composed)
 
     def _field(self, text: str, override: Override) -> tuple[str, str, Any] | None:
-        """Section, name and value of the one field an override sets; None if it is none such."""
+        """Return section, name and value of the field that an override sets, if it is one field."""
         if text not in self._values:
-            self._values[text] = self._read(override)
+            self._values[text] = self._converted(override)
         return self._values[text]
 
-    def _read(self, override: Override) -> tuple[str, str, Any] | None:
+    def _converted(self, override: Override) -> tuple[str, str, Any] | None:
         key, value = override.key_or_group, override.value()
         section, _, name = key.rpartition(".")
         if "." in section or not isinstance(value, str | int | float | None) or "${" in str(value):
@@ -139,28 +158,27 @@ class Base:
             if isinstance(OmegaConf.select(self._scratch, key), Container):
                 return None
             OmegaConf.update(self._scratch, key, value, merge=True)
-            typed = OmegaConf.select(self._scratch, key)
+            return section, name, OmegaConf.select(self._scratch, key)
         except OmegaConfBaseException:
-            return None  # the long way says what is wrong
-        return section, name, typed
+            return None  # raised again, with its reason, when the whole cell is merged
 
-    def _put_together(
+    def _replace_fields(
         self, typed: Config, texts: list[str], fields: list[tuple[str, str, Any]]
     ) -> Config:
-        """Set fields; cells with the same section share it."""
+        """Replace fields; cells with equal values in a section share the section's object."""
         changes = {name: value for section, name, value in fields if not section}
         for section in {section for section, _, _ in fields if section}:
-            among = [i for i, field in enumerate(fields) if field[0] == section]
-            key = (section, *(texts[i] for i in among))
+            chosen = [i for i, field in enumerate(fields) if field[0] == section]
+            key = (section, *(texts[i] for i in chosen))
             if key not in self._sections:
-                values = {fields[i][1]: fields[i][2] for i in among}
+                values = {fields[i][1]: fields[i][2] for i in chosen}
                 self._sections[key] = dataclasses.replace(getattr(typed, section), **values)
             changes[section] = self._sections[key]
         return dataclasses.replace(typed, **changes)
 
 
 class CellComposer:
-    """Composes the cells of a sweep; what only values tell apart is composed once.
+    """Composes the cells of a sweep; cells that differ only in values share one composition.
 
     Args:
         fixed: overrides that all cells share.
@@ -169,7 +187,7 @@ class CellComposer:
     def __init__(self, fixed: list[str]) -> None:
         self.fixed = fixed
         self.parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-        self._bases: dict[tuple[str, ...], Base] = {}
+        self._bases: dict[tuple[str, ...], BaseConfig] = {}
         self._parsed: dict[str, Override] = {}
         self._is_group: dict[str, bool] = {}
 
@@ -194,15 +212,15 @@ class CellComposer:
             override = self.parsed(text)
             if self._is_value(override):
                 values[text] = override
-            elif override.value() is not None:  # no option of a group is what it begins with
+            elif override.value() is not None:  # null is a group's default
                 others.append(text)
         key = tuple(others)
         if key not in self._bases:
-            self._bases[key] = Base(compose("config", overrides=[*self.fixed, *others]))
+            self._bases[key] = BaseConfig(compose("config", overrides=[*self.fixed, *others]))
         return self._bases[key].with_values(values)
 
     def _is_value(self, override: Override) -> bool:
-        """Whether an override sets a value, and nothing that the defaults list could depend on."""
+        """Return True if an override sets a value and leaves the defaults list unchanged."""
         key = override.key_or_group
         if key not in self._is_group:
             loader = GlobalHydra.instance().config_loader()
@@ -212,10 +230,10 @@ class CellComposer:
 
 
 def sweep_axes(overrides: list[str]) -> Axes:
-    """Read a sweep's command line.
+    """Return the axes of a sweep's command line.
 
-    The axes are the overrides with several values, and those that an experiment's YAML lists under
-    `hydra.sweeper.params`, unless the command line sets the same key.
+    These are the overrides with several values, and those under `hydra.sweeper.params` in an
+    experiment's YAML, unless the command line sets the same key.
 
     Raises:
         UserError, HydraException, OmegaConfBaseException: it cannot be composed.
@@ -228,7 +246,7 @@ def sweep_axes(overrides: list[str]) -> Axes:
     hydra = master.hydra
     params = OmegaConf.select(hydra, "sweeper.params") or {}
     space = OmegaConf.select(hydra, "sweeper.space")
-    listed = [f"{key}={as_axis(value)}" for key, value in params.items()]
+    listed = [f"{key}={format_axis(value)}" for key, value in params.items()]
     listed += [f"{key}={value}" for key, value in (space or {}).items()]
     seeds = seeds_of(master, given, params)
     listed = [text for text in listed if seeds is None or not text.startswith("seed=")]
@@ -261,38 +279,34 @@ def sweep_axes(overrides: list[str]) -> Axes:
 def seeds_of(
     master: DictConfig, given: Mapping[str, Override], params: Iterable[Any]
 ) -> list[int] | None:
-    """Return what `seeds` says, if it is set; on the command line it replaces an experiment's axis.
+    """Return the value of `seeds`; on the command line it replaces an experiment's axis `seed`.
 
     Raises:
-        UserError: it is wrong, or `seed` is set beside it.
+        UserError: it is wrong, or `seed` is set too.
     """
     if "seeds" in given and given["seeds"].is_sweep_override():
-        raise UserError(ONE_LIST)
+        raise UserError(SEEDS_IS_ONE_LIST)
     seeds = None if master.seeds is None else list(master.seeds)
     check_seeds(seeds)
     refuse_both([str(override.input_line) for override in given.values()], seeds)
     if seeds is not None and "seeds" not in given and "seed" in params:
-        raise UserError(f"in the experiment: seed and {text_of(seeds)}: one of them is enough")
+        raise UserError(f"in the experiment: seed and {format_seeds(seeds)}: set only one of them")
     return seeds
 
 
-def refuse_without_effect(keys: Iterable[str]) -> None:
-    """Refuse keys of Hydra's own that a sweep of rnnbench does not look at.
-
-    Raises:
-        UserError: there is one.
-    """
-    for key in keys:
-        is_hydras = key.lstrip("+~").startswith(("hydra.", "hydra/"))
-        if is_hydras and not key.lstrip("+~").startswith(EFFECTIVE_HYDRA_KEYS):
+def refuse_without_effect(overrides: Iterable[str]) -> None:
+    """Raise UserError for one of Hydra's own keys that rnnbench does not use."""
+    for text in overrides:
+        key = text.lstrip("+~").partition("=")[0]
+        if key.startswith(("hydra.", "hydra/")) and not key.startswith(EFFECTIVE_HYDRA_KEYS):
             raise UserError(
-                f"{key}: has no effect here, rnnbench runs its own sweeps and keeps them under "
+                f"{key}: has no effect, because rnnbench runs its own sweeps and keeps records in "
                 f"results_dir (allowed: {', '.join(EFFECTIVE_HYDRA_KEYS)})"
             )
 
 
 def is_searched(override: Override) -> bool:
-    """Whether an override gives a search something to choose from: an interval or `choice(...)`."""
+    """Return True if an override is a search space: an interval or `choice(...)`."""
     value = override.value()
     return isinstance(value, IntervalSweep) or (
         isinstance(value, ChoiceSweep) and not value.simple_form

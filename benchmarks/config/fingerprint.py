@@ -1,4 +1,4 @@
-"""What makes two runs the same question, or two questions of one arm."""
+"""Hashes that identify a run's configuration and its arm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.base import DataDescription
 
 
 def identity(settings: Any) -> dict[str, Any]:
-    """Return a settings dataclass as a plain dict without the fields that ask no question."""
+    """Return settings as a plain dict without fields that cannot change a score."""
     plain: dict[str, Any] = {}
     for entry in dataclasses.fields(settings):
         value = getattr(settings, entry.name)
@@ -23,29 +23,28 @@ def identity(settings: Any) -> dict[str, Any]:
 
 
 def fingerprint(config: Config, data: DataDescription, device_type: str) -> str:
-    """Hash everything that can change a run's numbers, beyond rounding.
+    """Hash everything that can change a run's scores beyond rounding.
 
-    Two runs with one fingerprint ask the same question of the same data. Where the data lies, how
-    many threads or how large the batches of an evaluation are is left out; what the data is, the
-    versions of task and model and the kind of device are in.
+    Includes the content of the data, the versions of task and model, and the kind of device.
+    Excludes paths, the number of threads and the batch size of evaluations.
     """
-    return short_hash(question(config, data) | {"device": device_type})
+    return short_hash(run_identity(config, data) | {"device": device_type})
 
 
 def arm(config: Config, data: DataDescription) -> str:
-    """Hash a run's question without its seed: equal for all runs of an arm, on whatever device."""
-    return short_hash(question(config, data) | {"seed": None})
+    """Hash a run's configuration without seed and device: equal for all runs of an arm."""
+    return short_hash(run_identity(config, data) | {"seed": None})
 
 
-def question(config: Config, data: DataDescription) -> dict[str, Any]:
-    """Say what a run asks, seed included."""
-    asked = identity(config) | {"seed": seed_of(config)}
+def run_identity(config: Config, data: DataDescription) -> dict[str, Any]:
+    """Return everything that can change a run's scores, without the device."""
+    found = identity(config) | {"seed": seed_of(config)}
     if isinstance(config.model, BaselineSettings):
         bound = config.train.max_evaluation_batches
-        asked |= {"model": config.model.baseline, "train": bound, "match": None}
+        found |= {"model": config.model.baseline, "train": bound, "match": None}
     elif decides_size(config):
-        del asked["model"]["hidden_size"]  # it follows from the rest
-    return asked | {
+        del found["model"]["hidden_size"]  # solved for the budget
+    return found | {
         "task_name": config.task.name,
         "task_version": config.task.version,
         "model_definition": type(config.model).__name__,
@@ -56,7 +55,7 @@ def question(config: Config, data: DataDescription) -> dict[str, Any]:
 
 
 def seed_of(config: Config) -> int | None:
-    """Return the seed, or None for a baseline in which chance has no part."""
+    """Return the seed, or None for a baseline without random numbers."""
     if isinstance(config.model, BaselineSettings) and config.model.baseline is not None:
         known = config.task.baselines()[config.model.baseline]
         return config.seed if known.is_seeded else None

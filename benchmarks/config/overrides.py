@@ -1,48 +1,47 @@
-"""`seeds=[0,1,2]` in the place of `seed=`: what may be written, and what it stands for."""
+"""The text of overrides, and the setting `seeds`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from omegaconf import ListConfig
+
 from benchmarks.errors import UserError
 
-ONE_LIST = "seeds: is one list, as in seeds=[0,1,2]"
+SEEDS_IS_ONE_LIST = "seeds: is one list, as in seeds=[0,1,2]"
 
-BELOW = 2**32
-"""What a seed must be less than."""
+
+def format_axis(value: object) -> str:
+    """Write a value of an experiment's YAML, or a list of them, in Hydra's override grammar."""
+    values = value if isinstance(value, ListConfig) else [value]
+    return ",".join(format_value(each) for each in values)
+
+
+def format_value(value: object) -> str:
+    """Write one value in Hydra's override grammar."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def format_seeds(seeds: Sequence[int]) -> str:
+    """Write seeds as on the command line."""
+    return f"seeds=[{','.join(map(str, seeds))}]"
 
 
 def check_seeds(seeds: Sequence[int] | None) -> None:
-    """Check the value of `seeds`.
-
-    Raises:
-        UserError: there is none in it, or one twice.
-    """
+    """Raise UserError if `seeds` is an empty list or contains a seed twice."""
     if seeds is None:
         return
-    written = text_of(seeds)
     if not seeds:
-        raise UserError(f"{written}: is empty; give some, as in seeds=[0,1,2], or seed=0")
+        raise UserError(f"{format_seeds(seeds)}: is empty; use seeds=[0,1,2] or seed=0, say")
     for seed in seeds:
         if seeds.count(seed) > 1:
-            raise UserError(f"{written}: {seed} is there {seeds.count(seed)} times, once is enough")
+            raise UserError(f"{format_seeds(seeds)}: duplicate seed {seed}")
 
 
 def refuse_both(overrides: Iterable[str], seeds: Sequence[int] | None) -> None:
-    """Refuse `seed=` beside `seeds=`: one would have no effect.
-
-    Args:
-        overrides: of the command line.
-        seeds: what they come to.
-
-    Raises:
-        UserError: both are given.
-    """
+    """Raise UserError if `seed=` is given together with `seeds=`; it would have no effect."""
     given = [text for text in overrides if text.lstrip("+").startswith("seed=")]
     if seeds is not None and given:
-        raise UserError(f"{given[0]} and {text_of(seeds)}: give one of them")
-
-
-def text_of(seeds: Sequence[int]) -> str:
-    """Write seeds as the command line does."""
-    return f"seeds=[{','.join(map(str, seeds))}]"
+        raise UserError(f"{given[0]} and {format_seeds(seeds)}: set only one of them")

@@ -19,7 +19,8 @@ from yaml import YAMLError
 
 import models
 import tasks
-from benchmarks.config.schema import Config, TrainSettings, definitions
+from benchmarks.config.registry import definitions
+from benchmarks.config.schema import Config, TrainSettings
 from benchmarks.errors import UserError
 from benchmarks.results.row import Status
 from benchmarks.results.run_folder import RunFolder

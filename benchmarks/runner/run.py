@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from benchmarks.config.fingerprint import arm, fingerprint, seed_of
 from benchmarks.config.matching import matched
 from benchmarks.config.schema import Config
-from benchmarks.errors import DISK_TROUBLE, UserError
+from benchmarks.errors import DISK_ERRORS, UserError
 from benchmarks.results.leases import Lease, new_lease
 from benchmarks.results.row import Row, Status
 from benchmarks.results.run_folder import RunFolder
@@ -232,7 +232,7 @@ def concluded(work: Work, store: Store) -> Iterator[None]:
     except (KeyboardInterrupt, Exception) as error:
         row.status, row.error = status_of(error), describe(error)
         continuation.is_wanted = can_go_on(error, row.status)
-        if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise UserError(
                 f"{row.error}; the same command goes on from the last checkpoint of {row.run_id}"
             ) from error

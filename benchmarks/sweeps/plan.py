@@ -12,7 +12,8 @@ from pathlib import Path
 from benchmarks.config.compose import Axes, CellComposer
 from benchmarks.config.fingerprint import fingerprint, seed_of
 from benchmarks.config.matching import NoSizeError, common_budget, decides_size, matched
-from benchmarks.config.schema import Config, ImpossiblePairError
+from benchmarks.config.schema import Config
+from benchmarks.config.validation import ImpossiblePairError
 from benchmarks.errors import UserError
 from benchmarks.results.store import Store
 from benchmarks.sweeps.cell import Cell

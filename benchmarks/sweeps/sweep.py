@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from benchmarks.config.compose import Axes, hydra_at, sweep_axes
 from benchmarks.config.launchers import LAUNCHERS
-from benchmarks.config.schema import check_ranges
+from benchmarks.config.validation import check_ranges
 from benchmarks.errors import UserError, nearest
 from benchmarks.results.row import Status
 from benchmarks.results.store import Store
@@ -25,6 +25,7 @@ from benchmarks.sweeps.plan import (
     local_device_types,
     make_plan,
 )
+from benchmarks.system.signals import INTERRUPTED
 
 if TYPE_CHECKING:
     from benchmarks.sweeps.launchers.base import Launcher, SweepContext
@@ -93,7 +94,7 @@ def run_cells(prepared: PreparedSweep, overrides: list[str]) -> int:
     from benchmarks.sweeps.launchers.base import SweepContext
     from benchmarks.sweeps.progress import SweepProgress, cells, show_outcomes
     from benchmarks.sweeps.scheduler import Scheduler
-    from benchmarks.system.signals import INTERRUPTED, Interruption
+    from benchmarks.system.signals import Interruption
 
     store = prepared.store
     folder = SweepDirectory(store.directory / "sweeps" / prepared.sweep_id)

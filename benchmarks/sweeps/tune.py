@@ -19,8 +19,9 @@ from rich.table import Table
 from benchmarks.config.compose import Axes, CellComposer
 from benchmarks.config.fingerprint import fingerprint, identity
 from benchmarks.config.matching import decides_size
-from benchmarks.config.schema import Config, ImpossiblePairError, check_ranges
+from benchmarks.config.schema import Config
 from benchmarks.config.search import TuneSettings
+from benchmarks.config.validation import ImpossiblePairError, check_ranges
 from benchmarks.errors import UserError
 from benchmarks.results.store import Store
 from benchmarks.runner.display import console, readable

@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config.compose import ROOT
+from benchmarks import PROJECT_ROOT
 from benchmarks.errors import UserError
 from scripts.perf.measuring import Report, parser_of, run_benchmark
 from scripts.perf.pairs import add_run_options, composed, load, pairs, trainer_of
@@ -53,7 +53,7 @@ def child(arguments: list[str], *flags: str) -> tuple[dict[str, Any], str]:
         UserError: it failed.
     """
     command = [sys.executable, *flags, "-m", "scripts.perf.data", *arguments]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
     lines = ended.stdout.splitlines()
     if ended.returncode or not lines:
         raise UserError((ended.stderr.strip().splitlines() or ["nothing was said"])[-1])
@@ -91,7 +91,7 @@ def start_run(overrides: list[str]) -> None:
 
     Trainer._step = stop  # type: ignore[method-assign, assignment]
     sys.argv = ["run.py", "task=imdb", *overrides]
-    runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
+    runpy.run_path(str(PROJECT_ROOT / "run.py"), run_name="__main__")
 
 
 def hold(overrides: list[str]) -> None:
@@ -128,7 +128,12 @@ def mapped_memory(folder: Path) -> dict[str, int]:
 def held_at_once(overrides: list[str]) -> list[dict[str, int]]:
     """Ask processes that hold the data at the same time for their memory of it."""
     command = [sys.executable, "-m", "scripts.perf.data", "--part", "hold", "--set", *overrides]
-    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    pipes: Any = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "text": True,
+        "cwd": PROJECT_ROOT,
+    }
     holders: list[Any] = [subprocess.Popen(command, **pipes) for _ in range(HOLDERS)]
     try:
         for say_so in ("ready", None):

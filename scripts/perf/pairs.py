@@ -11,9 +11,13 @@ from hydra import compose
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmarks.config.compose import ROOT, hydra_at
-from benchmarks.config.schema import Config, checked_config, register_schemas
-from benchmarks.errors import UserError, explain, nearest
+from benchmarks import PROJECT_ROOT
+from benchmarks.config.compose import hydra_at
+from benchmarks.config.hydra_errors import explain
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.schema import Config
+from benchmarks.config.validation import checked_config
+from benchmarks.errors import UserError, nearest
 from tasks.base import DataError
 
 if TYPE_CHECKING:
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from benchmarks.training.trainer import Trainer
     from tasks.base import Task
 
-CONF = ROOT / "conf"
+CONF = PROJECT_ROOT / "conf"
 MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml") if file.stem != "baseline")
 TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
 

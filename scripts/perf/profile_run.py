@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config.compose import ROOT
+from benchmarks import PROJECT_ROOT
 from benchmarks.errors import UserError
 from scripts.perf.measuring import Report, load_text, parser_of, run_benchmark
 from scripts.perf.pairs import add_run_options, composed, load, pairs, trainer_of
@@ -61,7 +61,7 @@ def run(overrides: list[str]) -> None:
     with watch.watching(), contextlib.redirect_stdout(sys.stderr):
         before = time.time() - born
         try:
-            runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
+            runpy.run_path(str(PROJECT_ROOT / "run.py"), run_name="__main__")
         except SystemExit as end:
             code = end.code
     calls = [("imports", before), *watch.calls]
@@ -116,7 +116,9 @@ def measure_pair(
     with tempfile.TemporaryDirectory(prefix="rnnbench-profile-") as folder:
         overrides = [f"model={model}", f"task={task}", f"results_dir={folder}", *given]
         command = [sys.executable, "-m", "scripts.perf.profile_run", "--part", "--set"]
-        ended = subprocess.run([*command, *overrides], cwd=ROOT, capture_output=True, text=True)
+        ended = subprocess.run(
+            [*command, *overrides], cwd=PROJECT_ROOT, capture_output=True, text=True
+        )
         if ended.returncode:
             raise UserError((ended.stderr.strip().splitlines() or ["a run failed"])[-1])
         said = json.loads(ended.stdout.splitlines()[-1])

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.config.compose import ROOT
+from benchmarks import PROJECT_ROOT
 from benchmarks.config.schema import Config
 from benchmarks.errors import UserError
 from scripts.perf.measuring import Report, interleaved, parser_of, run_benchmark, speed, spread
@@ -86,7 +86,12 @@ def command_times(
 
     def run(*more: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            run_py = [sys.executable, str(ROOT / "run.py"), f"model={model}", f"task={task}"]
+            run_py = [
+                sys.executable,
+                str(PROJECT_ROOT / "run.py"),
+                f"model={model}",
+                f"task={task}",
+            ]
             fixed = [f"results_dir={Path(folder, 'r')}", f"train.threads={chosen.threads}"]
             command = [*run_py, "train.device=cpu", *fixed, *chosen.set, *more]
             ended = subprocess.run(command, capture_output=True, text=True)

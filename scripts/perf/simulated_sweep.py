@@ -18,8 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.config.compose import ROOT, CellComposer, hydra_at, sweep_axes
-from benchmarks.config.schema import register_schemas
+from benchmarks import PROJECT_ROOT
+from benchmarks.config.compose import CellComposer, hydra_at, sweep_axes
+from benchmarks.config.registry import register_schemas
 from benchmarks.results.csv_table import TableView
 from benchmarks.results.leases import new_lease
 from benchmarks.results.row import Row, Status
@@ -56,7 +57,7 @@ def sweep(overrides: list[str], results: Path, count: bool) -> dict[str, float]:
     """
     from benchmarks.system.memory import peak_rss_mib
 
-    conf = ROOT / "conf"
+    conf = PROJECT_ROOT / "conf"
     register_schemas(conf)
     with hydra_at(conf):
         axes = sweep_axes(overrides)

@@ -25,7 +25,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.config.compose import ROOT
+from benchmarks import PROJECT_ROOT
 from benchmarks.errors import UserError
 from scripts.perf.measuring import Report, parser_of, run_benchmark
 from scripts.perf.pairs import add_run_options, composed, pairs
@@ -51,7 +51,7 @@ def sweep(overrides: list[str]) -> None:
     watch = Watch()
     sys.argv = ["run.py", "-m", *overrides]
     with watch.watching(), contextlib.redirect_stdout(sys.stderr):
-        code = cli.main(lambda: None, ROOT / "conf")
+        code = cli.main(lambda: None)
     print(json.dumps(watch.calls))
     sys.exit(code)
 
@@ -64,7 +64,7 @@ def run_sweep(overrides: list[str], folder: str) -> tuple[list[dict[str, Any]], 
     """
     command = [sys.executable, "-m", "scripts.perf.sweep_cost", "--part", "--set", *overrides]
     command += [f"results_dir={folder}", "train.device=cpu"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
     if ended.returncode:
         said = (ended.stderr.strip().splitlines() or ["a sweep failed"])[-1]
         raise UserError(said.removeprefix("error: "))

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from benchmarks.config.schema import checked_config, register_schemas
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.validation import checked_config
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ("baseline", "bigru", "bilstm", "birnn", "gru", "lstm", "rnn")
@@ -112,11 +113,9 @@ NO_SUCH_DEVICE: dict[str, tuple[str, ...]] = {
 # One process for them all, each answered as `python run.py` would.
 ANSWER_ALL = """
 import contextlib, io, json, runpy, sys, traceback
-from benchmarks import cli
 script, *lines = sys.argv[1:]
 for line in lines:
     sys.argv, code = [script, *json.loads(line)], None
-    cli.exit_codes.clear()
     with contextlib.redirect_stderr(io.StringIO()) as err, contextlib.redirect_stdout(err):
         try:
             runpy.run_path(script, run_name="__main__")

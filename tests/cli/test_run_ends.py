@@ -91,7 +91,7 @@ def test_ctrl_c_and_kill_leave_a_row_of_what_there_was(
     assert row["test_score"] == row["perplexity"] == row["stopped_by"] == ""
     assert len(results.history(row)) == int(row["epochs"]) >= 1
     assert float(row["val_score"]) > 1
-    assert "goes on from its checkpoint" in after
+    assert "resumes from the checkpoint" in after
     assert (results.run(row) / "checkpoint.safetensors").is_file()
     assert not [*(results.folder / "running").iterdir()]
 

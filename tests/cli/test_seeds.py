@@ -142,27 +142,27 @@ def test_an_experiment_may_have_seeds_and_the_command_line_others(
     both = run_py(*where, "experiment=mine", "seed=4")
     assert (both.returncode, both.stderr) == (
         2,
-        "error: seed=4 and seeds=[0,1]: give one of them\n",
+        "error: seed=4 and seeds=[0,1]: set only one of them\n",
     )
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["seeds=[]"], "seeds=[]: is empty; give some, as in seeds=[0,1,2], or seed=0"),
-        (["seeds=[0,1,0]"], "seeds=[0,1,0]: 0 is there 2 times, once is enough"),
+        (["seeds=[]"], "seeds=[]: is empty; use seeds=[0,1,2] or seed=0, say"),
+        (["seeds=[0,1,0]"], "seeds=[0,1,0]: duplicate seed 0"),
         (["seeds=[0,-1]"], "seeds=[0, -1]: must be at least 0 and below 4294967296"),
         (["-m", "seeds=[0,-1]"], "must be at least 0 and below 4294967296"),
-        (["-m", "seeds=[]"], "seeds=[]: is empty; give some"),
-        (["-m", "seeds=[1,1]"], "1 is there 2 times"),
+        (["-m", "seeds=[]"], "seeds=[]: is empty; use seeds=[0,1,2]"),
+        (["-m", "seeds=[1,1]"], "duplicate seed 1"),
         (["-m", "seeds=[0],[1]"], "seeds: is one list, as in seeds=[0,1,2]"),
         (["-m", "seeds=range(0,3)"], "seeds: is one list, as in seeds=[0,1,2]"),
-        (["-m", "seeds=[0,1]", "seed=1,2"], "seed=1,2 and seeds=[0,1]: give one of them"),
+        (["-m", "seeds=[0,1]", "seed=1,2"], "seed=1,2 and seeds=[0,1]: set only one of them"),
         (["seeds=3"], "seeds=3: must be a list of whole numbers, as in [0,1,2] or null"),
         (["seeds=[a]"], "must be a list of whole numbers"),
         (["seeds=0,1"], "seeds: is one list, as in seeds=[0,1,2]"),
         (["seeds=range(0,3)"], "seeds: is one list, as in seeds=[0,1,2]"),
-        (["seeds=[0,1]", "seed=1"], "seed=1 and seeds=[0,1]: give one of them"),
+        (["seeds=[0,1]", "seed=1"], "seed=1 and seeds=[0,1]: set only one of them"),
         (["sedes=[0,1]"], "did you mean seeds?"),
     ],
 )

@@ -103,7 +103,7 @@ def test_a_signal_keeps_all_seeds_and_the_same_command_goes_on(
         wait_until(lambda: len(checkpoints(folder)) == 3, "checkpoints of all seeds")
         os.kill(run.process.pid, signal.Signals[name])
         assert run.end() == 130
-        assert "the same command goes on from the checkpoints" in run.errors
+        assert "re-running the same command resumes from the checkpoints" in run.errors
     fault.injected += 1
     cut_short = rows_of(folder)
     assert [row["status"] for row in cut_short.values()] == ["interrupted"] * 3

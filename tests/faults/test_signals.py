@@ -52,7 +52,7 @@ def test_a_run_ends_cleanly_and_goes_on(
     assert len(checkpoints(folder)) == 1
     assert not list((folder / "running").glob("*.json"))
     assert "Traceback" not in run.errors
-    assert "the same command goes on from its checkpoint" in run.errors
+    assert "re-running the same command resumes from the checkpoint" in run.errors
     again = warm.run(command, folder)
     assert again.code == 0, again.errors
     assert f"going on with {run_id} from step {row['steps']} of 700" in again.output

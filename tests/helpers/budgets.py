@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.config.compose import hydra_at, sweep_axes
-from benchmarks.config.schema import Config, register_schemas
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.schema import Config
 from benchmarks.sweeps.plan import DataDescriptions, make_plan
 from tests.helpers import composing
 from tests.helpers.composing import CONF

@@ -6,7 +6,9 @@ from functools import cache
 
 from hydra import compose, initialize_config_dir
 
-from benchmarks.config.schema import Config, checked_config, register_schemas
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.schema import Config
+from benchmarks.config.validation import checked_config
 from tests.helpers.paths import ROOT
 
 CONF = ROOT / "conf"

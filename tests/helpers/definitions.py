@@ -7,7 +7,9 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from benchmarks.config.schema import Config, checked_config, register_schemas
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.schema import Config
+from benchmarks.config.validation import checked_config
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml") if file.stem != "baseline")

@@ -43,7 +43,7 @@ def run_all(config: Config, store: Store, start: RunOptions) -> int:
         if isinstance(result, Exception):
             raise result
     if len(rows) < len(configs) or any(row.status == Status.INTERRUPTED for row in rows):
-        print("the same command goes on from the checkpoints", file=sys.stderr)
+        print("re-running the same command resumes from the checkpoints", file=sys.stderr)
         return INTERRUPTED
     return int(any(row.status != Status.OK for row in rows))
 

@@ -15,7 +15,8 @@ import threading
 from pathlib import Path
 
 from benchmarks.config.compose import CellComposer, hydra_at
-from benchmarks.config.schema import Config, register_schemas
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.schema import Config
 from benchmarks.results.row import Status
 from benchmarks.results.store import Store
 from benchmarks.results.unfinished import unfinished_run

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.config.compose import ROOT
+from benchmarks import PROJECT_ROOT
 from benchmarks.config.launchers import LocalSettings
 from benchmarks.results.row import Status
 from benchmarks.results.store import Store
@@ -207,7 +207,7 @@ def process_context() -> ForkServerContext | SpawnContext:
     context.set_forkserver_preload(["benchmarks.sweeps.launchers.local"])
     kept = dict(os.environ)
     # Else it would import from the working folder, or what is installed, and not this very code.
-    paths = [str(ROOT), *filter(None, [kept.get("PYTHONPATH")])]
+    paths = [str(PROJECT_ROOT), *filter(None, [kept.get("PYTHONPATH")])]
     try:
         os.environ |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
         forkserver.ensure_running()

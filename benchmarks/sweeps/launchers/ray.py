@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.config.compose import ROOT
+from benchmarks import PROJECT_ROOT
 from benchmarks.config.launchers import RaySettings
 from benchmarks.errors import UserError
 from benchmarks.results.row import Status
@@ -72,7 +72,7 @@ class RayLauncher(Launcher):
             task.cell.number,
             str(self.context.directory.log(task.cell).resolve()),
             self.settings.cpus,
-            str(ROOT),
+            str(PROJECT_ROOT),
         )
         self.tasks[reference] = task
 

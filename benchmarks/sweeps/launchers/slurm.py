@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.config.compose import ROOT
+from benchmarks import PROJECT_ROOT
 from benchmarks.config.launchers import SlurmSettings
 from benchmarks.errors import UserError
 from benchmarks.results.index import Entry
@@ -284,7 +284,7 @@ def environment_of_jobs() -> Iterator[None]:
     from submitit.helpers import clean_env
 
     kept = dict(os.environ)
-    paths = [str(ROOT), *filter(None, [kept.get("PYTHONPATH")])]
+    paths = [str(PROJECT_ROOT), *filter(None, [kept.get("PYTHONPATH")])]
     try:
         with clean_env():
             os.environ["PYTHONPATH"] = os.pathsep.join(paths)

@@ -15,7 +15,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.config.compose import CellComposer, hydra_at, sweep_axes
-from benchmarks.config.schema import Config, ImpossiblePairError, checked_config, register_schemas
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.schema import Config
+from benchmarks.config.validation import ImpossiblePairError, checked_config
 from benchmarks.errors import UserError
 from benchmarks.sweeps.plan import Plan, make_plan
 from tasks.base import DataDescription, DataError

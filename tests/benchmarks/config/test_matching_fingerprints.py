@@ -22,9 +22,12 @@ SOLVED = ("match=parameters", "match.budget=5000")
 @pytest.mark.parametrize(
     ("overrides", "text"),
     [
-        ("match=parameters", "match=parameters: needs match.budget, the encoder parameters"),
-        ("match=flops", "match=flops: needs match.budget, the FLOPs per token"),
-        ("match=time", "match=time: needs match.budget_seconds, the training seconds"),
+        (
+            "match=parameters",
+            "match=parameters: needs match.budget, the number of encoder parameters",
+        ),
+        ("match=flops", "match=flops: needs match.budget, the forward FLOPs per token"),
+        ("match=time", "match=time: needs match.budget_seconds, the training time"),
         ("match.budget=5", "match.budget=5: goes with match=parameters or match=flops, not with"),
         ("match.budget_seconds=5", "match.budget_seconds=5.0: goes with match=time, not with"),
         (
@@ -37,11 +40,11 @@ SOLVED = ("match=parameters", "match.budget=5000")
         ("match.kind=tim", "match.kind=tim: must be one of hidden, parameters, flops, time"),
         (
             "match=time match.budget_seconds=5 train.max_seconds=4",
-            "train.max_seconds=4.0: under match=time only match.budget_seconds ends",
+            "train.max_seconds=4.0: under match=time only match.budget_seconds limits",
         ),
         (
             "match=time match.budget_seconds=5 train.max_steps=4",
-            "train.max_steps=4: under match=time only match.budget_seconds ends",
+            "train.max_steps=4: under match=time only match.budget_seconds limits",
         ),
     ],
 )

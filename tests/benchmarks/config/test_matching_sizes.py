@@ -119,7 +119,7 @@ def test_a_tiny_budget_is_met_where_there_is_a_size_for_it() -> None:
         (
             "rnn",
             3,
-            "match.budget=3: too small for model=rnn on task=sp500, whose hidden size 1 has 4",
+            "match.budget=3: too small for model=rnn on task=sp500: hidden size 1 has 4",
         ),
         ("lstm", 4350, "the nearest are 31 with 4216 and 32 with 4480"),
         ("gru", 4500, "the nearest are 37 with 4440 and 38 with 4674"),

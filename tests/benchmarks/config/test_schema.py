@@ -13,16 +13,9 @@ from hydra import compose, initialize_config_dir
 import models
 import tasks
 from benchmarks.config.fingerprint import fingerprint
-from benchmarks.config.matching import MatchSettings
-from benchmarks.config.schema import (
-    Config,
-    TrainSettings,
-    allowed_text,
-    checked_config,
-    definitions,
-    is_allowed,
-    register_schemas,
-)
+from benchmarks.config.registry import definitions, register_schemas
+from benchmarks.config.schema import Config, MatchSettings, TrainSettings
+from benchmarks.config.validation import allowed_text, checked_config, is_allowed
 from benchmarks.errors import UserError, nearest
 from models.base import ModelSettings
 from models.baseline import BaselineSettings

@@ -8,7 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from benchmarks.config.compose import Axes, CellComposer, hydra_at
-from benchmarks.config.schema import Config, register_schemas
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.schema import Config
 from benchmarks.results.row import Status
 from benchmarks.runner.row_columns import effective_overrides
 from benchmarks.sweeps.cell import Cell, Outcome, is_slowed_by_load, used_fallback_kernel

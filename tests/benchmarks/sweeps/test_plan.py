@@ -13,7 +13,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 import benchmarks.config.compose
 from benchmarks.config.compose import CellComposer, hydra_at
-from benchmarks.config.schema import Config, ImpossiblePairError, checked_config, register_schemas
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.schema import Config
+from benchmarks.config.validation import ImpossiblePairError, checked_config
 from benchmarks.errors import UserError
 from benchmarks.sweeps.directory import SweepDirectory
 from tests.helpers.paths import ROOT

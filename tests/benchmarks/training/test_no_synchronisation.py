@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import benchmarks.training.trainer
-from benchmarks.config.schema import Config, checked_config, register_schemas
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.schema import Config
+from benchmarks.config.validation import checked_config
 from benchmarks.system.disk_cache import DiskCache
 from benchmarks.training.trainer import Trainer
 from scripts.perf.pairs import trainer_of

@@ -16,7 +16,9 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
 from benchmarks.config.fingerprint import arm, fingerprint
-from benchmarks.config.schema import Config, checked_config, register_schemas
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.schema import Config
+from benchmarks.config.validation import checked_config
 from benchmarks.errors import UserError
 from benchmarks.results.row import Row
 from benchmarks.results.store import Store

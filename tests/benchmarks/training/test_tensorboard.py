@@ -13,7 +13,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from benchmarks.config.fingerprint import identity
-from benchmarks.config.schema import LogSettings, checked_config, register_schemas
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.schema import LogSettings
+from benchmarks.config.validation import checked_config
 from benchmarks.errors import UserError
 from benchmarks.runner.row_columns import effective_overrides
 from benchmarks.training.tensorboard import tensorboard_log

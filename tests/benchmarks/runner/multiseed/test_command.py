@@ -10,7 +10,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 import benchmarks.runner.multiseed.runner as running
-from benchmarks.config.schema import checked_config, register_schemas
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.validation import checked_config
 from benchmarks.results.leases import Lease, new_lease
 from benchmarks.results.row import Row
 from benchmarks.results.store import Store

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from benchmarks.config.compose import CellComposer, hydra_at
 from benchmarks.config.fingerprint import fingerprint
-from benchmarks.config.schema import Config, register_schemas
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.schema import Config
 from benchmarks.results.row import COLUMNS
 from benchmarks.results.store import Store
 from benchmarks.sweeps.cell import Cell, Completion

@@ -1,0 +1,183 @@
+"""One-line explanations of what Hydra and OmegaConf refuse."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmarks.config.compose import hydra_at
+from benchmarks.config.launchers import LAUNCHERS
+from benchmarks.config.overrides import format_axis
+from benchmarks.errors import UserError, nearest
+
+HYDRA_OPTIONS = {"hydra/launcher": ["basic", *LAUNCHERS], "hydra/sweeper": ["basic", "tune"]}
+
+TYPE_NAMES: dict[object, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    list[int]: "a list of whole numbers, as in [0,1,2]",
+}
+
+
+def explain(error: Exception, overrides: list[str], conf: list[Path]) -> str:
+    """Return one line that explains why Hydra refused a command line.
+
+    Args:
+        error: raised by Hydra or OmegaConf.
+        overrides: the command line without Hydra's own flags.
+        conf: the configuration directories, the project's first.
+    """
+    try:
+        check_overrides(overrides, conf)
+    except UserError as mistake:
+        return str(mistake)
+    return one_line(error)
+
+
+def check_overrides(overrides: list[str], conf: list[Path]) -> None:
+    """Raise UserError for the first wrong override: groups first, then values."""
+    groups: list[str] = []
+    values: list[Override] = []
+    for text in overrides:
+        override = parsed(text)
+        key = override.key_or_group
+        if is_group(key, conf):
+            check_option(override, conf)
+            groups.append(f"{key}={swept_values(override)[0]}")
+        elif key == "hydra.searchpath":
+            groups.append(text)
+        else:
+            values.append(override)
+    config, hydra = composed_from(groups, conf[0])
+    for key, value in (OmegaConf.select(hydra, "hydra.sweeper.params") or {}).items():
+        override = parsed(f"{key}={format_axis(value)}")
+        try:
+            if is_group(key, conf):
+                check_option(override, conf)
+            else:
+                check_value(override, config)
+        except UserError as error:
+            raise UserError(f"in the experiment: {error}") from error
+    for override in values:
+        check_value(override, hydra if override.key_or_group.startswith("hydra") else config)
+
+
+def parsed(text: str) -> Override:
+    """Parse an override or raise UserError."""
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise UserError(
+            f"{text}: not understood; write KEY=VALUE, as in model=lstm or seed=1, with quotes "
+            f"around a value that has ~ = , or spaces in it: \"KEY='VALUE'\""
+        ) from error
+
+
+def is_group(key: str, conf: list[Path]) -> bool:
+    """Return True if a key is a configuration group."""
+    return key.startswith("hydra/") or any((folder / key).is_dir() for folder in conf)
+
+
+def check_option(override: Override, conf: list[Path]) -> None:
+    """Raise UserError if a group has no such option."""
+    group = override.key_or_group
+    files = {file.stem for folder in conf for file in (folder / group).glob("*.yaml")}
+    options = HYDRA_OPTIONS.get(group, sorted(files))
+    kind = "option" if group in HYDRA_OPTIONS else group
+    for option in swept_values(override):
+        if options and option not in ("null", "None", *options):
+            raise UserError(
+                f"{group}={option}: there is no such {kind} "
+                f"(allowed: {', '.join(options)}){nearest(option, options)}"
+            )
+
+
+def composed_from(groups: list[str], conf: Path) -> tuple[DictConfig, DictConfig]:
+    """Return the configuration of the chosen groups, and its launcher and sweeper.
+
+    Raises:
+        UserError: a file of them is wrong.
+    """
+    try:
+        with hydra_at(conf):
+            config = compose("config", overrides=groups, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        experiment = [f"{group}: " for group in groups if group.startswith("experiment=")]
+        raise UserError("".join([*experiment, one_line(error)])) from error
+    hydra = OmegaConf.create(
+        {"hydra": OmegaConf.masked_copy(config.hydra, ["launcher", "sweeper"])}
+    )
+    OmegaConf.set_struct(hydra, True)
+    with open_dict(config):
+        del config["hydra"]
+    return config, hydra
+
+
+def check_value(override: Override, config: DictConfig) -> None:
+    """Raise UserError if a configuration has no such key, or its type is another."""
+    key = override.key_or_group
+    known = all_keys(OmegaConf.to_container(config))
+    if key.startswith("hydra.launcher.") and "hydra.launcher._target_" in known:
+        options = " or ".join(LAUNCHERS)
+        raise UserError(f"{key}: the launcher basic has no settings; add hydra/launcher={options}")
+    if key not in known:
+        # The last part is usually the mistyped one; the hint shows the whole key.
+        section, _, mistyped = key.rpartition(".")
+        inside = [name for name in known if section and name.startswith(f"{section}.")]
+        by_name = {name.rpartition(".")[-1]: name for name in [*known, *inside]}
+        close = difflib.get_close_matches(mistyped.lower(), by_name, n=1, cutoff=0.6)
+        hint = f"; did you mean {by_name[close[0]]}?" if close else ""
+        allowed = ", ".join(inside or [name for name in known if "." not in name])
+        raise UserError(f"{key}: there is no such key{hint} (allowed: {allowed})")
+    for value in swept_values(override):
+        try:
+            OmegaConf.update(config.copy(), key, None if value == "null" else value)
+        except OmegaConfBaseException as error:
+            raise UserError(f"{key}={value}: must be {type_name(config, key)}") from error
+
+
+def swept_values(override: Override) -> list[str]:
+    """Return the value of an override, or all values of a sweep over choices, as text."""
+    value = override.value()
+    chosen = value.list if isinstance(value, ChoiceSweep) else [value]
+    return ["null" if each is None else str(getattr(each, "text", each)) for each in chosen]
+
+
+def all_keys(content: Any, prefix: str = "") -> list[str]:
+    """Return the dotted keys of a configuration, sections included."""
+    keys: list[str] = []
+    for name, child in content.items():
+        keys.append(f"{prefix}{name}")
+        if isinstance(child, dict):
+            keys += all_keys(child, f"{prefix}{name}.")
+    return keys
+
+
+def type_name(config: DictConfig, key: str) -> str:
+    """Describe the type of a key's field."""
+    section, _, name = key.rpartition(".")
+    schema = OmegaConf.get_type(OmegaConf.select(config, section) if section else config)
+    wanted: Any = typing.get_type_hints(schema).get(name) if schema else None
+    parts = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    names = [TYPE_NAMES[part] for part in parts if part in TYPE_NAMES]
+    if type(None) in parts:
+        names.append("null")
+    return " or ".join(names) or "a section of keys, not a value"
+
+
+def one_line(error: BaseException) -> str:
+    """Fold an error's text, and that of its cause, into one line."""
+    texts = [str(each) for each in (error, error.__cause__) if each is not None and str(each)]
+    return "; ".join(" ".join(text.split()) for text in texts) or type(error).__name__

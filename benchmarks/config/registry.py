@@ -1,0 +1,61 @@
+"""Definitions of models and tasks, and the schemas that Hydra composes from."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+import models
+import tasks
+from benchmarks.config.help import help_text
+from benchmarks.config.launchers import LAUNCHERS
+from benchmarks.config.schema import Config
+from benchmarks.config.search import TuneSettings
+from models.base import ModelSettings
+from tasks.base import TaskSettings
+
+
+def definitions(package: Any, base: type) -> dict[str, type]:
+    """Return the settings classes derived from `base` in a package, by name.
+
+    A definition is a module of the package, or the module `task` of a package in it. Its name is
+    the class attribute `name`, or else the module's.
+    """
+    found = {}
+    for module_info in pkgutil.iter_modules(package.__path__):
+        name = f"{package.__name__}.{module_info.name}"
+        if module_info.ispkg:
+            name += ".task"
+            if importlib.util.find_spec(name) is None:
+                continue
+        module = importlib.import_module(name)
+        for _, member in inspect.getmembers(module, inspect.isclass):
+            defined_here = member.__module__ == module.__name__
+            if issubclass(member, base) and member is not base and defined_here:
+                found[getattr(member, "name", module_info.name)] = member
+    return found
+
+
+def register_schemas(conf: Path) -> None:
+    """Register the typed schemas: `schema/config`, `schema/model/NAME` and `schema/task/NAME`.
+
+    The help text is registered too, because Hydra's own would list the schemas as options.
+    """
+    store = ConfigStore.instance()
+    help_node = {"app_name": "rnnbench", "header": "", "footer": "", "template": help_text(conf)}
+    store.store(group="hydra/help", name="rnnbench", node=help_node)
+    store.store(group="hydra/sweeper", name="tune", node=TuneSettings)
+    store.store(group="schema", name="config", node=Config)
+    for group, settings_by_name in {
+        "hydra/launcher": LAUNCHERS,
+        "schema/model": definitions(models, ModelSettings),
+        "schema/task": definitions(tasks, TaskSettings),
+    }.items():
+        for name, settings in settings_by_name.items():
+            store.store(group=group, name=name, node=settings)

@@ -1,0 +1,206 @@
+"""Checks of a composed configuration; every mistake is a UserError of one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from importlib.util import find_spec
+from typing import Any
+
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+
+from benchmarks.config.help import options
+from benchmarks.config.overrides import check_seeds
+from benchmarks.config.schema import Config, MatchSettings, TrainSettings
+from benchmarks.errors import UserError, nearest
+from models.base import ModelSettings
+from models.baseline import BaselineSettings
+from tasks.base import TaskSettings
+
+BUDGETS = {
+    "parameters": ("budget", "number of encoder parameters of every model", 250000),
+    "flops": ("budget", "forward FLOPs per token of every encoder", 500000),
+    "time": ("budget_seconds", "training time of every model in seconds", 60),
+}
+"""By kind of match: the key of its budget, the meaning, and an example."""
+
+
+class ImpossiblePairError(UserError):
+    """A model and a task that do not fit; a sweep leaves such cells out."""
+
+
+def checked_config(composed: DictConfig) -> Config:
+    """Convert what Hydra composed into a typed configuration and check it.
+
+    Raises:
+        UserError: a value is out of its range, or settings contradict each other.
+        tasks.base.DataError: a path in the settings does not exist.
+    """
+    config = typed_config(composed)
+    check_ranges(config)
+    check_combinations(config)
+    return config
+
+
+def typed_config(composed: DictConfig) -> Config:
+    """Convert what Hydra composed into dataclasses without checking the values.
+
+    Raises:
+        UserError: a key has no value or does not exist.
+    """
+    try:
+        config = OmegaConf.to_object(composed)
+    except MissingMandatoryValue as error:
+        key = str(error.full_key)
+        text = no_option_text(key) if key in ("task", "model") else f"{key} has no value"
+        raise UserError(text) from error
+    assert isinstance(config, Config)
+    for name, base in (("model", ModelSettings), ("task", TaskSettings)):
+        settings = getattr(config, name)
+        if not isinstance(settings, base) or type(settings) is base:
+            raise UserError(no_option_text(name))
+    check_keys(composed, config)
+    return config
+
+
+def no_option_text(group: str) -> str:
+    """Return the message for a group without an option."""
+    allowed = options(group)
+    listed = ", ".join(allowed)
+    return f"{group}: no option is set; use {group}={allowed[0]}, say (allowed: {listed})"
+
+
+def check_keys(composed: DictConfig, settings: Any, prefix: str = "") -> None:
+    """Raise UserError for a key without a field, which Hydra accepts as `+key=value`."""
+    known = {entry.name for entry in dataclasses.fields(settings)}
+    for name in map(str, composed):
+        if name not in known:
+            allowed = f" (allowed: {', '.join(sorted(known))}){nearest(name, known)}"
+            raise UserError(f"{prefix}{name}: there is no such key{allowed}")
+        child = getattr(settings, name)
+        if dataclasses.is_dataclass(child):
+            check_keys(composed[name], child, f"{prefix}{name}.")
+
+
+def check_ranges(settings: Any, prefix: str = "") -> None:
+    """Check every field, nested dataclasses included, against its metadata.
+
+    Raises:
+        UserError: contains the key, the value and what is allowed.
+    """
+    for entry in dataclasses.fields(settings):
+        key, value = f"{prefix}{entry.name}", getattr(settings, entry.name)
+        if dataclasses.is_dataclass(value):
+            check_ranges(value, f"{key}.")
+        elif value is not None and not is_allowed(value, entry.metadata):
+            limits = entry.metadata
+            hint = nearest(str(value), limits.get("choices", ()), limits.get("known_as", {}))
+            allowed = allowed_text(limits)
+            if isinstance(value, float) and math.isinf(value) and "finite" not in allowed:
+                allowed = f"finite and {allowed}"
+            raise UserError(f"{key}={value}: must be {allowed}{hint}")
+
+
+def is_allowed(value: Any, limits: Any) -> bool:
+    """Return True if a value, or every value of a list, satisfies a field's metadata."""
+    if isinstance(value, list):
+        return all(is_allowed(each, limits) for each in value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    return (
+        ("choices" not in limits or value in limits["choices"])
+        and ("minimum" not in limits or value >= limits["minimum"])
+        and ("above" not in limits or value > limits["above"])
+        and ("below" not in limits or value < limits["below"])
+    )
+
+
+def allowed_text(limits: Any) -> str:
+    """Describe what a field's metadata allows, for example "at least 0 and below 1"."""
+    if "choices" in limits:
+        return "one of " + ", ".join(limits["choices"])
+    words = {"minimum": "at least", "above": "above", "below": "below"}
+    bounds = [f"{word} {limits[key]}" for key, word in words.items() if key in limits]
+    return " and ".join(bounds) or "a finite number"
+
+
+def check_combinations(config: Config) -> None:
+    """Check settings that depend on each other.
+
+    Raises:
+        UserError: they contradict each other.
+        tasks.base.DataError: a path in the settings does not exist.
+    """
+    if not config.results_dir.strip():
+        raise UserError("results_dir: is empty; set a directory, as in results_dir=results")
+    for part in (config.model, config.task):
+        try:
+            part.check()
+        except ValueError as error:
+            raise UserError(str(error)) from error
+    check_seeds(config.seeds)
+    check_budget(config.match)
+    check_time_limits(config)
+    check_precision(config.train)
+    if config.log.tensorboard and find_spec("tensorboard") is None:
+        raise UserError(
+            "log.tensorboard=true: requires TensorBoard: pip install -e '.[tensorboard]'"
+        )
+    check_pair(config)
+
+
+def check_budget(match: MatchSettings) -> None:
+    """Raise UserError unless the budget of the kind of match is set, and no other."""
+    own, meaning, example = BUDGETS.get(match.kind, ("", "", 0))
+    for name in ("budget", "budget_seconds"):
+        value = getattr(match, name)
+        if value is not None and name != own:
+            kinds = [f"match={kind}" for kind, (key, *_) in BUDGETS.items() if key == name]
+            raise UserError(
+                f"match.{name}={value}: goes with {' or '.join(kinds)}, not with match={match.kind}"
+            )
+    if own and getattr(match, own) is None:
+        raise UserError(
+            f"match={match.kind}: needs match.{own}, the {meaning}, as in match.{own}={example}"
+        )
+
+
+def check_time_limits(config: Config) -> None:
+    """Raise UserError if `match=time` is combined with another limit on the training."""
+    if config.match.kind != "time":
+        return
+    for name in ["max_seconds"] if config.smoke else ["max_seconds", "max_steps"]:
+        value = getattr(config.train, name)
+        if value is not None:
+            raise UserError(
+                f"train.{name}={value}: under match=time only match.budget_seconds limits the "
+                f"training; leave it out"
+            )
+
+
+def check_precision(train: TrainSettings) -> None:
+    """Raise UserError if a lower precision is combined with another dtype than float32."""
+    if train.precision != "highest" and train.dtype != "float32":
+        raise UserError(
+            f"train.precision={train.precision}: goes with train.dtype=float32, not {train.dtype}"
+        )
+
+
+def check_pair(config: Config) -> None:
+    """Raise ImpossiblePairError if the model cannot run on the task."""
+    task, model = config.task, config.model
+    if isinstance(model, BaselineSettings):
+        known = task.baselines()
+        if not known:
+            raise ImpossiblePairError(f"model=baseline: task={task.name} has no baselines")
+        if model.baseline is not None and model.baseline not in known:
+            raise ImpossiblePairError(
+                f"model.baseline={model.baseline}: task={task.name} has no such baseline "
+                f"(allowed: {', '.join(known)}){nearest(model.baseline, known)}"
+            )
+    elif task.causal and model.bidirectional:
+        raise ImpossiblePairError(
+            f"model={model.label} reads each sequence backwards too, so on task={task.name}, "
+            f"which predicts the next step, it would see the answer; choose a model with "
+            f"model.bidirectional=false"
+        )
