@@ -1,4 +1,4 @@
-"""Loads every task once for all contract tests."""
+"""The tasks of the contract tests, each loaded once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.definitions import composed
 
 @pytest.fixture(scope="session")
 def loaded(shared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Task]:
-    """Load a task on its default data, once; without a hub, so that all machines see the same."""
+    """Load a task on its default data, once; without a hub, so that the data is always the same."""
 
     @cache
     def load(name: str) -> Task:

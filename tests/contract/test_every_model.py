@@ -1,4 +1,4 @@
-"""What every encoder must do; a new model's YAML brings it here by itself."""
+"""The contract of encoders, checked for every model with a YAML file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from models.modules.encoder import Encoder, State
 from tests.helpers.definitions import MODELS, TASKS, composed, is_bidirectional, is_causal
 
 FREE_TASK = next(task for task in TASKS if not is_causal(task))
@@ -50,7 +51,7 @@ def test_last_outputs_are_the_same_from_outputs_and_from_the_state(
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_padding_changes_nothing(model: str, depth: int) -> None:
-    """A sequence alone gives what it gives in a padded batch, whatever stands in the padding."""
+    """A sequence has the same results alone and in a batch, with any values in the padding."""
     encoder = build(model, depth)
     lengths = torch.tensor([9, 3, 1])
     inputs = torch.randn(3, 9, 5)
@@ -82,7 +83,7 @@ def test_padding_gets_no_gradient(model: str, depth: int) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_reads_ahead_only_if_it_says_so(model: str) -> None:
+def test_only_bidirectional_models_read_ahead(model: str) -> None:
     encoder = build(model, 2)
     inputs = torch.randn(1, 8, 5)
     changed = inputs.clone()
@@ -116,7 +117,7 @@ def test_gradient_reaches_every_parameter(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_random_seed_decides_the_initialisation(model: str) -> None:
+def test_the_random_seed_determines_the_initialisation(model: str) -> None:
     first, second = build(model), build(model)
     assert all(map(torch.equal, first.parameters(), second.parameters()))
     torch.manual_seed(1)
@@ -136,8 +137,8 @@ def test_weights_survive_safetensors(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_learns_eight_samples_by_heart(model: str) -> None:
-    """Random labels of random sequences; only memory of the whole sequence can tell them."""
+def test_overfits_a_batch_of_eight(model: str) -> None:
+    """Random labels of random sequences require memory of the whole sequence."""
     encoder = build(model, hidden_size=32)
     head = nn.Linear(encoder.output_size, 1)
     inputs, lengths = torch.randn(8, 10, 5), torch.tensor([10, 3, 7, 10, 5, 9, 2, 8])
@@ -159,3 +160,66 @@ def test_learns_eight_samples_by_heart(model: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_the_label_is_the_name_on_the_command_line(model: str) -> None:
     assert composed(model, FREE_TASK).model.label == model
+
+
+# --- the meta device, on which mixed devices raise: it replaces a GPU
+
+
+def step_on_meta(encoder: Any, lengths: Tensor | None) -> None:
+    """Run forward and backward with all tensors on the meta device; then carry the state over."""
+    encoder.to("meta").train()
+    inputs = torch.randn(3, 7, 5, device="meta", requires_grad=True)
+    lengths = None if lengths is None else lengths.to("meta")
+    outputs, state = encoder(inputs, lengths)
+    last = encoder.last_outputs(outputs, lengths)
+    assert outputs.shape == (3, 7, encoder.output_size)
+    (outputs.sum() + last.sum()).backward()
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.is_meta, name
+    start = tuple(part.detach() for part in state)
+    outputs, state = encoder(inputs, lengths, start)
+    encoder.last_outputs(outputs, lengths, state).sum().backward()
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("lengths", [None, torch.tensor([7, 2, 4])], ids=["full", "lengths"])
+def test_a_step_uses_the_device_of_its_inputs(
+    model: str, depth: int, lengths: Tensor | None
+) -> None:
+    step_on_meta(build(model, depth), lengths)
+
+
+class MixedDevices(Encoder):
+    """An encoder that creates a mask on the default device."""
+
+    def __init__(self, mistake: str) -> None:
+        super().__init__()
+        self.output_size, self.mistake = 8, mistake
+        self.projection = nn.Linear(5, 8)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        lengths: Tensor | None = None,
+        state: State | None = None,
+        need_state: bool = True,
+    ) -> tuple[Tensor, State | None]:
+        batch, time, _ = inputs.shape
+        devices = {name: inputs.device for name in ("arange", "full") if name != self.mistake}
+        if lengths is None:
+            lengths = torch.full((batch,), time, device=devices.get("full"))
+        steps = torch.arange(time, device=devices.get("arange"))
+        outputs = self.projection(inputs) * (steps < lengths[:, None]).unsqueeze(-1)
+        return outputs, (outputs[None, :, -1],)
+
+    def flops_per_token(self) -> int:
+        return 2 * self.projection.weight.numel()
+
+
+@pytest.mark.parametrize("mistake", ["arange", "full"])
+def test_the_step_on_meta_detects_a_tensor_on_the_default_device(mistake: str) -> None:
+    step_on_meta(MixedDevices("none"), None)
+    with pytest.raises(RuntimeError, match="device"):
+        step_on_meta(MixedDevices(mistake), None)

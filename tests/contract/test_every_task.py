@@ -1,10 +1,11 @@
-"""What every task must do, with every model it admits; a new task's YAML brings it here."""
+"""The contract of tasks, checked for every task with a YAML file and every model it allows."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -16,12 +17,11 @@ from benchmarks.training.evaluation import evaluate
 from benchmarks.training.network import build_network
 from benchmarks.training.predictions import Predictions
 from benchmarks.training.seeding import SeedStreams
-from tasks.base import Baseline, Batch, FittedBaseline, Split, Task
+from tasks.base import SPLITS, Baseline, Batch, FittedBaseline, Split, Task
 from tests.helpers.definitions import MODELS, PAIRS, TASKS, composed
 
 Loader = Callable[[str], Task]
 Fitter = Callable[[str, str], FittedBaseline]
-SPLITS = ("train", "validation", "test")
 CPU = torch.device("cpu")
 
 
@@ -59,7 +59,7 @@ def test_description_is_complete(name: str, loaded: Loader) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_name_and_metric_have_their_place_in_the_row(name: str) -> None:
+def test_name_and_metric_are_complete(name: str) -> None:
     settings = composed("lstm", name).task
     assert settings.name == name
     assert settings.metric.unit
@@ -80,7 +80,7 @@ def test_evaluation_batches_are_fixed(
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_training_order_depends_on_its_stream_alone(name: str, loaded: Loader) -> None:
+def test_training_order_depends_on_its_random_stream_only(name: str, loaded: Loader) -> None:
     task = loaded(name)
 
     def epoch(seed: int, number: int) -> list[Batch]:
@@ -147,6 +147,29 @@ def test_every_pair_computes_metrics_and_gradients(model: str, name: str, loaded
 
 
 @pytest.mark.parametrize(("model", "name"), PAIRS)
+def test_a_step_of_every_pair_uses_the_device_of_its_batch(
+    model: str, name: str, loaded: Loader
+) -> None:
+    """On the meta device mixed devices raise, as on a GPU."""
+    task = loaded(name)
+    network, _ = build_network(small(model, name), task, torch.device("meta"))
+    batch = next(task.batches("train", 8, SeedStreams(0).data_order(0)))
+    batch = replace(
+        batch,
+        inputs=batch.inputs.to("meta"),
+        targets=batch.targets.to("meta"),
+        items=batch.items.to("meta"),
+        lengths=None if batch.lengths is None else batch.lengths.to("meta"),
+    )
+    outputs, state = network(batch.inputs, batch.lengths, None)
+    task.loss(outputs, batch).backward()
+    assert all(p.grad is not None and p.grad.is_meta for p in network.parameters())
+    assert all(value.is_meta for value in task.sums(outputs.detach(), batch).values())
+    if state is not None:
+        network(batch.inputs, batch.lengths, tuple(part.detach() for part in state))
+
+
+@pytest.mark.parametrize(("model", "name"), PAIRS)
 def test_every_pair_learns_one_batch(model: str, name: str, loaded: Loader) -> None:
     config, task = composed(model, name, "model.hidden_size=16", "model.dropout=0"), loaded(name)
     network, _ = build_network(config, task, CPU)
@@ -165,8 +188,8 @@ def test_every_pair_learns_one_batch(model: str, name: str, loaded: Loader) -> N
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_the_tasks_own_layers_begin_alike_for_every_model(name: str, loaded: Loader) -> None:
-    """Pairing by seed means that models of one size differ in the encoder alone."""
+def test_the_tasks_own_layers_start_equal_for_every_model(name: str, loaded: Loader) -> None:
+    """With pairing by seed, models of one size differ in the encoder only."""
     task = loaded(name)
     networks = [build_network(small(m, name), task, CPU)[0] for m in ("rnn", "lstm", "gru")]
     outside = [
@@ -184,7 +207,7 @@ def test_showcase_is_seeded(name: str, loaded: Loader) -> None:
     assert task.showcase(network, 0) == task.showcase(network, 0)
 
 
-# --- items, predictions and baselines: what a comparison by item stands on
+# --- items, predictions and baselines, which comparisons by item use
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -216,9 +239,7 @@ def test_training_batches_draw_from_the_same_items(name: str, loaded: Loader) ->
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_predictions_belong_to_their_items_whatever_the_batch_size(
-    name: str, loaded: Loader
-) -> None:
+def test_predictions_belong_to_their_items_for_every_batch_size(name: str, loaded: Loader) -> None:
     config, task = small("gru", name), loaded(name)
     network, _ = build_network(config, task, CPU)
     first, second = Predictions(), Predictions()
@@ -242,8 +263,7 @@ def same_predictions(first: Predictions, second: Predictions) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_excerpts_are_of_the_items_that_were_predicted(name: str, loaded: Loader) -> None:
-    """Also where a smoke test has predicted a few."""
+def test_excerpts_contain_only_predicted_items(name: str, loaded: Loader) -> None:
     config, task = small("gru", name), loaded(name)
     network, _ = build_network(config, task, CPU)
     predictions = Predictions()
@@ -255,7 +275,7 @@ def test_excerpts_are_of_the_items_that_were_predicted(name: str, loaded: Loader
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_baselines_have_names_and_the_first_alone_is_naive(task: str) -> None:
+def test_baselines_have_names_and_only_the_first_is_naive(task: str) -> None:
     known = baselines(task)
     assert [baseline.kind == "naive" for baseline in known.values()] == [True] + [False] * (
         len(known) - 1
@@ -274,15 +294,14 @@ def test_every_baseline_gives_finite_metrics(
     baseline = fitted(task, name)
     assert isinstance(baseline.parameters, int)
     assert baseline.parameters >= 0
-    splits: tuple[Split, ...] = ("validation", "test")
-    for split in splits:
+    for split in SPLITS[1:]:
         metrics = evaluate(baseline, loaded(task), split, 64, max_batches=4)
         assert composed("lstm", task).task.metric.name in metrics
         assert all(math.isfinite(value) for value in metrics.values())
 
 
 @pytest.mark.parametrize(("task", "name"), BASELINES)
-def test_a_baseline_s_outputs_depend_on_the_item_alone(
+def test_the_outputs_of_a_baseline_depend_on_the_item_only(
     task: str, name: str, loaded: Loader, fitted: Fitter
 ) -> None:
     first, second, single = Predictions(), Predictions(), Predictions()

@@ -1,4 +1,4 @@
-"""Finds every model and every task by the configuration folder, as the command line does."""
+"""All models and tasks with a file in the configuration folder, as on the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
 
 @cache
 def composed(model: str, task: str, *overrides: str) -> Config:
-    """The configuration of a pair."""
+    """Return the configuration of a pair."""
     register_schemas(CONF)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return checked_config(
@@ -28,13 +28,13 @@ def composed(model: str, task: str, *overrides: str) -> Config:
 
 @cache
 def is_causal(task: str) -> bool:
-    """Whether a task refuses bidirectional models."""
+    """Return True if a task refuses bidirectional models."""
     return composed("lstm", task).task.causal
 
 
 @cache
 def is_bidirectional(model: str) -> bool:
-    """Whether a model reads ahead; asked on a task that lets it."""
+    """Return True if a model reads ahead."""
     free = next(task for task in TASKS if not is_causal(task))
     return composed(model, free).model.bidirectional
 
