@@ -1,13 +1,13 @@
-"""Compare the arms of a result table, with what their differences are worth, or two tables.
+"""Compare the arms of result tables with tests of their differences, or compare two tables.
 
     python scripts/compare.py results/results.csv               arms best first, pairs, verdicts
-    python scripts/compare.py results --task imdb --baseline rnn     all against one
-    python scripts/compare.py before.csv after.csv              what improved, what got worse
+    python scripts/compare.py results --task imdb --baseline rnn     all arms with one
+    python scripts/compare.py before.csv after.csv              changes between two tables
     python scripts/compare.py a.csv b.csv --merge               two tables as one
     python scripts/compare.py results --by model --metric train_seconds --format markdown
 
-A folder stands for its results.csv. How to read it: docs/compare.md. Exit codes: 0, 1 with
---fail-on-worse if an arm is worse, 2 for your mistake.
+A folder means its results.csv. docs/compare.md explains the output. Exit codes: 0; 1 with
+--fail-on-worse if an arm is worse; 2 for an invalid argument.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchmarks.analysis import Changes, Comparison
@@ -25,9 +25,9 @@ FORMATS = ("table", "markdown", "csv", "json", "latex")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compare; returns the exit code."""
+    """Run the command and return its exit code."""
     chosen = parser().parse_args(arguments)
-    # What takes a second to import comes after what may be answered at once.
+    # pandas and scipy are imported after the arguments are parsed, so that --help is immediate.
     from benchmarks.analysis import Changes, Options, changes, compare
     from benchmarks.errors import UserError
     from benchmarks.reporting.sentences import untested_text
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     by = tuple(dict.fromkeys(name for name in chosen.by.split(",") if name and name != "arm"))
     options = Options(chosen.task, chosen.metric, by, chosen.baseline)
     try:
-        refuse_idle(chosen, is_change)
+        check_combination(chosen, is_change)
         found: Changes | Comparison
         if is_change:
             before, after = chosen.tables
@@ -51,85 +51,76 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # whoever reads has seen enough
+    except BrokenPipeError:  # the reader of the pipe has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return int(chosen.fail_on_worse and is_worse(found))
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("tables", nargs="+", type=Path, metavar="TABLE", help="a CSV file or a results folder")
-    add("--by", default="arm", metavar="COLUMNS", help="what makes an arm, a,b,…; default: arm")
-    add("--task", metavar="NAME", help="only this one")
-    add("--metric", metavar="COLUMN", help="instead of the task's own; train_seconds, …")
+    add("--by", default="arm", metavar="COLUMNS", help="columns that define an arm: a,b,…")
+    add("--task", metavar="NAME", help="compare only this task")
+    add("--metric", metavar="COLUMN", help="instead of the task's own metric: train_seconds, …")
     add(
         "--baseline",
         metavar="ARM",
-        help="only the pairs with this arm, or model; baseline is the best one",
+        help="only pairs with this arm or model; baseline means the best baseline",
     )
     add("--format", choices=FORMATS, default="table", help="default: table")
-    add("--only-changed", action="store_true", help="only what is better or worse, or may be")
+    add("--only-changed", action="store_true", help="only differences and untested changes")
     add("--fail-on-worse", action="store_true", help="exit with 1 if an arm is worse or failed")
-    add("--merge", action="store_true", help="two tables are one comparison, as three are")
+    add("--merge", action="store_true", help="read two tables as one")
     return parser
 
 
-def refuse_idle(chosen: argparse.Namespace, is_change: bool) -> None:
-    """Refuse options that would have no effect.
+def check_combination(chosen: argparse.Namespace, is_change: bool) -> None:
+    """Check that no option is without effect.
 
     Raises:
-        UserError: there is one.
+        UserError: the first such option.
     """
     from benchmarks.errors import UserError
 
     if is_change and chosen.baseline is not None:
         raise UserError(
             f"--baseline {chosen.baseline}: two tables are compared arm by arm; "
-            f"--merge makes one comparison of them"
+            f"--merge reads them as one"
         )
     if chosen.fail_on_worse and not is_change and chosen.baseline is None:
-        raise UserError(
-            "--fail-on-worse: give two tables, or --baseline ARM to say worse than what"
-        )
+        raise UserError("--fail-on-worse: give two tables, or --baseline ARM as the reference")
 
 
 def write(found: Changes | Comparison, form: str, only_changed: bool) -> None:
-    """Print what was found."""
+    """Print a result in a format."""
     from benchmarks.analysis import Changes
-    from benchmarks.reporting import json_csv as data
-    from benchmarks.reporting import renderers as formats
-    from benchmarks.reporting import tables as grids
+    from benchmarks.reporting import json_csv, renderers, tables
 
+    as_csv: Any = json_csv.comparison_csv
+    as_data: Any = json_csv.comparison_json
+    as_sections: Any = tables.sections_of
+    if isinstance(found, Changes):
+        as_csv, as_data = json_csv.changes_csv, json_csv.changes_json
+        as_sections = tables.change_sections
     if form == "csv":
-        if isinstance(found, Changes):
-            sys.stdout.write(data.changes_csv(found, only_changed))
-        else:
-            sys.stdout.write(data.comparison_csv(found, only_changed))
+        sys.stdout.write(as_csv(found, only_changed))
     elif form == "json":
-        if isinstance(found, Changes):
-            sys.stdout.write(data.as_json(data.changes_json(found, only_changed)))
-        else:
-            sys.stdout.write(data.as_json(data.comparison_json(found, only_changed)))
+        sys.stdout.write(json_csv.as_json(as_data(found, only_changed)))
+    elif form == "table":
+        renderers.show(as_sections(found, only_changed))
     else:
-        if isinstance(found, Changes):
-            sections = grids.change_sections(found, only_changed)
-        else:
-            sections = grids.sections_of(found, only_changed)
-        if form == "table":
-            formats.show(sections)
-        else:
-            as_text = {"markdown": formats.as_markdown, "latex": formats.as_latex}[form]
-            sys.stdout.write(as_text(sections))
+        as_text = {"markdown": renderers.as_markdown, "latex": renderers.as_latex}[form]
+        sys.stdout.write(as_text(as_sections(found, only_changed)))
     sys.stdout.flush()
 
 
 def is_worse(found: Changes | Comparison) -> bool:
-    """Whether an arm got worse or failed, or is worse than the one all are compared with."""
+    """Return True if an arm is worse or failed."""
     from benchmarks.analysis import Changes
     from benchmarks.analysis.comparison import FAILED, WORSE
 

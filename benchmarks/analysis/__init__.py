@@ -1,7 +1,15 @@
-"""From result tables to arms side by side, with what their difference is worth."""
+"""Comparison of the arms in result tables, with tests of their differences."""
 
 from benchmarks.analysis.compare import compare
-from benchmarks.analysis.comparison import Arm, Change, Changes, Comparison, Group, LeftOut, Pair
+from benchmarks.analysis.comparison import (
+    Arm,
+    Change,
+    Changes,
+    Comparison,
+    ExcludedRows,
+    Group,
+    Pair,
+)
 from benchmarks.analysis.diff import changes
 from benchmarks.analysis.selection import Options
 
@@ -10,8 +18,8 @@ __all__ = [
     "Change",
     "Changes",
     "Comparison",
+    "ExcludedRows",
     "Group",
-    "LeftOut",
     "Options",
     "Pair",
     "changes",

@@ -1,4 +1,4 @@
-"""From rows to arms: means, intervals, costs, and whether the times can be trusted."""
+"""Arms from rows: means, intervals, costs, and the reliability of their times."""
 
 from __future__ import annotations
 
@@ -12,26 +12,19 @@ import pandas as pd
 from benchmarks.analysis import statistics
 from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.formatting import listed
-from benchmarks.analysis.labels import labels, records, text
+from benchmarks.analysis.labels import cell_text, labels, records
 from benchmarks.analysis.metrics import default_perfect
 from benchmarks.system.load import BUSY
 
 MOST_ARMS = 500
-"""The best of a group; more can neither be read nor tested."""
+"""Number of arms of a group that are read and tested, the best first."""
 
-TIMING = [
-    "concurrent_runs",
-    "load_average",
-    "threads",
-    "device",
-    "device_name",
-    "torch_version",
-]
-"""Columns that say whether a time can be trusted."""
+TIMING = ("concurrent_runs", "load_average", "threads", "device", "device_name", "torch_version")
+"""Columns that determine whether a time is reliable."""
 
 
 def make_arms(rows: pd.DataFrame, by: Sequence[str], higher_is_better: bool) -> list[Arm]:
-    """Make the arms of a group, best first, without skill and marks.
+    """Return the arms of a group, best first, without skill and marks.
 
     Args:
         rows: of the group, with `arm_number`, sorted by it and by seed.
@@ -50,7 +43,7 @@ def make_arms(rows: pd.DataFrame, by: Sequence[str], higher_is_better: bool) -> 
 
 
 def make_arm(rows: pd.DataFrame, label: str) -> Arm:
-    """Make one arm of its rows."""
+    """Return the arm of these rows."""
     first = rows.iloc[0]
     scores = rows.groupby("seed", dropna=False)["score"].mean()
     return Arm(
@@ -59,12 +52,12 @@ def make_arm(rows: pd.DataFrame, label: str) -> Arm:
         model=str(first["model"]),
         baseline=str(first["baseline"]),
         match=str(first["match"]),
-        match_budget=known(first["match_budget"]),
+        match_budget=finite(first["match_budget"]),
         rows=rows,
         score=statistics.interval(scores),
         deviation=float(scores.std(ddof=1)) if len(scores) > 1 else None,
         interquartile_mean=statistics.interquartile_mean(scores),
-        validation=known(rows["val_score"].mean()),
+        validation=finite(rows["val_score"].mean()),
         skill=None,
         parameters=whole(median(rows, "parameters")),
         encoder_parameters=whole(median(rows, "encoder_parameters")),
@@ -72,38 +65,38 @@ def make_arm(rows: pd.DataFrame, label: str) -> Arm:
         latency_ms=median(rows, "latency_ms_p50"),
         memory_mib=median(rows, "peak_memory_mib"),
         rss_mib=median(rows, "peak_rss_mib"),
-        kernel=" and ".join(known_texts(rows, "kernel")),
-        precision=" and ".join(known_texts(rows, "precision")),
+        kernel=joined_values(rows, "kernel"),
+        precision=joined_values(rows, "precision"),
         utilisation=median(rows, "model_flops_utilisation"),
-        trials=whole(known(first["trials"])),
+        trials=whole(finite(first["trials"])),
     )
 
 
 def median(rows: pd.DataFrame, column: str) -> float | None:
-    """Median of what is known of a column."""
+    """Return the median of the finite values of a column."""
     values = rows[column].to_numpy(dtype="float64")
     values = values[np.isfinite(values)]
     return float(np.median(values)) if len(values) else None
 
 
-def known(value: Any) -> float | None:
-    """A number that is one."""
+def finite(value: Any) -> float | None:
+    """Return a finite number, or None."""
     return float(value) if np.isfinite(value) else None
 
 
-def known_texts(rows: pd.DataFrame, column: str) -> list[str]:
-    """The values of a text column that are known."""
-    return sorted(set(rows[column].astype("str")) - {""})
+def joined_values(rows: pd.DataFrame, column: str) -> str:
+    """Return the distinct non-empty values of a text column."""
+    return " and ".join(sorted(set(rows[column].astype("str")) - {""}))
 
 
 def whole(value: float | None) -> int | None:
-    """A whole number."""
+    """Return a rounded number."""
     return None if value is None else round(value)
 
 
 def with_skill(arms: list[Arm], naive: Arm, metric: str, higher_is_better: bool) -> list[Arm]:
-    """Give arms their skill over the naive one: 0 is no better than it, 1 is perfect."""
-    perfect = known(naive.rows["perfect_score"].iloc[0])
+    """Add the skill: 0 for the score of the naive arm, 1 for a perfect score."""
+    perfect = finite(naive.rows["perfect_score"].iloc[0])
     if perfect is None:
         perfect = default_perfect(metric, higher_is_better)
     span = naive.score.mean - perfect
@@ -116,61 +109,60 @@ def with_skill(arms: list[Arm], naive: Arm, metric: str, higher_is_better: bool)
 
 
 def machine_text(rows: pd.DataFrame) -> pd.Series[Any]:
-    """Where each row's run ran: processor or accelerator, threads, PyTorch."""
-    threads = rows["threads"].map(lambda count: f"{text(count) or 'unknown'} threads")
+    """Return each row's device, threads and PyTorch version."""
+    threads = rows["threads"].map(lambda count: f"{cell_text(count) or 'unknown'} threads")
     torch = "PyTorch " + rows["torch_version"].astype("str").replace("", "unknown")
     device = rows["device_name"].astype("str").replace("", "unknown device")
     return device + ", " + threads.astype("str") + ", " + torch
 
 
 def is_shared(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Whether each row's run had other runs beside it."""
+    """Return True for rows of runs with other runs on the same machine."""
     return rows["concurrent_runs"] > 1
 
 
 def is_busy(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Whether other work took the processors from each row's run."""
+    """Return True for rows of CPU runs with other processes on the same machine."""
     return rows["device"].isin(["cpu", ""]) & (rows["load_average"] > rows["threads"] + BUSY)
 
 
-def with_doubts(arms: list[Arm]) -> list[Arm]:
-    """Say of which arms the times count for nothing: runs were not alone, or were elsewhere."""
-    rows = pd.concat([arm.rows[TIMING] for arm in arms], keys=range(len(arms)), names=["arm"])
+def with_timing_doubts(arms: list[Arm]) -> list[Arm]:
+    """Add the reason why times are unreliable: other load, or a different machine."""
+    rows = pd.concat([arm.rows[[*TIMING]] for arm in arms], keys=range(len(arms)), names=["arm"])
     rows = rows.assign(shared=is_shared(rows), busy=is_busy(rows), machine=machine_text(rows))
     usual = str(rows["machine"].mode().iloc[0])
-    rows = rows.assign(elsewhere=rows["machine"] != usual)
     facts = rows.groupby("arm").agg(
         shared=("shared", "any"),
         runs=("concurrent_runs", "max"),
         busy=("busy", "any"),
         load=("load_average", "max"),
     )
-    elsewhere = rows[rows["elsewhere"]].groupby("arm")["machine"].first()
+    elsewhere = rows[rows["machine"] != usual].groupby("arm")["machine"].first()
     doubts = [
-        doubt(fact, str(elsewhere.get(place, "")), usual)
+        timing_doubt(fact, str(elsewhere.get(place, "")), usual)
         for place, fact in enumerate(facts.to_dict("records"))
     ]
     return [
-        dataclasses.replace(arm, doubtful_times=text)
-        for arm, text in zip(arms, doubts, strict=True)
+        dataclasses.replace(arm, doubtful_times=reason)
+        for arm, reason in zip(arms, doubts, strict=True)
     ]
 
 
-def doubt(fact: Mapping[Hashable, Any], elsewhere: str, usual: str) -> str:
-    """Why the times of an arm count for nothing, or nothing if they do."""
+def timing_doubt(fact: Mapping[Hashable, Any], elsewhere: str, usual: str) -> str:
+    """Return why the times of an arm are unreliable; empty if they are reliable."""
     if fact["shared"]:
-        return f"up to {fact['runs']:.0f} runs at once on the machine"
+        return f"up to {fact['runs']:.0f} concurrent runs on the machine"
     if fact["busy"]:
-        return f"other work on the machine, load up to {fact['load']:.1f}"
+        return f"other processes on the machine, load up to {fact['load']:.1f}"
     return f"measured on {elsewhere}, others on {usual}" if elsewhere else ""
 
 
 def budget_text(arms: list[Arm]) -> str:
-    """Say what the nets of a group were given alike; mixed budgets are named as such."""
+    """Return the common budget of the nets of a group; mixed budgets are named as such."""
     nets = [arm for arm in arms if not arm.baseline]
     kinds: dict[str, list[str]] = {}
     for arm in nets:
-        kinds.setdefault(one_budget(arm.match, arm.match_budget), []).append(arm.label)
+        kinds.setdefault(budget_name(arm.match, arm.match_budget), []).append(arm.label)
     if not kinds:
         return "baselines only"
     if len(kinds) > 1:
@@ -178,18 +170,20 @@ def budget_text(arms: list[Arm]) -> str:
         return f"MIXED, not comparable with each other: {'; '.join(parts)}"
     if nets[0].match != "hidden":
         return next(iter(kinds))
-    is_said = any(arm.rows["says_match"].any() for arm in nets)
+    unstated = (
+        "" if any(arm.rows["says_match"].any() for arm in nets) else "not stated by the table"
+    )
     sizes = sorted({size for arm in nets for size in arm.rows["hidden_size"].dropna().unique()})
-    if not is_said and not sizes:
-        return "not said by the table"
     if len(sizes) > 1:
-        return f"none alike: hidden sizes {sizes[0]:.0f} to {sizes[-1]:.0f}{spread(nets)}"
-    alike = f"hidden size {sizes[0]:.0f}" if sizes else "hidden size"
-    return f"{'' if is_said else 'not said by the table; '}{alike}{spread(nets)}"
+        return f"not matched: hidden sizes {sizes[0]:.0f} to {sizes[-1]:.0f}{parameter_range(nets)}"
+    if unstated and not sizes:
+        return unstated
+    size = f"hidden size {sizes[0]:.0f}" if sizes else "hidden size"
+    return f"{unstated and f'{unstated}; '}{size}{parameter_range(nets)}"
 
 
-def one_budget(match: str, budget: float | None) -> str:
-    """A kind of budget in words."""
+def budget_name(match: str, budget: float | None) -> str:
+    """Return the name of a budget with its size and unit."""
     size = "unknown" if budget is None else f"{budget:,.6g}" if budget < 1e4 else f"{budget:,.0f}"
     return {
         "hidden": "hidden size",
@@ -199,8 +193,8 @@ def one_budget(match: str, budget: float | None) -> str:
     }.get(match, f"{match} {size}")
 
 
-def spread(nets: list[Arm]) -> str:
-    """Say from where to where the encoders' parameters go."""
+def parameter_range(nets: list[Arm]) -> str:
+    """Return the range of the encoders' parameters in parentheses; empty if they are equal."""
     counts = sorted(arm.encoder_parameters for arm in nets if arm.encoder_parameters is not None)
     if not counts or counts[0] == counts[-1]:
         return ""

@@ -1,4 +1,4 @@
-"""What a comparison comes to, before anyone shows it."""
+"""The result of a comparison: arms, pairs and groups, or the changes between two tables."""
 
 from __future__ import annotations
 
@@ -22,35 +22,34 @@ FAILED = "failed in B"
 ONLY_IN_A, ONLY_IN_B = "only in A", "only in B"
 
 FEW_PAIRS = 15
-"""Up to so many, those of six arms, all are shown."""
+"""Number of pairs, those of six arms, up to which all pairs are shown."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """All runs that differ in their seed alone.
+    """All runs that differ only in their seed.
 
     Attributes:
-        key: its identity, the column `arm` or what stands for it.
-        label: the model, and the settings that tell it from other arms of the group.
-        rows: the rows that count, one per seed (several where arms were pooled), by seed; columns
-            as in the results table, and `score`, what is compared, and `table`, the file.
-        score: mean of the seeds' scores and its interval.
-        deviation: standard deviation over seeds; None for one.
+        key: identity of the arm, from the column `arm` or from the settings.
+        label: the model and the settings that distinguish it within its group.
+        rows: its rows by seed, one per seed unless arms are pooled; columns as in the results
+            table, and `score`, the compared value, and `table`, the file.
+        score: mean over seeds and its interval.
+        deviation: standard deviation over seeds; None for one seed.
         interquartile_mean: None for few seeds.
         validation: mean validation score.
-        skill: over the naive row of the group; None where there is none.
-        train_seconds, latency_ms, memory_mib, rss_mib: medians over the rows; None where none is
-            known. The memory is that of the tensors of a training step, rss that of the process.
-        doubtful_times: why its times count for nothing, or empty.
-        kernel: what computed its recurrence; empty where it is not known.
-        precision: of its matrix products; empty for baselines.
-        utilisation: part of the machine's peak at which it trains, median over the rows.
-        trials: of a search whose best trial stands here; None otherwise.
-        is_among_best: the best arm of its budget, or tested and not shown to be worse; False where
-            nothing could be tested.
-        beats_baselines: shown to be better than the best baseline of the group; None for baselines,
-            where there is none to beat, and of a cost.
-        against_baselines: the same in words; empty where it is None.
+        skill: relative to the naive arm of the group; None without a naive arm.
+        train_seconds, latency_ms, memory_mib, rss_mib: medians over the rows; None if unknown.
+            memory_mib is the tensors of a training step, rss_mib the process.
+        doubtful_times: reason why the times are unreliable, or empty.
+        kernel: implementation that computed the recurrence; empty if unknown.
+        precision: of the matrix products; empty for baselines.
+        utilisation: share of the machine's peak used in training, median over the rows.
+        trials: number of trials of the search whose best trial this arm is; else None.
+        is_among_best: the best arm of its budget, or tested and not shown to be worse.
+        beats_baselines: shown to be better than the best baseline; None for baselines, without
+            baselines, and for costs.
+        against_baselines: the same as a phrase; empty where it is None.
     """
 
     key: str
@@ -82,12 +81,12 @@ class Arm:
 
     @property
     def is_deterministic(self) -> bool:
-        """Whether chance has no part in it: a baseline without a seed."""
+        """True for a baseline without a seed."""
         return self.by_seed.is_deterministic
 
     @cached_property
     def by_seed(self) -> Scores:
-        """One score per seed; of pooled arms their mean."""
+        """One score per seed; the mean over pooled arms."""
         means = self.rows.groupby("seed", dropna=False)["score"].mean()
         seeds = means.index.to_numpy(dtype="float64")
         is_deterministic = bool(self.baseline) and bool(np.isnan(seeds).all())
@@ -96,21 +95,21 @@ class Arm:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two arms of a group.
+    """The comparison of two arms of a group.
 
     Attributes:
-        a, b: their labels; differences are A - B. A is the better one by its mean, unless the
-            pairs with one arm were asked for, which is B then.
-        verdict: of A against B: better, worse, no difference shown, not comparable.
-        seeds: what the seeds say; None where they cannot say anything.
-        p_adjusted: by Holm, over the pairs of the group.
-        detectable: the smallest difference that so many seeds would have shown, with 80 % power;
-            only where none was.
-        seeds_needed: to show a difference of the size found; None also if more than 1000.
-        items: what the items of the test split say; None where they are not kept, the pair is not
-            among `pairs_to_show` or the arms are not compared by the task's metric.
-        items_of: which runs those are.
-        reason: for the verdict, in words.
+        a, b: labels of the arms; differences are A - B. A has the better mean, unless the pairs
+            with one arm were requested, which then is B.
+        verdict: on A against B: better, worse, no difference shown, not comparable.
+        seeds: difference over seeds; None where seeds allow no test.
+        p_adjusted: Holm-adjusted over the pairs of the group.
+        detectable: smallest difference detected with 80 % power at this number of seeds; only
+            where no difference is shown.
+        seeds_needed: seeds to show a difference of the observed size; None if more than 1000.
+        items: difference over the items of the test split; None without stored predictions, for
+            pairs that are not in `pairs_to_show`, and for other metrics than the task's own.
+        items_of: the runs that `items` refers to.
+        reason: for the verdict.
     """
 
     a: str
@@ -127,22 +126,22 @@ class Pair:
 
 @dataclass(frozen=True)
 class Group:
-    """Arms that answer the same question on the same data.
+    """Comparable arms: the same task and metric on the same data.
 
     Attributes:
-        title: the task, and what tells this group from others of the task.
+        title: the task and what distinguishes the group from others of the task.
         unit: of the metric; may be empty.
-        budget: what the arms were given alike, in words; says so if it is mixed.
+        budget: what all nets have in common, as a phrase; states if it is mixed.
         arms: best first.
-        pairs: of the nets with each other and with the best baseline, over which Holm's correction
-            runs; of baselines alone all; in a large group only those with the best arm or the best
-            baseline; if pairs with one arm were asked for, these.
-        naive: label of the naive arm, None if there is none.
-        confidence_set: labels of the arms that may be the best by the test items (Model Confidence
-            Set); empty where items are not kept or there are two arms only.
-        notes: what must be known to read it.
-        asked: label of the arm whose pairs were asked for, None if all were.
-        family: pairs that p is corrected for; more than those tested where these were chosen.
+        pairs: the tested pairs, over which Holm's correction runs: of the nets and the best
+            baseline; of baselines if there are no nets; only with the best arm or the best
+            baseline in a large group; only with the requested arm if there is one.
+        naive: label of the naive arm, or None.
+        confidence_set: labels of the Model Confidence Set over test items; empty without stored
+            predictions and for two arms.
+        notes: remarks for the reader.
+        asked: label of the arm whose pairs were requested, or None.
+        family: number of pairs that p is corrected for, if larger than the number tested.
     """
 
     task: str
@@ -162,7 +161,7 @@ class Group:
     family: int = 0
 
     def arm(self, label: str) -> Arm:
-        """Find an arm by its label."""
+        """Return the arm with this label."""
         return next(arm for arm in self.arms if arm.label == label)
 
     @property
@@ -172,13 +171,13 @@ class Group:
 
     @property
     def is_mixed(self) -> bool:
-        """Whether nets have different budgets."""
+        """True if nets have different budgets."""
         nets = [arm for arm in self.arms if not arm.baseline]
         return len({(arm.match, arm.match_budget) for arm in nets}) > 1
 
     @property
     def pairs_to_show(self) -> list[Pair]:
-        """The pairs a reader can take in: those asked for, all if few, else those with the best."""
+        """The requested pairs, or all if they are few, or those with the best net or baseline."""
         if self.asked is not None or len(self.pairs) <= FEW_PAIRS:
             return self.pairs
         baseline = self.best_baseline
@@ -190,20 +189,19 @@ class Group:
 
 @dataclass(frozen=True)
 class Change:
-    """What became of an arm from one table to another.
+    """The change of one arm from table A to table B.
 
     Attributes:
-        task, metric: its question.
-        verdict: improved, worse, same (every number), no difference shown, failed in B, not
-            comparable, only in A, only in B.
-        before, after: its scores in A and in B, of the seeds that are paired if those are fewer;
-            None where it is not.
+        verdict: improved, worse, same, no difference shown, failed in B, not comparable, only in
+            A, only in B.
+        before, after: scores in A and B, over the paired seeds only if those are fewer; None
+            where the arm is missing.
         seeds: of the difference B - A.
-        p_adjusted: by Holm, over all arms.
+        p_adjusted: Holm-adjusted over all arms.
         detectable: see `Pair`.
-        reason: for the verdict, in words.
-        dropped: seeds of A, and of B, that are not in the other.
-        is_deterministic: chance has no part in it.
+        reason: for the verdict.
+        dropped: number of seeds of A, and of B, that the other table does not contain.
+        is_deterministic: the arm does not depend on a seed.
     """
 
     task: str
@@ -222,33 +220,23 @@ class Change:
 
     @property
     def is_shown(self) -> bool:
-        """Whether it differs, or may differ for all that is known of it."""
+        """True if the arm differs or could not be tested."""
         return self.verdict not in (SAME, NOT_SHOWN)
 
 
 @dataclass(frozen=True)
 class Changes:
-    """All arms of two tables.
-
-    Attributes:
-        sources: A and B.
-        left_out: rows of A, and of B, that do not count.
-        notes: what must be known of the tables.
-    """
+    """The changes of all arms between two tables; `left_out` has the excluded rows of each."""
 
     sources: tuple[str, str]
     changes: list[Change]
-    left_out: tuple[list[LeftOut], list[LeftOut]]
+    left_out: tuple[list[ExcludedRows], list[ExcludedRows]]
     notes: list[str]
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """Rows that do not count, and why.
-
-    Attributes:
-        examples: some of their run ids.
-    """
+class ExcludedRows:
+    """Rows that are not compared: the reason, their number, and the run ids of some."""
 
     reason: str
     count: int
@@ -257,16 +245,9 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All groups of the tables that were compared.
-
-    Attributes:
-        sources: the tables.
-        groups: by task; of one task the largest first.
-        left_out: rows that do not count.
-        notes: what must be known of the tables.
-    """
+    """The groups of one or more tables, by task, the largest group of a task first."""
 
     sources: list[str]
     groups: list[Group]
-    left_out: list[LeftOut]
+    left_out: list[ExcludedRows]
     notes: list[str] = field(default_factory=list)

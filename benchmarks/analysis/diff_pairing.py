@@ -1,8 +1,8 @@
-"""Arms found in two tables: by their column `arm`, else by what they are alike in."""
+"""Arms that occur in two tables, paired by the column `arm` or by equal settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,21 +10,26 @@ import pandas as pd
 
 from benchmarks.analysis import statistics
 from benchmarks.analysis.arms import is_busy, is_shared, machine_text
-from benchmarks.analysis.failing import have_failed
-from benchmarks.analysis.labels import but_kernel, labels, records
+from benchmarks.analysis.labels import cell_text, labels, records, without_kernel
 from benchmarks.analysis.row_filter import (
     BEST_OF,
     SETTINGS,
     arm_keys,
     arm_numbers,
     group_numbers,
-    said_or,
+    with_default,
+    with_net_defaults,
 )
 from benchmarks.analysis.seed_tests import Scores
 from benchmarks.analysis.selection import Options, pooled
 from benchmarks.analysis.statistics import Interval
+from benchmarks.results.row import Status
 
-QUESTION = ["task", "metric"]
+TASK_AND_METRIC = ["task", "metric"]
+
+FAILURES = [status.value for status in Status if status.is_failure]
+
+Key = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,10 @@ class Side:
     """An arm in one of the two tables.
 
     Attributes:
-        group: of comparable rows, over both tables.
-        doubt: why its times count for nothing, or empty.
-        machine: where its runs ran; several, if they ran on several.
-        kernel, precision: what computed it, and with what digits; empty for a baseline.
+        group: number of the comparable rows over both tables.
+        doubt: reason why its times are unreliable, or empty.
+        machine: of its runs.
+        kernel, precision: of its runs; empty for a baseline.
     """
 
     group: int
@@ -48,18 +53,18 @@ class Side:
 
     @property
     def interval(self) -> Interval:
-        """Its mean and interval."""
+        """Mean score and its interval."""
         return statistics.interval(self.scores.values)
 
 
 @dataclass(frozen=True)
-class Both:
-    """An arm of two tables, A and B.
+class ArmPair:
+    """An arm in tables A and B.
 
     Attributes:
-        a, b: what it is there; None where it is not.
-        is_guess: only its settings say that both are the same arm.
-        has_failed: it is in A alone, as its runs in B failed.
+        a, b: None where the table does not contain the arm.
+        by_settings: True if the column `arm` differs and only the settings are equal.
+        has_failed: True if its runs in B failed.
     """
 
     task: str
@@ -68,12 +73,12 @@ class Both:
     label: str
     a: Side | None
     b: Side | None
-    is_guess: bool
+    by_settings: bool
     has_failed: bool
 
 
-def numbered(frame: pd.DataFrame, options: Options) -> pd.DataFrame:
-    """Number groups and arms over both tables, so that equal numbers are comparable."""
+def number_arms(frame: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """Number groups and arms over both tables."""
     frame = frame.assign(group=group_numbers(frame))
     tuned = frame["arm_key"].astype("str")
     keys = arm_keys(frame).astype("str").where(~tuned.str.startswith(BEST_OF), tuned)
@@ -83,86 +88,83 @@ def numbered(frame: pd.DataFrame, options: Options) -> pd.DataFrame:
     return frame.assign(arm_number=arm_numbers(frame))
 
 
-def both_sides(frame: pd.DataFrame, options: Options, failed: pd.DataFrame) -> Iterator[Both]:
-    """Find each arm in both tables.
+def paired_arms(frame: pd.DataFrame, options: Options, failed: pd.DataFrame) -> Iterator[ArmPair]:
+    """Pair the arms of two tables.
 
-    One that is in one alone is set beside one that is in the other alone and is alike in model and
-    settings, if there is no choice: of other data or versions, or of a version of rnnbench that
-    tells arms apart by something new.
+    An arm that only one table contains is paired with the only such arm of the other table that
+    has the same model and settings: its data or version differ, or rnnbench distinguishes arms by
+    a new setting.
 
     Args:
-        frame: rows of both that count, numbered.
+        frame: rows of both tables, numbered, with `side` 0 and 1.
         options: of the comparison.
-        failed: rows of B of runs that failed.
+        failed: rows of failed runs in B.
     """
-    sides = sides_of(frame)
-    firsts = frame.drop_duplicates(["arm_number", "side"]).set_index(["arm_number", "side"])
-    likeness = alike(firsts.reset_index(), options).set_axis(firsts.index)
-    numbers = firsts.index.get_level_values(0).unique()
-    places = [(n, n) for n in numbers if (n, 0) in sides and (n, 1) in sides]
-    single = likeness[[sum((n, s) in sides for s in (0, 1)) == 1 for n, _ in likeness.index]]
-    left = [single[single.index.get_level_values("side") == side] for side in (0, 1)]
-    partners = [each[~each.duplicated(keep=False)].reset_index() for each in left]
-    guesses = partners[0].merge(partners[1], on="likeness", suffixes=("_a", "_b"))
-    guessed = list(zip(guesses["arm_number_a"], guesses["arm_number_b"], strict=True))
-    taken = [{a for a, _ in guessed}, {b for _, b in guessed}]
-    chosen: list[tuple[int | None, int | None]] = [*places, *guessed]
-    chosen += [(n, None) for n, _ in left[0].index if n not in taken[0]]
-    chosen += [(None, n) for n, _ in left[1].index if n not in taken[1]]
-    rows = firsts.loc[[(b, 1) if a is None else (a, 0) for a, b in chosen]].reset_index()
-    names = named(rows, options)
+    firsts = frame.drop_duplicates(["arm_number", "side"])
+    firsts = firsts.assign(settings=settings_numbers(firsts, options))
+    is_paired = firsts["arm_number"].duplicated(keep=False)
+    single = firsts.loc[~is_paired, ["arm_number", "side", "settings"]]
+    only = [single[single["side"] == side] for side in (0, 1)]
+    unique = [rows[~rows["settings"].duplicated(keep=False)] for rows in only]
+    matches = unique[0].merge(unique[1], on="settings", suffixes=("_a", "_b"))
+    by_settings = list(zip(matches["arm_number_a"], matches["arm_number_b"], strict=True))
+    matched = [{a for a, _ in by_settings}, {b for _, b in by_settings}]
+    pairs: list[tuple[int | None, int | None]] = [
+        *((number, number) for number in firsts.loc[is_paired, "arm_number"].unique()),
+        *by_settings,
+        *((number, None) for number in only[0]["arm_number"] if number not in matched[0]),
+        *((None, number) for number in only[1]["arm_number"] if number not in matched[1]),
+    ]
+    places = [(b, 1) if a is None else (a, 0) for a, b in pairs]
+    rows = firsts.set_index(["arm_number", "side"]).loc[places].reset_index()
+    names = labels_within_metric(rows, options)
     failures = have_failed(rows, failed)
-    known = set(guessed)
-    questions = zip(*(rows[name] for name in (*QUESTION, "higher_is_better")), strict=True)
-    for place, ((a, b), (task, metric, higher)) in enumerate(zip(chosen, questions, strict=True)):
-        yield Both(
+    sides, known = sides_of(frame), set(by_settings)
+    facts = zip(*(rows[name] for name in (*TASK_AND_METRIC, "higher_is_better")), strict=True)
+    for place, ((a, b), (task, metric, higher)) in enumerate(zip(pairs, facts, strict=True)):
+        yield ArmPair(
             task=str(task),
             metric=str(metric),
             higher_is_better=bool(higher),
             label=names[place],
             a=None if a is None else sides[a, 0],
             b=None if b is None else sides[b, 1],
-            is_guess=(a, b) in known,
+            by_settings=(a, b) in known,
             has_failed=b is None and failures[place],
         )
 
 
-def named(rows: pd.DataFrame, options: Options) -> dict[int, str]:
-    """Label arms, one row each, within their task and metric."""
+def labels_within_metric(rows: pd.DataFrame, options: Options) -> dict[int, str]:
+    """Return the labels of arms, distinct within their task and metric."""
     names: dict[int, str] = {}
-    for _, part in rows.groupby(QUESTION, observed=True, sort=False):
-        names.update(
-            zip(part.index.tolist(), labels(records(part, options.by), options.by), strict=True)
-        )
+    for _, part in rows.groupby(TASK_AND_METRIC, observed=True, sort=False):
+        found = labels(records(part, options.by), options.by)
+        names.update(zip(part.index.tolist(), found, strict=True))
     return names
 
 
-def alike(firsts: pd.DataFrame, options: Options) -> pd.Series[int]:
-    """Number the arms so that those are equal that are alike in model and settings.
-
-    The kernel asked for is none of them: an arm by another kernel is the arm it was.
-    """
-    columns = [*QUESTION, "match", "match_budget", "baseline"]
+def settings_numbers(firsts: pd.DataFrame, options: Options) -> pd.Series[int]:
+    """Return the same number for arms with the same model and settings, whatever the kernel."""
+    columns = [*TASK_AND_METRIC, "match", "match_budget", "baseline"]
     if options.by:
         is_net = firsts["baseline"] == ""
         firsts = firsts.assign(baseline_model=firsts["model"].astype("str").mask(is_net, ""))
         columns += [*options.by, "baseline_model"]
     else:
-        firsts = firsts.assign(overrides=firsts["overrides"].astype("str").map(but_kernel))
+        firsts = firsts.assign(overrides=firsts["overrides"].astype("str").map(without_kernel))
         columns += ["model", *SETTINGS[2:], "overrides", "study"]
     columns = list(dict.fromkeys(columns))
-    grouped = firsts.groupby(columns, observed=True, dropna=False, sort=False)
-    return grouped.ngroup().rename("likeness")
+    return firsts.groupby(columns, observed=True, dropna=False, sort=False).ngroup()
 
 
 def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
-    """Make the sides of all arms, by number and table; vectorised, as they may be thousands."""
+    """Return the sides of all arms by number and table; vectorised for thousands of arms."""
     place = ["arm_number", "side"]
     facts = frame.assign(
         shared=is_shared(frame),
         busy=is_busy(frame),
         machine=machine_text(frame),
-        kernel=said_or(frame, "kernel", "torch"),
+        kernel=with_default(frame, "kernel", "torch"),
     ).groupby(place, sort=True)
     known = facts.agg(
         group=("group", "first"),
@@ -182,18 +184,46 @@ def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
     counts = means.groupby(place, sort=True).size().to_numpy()
     ends = np.cumsum(counts)
     sides: dict[tuple[int, int], Side] = {}
-    facts_of = zip(known.index.tolist(), known.to_dict("records"), ends, counts, strict=True)
-    for (number, side), row, end, count in facts_of:
-        mine = slice(end - count, end)
-        fixed = bool(row["baseline"]) and bool(np.isnan(seeds[mine]).all())
-        doubt = "runs shared the machine" if row["shared"] else "other work on the machine"
+    rows = zip(known.index.tolist(), known.to_dict("records"), ends, counts, strict=True)
+    for (number, side), row, end, count in rows:
+        own = slice(end - count, end)
+        is_deterministic = bool(row["baseline"]) and bool(np.isnan(seeds[own]).all())
+        doubt = "other runs on the machine" if row["shared"] else "other processes on the machine"
         sides[number, side] = Side(
             group=row["group"],
             model_version=row["version"],
-            scores=Scores(seeds[mine], values[mine], fixed),
+            scores=Scores(seeds[own], values[own], is_deterministic),
             doubt=doubt if row["shared"] or row["busy"] else "",
             machine=row["machine"] + (" and others" if row["machines"] > 1 else ""),
             kernel=row["kernel"] + (" and others" if row["kernels"] > 1 else ""),
             precision=row["precision"] + (" and others" if row["precisions"] > 1 else ""),
         )
     return sides
+
+
+def failed_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of runs that failed or have no score, without smoke tests."""
+    status = frame["status"].astype("str")
+    scoreless = status.isin(["", Status.OK]) & ~np.isfinite(frame["test_score"].to_numpy())
+    return with_net_defaults(frame[(status.isin(FAILURES) | scoreless) & (frame["smoke"] != 1)])
+
+
+def have_failed(rows: pd.DataFrame, failed: pd.DataFrame) -> list[bool]:
+    """Return True for each row whose arm has a failed run.
+
+    Arms are identified by the column `arm`, or by the settings where either row has none.
+    """
+    keys = list(failure_keys(failed))
+    seen = {key for pair in keys for key in pair if key}
+    settings_with_arm = {settings for arm, settings in keys if arm}
+    return [
+        arm in seen if arm and settings in settings_with_arm else bool({arm, settings} & seen)
+        for arm, settings in failure_keys(rows)
+    ]
+
+
+def failure_keys(rows: pd.DataFrame) -> Iterator[tuple[Key, Key]]:
+    """Yield each row's identity by the column `arm`, empty without it, and by its settings."""
+    columns = ["task", "arm", "model", *SETTINGS]
+    for task, arm, *settings in zip(*(rows[name].tolist() for name in columns), strict=True):
+        yield (task, arm) if arm else (), (task, *map(cell_text, settings))

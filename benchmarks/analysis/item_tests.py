@@ -1,4 +1,4 @@
-"""What the items of the test split say of two arms, from the predictions that runs keep."""
+"""Tests of two arms over the items of the test split, from the predictions of their runs."""
 
 from __future__ import annotations
 
@@ -20,30 +20,36 @@ from benchmarks.results.run_folder import RunFolder
 
 Form = Literal["classes", "language", "forecast"]
 
+FORMS: dict[Form, list[str]] = {
+    "classes": ["logit", "positive"],
+    "language": ["nats"],
+    "forecast": ["actual", "predicted"],
+}
+"""Columns of the predictions of each kind of task."""
+
 MOST_RUNS = 10
-"""Of an arm whose files are read: more seeds make the mean loss of an item hardly surer."""
+"""Runs of an arm that are read: more seeds hardly change the mean loss of an item."""
 
 MOST_STEPS = 500
-"""Pieces into which a long test split is cut. A resampled block is at least ten of them, which on
-tiny Shakespeare's 55,770 characters is the 1,000 characters beyond which they hardly depend on each
-other."""
+"""Pieces into which a long test split is cut. A resampled block has at least ten of them: 1,000 of
+the 55,770 characters of tiny Shakespeare, beyond which the dependence is negligible."""
 
 MOST_IN_SET = 20
-"""Arms among which a Model Confidence Set is sought; its cost grows with their square."""
+"""Arms of a Model Confidence Set; its cost grows with their square."""
 
 MOST_FILES = 500
-"""Kept in memory at once, for one group; beyond them, items are left out."""
+"""Files of a group in memory; further predictions are ignored."""
 
 
 @dataclass(frozen=True)
 class Items:
-    """What a run predicted, as far as tests need it.
+    """The losses of a run on its test items.
 
     Attributes:
-        form: what kind of file it is.
-        count: items in all.
+        form: kind of predictions.
+        count: number of items.
         first, last: numbers of the first and the last item.
-        losses: (steps,) wrong or not, nats (mean of each piece of the split) or squared error.
+        losses: (steps,) error of 0 or 1, nats (mean of each piece) or squared error.
     """
 
     form: Form
@@ -53,26 +59,22 @@ class Items:
     losses: Vector
 
     def matches(self, other: Items) -> bool:
-        """Whether both are of the same items."""
-        return (self.form, self.count, self.first, self.last) == (
-            other.form,
-            other.count,
-            other.first,
-            other.last,
-        )
+        """Return True if both have the same items."""
+        mine, theirs = ((x.form, x.count, x.first, x.last) for x in (self, other))
+        return mine == theirs
 
 
 class ItemTests:
-    """Reads predictions, each file once, and compares arms by them."""
+    """Reader of predictions, each file once, and tests of arms over them."""
 
     def __init__(self) -> None:
         self._read: dict[Path, Items | None] = {}
         self._folders: dict[int, tuple[pd.DataFrame, dict[float | None, RunFolder]]] = {}
 
     def folders(self, arm: Arm) -> dict[float | None, RunFolder]:
-        """Where an arm's runs have left something, by seed; None is that of a deterministic arm.
+        """Return the folders of an arm's runs by seed; None is the key of a deterministic arm.
 
-        Of pooled arms nobody can say which run stands for them at a seed, so there it is empty.
+        Pooled arms have none, because several runs of a seed represent them.
         """
         rows = arm.rows
         if id(rows) not in self._folders:
@@ -83,12 +85,12 @@ class ItemTests:
                 if folder is not None:
                     found[None if arm.is_deterministic else seed] = folder
             is_pooled = rows["seed"].duplicated().any()
-            # The rows are kept with it, as another object could get their id.
+            # The rows are kept because another object could get the same id.
             self._folders[id(rows)] = (rows, {} if is_pooled else found)
         return self._folders[id(rows)][1]
 
     def of(self, arm: Arm, seed: float) -> Items | None:
-        """An arm's predictions at a seed, at any of a deterministic arm; None if there are none."""
+        """Return an arm's items at a seed, at any seed of a deterministic arm."""
         folder = self.folders(arm).get(None if arm.is_deterministic else seed)
         if folder is None:
             return None
@@ -100,44 +102,45 @@ class ItemTests:
         return self._read[file]
 
     def compare(self, a: Arm, b: Arm, draws: int) -> tuple[Paired, str] | None:
-        """Compare two arms by items, and say of which runs; None where items are not kept.
+        """Compare two arms over items; None without stored predictions.
 
-        McNemar's test is of two runs, those of the first seed in common; the others are of losses
-        averaged over the seeds in common.
+        McNemar's test compares the runs of the first common seed, the other tests compare losses
+        averaged over the common seeds.
 
         Args:
             a, b: the arms; differences are A - B.
             draws: of the block bootstrap.
+
+        Returns:
+            The difference, and the runs it refers to.
         """
         pairs = []
         if not self.folders(a) or not self.folders(b):
             return None
-        for seed in seeds_in_common(a, b)[:MOST_RUNS]:
-            mine, others = self.of(a, seed), self.of(b, seed)
-            if mine is not None and others is not None and mine.matches(others):
-                pairs.append((seed, mine, others))
+        for seed in common_seeds(a, b)[:MOST_RUNS]:
+            of_a, of_b = self.of(a, seed), self.of(b, seed)
+            if of_a is not None and of_b is not None and of_a.matches(of_b):
+                pairs.append((seed, of_a, of_b))
         if not pairs:
             return None
-        if pairs[0][1].form == "classes":
-            seed, mine, others = pairs[0]
-            found = statistics.mcnemar(mine.losses == 0, others.losses == 0)
-            return found, "" if np.isnan(seed) else f"seed {seed:.0f}"
-        left = np.mean([mine.losses for _, mine, _ in pairs], axis=0)
-        right = np.mean([others.losses for _, _, others in pairs], axis=0)
-        which = "" if np.isnan(pairs[0][0]) else f"mean of {len(pairs)} seeds"
-        if len(pairs) == 1 and which:
-            which = f"seed {pairs[0][0]:.0f}"
-        if pairs[0][1].form == "forecast":
-            # The test squares errors itself: the root of the mean square is the error to give it.
-            return statistics.diebold_mariano(np.sqrt(left), np.sqrt(right)), which
+        seed, of_a, of_b = pairs[0]
+        one_seed = "" if np.isnan(seed) else f"seed {seed:.0f}"
+        if of_a.form == "classes":
+            return statistics.mcnemar(of_a.losses == 0, of_b.losses == 0), one_seed
+        left = np.mean([items.losses for _, items, _ in pairs], axis=0)
+        right = np.mean([items.losses for _, _, items in pairs], axis=0)
+        runs = one_seed if len(pairs) == 1 or not one_seed else f"mean of {len(pairs)} seeds"
+        if of_a.form == "forecast":
+            # The test squares errors: its argument is the root of the mean square.
+            return statistics.diebold_mariano(np.sqrt(left), np.sqrt(right)), runs
         found = statistics.block_bootstrap(left, right, draws=draws)
-        return dataclasses.replace(found, n=pairs[0][1].count), which
+        return dataclasses.replace(found, n=of_a.count), runs
 
     def confidence_set(self, arms: Sequence[Arm]) -> list[str]:
-        """Labels of the arms that may be the best by the items; empty if they cannot be compared.
+        """Return the labels of the Model Confidence Set; empty for fewer than three arms.
 
         Args:
-            arms: best first; the first 20 of those whose items are kept are looked at.
+            arms: best first; the first 20 with predictions are used.
         """
         found: list[tuple[str, Items, Vector]] = []
         for arm in arms:
@@ -155,15 +158,14 @@ class ItemTests:
                 break
         if len(found) <= 2:
             return []
-        form = found[0][1].form
-        losses = [coarse(each) if form == "classes" else each for _, _, each in found]
-        block = 1 if form == "classes" else 10
-        places, _ = statistics.model_confidence_set(losses, block=block)
+        is_independent = found[0][1].form == "classes"
+        losses = [piece_means(each) if is_independent else each for _, _, each in found]
+        places, _ = statistics.model_confidence_set(losses, block=1 if is_independent else 10)
         return [found[place][0] for place in places]
 
 
-def seeds_in_common(a: Arm, b: Arm) -> Vector:
-    """Seeds that both arms have; those of the other where one has none."""
+def common_seeds(a: Arm, b: Arm) -> Vector:
+    """Return the seeds of both arms, or of the other one if an arm is deterministic."""
     if a.is_deterministic:
         return b.by_seed.seeds
     if b.is_deterministic:
@@ -173,16 +175,16 @@ def seeds_in_common(a: Arm, b: Arm) -> Vector:
 
 
 def read_items(file: Path) -> Items | None:
-    """Read a run's predictions; None if there are none or they have no form that is known."""
+    """Read the predictions of a run; None if there are none or their form is unknown."""
     import pyarrow
     import pyarrow.parquet
 
     try:
         names = set(pyarrow.parquet.read_schema(file).names)
-        form, columns = form_of(names)
+        form = next((form for form, columns in FORMS.items() if {"item", *columns} <= names), None)
         if form is None:
             return None
-        table = pyarrow.parquet.read_table(file, columns=["item", *columns])
+        table = pyarrow.parquet.read_table(file, columns=["item", *FORMS[form]])
     except (OSError, ValueError, pyarrow.ArrowException):
         return None
     cells = {name: table.column(name).to_numpy() for name in table.column_names}
@@ -199,31 +201,18 @@ def read_items(file: Path) -> Items | None:
     return Items(form, len(number), int(number[0]), int(number[-1]), losses)
 
 
-def form_of(names: set[str]) -> tuple[Form | None, list[str]]:
-    """Tell from its columns what a file is, and which of them are needed."""
-    forms: dict[Form, list[str]] = {
-        "classes": ["logit", "positive"],
-        "language": ["nats"],
-        "forecast": ["actual", "predicted"],
-    }
-    for form, columns in forms.items():
-        if {"item", *columns} <= names:
-            return form, columns
-    return None, []
-
-
 def losses_of(form: Form, cells: dict[str, NDArray[Any]]) -> Vector:
-    """The loss of each item, or of each piece of a long sequence, by the task's own metric."""
+    """Return the loss of each item, or of each piece of a long sequence."""
     if form == "classes":
         wrong = (cells["logit"] > 0) != cells["positive"].astype(bool)
         return np.asarray(wrong, dtype=np.float64)
     if form == "language":
-        return coarse(cells["nats"].astype(np.float64))
+        return piece_means(cells["nats"].astype(np.float64))
     return np.asarray((cells["actual"] - cells["predicted"]) ** 2, dtype=np.float64)
 
 
-def coarse(losses: Vector) -> Vector:
-    """Means of equal pieces of a long sequence; an incomplete last piece is dropped."""
+def piece_means(losses: Vector) -> Vector:
+    """Return the means of equal pieces of a long sequence, without an incomplete last piece."""
     size = max(1, len(losses) // MOST_STEPS)
     whole = len(losses) // size * size
     means: Vector = losses[:whole].reshape(-1, size).mean(axis=1)

@@ -1,60 +1,60 @@
-"""Columns by which arms may be compared, and which way is better."""
+"""Metrics of a comparison: columns, their direction and their kind."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from benchmarks.errors import UserError, nearest
 from benchmarks.results.row import FACTS, columns_where
 
 HIGHER = columns_where(better="higher")
 LOWER = columns_where(better="lower")
+
 SHARES = columns_where(section="score", unit="share", better="higher")
-"""Metrics with a perfect score of 1, also in tables without that column."""
+"""Columns whose perfect value is 1."""
 
 TIMES = columns_where(section="time", better=("higher", "lower"))
-"""Not comparable if the runs shared their machine or ran on different ones."""
+"""Columns that are comparable only between runs alone on the same machine."""
 
 EXACT = columns_where(kind="exact")
-"""Equal for all seeds: a difference is a fact and requires no test."""
+"""Columns that follow from the settings and do not depend on the seed."""
 
 COSTS = (*TIMES, *columns_where(section="memory"), *EXACT)
-"""Costs of a score; a baseline has no advantage in them."""
+"""Columns that are costs, for which baselines are no reference."""
 
 PERFECT = {"perplexity": 1.0}
-"""What is not 0 where lower is better, for tables that do not say; 1 where higher is better."""
+"""Perfect values of metrics other than 0 (lower is better) and 1 (higher is better)."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The column that arms are compared by; `is_own` is True for the task's own metric."""
+
+    name: str
+    higher_is_better: bool
+    is_own: bool = True
 
 
 def direction(metric: str) -> bool:
-    """Whether higher is better.
+    """Return True if higher values of a column are better.
 
     Raises:
-        UserError: the column has no better and worse.
+        UserError: the column has no direction.
     """
-    if metric in HIGHER:
-        return True
-    if metric in LOWER:
-        return False
+    if metric in HIGHER or metric in LOWER:
+        return metric in HIGHER
     allowed = (*HIGHER, *LOWER)
     raise UserError(
-        f"--metric {metric}: is no column with a better and a worse{nearest(metric, allowed)}; "
+        f"--metric {metric}: is not a column with a direction{nearest(metric, allowed)}; "
         f"allowed: {', '.join(allowed)}"
     )
 
 
 def unit_of(metric: str) -> str:
-    """The unit of a column; empty for one that is not documented."""
+    """Return the unit of a column; empty for an undocumented column."""
     return FACTS[metric].unit if metric in FACTS else ""
 
 
 def default_perfect(metric: str, higher_is_better: bool) -> float:
-    """The ideal value of a metric whose rows do not say it."""
+    """Return the perfect value of a metric for tables without the column perfect_score."""
     return PERFECT.get(metric, 1.0 if higher_is_better else 0.0)
-
-
-def is_cost(metric: str) -> bool:
-    """Whether a column is what a score takes, not a score."""
-    return metric in COSTS
-
-
-def is_time(metric: str) -> bool:
-    """Whether a column depends on who else used the machine."""
-    return metric in TIMES

@@ -1,4 +1,4 @@
-"""What must be known to read a comparison, in words."""
+"""Notes on a group: facts that its table does not show."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pandas as pd
 
 from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.formatting import listed
-from benchmarks.analysis.labels import text
+from benchmarks.analysis.labels import cell_text
 from benchmarks.analysis.metrics import SHARES
 from benchmarks.analysis.row_filter import SETTINGS
 
-TELLING = (
+DISTINGUISHING = (
     "train_size",
     "task_version",
     "split",
@@ -20,65 +20,70 @@ TELLING = (
     "schema_version",
     "dataset_sha256",
 )
-"""What makes rows of one task and metric comparable, in the order in which a reader understands."""
+"""Columns that distinguish the groups of a task, the clearest first."""
 
 ROUNDING = 1e-6
-"""How far beyond 1 a share may come by rounding."""
+"""Largest excess of a share over 1 that is rounding."""
 
 LONGEST = 30
-"""Longer values are cut: hashes and long descriptions of splits."""
+"""Length beyond which a value is cut."""
 
 
-def value_of(rows: pd.DataFrame, column: str) -> str:
-    """What the rows say in a column; the most frequent if they differ."""
+def most_frequent(rows: pd.DataFrame, column: str) -> str:
+    """Return the most frequent non-empty value of a column."""
     values = rows[column].astype("str")
     values = values[values != ""]
     return str(values.mode().iloc[0]) if len(values) else ""
 
 
 def known_values(rows: pd.DataFrame, column: str) -> list[str]:
-    """The values of a column that are known, as text."""
-    return sorted({text(value) for value in rows[column].unique()} - {""})
+    """Return the distinct non-empty values of a column as text."""
+    return sorted({cell_text(value) for value in rows[column].unique()} - {""})
 
 
 def shortened(rows: pd.DataFrame, column: str) -> str:
-    """A group's value of a column, or how it begins."""
+    """Return the values of a column in a group, cut if they are long."""
     value = ", ".join(known_values(rows, column)) or "unknown"
     return value if len(value) <= LONGEST else f"{value[:12]}…"
 
 
 def differing(rows: pd.DataFrame, other: pd.DataFrame) -> list[str]:
-    """The columns in which two groups differ."""
-    return [name for name in TELLING if known_values(rows, name) != known_values(other, name)]
+    """Return the columns in which two groups differ."""
+    return [n for n in DISTINGUISHING if known_values(rows, n) != known_values(other, n)]
+
+
+def difference_text(rows: pd.DataFrame, other: pd.DataFrame, here: str, there: str) -> str:
+    """Return the difference between two groups: values of the first column, names of the others."""
+    first, *more = differing(rows, other)
+    also = f"; {', '.join(more)} too" if more else ""
+    return f"{first} {shortened(rows, first)} {here}, {shortened(other, first)} {there}{also}"
 
 
 def title_of(rows: pd.DataFrame, beside: list[pd.DataFrame]) -> str:
-    """The task, and what tells this group from others of the task: one column if one is enough."""
+    """Return the task, and the columns that distinguish the group from others of the task."""
     task = str(rows["task"].iloc[0])
     if not beside:
         return task
     columns = [differing(rows, other) for other in beside]
-    common = [name for name in TELLING if all(name in each for each in columns)]
+    common = [name for name in DISTINGUISHING if all(name in each for each in columns)]
     chosen = common[:1] or list(dict.fromkeys(name for each in columns for name in each))
     return ", ".join([task, *(f"{name} {shortened(rows, name)}" for name in chosen)])
 
 
 def notes_of(rows: pd.DataFrame, arms: list[Arm], beside: list[pd.DataFrame]) -> list[str]:
-    """Say of a group what its table does not show.
+    """Return the notes on a group.
 
     Args:
-        rows: that count.
+        rows: of the group.
         arms: best first, marked.
         beside: rows of the same task and metric that are not comparable with them.
     """
     notes = []
     for other in beside:
-        first, *more = differing(rows, other)
-        also = f"; {', '.join(more)} too" if more else ""
         count = other["arm_number"].nunique()
         notes.append(
-            f"not comparable with {count:,} arm{'s' * (count > 1)} of the same task: {first} "
-            f"{shortened(rows, first)} here, {shortened(other, first)} there{also}"
+            f"not comparable with {count:,} arm{'s' * (count > 1)} of the same task: "
+            f"{difference_text(rows, other, 'here', 'there')}"
         )
     hidden = rows["arm_number"].nunique() - len(arms)
     if hidden:
@@ -88,25 +93,22 @@ def notes_of(rows: pd.DataFrame, arms: list[Arm], beside: list[pd.DataFrame]) ->
     notes += tuning_notes(arms)
     naives = [arm.label for arm in arms if arm.baseline == "naive"]
     if len(naives) > 1:
-        notes.append(f"several naive arms; skill is counted from the best, {naives[0]}")
+        notes.append(f"several naive arms; skill is relative to the best, {naives[0]}")
     if len(arms) > 1 and not any(arm.is_among_best for arm in arms):
-        notes.append("nothing of this order is shown: no two of these arms can be tested")
-    together = [arm.label for arm in arms if (arm.rows["trained_together"] > 1).any()]
-    if together:
-        notes.append(
-            f"seeds of {listed(together)} were trained together: "
-            "those runs have no times of training"
-        )
+        notes.append("the order of these arms is not tested: no two of them can be tested")
+    grouped = [arm.label for arm in arms if (arm.rows["trained_together"] > 1).any()]
+    if grouped:
+        notes.append(f"multi-seed runs without training time: {listed(grouped)}")
     doubts: dict[str, list[str]] = {}
     for arm in arms:
         if arm.doubtful_times:
             doubts.setdefault(arm.doubtful_times, []).append(arm.label)
-    notes += [f"times in doubt (?) of {listed(names)}: {why}" for why, names in doubts.items()]
+    notes += [f"unreliable times (?) of {listed(names)}: {why}" for why, names in doubts.items()]
     return notes
 
 
 def percent_notes(arms: list[Arm], metric: str) -> list[str]:
-    """Ask whether scores that are better than perfect are per cent."""
+    """Return a note on scores above 1 whose perfect value is 1: they may be per cent."""
     beyond = []
     for arm in arms:
         perfect = arm.rows["perfect_score"].iloc[0]
@@ -116,11 +118,11 @@ def percent_notes(arms: list[Arm], metric: str) -> list[str]:
             beyond.append(arm.label)
     if not beyond:
         return []
-    return [f"{metric} of {listed(beyond)} lies beyond its perfect score 1: are these per cent?"]
+    return [f"{metric} of {listed(beyond)} is above the perfect score 1: are these per cent?"]
 
 
 def pooling_notes(arms: list[Arm]) -> list[str]:
-    """Say which arms hold several, in what those differ, and whether each seed has them all."""
+    """Return notes on pooled arms: their number, their differences, and missing seeds."""
     notes = []
     for arm in arms:
         count = arm.rows["single"].nunique()
@@ -129,14 +131,14 @@ def pooling_notes(arms: list[Arm]) -> list[str]:
             sizes = arm.rows.groupby("seed", dropna=False)["single"].nunique()
             uneven = "" if (sizes == count).all() else "; not every seed has all of them"
             notes.append(
-                f"{arm.label}: {count} arms are pooled, a seed's score is their mean; they differ "
-                f"in {', '.join(varying) or 'settings that have no column'}{uneven}"
+                f"{arm.label}: {count} arms are pooled, the score of a seed is their mean; they "
+                f"differ in {', '.join(varying) or 'settings that have no column'}{uneven}"
             )
     return notes
 
 
 def tuning_notes(arms: list[Arm]) -> list[str]:
-    """Say where arms were not tuned alike."""
+    """Return a note on different numbers of search trials."""
     nets = [arm for arm in arms if not arm.baseline]
     if len({arm.trials or 0 for arm in nets}) < 2:
         return []

@@ -1,4 +1,4 @@
-"""What the difference between two arms is worth."""
+"""Verdicts on the difference between two arms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 
 from benchmarks.analysis import statistics
-from benchmarks.analysis.arms import one_budget
+from benchmarks.analysis.arms import budget_name
 from benchmarks.analysis.comparison import (
     BETTER,
     NOT_COMPARABLE,
@@ -21,44 +21,31 @@ from benchmarks.analysis.comparison import (
     Pair,
 )
 from benchmarks.analysis.item_tests import ItemTests
-from benchmarks.analysis.metrics import EXACT, is_time
+from benchmarks.analysis.metrics import EXACT, TIMES, Metric
 from benchmarks.analysis.seed_tests import difference
 from benchmarks.analysis.statistics import LEVEL, Paired
 
 MOST_FOR_ALL_PAIRS = 30
-"""Of more arms only the pairs with the best one and with the best baseline are tested."""
+"""Number of arms up to which all pairs are tested, not only those with the best arms."""
 
 DRAWS_PER_PAIR = 100
-"""A resampled p is at least one in so many draws, which must leave room for Holm's correction."""
+"""Bootstrap draws per pair: p is at least 1 / draws, which leaves room for Holm's correction."""
 
 FEWEST_DRAWS = 2000
 MOST_DRAWS = 20_000
 
-NO_ITEMS = "n = 1: one value each, and no items to test by"
+NO_ITEMS = "n = 1: one value each and no stored predictions"
 
 
 @dataclass(frozen=True)
-class Question:
-    """By what arms are compared.
-
-    Attributes:
-        is_own: it is the task's metric, of which items are kept.
-    """
-
-    metric: str
-    higher_is_better: bool
-    is_own: bool = True
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What two arms' numbers say before it is known how many other pairs were looked at.
+class PairTest:
+    """The test of two arms before the correction for the number of pairs.
 
     Attributes:
         seeds, items, items_of: see `Pair`.
-        p: of what decides; None if nothing can.
-        verdict: if it is decided without a p-value.
-        reason: what was done, or why nothing can be.
+        p: the p-value that decides; None without a test.
+        verdict: if it does not depend on a p-value.
+        reason: the test, or why there is none.
     """
 
     a: Arm
@@ -71,116 +58,105 @@ class Finding:
     reason: str = ""
 
 
-def why_not(a: Arm, b: Arm, question: Question) -> str:
-    """Why two arms of a group are not comparable, or nothing if they are."""
+def incomparable_reason(a: Arm, b: Arm, metric: Metric) -> str:
+    """Return why two arms of a group are not comparable; empty if they are."""
     if a.model == b.model and a.baseline == b.baseline:
         versions = [arm.rows["model_version"].iloc[0] for arm in (a, b)]
         if versions[0] != versions[1] and not np.isnan(versions).any():
             return f"model versions {versions[0]:.0f} and {versions[1]:.0f}"
-    budgets = [one_budget(arm.match, arm.match_budget) for arm in (a, b) if not arm.baseline]
+    budgets = [budget_name(arm.match, arm.match_budget) for arm in (a, b) if not arm.baseline]
     if len(set(budgets)) > 1:
         return f"budgets differ: {budgets[0]}, {budgets[1]}"
-    if is_time(question.metric):
+    if metric.name in TIMES:
         for arm in (a, b):
             if arm.doubtful_times:
-                return f"times of {arm.label} are in doubt: {arm.doubtful_times}"
+                return f"times of {arm.label} are unreliable: {arm.doubtful_times}"
     return ""
 
 
-def find(a: Arm, b: Arm, question: Question, items: ItemTests | None, family: int) -> Finding:
-    """Ask seeds what they say of two arms; items, of two arms that have none.
+def run_test(a: Arm, b: Arm, metric: Metric, items: ItemTests | None, family: int) -> PairTest:
+    """Test two arms over seeds, or over items if both are deterministic.
 
     Args:
         a, b: the arms; differences are A - B.
-        question: by what they are compared.
-        items: reads predictions; None if items are not asked.
-        family: pairs that are looked at in all.
+        metric: the compared column.
+        items: reads predictions; None if they are not used.
+        family: number of pairs in all.
     """
-    reason = why_not(a, b, question)
+    reason = incomparable_reason(a, b, metric)
     if reason:
-        return Finding(a, b, verdict=NOT_COMPARABLE, reason=reason)
-    if question.metric in EXACT:
-        between = a.score.mean - b.score.mean
-        verdict = as_verdict(between, question) if between else NOT_SHOWN
-        exact = Paired(between, None, None, None, 1, "no chance has a part in it")
-        return Finding(a, b, seeds=exact, verdict=verdict, reason="exact, whatever the seed")
-    if a.is_deterministic and b.is_deterministic:
-        return by_items(a, b, question, items, family)
-    found, reason = difference(a.by_seed, b.by_seed, family)
-    return Finding(a, b, seeds=found, p=None if found is None else found.p, reason=reason)
-
-
-def by_items(a: Arm, b: Arm, question: Question, items: ItemTests | None, family: int) -> Finding:
-    """Let the test's items decide between two arms without seeds."""
+        return PairTest(a, b, verdict=NOT_COMPARABLE, reason=reason)
     between = a.score.mean - b.score.mean
-    found = (
-        items.compare(a, b, draws_for(family)) if items is not None and question.is_own else None
-    )
-    if found is None:
+    if metric.name in EXACT:
+        verdict = direction_of(between, metric) if between else NOT_SHOWN
+        exact = Paired(between, None, None, None, 1, "exact")
+        return PairTest(a, b, exact, verdict=verdict, reason="exact, independent of the seed")
+    if not (a.is_deterministic and b.is_deterministic):
+        found, reason = difference(a.by_seed, b.by_seed, family)
+        return PairTest(a, b, found, p=None if found is None else found.p, reason=reason)
+    draws = int(np.clip(DRAWS_PER_PAIR * family, FEWEST_DRAWS, MOST_DRAWS))
+    by_items = items.compare(a, b, draws) if items is not None and metric.is_own else None
+    if by_items is None:
         seeds = Paired(between, None, None, None, 1, "one value each: no test")
-        return Finding(a, b, seeds=seeds, reason=NO_ITEMS)
-    seeds = Paired(between, None, None, found[0].p, 1, found[0].method)
-    return Finding(
-        a, b, seeds, *found, p=found[0].p, reason=f"{found[0].method}, {found[0].n:,} items"
-    )
+        return PairTest(a, b, seeds, reason=NO_ITEMS)
+    found, items_of = by_items
+    seeds = Paired(between, None, None, found.p, 1, found.method)
+    reason = f"{found.method}, {found.n:,} items"
+    return PairTest(a, b, seeds, found, items_of, found.p, reason=reason)
 
 
-def as_verdict(between: float, question: Question) -> str:
-    """Which way a difference A - B that is there goes."""
-    return BETTER if (between > 0) == question.higher_is_better else WORSE
+def direction_of(between: float, metric: Metric) -> str:
+    """Return the verdict of a shown difference A - B."""
+    return BETTER if (between > 0) == metric.higher_is_better else WORSE
 
 
-def judged(findings: Sequence[Finding], question: Question, looked_at: int) -> list[Pair]:
-    """Turn findings into verdicts, with Holm's correction over all that were looked at.
+def corrected(tests: Sequence[PairTest], metric: Metric, family: int) -> list[Pair]:
+    """Return the verdicts, with Holm's correction over all tests.
 
     Args:
-        findings: of the pairs.
-        question: by what the arms are compared.
-        looked_at: pairs among which these were chosen; if they are more than those tested, the
-            choice is paid for by Bonferroni's correction.
+        tests: of the pairs.
+        metric: the compared column.
+        family: number of pairs from which these were selected; if larger than the number tested,
+            Bonferroni's correction accounts for the selection.
     """
-    tested = [each.p for each in findings if each.p is not None]
-    family = max(looked_at, len(tested))
+    tested = [each.p for each in tests if each.p is not None]
     if family > len(tested):
         adjusted = iter([min(1.0, p * family) for p in tested])
     else:
         adjusted = iter(statistics.holm(tested))
-    return [
-        judge(each, question, None if each.p is None else next(adjusted), family)
-        for each in findings
-    ]
+    family = max(family, len(tested))
+    return [decided(t, metric, None if t.p is None else next(adjusted), family) for t in tests]
 
 
-def judge(finding: Finding, question: Question, p_adjusted: float | None, family: int) -> Pair:
-    """Give one verdict."""
-    seeds = finding.seeds
-    verdict, detectable, needed = finding.verdict or NOT_SHOWN, None, None
+def decided(test: PairTest, metric: Metric, p_adjusted: float | None, family: int) -> Pair:
+    """Return the verdict of a test."""
+    seeds = test.seeds
+    verdict, detectable, needed = test.verdict or NOT_SHOWN, None, None
     if p_adjusted is not None and seeds is not None:
         if p_adjusted < LEVEL and seeds.difference != 0:
-            verdict = as_verdict(seeds.difference, question)
+            verdict = direction_of(seeds.difference, metric)
         elif seeds.deviation is not None:
-            # At the level that is left for one pair of so many.
             level = LEVEL / max(1, family)
             detectable = statistics.minimum_detectable(seeds.deviation, seeds.n, level)
             needed = statistics.seeds_needed(seeds.difference, seeds.deviation, level)
     return Pair(
-        a=finding.a.label,
-        b=finding.b.label,
+        a=test.a.label,
+        b=test.b.label,
         verdict=verdict,
         seeds=seeds,
         p_adjusted=p_adjusted,
         detectable=detectable,
         seeds_needed=needed,
-        items=finding.items,
-        reason=finding.reason,
-        items_of=finding.items_of,
+        items=test.items,
+        reason=test.reason,
+        items_of=test.items_of,
     )
 
 
 def contenders(arms: Sequence[Arm]) -> list[Arm]:
-    """The arms whose order is the question: the nets and the best baseline; all if there is no net.
+    """Return the nets and the best baseline, or all arms if there are no nets.
 
-    What one baseline is beside another is not asked, and would cost the nets' tests their power.
+    Pairs of baselines would cost the tests of the nets their power.
     """
     if all(arm.baseline for arm in arms):
         return list(arms)
@@ -189,59 +165,55 @@ def contenders(arms: Sequence[Arm]) -> list[Arm]:
 
 
 def best_baseline(arms: Sequence[Arm]) -> Arm | None:
-    """The first baseline of arms that are sorted."""
+    """Return the first baseline of arms in order."""
     return next((arm for arm in arms if arm.baseline), None)
 
 
-def pairs_among(arms: Sequence[Arm], more: int = 0) -> int:
-    """How many pairs could be tested among some arms and so many more."""
-    testable = sum(arm.score.n > 1 or arm.is_deterministic for arm in arms) + more
-    return testable * (testable - 1) // 2
-
-
-def draws_for(family: int) -> int:
-    """How many draws give a p-value that can stand the correction for so many pairs."""
-    return int(np.clip(DRAWS_PER_PAIR * family, FEWEST_DRAWS, MOST_DRAWS))
-
-
-def choice_of(arms: Sequence[Arm], worse: int = 0) -> int:
-    """How many pairs are paid for where those tested are chosen among more; 0 where all are."""
-    asked = contenders(arms)
-    return pairs_among(asked, worse) if len(asked) > MOST_FOR_ALL_PAIRS else 0
-
-
-def all_pairs(
-    arms: Sequence[Arm], question: Question, items: ItemTests | None, worse: int = 0
-) -> list[Pair]:
-    """Judge all pairs of contenders; of many, those with the best and the best baseline.
+def family_of(arms: Sequence[Arm], worse: int) -> int:
+    """Return the number of pairs from which the tested ones are selected; 0 if all are tested.
 
     Args:
         arms: of a group, best first.
-        question: by what they are compared.
-        items: see `find`.
-        worse: further arms, from which these were chosen as the best.
+        worse: number of further arms that are not read.
     """
-    asked = contenders(arms)
-    chosen = list(combinations(asked, 2))
-    family = choice_of(arms, worse)
-    if len(asked) > MOST_FOR_ALL_PAIRS:
-        baseline = best_baseline(asked)
-        chosen = [(a, b) for a, b in chosen if a is asked[0] or a is baseline or b is baseline]
-    looked_at = max(family, len(chosen))
-    found = [find(a, b, question, items, looked_at) for a, b in chosen]
-    return judged(found, question, family)
+    among = contenders(arms)
+    if len(among) <= MOST_FOR_ALL_PAIRS:
+        return 0
+    testable = sum(arm.score.n > 1 or arm.is_deterministic for arm in among) + worse
+    return testable * (testable - 1) // 2
+
+
+def all_pairs(
+    arms: Sequence[Arm], metric: Metric, items: ItemTests | None, family: int
+) -> list[Pair]:
+    """Compare all pairs of contenders; of many, those with the best arm and the best baseline.
+
+    Args:
+        arms: of a group, best first.
+        metric: the compared column.
+        items: see `run_test`.
+        family: see `family_of`.
+    """
+    among = contenders(arms)
+    chosen = list(combinations(among, 2))
+    if len(among) > MOST_FOR_ALL_PAIRS:
+        baseline = best_baseline(among)
+        chosen = [(a, b) for a, b in chosen if a is among[0] or a is baseline or b is baseline]
+    count = max(family, len(chosen))
+    return corrected([run_test(a, b, metric, items, count) for a, b in chosen], metric, family)
 
 
 def pairs_with(
-    arms: Sequence[Arm], asked: Arm, question: Question, items: ItemTests | None
+    arms: Sequence[Arm], reference: Arm, metric: Metric, items: ItemTests | None
 ) -> list[Pair]:
-    """Judge every arm against one that was named beforehand, and so is no choice to pay for."""
-    found = [find(arm, asked, question, items, len(arms) - 1) for arm in arms if arm is not asked]
-    return judged(found, question, 0)
+    """Compare every arm with one that was chosen beforehand."""
+    others = [arm for arm in arms if arm is not reference]
+    tests = [run_test(arm, reference, metric, items, len(others)) for arm in others]
+    return corrected(tests, metric, 0)
 
 
 def with_items(pair: Pair, group: Group, items: ItemTests) -> Pair:
-    """Show beside a verdict of seeds what the items say of these runs."""
+    """Add the test over items to a pair that was tested over seeds."""
     if pair.items is not None or pair.verdict == NOT_COMPARABLE:
         return pair
     found = items.compare(group.arm(pair.a), group.arm(pair.b), FEWEST_DRAWS)

@@ -1,4 +1,4 @@
-"""Which rows count: one per arm and seed, ended well, no smoke test; of the others, why not."""
+"""Selection of rows: one successful run per arm and seed, and the reasons for the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.analysis.comparison import LeftOut
+from benchmarks.analysis.comparison import ExcludedRows
 from benchmarks.errors import UserError
 from benchmarks.results.row import COLUMNS, columns_where
 
@@ -19,7 +19,7 @@ GROUP = (
     "metric",
     *[name for name in columns_where(comparable=("table", "task", "group")) if name != "smoke"],
 )
-"""Rows are comparable if these columns are equal; smoke tests are left out before."""
+"""Columns in which comparable rows are equal; smoke tests are excluded before."""
 
 SETTINGS = (
     "match",
@@ -32,74 +32,76 @@ SETTINGS = (
     "batch_size",
     "precision",
 )
-"""What tells arms of a model apart, in the order in which a reader cares; where a table has no
-column `arm` they define it."""
+"""Columns that distinguish the arms of a model, the most informative first; they define the arms of
+a table without the column `arm`."""
 
-ALWAYS_APART = ("group", "model_version", "baseline", "match", "match_budget")
-"""Rows that differ in these are never one arm, however they are pooled."""
+NEVER_POOLED = ("group", "model_version", "baseline", "match", "match_budget")
+"""Columns in which the rows of one arm are always equal."""
 
 BEST_OF = "best of "
-"""How the key of an arm begins that stands for a search."""
+"""Prefix of the key of an arm that is the best trial of a search."""
 
 EXAMPLES = 3
 
 
-def counted(frame: pd.DataFrame, score: str = "a score") -> tuple[pd.DataFrame, list[LeftOut]]:
-    """Keep the rows that count, with new columns: `group` and `arm_number` are equal for one arm.
+def filter_rows(
+    frame: pd.DataFrame, score: str = "a score"
+) -> tuple[pd.DataFrame, list[ExcludedRows]]:
+    """Keep one row per arm and seed, and add the columns `group` and `arm_number`.
 
     Args:
-        frame: of `with_score`.
-        score: what is compared, in words.
+        frame: rows with the column `score`.
+        score: description of the compared value.
 
     Returns:
-        The rows that count, sorted by arm and seed, and what was left out.
+        The rows by arm and seed, and the excluded rows.
 
     Raises:
-        UserError: a run id stands for two different runs.
+        UserError: a run id occurs with two different rows.
     """
-    left_out: list[LeftOut] = []
+    excluded: list[ExcludedRows] = []
 
-    def leave(frame: pd.DataFrame, mask: Mask, reason: str) -> pd.DataFrame:
+    def exclude(frame: pd.DataFrame, mask: Mask, reason: str) -> pd.DataFrame:
         if not mask.any():
             return frame
-        left_out.append(LeftOut(reason, int(mask.sum()), examples_of(frame[mask])))
+        excluded.append(ExcludedRows(reason, int(mask.sum()), examples_of(frame[mask])))
         return frame[~mask]
 
-    frame = leave(frame, copies(frame), "the same run once more")
-    frame = leave(frame, (frame["smoke"] == 1).to_numpy(), "smoke tests")
-    status = frame["status"].astype("str")
-    for word in sorted(set(status) - {"", "ok"}):
-        frame = leave(frame, (frame["status"] == word).to_numpy(), f"runs that ended as {word}")
-    frame = leave(frame, ~np.isfinite(frame["score"].to_numpy()), f"runs without {score}")
-    frame = frame.assign(says_match=frame["match"] != "", match=normal_match(frame))
-    frame = frame.assign(precision=said_or(frame, "precision", "highest"))
+    frame = exclude(frame, repeated_runs(frame), "duplicate rows of a run")
+    frame = exclude(frame, (frame["smoke"] == 1).to_numpy(), "smoke tests")
+    for status in sorted(set(frame["status"].astype("str")) - {"", "ok"}):
+        mask = (frame["status"] == status).to_numpy()
+        frame = exclude(frame, mask, f"runs that ended as {status}")
+    frame = exclude(frame, ~np.isfinite(frame["score"].to_numpy()), f"runs without {score}")
+    frame = frame.assign(says_match=frame["match"] != "")
+    frame = with_net_defaults(frame)
     frame = frame.assign(group=group_numbers(frame))
     frame = frame.assign(arm_key=arm_keys(frame))
     frame = frame.assign(trials=np.nan)
-    frame, idle = best_trials(frame)
-    frame = leave(frame, idle, "trials of a search that were not its best by validation")
+    frame, not_best = best_trials(frame)
+    frame = exclude(frame, not_best, "trials of a search that were not its best by validation")
     frame = frame.assign(arm_number=arm_numbers(frame))
-    # Run ids sort by start time; where there are none the table's order is the only one.
+    # Run ids sort by start time; without them the order of the table is the only one.
     frame = frame.sort_values(["arm_number", "seed", "run_id", "line"], kind="stable")
     earlier = frame.duplicated(["arm_number", "seed"], keep="last").to_numpy()
-    return leave(frame, earlier, "earlier runs of the same arm and seed"), left_out
+    return exclude(frame, earlier, "earlier runs of the same arm and seed"), excluded
 
 
 def arm_numbers(frame: pd.DataFrame) -> pd.Series[int]:
-    """Number the arms; equal for rows that differ in their seed alone."""
-    columns = ["model", *ALWAYS_APART, "arm_key"]
+    """Return the number of each row's arm; rows of one arm differ only in their seed."""
+    columns = ["model", *NEVER_POOLED, "arm_key"]
     return frame.groupby(columns, sort=False, observed=True, dropna=False).ngroup()
 
 
 def examples_of(rows: pd.DataFrame) -> list[str]:
-    """Name some rows by their run ids, or by where they stand."""
+    """Return the run ids of the first rows, or their places in the table."""
     first = rows.head(EXAMPLES)
     pairs = zip(first["run_id"], first["table"], first["line"], strict=True)
     return [run_id or f"{table}, row {line}" for run_id, table, line in pairs]
 
 
-def copies(frame: pd.DataFrame) -> Mask:
-    """Mark rows that repeat a run's row.
+def repeated_runs(frame: pd.DataFrame) -> Mask:
+    """Return a mask of the rows that repeat the row of a run.
 
     Raises:
         UserError: two rows of one run id differ.
@@ -112,7 +114,7 @@ def copies(frame: pd.DataFrame) -> Mask:
     repeated = frame[again]
     by_run = repeated.groupby("run_id", sort=False)
     for name in [name for name in COLUMNS if name in frame and name != "run_id"]:
-        # An empty cell says nothing: the table may lack the column.
+        # An empty cell is no contradiction: the table may not have the column.
         known = (
             repeated[name].mask(repeated[name] == "") if is_text(frame[name]) else repeated[name]
         )
@@ -120,28 +122,31 @@ def copies(frame: pd.DataFrame) -> Mask:
         if differs.any():
             run_id = str(differs.index[int(differs.to_numpy().argmax())])
             tables = " and ".join(sorted(set(by_run.get_group(run_id)["table"].astype("str"))))
-            raise UserError(f"{tables}: the run id {run_id} stands for rows with different {name}")
+            raise UserError(f"{tables}: the run id {run_id} has rows with different {name}")
     return mask
 
 
 def is_text(column: pd.Series[Any]) -> bool:
-    """Whether a column holds text."""
+    """Return True for a column of text."""
     return not pd.api.types.is_numeric_dtype(column)
 
 
-def normal_match(frame: pd.DataFrame) -> pd.Series[Any]:
-    """What nets are given alike; a table that does not say it is from before anything else was."""
-    return said_or(frame, "match", "hidden")
+def with_net_defaults(frame: pd.DataFrame) -> pd.DataFrame:
+    """Fill in the budget and precision of nets in tables from before these columns."""
+    return frame.assign(
+        match=with_default(frame, "match", "hidden"),
+        precision=with_default(frame, "precision", "highest"),
+    )
 
 
-def said_or(frame: pd.DataFrame, column: str, before: str) -> pd.Series[Any]:
-    """What a column says of nets, or what all were before there was the column."""
-    said = frame[column].astype("str")
-    return said.mask((said == "") & (frame["baseline"] == ""), before).astype("category")
+def with_default(frame: pd.DataFrame, column: str, default: str) -> pd.Series[Any]:
+    """Return a column with a default in the empty cells of nets."""
+    values = frame[column].astype("str")
+    return values.mask((values == "") & (frame["baseline"] == ""), default).astype("category")
 
 
 def group_numbers(frame: pd.DataFrame) -> NDArray[np.int64]:
-    """Number the groups of comparable rows; what a row does not say is what all others say."""
+    """Return the number of each row's group; an empty cell equals the only other value."""
     keys = pd.DataFrame(index=frame.index)
     within = frame.groupby(["task", "metric"], sort=False, observed=True).ngroup()
     keys["within"] = within
@@ -155,20 +160,15 @@ def group_numbers(frame: pd.DataFrame) -> NDArray[np.int64]:
     return keys.groupby(list(keys), sort=False).ngroup().to_numpy().astype(np.int64)
 
 
-def settings_numbers(frame: pd.DataFrame) -> pd.Series[int]:
-    """Number the combinations of model and settings."""
-    columns = ["task", "model", "baseline", *SETTINGS]
-    return frame.groupby(columns, sort=False, observed=True, dropna=False).ngroup()
-
-
 def arm_keys(frame: pd.DataFrame) -> pd.Series[Any]:
-    """Identify each row's arm: by its column, else by the settings.
+    """Return the identity of each row's arm: the column `arm`, or the settings.
 
-    A row without the column joins the only arm that has its settings and the column, so that a
-    table from elsewhere goes together with one of ours.
+    A row without the column joins the only arm with its settings, so that foreign tables can be
+    compared with tables of rnnbench.
     """
     keys = frame["arm"].astype("str")
-    settings = settings_numbers(frame)
+    columns = ["task", "model", "baseline", *SETTINGS]
+    settings = frame.groupby(columns, sort=False, observed=True, dropna=False).ngroup()
     known = pd.DataFrame({"arm": keys, "settings": settings})[keys != ""].drop_duplicates()
     only = known.drop_duplicates("settings", keep=False).set_index("settings")["arm"].to_dict()
     names = {number: only.get(number, f"settings {number}") for number in settings.unique()}
@@ -176,18 +176,18 @@ def arm_keys(frame: pd.DataFrame) -> pd.Series[Any]:
 
 
 def best_trials(frame: pd.DataFrame) -> tuple[pd.DataFrame, Mask]:
-    """Let each search's best trial by validation stand for it.
+    """Represent each search by its best trial by validation.
 
-    If its settings were run again outside of the search, with other seeds, those runs stand for it.
+    If runs outside of the search have the same settings, they represent it.
 
     Returns:
-        The rows, with the number of trials in column `trials` of those that stand for a search, and
-        a mark on the rows that do not count.
+        The rows, with the number of trials in the column `trials` of those that represent a search,
+        and a mask of the other trials.
     """
     is_trial = frame["trial"].notna().to_numpy()
-    idle = is_trial.copy()
+    not_best = is_trial.copy()
     if not is_trial.any():
-        return frame, idle
+        return frame, not_best
     frame = frame.assign(arm_key=frame["arm_key"].astype("str"))
     trials = frame[is_trial]
     sign = np.where(trials["own_higher"] == 1, 1.0, -1.0)
@@ -207,5 +207,5 @@ def best_trials(frame: pd.DataFrame) -> tuple[pd.DataFrame, Mask]:
         else:
             frame.loc[place, "trials"] = count
             frame.loc[place, "arm_key"] = f"{BEST_OF}{row['study']}"
-            idle[frame.index.get_loc(place)] = False
-    return frame, idle
+            not_best[frame.index.get_loc(place)] = False
+    return frame, not_best

@@ -1,4 +1,4 @@
-"""Scores of seeds, and the test that fits what two arms have of them."""
+"""Tests over seeds: the scores of an arm, and the test that fits the seeds of two arms."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from benchmarks.analysis.statistics import Paired
 from benchmarks.analysis.statistics.common import Vector
 
 MOST_TO_PERMUTE = 1000
-"""Comparisons, beyond which no p that is counted from sign changes outlives their correction."""
+"""Number of comparisons beyond which no permutation p-value survives the correction."""
 
-ONE_SEED = "n = 1: one seed shows nothing of the architecture"
-
+ONE_SEED = "n = 1: one seed allows no test"
 
 ROUNDING = 1e-6
-"""Part of a score below which a difference is rounding: of the order of sums, by other kernels,
-other threads or other seeds in the same pass."""
+"""Relative difference of scores that is rounding: another order of sums in another kernel, number
+of threads or group of seeds."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """An arm's scores.
+    """The scores of an arm.
 
     Attributes:
         seeds: (n,) ascending; NaN where there is none.
         values: (n,) the score at each.
-        is_deterministic: chance has no part in it, so that its one score is all it can have.
+        is_deterministic: True if the score does not depend on a seed.
     """
 
     seeds: Vector
@@ -40,37 +39,37 @@ class Scores:
 
     @property
     def n(self) -> int:
-        """How many there are."""
+        """Number of scores."""
         return len(self.values)
 
     def at(self, places: NDArray[np.intp]) -> Scores:
-        """Choose some of the scores, by place."""
+        """Return the scores at these places."""
         return Scores(self.seeds[places], self.values[places], self.is_deterministic)
 
     @property
     def error(self) -> float:
-        """Standard error of the mean of several."""
+        """Standard error of the mean."""
         return float(self.values.std(ddof=1)) / math.sqrt(self.n)
 
 
 def equal_to_rounding(a: Vector, b: Vector) -> bool:
-    """Whether the scores of the same seeds, two arrays of one shape, differ by rounding alone."""
+    """Return True if the scores of the same seeds differ only by rounding."""
     return bool((abs(a - b) <= ROUNDING * np.maximum(abs(a), abs(b))).all())
 
 
 def difference(a: Scores, b: Scores, family: int) -> tuple[Paired | None, str]:
-    """Test the difference of two arms of which not both are deterministic.
+    """Test the difference of two arms, of which at most one is deterministic.
 
-    By the seeds they have in common; without two of those, as independent ones; against the one
-    score of a deterministic arm, as against a constant. Scores that are equal to rounding count as
-    equal: a test would ask of what sign rounding is.
+    The test is paired over common seeds, unpaired with fewer than two of them, and one-sample
+    against a deterministic arm. Scores that are equal up to rounding count as equal: a test would
+    find the sign of the rounding.
 
     Args:
         a, b: the arms' scores.
-        family: comparisons that are made in all.
+        family: number of comparisons in all.
 
     Returns:
-        The difference A - B, None if one seed is all there is; the test and its seeds in words.
+        The difference A - B, None if an arm has one seed; a description of the test.
     """
     if min(each.n for each in (a, b) if not each.is_deterministic) == 1:
         return None, ONE_SEED
@@ -81,15 +80,15 @@ def difference(a: Scores, b: Scores, family: int) -> tuple[Paired | None, str]:
         found = statistics.paired_by_seed(x, y, permute=permute)
         found = dataclasses.replace(found, method=found.method.replace("paired", "one-sample"))
         return found, f"{found.method}, {n} seeds"
-    _, mine, others = np.intersect1d(a.seeds, b.seeds, return_indices=True)
-    if len(mine) >= 2:
-        x, y = a.values[mine], b.values[others]
+    _, in_a, in_b = np.intersect1d(a.seeds, b.seeds, return_indices=True)
+    if len(in_a) >= 2:
+        x, y = a.values[in_a], b.values[in_b]
         y = x if equal_to_rounding(x, y) else y
         found = statistics.paired_by_seed(x, y, permute=permute)
         return found, f"{found.method}, {found.n} seeds"
     found = statistics.unpaired(a.values, b.values)
     if found.low is not None:
-        # Of as many pairs as would give the same standard error.
+        # The deviation of as many pairs with the same standard error.
         spread = math.hypot(a.error, b.error) * math.sqrt(found.n)
         found = dataclasses.replace(found, deviation=spread)
-    return found, f"{found.method}, {a.n} and {b.n} seeds that are not the same"
+    return found, f"{found.method}, {a.n} and {b.n} different seeds"

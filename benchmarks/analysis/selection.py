@@ -1,4 +1,4 @@
-"""What of the tables is compared: rows of a task, by a metric, as arms."""
+"""Options of a comparison: the task, the metric, and the columns that define an arm."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from benchmarks.analysis.comparison import LeftOut
+from benchmarks.analysis.comparison import ExcludedRows
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.metrics import direction
-from benchmarks.analysis.row_filter import ALWAYS_APART, counted
+from benchmarks.analysis.row_filter import NEVER_POOLED, filter_rows
 from benchmarks.errors import UserError, nearest
 
 
 @dataclass(frozen=True)
 class Options:
-    """What of the tables is compared, and how.
+    """Options of a comparison.
 
     Attributes:
-        task: the only one that is; all by default.
+        task: the only task; None for all.
         metric: a column instead of the task's own metric.
-        by: columns whose values make the arms; else whatever differs but in seed is one.
-        baseline: label of the arm, or its model, against which all others are set.
-        items: whether the runs' predictions are read.
+        by: columns whose values define the arms; empty if arms differ in anything but the seed.
+        baseline: label or model of the arm that all others are compared with.
+        items: also test over the items of the runs' predictions.
     """
 
     task: str | None = None
@@ -33,22 +33,22 @@ class Options:
     items: bool = True
 
 
-EVERYTHING = Options()
+DEFAULTS = Options()
 
 
-def rows_that_count(frame: pd.DataFrame, options: Options) -> tuple[pd.DataFrame, list[LeftOut]]:
-    """Choose task and metric, sort out what does not count, and number the arms.
+def select_rows(frame: pd.DataFrame, options: Options) -> tuple[pd.DataFrame, list[ExcludedRows]]:
+    """Return the rows to compare, with `score` and `arm_number`, and the excluded rows.
 
     Raises:
-        UserError: an option names nothing that is there, or a run id stands for two runs.
+        UserError: an option is invalid, or a run id occurs with two different rows.
     """
-    scored = with_score(of_task(frame, options.task), options.metric)
-    frame, left_out = counted(scored, options.metric or "a score")
-    return (pooled(frame, options.by) if options.by else frame), left_out
+    scored = with_score(rows_of_task(frame, options.task), options.metric)
+    frame, excluded = filter_rows(scored, options.metric or "a score")
+    return (pooled(frame, options.by) if options.by else frame), excluded
 
 
-def of_task(frame: pd.DataFrame, task: str | None) -> pd.DataFrame:
-    """Choose the rows of a task.
+def rows_of_task(frame: pd.DataFrame, task: str | None) -> pd.DataFrame:
+    """Return the rows of a task, or all rows.
 
     Raises:
         UserError: there are none.
@@ -59,18 +59,19 @@ def of_task(frame: pd.DataFrame, task: str | None) -> pd.DataFrame:
     if chosen.empty:
         found = sorted(set(frame["task"].astype("str")) - {""})
         raise UserError(
-            f"--task {task}: no row is of it{nearest(task, found)}; there are {listed(found, 10)}"
+            f"--task {task}: no rows for this task{nearest(task, found)}; "
+            f"there are {listed(found, 10)}"
         )
     return chosen
 
 
 def with_score(frame: pd.DataFrame, metric: str | None) -> pd.DataFrame:
-    """Add the column `score`: the test score, or the column that was asked for.
+    """Add the column `score`: the test score, or the column of the metric.
 
-    The columns `own_metric` and `own_higher` keep what the task is judged by.
+    The columns `own_metric` and `own_higher` contain the task's own metric and direction.
 
     Raises:
-        UserError: the rows of a task disagree on which way is better, or the column has none.
+        UserError: the direction is ambiguous, or the column has no values.
     """
     check_directions(frame)
     frame = frame.assign(own_metric=frame["metric"], own_higher=frame["higher_is_better"])
@@ -85,40 +86,40 @@ def with_score(frame: pd.DataFrame, metric: str | None) -> pd.DataFrame:
 
 
 def check_directions(frame: pd.DataFrame) -> None:
-    """Refuse rows that leave open which way is better.
+    """Check that every score has a task, a metric and one direction.
 
     Raises:
-        UserError: they do.
+        UserError: the first row that does not.
     """
     by_metric = frame.groupby(["task", "metric"], observed=True)["higher_is_better"]
     mixed = by_metric.nunique() > 1
     if mixed.any():
         task, name = mixed.index[int(mixed.to_numpy().argmax())]
         raise UserError(f"column higher_is_better: is both true and false for {name} of {task}")
-    unsaid = frame["test_score"].notna() & (
+    unstated = frame["test_score"].notna() & (
         frame["higher_is_better"].isna() | (frame["metric"] == "") | (frame["task"] == "")
     )
-    if unsaid.any():
-        row = frame[unsaid].iloc[0]
+    if unstated.any():
+        row = frame[unstated].iloc[0]
         empty = [name for name in ("task", "metric") if not row[name]]
         name = (empty or ["higher_is_better"])[0]
         raise UserError(f"{row['table']}: row {row['line']} has a score and no {name}")
 
 
 def pooled(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Number the arms anew: rows are one arm if they are equal in these columns.
+    """Return the rows with arms defined by these columns.
 
-    Baselines stay what they are, and what is not comparable is not pooled. The column `single`
-    keeps the numbers from before.
+    Baselines keep their arms, and rows that are not comparable are not pooled. The column `single`
+    contains the previous arm numbers.
     """
     is_net = frame["baseline"] == ""
     keys = frame.assign(
         of_baseline=frame["arm_key"].astype("str").mask(is_net, ""),
         baseline_model=frame["model"].astype("str").mask(is_net, ""),
     )
-    for name in by:  # what tells nets apart says nothing of a baseline
+    for name in by:  # the settings of nets do not apply to baselines
         keys[name] = keys[name].astype("str").where(is_net, "")
-    columns = list(dict.fromkeys([*by, *ALWAYS_APART, "of_baseline", "baseline_model"]))
+    columns = list(dict.fromkeys([*by, *NEVER_POOLED, "of_baseline", "baseline_model"]))
     number = keys.groupby(columns, sort=False, observed=True, dropna=False).ngroup()
     frame = frame.assign(single=frame["arm_number"], arm_number=number)
     return frame.sort_values(["arm_number", "seed", "run_id", "line"], kind="stable")

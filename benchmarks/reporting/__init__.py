@@ -1,1 +1,1 @@
-"""A comparison as a page that opens offline, and its figures as pictures."""
+"""Tables, sentences and files that present a comparison."""

@@ -1,4 +1,4 @@
-"""Measured tables that stand in pages of the documentation."""
+"""Generated blocks in pages of the documentation."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from benchmarks.errors import UserError
 
 
 def put_between(page: Path, marks: tuple[str, str], content: str) -> None:
-    """Replace what stands between two marks of a page.
+    """Replace the text between two marks of a page.
 
     Raises:
-        UserError: there are none.
+        UserError: the page does not contain them.
     """
     begin, end = marks
     text = page.read_text(encoding="utf-8") if page.is_file() else ""

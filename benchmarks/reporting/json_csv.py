@@ -1,4 +1,4 @@
-"""A comparison for programs: CSV and JSON, in full precision."""
+"""A comparison as JSON and CSV in full precision."""
 
 from __future__ import annotations
 
@@ -21,49 +21,6 @@ from benchmarks.analysis.comparison import (
     Group,
     Pair,
 )
-
-
-def comparison_json(comparison: Comparison, only_changed: bool = False) -> dict[str, Any]:
-    """All of a comparison as data, or of the pairs only those with a better and a worse."""
-    return {
-        "sources": comparison.sources,
-        "groups": [group_json(group, only_changed) for group in comparison.groups],
-        "left_out": [dataclasses.asdict(left) for left in comparison.left_out],
-        "notes": comparison.notes,
-    }
-
-
-def group_json(group: Group, only_changed: bool) -> dict[str, Any]:
-    """A group as data."""
-    pairs = [pair for pair in group.pairs if not only_changed or pair.verdict in (BETTER, WORSE)]
-    simple = {f.name: getattr(group, f.name) for f in dataclasses.fields(group)}
-    simple["arms"] = [arm_json(arm) for arm in group.arms]
-    simple["pairs"] = [dataclasses.asdict(pair) for pair in pairs]
-    return simple
-
-
-def arm_json(arm: Arm) -> dict[str, Any]:
-    """An arm as data: its numbers, and the scores of its seeds."""
-    simple = {f.name: getattr(arm, f.name) for f in dataclasses.fields(arm) if f.name != "rows"}
-    simple["score"] = dataclasses.asdict(arm.score)
-    seeds = [None if math.isnan(seed) else int(seed) for seed in arm.by_seed.seeds.tolist()]
-    return simple | {"seeds": seeds, "scores": arm.by_seed.values.tolist()}
-
-
-def changes_json(found: Changes, only_changed: bool = False) -> dict[str, Any]:
-    """Changes as data."""
-    return dataclasses.asdict(dataclasses.replace(found, changes=chosen(found, only_changed)))
-
-
-def chosen(found: Changes, only_changed: bool) -> list[Change]:
-    """All arms, or those that are not known to be as they were."""
-    return [change for change in found.changes if change.is_shown or not only_changed]
-
-
-def as_json(data: dict[str, Any]) -> str:
-    """Write data as JSON, which has no word for what is no number."""
-    return json.dumps(data, indent=2, allow_nan=False) + "\n"
-
 
 ARM_COLUMNS = (
     "label",
@@ -90,33 +47,82 @@ ARM_COLUMNS = (
     "doubtful_times",
 )
 
+PAIR_COLUMNS = (
+    "against",
+    "verdict",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "p",
+    "p_adjusted",
+    "pairs",
+    "detectable",
+    "seeds_needed",
+    "reason",
+)
+
+
+def comparison_json(comparison: Comparison, only_changed: bool = False) -> dict[str, Any]:
+    """Return a comparison as data, optionally only with the pairs that differ."""
+    return {
+        "sources": comparison.sources,
+        "groups": [group_json(group, only_changed) for group in comparison.groups],
+        "left_out": [dataclasses.asdict(rows) for rows in comparison.left_out],
+        "notes": comparison.notes,
+    }
+
+
+def group_json(group: Group, only_changed: bool) -> dict[str, Any]:
+    """Return a group as data."""
+    pairs = [pair for pair in group.pairs if not only_changed or pair.verdict in (BETTER, WORSE)]
+    simple = {f.name: getattr(group, f.name) for f in dataclasses.fields(group)}
+    simple["arms"] = [arm_json(arm) for arm in group.arms]
+    simple["pairs"] = [dataclasses.asdict(pair) for pair in pairs]
+    return simple
+
+
+def arm_json(arm: Arm) -> dict[str, Any]:
+    """Return an arm as data: its numbers and the scores of its seeds."""
+    simple = {f.name: getattr(arm, f.name) for f in dataclasses.fields(arm) if f.name != "rows"}
+    simple["score"] = dataclasses.asdict(arm.score)
+    seeds = [None if math.isnan(seed) else int(seed) for seed in arm.by_seed.seeds.tolist()]
+    return simple | {"seeds": seeds, "scores": arm.by_seed.values.tolist()}
+
+
+def changes_json(found: Changes, only_changed: bool = False) -> dict[str, Any]:
+    """Return changes as data."""
+    return dataclasses.asdict(dataclasses.replace(found, changes=chosen(found, only_changed)))
+
+
+def chosen(found: Changes, only_changed: bool) -> list[Change]:
+    """Return all changes, or those that differ or could not be tested."""
+    return [change for change in found.changes if change.is_shown or not only_changed]
+
+
+def as_json(data: dict[str, Any]) -> str:
+    """Return data as JSON; numbers that are not finite are an error."""
+    return json.dumps(data, indent=2, allow_nan=False) + "\n"
+
 
 def comparison_csv(comparison: Comparison, only_changed: bool = False) -> str:
-    """A line per arm, with its verdict against the arm asked for, or against the best one."""
+    """Return one line per arm, with its verdict against the requested or the best arm."""
     lines = [arm_line(group, arm) for group in comparison.groups for arm in group.arms]
     return as_csv([e for e in lines if not only_changed or e["verdict"] in (BETTER, WORSE)])
 
 
 def arm_line(group: Group, arm: Arm) -> dict[str, Any]:
-    """An arm's line."""
+    """Return the cells of an arm."""
     line: dict[str, Any] = {"task": group.task, "group": group.title, "metric": group.metric}
     line |= {"n": arm.score.n, "mean": arm.score.mean, "low": arm.score.low, "high": arm.score.high}
     line |= {name: getattr(arm, name) for name in ARM_COLUMNS}
-    pair = pair_of(group, arm)
-    return line | pair_cells(pair, arm)
+    reference = group.asked or (group.pairs[0].a if group.pairs else None)
+    ends = {arm.label, reference}
+    pair = next((p for p in group.pairs if {p.a, p.b} == ends and len(ends) == 2), None)
+    return line | (dict.fromkeys(PAIR_COLUMNS) if pair is None else pair_cells(pair, arm))
 
 
-def pair_of(group: Group, arm: Arm) -> Pair | None:
-    """The pair that says how an arm stands to the one that all are compared with."""
-    best = group.asked or (group.pairs[0].a if group.pairs else None)
-    ends = {arm.label, best}
-    return next((p for p in group.pairs if {p.a, p.b} == ends and len(ends) == 2), None)
-
-
-def pair_cells(pair: Pair | None, arm: Arm) -> dict[str, Any]:
-    """A pair's numbers, as seen from one of its arms."""
-    if pair is None:
-        return dict.fromkeys(PAIR_COLUMNS)
+def pair_cells(pair: Pair, arm: Arm) -> dict[str, Any]:
+    """Return the cells of a pair, as seen from one of its arms."""
     is_a, seeds = pair.a == arm.label, pair.seeds
     sign = 1 if is_a else -1
     cells: dict[str, Any] = {
@@ -140,28 +146,13 @@ def pair_cells(pair: Pair | None, arm: Arm) -> dict[str, Any]:
     return {name: cells.get(name) for name in PAIR_COLUMNS}
 
 
-PAIR_COLUMNS = (
-    "against",
-    "verdict",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "p",
-    "p_adjusted",
-    "pairs",
-    "detectable",
-    "seeds_needed",
-    "reason",
-)
-
-
 def changes_csv(found: Changes, only_changed: bool = False) -> str:
-    """A line per arm of either table."""
+    """Return one line per arm of either table."""
     return as_csv([change_line(change) for change in chosen(found, only_changed)])
 
 
 def change_line(change: Change) -> dict[str, Any]:
-    """An arm's line."""
+    """Return the cells of a change."""
     line: dict[str, Any] = {"task": change.task, "metric": change.metric, "label": change.label}
     line["verdict"] = change.verdict
     for name, side in (("before", change.before), ("after", change.after)):
@@ -175,7 +166,7 @@ def change_line(change: Change) -> dict[str, Any]:
 
 
 def as_csv(lines: Sequence[dict[str, Any]]) -> str:
-    """Write lines that have the same columns; truths as in a results table."""
+    """Return lines with the same columns as CSV; booleans as in a results table."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if lines:

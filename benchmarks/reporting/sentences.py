@@ -1,6 +1,8 @@
-"""Numbers and verdicts of a comparison in words, rounded by what is known of them."""
+"""Sentences about pairs of arms, changes between tables, and excluded rows."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 from benchmarks.analysis.comparison import (
     FAILED,
@@ -11,8 +13,8 @@ from benchmarks.analysis.comparison import (
     WORSE,
     Change,
     Changes,
+    ExcludedRows,
     Group,
-    LeftOut,
     Pair,
 )
 from benchmarks.analysis.formatting import (
@@ -26,114 +28,87 @@ from benchmarks.analysis.formatting import (
 from benchmarks.analysis.statistics import Paired
 
 DECIDED = (IMPROVED, WORSE, SAME, FAILED)
-"""Verdicts of two tables that say something even without a test."""
+"""Verdicts on a change that do not need a test."""
 
 
 def direction_text(higher_is_better: bool) -> str:
-    """Say which way is better."""
+    """Return the direction of a metric."""
     return "higher is better" if higher_is_better else "lower is better"
 
 
 def pair_text(pair: Pair, group: Group) -> str:
-    """Say what is known of two arms, in one sentence."""
+    """Return the verdict on two arms with its numbers, in one sentence."""
     if pair.verdict == NOT_COMPARABLE:
         return f"{pair.a} and {pair.b}: not comparable ({pair.reason})"
     found = pair.seeds
     if found is None or (found.p is None and pair.verdict == NOT_SHOWN):
         return f"{pair.a} and {pair.b}: {pair.verdict} ({pair.reason}){items_text(pair)}"
-    decimals = decimals_of(half_width(found))
-    size = gain(found, group.higher_is_better)
+    size = size_text(found)
     if pair.verdict != NOT_SHOWN:
-        by = f"{rounded(abs(found.difference), decimals)}{size_range(size, decimals)}"
-        return f"{pair.a} {pair.verdict} than {pair.b} by {by}{tested(pair)}{items_text(pair)}"
-    leader = pair.a if size.difference > 0 else pair.b
-    told = "no difference"
-    if size.difference:
-        told = f"{leader} ahead by {rounded(abs(size.difference), decimals)}"
-        told += size_range(size, decimals)
-    more = []
+        test = f" ({pair.reason})"
+        if pair.p_adjusted is not None:
+            test = f", {p_text(pair.p_adjusted)} (Holm; {pair.reason})"
+        return f"{pair.a} {pair.verdict} than {pair.b} by {size}{test}{items_text(pair)}"
+    parts = ["no difference"]
+    if found.difference:
+        leader = pair.a if (found.difference > 0) == group.higher_is_better else pair.b
+        parts = [f"{leader} ahead by {size}"]
+    if pair.p_adjusted is not None:
+        parts.append(f", {p_text(pair.p_adjusted)}")
     if pair.detectable is not None:
-        more.append(f"{significant(pair.detectable, 2)} would have shown")
+        parts.append(f"; detectable difference {significant(pair.detectable, 2)}")
         if found.difference:
-            more.append(seeds_text(pair.seeds_needed))
-    also = f"; {', '.join(more)}" if more else ""
-    return (
-        f"{pair.a} and {pair.b}: no difference shown ({told}{tested(pair)}{also}){items_text(pair)}"
-    )
+            count = "more than 1,000" if pair.seeds_needed is None else f"{pair.seeds_needed:,}"
+            parts.append(f", {count} seeds needed for 80 % power")
+    return f"{pair.a} and {pair.b}: no difference shown ({''.join(parts)}){items_text(pair)}"
 
 
-def gain(found: Paired, higher_is_better: bool) -> Paired:
-    """Turn a difference so that above zero A is the better one."""
-    if higher_is_better:
-        return found
-    low = None if found.high is None else -found.high
-    high = None if found.low is None else -found.low
-    return Paired(-found.difference, low, high, found.p, found.n, found.method)
-
-
-def size_range(size: Paired, decimals: int | None) -> str:
-    """The interval of a difference, as seen by who is ahead."""
-    low, high = size.low, size.high
-    if low is None or high is None:
-        return ""
-    if size.difference < 0:
+def size_text(found: Paired) -> str:
+    """Return the absolute difference and its interval, seen from the leading arm."""
+    decimals = decimals_of(half_width(found))
+    text = rounded(abs(found.difference), decimals)
+    if found.low is None or found.high is None:
+        return text
+    low, high = found.low, found.high
+    if found.difference < 0:
         low, high = -high, -low
-    return f" {interval_text(low, high, decimals)}"
-
-
-def seeds_text(count: int | None) -> str:
-    """Say how many seeds a difference of the size found would take."""
-    many = "more than 1,000" if count is None else f"{count:,}"
-    return f"{many} seeds would show it with 80 % power if it is as large"
-
-
-def tested(pair: Pair) -> str:
-    """The p-value and where it is from."""
-    if pair.p_adjusted is None:
-        return f" ({pair.reason})" if pair.verdict != NOT_SHOWN else ""
-    if pair.verdict == NOT_SHOWN:
-        return f", {p_text(pair.p_adjusted)}"
-    return f", {p_text(pair.p_adjusted)} (Holm; {pair.reason})"
+    return f"{text} {interval_text(low, high, decimals)}"
 
 
 def items_text(pair: Pair) -> str:
-    """What the items say of these runs; nothing if they are not kept or have decided already."""
+    """Return the test over items; empty without one, or if the verdict rests on it."""
     found = pair.items
     if found is None or found.p is None or (pair.seeds is not None and pair.seeds.p == found.p):
         return ""
     higher = found.method.startswith("McNemar")
     ahead = pair.a if (found.difference > 0) == higher else pair.b
     method = found.method.removesuffix(" (HLN)").removesuffix(" exact")
-    which = f", {pair.items_of}" if pair.items_of else ""
-    who = f"{ahead} ahead, " if found.difference else ""
-    return f"; test items: {who}{p_text(found.p)} ({method}{which})"
+    runs = f", {pair.items_of}" if pair.items_of else ""
+    leader = f"{ahead} ahead, " if found.difference else ""
+    return f"; test items: {leader}{p_text(found.p)} ({method}{runs})"
 
 
 def change_text(change: Change) -> str:
-    """Say why an arm's change is called what it is."""
-    found = change.seeds
-    if found is None or change.p_adjusted is None:
+    """Return the reason for the verdict on a change, with its p-value."""
+    if change.seeds is None or change.p_adjusted is None:
         return change.reason
     text = f"{p_text(change.p_adjusted)} (Holm; {change.reason})"
     if change.detectable is not None:
-        text += f"; {significant(change.detectable, 2)} would have shown"
+        text += f"; detectable difference {significant(change.detectable, 2)}"
     return text
 
 
 def untested_text(found: Changes) -> str:
-    """Say that, and why, no arm of two tables could be tested; empty if one was."""
+    """Return why no arm of two tables could be tested; empty if one was."""
     if any(c.p_adjusted is not None or c.verdict in DECIDED for c in found.changes):
         return ""
-    reasons: dict[str, int] = {}
-    for change in found.changes:
-        reason = change.reason or change.verdict
-        reasons[reason] = reasons.get(reason, 0) + 1
-    parts = [f"{count:,} × {reason}" for reason, count in reasons.items()]  # noqa: RUF001  that very sign
+    reasons = Counter(change.reason or change.verdict for change in found.changes)
+    parts = [f"{count:,} × {reason}" for reason, count in reasons.items()]  # noqa: RUF001  a multiplication sign
     more = f"; and {len(parts) - 3} more reasons" if len(parts) > 3 else ""
-    return f"nothing could be tested: {'; '.join(parts[:3]) or 'no row counts'}{more}"
+    return f"nothing could be tested: {'; '.join(parts[:3]) or 'no rows'}{more}"
 
 
-def left_out_text(left: LeftOut) -> str:
-    """Say how many rows do not count, and why."""
-    more = ", …" if left.count > len(left.examples) else ""
-    return f"{left.count:,} {left.reason} ({', '.join(left.examples)}{more})"
+def excluded_text(rows: ExcludedRows) -> str:
+    """Return the number of excluded rows, the reason, and some run ids."""
+    more = ", …" if rows.count > len(rows.examples) else ""
+    return f"{rows.count:,} {rows.reason} ({', '.join(rows.examples)}{more})"

@@ -56,7 +56,7 @@ def test_the_story_at_a_glance(table: Path, capsys: pytest.CaptureFixture[str]) 
     )
     assert "lstm better than rnn by 0.120 [0.105, 0.135], p < 0.001 (Holm; paired t" in out
     assert "beats its best baseline, majority: lstm, rnn" in out
-    assert "times in doubt (?) of lstm: up to 2 runs at once on the machine" in out
+    assert "unreliable times (?) of lstm: up to 2 concurrent runs on the machine" in out
     assert "1 smoke tests" in out
     assert max(map(len, lines)) <= 110
 
@@ -106,7 +106,10 @@ def test_by_a_column(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (first, *_) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert (first["label"], first["n"]) == ("metric=accuracy", "5")
     assert main([str(table), "--by", "model", "--metric", "parameters"]) == 0
-    assert "rnn better than lstm by 2,691,168 (exact, whatever the seed)" in capsys.readouterr().out
+    assert (
+        "rnn better than lstm by 2,691,168 (exact, independent of the seed)"
+        in capsys.readouterr().out
+    )
 
 
 def test_csv_and_json_have_every_digit(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,12 +198,12 @@ def test_latex_compiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     ("arguments", "told"),
     [
         (["gone.csv"], "error: gone.csv: there is no such file"),
-        (["{t}", "--task", "imbd"], "error: --task imbd: no row is of it; there are toy"),
-        (["{t}", "--metric", "epochs"], "error: --metric epochs: is no column with a better"),
+        (["{t}", "--task", "imbd"], "error: --task imbd: no rows for this task; there are toy"),
+        (["{t}", "--metric", "epochs"], "error: --metric epochs: is not a column with a direction"),
         (["{t}", "--baseline", "rn"], "error: --baseline rn: there is no such arm; did you mean"),
         (["{t}", "--by", "mdoel"], "has no column mdoel; the nearest it has is model"),
         (["{t}", "--fail-on-worse"], "error: --fail-on-worse: give two tables, or --baseline ARM"),
-        (["{t}", "{t}"], "a table is given twice"),
+        (["{t}", "{t}"], "duplicate table"),
         (["{t}", "{u}", "--baseline", "lstm"], "--baseline lstm: two tables are compared"),
     ],
 )  # fmt: skip
@@ -220,7 +223,7 @@ def test_nothing_that_counts_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
     table = write(tmp_path / "t.csv", arm("lstm", LSTM, smoke="true"))
     assert main([str(table)]) == 0
     out = capsys.readouterr().out
-    assert "nothing to compare: no row counts" in out
+    assert "nothing to compare: all rows are excluded" in out
     assert "5 smoke tests" in out
 
 
@@ -283,7 +286,7 @@ def test_that_nothing_could_be_tested_is_said(
 ) -> None:
     a = write(tmp_path / "a.csv", [*arm("lstm", [0.9]), *arm("rnn", [0.8]), *arm("gru", LSTM)])
     b = write(tmp_path / "b.csv", [*arm("lstm", [0.1]), *arm("rnn", [0.7])])
-    told = "nothing could be tested: 2 × n = 1: one seed shows nothing of the architecture; 1"  # noqa: RUF001
+    told = "nothing could be tested: 2 × n = 1: one seed allows no test; 1"  # noqa: RUF001
     assert main([str(a), str(b), "--fail-on-worse"]) == 0
     captured = capsys.readouterr()
     assert told in captured.out
@@ -302,7 +305,7 @@ def test_what_p_is_corrected_for_is_said(
     assert main([str(write(tmp_path / "t.csv", arms))]) == 0
     out = capsys.readouterr().out
     assert "pairs, A against B (Holm over these 3 pairs)" in out
-    assert "± and [ ] are 95 % intervals, each of its own; p is corrected" in out
+    assert "± and [ ] are individual 95 % intervals; p is corrected" in out
     many = [row for n in range(8) for row in arm("gru", [s - n / 9 for s in LSTM], hidden_size=n)]
     assert main([str(write(tmp_path / "u.csv", [*arms, *many]))]) == 0
     assert "(Holm over all 55 pairs); 36 more in JSON" in capsys.readouterr().out

@@ -1,10 +1,11 @@
-"""Statistics of a comparison: arrays in, numbers out. No files, no tables, no pictures.
+"""Statistics of a comparison: functions of arrays, without files or tables.
 
-Whatever draws at random takes a seed and repeats. The libraries do the mathematics (scipy, arch);
-what is chosen here is which method serves how many seeds, and why. What each number means and when
-to distrust it: docs/method.md; how well they keep what they say: scripts/check_statistics.py.
+Random draws take a seed and are reproducible. scipy and arch do the mathematics; this package
+chooses the method for the number of seeds. docs/method.md explains each number, and
+scripts/check_statistics.py measures coverage and error rates.
 
-A comparison asks for thousands of these, hence scipy.special where scipy.stats takes a millisecond.
+A comparison needs thousands of tests, so scipy.special is used instead of scipy.stats and
+statsmodels, whose functions take 5 to 1000 times as long. The tests compare the results with both.
 """
 
 from benchmarks.analysis.statistics.common import CONFIDENCE, LEVEL, Interval, Paired, Vector

@@ -1,4 +1,4 @@
-"""What all statistics here share: how results look, what counts as a number, Student's t."""
+"""Results of the statistics, checks of their arguments, and Student's t distribution."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ CONFIDENCE = 0.95
 LEVEL = 0.05
 
 NO_SPREAD = 1e-9
-"""Numbers that vary by less than this part of their size differ by rounding alone."""
+"""Spread, relative to the size of the numbers, below which they differ only by rounding."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval of a mean; both ends are None for a single value."""
+    """A mean and its confidence interval, whose ends are None for a single value."""
 
     mean: float
     low: float | None
@@ -29,16 +29,16 @@ class Interval:
 
 @dataclass(frozen=True)
 class Paired:
-    """What seeds or items in pairs say of a difference A - B.
+    """The difference A - B of pairs, by seed or by item.
 
     Attributes:
         difference: mean of A - B.
-        low, high: its confidence interval; None if one pair is all there is.
-        p: two-sided, of no difference; None likewise.
-        n: pairs.
-        method: the test.
-        probability: that A's score is the larger at a seed, ties counted half.
-        deviation: standard deviation of the differences; 0 if rounding is all of it.
+        low, high: its confidence interval; None for one pair.
+        p: two-sided, of no difference; None for one pair.
+        n: number of pairs.
+        method: name of the test.
+        probability: that A's score is larger at a seed, ties counted half.
+        deviation: standard deviation of the differences; 0 if they differ only by rounding.
     """
 
     difference: float
@@ -52,10 +52,10 @@ class Paired:
 
 
 def vector(values: ArrayLike) -> Vector:
-    """Take numbers as a vector.
+    """Return numbers as a vector.
 
     Raises:
-        ValueError: there is none, or one is not finite.
+        ValueError: it is empty, or a number is not finite.
     """
     x = np.asarray(values, dtype=np.float64).reshape(-1)
     if not len(x) or not np.isfinite(x).all():
@@ -63,32 +63,31 @@ def vector(values: ArrayLike) -> Vector:
     return x
 
 
-def paired_vectors(a: ArrayLike, b: ArrayLike, what: str) -> tuple[Vector, Vector]:
-    """Take two vectors of equal length.
+def paired_vectors(a: ArrayLike, b: ArrayLike, name: str) -> tuple[Vector, Vector]:
+    """Return two vectors of equal length.
 
     Raises:
-        ValueError: they are not, or one is empty or not finite.
+        ValueError: their lengths differ, or see `vector`.
     """
     x, y = vector(a), vector(b)
     if len(x) != len(y):
-        raise ValueError(f"{len(x)} and {len(y)} {what} do not pair")
+        raise ValueError(f"{len(x)} and {len(y)} {name} do not pair")
     return x, y
 
 
 def size_of(*vectors: Vector) -> float:
-    """Largest of all numbers, signs aside."""
+    """Return the largest absolute value."""
     return max(float(np.abs(each).max()) for each in vectors)
 
 
 def p_without_spread(d: Vector, size: float) -> float | None:
-    """Two-sided p of differences that are all the same; None if they are not.
+    """Return the two-sided p of equal differences by exchanging signs; None if they vary.
 
-    They have no spread by which a difference could be measured. Scores in coarse steps give such
-    by chance, so that p is that of exchanging signs.
+    A t-test would divide by zero. Rounded scores often have equal differences at random.
 
     Args:
         d: (n,) differences.
-        size: of the numbers they were computed from.
+        size: of the numbers they are differences of.
     """
     if np.ptp(d) > NO_SPREAD * size:
         return None
@@ -96,10 +95,10 @@ def p_without_spread(d: Vector, size: float) -> float | None:
 
 
 def t_quantile(part: float, freedom: float) -> float:
-    """Student's t below which this part of its distribution lies."""
+    """Return a quantile of Student's t distribution."""
     return float(special.stdtrit(freedom, part))
 
 
 def two_sided_t(statistic: float, freedom: float) -> float:
-    """Two-sided p of a t statistic."""
+    """Return the two-sided p of a t statistic."""
     return 2 * float(special.stdtr(freedom, -abs(statistic)))

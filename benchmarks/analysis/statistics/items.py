@@ -1,4 +1,4 @@
-"""Two or more models on the same items of a test split: these runs, not their architectures."""
+"""Tests over the items of a test split: they compare runs, not architectures."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from benchmarks.analysis.statistics.common import (
 )
 
 FEWEST_BLOCKS = 10
-"""Of fewer one learns too little about how their means vary."""
+"""Fewest blocks from which the variance of their means can be estimated."""
 
-FEWEST_TOGETHER = 10
-"""Steps of a block, however little they seem to depend on each other."""
+SHORTEST_BLOCK = 10
+"""Steps of a block, even if they seem independent."""
 
 FEWEST_STEPS = 50
-"""Shorter sequences are not worth cutting into blocks."""
+"""Shortest sequence that is cut into blocks."""
 
 DRAWS_AT_ONCE = 100
-"""Of resampled sequences, for their memory."""
+"""Resampled sequences per batch, to limit memory."""
 
 
 def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> Paired:
     """Compare two classifiers on the same items by McNemar's exact test.
 
     Args:
-        right_a, right_b: (items,) whether each was right.
+        right_a, right_b: (items,) 1 for a correct answer, else 0.
 
     Returns:
         The difference of accuracies A - B, with the interval of Agresti and Min (2005).
@@ -49,7 +49,7 @@ def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> Paired:
     a, b, n = x > 0, y > 0, len(x)
     only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
     p = min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
-    # Half an item added to each cell keeps the interval honest where few items differ.
+    # Half an item added to each cell makes the interval accurate where few items differ.
     centre = (only_a - only_b) / (n + 2)
     spread = math.sqrt((only_a + only_b + 1) - (only_a - only_b) ** 2 / (n + 2)) / (n + 2)
     half = float(special.ndtri((1 + CONFIDENCE) / 2)) * spread
@@ -60,11 +60,10 @@ def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> Paired:
 def block_bootstrap(
     losses_a: ArrayLike, losses_b: ArrayLike, seed: int = 0, draws: int = 2000
 ) -> Paired:
-    """Compare two models' losses along one sequence, whose neighbours depend on each other.
+    """Compare the losses of two models along one sequence of dependent steps.
 
-    A circular block bootstrap (Politis and Romano 1992) of A - B, see `block_length`, widened as
-    Student's t is for few values; the interval is its percentiles, p twice the smaller part of it
-    on either side of zero.
+    A circular block bootstrap (Politis and Romano 1992) of A - B, see `block_length`, widened by
+    `few_blocks_factor`. The interval is given by percentiles, p by the smaller tail beyond zero.
 
     Args:
         losses_a, losses_b: (steps,) at the same steps.
@@ -80,7 +79,7 @@ def block_bootstrap(
         return Paired(float(d.mean()), None, None, p, len(d), "equal differences: signs")
     length = block_length(d)
     means = block_means(d, length, draws, np.random.default_rng(seed))
-    means = d.mean() + few_blocks(len(d) / length) * (means - d.mean())
+    means = d.mean() + few_blocks_factor(len(d) / length) * (means - d.mean())
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     beyond = int(min((means <= 0).sum(), (means >= 0).sum()))
     p = min(1.0, 2 * (beyond + 1) / (draws + 1))
@@ -88,32 +87,32 @@ def block_bootstrap(
 
 
 def block_length(d: Vector) -> int:
-    """Steps that are drawn together, so that what depends on each other mostly stays together.
+    """Return the number of steps of a block, so that most dependent steps are in one block.
 
-    As Politis and White (2004) find it in the data, but at least ten and the cube root of its
-    length, as weak dependence over long stretches escapes them; at most so long that ten fit in.
+    The estimate of Politis and White (2004), but at least ten steps and the cube root of the
+    length, because it misses weak long-range dependence. At least ten blocks fit in the sequence.
     """
     from arch.bootstrap import optimal_block_length
 
     best = float(np.nan_to_num(optimal_block_length(d)["circular"].iloc[0]))
-    wanted: int = math.ceil(max(FEWEST_TOGETHER, len(d) ** (1 / 3), best))
+    wanted: int = math.ceil(max(SHORTEST_BLOCK, len(d) ** (1 / 3), best))
     return min(wanted, len(d) // FEWEST_BLOCKS)
 
 
-def few_blocks(blocks: float) -> float:
-    """How much wider than a bootstrap's an interval must be, as that cannot know its own error.
+def few_blocks_factor(blocks: float) -> float:
+    """Return the factor that widens a bootstrap interval of few blocks.
 
-    Blocks are the independent values here: Student's t takes the place of the normal distribution,
-    and the variance is divided by one fewer.
+    Blocks are the independent values: Student's t replaces the normal distribution, and the
+    variance is divided by one fewer.
     """
     normal = float(special.ndtri((1 + CONFIDENCE) / 2))
     return t_quantile((1 + CONFIDENCE) / 2, blocks - 1) / normal * math.sqrt(blocks / (blocks - 1))
 
 
 def block_means(d: Vector, length: int, draws: int, rng: np.random.Generator) -> Vector:
-    """Means of sequences put together from blocks of `d`, taken as a ring; (draws,).
+    """Return the means of sequences resampled from circular blocks of `d`, (draws,).
 
-    From running sums, as a hundred thousand characters two thousand times take seconds else.
+    Running sums make this fast: 2,000 draws of 100,000 characters would take seconds.
     """
     n = len(d)
     whole, rest = divmod(n, length)
@@ -132,16 +131,16 @@ def diebold_mariano(
 ) -> Paired:
     """Compare two forecasts of the same days (Diebold and Mariano 1995).
 
-    With the correction of Harvey, Leybourne and Newbold (1997) for few days: the statistic times
+    With the small-sample correction of Harvey, Leybourne and Newbold (1997): the statistic times
     sqrt((T + 1 - 2h + h(h-1)/T) / T), against Student's t with T - 1 degrees of freedom.
 
     Args:
         errors_a, errors_b: (days,) forecast errors.
-        horizon: days ahead; autocovariances up to horizon - 1 are counted.
+        horizon: days ahead; autocovariances up to horizon - 1 are included.
         power: 2 for squared errors, 1 for absolute ones.
 
     Returns:
-        The mean loss difference A - B: below zero, A forecasts better.
+        The mean loss difference A - B: negative if A is better.
     """
     x, y = (np.abs(e) ** power for e in paired_vectors(errors_a, errors_b, "errors"))
     d, method = x - y, "Diebold-Mariano (HLN)"
@@ -155,7 +154,7 @@ def diebold_mariano(
     centred = d - mean
     long_run = float(centred @ centred) / n
     long_run += 2 * sum(float(centred[k:] @ centred[:-k]) / n for k in range(1, horizon))
-    if long_run <= 0:  # too few days for that many autocovariances
+    if long_run <= 0:  # too few days for these autocovariances
         long_run = float(centred @ centred) / n
     error = math.sqrt(long_run / n / correction)
     half = t_quantile((1 + CONFIDENCE) / 2, n - 1) * error
@@ -165,22 +164,22 @@ def diebold_mariano(
 def model_confidence_set(
     losses: Sequence[ArrayLike], size: float = LEVEL, seed: int = 0, block: int = 10
 ) -> tuple[list[int], list[float]]:
-    """Which of several models may be the best (Hansen, Lunde and Nason 2011).
+    """Return the models that may be the best (Hansen, Lunde and Nason 2011).
 
     Args:
         losses: one sequence per model, at the same items.
-        size: one minus the confidence that the best is among them.
+        size: one minus the confidence.
         seed: of the bootstrap.
-        block: its block length; 1 for items that do not depend on each other.
+        block: block length; 1 for independent items.
 
     Returns:
-        The places of the models that stay, and each model's p-value.
+        The places of the models in the set, and each model's p-value.
     """
     from arch.bootstrap import MCS
 
     table = np.stack([vector(each) for each in losses], axis=1)
-    # Columns that differ by a constant have no spread to standardise by: the better one stands for
-    # both, and the other is worse without doubt.
+    # Columns that differ by a constant have no spread to standardise by: only the better one is
+    # tested, and the other is worse.
     shapes, back = np.unique(table - table[0], axis=1, return_inverse=True)
     levels, back = table[0], back.reshape(-1)
     least = np.array([levels[back == place].min() for place in range(shapes.shape[1])])

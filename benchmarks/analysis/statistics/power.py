@@ -1,4 +1,4 @@
-"""Many comparisons at once, how many seeds they take, and what a search was worth."""
+"""Correction for many comparisons, power, number of seeds, and the value of a search."""
 
 from __future__ import annotations
 
@@ -18,41 +18,40 @@ MOST_SEEDS = 1000
 
 
 def holm(pvalues: Sequence[float]) -> list[float]:
-    """Adjust p-values for having looked at all of them (Holm 1979)."""
+    """Adjust p-values for multiple comparisons (Holm 1979)."""
     p = np.asarray(pvalues, dtype=np.float64)
     order = np.argsort(p)
     adjusted = np.empty_like(p)
-    # The smallest pays for all, the next for the others; none comes out below one before it.
     adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     return [float(each) for each in np.minimum(1.0, adjusted)]
 
 
 def paired_power(effect: float, n: int, alpha: float = LEVEL) -> float:
-    """Power of the two-sided paired t-test for a mean difference of `effect` of its own sd."""
+    """Compute the power of a two-sided paired t-test; `effect` is in sd of the differences."""
     bound = t_quantile(1 - alpha / 2, n - 1)
     shift = effect * math.sqrt(n)
     upper = 1 - special.nctdtr(n - 1, shift, bound)
     lower = special.nctdtr(n - 1, shift, -bound)
-    return float(upper + np.nan_to_num(lower))  # far from zero the lower tail has no digits
+    return float(upper + np.nan_to_num(lower))  # far from zero the lower tail underflows
 
 
 def minimum_detectable(sd: float, n: int, alpha: float = LEVEL) -> float | None:
-    """Smallest mean difference that n pairs would show with 80 % power.
+    """Return the smallest mean difference that n pairs detect with 80 % power.
 
     Args:
         sd: of the paired differences.
-        n: pairs.
+        n: number of pairs.
         alpha: level of the test.
 
     Returns:
-        None for one pair, or where there is no spread to reckon with.
+        None for one pair, or without spread.
     """
     return detectable_effect(n, alpha) * sd if n > 1 and sd > 0 else None
 
 
 @cache
 def detectable_effect(n: int, alpha: float) -> float:
-    """Smallest mean difference, in sd of the differences, that n pairs show with 80 % power."""
+    """Return the smallest effect, in sd of the differences, that n pairs detect."""
     enough = 0.01
     while paired_power(enough, n, alpha) < POWER:
         enough *= 1.5
@@ -61,10 +60,10 @@ def detectable_effect(n: int, alpha: float) -> float:
 
 
 def seeds_needed(difference: float, sd: float, alpha: float = LEVEL) -> int | None:
-    """Pairs at which a difference of that size would be shown with 80 % power.
+    """Return the number of pairs that detect a difference with 80 % power.
 
     Returns:
-        None beyond 1000, or where there is no difference or no spread to reckon with.
+        None beyond 1000 pairs, or without a difference or spread.
     """
     if difference == 0 or sd <= 0:
         return None
@@ -74,7 +73,7 @@ def seeds_needed(difference: float, sd: float, alpha: float = LEVEL) -> int | No
 
 
 def expected_best(scores: ArrayLike, higher_is_better: bool) -> list[float]:
-    """Expected best validation score of 1, 2, ... n trials of a search (Dodge et al. 2019).
+    """Return the expected best validation score of 1, 2, ... n trials (Dodge et al. 2019).
 
     With F the empirical distribution of n scores, the best of k draws from it has distribution
     F**k, so its mean is the sum over sorted scores of x_i ((i/n)**k - ((i-1)/n)**k).

@@ -1,4 +1,4 @@
-"""Scores of seeds: one arm's mean and interval, two arms' difference."""
+"""Tests over seeds: the mean and interval of an arm, the difference of two arms."""
 
 from __future__ import annotations
 
@@ -21,31 +21,30 @@ from benchmarks.analysis.statistics.common import (
 )
 
 ENOUGH_FOR_IQM = 8
-"""Fewer values have no quarter to cut off at either end worth the name."""
+"""Number of values from which a quarter can be cut off at either end."""
 
 ENOUGH_PAIRS_TO_PERMUTE = 16
 """n pairs give no two-sided p below 2 / 2**n, which Holm multiplies by the number of comparisons:
-ten pairs could show nothing among eight arms, sixteen can among fifty."""
+ten pairs cannot show a difference among eight arms, sixteen can among fifty."""
 
 MOST_PAIRS_TO_PERMUTE = 30
-"""Of more the mean is so nearly normal that Student's t says the same, at once and without a
-smallest p."""
+"""Number of pairs beyond which the mean is nearly normal, so that Student's t is used."""
 
 EXACT_PAIRS = 20
-"""Up to so many pairs all sign changes are counted, beyond them some are drawn."""
+"""Number of pairs up to which all sign changes are enumerated; beyond it they are drawn."""
 
 DRAWS = 50_000
-"""p cannot come out below one in so many, which too must be room enough for Holm."""
+"""Random sign changes: p is at least 1 / DRAWS, which leaves room for Holm's correction."""
 
 AT_ONCE = 1000
-"""Draws held in memory together."""
+"""Draws per batch, to limit memory."""
 
 
 def interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
-    """Mean and Student's t interval of seeds' scores.
+    """Return the mean and Student's t interval of the scores of seeds.
 
-    At the few seeds one has, a bootstrap covers far less than it says (five values: 0.83 instead of
-    0.95), Student's t what it says unless the scores are far from normal.
+    With few seeds a bootstrap interval covers too little (five values: 0.83 instead of 0.95);
+    Student's t is accurate unless the scores are far from normal.
     """
     x = vector(values)
     mean = float(x.mean())
@@ -56,7 +55,7 @@ def interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
 
 
 def interquartile_mean(values: ArrayLike) -> float | None:
-    """Mean without the lowest and highest quarter (Agarwal et al. 2021); None for few values."""
+    """Return the mean of the middle half (Agarwal et al. 2021); None for few values."""
     x = np.sort(vector(values))
     cut = len(x) // 4
     return float(x[cut : len(x) - cut].mean()) if len(x) >= ENOUGH_FOR_IQM else None
@@ -69,15 +68,15 @@ def paired_by_seed(
     confidence: float = CONFIDENCE,
     permute: bool = True,
 ) -> Paired:
-    """Compare two arms' scores at the same seeds.
+    """Compare the scores of two arms at the same seeds.
 
-    The p-value is the paired t-test's, or that of exchanging signs for 16 to 30 pairs.
+    The p-value is that of a paired t-test, or of a sign-flip permutation for 16 to 30 pairs.
 
     Args:
-        a, b: (n,) scores, the same seed at the same place.
-        seed: of the signs that are drawn when there are too many to count.
+        a, b: (n,) scores in the same order of seeds.
+        seed: of random sign changes.
         confidence: of the interval.
-        permute: False where so many comparisons are made that no counted p can be small enough.
+        permute: False for so many comparisons that no permutation p is small enough.
     """
     x, y = paired_vectors(a, b, "scores")
     d = x - y
@@ -97,7 +96,7 @@ def paired_by_seed(
 
 
 def unpaired(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> Paired:
-    """Compare two arms without seeds in common, by Welch's t-test.
+    """Compare two arms without common seeds by Welch's t-test.
 
     Args:
         a: (n,) scores.
@@ -105,14 +104,14 @@ def unpaired(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> Pair
         confidence: of the interval.
 
     Returns:
-        The difference A - B, with the smaller of both numbers of seeds.
+        The difference A - B; `n` is the smaller number of seeds.
     """
     x, y = vector(a), vector(b)
     mean, n = float(x.mean() - y.mean()), min(len(x), len(y))
     if n < 2:
         return Paired(mean, None, None, None, n, "one seed: no test")
     if max(np.ptp(x), np.ptp(y)) <= NO_SPREAD * size_of(x, y):
-        # Without a spread: how likely chance puts all of one arm above all of the other.
+        # Without spread: the probability that all scores of one arm rank above the other's.
         ways = math.comb(len(x) + len(y), len(x))
         p = 1.0 if abs(mean) <= NO_SPREAD * size_of(x, y) else 2 / ways
         return Paired(mean, None, None, p, n, "equal scores: ranks")
@@ -125,15 +124,15 @@ def unpaired(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> Pair
 
 
 def sign_flip_p(differences: ArrayLike, seed: int = 0) -> float:
-    """Two-sided p of a mean difference when the sign of each could as well be the other.
+    """Return the two-sided p of a mean difference under random sign changes.
 
-    All signs for up to 20 pairs, else 50,000 draws, the data's own counted among them.
+    All sign changes are enumerated for up to 20 pairs, otherwise 50,000 are drawn.
     """
     d = vector(differences)
-    # Sums that are equal on paper differ by rounding.
+    # Equal sums differ by rounding.
     observed = abs(d.sum()) - 1e-12 * np.abs(d).sum()
     if len(d) <= EXACT_PAIRS:
-        sums = d[:1]  # the first sign may stay, the other half of the sums mirrors this one
+        sums = d[:1]  # the first sign is fixed: the other half of the sums is symmetric
         for each in d[1:]:
             sums = np.concatenate((sums + each, sums - each))
         return float((np.abs(sums) >= observed).mean())

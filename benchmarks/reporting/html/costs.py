@@ -6,7 +6,7 @@ import math
 from typing import Literal, NamedTuple
 
 from benchmarks.analysis.comparison import Arm, Group
-from benchmarks.analysis.kernel_notes import pairs_of, told_pairs
+from benchmarks.analysis.kernel_notes import comparable_speeds, kernel_bound
 from benchmarks.reporting.html.figure import (
     Figure,
     Record,
@@ -219,8 +219,8 @@ def _figure(group: Group, looks: Looks, name: str, cost: str) -> Figure | None:
     if doubtful:
         caption = f"No front is drawn, as times are doubtful: {arms[0].doubtful_times or ''}."
         caption = caption.replace(": .", ".")
-    if cost == "train_seconds" and told_pairs(pairs_of(arms)):
-        caption += " These times speak of kernels as much as of cells: see the notes."
+    if cost == "train_seconds" and kernel_bound(comparable_speeds(arms)):
+        caption += " These times depend on kernels as much as on cells: see the notes."
     if edge:
         verb = "are" if cost == "parameters" else "is"
         caption += (

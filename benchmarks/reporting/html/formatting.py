@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from benchmarks.analysis.arms import one_budget
+from benchmarks.analysis.arms import budget_name
 from benchmarks.analysis.comparison import (
     BETTER,
     NOT_COMPARABLE,
@@ -97,7 +97,7 @@ def score_texts(interval: Interval) -> tuple[str, str]:
 
 def budget(arm: Arm) -> str:
     """Name what a net was matched by, with its size and unit."""
-    return one_budget(arm.match, arm.match_budget)
+    return budget_name(arm.match, arm.match_budget)
 
 
 def budgets(group: Group) -> dict[str, list[Arm]]:

@@ -82,8 +82,8 @@ TIMED = {"device": "cpu", "device_name": "x", "threads": 1, "torch_version": "2"
     ("more", "doubt"),
     [
         ({}, ""),
-        ({"concurrent_runs": 3}, "up to 3 runs at once"),
-        ({"load_average": 4.2}, "other work on the machine, load up to 4.2"),
+        ({"concurrent_runs": 3}, "up to 3 concurrent runs"),
+        ({"load_average": 4.2}, "other processes on the machine, load up to 4.2"),
         ({"device_name": "y"}, "measured on y, 1 threads, PyTorch 2, others on x, 1 threads"),
         ({"threads": 4}, "measured on x, 4 threads"),
     ],

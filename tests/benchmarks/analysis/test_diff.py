@@ -77,7 +77,7 @@ def test_what_differs_by_rounding_is_the_same(scores: list[float], tmp_path: Pat
     after = np.multiply(scores, 1 + noise).tolist()
     change = changed(tmp_path, arm("lstm", scores), arm("lstm", after))["lstm"]
     assert change.verdict == "same"
-    assert "to rounding" in change.reason
+    assert "up to rounding" in change.reason
     beyond = changed(tmp_path, arm("lstm", BEFORE), arm("lstm", [s * (1 + 1e-5) for s in BEFORE]))
     assert beyond["lstm"].verdict == "improved"
 
@@ -129,7 +129,7 @@ def test_arms_alike_in_all_settings_are_compared_though_their_hashes_differ(tmp_
     b = arm("lstm", BETTER, arm="new", hidden_size=8, overrides="task.window=20")
     change = changed(tmp_path, a, b)["lstm"]
     assert change.verdict == "improved"
-    assert change.reason.endswith("the same settings, though the column arm differs")
+    assert change.reason.endswith("the same settings, but the column arm differs")
     other = arm("lstm", BETTER, arm="new", hidden_size=8, overrides="task.window=60")
     assert {each.verdict for each in changed(tmp_path, a, other).values()} == {
         "only in A",
@@ -172,7 +172,7 @@ def test_times_need_runs_alone_on_the_same_machine(tmp_path: Path) -> None:
     change = changed(tmp_path, timed(slow), shared, **by_time)["lstm"]
     assert (change.verdict, change.reason) == (
         "not comparable",
-        "times in doubt: runs shared the machine",
+        "unreliable times: other runs on the machine",
     )
     elsewhere = [row | {"device_name": "y"} for row in timed(fast)]
     change = changed(tmp_path, timed(slow), elsewhere, **by_time)["lstm"]

@@ -56,7 +56,7 @@ def test_items_decide_between_two_forecasts_without_seeds(tmp_path: Path) -> Non
     assert pair.reason == f"Diebold-Mariano (HLN), {N} items"
     untested = group_of(tmp_path, *rows, items=False).pairs[0]
     assert (untested.verdict, untested.p_adjusted) == ("no difference shown", None)
-    assert untested.reason == "n = 1: one value each, and no items to test by"
+    assert untested.reason == "n = 1: one value each and no stored predictions"
 
 
 def test_classifiers_are_compared_at_the_first_seed_in_common(tmp_path: Path) -> None:

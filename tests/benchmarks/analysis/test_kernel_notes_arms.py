@@ -95,7 +95,7 @@ def test_another_kernel_is_told_of(tmp_path: Path) -> None:
     after = [*timed("rnn", 1e5, 0.4, kernel="fused"), *timed("lstm", 4e5, 0.4)]
     after += fixed("majority", 0.5)
     notes = change_notes(tmp_path, before, after)
-    assert notes == ["kernel torch in A, fused in B: rnn; their times speak of it too"]
+    assert notes == ["kernel torch in A, fused in B: rnn; this affects times"]
     old = without(before, *NEW)
     assert change_notes(tmp_path, old, after) == notes  # which had PyTorch's
     assert change_notes(tmp_path, old, before) == []
@@ -127,7 +127,7 @@ def test_another_precision_of_an_arm_is_told_of(tmp_path: Path) -> None:
     before, after = timed("lstm", 4e5, 0.4), timed("lstm", 4e5, 0.1, precision="bfloat16")
     tables = write(tmp_path / "a.csv", before), write(tmp_path / "b.csv", after)
     found = changes(*tables, Options(by=("model",)))
-    note = "precision highest in A, bfloat16 in B: lstm; times and scores speak of it"
+    note = "precision highest in A, bfloat16 in B: lstm; this affects times and scores"
     assert note in found.notes
     assert {each.verdict for each in changes(*tables).changes} == {"only in A", "only in B"}
 

@@ -14,7 +14,7 @@ from tests.helpers.handmade import arm, compared, grouped, write
 
 TOGETHER: dict[str, Any] = {"trained_together": 3, "train_seconds": "", "latency_ms_p50": 2.0}
 ALONE = {"train_seconds": 4.0, "latency_ms_p50": 2.0}
-NOTE = "were trained together: those runs have no times of training"
+NOTE = "multi-seed runs without training time"
 
 
 def test_an_arm_without_times_is_compared_by_all_else(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_an_arm_without_times_is_compared_by_all_else(tmp_path: Path) -> None:
     assert (lstm.model, lstm.train_seconds, lstm.latency_ms) == ("lstm", None, 2.0)
     assert (gru.train_seconds, gru.score.n) == (4.0, 3)
     assert len(group.pairs) == 1
-    assert [note for note in group.notes if NOTE in note] == [f"seeds of lstm {NOTE}"]
+    assert [note for note in group.notes if NOTE in note] == [f"{NOTE}: lstm"]
 
 
 def test_times_are_those_of_the_seeds_that_have_one(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_latency_in_doubt_has_its_mark_explained(tmp_path: Path) -> None:
     found = compared(tmp_path, arm("lstm", [0.9, 0.91], **(TOGETHER | busy)))
     text = as_markdown(sections_of(found, only_changed=False))
     assert "2.00?" in text
-    assert "? a time in doubt" in text
+    assert "? unreliable time" in text
 
 
 def test_rows_that_were_alone_have_no_such_note(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_without_seeds_in_common_it_is_welch(tmp_path: Path) -> None:
     assert (pair.seeds.p, pair.seeds.low, pair.seeds.high) == pytest.approx(
         (found.pvalue, ends.low, ends.high)
     )
-    assert pair.reason == "Welch t, 5 and 4 seeds that are not the same"
+    assert pair.reason == "Welch t, 5 and 4 different seeds"
     assert pair.verdict == "better"
 
 
@@ -111,7 +111,7 @@ def test_one_seed_shows_nothing(tmp_path: Path) -> None:
     assert group.arm("lstm").against_baselines == (
         "not shown to beat its best baseline, majority (n = 1)"
     )
-    assert any("nothing of this order is shown" in note for note in group.notes)
+    assert any("the order of these arms is not tested" in note for note in group.notes)
 
 
 def test_one_lucky_seed_is_not_the_best_arm(tmp_path: Path) -> None:
@@ -252,8 +252,8 @@ def test_baselines_without_items_are_not_marked(tmp_path: Path) -> None:
     baselines = fixed("tfidf", 0.8, "classical"), fixed("svm", 0.79, "classical"), fixed("m", 0.5)
     group = grouped(tmp_path, net, *baselines, fixed("twin", 0.8, "classical"))
     assert marks(group) == {"tfidf", "twin"}
-    assert "not tested, as item predictions are not there: twin, svm, m" in group.notes
-    assert not any("item predictions" in n for n in grouped(tmp_path, net, fixed("m", 0.1)).notes)
+    assert "not tested, without stored predictions: twin, svm, m" in group.notes
+    assert not any("stored predictions" in n for n in grouped(tmp_path, net, fixed("m", 0.1)).notes)
 
 
 def test_each_budget_has_its_best(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_each_budget_has_its_best(tmp_path: Path) -> None:
 
 
 def test_scores_beyond_perfect_are_asked_about(tmp_path: Path) -> None:
-    told = "accuracy of lstm lies beyond its perfect score 1: are these per cent?"
+    told = "accuracy of lstm is above the perfect score 1: are these per cent?"
     assert told in grouped(tmp_path, arm("lstm", [90, 91])).notes
     assert told in grouped(tmp_path, arm("lstm", [90, 91], perfect_score=1)).notes
     for rows in (

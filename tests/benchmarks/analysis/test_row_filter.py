@@ -156,7 +156,7 @@ def test_pooled_by_model_a_seed_has_the_mean_of_the_arms(tmp_path: Path) -> None
     assert group.arms[0].score.n == 2
     (note,) = [note for note in group.notes if "pooled" in note]
     assert note == (
-        "lstm: 2 arms are pooled, a seed's score is their mean; they differ in hidden_size"
+        "lstm: 2 arms are pooled, the score of a seed is their mean; they differ in hidden_size"
     )
 
 
@@ -200,9 +200,9 @@ def test_any_column_makes_arms_even_one_of_their_own(tmp_path: Path) -> None:
             [{"match": "hidden", "hidden_size": 8, "encoder_parameters": n} for n in (10, 40)],
             "hidden size 8 (encoder parameters 10 to 40)",
         ),
-        ([{}, {}], "not said by the table"),
-        ([{"hidden_size": 8}] * 2, "not said by the table; hidden size 8"),
-        ([{"hidden_size": 8}, {"hidden_size": 16}], "none alike: hidden sizes 8 to 16"),
+        ([{}, {}], "not stated by the table"),
+        ([{"hidden_size": 8}] * 2, "not stated by the table; hidden size 8"),
+        ([{"hidden_size": 8}, {"hidden_size": 16}], "not matched: hidden sizes 8 to 16"),
         ([{"match": "parameters", "match_budget": 250000}] * 2, "250,000 encoder parameters"),
         ([{"match": "time", "match_budget": 60}] * 2, "60 s of training"),
         (

@@ -98,7 +98,7 @@ def test_rows_in_both_tables_count_once_and_must_agree(tmp_path: Path) -> None:
     rows = arm("lstm", [0.5], run_id="r0") + arm("rnn", [0.4], run_id="r1")
     a, b = write(tmp_path / "a.csv", rows), write(tmp_path / "b.csv", rows[:1])
     (left,) = compare([a, b]).left_out
-    assert (left.reason, left.count, left.examples) == ("the same run once more", 1, ["r0"])
+    assert (left.reason, left.count, left.examples) == ("duplicate rows of a run", 1, ["r0"])
     write(b, arm("lstm", [0.6], run_id="r0"))
     with pytest.raises(
         UserError, match=r"a\.csv and .*b\.csv: the run id r0 .* different test_score"
@@ -109,9 +109,9 @@ def test_rows_in_both_tables_count_once_and_must_agree(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"task": "tou"}, "--task tou: no row is of it; did you mean toy?; there are toy"),
+        ({"task": "tou"}, "--task tou: no rows for this task; did you mean toy?; there are toy"),
         ({"metric": "acuracy"}, "--metric acuracy: .*; did you mean accuracy?; allowed: accuracy"),
-        ({"metric": "epochs"}, "--metric epochs: is no column with a better and a worse"),
+        ({"metric": "epochs"}, "--metric epochs: is not a column with a direction"),
         ({"metric": "rmse"}, "--metric rmse: no row of .*.csv has a value in this column"),
         ({"baseline": "rn"}, "--baseline rn: there is no such arm; did you mean rnn?"),
         ({"by": ("modle",)}, "has no column modle; the nearest it has is model"),
@@ -128,7 +128,7 @@ def test_an_option_that_names_nothing_is_told(
 
 def test_a_model_of_several_arms_is_no_baseline(tmp_path: Path) -> None:
     small, large = (arm("lstm", [0.5, 0.6], hidden_size=size) for size in (8, 16))
-    with pytest.raises(UserError, match="several arms; say which: 'lstm hidden_size=8', 'lstm hid"):
+    with pytest.raises(UserError, match="choose one of 'lstm hidden_size=8', 'lstm hid"):
         compared(tmp_path, small, large, baseline="lstm")
 
 

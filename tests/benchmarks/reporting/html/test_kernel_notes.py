@@ -14,7 +14,7 @@ from benchmarks.reporting.html.theme import Looks
 from scripts.report import main
 from tests.helpers import planted
 
-HINT = "speak of kernels"
+HINT = "depend on kernels"
 SHARES = {"rnn": 0.09, "lstm": 0.38}
 
 
@@ -52,7 +52,7 @@ def test_the_page_warns(folder: Path, tmp_path: Path) -> None:
     assert main([str(folder), "-o", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert "lstm does 4.0 times the arithmetic of rnn in" in text
-    assert "these times speak of kernels as much as of cells" in text
+    assert "these times depend on kernels as much as on cells" in text
     assert "38 % of peak, torch" in text
 
 
