@@ -1,13 +1,12 @@
-"""Training throughput and score beside Keras 3 on TensorFlow, both on this machine's processor.
+"""Training throughput and score compared with Keras 3 on TensorFlow, on the CPU.
 
     python -m scripts.perf.against_keras --keras-python ENVIRONMENT/bin/python
 
-The environment, made by `pip install keras tensorflow-cpu`, is no part of rnnbench's. Both sides
-get the same reviews, already cut to length, and as many threads, one side after the other. Both
-train recurrent layers of the same shapes as Keras's own IMDB examples do: Adam at its default rate,
-nothing dropped. Keras predicts from the last output, rnnbench from all, as its imdb task does by
-default. Throughput counts real tokens, of each side's fastest epoch, so that what Keras traces in
-its first is not held against it.
+The environment is made by `pip install keras tensorflow-cpu`, apart from that of rnnbench. Both
+sides train on the same reviews, cut to length, with the same number of threads, one after the
+other. The shapes are those of Keras's IMDB examples; both use Adam at its default rate without
+dropout. Keras predicts from the last output, rnnbench from all, the default of its imdb task.
+Throughput counts tokens without padding in the fastest epoch, so Keras's tracing is not included.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -23,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.errors import UserError
 from scripts.perf import keras_side
-from scripts.perf.measuring import Report, parser_of, run_benchmark
+from scripts.perf.measuring import Report, parser_of, run_benchmark, run_process
 from scripts.perf.pairs import composed, load, trainer_of
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
     from tasks.text.task import ImdbTask
 
 SPEED, SCORE = 4.0, 1.0
-"""Targets: throughput and validation accuracy over Keras's."""
+"""Targets: throughput and validation accuracy relative to Keras."""
 
 RECIPE = (
     *("task.embedding_dropout=0", "task.word_dropout=0", "model.dropout=0"),
@@ -48,11 +46,11 @@ SHAPES = {
     "GRU 128": ("gru", "model.hidden_size=128", "model.num_layers=1", "task.max_length=400"),
     "BiLSTM 2x64": ("bilstm", "model.hidden_size=64", "model.num_layers=2", "task.max_length=200"),
 }
-"""The last is that of Keras's bidirectional IMDB example."""
+"""The last shape is that of Keras's bidirectional IMDB example."""
 
 
 def job_of(config: Config, task: ImdbTask, threads: int) -> dict[str, np.ndarray[Any, Any]]:
-    """Gather what Keras is to train on, and how."""
+    """Return data and settings for Keras."""
     import numpy as np
 
     job: dict[str, np.ndarray[Any, Any]] = {}
@@ -82,10 +80,10 @@ def job_of(config: Config, task: ImdbTask, threads: int) -> dict[str, np.ndarray
 
 
 def keras_run(python: Path, job: dict[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
-    """Let Keras train.
+    """Train with Keras and return its versions, seconds and accuracies.
 
     Raises:
-        UserError: the environment cannot do so.
+        UserError: the environment cannot do this.
     """
     import numpy as np
 
@@ -94,19 +92,16 @@ def keras_run(python: Path, job: dict[str, np.ndarray[Any, Any]]) -> dict[str, A
         np.savez(file, **job)  # type: ignore[arg-type]
         command = [str(python), str(keras_side.__file__), str(file)]
         try:
-            ended = subprocess.run(command, capture_output=True, text=True)
+            result, _ = run_process(command, f"--keras-python {python}: training failed: ")
         except OSError as error:
             reason = f"cannot be started ({error.strerror})"
             raise UserError(f"--keras-python {python}: {reason}") from error
-    if ended.returncode:
-        reason = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise UserError(f"--keras-python {python}: training failed there: {reason}")
-    said: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return said
+    found: dict[str, Any] = result
+    return found
 
 
 def our_run(config: Config, task: ImdbTask) -> tuple[float, list[float]]:
-    """Train as a run would; returns tokens per second of the best epoch, and accuracies."""
+    """Train like a run; return tokens per second of the fastest epoch, and accuracies."""
     import torch
 
     from benchmarks.training.seeding import SeedStreams
@@ -123,45 +118,46 @@ def our_run(config: Config, task: ImdbTask) -> tuple[float, list[float]]:
     return max(speeds), [line["validation_accuracy"] for line in lines[1:]]
 
 
-def measure(chosen: argparse.Namespace, report: Report) -> None:
-    """Compare both at each shape."""
+def measure(options: argparse.Namespace, report: Report) -> None:
+    """Compare both sides at each shape."""
     import torch
 
-    for name in chosen.shapes:
+    for name in options.shapes:
         model, *shape = SHAPES[name]
-        asked = [f"train.max_epochs={chosen.epochs}", f"task.source={chosen.source}"]
-        config = composed(model, "imdb", *shape, *RECIPE, *asked, *chosen.set)
+        given = [f"train.max_epochs={options.epochs}", f"task.source={options.source}"]
+        config = composed(model, "imdb", *shape, *RECIPE, *given, *options.set)
         task: Any = load(config, torch.device("cpu"))
-        job = job_of(config, task, chosen.threads)
-        theirs = keras_run(chosen.keras_python, job)
+        job = job_of(config, task, options.threads)
+        theirs = keras_run(options.keras_python, job)
         speed, accuracies = our_run(config, task)
         tokens = int(job["train_lengths"].sum())
         keras_speed = tokens / min(theirs["seconds"])
         report.say(
             f"{name}, {len(job['train_lengths']):,} reviews up to {task.settings.max_length} "
-            f"tokens, batch {config.train.batch_size}, {chosen.epochs} epochs; {theirs['versions']}"
+            f"tokens, batch {config.train.batch_size}, {options.epochs} epochs; "
+            f"{theirs['versions']}"
         )
         for side, fast, scores in (
             ("Keras", keras_speed, theirs["accuracies"]),
             ("rnnbench", speed, accuracies),
         ):
-            told = ", ".join(f"{score:.3f}" for score in scores)
-            report.say(f"    {side}: {fast / 1e3:.1f} thousand real tokens/s, accuracies {told}")
+            text = ", ".join(f"{score:.3f}" for score in scores)
+            report.say(f"    {side}: {fast / 1e3:.1f} thousand real tokens/s, accuracies {text}")
         report.ratio(f"throughput over Keras's, {name}", speed / keras_speed, at_least=SPEED)
         score = accuracies[-1] / theirs["accuracies"][-1]
         report.ratio(f"validation accuracy over Keras's, {name}", score, at_least=SCORE)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure; returns the exit code."""
+    """Run the program; return the exit code."""
     parser = parser_of(__doc__)
     parser.add_argument(
-        "--keras-python", type=Path, required=True, help="of an environment that has Keras"
+        "--keras-python", type=Path, required=True, help="of an environment with Keras"
     )
     parser.add_argument(
         "--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES), help="default: all"
     )
-    parser.add_argument("--epochs", type=int, default=3, help="on both sides")
+    parser.add_argument("--epochs", type=int, default=3, help="of both sides")
     parser.add_argument("--source", default="bundled", help="bundled, or a folder as task.source")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="as for run.py")
     return run_benchmark("against_keras", parser, arguments, measure)

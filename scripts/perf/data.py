@@ -1,12 +1,11 @@
-"""What imdb's data costs: the first start, every later one, its batches and its memory.
+"""Cost of imdb's data: the first start, later starts, batches and memory.
 
     python -m scripts.perf.data
     python -m scripts.perf.data --source FOLDER      the full 50,000 reviews
 
-Every start is a process of its own. The first finds an empty cache and tokenises. The second is
-`python run.py`, stopped before its first training step; Python itself tells what its imports take.
-Last, processes that hold the data at once and have gone through all of it are asked for their
-memory.
+Every start is a process. The first has an empty cache and tokenises. The second is `python run.py`,
+stopped before its first training step; the time of imports is reported by Python. Finally, several
+processes load the data, read all of it and report their memory.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import PROJECT_ROOT
 from benchmarks.errors import UserError
-from scripts.perf.measuring import Report, parser_of, run_benchmark
+from scripts.perf.measuring import Report, parser_of, program, run_benchmark, run_process
 from scripts.perf.pairs import add_run_options, composed, load, pairs, trainer_of
 
 if TYPE_CHECKING:
@@ -39,30 +38,15 @@ TOKENISING_SECONDS = 15.0
 START_SECONDS = 1.0
 BATCH_SHARE = 0.02
 SHARED = 1.05
-"""Targets; that of the batches is what the loop may lose, which has them from the iterator."""
+"""Targets; the share of batches is that of the training loop, which waits for the iterator."""
 
 HOLDERS = 2
 IMPORTED = re.compile(r"^import time:\s+(\d+) \|", re.MULTILINE)
-"""A line of `python -X importtime`: microseconds of one import without those within it."""
-
-
-def child(arguments: list[str], *flags: str) -> tuple[dict[str, Any], str]:
-    """Run a part of this benchmark in a process of its own; returns what it says, and its log.
-
-    Raises:
-        UserError: it failed.
-    """
-    command = [sys.executable, *flags, "-m", "scripts.perf.data", *arguments]
-    ended = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
-    lines = ended.stdout.splitlines()
-    if ended.returncode or not lines:
-        raise UserError((ended.stderr.strip().splitlines() or ["nothing was said"])[-1])
-    said: dict[str, Any] = json.loads(lines[-1])
-    return said, ended.stderr
+"""Microseconds of one import without nested imports, in the output of `python -X importtime`."""
 
 
 def prepare(overrides: list[str]) -> None:
-    """Read the data and say how long it took and how many reviews there are."""
+    """Read the data and print the seconds and the number of reviews."""
     import torch
 
     config = composed("lstm", "imdb", *overrides)
@@ -76,7 +60,7 @@ def prepare(overrides: list[str]) -> None:
 
 
 def start_run(overrides: list[str]) -> None:
-    """Be `python run.py`, and end before the first training step, telling the time since birth."""
+    """Run `python run.py` until its first training step and print the age of the process."""
     import runpy
 
     import psutil
@@ -95,7 +79,7 @@ def start_run(overrides: list[str]) -> None:
 
 
 def hold(overrides: list[str]) -> None:
-    """Go through all batches of all splits, then say the process's memory of the cached files."""
+    """Read all batches of all splits, then print the memory used for the cached files."""
     import torch
 
     from benchmarks.training.seeding import SeedStreams
@@ -107,41 +91,38 @@ def hold(overrides: list[str]) -> None:
         for batch in task.batches(split, config.train.batch_size, order):
             batch.inputs.sum()
     print("ready", flush=True)
-    sys.stdin.readline()  # until all hold it
+    sys.stdin.readline()  # until all processes are ready
     print(json.dumps(mapped_memory(Path(str(config.cache_dir)))), flush=True)
     sys.stdin.readline()
 
 
 def mapped_memory(folder: Path) -> dict[str, int]:
-    """Add up this process's memory of the files of a folder, in bytes, as Linux tells it."""
+    """Return the bytes of this process that map files of a folder (Linux only)."""
     import psutil
 
     held = [part for part in psutil.Process().memory_maps() if part.path.startswith(str(folder))]
     return {
         "resident": sum(part.rss for part in held),
         "its share of that": sum(part.pss for part in held),
-        # Not the dirty ones: those of a file that has just been written are that too.
+        # Dirty pages would include those of a file that has just been written.
         "copied": sum(part.anonymous for part in held),
     }
 
 
-def held_at_once(overrides: list[str]) -> list[dict[str, int]]:
-    """Ask processes that hold the data at the same time for their memory of it."""
-    command = [sys.executable, "-m", "scripts.perf.data", "--part", "hold", "--set", *overrides]
-    pipes: Any = {
-        "stdin": subprocess.PIPE,
-        "stdout": subprocess.PIPE,
-        "text": True,
-        "cwd": PROJECT_ROOT,
-    }
-    holders: list[Any] = [subprocess.Popen(command, **pipes) for _ in range(HOLDERS)]
+def shared_memory(overrides: list[str]) -> list[dict[str, int]]:
+    """Return the memory of processes that have loaded the data at the same time."""
+    command = program("data", "--part", "hold", "--set", *overrides)
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    holders: list[Any] = [
+        subprocess.Popen(command, cwd=PROJECT_ROOT, **pipes) for _ in range(HOLDERS)
+    ]
     try:
-        for say_so in ("ready", None):
+        for expected in ("ready", None):
             lines = [holder.stdout.readline() for holder in holders]
             for holder, line in zip(holders, lines, strict=True):
-                if say_so is not None and line.strip() != say_so:
-                    raise UserError(f"a process that was to hold the data said: {line.strip()}")
-                holder.stdin.write("on\n")
+                if expected is not None and line.strip() != expected:
+                    raise UserError(f"a process could not load the data: {line.strip()}")
+                holder.stdin.write("continue\n")
                 holder.stdin.flush()
         return [json.loads(line) for line in lines]
     finally:
@@ -150,8 +131,8 @@ def held_at_once(overrides: list[str]) -> list[dict[str, int]]:
 
 
 def measure_starts(overrides: list[str], report: Report) -> None:
-    """Start with an empty cache, then with a full one."""
-    first, _ = child(["--part", "prepare", "--set", *overrides])
+    """Time a start with an empty cache, then one with a full cache."""
+    first, _ = run_process(program("data", "--part", "prepare", "--set", *overrides))
     report.say(
         f"first start: {first['reviews']:,} reviews read, split, tokenised and cached in "
         f"{first['seconds']:.2f} s ({first['name']})"
@@ -162,15 +143,18 @@ def measure_starts(overrides: list[str], report: Report) -> None:
         name += f", reckoned from {first['reviews']:,}"
     report.ratio(name, scaled, at_most=TOKENISING_SECONDS)
     run = ["train.max_steps=1", "log.tensorboard=false", *overrides]
-    said, log = child(["--part", "start", "--set", *run], "-X", "importtime")
+    python, *command = program("data", "--part", "start", "--set", *run)
+    started, log = run_process([python, "-X", "importtime", *command])
     imports = sum(map(int, IMPORTED.findall(log))) / 1e6
-    report.say(f"run.py to its first step: {said['seconds']:.2f} s, {imports:.2f} s of it imports")
-    beyond = said["seconds"] - imports
+    report.say(
+        f"run.py to its first step: {started['seconds']:.2f} s, {imports:.2f} s of it imports"
+    )
+    beyond = started["seconds"] - imports
     report.ratio("seconds to the first step beyond imports", beyond, at_most=START_SECONDS)
 
 
 def measure_batches(config: Config, device: torch.device, steps: int, report: Report) -> None:
-    """Time the batches of an epoch alone, and training steps on the first of them."""
+    """Time the batches of an epoch without training, and training steps on the first batches."""
     from benchmarks.training.seeding import SeedStreams
 
     task = load(config, device)
@@ -197,15 +181,15 @@ def measure_batches(config: Config, device: torch.device, steps: int, report: Re
 
 
 def measure_memory(overrides: list[str], cache: Path, report: Report) -> None:
-    """See how much memory several processes take for the cached files together."""
+    """Measure the memory that several processes use for the cached files."""
     if not sys.platform.startswith("linux"):
-        report.say("memory: only Linux tells which pages a process shares")
+        report.say("memory: shared pages can be measured on Linux only")
         return
     size = sum(file.stat().st_size for file in cache.rglob("*.npy"))
-    held = held_at_once(overrides)
+    held = shared_memory(overrides)
     for number, memory in enumerate(held, 1):
-        told = ", ".join(f"{name} {value / 2**20:.1f}" for name, value in memory.items())
-        report.say(f"process {number} of {len(held)}, MiB of {size / 2**20:.1f} cached: {told}")
+        text = ", ".join(f"{name} {value / 2**20:.1f}" for name, value in memory.items())
+        report.say(f"process {number} of {len(held)}, MiB of {size / 2**20:.1f} cached: {text}")
     shares = sum(memory["its share of that"] for memory in held)
     report.ratio(
         f"memory of the cached data in {HOLDERS} processes / in one",
@@ -214,20 +198,20 @@ def measure_memory(overrides: list[str], cache: Path, report: Report) -> None:
     )
 
 
-def measure(chosen: argparse.Namespace, report: Report) -> None:
-    """Measure all of it, in a cache of its own."""
+def measure(options: argparse.Namespace, report: Report) -> None:
+    """Measure starts, batches and memory with a temporary cache."""
     from benchmarks.system.environment import choose_device
 
-    source = chosen.source if chosen.source == "bundled" else str(Path(chosen.source).resolve())
+    source = options.source if options.source == "bundled" else str(Path(options.source).resolve())
     with tempfile.TemporaryDirectory(prefix="rnnbench-data-") as folder:
         cache = Path(folder).resolve() / "cache"
         overrides = [f"task.source={source}", f"cache_dir={cache}", f"results_dir={folder}/results"]
-        overrides += [f"train.threads={chosen.threads}", *chosen.set]
-        configs = [composed(*pair, *overrides) for pair in pairs(chosen.models, ["imdb"])]
-        device = choose_device(chosen.device)
+        overrides += [f"train.threads={options.threads}", *options.set]
+        configs = [composed(*pair, *overrides) for pair in pairs(options.models, ["imdb"])]
+        device = choose_device(options.device)
         measure_starts(overrides, report)
         for config in configs:
-            measure_batches(config, device, chosen.steps, report)
+            measure_batches(config, device, options.steps, report)
         measure_memory(overrides, cache, report)
 
 
@@ -235,15 +219,15 @@ PARTS = {"prepare": prepare, "start": start_run, "hold": hold}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure; returns the exit code."""
+    """Run the program; return the exit code."""
     parser = parser_of(__doc__)
     add_run_options(parser)
     parser.add_argument("--source", default="bundled", help="bundled, or a folder as task.source")
     parser.add_argument("--steps", type=int, default=30, help="of training, per model")
     parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
-    chosen, _ = parser.parse_known_args(arguments)
-    if chosen.part is not None:
-        PARTS[chosen.part](chosen.set)
+    options, _ = parser.parse_known_args(arguments)
+    if options.part is not None:
+        PARTS[options.part](options.set)
         return 0
     return run_benchmark("data", parser, arguments, measure)
 

@@ -1,12 +1,12 @@
-"""What a trained network costs to use: exported forms and kernels beside PyTorch's own.
+"""Latency and throughput of exported forms and kernels compared with PyTorch's own.
 
     python -m scripts.perf.inference
     python -m scripts.perf.inference --models lstm --tasks imdb --seconds 3
 
-Networks of every task's default shape, untrained, for weights change no time, answer the same
-validation sequences in batches of several sizes. Ratios are of speeds: of one sequence by p50, its
-latency, of more by throughput. The int8 form of a GRU or an RNN computes in float32 and is smaller,
-not faster.
+The networks have the default shapes of the tasks and are not trained, as weights do not change
+times. All forms process the same validation sequences in batches of several sizes. Ratios are of
+speeds: by p50 at batch 1, by throughput above. The int8 form of a GRU or an RNN computes in
+float32; it is smaller, not faster, and not included.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.errors import UserError
 from scripts.perf.measuring import Report, parser_of, run_benchmark
-from scripts.perf.pairs import composed, load, pairs
+from scripts.perf.pairs import loaded_pairs
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from benchmarks.config.schema import Config
@@ -32,14 +31,13 @@ if TYPE_CHECKING:
 
 MODELS = ["rnn", "lstm", "gru"]
 TARGET = 1.0
-"""Of every ratio: what is slower than what it replaces is no gain."""
 
 EAGER, FUSED, RUNTIME, INT8 = "torch", "fused", "onnxruntime", "int8"
 RATIOS = ((RUNTIME, EAGER), (INT8, RUNTIME), (FUSED, EAGER))
 
 
 def forms(config: Config, task: Task, threads: int, folder: Path) -> dict[str, nn.Module]:
-    """Build a network in every form that there is of it; int8 of an LSTM alone.
+    """Build a network in every available form; int8 for LSTMs only.
 
     Raises:
         UserError: ONNX or its runtime is not installed.
@@ -68,7 +66,7 @@ def forms(config: Config, task: Task, threads: int, folder: Path) -> dict[str, n
 
 
 def build(config: Config, task: Task, kernel: str) -> tuple[nn.Module, Any]:
-    """Build a network over a kernel, in eval mode, and its encoder; alike for every kernel."""
+    """Return a network in eval mode and its encoder; the weights are equal for every kernel."""
     import torch
 
     from benchmarks.training.network import build_network
@@ -80,37 +78,34 @@ def build(config: Config, task: Task, kernel: str) -> tuple[nn.Module, Any]:
 
 
 def line(name: str, speed: Speed) -> str:
-    """Say how fast a form is."""
+    """Return latency and throughput of a form as text."""
     return (
         f"  {name:11} p50 {speed.latency_ms_p50:9.3f} ms, p95 {speed.latency_ms_p95:9.3f} ms, "
         f"{speed.sequences_per_second:9,.0f} sequences/s, {speed.tokens_per_second:11,.0f} tokens/s"
     )
 
 
-def measure(chosen: argparse.Namespace, report: Report) -> None:
+def measure(options: argparse.Namespace, report: Report) -> None:
     """Compare the forms of each pair of model and task at each batch size."""
     import torch
 
     from benchmarks.export.timing import speeds, speedup
 
-    cpu: torch.device = torch.device("cpu")
-    tasks: dict[str, Task] = {}
-    for model, name in pairs(chosen.models, chosen.tasks):
-        config = composed(model, name)
-        task = tasks[name] = tasks.get(name) or load(config, cpu)
+    cpu = torch.device("cpu")
+    for pair, config, task in loaded_pairs(options.models, options.tasks, cpu):
         with tempfile.TemporaryDirectory() as folder:
-            networks = forms(config, task, chosen.threads, Path(folder))
-            for size in chosen.batch_sizes:
-                found = speeds(networks, task, size, chosen.seconds, cpu)
-                report.say(f"{model} on {name}, batch {size}:")
+            networks = forms(config, task, options.threads, Path(folder))
+            for size in options.batch_sizes:
+                found = speeds(networks, task, size, options.seconds, cpu)
+                report.say(f"{pair}, batch {size}:")
                 for form, speed in found.items():
                     report.say(line(form, speed))
+                by = "by p50" if size == 1 else "by throughput"
                 for ours, theirs in RATIOS:
                     if ours in found:
-                        by = "by p50" if size == 1 else "by throughput"
-                        what = f"{ours} / {theirs} {by}, {model} on {name}, batch {size}"
                         gain = speedup(found[ours], found[theirs], size)
-                        report.ratio(what, gain, at_least=TARGET)
+                        name = f"{ours} / {theirs} {by}, {pair}, batch {size}"
+                        report.ratio(name, gain, at_least=TARGET)
 
 
 def size_of(text: str) -> int:
@@ -130,13 +125,13 @@ def seconds_of(text: str) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure; returns the exit code."""
+    """Run the program; return the exit code."""
     parser = parser_of(__doc__)
     add = parser.add_argument
     add("--models", nargs="+", default=MODELS, metavar="M", help="default: rnn lstm gru")
     add("--tasks", nargs="+", default=[], metavar="T", help="default: all")
     add("--batch-sizes", nargs="+", type=size_of, default=[1, 8, 64, 512], metavar="N")
-    add("--seconds", type=seconds_of, default=1.0, help="per form and batch size, about")
+    add("--seconds", type=seconds_of, default=1.0, help="per form and batch size")
     return run_benchmark("inference", parser, arguments, measure)
 
 

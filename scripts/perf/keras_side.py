@@ -1,10 +1,10 @@
-"""The Keras half of against_keras.py: a program for an environment that has Keras and TensorFlow.
+"""The Keras side of against_keras.py: a program for an environment with Keras and TensorFlow.
 
     python keras_side.py JOB.npz
 
-Reads reviews and settings, trains as Keras's own IMDB examples do (padded in front to one length,
-no mask, Adam), and prints a line of JSON: versions, and seconds and validation accuracy by epoch.
-It imports nothing of rnnbench, which that environment does not have.
+Reads reviews and settings and trains like Keras's IMDB examples: padding before the reviews, no
+mask, Adam. Prints one line of JSON: versions, and seconds and validation accuracy of each epoch.
+It must not import rnnbench, which that environment does not have.
 """
 
 import json
@@ -17,7 +17,7 @@ import numpy as np
 
 
 def main(job_file: str) -> None:
-    """Train and tell."""
+    """Train and print the results."""
     os.environ.update(KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
     job = np.load(job_file)
     settings = json.loads(str(job["settings"]))
@@ -45,12 +45,12 @@ def main(job_file: str) -> None:
         seconds.append(time.perf_counter() - started)
         accuracies.append(float(model.evaluate(*data["validation"], batch_size=128, verbose=0)[1]))
     versions = f"Keras {keras.__version__}, TensorFlow {tensorflow.__version__}"
-    told = {"versions": versions, "seconds": seconds, "accuracies": accuracies}
-    print(json.dumps(told), flush=True)
+    result = {"versions": versions, "seconds": seconds, "accuracies": accuracies}
+    print(json.dumps(result), flush=True)
 
 
 def padded(job: "np.lib.npyio.NpzFile", split: str, length: int) -> "np.ndarray":
-    """Put reviews at the end of rows of one length."""
+    """Return rows of one length with the reviews at their ends."""
     tokens, lengths = job[f"{split}_tokens"], job[f"{split}_lengths"]
     rows = np.zeros((len(lengths), length), dtype="int32")
     rows[np.arange(length) >= length - lengths[:, None]] = tokens

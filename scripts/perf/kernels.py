@@ -1,14 +1,13 @@
-"""What the fused kernel does for each cell, beside PyTorch's own: speed, and how alike cells fare.
+"""Speed of the fused kernel compared with PyTorch's, and efficiency of the cells.
 
     python -m scripts.perf.kernels
     python -m scripts.perf.kernels --shapes 32,240,128,128 --threads 1
 
-A training step of one layer, forward and backward, at shapes (batch, time, features, hidden), on
-one thread and on all. Arithmetic counts the matrix products of the step, 2 per multiply-add; the
-gradient of the inputs is wanted only where there are more than a few features, as raw data has no
-gradient. A cell's share of the peak is its arithmetic per second over that of the fastest product
-of matrices. Cells compare fairly where these shares are alike: the ratio of their times is then
-that of their arithmetic.
+Times a training step of one layer, forward and backward, at shapes (batch, time, features, hidden)
+on one thread and on all. Arithmetic counts the matrix products, 2 operations per multiply-add. The
+gradient of the inputs is computed if there are more than a few features; raw data has none. The
+share of the peak is arithmetic per second relative to the fastest matrix product. If the shares of
+two cells are equal, the ratio of their times is that of their arithmetic.
 """
 
 from __future__ import annotations
@@ -27,21 +26,21 @@ if TYPE_CHECKING:
     from models.modules.recurrent import RecurrentEncoder
 
 CELLS = {"rnn": 1, "gru": 3, "lstm": 4}
-"""The cells, and how many gates they have."""
+"""Number of gates of each cell."""
 
 LIKE_LSTM, ARITHMETIC, NOT_SLOWER = 0.8, 1.25, 1.0
-"""Targets: a cell's share of the peak over the LSTM's; how far the ratio of two cells' times may be
-off that of their arithmetic; the chosen kernel's speed over PyTorch's."""
+"""Targets: share of the peak relative to the LSTM's; factor between the ratio of two cells' times
+and that of their arithmetic; speed of the chosen kernel relative to PyTorch's."""
 
 TURN_SECONDS = 0.05
-"""About, by the mean of both kernels: long beside what a clock and a scheduler do to a turn."""
+"""Approximate length of a turn; long compared with disturbances by the scheduler."""
 
 RAW_FEATURES = 5
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a layer is given."""
+    """Sizes of a layer and its inputs."""
 
     batch: int
     time: int
@@ -53,11 +52,11 @@ class Shape:
 
     @property
     def has_raw_inputs(self) -> bool:
-        """Whether nobody wants the inputs' gradient."""
+        """The gradient of the inputs is not computed."""
         return self.features <= RAW_FEATURES
 
     def operations(self, gates: int) -> float:
-        """Count those of a training step's matrix products."""
+        """Return the operations of the matrix products of a training step."""
         per_pass = 2.0 * self.batch * self.time * gates * self.hidden
         return per_pass * ((2 if self.has_raw_inputs else 3) * self.features + 3 * self.hidden)
 
@@ -68,13 +67,13 @@ COMPARED = (
     Shape(64, 60, 5, 64),
     Shape(64, 30, 1, 32),
 )
-"""Where cells are to fare alike; the second and the last are those of imdb and sp500."""
+"""Shapes at which cells are compared; the second is that of imdb, the last that of sp500."""
 
 OTHERS = (
     *(Shape(32, 64, 256, 256), Shape(1, 200, 128, 128), Shape(256, 30, 1, 32)),
     *(Shape(32, 64, 512, 512), Shape(32, 32, 1024, 1024), Shape(8, 1, 256, 256)),
 )
-"""Where no cell is to be slower than PyTorch's either; the first is shakespeare's."""
+"""Further shapes; the first is that of shakespeare."""
 
 
 def shape_of(text: str) -> Shape:
@@ -88,7 +87,7 @@ def shape_of(text: str) -> Shape:
 
 
 def training_step(shape: Shape, cell: str, kernel: str) -> tuple[Callable[[], None], str]:
-    """Return a layer's step, run once, and the kernel that ran it."""
+    """Return the training step of a layer and its kernel."""
     import torch
 
     from models.recurrent import RecurrentSettings
@@ -115,7 +114,7 @@ def training_step(shape: Shape, cell: str, kernel: str) -> tuple[Callable[[], No
 
 
 def repeated(step: Callable[[], None], times: int) -> Callable[[], None]:
-    """Return a function that steps several times."""
+    """Return a function that runs a step several times."""
 
     def run() -> None:
         for _ in range(times):
@@ -127,7 +126,7 @@ def repeated(step: Callable[[], None], times: int) -> Callable[[], None]:
 def measure_cell(
     report: Report, shape: Shape, cell: str, turns: int, threads: int, peak: float
 ) -> tuple[list[str], float]:
-    """Time both kernels; returns a line of the table and the chosen kernel's seconds."""
+    """Time both kernels; return a table row and the seconds of the chosen kernel."""
     (own, _), (fused, _) = (training_step(shape, cell, kernel) for kernel in ("torch", "fused"))
     chosen = training_step(shape, cell, "auto")[1]
     operations = shape.operations(CELLS[cell])
@@ -149,7 +148,7 @@ def measure_cell(
 
 
 def compare_cells(report: Report, shape: Shape, threads: int, seconds: dict[str, float]) -> None:
-    """Say how far the cells' times speak of their arithmetic."""
+    """Print the shares of the peak relative to the LSTM, and the factors off the arithmetic."""
     rates = {cell: shape.operations(gates) / seconds[cell] for cell, gates in CELLS.items()}
     for cell in ("rnn", "gru"):
         name = f"{cell} {shape}, {threads} threads"
@@ -162,18 +161,14 @@ def compare_cells(report: Report, shape: Shape, threads: int, seconds: dict[str,
 
 
 def measure(chosen: argparse.Namespace, report: Report) -> None:
-    """Compare kernels at each shape, and cells where they are to fare alike.
-
-    Raises:
-        UserError: there is no fused kernel here.
-    """
+    """Compare kernels at each shape, and cells at the shapes `COMPARED`."""
     import torch
 
     from benchmarks.system.peak_flops import measure as measure_peak
     from models.kernels.compiler import unavailable_reason
 
     if unavailable_reason() is not None:
-        raise UserError(f"there is no fused kernel to measure here: {unavailable_reason()}")
+        raise UserError(f"the fused kernel is not available: {unavailable_reason()}")
     shapes = chosen.shapes or [*COMPARED, *OTHERS]
     lines = []
     for threads in sorted({1, chosen.threads}):
@@ -193,10 +188,14 @@ def measure(chosen: argparse.Namespace, report: Report) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure; returns the exit code."""
+    """Run the program; return the exit code."""
     parser = parser_of(__doc__)
     parser.add_argument(
-        "--shapes", nargs="+", type=shape_of, metavar="B,T,F,H", help="default: those of the page"
+        "--shapes",
+        nargs="+",
+        type=shape_of,
+        metavar="B,T,F,H",
+        help="default: those of the published output",
     )
     parser.add_argument("--turns", type=int, default=7, help="of each kernel")
     return run_benchmark("kernels", parser, arguments, measure)

@@ -1,56 +1,38 @@
-"""What the performance benchmarks share: arms timed in turn, ratios with targets, the page.
+"""Shared parts of the performance programs: timing in turns, ratios with targets, output files.
 
-A benchmark is a module of this package with one function and this at its end:
-
-    def measure(chosen: argparse.Namespace, report: Report) -> None:
-        times = interleaved({"bare": bare, "ours": ours}, chosen.repeats)
-        report.say(f"bare {min(times['bare']):.3f} s, ours {min(times['ours']):.3f} s")
-        report.ratio("ours / bare, gru on sp500", speed(times, "ours", over="bare"), at_least=0.98)
-
-    def main(arguments: list[str] | None = None) -> int:
-        parser = parser_of(__doc__)  # --threads, --write
-        parser.add_argument("--repeats", type=int, default=5)
-        return run_benchmark("NAME", parser, arguments, measure)
-
-    if __name__ == "__main__":
-        sys.exit(main())
-
-`python -m scripts.perf.NAME --write results/published/perf/NAME.md` writes the output to that file.
-`python scripts/write_docs.py` then updates the table of ratios in docs/performance.md.
-Every ratio is printed with the load of the machine.
+A program has a function `measure(options, report)`, which prints by `report.say`, `report.table`
+and `report.ratio`, and a `main` that calls `run_benchmark`. `python -m scripts.perf.NAME --write
+results/published/perf/NAME.md` writes the output to that file. `python scripts/write_docs.py` then
+updates the table of ratios in docs/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import platform
-import re
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+from benchmarks import PROJECT_ROOT
 from benchmarks.errors import UserError
 from benchmarks.reporting.renderers import markdown_table
 from benchmarks.system.load import ExternalLoad
 
-AT_ONCE_SECONDS = 0.02
-"""Ratios printed in quick succession are of one measurement."""
-
-RATIO = re.compile(
-    r"^ratio: (?P<name>.+) = (?P<value>-?[\d.]+) \(target (?P<sense>>=|<=) (?P<target>[\d.]+)\): "
-    r"(?P<verdict>met|not met)(?P<busy>; busy machine)?$"
-)
-"""What `Report.ratio` prints."""
+SAME_MEASUREMENT_SECONDS = 0.02
+"""Ratios printed within this time are results of one measurement."""
 
 AMOUNTS = ("threads", "turns", "runs", "epochs", "seeds", "steps", "batches", "seconds")
-"""Options, wherever they occur, of which there must be some."""
+"""Options that must be positive."""
 
 Times = Mapping[str, list[float]]
 """Seconds of each arm, by name, one for every turn."""
@@ -59,14 +41,14 @@ Times = Mapping[str, list[float]]
 def interleaved(
     arms: Mapping[str, Callable[[], object]], repeats: int, device: str = "cpu"
 ) -> dict[str, list[float]]:
-    """Time functions in turn, so that what disturbs the machine disturbs them alike.
+    """Time functions in turns, so that a disturbance of the machine affects all of them.
 
-    Each is called once beforehand, uncounted. Every other turn goes backwards.
+    Each is called once before, uncounted. Every second turn has the reverse order.
 
     Args:
-        arms: what to time, by name. One that returns a float has timed itself.
-        repeats: turns.
-        device: that is waited for at both ends of a call.
+        arms: the functions by name. A returned float is the time, measured by the function.
+        repeats: number of turns.
+        device: synchronised before and after each call.
     """
     import torch
 
@@ -87,40 +69,40 @@ def interleaved(
 
 
 def speed(times: Times, arm: str, over: str) -> float:
-    """How many times as fast an arm is as another, by the least that each has taken."""
+    """Return the speed of an arm relative to another, by their shortest times."""
     return min(times[over]) / min(times[arm])
 
 
 def spread(times: Times, arm: str, over: str) -> str:
-    """The same turn by turn, as median and range: how far the ratio can be trusted."""
+    """Return median and range of the relative speeds of the turns."""
     turns = [slow / fast for slow, fast in zip(times[over], times[arm], strict=True)]
     return f"{statistics.median(turns):.3f} [{min(turns):.3f}, {max(turns):.3f}]"
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """A `ratio:` line, read back."""
-
-    name: str
-    value: float
-    target: float
-    is_met: bool
-    was_busy: bool
+def program(name: str, *options: str) -> list[str]:
+    """Return the command that runs a program of this package."""
+    return [sys.executable, "-m", f"scripts.perf.{name}", *options]
 
 
-def read_ratios(text: str) -> list[Ratio]:
-    """Read the ratio lines in a benchmark's output."""
-    found = [match for line in text.splitlines() if (match := RATIO.match(line))]
-    return [
-        Ratio(
-            line["name"],
-            float(line["value"]),
-            float(line["target"]),
-            line["verdict"] == "met",
-            line["busy"] is not None,
-        )
-        for line in found
-    ]
+def run_process(command: Sequence[str], failure: str = "") -> tuple[Any, str]:
+    """Run a command in the project's folder.
+
+    Args:
+        command: prints JSON in its last line.
+        failure: text before the error of the command.
+
+    Returns:
+        The value of the last line, and all that the command wrote to stderr.
+
+    Raises:
+        UserError: the command failed; the text is the last line of its error output.
+    """
+    ended = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
+    lines = ended.stdout.splitlines()
+    if ended.returncode or not lines:
+        error = (ended.stderr.strip().splitlines() or ["the process printed nothing"])[-1]
+        raise UserError(failure + error.removeprefix("error: "))
+    return json.loads(lines[-1]), ended.stderr
 
 
 def load_text(load: ExternalLoad) -> str:
@@ -133,7 +115,7 @@ def load_text(load: ExternalLoad) -> str:
 
 
 class Report:
-    """Prints what was measured, and keeps it for the page."""
+    """Output of a program: printed, and kept for the file of `--write`."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -141,13 +123,13 @@ class Report:
         self.load = ExternalLoad()
         self.was_busy = False
 
-    def say(self, text: str = "") -> None:
+    def say(self, text: str) -> None:
         """Print lines."""
         self.lines += text.split("\n")
         print(text, flush=True)
 
     def table(self, header: list[str], rows: list[list[str]]) -> None:
-        """Print a Markdown table, numbers to the right; it follows the lines on the page."""
+        """Print a Markdown table; in the file it follows the lines."""
         text = markdown_table(header, rows)
         self.tables.append(text)
         print(text, flush=True)
@@ -160,14 +142,11 @@ class Report:
         at_least: float | None = None,
         at_most: float | None = None,
     ) -> None:
-        """Print a ratio, or any number that has a target, and whether the target is met.
-
-        What others did meanwhile stands before it, once for all ratios of one measurement.
-        """
+        """Print a number with its target, and before it the load during the measurement."""
         assert (at_least is None) != (at_most is None)
         target = at_least if at_least is not None else at_most
         is_met = value >= at_least if at_least is not None else value <= (at_most or 0.0)
-        if self.load.seconds > AT_ONCE_SECONDS:
+        if self.load.seconds > SAME_MEASUREMENT_SECONDS:
             self.say(f"load: {load_text(self.load)}")
             self.was_busy = self.load.is_busy()
         sense = "<=" if at_least is None else ">="
@@ -177,12 +156,12 @@ class Report:
 
 
 def parser_of(description: str | None) -> argparse.ArgumentParser:
-    """Begin the command line of a benchmark: `--threads` and `--write`."""
+    """Return a parser with the options `--threads` and `--write`."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="of torch (default: one for each physical core)"
+        "--threads", type=int, metavar="N", help="of torch (default: one per physical core)"
     )
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the output to this file")
     return parser
@@ -194,53 +173,53 @@ def run_benchmark(
     arguments: list[str] | None,
     measure: Callable[[argparse.Namespace, Report], None],
 ) -> int:
-    """Measure what the command line asks for; returns the exit code.
+    """Run a program and return its exit code.
 
     Args:
         name: of the module.
         parser: made by `parser_of`.
-        arguments: None for the command line's.
-        measure: gets what was chosen, `threads` filled in and given to torch.
+        arguments: None for those of the process.
+        measure: called with the options; `threads` is set in torch too.
     """
-    # Read by torch's profiler as it is loaded: what its library logs on its own is of no use.
+    # Set before torch's profiler is imported: silences messages of its library.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     given = sys.argv[1:] if arguments is None else arguments
-    chosen = parser.parse_args(given)
+    options = parser.parse_args(given)
     try:
-        check_numbers(chosen)
-        if chosen.write is not None and not chosen.write.parent.is_dir():
-            raise UserError(f"--write {chosen.write}: there is no folder {chosen.write.parent}")
-        chosen.threads = with_threads(chosen.threads)
+        check_options(options)
+        options.threads = set_threads(options.threads)
         report = Report()
-        report.say(conditions(chosen.threads))
-        measure(chosen, report)
-        if chosen.write is not None:
-            chosen.write.write_text(output_block(name, given, report), encoding="utf-8")
+        report.say(conditions(options.threads))
+        measure(options, report)
+        if options.write is not None:
+            options.write.write_text(output_block(name, given, report), encoding="utf-8")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def check_numbers(chosen: argparse.Namespace) -> None:
-    """Refuse amounts that measure nothing, and threads that would wait for each other.
+def check_options(options: argparse.Namespace) -> None:
+    """Check amounts, the number of threads and the output folder.
 
     Raises:
-        UserError: the first of them.
+        UserError: the first invalid option.
     """
     from benchmarks.system.environment import available_cores
 
     for name in AMOUNTS:
-        amount = getattr(chosen, name, None)
+        amount = getattr(options, name, None)
         if amount is not None and not amount > 0:
             least = "above 0" if isinstance(amount, float) else "at least 1"
             raise UserError(f"--{name} {amount}: must be {least}")
-    if chosen.threads is not None and chosen.threads > available_cores():
-        raise UserError(f"--threads {chosen.threads}: this process has {available_cores()} cores")
+    if options.threads is not None and options.threads > available_cores():
+        raise UserError(f"--threads {options.threads}: this process has {available_cores()} cores")
+    if options.write is not None and not options.write.parent.is_dir():
+        raise UserError(f"--write {options.write}: no folder {options.write.parent}")
 
 
-def with_threads(wanted: int | None) -> int:
-    """Set torch's threads, and memory as runs do; returns how many threads."""
+def set_threads(wanted: int | None) -> int:
+    """Set torch's threads and memory as runs do; return the number of threads."""
     import torch
 
     from benchmarks.system.environment import available_cores, keep_freed_memory
@@ -251,7 +230,7 @@ def with_threads(wanted: int | None) -> int:
 
 
 def conditions(threads: int) -> str:
-    """Say on what and with what is measured."""
+    """Return the hardware, the versions and the date."""
     import torch
 
     from benchmarks.system.environment import device_name
@@ -264,21 +243,13 @@ def conditions(threads: int) -> str:
 
 
 def output_block(name: str, arguments: list[str], report: Report) -> str:
-    """Return the output of a program as Markdown, with its command.
-
-    Paths are shortened to their last part.
-    """
-    told = [Path(word).name if os.sep in word else word for word in without_write(arguments)]
-    command = " ".join(["python -m", f"scripts.perf.{name}", *told])
+    """Return the output of a program as Markdown, with its command; paths lose their folders."""
+    words = [word for word in arguments if not word.startswith("--write=")]
+    if "--write" in words:
+        place = words.index("--write")
+        del words[place : place + 2]
+    words = [Path(word).name if os.sep in word else word for word in words]
+    command = " ".join(["python -m", f"scripts.perf.{name}", *words])
     text = "\n".join(line.rstrip() for line in report.lines)
     tables = "".join(f"\n{table}\n" for table in report.tables)
     return f"```\n$ {command}\n{text}\n```\n{tables}"
-
-
-def without_write(arguments: list[str]) -> list[str]:
-    """Remove `--write FILE` from a command line."""
-    left = [word for word in arguments if not word.startswith("--write=")]
-    if "--write" in left:
-        place = left.index("--write")
-        del left[place : place + 2]
-    return left

@@ -1,28 +1,26 @@
-"""Models and tasks as the command line finds them, put together for a measurement."""
+"""Pairs of model and task for a measurement, composed as `python run.py` does."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hydra import compose
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks import PROJECT_ROOT
-from benchmarks.config.compose import hydra_at
+from benchmarks.config.compose import compose_run, hydra_at
 from benchmarks.config.hydra_errors import explain
 from benchmarks.config.registry import register_schemas
 from benchmarks.config.schema import Config
-from benchmarks.config.validation import checked_config
 from benchmarks.errors import UserError, nearest
 from tasks.base import DataError
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
 
     from benchmarks.training.trainer import Trainer
     from tasks.base import Task
@@ -33,40 +31,48 @@ TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
 
 
 def composed(model: str, task: str, *overrides: str) -> Config:
-    """Compose a run as `python run.py` does.
+    """Return the configuration of a run.
 
     Raises:
-        UserError: there is no such thing, or they do not go together.
+        UserError: it is invalid.
     """
     register_schemas(CONF)
-    wanted = [f"model={model}", f"task={task}", *overrides]
+    words = [f"model={model}", f"task={task}", *overrides]
     try:
         with hydra_at(CONF):
-            config = checked_config(compose("config", overrides=wanted))
+            config = compose_run(words)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error, wanted, [CONF])) from error
+        raise UserError(explain(error, words, [CONF])) from error
     except DataError as error:
         raise UserError(str(error)) from error
     if config.seeds is not None:
-        raise UserError(f"seeds={config.seeds}: not here, where one training is measured")
+        raise UserError(f"seeds={config.seeds}: not allowed, this program trains one seed")
     return config
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Let the command line choose what runs."""
-    parser.add_argument("--models", nargs="+", default=[], metavar="M", help="default: all")
-    parser.add_argument("--device", default="cpu", help="as train.device")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="as for run.py")
+def add_run_options(
+    parser: argparse.ArgumentParser,
+    tasks: list[str] | None = None,
+    models: list[str] | None = None,
+) -> None:
+    """Add the options that choose models, device and settings, and tasks if there are defaults."""
+    add, default = parser.add_argument, ("default: " + " ".join(models or ["all"]))
+    add("--models", nargs="+", default=models or [], metavar="M", help=default)
+    if tasks is not None:
+        default = "default: " + " ".join(tasks or ["all"])
+        add("--tasks", nargs="+", default=tasks, metavar="T", help=default)
+    add("--device", default="cpu", help="as train.device")
+    add("--set", nargs="+", default=[], metavar="KEY=VALUE", help="as for run.py")
 
 
 def pairs(models: list[str], tasks: list[str]) -> list[tuple[str, str]]:
-    """List the pairs that may run: no model that reads ahead on a causal task.
+    """Return all pairs of models and tasks except bidirectional models on causal tasks.
 
     Args:
-        models, tasks: names; empty for all there are.
+        models, tasks: names; empty for all.
 
     Raises:
-        UserError: there is no model or task of such a name, or none that go together.
+        UserError: a name is unknown, or no pair is left.
     """
     for kind, wanted, known in (("model", models, MODELS), ("task", tasks, TASKS)):
         for name in wanted:
@@ -74,26 +80,28 @@ def pairs(models: list[str], tasks: list[str]) -> list[tuple[str, str]]:
                 allowed = f"(allowed: {', '.join(known)})"
                 raise UserError(f"no {kind} {name} {allowed}{nearest(name, known)}")
     found = [(m, t) for t in tasks or TASKS for m in models or MODELS]
-    possible = [(m, t) for m, t in found if not (is_causal(t) and reads_ahead(m))]
+    possible = [(m, t) for m, t in found if not (is_causal(t) and is_bidirectional(m))]
     if not possible:
-        raise UserError(f"{', '.join(models)} cannot go with {', '.join(tasks)}: it reads ahead")
+        raise UserError(
+            f"{', '.join(models)}: bidirectional, so not allowed on {', '.join(tasks)} (causal)"
+        )
     return possible
 
 
 @cache
 def is_causal(task: str) -> bool:
-    """Whether a task refuses models that read ahead."""
+    """Check whether a task refuses bidirectional models."""
     return composed("lstm", task).task.causal
 
 
 @cache
-def reads_ahead(model: str) -> bool:
-    """Whether a model is bidirectional; asked on a task that lets it."""
+def is_bidirectional(model: str) -> bool:
+    """Check a model on a task that is not causal."""
     return composed(model, next(t for t in TASKS if not is_causal(t))).model.bidirectional
 
 
 def load(config: Config, device: torch.device) -> Task:
-    """Load a run's task and put it on a device.
+    """Load the task of a run to a device.
 
     Raises:
         UserError: the data cannot be used.
@@ -111,35 +119,44 @@ def load(config: Config, device: torch.device) -> Task:
     return task
 
 
-class Silent:
-    """Is told of progress and says nothing."""
+def loaded_pairs(
+    models: list[str], tasks: list[str], device: torch.device, *overrides: str
+) -> Iterator[tuple[str, Config, Task]]:
+    """Iterate over pairs: their text, configuration and task, which is loaded once."""
+    loaded: dict[str, Task] = {}
+    for model, name in pairs(models, tasks):
+        config = composed(model, name, *overrides)
+        task = loaded[name] = loaded.get(name) or load(config, device)
+        yield f"{model} on {name}", config, task
+
+
+class NoProgress:
+    """Progress of a training that is not shown."""
 
     def step(self, line: dict[str, float]) -> None:
         """See `benchmarks.training.state.Progress`."""
 
-    def epoch(self, line: dict[str, float]) -> None:
-        """See `benchmarks.training.state.Progress`."""
+    epoch = step
 
 
 def trainer_of(config: Config, task: Task, device: torch.device) -> Trainer:
-    """Build a run's network and the trainer that would train it, which keeps no checkpoint."""
+    """Build a run's network and its trainer, without progress and checkpoints."""
     from benchmarks.system.signals import Interruption
     from benchmarks.training.network import build_network
     from benchmarks.training.trainer import Trainer
 
-    def keep(tensors: dict[str, Tensor], facts: dict[str, object]) -> None:
-        """Keep nothing."""
+    def keep_nothing(*_: Any) -> None:
+        pass
 
-    network: nn.Module = build_network(config, task, device)[0]
     return Trainer(
-        network,
+        build_network(config, task, device)[0],
         task,
         config.task.metric,
         config.train,
         config.train.learning_rate * config.model.learning_rate_factor,
         config.seed,
         device,
-        Silent(),
-        keep,
+        NoProgress(),
+        keep_nothing,
         Interruption(),
     )

@@ -1,4 +1,4 @@
-"""Where the wall clock of a run goes: seconds inside the functions that its phases are."""
+"""Wall-clock time of a run by phase: seconds inside the functions of each phase."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PHASES = {
         "tasks.language.task:ShakespeareSettings.load",
         "tasks.forecast.task:Sp500Settings.load",
     ),
-    "network": ("benchmarks.training.network:build_network",),
+    "network": ("benchmarks.runner.stages:build_network",),
     "warm-up": ("benchmarks.training.trainer:Trainer.warm_up",),
     "training": ("benchmarks.training.trainer:Trainer._train_epoch",),
     "checkpoint": ("benchmarks.runner.checkpointing:RunCheckpoint.write",),
@@ -31,18 +31,19 @@ PHASES = {
     "utilisation": ("benchmarks.runner.stages:measure_utilisation",),
     "clean-up": ("benchmarks.sweeps.launchers.sequential:reset_process",),
 }
-"""Functions by phase, `module:name`, where whoever calls them finds them. Best weights and
-predictions are what is left of a validation and of the test without their evaluations."""
+"""Functions by phase, as `module:name`, in the module whose code calls them.
+
+Best weights and predictions are the rest of a validation and of the test without the evaluation."""
 
 FIRST_OF_A_RUN = "clean-up"
-"""The phase that begins each run of a sweep in one process."""
+"""The first phase of each run of a sweep in one process."""
 
 
-class Watch:
-    """Notes the seconds of each call of a phase; a phase within another is not counted twice.
+class PhaseTimer:
+    """Records the seconds of each call; a phase inside another is not counted twice.
 
     Attributes:
-        calls: phases in the order they ended, and the seconds of each call.
+        calls: phase and seconds of each call, in the order of their ends.
     """
 
     def __init__(self) -> None:
@@ -67,29 +68,29 @@ class Watch:
         return wrapped
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Count within the block."""
-        found = [(phase, *place_of(path)) for phase, paths in PHASES.items() for path in paths]
-        kept = [(owner, name, getattr(owner, name)) for _, owner, name in found]
+    def patched(self) -> Iterator[None]:
+        """Time the functions of all phases within the block."""
+        found = [(phase, *resolve(path)) for phase, paths in PHASES.items() for path in paths]
+        originals = [(owner, name, getattr(owner, name)) for _, owner, name in found]
         try:
-            for (phase, owner, name), (_, _, function) in zip(found, kept, strict=True):
+            for (phase, owner, name), (_, _, function) in zip(found, originals, strict=True):
                 setattr(owner, name, self.timed(phase, function))
             yield
         finally:
-            for owner, name, function in kept:
+            for owner, name, function in originals:
                 setattr(owner, name, function)
 
 
 def by_phase(calls: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Add up the seconds of each phase."""
+    """Return the total seconds of each phase."""
     seconds = dict.fromkeys(PHASES, 0.0)
     for phase, spent in calls:
         seconds[phase] += spent
     return seconds
 
 
-def place_of(path: str) -> tuple[Any, str]:
-    """Return what has the function as an attribute, and the attribute's name."""
+def resolve(path: str) -> tuple[Any, str]:
+    """Return the module or class of a function, and the name of the function."""
     module, _, names = path.partition(":")
     *owners, name = names.split(".")
     return functools.reduce(getattr, owners, importlib.import_module(module)), name

@@ -1,13 +1,12 @@
-"""Where the time of a run goes, from the birth of its process to its end.
+"""Time of a run by phase, from the start of its process to its end.
 
     python -m scripts.perf.profile_run
     python -m scripts.perf.profile_run --models gru --tasks imdb
 
-Runs each pair as `python run.py` would, at its defaults, and clocks its phases. Of the training,
-arithmetic is what its matrix products would take at the peak that this machine was measured to
-reach; the row of the run tells it. The kinds of operation are shares of some more training steps
-under PyTorch's profiler, which takes its part of the time in them; a recurrence computed in one
-call counts as one operation, products and all.
+Runs each pair at its defaults as `python run.py` does, and times its phases. The arithmetic of the
+training is the time of its matrix products at the peak measured on this machine, as in the row of
+the run. The kinds of operations are shares of further training steps under PyTorch's profiler,
+which takes time too. A recurrence computed in one call counts as one operation.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import contextlib
 import itertools
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,10 +24,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import PROJECT_ROOT
-from benchmarks.errors import UserError
-from scripts.perf.measuring import Report, load_text, parser_of, run_benchmark
+from scripts.perf.measuring import (
+    Report,
+    load_text,
+    parser_of,
+    program,
+    run_benchmark,
+    run_process,
+)
 from scripts.perf.pairs import add_run_options, composed, load, pairs, trainer_of
-from scripts.perf.phases import PHASES, Watch, by_phase
+from scripts.perf.phases import PHASES, PhaseTimer, by_phase
 
 if TYPE_CHECKING:
     from benchmarks.config.schema import Config
@@ -41,36 +45,37 @@ KINDS = {
     "optimiser and clipping": ("aten::_fused_adam", "aten::_foreach_"),
     "pointwise and copies": ("aten::", "Memcpy", "Memset"),
 }
-"""Operations by how their names begin, the first that fits; what is none of PyTorch's operations
-is Python and the engine that runs the backward pass."""
+"""Prefixes of the names of operations, by kind; the first match counts."""
 
 PYTHON = "Python, autograd's engine"
+"""The rest of the time."""
+
 SHOWN = tuple(phase for phase in PHASES if phase != "clean-up")
 
 
 def run(overrides: list[str]) -> None:
-    """Be `python run.py`, and say at the end how long each phase took."""
+    """Run `python run.py` and print the seconds of each phase."""
     import runpy
 
     import psutil
 
     born = psutil.Process().create_time()
-    watch = Watch()
+    timer = PhaseTimer()
     sys.argv = ["run.py", *overrides]
     code: Any = 0
-    with watch.watching(), contextlib.redirect_stdout(sys.stderr):
+    with timer.patched(), contextlib.redirect_stdout(sys.stderr):
         before = time.time() - born
         try:
             runpy.run_path(str(PROJECT_ROOT / "run.py"), run_name="__main__")
         except SystemExit as end:
             code = end.code
-    calls = [("imports", before), *watch.calls]
+    calls = [("imports", before), *timer.calls]
     print(json.dumps({"seconds": time.time() - born, "phases": by_phase(calls)}), flush=True)
     os._exit(code or 0)
 
 
 def profile(config: Config, steps: int) -> dict[str, float]:
-    """Share of the time of training steps by kind of operation."""
+    """Return the share of the time of training steps by kind of operation."""
     import torch
     from torch.autograd.profiler import profile as recorder
 
@@ -92,7 +97,7 @@ def profile(config: Config, steps: int) -> dict[str, float]:
 
 
 def shares_of(operations: Iterable[tuple[str, float]], elapsed: float) -> dict[str, float]:
-    """Put operations, by name and seconds, into kinds; what is left of the time is Python's."""
+    """Return shares of the elapsed time by kind, from names and seconds of operations."""
     seconds = dict.fromkeys(KINDS, 0.0)
     for name, spent in operations:
         plain = name.removeprefix("aten::") if "rnn_layer" in name else name
@@ -104,32 +109,22 @@ def shares_of(operations: Iterable[tuple[str, float]], elapsed: float) -> dict[s
 
 
 def measure_pair(
-    model: str, task: str, chosen: argparse.Namespace, report: Report
+    model: str, task: str, options: argparse.Namespace, report: Report
 ) -> dict[str, str]:
-    """Run a pair and write a column of the table.
-
-    Raises:
-        UserError: the run failed.
-    """
-    given = [f"train.threads={chosen.threads}", "train.device=cpu", *chosen.set]
+    """Run a pair and return a column of the table."""
+    given = [f"train.threads={options.threads}", "train.device=cpu", *options.set]
     config = composed(model, task, *given)
     with tempfile.TemporaryDirectory(prefix="rnnbench-profile-") as folder:
         overrides = [f"model={model}", f"task={task}", f"results_dir={folder}", *given]
-        command = [sys.executable, "-m", "scripts.perf.profile_run", "--part", "--set"]
-        ended = subprocess.run(
-            [*command, *overrides], cwd=PROJECT_ROOT, capture_output=True, text=True
-        )
-        if ended.returncode:
-            raise UserError((ended.stderr.strip().splitlines() or ["a run failed"])[-1])
-        said = json.loads(ended.stdout.splitlines()[-1])
+        result, _ = run_process(program("profile_run", "--part", "--set", *overrides))
         (file,) = Path(folder).glob("runs/*/row.json")
         row = json.loads(file.read_text(encoding="utf-8"))
-    phases, whole = said["phases"], said["seconds"]
+    phases, whole = result["phases"], result["seconds"]
     column = {"whole run, s": f"{whole:.2f}"}
     column |= {phase: percent(phases[phase] / whole) for phase in SHOWN}
     column["everything else"] = percent(1 - sum(phases.values()) / whole)
     column["training, s"] = f"{row['train_seconds']:.2f}"
-    column |= {f"of it {kind}": percent(s) for kind, s in profile(config, chosen.steps).items()}
+    column |= {f"of it {kind}": percent(s) for kind, s in profile(config, options.steps).items()}
     arithmetic = row["model_flops_utilisation"]
     if arithmetic is not None:
         column["of it arithmetic, at this machine's peak"] = percent(arithmetic)
@@ -143,15 +138,15 @@ def measure_pair(
 
 
 def percent(share: float) -> str:
-    """Write a share."""
+    """Format a share."""
     return f"{100 * share:.1f} %"
 
 
-def measure(chosen: argparse.Namespace, report: Report) -> None:
-    """Profile each pair; prints one table of all."""
+def measure(options: argparse.Namespace, report: Report) -> None:
+    """Profile each pair and print one table."""
     columns = {
-        f"{model} on {task}": measure_pair(model, task, chosen, report)
-        for model, task in pairs(chosen.models, chosen.tasks)
+        f"{model} on {task}": measure_pair(model, task, options, report)
+        for model, task in pairs(options.models, options.tasks)
     }
     names = list(dict.fromkeys(name for column in columns.values() for name in column))
     rows = [[name, *(column.get(name, "") for column in columns.values())] for name in names]
@@ -159,16 +154,14 @@ def measure(chosen: argparse.Namespace, report: Report) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure; returns the exit code."""
+    """Run the program; return the exit code."""
     parser = parser_of(__doc__)
-    add_run_options(parser)
-    parser.set_defaults(models=["lstm"])
-    parser.add_argument("--tasks", nargs="+", default=[], metavar="T", help="default: all")
+    add_run_options(parser, tasks=[], models=["lstm"])
     parser.add_argument("--steps", type=int, default=20, help="under the profiler")
     parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
-    chosen, _ = parser.parse_known_args(arguments)
-    if chosen.part:
-        run(chosen.set)
+    options, _ = parser.parse_known_args(arguments)
+    if options.part:
+        run(options.set)
     return run_benchmark("profile_run", parser, arguments, measure)
 
 

@@ -1,13 +1,12 @@
-"""What several seeds trained together cost, against one of them alone.
+"""Time of several seeds trained in one process compared with one seed.
 
     python -m scripts.perf.seeds
-    python -m scripts.perf.seeds --whole       whole commands too, from start to rows
+    python -m scripts.perf.seeds --whole       whole commands too
     python -m scripts.perf.seeds --set model.hidden_size=64
 
-Training alone is `Trainer.fit` of one seed and `fit_seeds` of all of them, validation included, for
-the same number of epochs, in turn. Whole commands are `python run.py seed=0` and `seeds=[0,1,…]`
-as users type them: most of the time of one is the start of the interpreter and the measurements
-after training, which every seed has for itself.
+Compares `Trainer.fit` of one seed with `fit_seeds` of all, including validation, for the same
+number of epochs in turns. Whole commands are `python run.py seed=0` and `seeds=[0,1,…]`. Most of
+their time is the start of the interpreter and the measurements after training of every seed.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from scripts.perf.pairs import add_run_options, composed, pairs
 
 SEEDS = 8
 TARGET = 3.0
-"""Times the time of one, for so many; none is set for another number."""
+"""Largest time relative to one seed; there is no target for another number of seeds."""
 
 
 def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[float]]:
-    """Time the training of one seed, and of all of them together.
+    """Time the training of one seed, and of all seeds in one process.
 
     Raises:
-        UserError: they are not trained together.
+        UserError: the seeds cannot be trained together.
     """
     import torch
 
@@ -76,13 +75,9 @@ def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[flo
 
 
 def command_times(
-    chosen: argparse.Namespace, model: str, task: str, seeds: int
+    options: argparse.Namespace, model: str, task: str, seeds: int
 ) -> dict[str, list[float]]:
-    """Time whole commands.
-
-    Raises:
-        UserError: one of them failed.
-    """
+    """Time whole commands."""
 
     def run(*more: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -92,43 +87,45 @@ def command_times(
                 f"model={model}",
                 f"task={task}",
             ]
-            fixed = [f"results_dir={Path(folder, 'r')}", f"train.threads={chosen.threads}"]
-            command = [*run_py, "train.device=cpu", *fixed, *chosen.set, *more]
+            fixed = [f"results_dir={Path(folder, 'r')}", f"train.threads={options.threads}"]
+            command = [*run_py, "train.device=cpu", *fixed, *options.set, *more]
             ended = subprocess.run(command, capture_output=True, text=True)
         if ended.returncode:
             raise UserError(f"{' '.join(command)}: {ended.stderr.strip()[-200:]}")
 
     numbers = ",".join(map(str, range(seeds)))
     arms = {"one": lambda: run("seed=0"), "together": lambda: run(f"seeds=[{numbers}]")}
-    return interleaved(arms, chosen.turns)
+    return interleaved(arms, options.turns)
 
 
-def measure(chosen: argparse.Namespace, report: Report) -> None:
+def measure(options: argparse.Namespace, report: Report) -> None:
     """Compare one seed and several for each pair of model and task."""
-    if chosen.device != "cpu":
-        raise UserError(f"--device {chosen.device}: seeds are trained together on cpu alone")
-    if chosen.seeds < 2:
-        raise UserError(f"--seeds {chosen.seeds}: must be at least 2")
-    found = pairs(chosen.models or ["rnn", "lstm", "gru"], chosen.tasks)
+    if options.device != "cpu":
+        raise UserError(f"--device {options.device}: seeds are trained together on cpu only")
+    if options.seeds < 2:
+        raise UserError(f"--seeds {options.seeds}: must be at least 2")
+    found = pairs(options.models, options.tasks)
     for model, task in found:
-        config = composed(model, task, "train.device=cpu", *chosen.set)
+        config = composed(model, task, "train.device=cpu", *options.set)
         settings = dataclasses.replace(
             config.train,
-            max_epochs=chosen.epochs,
+            max_epochs=options.epochs,
             patience=None,
             checkpoint_seconds=None,
-            threads=chosen.threads,
+            threads=options.threads,
         )
         config = dataclasses.replace(config, train=settings)
-        times = training_times(config, chosen.seeds, chosen.turns)
-        tell(report, times, chosen.seeds, "training", f"{model} on {task}")
-    for model, task in found if chosen.whole else []:
-        times = command_times(chosen, model, task, chosen.seeds)
-        tell(report, times, chosen.seeds, "whole command", f"{model} on {task}")
+        times = training_times(config, options.seeds, options.turns)
+        print_times(report, times, options.seeds, "training", f"{model} on {task}")
+    for model, task in found if options.whole else []:
+        times = command_times(options, model, task, options.seeds)
+        print_times(report, times, options.seeds, "whole command", f"{model} on {task}")
 
 
-def tell(report: Report, times: dict[str, list[float]], seeds: int, what: str, pair: str) -> None:
-    """Print what one seed and all of them took, and the ratio of these times."""
+def print_times(
+    report: Report, times: dict[str, list[float]], seeds: int, what: str, pair: str
+) -> None:
+    """Print the times of one seed and of all, and their ratio."""
     one, together = (1e3 * min(times[arm]) for arm in ("one", "together"))
     turns = spread(times, "one", over="together")
     report.say(
@@ -141,10 +138,9 @@ def tell(report: Report, times: dict[str, list[float]], seeds: int, what: str, p
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure; returns the exit code."""
+    """Run the program; return the exit code."""
     parser = parser_of(__doc__)
-    add_run_options(parser)
-    parser.add_argument("--tasks", nargs="+", default=["sp500"], metavar="T", help="default: sp500")
+    add_run_options(parser, tasks=["sp500"], models=["rnn", "lstm", "gru"])
     parser.add_argument("--seeds", type=int, default=SEEDS, help="trained together")
     parser.add_argument("--epochs", type=int, default=15, help="of each training")
     parser.add_argument("--turns", type=int, default=5, help="of each way")

@@ -1,18 +1,17 @@
-"""What sequences of different lengths cost: batches with lengths, without, and packed by PyTorch.
+"""Throughput on sequences of different lengths: with lengths, without, and packed by PyTorch.
 
     python -m scripts.perf.variable_length
     python -m scripts.perf.variable_length --models gru bigru --device cuda
 
-The encoders of imdb's default runs, forward and backward, on the bundled reviews' real lengths.
-Four ways in turn:
+Runs the encoders of imdb's default runs forward and backward, with the lengths of the bundled
+reviews, in four ways:
 
-    lengths     batches of similar length, as training draws them, with their lengths
-    padded      the same batches without: what the arithmetic on the padding costs anyway
-    packed      PyTorch's own way, pack_padded_sequence through nn.RNN, nn.LSTM or nn.GRU, on the
-                same batches and with the same weights
-    unsorted    the same on reviews batched as they come
+    lengths     batches of similar length, as in training, with their lengths
+    padded      the same batches without lengths: includes the arithmetic on the padding
+    packed      pack_padded_sequence and nn.RNN, nn.LSTM or nn.GRU with the same batches and weights
+    unsorted    packed, with batches of random lengths
 
-Throughput counts real tokens; padding is no work done.
+Throughput counts tokens without padding.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.errors import UserError
 from scripts.perf.measuring import Report, interleaved, parser_of, run_benchmark
-from scripts.perf.pairs import add_run_options, composed, load, pairs
+from scripts.perf.pairs import add_run_options, loaded_pairs
 
 if TYPE_CHECKING:
     import torch
@@ -41,20 +40,20 @@ OVER_PACKED = {"cpu": 7.0, "cuda": 1.0}
 """Targets."""
 
 TOLERANCE = 1e-4
-"""How far outputs may lie apart that are the same to rounding."""
+"""Largest difference of outputs that is due to rounding."""
 
 Sample = tuple["Tensor", "Tensor", int]
-"""Features (batch, time, input), lengths on the CPU and how many real tokens they come to."""
+"""Features (batch, time, input), lengths on the CPU and the number of tokens."""
 
 
 def samples(task: ImdbTask, config: Config, batches: int, is_sorted: bool) -> list[Sample]:
-    """Take batches of the training split, embedded by chance."""
+    """Return batches of the training split with random embeddings."""
     import torch
 
     from benchmarks.training.seeding import SeedStreams
 
     size, order = config.train.batch_size, SeedStreams(config.seed).data_order(0)
-    drawn = task.batches("train", size, order) if is_sorted else as_they_come(task, size, order)
+    drawn = task.batches("train", size, order) if is_sorted else unsorted_batches(task, size, order)
     torch.manual_seed(config.seed)
     found = []
     for batch in itertools.islice(drawn, batches):
@@ -64,8 +63,8 @@ def samples(task: ImdbTask, config: Config, batches: int, is_sorted: bool) -> li
     return found
 
 
-def as_they_come(task: ImdbTask, size: int, order: Any) -> Any:
-    """Batch reviews without a look at their lengths."""
+def unsorted_batches(task: ImdbTask, size: int, order: Any) -> Any:
+    """Iterate over batches of reviews in random order."""
     reviews = task.reviews["train"]
     shuffled = order.permutation(len(reviews))
     batches: Any = (reviews.batch(shuffled[i : i + size]) for i in range(0, len(shuffled), size))
@@ -73,7 +72,7 @@ def as_they_come(task: ImdbTask, size: int, order: Any) -> Any:
 
 
 def packable(encoder: RecurrentEncoder, config: Config) -> nn.RNNBase:
-    """Make PyTorch's module of an encoder's weights."""
+    """Return PyTorch's module with the weights of an encoder."""
     import torch
 
     from models.modules.pytorch_cells import CELLS
@@ -96,7 +95,7 @@ def packable(encoder: RecurrentEncoder, config: Config) -> nn.RNNBase:
 
 
 def through_encoder(encoder: nn.Module, sample: Sample, with_lengths: bool) -> Tensor:
-    """Run an encoder as imdb's network does."""
+    """Run an encoder as the network of imdb does."""
     features, lengths, _ = sample
     given = lengths.to(features.device) if with_lengths else None
     outputs: Tensor = encoder(features, given, need_state=False)[0]
@@ -104,7 +103,7 @@ def through_encoder(encoder: nn.Module, sample: Sample, with_lengths: bool) -> T
 
 
 def through_packing(module: nn.RNNBase, sample: Sample) -> Tensor:
-    """Run PyTorch's module on the packed batch."""
+    """Run PyTorch's module on a packed batch."""
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
     features, lengths, _ = sample
@@ -113,8 +112,8 @@ def through_packing(module: nn.RNNBase, sample: Sample) -> Tensor:
     return outputs
 
 
-def both_ways(run: Callable[[Sample], Tensor], found: list[Sample]) -> None:
-    """Run batches forward and backward, each output's gradient being 1."""
+def forward_backward(run: Callable[[Sample], Tensor], found: list[Sample]) -> None:
+    """Run batches forward and backward with output gradients of 1."""
     for sample in found:
         run(sample).sum().backward()  # type: ignore[no-untyped-call]
         sample[0].grad = None
@@ -123,10 +122,10 @@ def both_ways(run: Callable[[Sample], Tensor], found: list[Sample]) -> None:
 def throughputs(
     config: Config, task: ImdbTask, device: torch.device, batches: int, turns: int
 ) -> dict[str, float]:
-    """Measure the real tokens per second of each way.
+    """Return the tokens per second of each way.
 
     Raises:
-        UserError: the encoder is not made of PyTorch's cells, so that nothing can be packed.
+        UserError: the encoder is not made of PyTorch's cells.
     """
     import torch
 
@@ -135,7 +134,7 @@ def throughputs(
     torch.manual_seed(config.seed)
     encoder = config.model.build(task.input_size).to(device).eval()
     if not isinstance(encoder, RecurrentEncoder):
-        raise UserError(f"{config.model.label}: PyTorch has no packed form of it")
+        raise UserError(f"{config.model.label}: PyTorch has no packed form of this model")
     module = packable(encoder, config).eval()
     bucketed = samples(task, config, batches, is_sorted=True)
     unsorted = samples(task, config, batches, is_sorted=False)
@@ -145,12 +144,12 @@ def throughputs(
         "packed": (lambda s: through_packing(module, s), bucketed),
         "unsorted": (lambda s: through_packing(module, s), unsorted),
     }
-    # Else the ratios would compare two different things.
+    # The ratios compare equal computations.
     ours, theirs = (ways[name][0](bucketed[0]) for name in ("lengths", "packed"))
     torch.testing.assert_close(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE)
     encoder.train()
     module.train()
-    arms = {name: partial(both_ways, *way) for name, way in ways.items()}
+    arms = {name: partial(forward_backward, *way) for name, way in ways.items()}
     times = interleaved(arms, turns, str(device))
     return {
         name: sum(tokens for *_, tokens in found) / min(times[name])
@@ -158,32 +157,32 @@ def throughputs(
     }
 
 
-def measure(chosen: argparse.Namespace, report: Report) -> None:
+def measure(options: argparse.Namespace, report: Report) -> None:
     """Compare the four ways for each encoder."""
     from benchmarks.system.environment import choose_device
 
-    device = choose_device(chosen.device)
-    task: Any = None
-    for model, name in pairs(chosen.models, ["imdb"]):
-        config = composed(model, name, "task.source=bundled", *chosen.set)
-        task = task or load(config, device)
-        speeds = throughputs(config, task, device, chosen.batches, chosen.turns)
-        told = ", ".join(f"{name} {speed / 1e3:.1f}" for name, speed in speeds.items())
-        report.say(f"{model}, thousand real tokens/s: {told}")
+    device = choose_device(options.device)
+    given = ["task.source=bundled", *options.set]
+    for pair, config, loaded in loaded_pairs(options.models, ["imdb"], device, *given):
+        task: Any = loaded
+        model = pair.split()[0]
+        speeds = throughputs(config, task, device, options.batches, options.turns)
+        text = ", ".join(f"{name} {speed / 1e3:.1f}" for name, speed in speeds.items())
+        report.say(f"{model}, thousand real tokens/s: {text}")
         ours = speeds["lengths"]
         report.ratio(
             f"with lengths / without, {model}", ours / speeds["padded"], at_least=WITHOUT_LENGTHS
         )
         target = OVER_PACKED[device.type]
-        for name, words in (("packed", "packed and bucketed"), ("unsorted", "packed, unsorted")):
-            report.ratio(f"bucketed / {words}, {model}", ours / speeds[name], at_least=target)
+        for way, text in (("packed", "packed and bucketed"), ("unsorted", "packed, unsorted")):
+            report.ratio(f"bucketed / {text}, {model}", ours / speeds[way], at_least=target)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure; returns the exit code."""
+    """Run the program; return the exit code."""
     parser = parser_of(__doc__)
     add_run_options(parser)
-    parser.add_argument("--batches", type=int, default=8, help="a turn runs through")
+    parser.add_argument("--batches", type=int, default=8, help="of a turn")
     parser.add_argument("--turns", type=int, default=5, help="of each way")
     return run_benchmark("variable_length", parser, arguments, measure)
 

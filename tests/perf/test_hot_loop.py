@@ -1,4 +1,4 @@
-"""The training loop does what a bare one does, and nothing that takes time beside it."""
+"""The training loop computes what a bare loop does, without further work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("bound", [0.1, 1e6, None])
-def test_clipping_is_that_of_torch(bound: float | None) -> None:
+def test_clipping_equals_that_of_torch(bound: float | None) -> None:
     torch.manual_seed(0)
     pairs = []
     for size in ((3, 4), (4,), ()):
@@ -35,11 +35,11 @@ def test_clipping_is_that_of_torch(bound: float | None) -> None:
     assert torch.equal(norm, expected)
     for mine, other in pairs:
         assert torch.equal(mine.grad, other.grad)
-    assert (norm > 0.1).item()  # else the first bound would not have been one
+    assert (norm > 0.1).item()  # the first bound is effective
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])
-def test_the_optimiser_does_what_torch_does(name: str) -> None:
+def test_the_optimiser_equals_that_of_torch(name: str) -> None:
     settings = TrainSettings(optimizer=name, weight_decay=0.1)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
     torch.manual_seed(0)
@@ -61,11 +61,11 @@ def test_the_optimiser_does_what_torch_does(name: str) -> None:
     assert type(mine).__name__ == kind.__name__
 
 
-def test_an_unwrapped_optimiser_takes_its_steps_without_gradients() -> None:
+def test_an_unwrapped_optimiser_steps_without_recording_gradients() -> None:
     weight = nn.Parameter(torch.ones(2))
     optimizer = without_compiler(torch.optim.Adam)([weight], lr=0.1, fused=True)
     weight.grad = torch.ones(2)
-    optimizer.step()  # would be refused on a leaf that wants a gradient
+    optimizer.step()  # fails on a leaf that requires a gradient
     assert (weight < 1).all()
     assert weight.is_leaf
 
@@ -87,7 +87,7 @@ def test_the_bare_loop_ends_in_the_same_weights(model: str, task: str) -> None:
 
 
 def test_a_run_never_imports_the_compiler(tmp_path: Path) -> None:
-    """It takes more than a second, and the first step would pay for it on the clock."""
+    """The import takes more than a second, which would count as the first step."""
     program = (
         "import runpy, sys\n"
         "try:\n"

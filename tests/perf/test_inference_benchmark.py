@@ -1,11 +1,11 @@
-"""The benchmark of inference compares every form there is."""
+"""The benchmark of inference compares every available form."""
 
 from __future__ import annotations
 
 import pytest
 
 from scripts.perf import inference
-from scripts.perf.measuring import read_ratios
+from tests.helpers.ratios import read_ratios
 
 
 def test_the_benchmark_compares_every_form(capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,7 +16,7 @@ def test_the_benchmark_compares_every_form(capsys: pytest.CaptureFixture[str]) -
     pairs = (*pairs, ("onnxruntime / torch", "gru"))
     ways = ((1, "p50"), (3, "throughput"))
     wanted = {f"{a} by {w}, {b} on sp500, batch {n}" for a, b in pairs for n, w in ways}
-    # Where no kernel can be compiled, there is none to compare.
+    # The fused kernel is compared only if it can be compiled.
     assert {ratio.name for ratio in ratios if not ratio.name.startswith("fused")} == wanted
     assert all(ratio.value > 0 and ratio.target == 1 for ratio in ratios)
     assert inference.main(["--tasks", "sp500", "--models", "lstn"]) == 2
@@ -24,7 +24,9 @@ def test_the_benchmark_compares_every_form(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("wrong", ["0", "-1", "nan", "inf"])
-def test_a_time_that_is_none_is_refused(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_times_that_are_not_positive_are_refused(
+    wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         inference.main(["--seconds", wrong])
     assert ended.value.code == 2

@@ -1,4 +1,4 @@
-"""The benchmark of kernels in a tiny form, and where there is nothing to measure."""
+"""The benchmark of kernels with small shapes, and without the fused kernel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 
 from models.kernels import compiler as library
 from scripts.perf import kernels
-from scripts.perf.measuring import Report, read_ratios
+from scripts.perf.measuring import Report
+from tests.helpers.ratios import read_ratios
 
 TINY = ["--threads", "1", "--turns", "1"]
 
@@ -14,7 +15,7 @@ TINY = ["--threads", "1", "--turns", "1"]
 @pytest.mark.skipif(
     library.unavailable_reason() is not None, reason=str(library.unavailable_reason())
 )
-def test_it_says_of_which_kernel_every_speed_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_speed_has_the_name_of_its_kernel(capsys: pytest.CaptureFixture[str]) -> None:
     assert kernels.main([*TINY, "--shapes", "8,9,1,8", "8,1,8,8"]) == 0, capsys.readouterr().err
     said = capsys.readouterr().out
     assert [ratio.name for ratio in read_ratios(said)] == [
@@ -23,7 +24,7 @@ def test_it_says_of_which_kernel_every_speed_is(capsys: pytest.CaptureFixture[st
     table = [line.split(" | ") for line in said.splitlines() if line.startswith("| (")]
     assert [line[5] for line in table] == ["fused"] * 3 + ["torch"] * 3
     for torch, fused, gain in ((line[3], line[4], line[6]) for line in table):
-        # Of one turn the ratio is that of the two times, which are rounded.
+        # After one turn the ratio is that of the two times, which are rounded.
         assert float(gain.split()[0]) == pytest.approx(float(torch) / float(fused), rel=0.1)
 
 
@@ -31,7 +32,7 @@ def test_it_says_of_which_kernel_every_speed_is(capsys: pytest.CaptureFixture[st
 def test_a_factor_is_above_one_in_either_direction(
     seconds: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Twice as fast as its arithmetic, or half."""
+    """Twice or half as fast as the arithmetic suggests."""
     times = {cell: float(gates) for cell, gates in kernels.CELLS.items()}
     shape = kernels.Shape(64, 30, 1, 32)
     kernels.compare_cells(Report(), shape, 1, times | {"rnn": seconds})
@@ -50,5 +51,5 @@ def test_without_the_fused_kernel_nothing_is_measured(
 ) -> None:
     monkeypatch.setattr(library, "unavailable_reason", lambda: "there is no C++ compiler")
     assert kernels.main(TINY) == 2
-    wanted = "error: there is no fused kernel to measure here: there is no C++ compiler\n"
+    wanted = "error: the fused kernel is not available: there is no C++ compiler\n"
     assert capsys.readouterr().err == wanted

@@ -1,4 +1,4 @@
-"""What the performance benchmarks share: turns, ratios, the load, the page."""
+"""Shared parts of the performance programs: turns, ratios, load, output file."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from scripts.perf.measuring import (
     Report,
     interleaved,
     parser_of,
-    read_ratios,
     run_benchmark,
     speed,
     spread,
 )
 from tests.helpers.paths import ROOT
+from tests.helpers.ratios import read_ratios
 
 
 class QuietLoad(ExternalLoad):
-    """A machine on which others take so many cores."""
+    """A machine on which other processes use some cores."""
 
     others = 0.0
 
@@ -34,10 +34,10 @@ class QuietLoad(ExternalLoad):
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "ExternalLoad", QuietLoad)
-    monkeypatch.setattr(measuring, "AT_ONCE_SECONDS", -1.0)
+    monkeypatch.setattr(measuring, "SAME_MEASUREMENT_SECONDS", -1.0)
 
 
-def test_arms_take_turns_each_way_after_a_call_that_does_not_count() -> None:
+def test_arms_alternate_after_an_uncounted_call() -> None:
     order: list[str] = []
     arms = {name: lambda name=name: order.append(name) for name in "abc"}
     times = interleaved(arms, repeats=3)
@@ -51,7 +51,7 @@ def test_an_arm_may_time_itself() -> None:
     assert speed(times, "fast", over="slow") == 2.0
 
 
-def test_the_ratio_is_that_of_the_least_times_and_the_spread_that_of_the_turns() -> None:
+def test_the_ratio_is_of_the_shortest_times_and_the_spread_of_the_turns() -> None:
     times = {"bare": [1.0, 2.0, 4.0], "ours": [2.0, 1.0, 2.0]}
     assert speed(times, "ours", over="bare") == 1.0
     assert spread(times, "ours", over="bare") == "2.000 [0.500, 2.000]"
@@ -68,7 +68,7 @@ def test_the_ratio_is_that_of_the_least_times_and_the_spread_that_of_the_turns()
         (0.0, {"at_most": 0.05}, True),
     ],
 )
-def test_ratio_lines_read_back(
+def test_ratio_lines_can_be_read(
     value: float, bound: dict[str, float], is_met: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Report().ratio("ours / theirs = all, gru on sp500", value, **bound)
@@ -79,7 +79,7 @@ def test_ratio_lines_read_back(
 
 
 @pytest.mark.usefixtures("quiet")
-def test_a_busy_machine_is_told_with_every_ratio(
+def test_a_busy_machine_is_marked_in_every_ratio(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(measuring.os, "cpu_count", lambda: 2)
@@ -114,13 +114,13 @@ def test_the_output_is_written_with_its_command_and_without_paths(tmp_path: Path
     assert lines == ["hello", "1 thread", "```", "", "|  | a |", "| --- | ---: |", "| b | 1 |"]
 
 
-def test_a_mistake_is_one_line_and_writes_nothing(
+def test_a_mistake_prints_one_line_and_writes_no_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "some.md"
     for given, answer in (
         (["--threads", "0", "--write", str(file)], "--threads 0: must be at least 1"),
-        (["--write", str(tmp_path / "none" / "some.md")], "there is no folder"),
+        (["--write", str(tmp_path / "none" / "some.md")], ": no folder "),
     ):
         assert run_benchmark("some", options(), given, say_hello) == 2
         (line,) = capsys.readouterr().err.splitlines()

@@ -1,4 +1,4 @@
-"""Every performance benchmark runs in a tiny form and prints its ratios, whatever they are."""
+"""Every performance program runs with small sizes and prints its ratios."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import pytest
 import torch
 
 from scripts.perf import against_keras, data, keras_side, sweep_cost
-from scripts.perf.measuring import Ratio, read_ratios
 from scripts.perf.pairs import composed, load
-from scripts.perf.phases import PHASES, Watch, by_phase
+from scripts.perf.phases import PHASES, PhaseTimer, by_phase
 from scripts.perf.profile_run import PYTHON, shares_of
+from tests.helpers.ratios import Ratio, read_ratios
 
 TINY = ["--threads", "1", "--models", "gru"]
 
 
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of a few reviews of different lengths."""
+    """Return a folder with a few reviews of different lengths."""
     folder = tmp_path_factory.mktemp("reviews")
     for split, count in (("train", 60), ("test", 10)):
         texts = [f"film {i} " + "good bad fine poor " * (1 + i % 7) for i in range(count)]
@@ -35,7 +35,7 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ratios(
     capsys: pytest.CaptureFixture[str], name: str, *arguments: str
 ) -> tuple[list[Ratio], str]:
-    """Run a benchmark; returns its ratio lines and all it printed."""
+    """Run a program; return its ratios and its output."""
     capsys.readouterr()
     module = importlib.import_module(f"scripts.perf.{name}")
     assert module.main(list(arguments)) == 0, capsys.readouterr().err
@@ -73,7 +73,7 @@ def test_data(capsys: pytest.CaptureFixture[str], reviews: Path) -> None:
     assert imports > 0.1
 
 
-def test_memory_that_a_process_copies_is_told(tmp_path: Path) -> None:
+def test_copied_memory_is_reported(tmp_path: Path) -> None:
     np.save(tmp_path / "some.npy", np.zeros(2**20, dtype=np.int8))
     mapped = np.load(tmp_path / "some.npy", mmap_mode="c")
     assert mapped.sum() == 0
@@ -102,7 +102,7 @@ def test_sweep_cost(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert " latency 0." in said
 
 
-def test_costs_run_from_start_to_start() -> None:
+def test_costs_are_from_start_to_start() -> None:
     rows = [
         {"started_at": f"2026-01-01T00:00:{at}+00:00", "train_seconds": 1.0, "eval_seconds": 0.5}
         for at in ("00.000", "02.000", "04.500")
@@ -112,29 +112,28 @@ def test_costs_run_from_start_to_start() -> None:
     assert by_phase(sweep_cost.calls_of_later_runs(calls))["data"] == 4.0
 
 
-def test_a_phase_within_another_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nested_phase_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([0.0, 1.0, 4.0, 6.0])
     monkeypatch.setattr("scripts.perf.phases.time.perf_counter", lambda: next(moments))
-    watch = Watch()
-    inner = watch.timed("validation", lambda: "scores")
-    assert watch.timed("best weights", inner)() == "scores"
-    assert watch.calls == [("validation", 3.0), ("best weights", 3.0)]
+    timer = PhaseTimer()
+    inner = timer.timed("validation", lambda: "scores")
+    assert timer.timed("best weights", inner)() == "scores"
+    assert timer.calls == [("validation", 3.0), ("best weights", 3.0)]
 
 
-def test_phases_are_found_and_put_back() -> None:
-    from benchmarks.runner import stages as measurement
+def test_functions_of_phases_exist_and_are_restored() -> None:
+    from benchmarks.runner import stages
 
-    before = measurement.test
-    watch = Watch()
-    with watch.watching():
-        assert measurement.test is not before
-    assert measurement.test is before
-    assert set(by_phase(watch.calls)) == set(PHASES)
+    before = stages.test
+    timer = PhaseTimer()
+    with timer.patched():
+        assert stages.test is not before
+    assert stages.test is before
+    assert set(by_phase(timer.calls)) == set(PHASES)
 
 
 def test_profile_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("<!-- perf: profile_run -->\n<!-- end -->\n")
     short = ["--tasks", "sp500", "--steps", "2", "--write", str(page), "--set", "debug=smoke"]
     _, said = ratios(capsys, "profile_run", *TINY, *short)
     cells = [line.strip("|").split("|") for line in said.splitlines() if line.startswith("|")]
@@ -192,7 +191,7 @@ def test_against_keras(capsys: pytest.CaptureFixture[str], reviews: Path, tmp_pa
     assert "accuracies 0.500, 0.250" in said
 
 
-def test_keras_gets_the_reviews_at_the_end_of_its_rows(reviews: Path, tmp_path: Path) -> None:
+def test_keras_reviews_are_padded_at_the_begin(reviews: Path, tmp_path: Path) -> None:
     config = composed("lstm", "imdb", f"task.source={reviews}", "task.max_length=12")
     task = load(config, torch.device("cpu"))
     file = tmp_path / "job.npz"
@@ -215,12 +214,12 @@ def test_keras_gets_the_reviews_at_the_end_of_its_rows(reviews: Path, tmp_path: 
         ("loop", ["--models", "gruu"], "no model gruu (allowed: bigru"),
         ("loop", ["--tasks", "sp50"], "did you mean sp500?"),
         ("loop", ["--models", "gru", "--set", "train.batchsize=1"], "train.batchsize"),
-        ("data", ["--source", "/nowhere"], "there is no such folder"),
+        ("data", ["--source", "/nowhere"], "no such folder"),
         ("sweep_cost", ["--tasks", "sp500", "--table", "none.csv"], "--table none.csv"),
         ("against_keras", ["--keras-python", "/nowhere"], "--keras-python /nowhere"),
     ],
 )
-def test_mistakes_are_answered_in_one_line(
+def test_invalid_arguments_are_refused_in_one_line(
     name: str,
     arguments: list[str],
     answer: str,
@@ -237,7 +236,7 @@ def test_mistakes_are_answered_in_one_line(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["loop", "--turns", "0"], "--turns 0: must be at least 1"),
         (["loop", "--seconds", "-1"], "--seconds -1.0: must be above 0"),
@@ -247,14 +246,17 @@ def test_mistakes_are_answered_in_one_line(
         (["kernels", "--threads", "9999"], "--threads 9999: this process has"),
         (
             ["loop", "--models", "bigru", "--tasks", "shakespeare"],
-            "bigru cannot go with shakespeare",
+            "bigru: bidirectional, so not allowed on shakespeare (causal)",
         ),
-        (["loop", "--models", "rnn", "--set", "seeds=[0,1]"], "seeds=[0, 1]: not here"),
+        (
+            ["loop", "--models", "rnn", "--set", "seeds=[0,1]"],
+            "seeds=[0, 1]: not allowed, this program trains one seed",
+        ),
     ],
 )
-def test_what_measures_nothing_is_refused_in_one_line(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_options_that_measure_nothing_are_refused_in_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name, *options = arguments
     assert importlib.import_module(f"scripts.perf.{name}").main(options) == 2
-    assert capsys.readouterr().err.startswith(f"error: {said}")
+    assert capsys.readouterr().err.startswith(f"error: {message}")

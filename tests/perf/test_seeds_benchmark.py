@@ -1,4 +1,4 @@
-"""The benchmark of seeds in a tiny form, and what it refuses."""
+"""The benchmark of seeds with small networks, and the options it refuses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 
 from models.kernels.compiler import unavailable_reason
 from scripts.perf import seeds
-from scripts.perf.measuring import Report, read_ratios
+from scripts.perf.measuring import Report
+from tests.helpers.ratios import read_ratios
 
 pytestmark = pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))
 
@@ -20,13 +21,12 @@ def test_it_times_trainings_and_whole_commands(capsys: pytest.CaptureFixture[str
     assert "gru on sp500, training: one " in said
     assert "gru on sp500, whole command: one " in said
     assert said.count("2 together") == 2
-    assert read_ratios(said) == []  # two would meet any target that eight have
+    assert read_ratios(said) == []  # the target is for eight seeds
 
 
-def test_what_stands_beside_a_ratio_is_the_same_ratio(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of times: more than one, though it is a gain."""
+def test_the_text_before_a_ratio_has_the_same_ratio(capsys: pytest.CaptureFixture[str]) -> None:
     times = {"one": [0.2, 0.1, 0.1], "together": [0.5, 0.3, 0.4]}
-    seeds.tell(Report(), times, 8, "training", "rnn on sp500")
+    seeds.print_times(Report(), times, 8, "training", "rnn on sp500")
     said = capsys.readouterr().out.splitlines()
     assert said[0] == (
         "rnn on sp500, training: one 100 ms, 8 together 300 ms, as long as 3.00 one after the "
@@ -38,20 +38,20 @@ def test_what_stands_beside_a_ratio_is_the_same_ratio(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--set", "model.kernel=torch"], "gru on sp500: not together: its cells run by the"),
-        (["--device", "cuda"], "--device cuda: seeds are trained together on cpu alone"),
+        (["--device", "cuda"], "--device cuda: seeds are trained together on cpu only"),
         (
             ["--tasks", "imdb", "--set", "task.source=bundled"],
             "imdb: not together: sequences have different lengths",
         ),
     ],
 )
-def test_what_is_not_trained_together_is_refused(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+def test_pairs_that_cannot_be_trained_together_are_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert seeds.main([*TINY, *arguments]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
