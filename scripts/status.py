@@ -1,10 +1,10 @@
-"""Show how far a sweep is, from another terminal or machine.
+"""Show the progress of a sweep, from another terminal or machine.
 
-    python scripts/status.py                    the sweep begun last in results/
+    python scripts/status.py                    the latest sweep in results/
     python scripts/status.py RESULTS --watch    until it has ended
-    python scripts/status.py --sweep ID         another one
+    python scripts/status.py --sweep ID         a certain sweep
 
-It reads and writes nothing. Exit codes: 0 no cell failed so far, 1 one did, 2 your mistake.
+It only reads. Exit codes: 0 no cell has failed, 1 a cell has failed, 2 a user's mistake.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from benchmarks.system.terminal import print_log_messages
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Show it; returns the exit code."""
+    """Show a sweep and return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("results", nargs="?", type=Path, default=Path("results"))
-    parser.add_argument("--sweep", metavar="ID", help="its id, or how that begins")
-    parser.add_argument("--watch", action="store_true", help="look again until it has ended")
+    parser.add_argument("--sweep", metavar="ID", help="its id, or a prefix of it")
+    parser.add_argument("--watch", action="store_true", help="repeat until the sweep has ended")
     chosen = parser.parse_args(arguments)
     print_log_messages()
     try:

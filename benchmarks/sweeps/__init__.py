@@ -1,1 +1,1 @@
-"""Sweeps: which cells, what is left to do of them, who runs them and how far they are."""
+"""Sweeps: the cells of a command line, their scheduling, launchers and progress."""

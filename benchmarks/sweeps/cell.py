@@ -1,7 +1,8 @@
-"""A cell of a sweep, and what became of it."""
+"""A cell of a sweep and its outcome."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,8 @@ from benchmarks.config.schema import Config
 from benchmarks.results.row import Status
 from benchmarks.system.load import is_busy
 
-LOST = (Status.DIVERGED, Status.OUT_OF_MEMORY)
-"""Ends that a trial's settings are to blame for: it counts, and has no value."""
+TRIAL_FAILURES = (Status.DIVERGED, Status.OUT_OF_MEMORY)
+"""Statuses that a trial's settings cause: the trial counts as failed and is not repeated."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +20,13 @@ class Cell:
     """One run of a sweep.
 
     Attributes:
-        number: from 0, in the order of the sweep.
-        overrides: the command line of this cell alone: `python run.py OVERRIDES` repeats it.
-        label: what tells it from its neighbours.
-        config: what the overrides come to.
-        fingerprints: of its question, one for each kind of device it may be asked on.
-        study, trial: of the search it belongs to, if any.
-        group: cells of one name differ in their seed alone, and a launcher that can runs them in
-            one process; None for a cell by itself.
+        number: position in the sweep, from 0.
+        overrides: its own command line; `python run.py OVERRIDES` repeats the run.
+        label: the overrides in which it differs from other cells.
+        config: composed from the overrides.
+        fingerprints: of the configuration, one for each kind of device it may run on.
+        study, trial: in a search, the name of the study and the number of the trial.
+        group: cells of one group differ only in their seed and may share a process.
     """
 
     number: int
@@ -39,39 +39,46 @@ class Cell:
     group: str | None = None
 
     def is_grouped_with(self, other: Cell) -> bool:
-        """Whether a launcher that can runs both in one process."""
+        """Return whether a launcher may run both cells in one process."""
         return self.group is not None and self.group == other.group
+
+    def with_threads(self, threads: int | None) -> Cell:
+        """Return the cell with a number of threads, unless its configuration sets one."""
+        if threads is None or self.config.train.threads is not None:
+            return self
+        train = dataclasses.replace(self.config.train, threads=threads)
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, train=train))
 
     @property
     def log_name(self) -> str:
-        """Name of the file that its output goes to."""
+        """Return the name of the cell's log file."""
         readable = "".join(c if c.isalnum() or c in "=.,-+_" else "-" for c in self.label)
         return f"{self.number:05d}-{readable[:80]}.log"
 
 
 @dataclass(frozen=True)
 class Termination:
-    """How a cell's process ended without leaving a row.
+    """The end of a cell's process that wrote no row.
 
     Attributes:
-        text: in one line.
-        status: for its row; `interrupted` and `timeout` runs go on when the sweep is continued.
-        from_scheduler: it says more than an interrupted run could know.
+        text: one line for the row's `error`.
+        status: for the row.
+        replaces_error: the text replaces the error of a row with the same status.
     """
 
     text: str
     status: Status = Status.FAILED
-    from_scheduler: bool = False
+    replaces_error: bool = False
 
 
 @dataclass(frozen=True)
 class Completion:
-    """Word from a launcher that a cell's process has ended.
+    """A launcher's report that a cell's process has ended.
 
     Attributes:
-        run_id: of the row it has left; None if it died before, or was not needed.
-        termination: how it died, if it did.
-        is_taken: it found another process at work on its question, and left.
+        run_id: of the row it wrote; None if it wrote none.
+        termination: set if the process ended before it could write the row.
+        held_elsewhere: another process holds the cell's lease, so nothing was run.
     """
 
     cell: Cell
@@ -82,15 +89,14 @@ class Completion:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell.
+    """The result of a cell.
 
     Attributes:
         status: of its row.
-        score, val_score: on test and on validation.
-        is_slowed: by other work on the machine, so that its time of training is in doubt; not one
-            that has none, as of seeds trained together.
-        is_old: the row was there before this sweep began.
-        lacks_fused: PyTorch's kernel ran where the fused one was asked for.
+        score, val_score: on test and validation data.
+        is_previous: the row existed before this sweep started.
+        is_slowed: other work on the machine makes the training time unreliable.
+        used_fallback: PyTorch's kernel ran although the fused kernel was required.
     """
 
     cell: Cell
@@ -106,15 +112,12 @@ class Outcome:
 
 
 def is_slowed_by_load(row: Mapping[str, Any]) -> bool:
-    """Whether other work slowed a training whose time the row tells.
-
-    Rows without one, as of seeds trained together or of runs that failed, are nobody's concern.
-    """
+    """Return whether a row has a training time that other work on the machine affected."""
     has_time = row.get("train_seconds") is not None
     return has_time and is_busy(row.get("load_average"), row.get("threads"))
 
 
 def used_fallback_kernel(row: Mapping[str, Any]) -> bool:
-    """Whether PyTorch's kernel ran where the fused one was asked for."""
-    is_asked = "model.kernel=fused" in (row.get("overrides") or "").split()
-    return is_asked and row.get("kernel") == "torch"
+    """Return whether PyTorch's kernel ran although the fused kernel was required."""
+    is_required = "model.kernel=fused" in (row.get("overrides") or "").split()
+    return is_required and row.get("kernel") == "torch"

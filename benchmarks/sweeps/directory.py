@@ -1,4 +1,4 @@
-"""What a sweep leaves beside its runs: its cells, for status and clusters, and their logs."""
+"""The directory of a sweep: its cells, for status and cluster jobs, and their logs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from benchmarks.errors import UserError
 from benchmarks.results.index import parsed
 from benchmarks.sweeps.cell import Cell
 from benchmarks.system.atomic_files import write_atomically
@@ -37,11 +37,11 @@ class SweepDirectory:
         self.cells_path = path / "cells.jsonl"
 
     def log(self, cell: Cell) -> Path:
-        """Where the output of a cell goes."""
+        """Return the path of a cell's log."""
         return self.path / "logs" / cell.log_name
 
     def shared_log(self, cells: list[Cell]) -> Path:
-        """Where the output of cells goes that run in one process; the other cells' logs say so."""
+        """Return the log of cells that share a process; the other cells' logs refer to it."""
         log = self.log(cells[0])
         for cell in cells[1:]:
             with self.log(cell).open("a", encoding="utf-8") as file:
@@ -49,40 +49,49 @@ class SweepDirectory:
         return log
 
     def write(self, cells: list[Cell], command: list[str], launcher: str, total: int) -> None:
-        """Write down what the sweep is made of; what a search has added before stays."""
+        """Write the sweep's description and cells; cells that a search added before are kept."""
         (self.path / "logs").mkdir(parents=True, exist_ok=True)
         if len(cells) == total or not self.cells_path.exists():
             write_atomically(self.cells_path, "".join(map(line_of, cells)))
-        about = {
+        info = {
             "sweep": self.sweep_id,
             "command": command,
             "launcher": launcher,
             "cells": total,
             "started": time.time(),
         }
-        write_atomically(self.path / "sweep.json", json.dumps(about, indent=2) + "\n")
+        write_atomically(self.path / "sweep.json", json.dumps(info, indent=2) + "\n")
+
+    def info(self) -> dict[str, Any]:
+        """Read `sweep.json`."""
+        info: dict[str, Any] = json.loads((self.path / "sweep.json").read_text("utf-8"))
+        return info
+
+    def start_time(self) -> str:
+        """Return the time of the sweep's latest start, in the format of run ids."""
+        return datetime.fromtimestamp(self.info()["started"], UTC).strftime("%Y%m%dT%H%M%S")
 
     def add(self, cell: Cell) -> None:
-        """Write down one more cell of a search, which learns of them one by one."""
+        """Append a cell, which a search has just sampled."""
         with self.cells_path.open("a", encoding="utf-8") as file:
             file.write(line_of(cell))
 
     def records(self) -> Iterator[CellRecord]:
-        """Read the cells back; a last line that a crash tore is no cell."""
+        """Read the cells; an incomplete last line is ignored."""
         with self.cells_path.open(encoding="utf-8") as file:
             for line in file:
                 if line.endswith("\n"):
                     yield CellRecord(**parsed(line)[0])
 
     def record(self, number: int) -> CellRecord:
-        """Read one cell back, without reading all of them if they are in order."""
-        found = self._nearby(number)
+        """Read one cell, without reading all of them if they are in order."""
+        found = self._bisect(number)
         if found is None or found.number != number:  # a search adds them in any order
             found = next(record for record in self.records() if record.number == number)
         return found
 
-    def _nearby(self, number: int) -> CellRecord | None:
-        """Look a cell up as in a dictionary: the first whose number is not smaller."""
+    def _bisect(self, number: int) -> CellRecord | None:
+        """Return the first cell, in a file in order, whose number is not smaller."""
         low, high, found = 0, self.cells_path.stat().st_size, None
         with self.cells_path.open("rb") as file:
             while low < high:
@@ -100,32 +109,6 @@ class SweepDirectory:
 
 
 def line_of(cell: Cell) -> str:
-    """Write a cell as a line of JSON."""
-    plain = {
-        "number": cell.number,
-        "label": cell.label,
-        "overrides": cell.overrides,
-        "fingerprints": cell.fingerprints,
-        "log": cell.log_name,
-        "study": cell.study,
-        "trial": cell.trial,
-    }
-    return json.dumps(plain) + "\n"
-
-
-def started_at_of(sweep: Path) -> str:
-    """When the sweep in a folder was begun the last time, as run ids write it."""
-    about = json.loads((sweep / "sweep.json").read_text(encoding="utf-8"))
-    return datetime.fromtimestamp(about["started"], UTC).strftime("%Y%m%dT%H%M%S")
-
-
-def latest_sweep(results: Path) -> SweepDirectory:
-    """Find the sweep that was begun last.
-
-    Raises:
-        UserError: there is none.
-    """
-    files = list((results / "sweeps").glob("*/sweep.json"))
-    if not files:
-        raise UserError(f"{results}: there is no sweep here")
-    return SweepDirectory(max(files, key=lambda file: file.stat().st_mtime).parent)
+    """Return a cell as a line of `cells.jsonl`."""
+    names = ("number", "label", "overrides", "fingerprints", "log_name", "study", "trial")
+    return json.dumps(vars(CellRecord(*(getattr(cell, name) for name in names)))) + "\n"

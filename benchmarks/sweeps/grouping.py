@@ -1,4 +1,4 @@
-"""Which cells of a sweep are worth one process, where there could be one for each."""
+"""Groups of cells that share a process because their seeds train together."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from benchmarks.system.environment import choose_device
 
 
 def effective_groups(cells: list[Cell]) -> list[Cell]:
-    """Leave those cells in their groups that would be trained together, and say why the others.
+    """Return cells without those groups whose seeds could not train together.
 
-    Those that would take turns in one process are quicker in several at once.
+    Separate processes run such seeds sooner than one process would.
     """
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.group is not None:
             groups.setdefault(cell.group, []).append(cell)
-    parted: set[str] = set()
+    separated: set[str] = set()
     for name, members in groups.items():
         reason = reason_to_separate(members)
         if reason is not None:
-            parted.add(name)
-            print(f"{name or 'all'}: its seeds are trained each by itself: {reason}")
-    return [dataclasses.replace(c, group=None) if c.group in parted else c for c in cells]
+            separated.add(name)
+            print(f"{name or 'all cells'}: seeds are trained separately: {reason}")
+    return [dataclasses.replace(c, group=None) if c.group in separated else c for c in cells]
 
 
 def reason_to_separate(members: list[Cell]) -> str | None:
-    """Say why cells of a group would not be trained together; None if they would."""
+    """Return why cells of a group cannot train together; None if they can."""
     config = members[0].config
     device = choose_device(config.train.device)
-    if device.type != "cpu":  # which is for the runs' processes alone to open
+    if device.type != "cpu":  # only the runs' own processes may open a GPU
         return f"the device is {device}"
     return reason_against_multiseed(prepare(config), [member.config.seed for member in members])

@@ -1,4 +1,4 @@
-"""From a sweep's command line to its cells, all of them checked before the first one runs."""
+"""The cells of a sweep's command line, all of them checked before the first one runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.config.compose import Axes, CellComposer
@@ -25,175 +25,194 @@ from tasks.base import DataDescription
 DescribeData = Callable[[Config], DataDescription]
 Resolve = Callable[[list[Config]], list[Config]]
 DeviceTypes = Callable[[Config], list[str]]
+LeftOut = list[tuple[str, str]]
 
 
 @dataclass
 class Plan:
-    """A sweep's cells.
+    """The checked cells of a sweep.
 
     Attributes:
-        cells: each question once.
+        store: the opened results folder.
+        cells: each configuration once; in a search, those of earlier trials.
         left_out: labels of impossible pairs, with the reason.
-        sweep_id: equal for sweeps over the same questions.
+        sweep_id: equal for sweeps over the same configurations in the same order.
+        total: number of cells, those that a search has not sampled yet included.
     """
 
-    cells: list[Cell] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def sweep_id(self) -> str:
-        """Name the sweep by its questions in their order, so that the same command finds it again.
-
-        Jobs that wait on a cluster know their cell by its number.
-        """
-        text = json.dumps([cell.fingerprints for cell in self.cells])
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def as_they_are(configs: list[Config]) -> list[Config]:
-    """Leave configurations alone: nothing in them follows from their data."""
-    return configs
+    store: Store
+    cells: list[Cell]
+    left_out: LeftOut
+    sweep_id: str
+    total: int
 
 
 def make_plan(
-    axes: Axes, describe: DescribeData, device_types: DeviceTypes, resolve: Resolve = as_they_are
+    axes: Axes, describe: DescribeData, device_types: DeviceTypes, resolve: Resolve = list
 ) -> Plan:
-    """Compose and check every cell; all that was typed is checked before any data is read.
+    """Compose and check every cell; the whole command line is checked before data is read.
 
     Args:
         axes: of the sweep.
-        describe: tells of the data that a cell asks for.
-        device_types: the kinds of device a cell may run on.
-        resolve: fills in what follows from the data, see `DataDescriptions.all_matched`.
+        describe: returns the description of a configuration's data.
+        device_types: returns the kinds of device a cell may run on.
+        resolve: fills in settings that depend on data; see `DataDescriptions`.
 
     Raises:
-        UserError: a cell is wrong, none is left, a budget cannot be met, or the results folder
-            cannot be written to.
-        tasks.base.DataError: a task's data cannot be used.
+        UserError: a cell is wrong, none is left, no size meets a budget, or the results folder
+            is not writable.
+        tasks.base.DataError: the data of a task cannot be used.
     """
+    composed, left_out = compose_cells(axes)
+    if not composed:
+        reason = left_out[0][1] if left_out else "the sweep is empty"
+        raise UserError(f"no cells to run: {reason}")
+    store = open_store(composed[0][1].results_dir)
+    cells: dict[str, Cell] = {}
+    configs = resolve([config for _, config in composed])
+    for (chosen, _), config in zip(composed, configs, strict=True):
+        fingerprints = fingerprints_of(config, describe, device_types)
+        if fingerprints[0] in cells:
+            continue
+        arm = " ".join(text for text in chosen if not text.startswith("seed="))
+        is_for_all_seeds = seed_of(config) is None
+        label = (arm if is_for_all_seeds else "") or label_of(chosen)
+        has_group = axes.has_seeds and not isinstance(config.model, BaselineSettings)
+        cells[fingerprints[0]] = Cell(
+            len(cells),
+            [*axes.fixed, *chosen],
+            label,
+            config,
+            fingerprints,
+            group=arm if has_group else None,
+        )
+    sweep_id = short_id([cell.fingerprints for cell in cells.values()])
+    return Plan(store, list(cells.values()), left_out, sweep_id, len(cells))
+
+
+def compose_cells(axes: Axes) -> tuple[list[tuple[list[str], Config]], LeftOut]:
+    """Return each cell's overrides and configuration, and the impossible pairs with a reason."""
     composer = CellComposer(axes.fixed)
-    plan = Plan()
-    composed: list[tuple[list[str], str, Config]] = []
+    composed: list[tuple[list[str], Config]] = []
+    left_out: LeftOut = []
     for chosen in axes.cells():
-        label = " ".join(chosen) or "the only cell"
         try:
             config = composer.compose(chosen)
-            for name in all_baselines(config):
-                one = [*chosen, f"model.baseline={name}"]
-                composed.append((one, " ".join(one), composer.compose(one)))
             if not selects_all_baselines(config):
-                composed.append((chosen, label, config))
+                composed.append((chosen, config))
+                continue
+            for name in config.task.baselines():
+                each = [*chosen, f"model.baseline={name}"]
+                composed.append((each, composer.compose(each)))
         except ImpossiblePairError as error:
-            plan.left_out.append((label, str(error)))
-    if not composed:
-        reason = plan.left_out[0][1] if plan.left_out else "there is nothing to sweep over"
-        raise UserError(f"no cell is left to run: {reason}")
-    Store(Path(composed[0][2].results_dir)).check_writable()
-    seen: set[str] = set()
-    configs = resolve([config for _, _, config in composed])
-    for (chosen, label, _), config in zip(composed, configs, strict=True):
-        data = describe(config)
-        fingerprints = [fingerprint(config, data, kind) for kind in device_types(config)]
-        if fingerprints[0] in seen:
-            continue
-        seen.add(fingerprints[0])
-        overrides = [*axes.fixed, *chosen]
-        if seed_of(config) is None:  # it stands for all seeds
-            label = " ".join(t for t in chosen if not t.startswith("seed=")) or label
-        cell = Cell(len(plan.cells), overrides, label, config, fingerprints)
-        if axes.has_seeds and not isinstance(config.model, BaselineSettings):
-            arm = " ".join(text for text in chosen if not text.startswith("seed="))
-            cell = dataclasses.replace(cell, group=arm)
-        plan.cells.append(cell)
-    return plan
+            left_out.append((label_of(chosen), str(error)))
+    return composed, left_out
+
+
+def label_of(chosen: list[str]) -> str:
+    """Return the label of a cell with these overrides."""
+    return " ".join(chosen) or "the only cell"
 
 
 def selects_all_baselines(config: Config) -> bool:
-    """Whether a cell is `model=baseline` with none chosen."""
+    """Return whether a configuration has `model=baseline` without the name of a baseline."""
     return isinstance(config.model, BaselineSettings) and config.model.baseline is None
 
 
-def all_baselines(config: Config) -> list[str]:
-    """Name the baselines that a cell stands for, if it does."""
-    return list(config.task.baselines()) if selects_all_baselines(config) else []
+def open_store(directory: str) -> Store:
+    """Open a results folder.
+
+    Raises:
+        UserError: it is not writable.
+    """
+    store = Store(Path(directory))
+    store.check_writable()
+    return store
+
+
+def fingerprints_of(config: Config, describe: DescribeData, device_types: DeviceTypes) -> list[str]:
+    """Return a configuration's fingerprint on each kind of device."""
+    data = describe(config)
+    return [fingerprint(config, data, kind) for kind in device_types(config)]
+
+
+def short_id(content: object) -> str:
+    """Return an id for JSON content, so that the same command finds its sweep again."""
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 
 class DataDescriptions:
-    """Describes each cell's data, reading each data set once.
+    """Describe the data of configurations, reading each data set once.
 
-    That also prepares the cache before many processes want it, and finds what is wrong with the
-    data before anything trains.
+    This also fills the cache of prepared data, and finds faults of the data before training.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[DataDescription, int]] = {}
+        self._data: dict[str, tuple[DataDescription, int]] = {}
         self._sized: dict[str, ModelSettings] = {}
 
     def __call__(self, config: Config) -> DataDescription:
-        """Return the description of the data that a configuration asks for."""
-        return self._loaded(config)[0]
+        """Return the description of a configuration's data."""
+        return self._load(config)[0]
 
-    def matched(self, config: Config) -> Config:
-        """Return a configuration with the hidden size that its match asks for, see `matching`.
-
-        Cells that differ in nothing an encoder depends on share the solution.
+    def with_matched_size(self, config: Config) -> Config:
+        """Return a configuration with the hidden size that its `match` determines.
 
         Raises:
             NoSizeError: no hidden size is near enough to the budget.
         """
         if not decides_size(config):
             return config
-        model, input_size = self._encoder(config)
-        key = repr((model, config.match, input_size))
+        model, input_size = self._size_inputs(config)
+        key = repr((model, config.match, input_size))  # shared by cells with equal encoders
         if key not in self._sized:
             self._sized[key] = matched(config, input_size).model
         return dataclasses.replace(config, model=self._sized[key])
 
-    def match_all(self, configs: list[Config]) -> list[Config]:
-        """Return a sweep's configurations with the hidden sizes that their matches ask for.
+    def with_matched_sizes(self, configs: list[Config]) -> list[Config]:
+        """Return configurations with the hidden sizes that their `match` determines.
 
         Raises:
-            UserError: one has none; says which budget would suit all.
+            UserError: no size meets a budget; names a budget that fits all cells.
         """
-        matches: list[Config] = []
+        sized: list[Config] = []
         try:
             for config in configs:
-                matches.append(self.matched(config))
+                sized.append(self.with_matched_size(config))
         except NoSizeError as error:
-            match = configs[len(matches)].match
-            alike = [self._encoder(c) for c in configs if c.match == match and decides_size(c)]
-            budget = common_budget({repr(each): each for each in alike}.values(), match)
+            match = configs[len(sized)].match
+            inputs = [self._size_inputs(c) for c in configs if c.match == match and decides_size(c)]
+            budget = common_budget({repr(each): each for each in inputs}.values(), match)
             hint = "" if budget is None else f"; match.budget={budget} suits all cells"
             raise UserError(f"{error}{hint}") from error
-        return matches
+        return sized
 
-    def _encoder(self, config: Config) -> tuple[ModelSettings, int]:
-        """What an encoder's size depends on beside its hidden size: other settings, input size."""
-        return dataclasses.replace(config.model, hidden_size=1), self._loaded(config)[1]
+    def _size_inputs(self, config: Config) -> tuple[ModelSettings, int]:
+        """Return what determines an encoder's size apart from its hidden size."""
+        return dataclasses.replace(config.model, hidden_size=1), self._load(config)[1]
 
-    def _loaded(self, config: Config) -> tuple[DataDescription, int]:
-        """Data and input size of a configuration's task."""
+    def _load(self, config: Config) -> tuple[DataDescription, int]:
+        """Return data description and input size of a configuration's task."""
         settings = dataclasses.asdict(config.task) | {"task": config.task.name}
         key = json.dumps([settings, config.cache_dir], sort_keys=True)
-        if key not in self._known:
-            folder = cache_directory(config.cache_dir)
-            task = config.task.load(DiskCache(folder))
-            self._known[key] = task.data, task.input_size
-        return self._known[key]
+        if key not in self._data:
+            task = config.task.load(DiskCache(cache_directory(config.cache_dir)))
+            self._data[key] = task.data, task.input_size
+        return self._data[key]
 
     def notices(self) -> list[str]:
-        """What must be known of the data sets before trusting a run on them."""
-        return sorted({data.notice for data, _ in self._known.values() if data.notice})
+        """Return the notices of all data sets read so far."""
+        return sorted({data.notice for data, _ in self._data.values() if data.notice})
 
 
 def local_device_types(config: Config) -> list[str]:
-    """The kind of device a cell runs on, if it runs on this machine."""
+    """Return the kind of device a cell runs on, on this machine."""
     from benchmarks.system.environment import choose_device
 
     return [choose_device(config.train.device).type]
 
 
 def cluster_device_types(config: Config) -> list[str]:
-    """The kinds of device a cell may meet on a cluster."""
-    wanted = config.train.device
-    return ["cuda", "cpu"] if wanted == "auto" else [wanted.partition(":")[0]]
+    """Return the kinds of device a cell may run on, on a cluster."""
+    device = config.train.device
+    return ["cuda", "cpu"] if device == "auto" else [device.partition(":")[0]]

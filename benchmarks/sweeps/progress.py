@@ -1,11 +1,14 @@
-"""What a sweep shows: a live line while it runs, a table of all cells at its end."""
+"""Display of a sweep: a live line while it runs, a table of all cells at its end."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
+from collections import Counter
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
@@ -14,27 +17,29 @@ from benchmarks.results.row import Status
 from benchmarks.runner.display import console, readable, show_text
 from benchmarks.sweeps.cell import Outcome
 
-TICK_SECONDS = 1.0
+REFRESH_SECONDS = 1.0
 
-LONGEST_LINE = 2
+MOST_NAMED = 2
 """Running cells named in the live line."""
 
-LONGEST_TABLE = 100
-"""More cells than this are not all shown; those that did not end well are."""
+MOST_ROWS = 100
+"""Rows of a table of cells; of a larger sweep, the cells that need attention are shown."""
+
+logger = logging.getLogger(__name__)
 
 
 class SweepProgress:
-    """Counts cells and tells of them: a bar on a terminal, a line per cell elsewhere.
+    """Count and report outcomes: in a bar on a terminal, otherwise in a line per cell.
 
     Args:
-        total: cells in all.
+        total: number of cells.
     """
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.done = self.failed = self.interrupted = self.old = 0
+        self.done = self.failed = self.previous = 0
         self.running: list[str] = []
-        self.elsewhere = 0
+        self.leased = 0
         self.failed_logs: dict[int, str] = {}
         self.started = time.monotonic()
         self.is_terminal = sys.stderr.isatty()
@@ -42,9 +47,9 @@ class SweepProgress:
         self._closed = threading.Event()
 
     def start(self) -> None:
-        """Begin to count time, once the cells that need no run are noted."""
-        if self.old:
-            print(f"{self.old} of {cells(self.total)} were finished before", flush=True)
+        """Start the clock, once the outcomes of earlier sweeps are recorded."""
+        if self.previous:
+            print(f"{self.previous} of {count_of_cells(self.total)} already finished", flush=True)
         self.started = time.monotonic()
         self.bar = tqdm(
             total=self.total,
@@ -55,65 +60,61 @@ class SweepProgress:
             dynamic_ncols=True,
         )
         if self.is_terminal:
-            threading.Thread(target=self._tick, daemon=True).start()
+            threading.Thread(target=self._keep_refreshing, daemon=True).start()
 
-    def note(self, outcome: Outcome, log: str) -> None:
-        """Tell of a cell that has ended, or was finished before."""
+    def record(self, outcome: Outcome, log: str) -> None:
+        """Count and report the outcome of a cell."""
         self.done += outcome.status != Status.INTERRUPTED
-        self.interrupted += outcome.status == Status.INTERRUPTED
         self.failed += outcome.status.is_failure
         if outcome.status != Status.OK:
             self.failed_logs[outcome.cell.number] = log
         if outcome.is_previous:
-            self.old += 1
+            self.previous += 1
             return
         self.bar.update(self.done - self.bar.n)
         if not self.is_terminal:
-            value = outcome.val_score if outcome.cell.study else outcome.score
-            kind = "validation" if outcome.cell.study else "score"
-            score = "" if value is None else f", {kind} {readable(value)}"
-            print(
-                f"{self.counts()}: {outcome.cell.label}: {outcome.status}{score}",
-                file=sys.stderr,
-                flush=True,
-            )
+            name, value = "score", outcome.score
+            if outcome.cell.study:
+                name, value = "validation", outcome.val_score
+            score = "" if value is None else f", {name} {readable(value)}"
+            line = f"{self.counts()}: {outcome.cell.label}: {outcome.status}{score}"
+            print(line, file=sys.stderr, flush=True)
 
-    def show(self, running: list[str], elsewhere: int) -> None:
-        """Tell which cells run now, and how many do in other sweeps."""
-        self.running, self.elsewhere = running, elsewhere
+    def update(self, running: list[str], leased: int) -> None:
+        """Show the labels of running cells, and the number of cells in other processes."""
+        self.running, self.leased = running, leased
         self._refresh()
 
     def _refresh(self) -> None:
-        told = [f"{len(self.running)} running", f"{self.failed} failed"]
-        if self.elsewhere:
-            told.append(f"{self.elsewhere} elsewhere")
-        self.bar.set_postfix_str("; ".join([", ".join(told), *self.running[:LONGEST_LINE]]))
+        counts = [f"{len(self.running)} running", f"{self.failed} failed"]
+        if self.leased:
+            counts.append(f"{self.leased} in other processes")
+        self.bar.set_postfix_str("; ".join([", ".join(counts), *self.running[:MOST_NAMED]]))
 
-    def _tick(self) -> None:
-        """Let the line's clock go on while nothing else happens."""
-        while not self._closed.wait(TICK_SECONDS):
+    def _keep_refreshing(self) -> None:
+        while not self._closed.wait(REFRESH_SECONDS):
             self._refresh()
 
     def counts(self) -> str:
-        """How far the sweep is, its rate and the time left."""
+        """Return the counts so far, the rate and the time left."""
         minutes = (time.monotonic() - self.started) / 60
-        return counts_text(self.done, self.total, self.failed, self.done - self.old, minutes)
+        return counts_text(self.done, self.total, self.failed, self.done - self.previous, minutes)
 
     def close(self) -> None:
-        """Leave the line."""
+        """Remove the live line."""
         self._closed.set()
         self.bar.close()
 
 
 def counts_text(done: int, total: int, failed: int, new: int, minutes: float) -> str:
-    """Say how far a sweep is.
+    """Return a sweep's progress as text.
 
     Args:
-        done: cells that have ended, the failed among them.
-        total: cells in all.
-        failed: cells that did not end well.
-        new: cells that have ended in so many minutes.
-        minutes: since the sweep began.
+        done: cells that have ended, including failed ones.
+        total: number of cells.
+        failed: cells that failed.
+        new: cells that have ended within `minutes`.
+        minutes: since the sweep started.
     """
     text = f"{done}/{total} done"
     if failed:
@@ -124,72 +125,80 @@ def counts_text(done: int, total: int, failed: int, new: int, minutes: float) ->
     return text
 
 
-def cells(count: int) -> str:
-    """Count cells in words."""
+def count_of_cells(count: int) -> str:
+    """Return a number of cells as text."""
     return f"{count} cell{'' if count == 1 else 's'}"
 
 
 def duration(minutes: float) -> str:
-    """Write a time for people."""
+    """Return a duration as text."""
     if minutes < 1:
         return f"{60 * minutes:.0f} s"
     return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
 def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> None:
-    """Print the table of all cells, and where to look for what went wrong."""
-    counts: dict[str, int] = {Status.OK: 0}
-    for outcome in outcomes:
-        counts[outcome.status] = counts.get(outcome.status, 0) + 1
-    if len(outcomes) < total:
-        counts["not run"] = total - len(outcomes)
-    summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    old = sum(outcome.is_previous for outcome in outcomes)
+    """Print the table of cells, the errors of failed ones with their logs, and the counts."""
     shown = outcomes
-    if len(outcomes) > LONGEST_TABLE:
-        shown = [outcome for outcome in outcomes if outcome.status != Status.OK][:LONGEST_TABLE]
+    if len(outcomes) > MOST_ROWS:
+        shown = [outcome for outcome in outcomes if outcome.status != Status.OK][:MOST_ROWS]
     terminal = console()
     if shown:
-        table = Table(title_justify="left")
-        table.add_column("cell", overflow="fold")
-        table.add_column("status", no_wrap=True)
-        is_search = any(outcome.cell.study for outcome in shown)
-        # Trials are chosen on validation; showing their test scores would invite to peek.
-        heading = "validation" if is_search else "test score"
-        table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("training s", justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True)
-        for outcome in shown:
-            table.add_row(
-                Text(outcome.cell.label),
-                outcome.status,
-                readable_or_empty(outcome.val_score if is_search else outcome.score),
-                readable_or_empty(outcome.train_seconds),
-                "before" if outcome.is_previous else "",
-            )
-        terminal.print(table)
+        terminal.print(table_of(shown))
     for outcome in shown:
         if outcome.status != Status.OK:
-            text = f"{outcome.status}: {outcome.cell.label}: {outcome.error}"
-            show_text(terminal, text)
             log = logs.get(outcome.cell.number)
-            show_text(terminal, f"  log: {log}")
-    before = f", {old} of them before" if old else ""
-    print(f"{len(outcomes)} of {cells(total)}: {summary}{before}")
+            show_failure(terminal, outcome.status, outcome.cell.label, outcome.error, log)
+    counts = Counter[str]({Status.OK: 0})
+    counts.update(outcome.status for outcome in outcomes)
+    counts["not run"] = total - len(outcomes)
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    previous = sum(outcome.is_previous for outcome in outcomes)
+    earlier = f" ({previous} already finished)" if previous else ""
+    print(f"{len(outcomes)} of {count_of_cells(total)}: {summary}{earlier}")
     slowed = sum(outcome.is_slowed for outcome in outcomes)
     if slowed:
-        print(
-            f"NOTE: the times of training of {cells(slowed)} are in doubt: the machine's load was "
-            f"above the threads of the run"
+        logger.info(
+            "training times of %s are unreliable: the machine's load exceeded the run's threads",
+            count_of_cells(slowed),
         )
-    without = sum(outcome.used_fallback for outcome in outcomes)
-    if without:
-        print(
-            f"warning: model.kernel=fused: PyTorch's kernel ran in {cells(without)}, and their "
-            f"times are its; the logs say why"
+    fallbacks = sum(outcome.used_fallback for outcome in outcomes)
+    if fallbacks:
+        logger.warning(
+            "model.kernel=fused: PyTorch's kernel ran in %s, and the times are those of that "
+            "kernel; the logs contain the reason",
+            count_of_cells(fallbacks),
         )
+
+
+def table_of(outcomes: list[Outcome]) -> Table:
+    """Return a table with a row for each outcome."""
+    is_search = any(outcome.cell.study for outcome in outcomes)
+    table = Table(title_justify="left")
+    table.add_column("cell", overflow="fold")
+    table.add_column("status", no_wrap=True)
+    # A search selects by validation score; test scores are hidden so that they cannot influence it.
+    heading = "validation" if is_search else "test score"
+    table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("training s", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for outcome in outcomes:
+        table.add_row(
+            Text(outcome.cell.label),
+            outcome.status,
+            readable_or_empty(outcome.val_score if is_search else outcome.score),
+            readable_or_empty(outcome.train_seconds),
+            "earlier" if outcome.is_previous else "",
+        )
+    return table
+
+
+def show_failure(terminal: Console, status: str, label: str, error: object, log: object) -> None:
+    """Print the error and the log's path of a cell that failed."""
+    show_text(terminal, f"{status}: {label}: {error}")
+    show_text(terminal, f"  log: {log}")
 
 
 def readable_or_empty(value: float | None) -> str:
-    """Write a number for people, and nothing for none."""
+    """Return a number as text, or an empty text for None."""
     return "" if value is None else readable(value)

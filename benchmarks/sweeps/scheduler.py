@@ -1,11 +1,11 @@
-"""Drives a sweep: skips what is done, starts what is not, keeps a row for every termination."""
+"""Scheduling of a sweep's cells: skip the finished ones, start the others, record every end."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from benchmarks.results.store import new_run_id
 from benchmarks.results.unfinished import clean_up, release_finished, unfinished_run
 from benchmarks.runner.row_columns import configuration_columns
 from benchmarks.sweeps.cell import (
-    LOST,
+    TRIAL_FAILURES,
     Cell,
     Completion,
     Outcome,
@@ -31,26 +31,26 @@ from benchmarks.system.signals import Interruption
 if TYPE_CHECKING:
     from benchmarks.sweeps.search import Search
 
-ELSEWHERE_SECONDS = 2.0
-"""How often to look for cells that other processes work on."""
+RECHECK_SECONDS = 2.0
+"""Shortest time between two checks of cells that other processes run."""
 
-PATIENCE_SECONDS = 30.0
-"""How long cells may take to end after an interruption before they are killed."""
+SHUTDOWN_SECONDS = 30.0
+"""Time that interrupted cells have to end before they are killed."""
 
 FAILURES = tuple(status for status in Status if status.is_failure)
 
 
 class Scheduler:
-    """Brings every cell of a sweep to a row.
+    """Run the cells of a sweep until each has a row.
 
     Args:
         cells: in the order to run them.
-        launcher: who runs them.
-        around: the results folder and the sweep's own.
+        launcher: runs them.
+        context: results folder and directory of the sweep.
         resume: `continue`, `skip_failed` or `never`.
-        board: whom to tell.
-        interruption: asked between cells whether to end.
-        search: gives more cells as there is room for them, and learns from outcomes.
+        progress: displays the outcomes.
+        interruption: checked between cells.
+        search: supplies more cells and receives the outcomes.
     """
 
     def __init__(
@@ -63,37 +63,43 @@ class Scheduler:
         interruption: Interruption,
         search: Search | None = None,
     ) -> None:
-        self.search = search
         self.waiting = deque(cells)
         self.launcher = launcher
         self.context = context
-        self.index = context.index
+        self.store, self.index = context.store, context.index
         self.resume = resume
         self.progress = progress
         self.interruption = interruption
-        self.view = context.store.view(self.index)
+        self.search = search
+        self.view = self.store.view(self.index)
         self.running: dict[int, Cell] = {}
-        self.elsewhere: list[Cell] = []
+        self.leased: list[Cell] = []  # by other processes
         self.outcomes: dict[int, Outcome] = {}
-        self.has_concurrent = False
-        self._looked_at = time.monotonic()
-        self._looking_took = 0.0
+        self.has_concurrent_sweeps = False
+        self._checked_at = time.monotonic()
+        self._check_took = 0.0
 
     def run(self) -> dict[int, Outcome]:
-        """Run until every cell has a row or somebody interrupts; returns outcomes by number."""
+        """Run until every cell has a row, and return the outcomes by cell number.
+
+        Raises:
+            KeyboardInterrupt: the sweep was interrupted.
+        """
         with self.interruption.deferred():
             try:
-                self._skip_finished()
+                clean_up(self.store, self.index)
+                self.waiting = deque(c for c in self.waiting if not self._is_finished(c))
                 self.progress.start()
                 self._request_trials()
-                while self.waiting or self.running or self.elsewhere:
+                while self.waiting or self.running or self.leased:
                     self.interruption.check()
-                    self._start()
+                    self._check_leased()
+                    self._submit()
                     self._collect()
-                clean_up(self.context.store, self.index)
+                clean_up(self.store, self.index)
                 if any(outcome.status == Status.INTERRUPTED for outcome in self.outcomes.values()):
-                    self.interruption.check()  # it ended the last cells, and with them the loop
-            except BaseException:  # a full disk and a bug leave nothing running either
+                    self.interruption.check()  # it ended the last cells, and so the loop
+            except BaseException:  # a full disk or a bug must not leave cells running either
                 self._shut_down()
                 raise
             finally:
@@ -102,158 +108,143 @@ class Scheduler:
                 self.progress.close()
         return self.outcomes
 
-    def _skip_finished(self) -> None:
-        """Leave out the cells that need no run."""
-        clean_up(self.context.store, self.index)
-        left: deque[Cell] = deque()
-        for cell in self.waiting:
-            if not self._is_done(cell):
-                left.append(cell)
-        self.waiting = left
-
     def _request_trials(self) -> None:
-        """Take as many cells from a search as there is room for, so that it knows all it can."""
+        """Take no more trials than can start now: later ones profit from more outcomes."""
         if self.search is not None:
             for cell in self.search.ask(max(0, self.launcher.free_slots() - len(self.waiting))):
                 self.context.directory.add(cell)
                 self.waiting.append(cell)
 
-    def _is_done(self, cell: Cell) -> bool:
-        """Whether a cell needs no run; notes its outcome if so."""
+    def _is_finished(self, cell: Cell) -> bool:
+        """Return whether a cell needs no run; if so, record its outcome."""
         if self.resume == "never":
             return False
         entry = self.index.finished(cell.fingerprints)
-        # A trial that its settings are to blame for counts as it is, and is not tried again.
-        final = FAILURES if self.resume == "skip_failed" else LOST if self.search else ()
+        final = FAILURES if self.resume == "skip_failed" else TRIAL_FAILURES if self.search else ()
         if entry is None and final:
             latest = self.index.latest(cell.fingerprints)
             entry = latest if latest and latest.status in final else None
         if entry is None:
             return False
         row = self.index.row(entry.run_id)
-        if row is None:  # damaged or gone since it was read, and forgotten now
-            return self._is_done(cell)
+        if row is None:  # damaged or removed since the index read it
+            return self._is_finished(cell)
         self._record_outcome(cell, entry.run_id, row, is_previous=True)
         return True
 
-    def _start(self) -> None:
-        """Start what there is room for."""
-        self._refresh_elsewhere()
+    def _submit(self) -> None:
+        """Submit as many cells as the launcher has free slots."""
         items: list[WorkItem] = []
-        room = self.launcher.free_slots()
+        free = self.launcher.free_slots()
         while self.waiting:
-            joins = self._joins(self.waiting[0], items)
-            if not (joins or room):
+            shares_slot = self._shares_slot(self.waiting[0], items)
+            if not (shares_slot or free):
                 break
             cell = self.waiting.popleft()
-            if self._is_done(cell):
+            if self._is_finished(cell):
                 continue
-            if self._is_held(cell):
-                self.elsewhere.append(cell)
-                self.has_concurrent = True
+            if self.context.is_leased(cell):
+                self._leave_to_others(cell)
                 continue
-            if self.has_concurrent:  # whose lease may just have become a row
+            if self.has_concurrent_sweeps:  # whose lease may just have become a row
                 self.index.refresh()
-                if self._is_done(cell):
+                if self._is_finished(cell):
                     continue
-            continues = None
+            resumes = None
             if self.resume != "never":
-                continues = unfinished_run(self.context.store, self.index, cell.fingerprints)
-            items.append(WorkItem(cell, continues))
-            room -= not joins
+                resumes = unfinished_run(self.store, self.index, cell.fingerprints)
+            items.append(WorkItem(cell, resumes))
+            free -= not shares_slot
             self.running[cell.number] = cell
         if items:
-            self.progress.show([c.label for c in self.running.values()], len(self.elsewhere))
+            self._show()
             self.launcher.submit(items)
 
-    def _joins(self, cell: Cell, items: list[WorkItem]) -> bool:
-        """Whether a cell goes where the last one goes, and needs no room of its own."""
-        is_next = bool(items) and cell.is_grouped_with(items[-1].cell)
-        return is_next and self.launcher.takes_groups
+    def _shares_slot(self, cell: Cell, items: list[WorkItem]) -> bool:
+        """Return whether a cell runs in the process of the last item."""
+        is_grouped = bool(items) and cell.is_grouped_with(items[-1].cell)
+        return is_grouped and self.launcher.takes_groups
 
-    def _is_held(self, cell: Cell) -> bool:
-        leases = self.context.store.leases
-        found = [leases.read(fingerprint) for fingerprint in cell.fingerprints]
-        return any(lease is not None and leases.is_live(lease) for lease in found)
+    def _leave_to_others(self, cell: Cell) -> None:
+        self.leased.append(cell)
+        self.has_concurrent_sweeps = True
 
-    def _refresh_elsewhere(self) -> None:
-        """See what other processes have finished, as often as it costs little."""
-        pause = max(ELSEWHERE_SECONDS, 20 * self._looking_took)
+    def _check_leased(self) -> None:
+        """Look for results of other processes, at most 5 % of the time."""
+        pause = max(RECHECK_SECONDS, 20 * self._check_took)
         started = time.monotonic()
-        if started - self._looked_at < pause:
+        if started - self._checked_at < pause:
             return
         self.index.refresh()
-        elsewhere, self.elsewhere = self.elsewhere, []
-        for cell in elsewhere:
-            (self.elsewhere if self._is_held(cell) else self.waiting).append(cell)
-        self._looked_at = time.monotonic()
-        self._looking_took = self._looked_at - started
+        leased, self.leased = self.leased, []
+        for cell in leased:
+            (self.leased if self.context.is_leased(cell) else self.waiting).append(cell)
+        self._checked_at = time.monotonic()
+        self._check_took = self._checked_at - started
 
     def _collect(self) -> None:
-        if not self.running and self.elsewhere:
-            time.sleep(ELSEWHERE_SECONDS / 4)
-        for ended in self.launcher.poll():
-            self._complete(ended)
+        """Process what the launcher reports."""
+        if not self.running and self.leased:
+            time.sleep(RECHECK_SECONDS / 4)
+        for completion in self.launcher.poll():
+            self._complete(completion)
         self._request_trials()
         self.view.update(lazily=True)
-        self.progress.show([c.label for c in self.running.values()], len(self.elsewhere))
+        self._show()
 
-    def _complete(self, ended: Completion) -> None:
-        """Note what became of a cell whose process has ended."""
-        cell = self.running.pop(ended.cell.number)
-        if ended.held_elsewhere:
-            self.elsewhere.append(cell)
-            self.has_concurrent = True
-        elif ended.run_id is not None and self.index.look_at(ended.run_id) is not None:
-            if ended.termination is not None and ended.termination.status.is_resumable:
-                self._update_row(ended.run_id, ended.termination)
-            self._record_outcome(cell, ended.run_id)
-        else:
-            self._record_outcome(
-                cell,
-                self._record_termination(
-                    cell, ended.termination or Termination("the process left no row")
-                ),
-            )
+    def _show(self) -> None:
+        self.progress.update([cell.label for cell in self.running.values()], len(self.leased))
+
+    def _complete(self, completion: Completion) -> None:
+        """Record the outcome of a cell whose process has ended."""
+        cell = self.running.pop(completion.cell.number)
+        run_id, termination = completion.run_id, completion.termination
+        if completion.held_elsewhere:
+            self._leave_to_others(cell)
+            return
+        if run_id is None or self.index.look_at(run_id) is None:
+            missing_row = Termination("process terminated without writing a row")
+            run_id = self._record_termination(cell, termination or missing_row)
+        elif termination is not None and termination.status.is_resumable:
+            self._update_row(run_id, termination)
+        self._record_outcome(cell, run_id)
 
     def _update_row(self, run_id: str, termination: Termination) -> None:
-        """Say of a run that was cut short by what, or that it was given up."""
-        row = Row(**{k: v for k, v in (self.index.row(run_id) or {}).items() if k in COLUMNS})
-        knows = row.status == termination.status and not termination.from_scheduler
-        if not row.status.is_resumable or knows:
-            return
-        row.status, row.error = termination.status, termination.text
-        self.context.store.write_row(row)
-        self.index.look_at(run_id)
+        """Write into the row of an interrupted run what ended it."""
+        row = row_of(self.index.row(run_id) or {})
+        is_same = row.status == termination.status and not termination.replaces_error
+        if row.status.is_resumable and not is_same:
+            row.status, row.error = termination.status, termination.text
+            self.store.write_row(row)
+            self.index.look_at(run_id)
 
     def _record_termination(self, cell: Cell, termination: Termination) -> str:
-        """Write the row of a run that died before it could; returns its id.
+        """Write the row of a run that ended without one and return the run's id.
 
-        What the run had written of itself is in its lease.
+        The run's lease contains the columns known so far.
         """
-        store = self.context.store
         row = self._placeholder_row(cell)
         dead: list[Lease] = []
         for fingerprint in cell.fingerprints:
-            lease = store.leases.read(fingerprint)
-            # What ran in this process has ended, though its owner lives.
-            is_over = lease is not None and lease.process == this_process()
-            if lease is not None and (is_over or not store.leases.is_live(lease)):
+            lease = self.store.leases.read(fingerprint)
+            if lease is None:
+                continue
+            # A run inside this process has ended, although the process is alive.
+            if lease.process == this_process() or not self.store.leases.is_live(lease):
                 dead.append(lease)
-                if lease.row:
-                    row = Row(**{k: v for k, v in lease.row.items() if k in COLUMNS})
+                row = row_of(lease.row) if lease.row else row
         entry = self.index.look_at(row.run_id)
         if entry is None or entry.starts != row.starts:
             row.status, row.error = termination.status, termination.text
-            store.write_row(row)
+            self.store.write_row(row)
             entry = self.index.look_at(row.run_id)
-        # Only now: until there is a row, the lease alone tells of the run.
+        # Not earlier: until the row is written, only the lease describes the run.
         for lease in dead:
-            release_finished(store, lease, entry.status if entry else row.status)
+            release_finished(self.store, lease, entry.status if entry else row.status)
         return row.run_id
 
     def _placeholder_row(self, cell: Cell) -> Row:
-        """The row of a cell whose process died before it had begun a run."""
+        """Return the row of a cell whose process ended before its run began."""
         now, config = datetime.now(UTC), cell.config
         return Row(
             new_run_id(config.model.label, config.task.name, config.seed, now),
@@ -284,23 +275,26 @@ class Scheduler:
             used_fallback_kernel(row),
         )
         self.outcomes[cell.number] = outcome
-        self.progress.note(outcome, str(self.context.directory.log(cell)))
+        self.progress.record(outcome, str(self.context.directory.log(cell)))
         if self.search is not None:
             self.search.tell(outcome)
 
     def _shut_down(self) -> None:
-        """Let the cells end in their own way, and end them if they will not."""
+        """Interrupt the running cells, and kill them if they do not end in time."""
         if self.launcher.leaves_running:
             return
-        self.running = {
-            n: cell for n, cell in self.running.items() if self.launcher.has_started(cell)
-        }
+        self.running = {n: c for n, c in self.running.items() if self.launcher.has_started(c)}
         self.launcher.interrupt()
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + SHUTDOWN_SECONDS
         self.interruption.requested = None
         while self.running:
             if time.monotonic() > deadline or self.interruption.requested:
                 self.launcher.kill()
-            for ended in self.launcher.poll():
+            for completion in self.launcher.poll():
                 with contextlib.suppress(OSError):
-                    self._complete(ended)
+                    self._complete(completion)
+
+
+def row_of(values: Mapping[str, Any]) -> Row:
+    """Return a row from values by column; other keys are ignored."""
+    return Row(**{name: value for name, value in values.items() if name in COLUMNS})

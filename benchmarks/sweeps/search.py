@@ -1,8 +1,7 @@
-"""Search over settings with Optuna, used directly: one study for each arm, asked trial by trial.
+"""Search over settings with Optuna: one study per arm.
 
-The launching process alone asks and tells; the trials are cells like any others, so what a sweep
-knows of skipping, continuing and dying holds for them too. A study lives in a journal file, or in
-any database that Optuna takes, and a trial that a dead launcher left unfinished is run again.
+Only the launching process uses the studies. Trials run as ordinary cells, so skipping, resuming
+and failures work as in any sweep. A trial that an ended launcher left unfinished is run again.
 """
 
 from __future__ import annotations
@@ -33,10 +32,12 @@ from benchmarks.config.schema import Config
 from benchmarks.config.search import TuneSettings
 from benchmarks.errors import UserError
 from benchmarks.results.row import Status
-from benchmarks.sweeps.cell import LOST, Cell, Outcome
+from benchmarks.sweeps.cell import TRIAL_FAILURES, Cell, Outcome
 
 MakeCell = Callable[[int, list[str], str, str, int], Cell]
-"""From number, overrides, label, study and trial to a checked cell."""
+"""Return a checked cell from number, overrides, label, study and trial."""
+
+FINISHED = (TrialState.COMPLETE, TrialState.FAIL)
 
 
 @dataclass
@@ -44,10 +45,9 @@ class Arm:
     """One model on one task with one seed, tuned by itself.
 
     Attributes:
-        label: what tells it from the others.
-        overrides: that all of its trials share.
-        study: Optuna's.
-        open: trials that are being run, by number.
+        label: the overrides in which it differs from other arms.
+        overrides: shared by all of its trials.
+        open: trials that are running, by number.
     """
 
     label: str
@@ -57,14 +57,14 @@ class Arm:
 
 
 class Search:
-    """Gives a driver its cells, and learns from their outcomes.
+    """Sample trials as cells for a scheduler and record their outcomes in the studies.
 
     Args:
-        settings: how many trials, by which sampler, kept where.
-        arms: what is tuned.
-        space: what is chosen from, by key.
+        settings: number of trials, sampler and storage.
+        arms: to tune.
+        space: distributions by key.
         make_cell: composes and checks a trial.
-        val_score: reads a run's validation score.
+        val_score: returns a run's validation score.
     """
 
     def __init__(
@@ -81,57 +81,57 @@ class Search:
         self.make_cell = make_cell
         self.val_score = val_score
         self.total = settings.trials * len(arms)
-        self._again = [
+        self._unfinished = [
             (arm, trial)
             for arm in arms
             for trial in arm.study.get_trials(states=(TrialState.RUNNING,))
         ]
 
-    def known_cells(self) -> list[Cell]:
-        """The cells of trials that were finished before."""
-        done = (TrialState.COMPLETE, TrialState.FAIL)
+    def finished_cells(self) -> list[Cell]:
+        """Return the cells of trials that finished in earlier sweeps."""
         return [
             self._cell(arm, trial)
             for arm in self.arms
-            for trial in arm.study.get_trials(states=done)
+            for trial in arm.study.get_trials(states=FINISHED)
         ]
 
-    def ask(self, room: int) -> list[Cell]:
-        """Return up to so many trials to run: those left unfinished, then new ones.
+    def ask(self, count: int) -> list[Cell]:
+        """Return up to `count` trials to run: unfinished ones, then new ones.
 
-        Arms take turns, so that what is finished early is comparable.
+        Arms take turns, so that early results are comparable.
         """
         cells: list[Cell] = []
-        while self._again and len(cells) < room:
-            arm, trial = self._again.pop()
-            arm.open[trial.number] = trial
-            cells.append(self._cell(arm, trial))
-        while len(cells) < room:
-            chosen = [a for a in self.arms if a.study.get_trials(states=(TrialState.WAITING,))]
-            arm = min(chosen or self.arms, key=lambda candidate: len(candidate.study.trials))
-            if not chosen and len(arm.study.trials) >= self.settings.trials:
-                break
-            if not chosen:
-                arm.study.enqueue_trial(self._choose(arm))
+        while self._unfinished and len(cells) < count:
+            arm, trial = self._unfinished.pop()
+            cells.append(self._open(arm, trial))
+        while len(cells) < count:
+            enqueued = [a for a in self.arms if a.study.get_trials(states=(TrialState.WAITING,))]
+            arm = min(enqueued or self.arms, key=lambda candidate: len(candidate.study.trials))
+            if not enqueued:
+                if len(arm.study.trials) >= self.settings.trials:
+                    break
+                arm.study.enqueue_trial(self._sample(arm))
             number = arm.study.ask(self.space).number
-            trial = arm.study.trials[number]
-            arm.open[number] = trial
-            cells.append(self._cell(arm, trial))
+            cells.append(self._open(arm, arm.study.trials[number]))
         return cells
 
-    def _choose(self, arm: Arm) -> dict[str, Any]:
-        """Choose the settings of an arm's next trial, all of them before the study hears of any.
+    def _open(self, arm: Arm, trial: FrozenTrial) -> Cell:
+        arm.open[trial.number] = trial
+        return self._cell(arm, trial)
 
-        A launcher killed in the midst of choosing would else leave a trial with half its settings.
+    def _sample(self, arm: Arm) -> dict[str, Any]:
+        """Sample all settings of an arm's next trial in a study of its own.
+
+        A launcher killed while sampling would otherwise leave a trial with half its settings.
         """
-        done = arm.study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
+        finished = arm.study.get_trials(states=FINISHED)
         sampler = sampler_for(self.settings, len(arm.study.trials))
         scratch = optuna.create_study(direction=arm.study.direction, sampler=sampler)
-        scratch.add_trials([self._whole(trial) for trial in done])
+        scratch.add_trials([self._with_all_settings(trial) for trial in finished])
         return scratch.ask(self.space).params
 
-    def _whole(self, trial: FrozenTrial) -> FrozenTrial:
-        """A finished trial with all of its settings, some of which its study may not have heard."""
+    def _with_all_settings(self, trial: FrozenTrial) -> FrozenTrial:
+        """Return a finished trial with its enqueued settings, which its study may not contain."""
         if trial.params.keys() >= self.space.keys():
             return trial
         return create_trial(
@@ -142,54 +142,54 @@ class Search:
         )
 
     def tell(self, outcome: Outcome) -> None:
-        """Tell the study how a trial went; one that something outside ended stays open."""
+        """Record a trial's outcome; a trial that was interrupted stays open."""
+        number = outcome.cell.trial
         for arm in self.arms:
-            if arm.study.study_name == outcome.cell.study and outcome.cell.trial in arm.open:
+            if arm.study.study_name == outcome.cell.study and number in arm.open:
                 value = self.val_score(outcome.run_id) if outcome.status == Status.OK else None
                 if value is not None and math.isfinite(value):
-                    arm.study.tell(outcome.cell.trial, value, skip_if_finished=True)
-                elif outcome.status in LOST:
-                    arm.study.tell(outcome.cell.trial, state=TrialState.FAIL, skip_if_finished=True)
-                del arm.open[outcome.cell.trial]
+                    arm.study.tell(number, value, skip_if_finished=True)
+                elif outcome.status in TRIAL_FAILURES:
+                    arm.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+                del arm.open[number]
 
     def best(self) -> list[tuple[Arm, int, FrozenTrial | None]]:
-        """Each arm, its finished trials, and the best of them."""
-        found = []
-        for arm in self.arms:
-            complete = arm.study.get_trials(states=(TrialState.COMPLETE,))
-            found.append((arm, len(complete), arm.study.best_trial if complete else None))
-        return found
+        """Return each arm, its number of complete trials and the best of them."""
+        counts = [len(a.study.get_trials(states=(TrialState.COMPLETE,))) for a in self.arms]
+        return [
+            (arm, count, arm.study.best_trial if count else None)
+            for arm, count in zip(self.arms, counts, strict=True)
+        ]
 
-    def settings_of(self, arm: Arm, trial: FrozenTrial) -> list[str]:
-        """Return a command line that runs a trial's settings outside of the search."""
-        # What the search itself sets, like this, is in its YAML and would be lost with it.
+    def command_of(self, arm: Arm, trial: FrozenTrial) -> list[str]:
+        """Return the overrides that repeat a trial's settings outside the search."""
+        # The experiment's YAML sets this factor, and `experiment=` is not repeated.
         factor = self._cell(arm, trial).config.model.learning_rate_factor
-        told = ("experiment=", "seed=", "resume=", "hydra")
-        kept = [text for text in arm.overrides if not text.lstrip("+").startswith(told)]
+        dropped = ("experiment=", "seed=", "resume=", "hydra")
+        kept = [text for text in arm.overrides if not text.lstrip("+").startswith(dropped)]
         return [*kept, f"model.learning_rate_factor={factor}", *self.overrides_of(trial)]
 
     def overrides_of(self, trial: FrozenTrial) -> list[str]:
-        """A trial's settings as a command line gives them."""
+        """Return a trial's settings as overrides."""
         return [f"{key}={value}" for key, value in self._settings_of(trial).items()]
 
     def _settings_of(self, trial: FrozenTrial) -> dict[str, Any]:
-        """A trial's settings by key: what the study heard of them, and what it was to hear."""
+        """Return a trial's settings by key: those of the study and those enqueued."""
         chosen = trial.system_attrs.get("fixed_params", {}) | trial.params
         return {key: chosen[key] for key in self.space}
 
     def _cell(self, arm: Arm, trial: FrozenTrial) -> Cell:
-        chosen = self.overrides_of(trial)
         number = self.arms.index(arm) + len(self.arms) * trial.number
+        overrides = [*arm.overrides, *self.overrides_of(trial)]
         label = " ".join(filter(None, [arm.label, f"trial={trial.number}"]))
-        name = arm.study.study_name
-        return self.make_cell(number, [*arm.overrides, *chosen], label, name, trial.number)
+        return self.make_cell(number, overrides, label, arm.study.study_name, trial.number)
 
 
 def distribution_of(override: Override) -> BaseDistribution:
-    """Translate what Hydra can write of a space into Optuna's terms.
+    """Convert an interval or choice of Hydra's grammar to an Optuna distribution.
 
     Raises:
-        UserError: it is neither an interval nor a choice.
+        UserError: its bounds are impossible.
     """
     value: Any = override.value()
     is_log = "log" in getattr(value, "tags", ())
@@ -204,12 +204,12 @@ def distribution_of(override: Override) -> BaseDistribution:
 
 
 def plain(value: Any) -> Any:
-    """A value of Hydra's grammar as Python's."""
+    """Return a value of Hydra's grammar as a Python value."""
     return value.text if hasattr(value, "text") else value
 
 
 def open_storage(settings: TuneSettings, results: Path) -> BaseStorage:
-    """Open where the studies live.
+    """Open the storage of the studies: a journal file, or any database that Optuna supports.
 
     Raises:
         UserError: the database cannot be reached.
@@ -232,28 +232,24 @@ def open_arm(
     label: str,
     overrides: list[str],
     config: Config,
-    question: Any,
-    higher_is_better: bool,
+    content: Any,
 ) -> Arm:
-    """Open an arm's study, created if it is not there; its name says what it asks."""
-    text = json.dumps([question, settings.sampler, settings.seed], sort_keys=True, default=str)
-    name = (
-        f"{config.task.name}-{config.model.label}-s{config.seed}-"
-        + (hashlib.sha256(text.encode()).hexdigest()[:8])
-    )
+    """Open or create an arm's study, whose name has a hash of `content`."""
+    text = json.dumps([content, settings.sampler, settings.seed], sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     study = optuna.create_study(
         storage=storage,
-        study_name=name,
-        direction="maximize" if higher_is_better else "minimize",
+        study_name=f"{config.task.name}-{config.model.label}-s{config.seed}-{digest}",
+        direction="maximize" if config.task.metric.higher_is_better else "minimize",
         load_if_exists=True,
     )
     return Arm(label, overrides, study)
 
 
 def sampler_for(settings: TuneSettings, trial: int) -> BaseSampler:
-    """Who chooses one trial, from a seed of that trial's own.
+    """Return the sampler of one trial, seeded by the trial's number.
 
-    So a search that was interrupted chooses as it would have, and every arm begins alike.
+    An interrupted search thus samples the same settings, and all arms start with equal ones.
     """
     seed = zlib.crc32(f"{settings.seed} {trial}".encode())
     if settings.sampler == "random":

@@ -1,12 +1,10 @@
-"""How far a sweep is, seen from another process that only reads."""
+"""Progress of a sweep, read by another process that writes nothing."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,27 +16,33 @@ from benchmarks.results.index import Entry, Index
 from benchmarks.results.leases import Lease, Leases
 from benchmarks.results.row import Status
 from benchmarks.results.store import Store
-from benchmarks.runner.display import console, readable, show_text
-from benchmarks.sweeps.directory import CellRecord, SweepDirectory, latest_sweep, started_at_of
-from benchmarks.sweeps.progress import LONGEST_TABLE, counts_text, duration
+from benchmarks.runner.display import console
+from benchmarks.sweeps.directory import CellRecord, SweepDirectory
+from benchmarks.sweeps.progress import (
+    MOST_ROWS,
+    counts_text,
+    duration,
+    readable_or_empty,
+    show_failure,
+)
 from benchmarks.system.processes import LEASE_SECONDS, birth, boot, host, queued_jobs
 
 FAILED = frozenset(status for status in Status if status.is_failure)
 WATCH_SECONDS = 2.0
-"""Between two looks, or longer where looking takes long."""
+"""Shortest time between two reads."""
 
-STILL_LOOKS = 10
-"""Looks in a row at which nobody works on a sweep, before watching ends."""
+IDLE_READS = 10
+"""Reads in a row without a running or queued cell after which watching ends."""
 
 
 @dataclass
 class CellStatus:
-    """A cell as it is now.
+    """The present status of a cell.
 
     Attributes:
         state: a status of rows, `running`, `queued` or `waiting`.
-        entry: of the run that says so, if one does.
-        lease: of who works on it.
+        entry: the run that has this status, if there is one.
+        lease: of the process that runs the cell, or of its queued job.
     """
 
     record: CellRecord
@@ -49,14 +53,14 @@ class CellStatus:
 
 @dataclass
 class Snapshot:
-    """A sweep as it is now.
+    """The present status of a sweep.
 
     Attributes:
-        total: cells in all.
-        counts: by state; cells that a search has not chosen yet wait.
-        shown: cells worth a line.
-        new: cells that have ended since the sweep was begun the last time.
-        minutes: from then until now, or until the last of them if nothing goes on.
+        total: number of cells.
+        counts: by state; cells that a search has not sampled yet count as waiting.
+        shown: cells to list.
+        new: cells that have ended since the sweep's latest start.
+        minutes: from that start until now, or until the last end in an idle sweep.
     """
 
     total: int
@@ -67,21 +71,21 @@ class Snapshot:
 
     @property
     def failed(self) -> int:
-        """Cells that did not end well."""
+        """Return the number of failed cells."""
         return sum(self.counts[status] for status in FAILED)
 
     @property
     def done(self) -> int:
-        """Cells that have ended."""
+        """Return the number of cells that have ended."""
         return self.counts[Status.OK] + self.failed
 
     @property
     def is_active(self) -> bool:
-        """Whether anybody works on it."""
+        """Return whether a cell is running or queued."""
         return bool(self.counts["running"] + self.counts["queued"])
 
     def line(self) -> str:
-        """Say it as the sweep itself does."""
+        """Return the counts as text."""
         new = self.new if self.is_active else 0
         text = counts_text(self.done, self.total, self.failed, new, self.minutes)
         names = ("running", "queued", Status.INTERRUPTED, "waiting")
@@ -89,63 +93,62 @@ class Snapshot:
 
 
 class SweepReader:
-    """Looks at a sweep, again and again, and writes nothing.
+    """Read the status of a sweep repeatedly.
 
     Args:
         store: the results folder.
-        folder: the sweep's.
+        directory: of the sweep.
 
     Raises:
-        UserError: what the folder says of the sweep cannot be read.
+        UserError: the files in the directory cannot be read.
     """
 
-    def __init__(self, store: Store, folder: SweepDirectory) -> None:
+    def __init__(self, store: Store, directory: SweepDirectory) -> None:
         self.store = store
-        self.folder = folder
+        self.directory = directory
         self.index = Index(store.directory, repair=False)
         try:
-            self.about = json.loads((folder.path / "sweep.json").read_text("utf-8"))
-            # Sweeps that run everything anew do not count what was there before.
-            anew = "resume=never" in self.about["command"]
-            self.since = started_at_of(folder.path) if anew else ""
-            next(folder.records(), None)
+            self.info = directory.info()
+            # A sweep that repeats every cell does not count earlier runs.
+            repeats_all = "resume=never" in self.info["command"]
+            self.since = directory.start_time() if repeats_all else ""
+            next(directory.records(), None)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{folder.path}: cannot be read ({error!r})") from error
+            raise UserError(f"{directory.path}: cannot be read ({error!r})") from error
 
-    def look(self) -> Snapshot:
-        """See how far every cell is."""
+    def read(self) -> Snapshot:
+        """Return the present status of every cell."""
         self.index.refresh()
         leases = {lease.key: lease for lease in self.store.leases.all()}
-        found = Snapshot(int(self.about["cells"]))
-        started_ns = int(self.about["started"] * 1e9)
-        last_ns = 0
+        snapshot = Snapshot(int(self.info["cells"]))
+        started_ns, last_ns = int(self.info["started"] * 1e9), 0
         ended: list[CellStatus] = []
-        going_on: list[CellStatus] = []
+        active: list[CellStatus] = []
         waiting: list[CellStatus] = []
         seen: set[int] = set()
-        for record in self.folder.records():
+        for record in self.directory.records():
             if record.number in seen:
                 continue
             seen.add(record.number)
-            cell = self._state_of(record, leases)
-            found.counts[cell.state] += 1
+            cell = self._status_of(record, leases)
+            snapshot.counts[cell.state] += 1
             if cell.state in ("running", "queued"):
-                going_on.append(cell)
-            elif found.total <= LONGEST_TABLE or cell.state in FAILED:
+                active.append(cell)
+            elif snapshot.total <= MOST_ROWS or cell.state in FAILED:
                 (waiting if cell.entry is None else ended).append(cell)
             if cell.entry is not None and cell.entry.changed_ns >= started_ns:
                 last_ns = max(last_ns, cell.entry.changed_ns)
-                found.new += cell.state != Status.INTERRUPTED
-        found.counts["waiting"] += max(0, found.total - len(seen))
-        until = time.time() if found.is_active else last_ns / 1e9
-        found.minutes = max(0.0, until - self.about["started"]) / 60
-        if found.total > LONGEST_TABLE:  # keep half of the lines for each
-            ended = ended[-max(LONGEST_TABLE // 2, LONGEST_TABLE - len(going_on)) :]
-            going_on = going_on[: LONGEST_TABLE - len(ended)]
-        found.shown = ended + going_on + waiting
-        return found
+                snapshot.new += cell.state != Status.INTERRUPTED
+        snapshot.counts["waiting"] += max(0, snapshot.total - len(seen))
+        until = time.time() if snapshot.is_active else last_ns / 1e9
+        snapshot.minutes = max(0.0, until - self.info["started"]) / 60
+        if snapshot.total > MOST_ROWS:  # up to half of the rows for each
+            ended = ended[-max(MOST_ROWS // 2, MOST_ROWS - len(active)) :]
+            active = active[: MOST_ROWS - len(ended)]
+        snapshot.shown = ended + active + waiting
+        return snapshot
 
-    def _state_of(self, record: CellRecord, leases: dict[str, Lease]) -> CellStatus:
+    def _status_of(self, record: CellRecord, leases: dict[str, Lease]) -> CellStatus:
         entry = self.index.finished(record.fingerprints, self.since)
         if entry is not None:
             return CellStatus(record, Status.OK, entry)
@@ -160,120 +163,113 @@ class SweepReader:
 
 
 def is_probably_alive(lease: Lease, leases: Leases) -> bool:
-    """Whether an owner still works, as well as a reader can tell.
+    """Return whether a lease's process is alive, as far as a reader can determine.
 
-    Unlike `processes.is_alive` it touches no file to learn the file server's time.
+    Unlike `processes.is_alive` this writes no file to compare the file server's clock.
     """
-    owner = lease.process
-    if owner.pid and owner.host == host() and owner.boot == boot():
-        if birth(owner.pid) == owner.born:
+    process = lease.process
+    if process.pid and process.host == host() and process.boot == boot():
+        if birth(process.pid) == process.born:
             return True
-        if owner.job is None:
+        if process.job is None:
             return False
-    if owner.job:
+    if process.job:
         queued = queued_jobs()
         if queued is not None:
-            return owner.job in queued
-        if not owner.pid:
-            return True  # no queue here could say otherwise
+            return process.job in queued
+        if not process.pid:
+            return True  # without a queue on this machine nothing contradicts it
     return age_of(lease, leases) < LEASE_SECONDS
 
 
 def age_of(lease: Lease, leases: Leases) -> float:
-    """Seconds since a lease's owner gave a sign of life, by this machine's clock."""
+    """Return the seconds since a lease was renewed, by this machine's clock."""
     try:
         return max(0.0, time.time() - leases.path(lease.key).stat().st_mtime)
     except OSError:
         return float("inf")
 
 
-def find_sweep(store: Store, wanted: str | None) -> SweepDirectory:
-    """Find a sweep by the beginning of its id, or the latest.
+def find_sweep(store: Store, prefix: str | None) -> SweepDirectory:
+    """Return the sweep whose id begins with a prefix, or the sweep started last.
 
     Raises:
-        UserError: there is none, or several begin so.
+        UserError: there is no such sweep, or several match.
     """
     if not store.directory.is_dir():
-        raise UserError(f"{store.directory}: there is no such results folder")
-    if wanted is None:
-        return latest_sweep(store.directory)
-    known = sorted(file.parent.name for file in store.directory.glob("sweeps/*/sweep.json"))
-    found = [name for name in known if name.startswith(wanted)]
-    if wanted and (len(found) == 1 or wanted in found):
-        return SweepDirectory(
-            store.directory / "sweeps" / (wanted if wanted in found else found[0])
-        )
-    problem = "several sweeps begin so" if found else "there is no such sweep"
-    there = ", ".join((found or known)[:10]) or "none"
-    hint = "" if found else nearest(wanted, known)
-    raise UserError(f"--sweep {wanted}: {problem} (there: {there}){hint}")
+        raise UserError(f"{store.directory}: no such results folder")
+    files = list(store.directory.glob("sweeps/*/sweep.json"))
+    if prefix is None:
+        if not files:
+            raise UserError(f"{store.directory}: no sweeps in this results folder")
+        return SweepDirectory(max(files, key=lambda file: file.stat().st_mtime).parent)
+    known = sorted(file.parent.name for file in files)
+    found = [name for name in known if name.startswith(prefix)]
+    if prefix and (len(found) == 1 or prefix in found):
+        return SweepDirectory(store.directory / "sweeps" / min(found, key=len))
+    problem = "matches several sweeps" if found else "no such sweep"
+    available = ", ".join((found or known)[:10]) or "none"
+    hint = "" if found else nearest(prefix, known)
+    raise UserError(f"--sweep {prefix}: {problem} (available: {available}){hint}")
 
 
-def show(reader: SweepReader, found: Snapshot) -> None:
-    """Print the line and the table."""
-    about = reader.about
-    began = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(about["started"]))
-    print(f"sweep {about['sweep']}, launcher {about['launcher']}, begun {began}")
-    print(found.line())
+def show(reader: SweepReader, snapshot: Snapshot) -> None:
+    """Print the counts, the table of cells and the errors of failed ones."""
+    info = reader.info
+    started = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(info["started"]))
+    print(f"sweep {info['sweep']}, launcher {info['launcher']}, started {started}")
+    print(snapshot.line())
     terminal = console()
-    if found.shown:
-        terminal.print(table_of(reader, found.shown))
-    for cell in found.shown:
-        if cell.state in FAILED and cell.entry is not None:
+    if snapshot.shown:
+        terminal.print(table_of(reader, snapshot.shown))
+    failed = [cell for cell in snapshot.shown if cell.state in FAILED]
+    for cell in failed:
+        if cell.entry is not None:
             row = reader.index.row(cell.entry.run_id) or {}
-            text = f"{cell.state}: {cell.record.label}: {row.get('error')}"
-            show_text(terminal, text)
-            log = reader.folder.path / "logs" / cell.record.log
-            show_text(terminal, f"  log: {log}")
-    told = sum(cell.state in FAILED for cell in found.shown)
-    if told < found.failed:
-        print(f"and {found.failed - told} more that failed")
-    if not found.is_active and found.done < found.total:
-        print("nobody works on this sweep; the command that began it continues it")
+            log = reader.directory.path / "logs" / cell.record.log
+            show_failure(terminal, cell.state, cell.record.label, row.get("error"), log)
+    if len(failed) < snapshot.failed:
+        print(f"and {snapshot.failed - len(failed)} more failed cells")
+    if not snapshot.is_active and snapshot.done < snapshot.total:
+        print("no process runs this sweep; run its command again to resume it")
 
 
 def table_of(reader: SweepReader, cells: list[CellStatus]) -> Table:
-    """Make the table of cells."""
+    """Return a table with a row for each cell."""
     table = Table(title_justify="left")
     table.add_column("cell", overflow="fold")
     for name in ("state", "step", "epoch", "score", "host", "seen"):
-        table.add_column(name, no_wrap=True, justify="right" if name in NUMBERS else "left")
+        is_text = name in ("state", "host")
+        table.add_column(name, no_wrap=True, justify="left" if is_text else "right")
     for cell in cells:
         table.add_row(Text(cell.record.label), cell.state, *details(reader, cell))
     return table
 
 
-NUMBERS = ("step", "epoch", "score", "seen")
+def details(reader: SweepReader, cell: CellStatus) -> list[str]:
+    """Return step, epoch, score, host and age of a cell, empty where unknown.
 
-
-def details(reader: SweepReader, cell: CellStatus) -> Iterator[str]:
-    """Step, epoch, score, host and age of a cell, as far as they are known.
-
-    The score is on validation while the cell runs and on test when it has ended.
+    The score is a validation score while the cell runs, and a test score after its end.
     """
     lease = cell.lease
     if lease is None:
-        score = None
-        if cell.entry is not None:
-            score = (reader.index.row(cell.entry.run_id) or {}).get("test_score")
-        yield from ("", "", "" if score is None else readable(score), "", "")
-        return
+        row = (cell.entry and reader.index.row(cell.entry.run_id)) or {}
+        return ["", "", readable_or_empty(row.get("test_score")), "", ""]
     if not lease.process.pid:
-        yield from ("", "", "", f"job {lease.process.job}", "")
-        return
+        return ["", "", "", f"job {lease.process.job}", ""]
     progress = lease.progress
-    step, total, epoch, score = (
-        progress.get(name) for name in ("step", "total_steps", "epoch", "score")
-    )
-    yield "" if step is None else str(step) if total is None else f"{step}/{total}"
-    yield "" if epoch is None else str(epoch)
-    yield "" if score is None else readable(score)
-    yield lease.process.host
-    yield f"{duration(age_of(lease, reader.store.leases) / 60)} ago"
+    step, total, epoch = (progress.get(name) for name in ("step", "total_steps", "epoch"))
+    return [
+        "" if step is None else str(step) if total is None else f"{step}/{total}",
+        "" if epoch is None else str(epoch),
+        readable_or_empty(progress.get("score")),
+        lease.process.host,
+        f"{duration(age_of(lease, reader.store.leases) / 60)} ago",
+    ]
 
 
 def status(results: Path, sweep: str | None, watch: bool) -> int:
-    """Show a sweep, once or until nobody works on it; returns 1 if a cell did not end well.
+    """Show a sweep, once or until its end, and return 1 if a cell failed.
 
     Raises:
         UserError: there is no such sweep.
@@ -281,24 +277,23 @@ def status(results: Path, sweep: str | None, watch: bool) -> int:
     store = Store(results)
     reader = SweepReader(store, find_sweep(store, sweep))
     began = time.monotonic()
-    found = reader.look()
-    show(reader, found)
+    snapshot = reader.read()
+    show(reader, snapshot)
     try:
-        still = 0
-        while watch and found.done < found.total and still < STILL_LOOKS:
+        idle = 0
+        while watch and snapshot.done < snapshot.total and idle < IDLE_READS:
             sys.stdout.flush()
             time.sleep(max(WATCH_SECONDS, 10 * (time.monotonic() - began)))
-            began, before = time.monotonic(), found.line()
-            found = reader.look()
-            still = 0 if found.is_active else still + 1
+            began, before = time.monotonic(), snapshot.line()
+            snapshot = reader.read()
+            idle = 0 if snapshot.is_active else idle + 1
             if sys.stdout.isatty():
                 print("\x1b[H\x1b[J", end="")
-                show(reader, found)
-            elif found.done == found.total:
-                show(reader, found)
-            elif found.line() != before:
-                print(found.line())
+            if sys.stdout.isatty() or snapshot.done == snapshot.total:
+                show(reader, snapshot)
+            elif snapshot.line() != before:
+                print(snapshot.line())
     except KeyboardInterrupt:
         print()
-    cut_short = 0 if found.is_active else found.counts[Status.INTERRUPTED]
-    return int(found.failed + cut_short > 0)
+    interrupted = 0 if snapshot.is_active else snapshot.counts[Status.INTERRUPTED]
+    return int(snapshot.failed + interrupted > 0)

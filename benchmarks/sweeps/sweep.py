@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,10 +18,9 @@ from benchmarks.config.launchers import LAUNCHERS
 from benchmarks.config.validation import check_ranges
 from benchmarks.errors import UserError, nearest
 from benchmarks.results.row import Status
-from benchmarks.results.store import Store
-from benchmarks.sweeps.cell import Cell
 from benchmarks.sweeps.plan import (
     DataDescriptions,
+    Plan,
     cluster_device_types,
     local_device_types,
     make_plan,
@@ -31,122 +31,97 @@ if TYPE_CHECKING:
     from benchmarks.sweeps.launchers.base import Launcher, SweepContext
     from benchmarks.system.signals import Interruption
 
-
-def sweep(overrides: list[str], conf: Path) -> int:
-    """Run a sweep; returns the exit code.
-
-    Raises:
-        UserError, tasks.base.DataError, HydraException, OmegaConfBaseException: a mistake.
-    """
-    with hydra_at(conf):
-        axes = sweep_axes(overrides)
-        launcher, settings = launcher_settings(axes.hydra)
-        describe = DataDescriptions()
-        device_types = cluster_device_types if launcher in ("slurm", "ray") else local_device_types
-        search = None
-        if "space" in axes.hydra.sweeper:
-            tune = needed("optuna", "benchmarks.sweeps.tune", "experiment=tune", "tune")
-            search, plan, store = tune.make_search(
-                axes, describe, device_types, open_store, describe.matched
-            )
-            sweep_id, total = tune.search_id(search), search.total
-        else:
-            plan = make_plan(axes, describe, device_types, describe.match_all)
-            store = open_store(plan.cells[0].config.results_dir)
-            sweep_id, total = plan.sweep_id, len(plan.cells)
-        for label, reason in plan.left_out:
-            print(f"left out: {label}: {reason}")
-        for notice in describe.notices():
-            print(f"NOTE: {notice}")
-        if launcher == "local" and axes.has_seeds:
-            from benchmarks.sweeps.grouping import effective_groups
-
-            plan.cells = effective_groups(plan.cells)
-        code = run_cells(
-            PreparedSweep(
-                plan.cells, search, total, sweep_id, store, launcher, settings, conf, axes
-            ),
-            overrides,
-        )
-        if search is not None:
-            tune.show_best(search)
-    return code
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PreparedSweep:
     """A sweep that is ready to run."""
 
-    cells: list[Cell]
+    plan: Plan
     search: Any
-    total: int
-    sweep_id: str
-    store: Store
+    axes: Axes
     launcher: str
     settings: Any
     conf: Path
-    axes: Axes
+    overrides: list[str]
 
 
-def run_cells(prepared: PreparedSweep, overrides: list[str]) -> int:
-    """Run a sweep's cells and show what became of them; returns the exit code."""
+def sweep(overrides: list[str], conf: Path) -> int:
+    """Run a sweep and return its exit code.
+
+    Raises:
+        UserError, tasks.base.DataError, HydraException, OmegaConfBaseException: a user's mistake.
+    """
+    with hydra_at(conf):
+        axes = sweep_axes(overrides)
+        launcher, settings = launcher_settings(axes.hydra)
+        data = DataDescriptions()
+        device_types = cluster_device_types if launcher in ("slurm", "ray") else local_device_types
+        search = None
+        if "space" in axes.hydra.sweeper:
+            tune = import_optional("optuna", "benchmarks.sweeps.tune", "experiment=tune", "tune")
+            search, plan = tune.make_search(axes, data, device_types)
+        else:
+            plan = make_plan(axes, data, device_types, data.with_matched_sizes)
+        for label, reason in plan.left_out:
+            print(f"left out: {label}: {reason}")
+        for notice in data.notices():
+            logger.info(notice)
+        if launcher == "local" and axes.has_seeds:
+            from benchmarks.sweeps.grouping import effective_groups
+
+            plan.cells = effective_groups(plan.cells)
+        code = run_cells(PreparedSweep(plan, search, axes, launcher, settings, conf, overrides))
+        if search is not None:
+            tune.show_best(search)
+    return code
+
+
+def run_cells(prepared: PreparedSweep) -> int:
+    """Run a sweep's cells, show their outcomes and return the exit code."""
+    # Imported here because they import torch, which a mistake in the command line does not need.
     from benchmarks.sweeps.directory import SweepDirectory
     from benchmarks.sweeps.launchers.base import SweepContext
-    from benchmarks.sweeps.progress import SweepProgress, cells, show_outcomes
+    from benchmarks.sweeps.progress import SweepProgress, count_of_cells, show_outcomes
     from benchmarks.sweeps.scheduler import Scheduler
     from benchmarks.system.signals import Interruption
 
-    store = prepared.store
-    folder = SweepDirectory(store.directory / "sweeps" / prepared.sweep_id)
-    folder.write(prepared.cells, overrides, prepared.launcher, prepared.total)
-    context = SweepContext(store, store.index(), folder, prepared.conf)
+    plan, store = prepared.plan, prepared.plan.store
+    directory = SweepDirectory(store.directory / "sweeps" / plan.sweep_id)
+    directory.write(plan.cells, prepared.overrides, prepared.launcher, plan.total)
+    context = SweepContext(store, store.index(), directory, prepared.conf)
     interruption = Interruption()
     interruption.install()
-    print(f"sweep {prepared.sweep_id}: {cells(prepared.total)}, results in {store.directory}")
-    sys.stdout.flush()
-    progress = SweepProgress(prepared.total)
+    total = count_of_cells(plan.total)
+    print(f"sweep {plan.sweep_id}: {total}, results in {store.directory}", flush=True)
+    progress = SweepProgress(plan.total)
     launcher = make_launcher(prepared, context, interruption)
-    driver = Scheduler(
-        prepared.cells,
-        launcher,
-        context,
-        prepared.axes.resume,
-        progress,
-        interruption,
-        prepared.search,
+    resume = prepared.axes.resume
+    scheduler = Scheduler(
+        plan.cells, launcher, context, resume, progress, interruption, prepared.search
     )
     code = 0
     try:
-        driver.run()
+        scheduler.run()
     except KeyboardInterrupt as error:
-        left = "; jobs on the cluster go on" if launcher.leaves_running else ""
-        print(f"interrupted ({error}){left}; the same command continues", file=sys.stderr)
+        jobs = "; submitted jobs keep running" if launcher.leaves_running else ""
+        print(f"interrupted ({error}){jobs}; run the same command to resume", file=sys.stderr)
         code = INTERRUPTED
-    outcomes = [driver.outcomes[number] for number in sorted(driver.outcomes)]
-    show_outcomes(outcomes, prepared.total, progress.failed_logs)
+    outcomes = [scheduler.outcomes[number] for number in sorted(scheduler.outcomes)]
+    show_outcomes(outcomes, plan.total, progress.failed_logs)
     print(f"table: {store.table}")
     return code or int(any(outcome.status != Status.OK for outcome in outcomes))
 
 
-def open_store(directory: str) -> Store:
-    """Open a results folder.
+def import_optional(library: str, module: str, feature: str, extra: str) -> ModuleType:
+    """Import a module that requires an optional library.
 
     Raises:
-        UserError: it cannot be written to.
-    """
-    store = Store(Path(directory))
-    store.check_writable()
-    return store
-
-
-def needed(library: str, module: str, what: str, extra: str) -> ModuleType:
-    """Import what an optional library is needed for.
-
-    Raises:
-        UserError: it is not installed.
+        UserError: the library is not installed.
     """
     if find_spec(library) is None:
-        raise UserError(f"{what} needs {library}: pip install -e '.[{extra}]'")
+        raise UserError(f"{feature} requires {library}: pip install -e '.[{extra}]'")
     return import_module(module)
 
 
@@ -154,7 +129,7 @@ def launcher_settings(hydra: DictConfig) -> tuple[str, Any]:
     """Return the launcher's name and its checked settings.
 
     Raises:
-        UserError: there is no such launcher, or a setting is out of its range.
+        UserError: there is no such launcher, or a setting is out of range.
     """
     name = str(hydra.runtime.choices["hydra/launcher"])
     if name == "basic":
@@ -173,28 +148,29 @@ def launcher_settings(hydra: DictConfig) -> tuple[str, Any]:
 def make_launcher(
     prepared: PreparedSweep, context: SweepContext, interruption: Interruption
 ) -> Launcher:
-    """Make the launcher that a sweep asks for.
+    """Return the sweep's launcher.
 
     Raises:
-        UserError: it needs something that is not there.
+        UserError: something that it requires is missing.
     """
-    settings: Any = prepared.settings
-    if prepared.launcher == "local":
+    name, settings = prepared.launcher, prepared.settings
+    package = "benchmarks.sweeps.launchers"
+    if name == "local":
         from benchmarks.sweeps.launchers.local import LocalLauncher
 
-        groups = {cell.number if cell.group is None else cell.group for cell in prepared.cells}
-        places = prepared.total if prepared.search else len(groups)
-        return LocalLauncher(settings, context, places, prepared.axes.device)
-    if prepared.launcher == "slurm":
-        needed("submitit", "submitit", "hydra/launcher=slurm", "slurm")
-        from benchmarks.sweeps.launchers.slurm import SlurmLauncher
+        cells = prepared.plan.cells
+        groups = {cell.number if cell.group is None else cell.group for cell in cells}
+        most_slots = prepared.plan.total if prepared.search else len(groups)
+        return LocalLauncher(settings, context, most_slots, prepared.axes.device)
+    made: Launcher
+    if name == "slurm":
+        module = import_optional("submitit", f"{package}.slurm", "hydra/launcher=slurm", "slurm")
+        made = module.SlurmLauncher(settings, context)
+    elif name == "ray":
+        module = import_optional("ray", f"{package}.ray", "hydra/launcher=ray", "ray")
+        made = module.RayLauncher(settings, context)
+    else:
+        from benchmarks.sweeps.launchers.sequential import SequentialLauncher
 
-        return SlurmLauncher(settings, context)
-    if prepared.launcher == "ray":
-        needed("ray", "ray", "hydra/launcher=ray", "ray")
-        from benchmarks.sweeps.launchers.ray import RayLauncher
-
-        return RayLauncher(settings, context)
-    from benchmarks.sweeps.launchers.sequential import SequentialLauncher
-
-    return SequentialLauncher(context, interruption)
+        made = SequentialLauncher(context, interruption)
+    return made

@@ -1,11 +1,10 @@
-"""`experiment=tune`: from a command line with a space to arms and their search, and its summary."""
+"""`experiment=tune`: from a command line with a space to a search, and the search's summary."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import logging
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from omegaconf import OmegaConf
 from optuna.distributions import (
@@ -17,163 +16,170 @@ from optuna.distributions import (
 from rich.table import Table
 
 from benchmarks.config.compose import Axes, CellComposer
-from benchmarks.config.fingerprint import fingerprint, identity
+from benchmarks.config.fingerprint import identity
 from benchmarks.config.matching import decides_size
 from benchmarks.config.schema import Config
 from benchmarks.config.search import TuneSettings
 from benchmarks.config.validation import ImpossiblePairError, check_ranges
 from benchmarks.errors import UserError
-from benchmarks.results.store import Store
 from benchmarks.runner.display import console, readable
 from benchmarks.sweeps.cell import Cell
-from benchmarks.sweeps.plan import DescribeData, DeviceTypes, Plan
-from benchmarks.sweeps.search import Arm, Search, distribution_of, open_arm, open_storage
+from benchmarks.sweeps.plan import (
+    DataDescriptions,
+    DeviceTypes,
+    LeftOut,
+    Plan,
+    fingerprints_of,
+    open_store,
+    short_id,
+)
+from benchmarks.sweeps.search import Search, distribution_of, open_arm, open_storage
 from models.baseline import BaselineSettings
 
-WIDTH = "model.hidden_size"
+logger = logging.getLogger(__name__)
+
+HIDDEN_SIZE = "model.hidden_size"
+Space = dict[str, BaseDistribution]
 
 
 def make_search(
-    axes: Axes,
-    describe: DescribeData,
-    device_types: DeviceTypes,
-    open_store: Callable[[str], Store],
-    matched: Callable[[Config], Config],
-) -> tuple[Search, Plan, Store]:
-    """Open a study for each arm, once, before anything runs.
+    axes: Axes, data: DataDescriptions, device_types: DeviceTypes
+) -> tuple[Search, Plan]:
+    """Open a study for each arm and return the search with the plan of its earlier trials.
 
     Args:
-        axes: of the sweep; every combination is an arm.
-        describe: see `make_plan`.
-        device_types: see `make_plan`.
-        open_store: proves a results folder writable and opens it.
-        matched: fills in the hidden size that a match asks for.
-
-    Returns:
-        The search, a plan with the cells that it has run before, and the results.
+        axes: of the sweep; every combination of values is an arm.
+        data: describes the arms' data.
+        device_types: returns the kinds of device a cell may run on.
 
     Raises:
         UserError: an arm or the space is wrong.
+    """
+    settings = tune_settings(axes)
+    space = {key: distribution_of(override) for key, override in axes.space.items()}
+    composed, left_out = compose_arms(axes, space, data)
+    space = without_hidden_size(space, [config for _, config in composed])
+    store = open_store(composed[0][1].results_dir)
+    storage = open_storage(settings, store.directory)
+    written = {key: str(axes.space[key].input_line) for key in space}
+    arms = []
+    for chosen, config in composed:
+        content = [identity(config), data(config).sha256, written]
+        overrides = [*axes.fixed, *chosen]
+        arms.append(open_arm(settings, storage, " ".join(chosen), overrides, config, content))
+    composer = CellComposer([])
+
+    def make_cell(number: int, overrides: list[str], label: str, study: str, trial: int) -> Cell:
+        config = data.with_matched_size(composer.compose(overrides))
+        fingerprints = fingerprints_of(config, data, device_types)
+        return Cell(number, overrides, label, config, fingerprints, study, trial)
+
+    def val_score(run_id: str) -> float | None:
+        return (store.row(run_id) or {}).get("val_score")
+
+    search = Search(settings, arms, space, make_cell, val_score)
+    sweep_id = short_id([arm.study.study_name for arm in arms])
+    return search, Plan(store, search.finished_cells(), left_out, sweep_id, search.total)
+
+
+def tune_settings(axes: Axes) -> TuneSettings:
+    """Return the checked settings of a search.
+
+    Raises:
+        UserError: a setting is out of range, the space is empty, or `resume` is `never`.
     """
     settings = OmegaConf.to_object(axes.hydra.sweeper)
     assert isinstance(settings, TuneSettings)
     check_ranges(settings, "hydra.sweeper.")
     if axes.resume == "never":
         raise UserError(
-            "resume=never: a search goes on with its studies; for new ones give another "
+            "resume=never: a search always resumes its studies; for new studies set another "
             "hydra.sweeper.seed or results_dir"
         )
     if not axes.space:
         raise UserError(
-            "hydra.sweeper.space: there is nothing to choose from; give an interval, as in "
+            "hydra.sweeper.space: the space is empty; give an interval, as in "
             "'train.learning_rate=tag(log,interval(1e-4,1e-2))'"
         )
-    space = {key: distribution_of(override) for key, override in axes.space.items()}
+    return settings
+
+
+def compose_arms(
+    axes: Axes, space: Space, data: DataDescriptions
+) -> tuple[list[tuple[list[str], Config]], LeftOut]:
+    """Return each arm's overrides and configuration, and the impossible pairs with a reason.
+
+    Raises:
+        UserError: an arm or a bound of the space is wrong, or no arm is left.
+    """
     composer = CellComposer(axes.fixed)
-    plan = Plan()
-    found: list[tuple[str, list[str], Config]] = []
+    composed: list[tuple[list[str], Config]] = []
+    left_out: LeftOut = []
     for chosen in axes.cells():
-        label = " ".join(chosen)
         try:
             config = composer.compose(chosen)
         except ImpossiblePairError as error:
-            plan.left_out.append((label, str(error)))
+            left_out.append((" ".join(chosen), str(error)))
             continue
         if isinstance(config.model, BaselineSettings):
             raise UserError("model=baseline: a baseline has nothing to tune; run it without -m")
-        for key, dimension in space.items():
-            for value in ends_of(dimension):
-                matched(composer.compose([*chosen, f"{key}={value}"]))
-        describe(config)
-        found.append((label, [*axes.fixed, *chosen], config))
-    if not found:
-        raise UserError(f"no arm is left to tune: {plan.left_out[0][1]}")
-    space = without_width(space, [config for _, _, config in found])
-    store = open_store(found[0][2].results_dir)
-    storage = open_storage(settings, store.directory)
-    written = {
-        key: str(override.input_line) for key, override in axes.space.items() if key in space
-    }
-    arms: list[Arm] = []
-    for label, overrides, config in found:
-        question = [identity(config), describe(config).sha256, written]
-        metric = config.task.metric
-        arms.append(
-            open_arm(settings, storage, label, overrides, config, question, metric.higher_is_better)
-        )
-
-    trials = CellComposer([])
-
-    def make_cell(number: int, overrides: list[str], label: str, study: str, trial: int) -> Cell:
-        config = matched(trials.compose(overrides))
-        data = describe(config)
-        fingerprints = [fingerprint(config, data, kind) for kind in device_types(config)]
-        return Cell(number, overrides, label, config, fingerprints, study, trial)
-
-    def val_score(run_id: str) -> float | None:
-        row = store.row(run_id)
-        return None if row is None else row.get("val_score")
-
-    search = Search(settings, arms, space, make_cell, val_score)
-    plan.cells = search.known_cells()
-    return search, plan, store
+        for key, distribution in space.items():
+            for value in bounds_of(distribution):
+                data.with_matched_size(composer.compose([*chosen, f"{key}={value}"]))
+        data(config)
+        composed.append((chosen, config))
+    if not composed:
+        raise UserError(f"no arm is left to tune: {left_out[0][1]}")
+    return composed, left_out
 
 
-def without_width(
-    space: dict[str, BaseDistribution], configs: list[Config]
-) -> dict[str, BaseDistribution]:
-    """Return a space without the hidden size, where that follows from a budget; says so.
+def without_hidden_size(space: Space, configs: list[Config]) -> Space:
+    """Return a space without the hidden size where `match` determines it, and print a note.
 
     Raises:
-        UserError: it follows in some arms and not in others, or nothing else is in the space.
+        UserError: only some arms have their size determined, or the space is empty without it.
     """
     kinds = {config.match.kind for config in configs if decides_size(config)}
-    if WIDTH not in space or not kinds:
+    if HIDDEN_SIZE not in space or not kinds:
         return space
     if not all(decides_size(config) for config in configs):
+        every = ",".join(sorted({config.match.kind for config in configs}))
         raise UserError(
-            f"match={','.join(sorted({config.match.kind for config in configs}))}: a search has "
-            f"one space for all of its arms, and {WIDTH} is in it for some of these only; "
-            f"search them one after the other"
+            f"match={every}: a search has one space for all of its arms, but {HIDDEN_SIZE} is "
+            f"free only in some of them; search them one after the other"
         )
     if len(space) == 1:
-        raise UserError(f"{WIDTH}: match={kinds.pop()} decides it, so nothing is left to search")
-    print(f"NOTE: {WIDTH} is not searched, match={' and match='.join(sorted(kinds))} decides it")
-    return {key: dimension for key, dimension in space.items() if key != WIDTH}
+        raise UserError(f"{HIDDEN_SIZE}: match={kinds.pop()} decides it, so nothing is left")
+    deciding = " and ".join(f"match={kind}" for kind in sorted(kinds))
+    logger.info("%s is not searched, %s decides it", HIDDEN_SIZE, deciding)
+    return {key: distribution for key, distribution in space.items() if key != HIDDEN_SIZE}
 
 
-def ends_of(distribution: BaseDistribution) -> Sequence[object]:
-    """Values of a dimension that show whether its key takes all of them."""
+def bounds_of(distribution: BaseDistribution) -> Sequence[object]:
+    """Return the values of a distribution that show whether its key accepts all of them."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     return (distribution.low, distribution.high)
 
 
-def search_id(search: Search) -> str:
-    """Name the sweep by its studies, so that the same command finds it again."""
-    names = [arm.study.study_name for arm in search.arms]
-    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]
-
-
 def show_best(search: Search) -> None:
-    """Print each arm's best trial, by validation, with the settings to paste."""
+    """Print each arm's best trial by validation score, with a command to repeat it."""
     table = Table(title="best by validation, one trial of one seed each", title_justify="left")
     table.add_column("arm", overflow="fold")
-    table.add_column("trials", justify="right")
-    table.add_column("validation", justify="right")
-    table.add_column("trial", justify="right")
+    for name in ("trials", "validation", "trial"):
+        table.add_column(name, justify="right")
     table.add_column("settings", overflow="fold")
     commands = []
     for arm, count, best in search.best():
-        chosen = "" if best is None else " ".join(search.overrides_of(best))
-        score = "" if best is None or best.value is None else readable(best.value)
-        number = "" if best is None else str(best.number)
-        table.add_row(arm.label, f"{count}/{search.settings.trials}", score, number, chosen)
+        cells = ["", "", ""]
         if best is not None:
-            commands.append(shlex.join(search.settings_of(arm, best)))
+            score = "" if best.value is None else readable(best.value)
+            cells = [score, str(best.number), " ".join(search.overrides_of(best))]
+            commands.append(shlex.join(search.command_of(arm, best)))
+        table.add_row(arm.label, f"{count}/{search.settings.trials}", *cells)
     console().print(table)
     if commands:
-        print("what was chosen, to be run with several seeds:")
+        print("to run the best settings with several seeds:")
     for command in commands:
         print(f"  python run.py -m {command} seed=range(0,5)")

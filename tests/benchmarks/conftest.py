@@ -41,5 +41,5 @@ def load_shortened(shared_cache: Path) -> one_training.Load:
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """Sweeps in a results folder of their own, that wait for nobody."""
     monkeypatch.setattr(owner, "queued_jobs", lambda **asked: None)
-    monkeypatch.setattr(scheduler, "ELSEWHERE_SECONDS", 0.0)
+    monkeypatch.setattr(scheduler, "RECHECK_SECONDS", 0.0)
     return Sweep(tmp_path)

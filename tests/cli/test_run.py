@@ -248,7 +248,7 @@ def test_what_a_sweep_has_finished_is_not_run_again(
     places = [f"results_dir={finished.results.folder}", f"cache_dir={shared_cache}", *MACHINE]
     answer = run_py("-m", *SETTINGS, "seed=8,7", *places, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
-    assert "2 of 2 cells: 2 ok, 2 of them before" in answer.stdout
+    assert "2 of 2 cells: 2 ok (2 already finished)" in answer.stdout
     assert (finished.results.folder / "results.csv").read_bytes() == table
     assert len([*(finished.results.folder / "runs").iterdir()]) == 3
 

@@ -89,10 +89,10 @@ def test_a_sweep_with_seeds_and_one_over_seed_go_on_from_each_other(
     assert {row["overrides"] for row in rows(results)} == {""}
     more = run_py("-m", "model=rnn,gru", "seed=0,1,2", *places, *launcher)
     assert more.returncode == 0, more.stderr
-    assert "4 of 6 cells were finished before" in more.stdout
+    assert "4 of 6 cells already finished" in more.stdout
     most = run_py("-m", "model=rnn,gru", "seeds=[0,1,2,3,4]", *places, *launcher)
     assert most.returncode == 0, most.stderr
-    assert "6 of 10 cells were finished before" in most.stdout
+    assert "6 of 10 cells already finished" in most.stdout
     found = rows(results)
     assert len({(row["model"], row["seed"]) for row in found}) == len(found) == 10
     last = {row["seed"]: row["trained_together"] for row in found}
@@ -108,7 +108,7 @@ def test_local_gives_seeds_that_gain_nothing_a_process_each(
 ) -> None:
     answer = run_py("-m", "model=rnn,lstm", "seeds=[0,1]", "model.kernel=torch", *places, *LOCAL)
     assert answer.returncode == 0, answer.stderr
-    assert "model=rnn: its seeds are trained each by itself: its cells run" in answer.stdout
+    assert "model=rnn: seeds are trained separately: its cells run" in answer.stdout
     assert sorted(row["trained_together"] for row in rows(results)) == [""] * 4
 
 

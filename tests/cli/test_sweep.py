@@ -50,11 +50,11 @@ def test_the_same_command_runs_nothing_again_and_a_larger_one_the_rest(
     before = (swept / "results.csv").read_bytes()
     again = run_py("-m", "model=rnn,gru", "seed=0,1", *QUICK, *places)
     assert again.returncode == 0
-    assert "4 of 4 cells were finished before" in again.stdout
+    assert "4 of 4 cells already finished" in again.stdout
     assert (swept / "results.csv").read_bytes() == before
     larger = run_py("-m", "model=rnn,gru", "seed=0,1,2", *QUICK, *places, *LOCAL)
     assert larger.returncode == 0, larger.stderr
-    assert "4 of 6 cells were finished before" in larger.stdout
+    assert "4 of 6 cells already finished" in larger.stdout
     assert (swept / "results.csv").read_bytes().startswith(before)
     assert len(rows(swept)) == 6
 
@@ -107,7 +107,7 @@ def test_a_failing_cell_is_named_and_the_others_finish(
         *arguments, "train.weight_decay=1", *QUICK, *folders, *launcher, "resume=skip_failed"
     )
     assert left.returncode == 1
-    assert "2 of 2 cells were finished before" in left.stdout
+    assert "2 of 2 cells already finished" in left.stdout
     assert sorted(row["status"] for row in rows(tmp_path / "r")) == ["diverged", "ok"]
 
 
@@ -126,7 +126,7 @@ def test_impossible_pairs_are_left_out_with_the_reason(tmp_path: Path, shared_ca
         (["model=rnn,lsmt"], "model=lsmt: there is no such model"),
         (["results_dir=a,b"], "results_dir: a sweep has one value of it"),
         (["train.dropout=0.1,0.2"], "train.dropout: there is no such key"),
-        (["model=birnn", "task=shakespeare"], "no cell is left to run"),
+        (["model=birnn", "task=shakespeare"], "no cells to run"),
         (["train.learning_rate=interval(0,1)"], "to search an interval add experiment=tune"),
         (["hydra/launcher=joblib"], "allowed: basic, local, slurm, ray"),
         (["hydra/launcher=locla"], "did you mean local?"),

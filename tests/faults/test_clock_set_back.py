@@ -48,7 +48,7 @@ def test_an_interrupted_run_goes_on_yesterday(
     assert is_complete(folder)
     fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
     again = warm.run(command[:-1], folder)
-    assert "2 of 2 cells: 2 ok, 2 of them before" in again.output
+    assert "2 of 2 cells: 2 ok (2 already finished)" in again.output
 
 
 def test_ids_differ_though_the_clock_stands_still(

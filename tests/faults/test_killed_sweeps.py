@@ -148,7 +148,7 @@ def test_one_cell_dies(
     assert f"{dead['model']} on sp500, seed 0" in log.read_text()
     before = finished_rows(folder)
     again = ended(command, tmp_path)
-    assert "3 of 3 cells: 3 ok, 2 of them before" in again.output
+    assert "3 of 3 cells: 3 ok (2 already finished)" in again.output
     assert "going on with" in log.read_text()
     fault.nothing_lost(before, folder)
     fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))

@@ -123,7 +123,7 @@ def test_a_local_sweep_ends_cleanly_and_goes_on(
     assert checkpoints(folder)
     assert is_complete(folder)
     assert not list((folder / "running").glob("*.json"))
-    assert f"interrupted ({name}); the same command continues" in run.errors
+    assert f"interrupted ({name}); run the same command to resume" in run.errors
     assert "Traceback" not in run.errors + run.output
     before = finished_rows(folder)
     again = ended(command, tmp_path)

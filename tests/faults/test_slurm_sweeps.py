@@ -104,7 +104,7 @@ def test_a_controller_that_hangs_or_is_away_costs_time_only(
         bed.signal("slurmctld", signal.SIGCONT)
         bed.signal("slurmctld", signal.SIGTERM)
         faults("SLURM: controller away").injected += 1
-        refusal = "SLURM does not take jobs now"
+        refusal = "SLURM rejected the jobs ("
         wait_until(lambda: refusal in command.output, "the next job is refused", SECONDS)
         bed.start("--no-wait")
         assert command.end() == 0, command.output + command.errors
@@ -116,7 +116,7 @@ def test_a_controller_that_hangs_or_is_away_costs_time_only(
 def test_what_slurm_refuses_is_answered_in_its_words(bed: Bed, tmp_path: Path) -> None:
     wrong = ["hydra.launcher.partition=nowhere", f"results_dir={tmp_path / 'results'}"]
     command = ended([*SLURM, *LONG, *wrong], tmp_path, code=2)
-    assert "error: SLURM does not take the jobs: " in command.errors
+    assert "error: SLURM rejected the jobs: " in command.errors
     assert "invalid partition specified: nowhere" in command.errors
     assert not rows_of(tmp_path / "results")
 
@@ -135,4 +135,4 @@ def test_a_cluster_that_does_not_answer_is_said_before_anything_runs(
         code=2,
         environment={"SLURM_CONF": str(conf)},
     )
-    assert "hydra/launcher=slurm: there is no SLURM here (" in command.errors
+    assert "hydra/launcher=slurm: SLURM is not available (" in command.errors

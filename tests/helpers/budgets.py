@@ -23,4 +23,6 @@ def plan_of(*overrides: str) -> Any:
     descriptions = DataDescriptions()
     with hydra_at(CONF):
         axes = sweep_axes(["task=sp500", *overrides])
-        return make_plan(axes, descriptions, lambda config: ["cpu"], descriptions.match_all)
+        return make_plan(
+            axes, descriptions, lambda config: ["cpu"], descriptions.with_matched_sizes
+        )

@@ -33,7 +33,7 @@ def cells(count: int) -> list[Cell]:
 def row_of(item: WorkItem, status: str = "ok", **columns: Any) -> Row:
     number = item.cell.number
     columns = {"fingerprint": item.cell.fingerprints[0], "starts": 1} | columns
-    return Row(item.continues or f"run-{number}", status, **columns)
+    return Row(item.resumes or f"run-{number}", status, **columns)
 
 
 def leaves(status: str, **columns: Any) -> Deed:

@@ -27,13 +27,13 @@ def test_a_second_sweep_skips_what_the_first_has_done(
     assert list((tmp_path / "running").iterdir()) == []
     again = sweep(axes_of(200, tmp_path), tmp_path, count=False)
     assert again["own"] == 0
-    assert "200 of 200 cells were finished before" in capsys.readouterr().out
+    assert "200 of 200 cells already finished" in capsys.readouterr().out
     # All but one: a row that was damaged after it was counted is no row.
     (store.runs / runs[7] / "row.json").write_text("{")
     sweep(axes_of(200, tmp_path), tmp_path, count=False)
     said = capsys.readouterr().out
     assert "row.json is damaged and set aside" in said
-    assert "199 of 200 cells were finished before" in said
+    assert "199 of 200 cells already finished" in said
     assert len(store.index().entries) == 200
     assert runs[7] not in store.index().entries
 

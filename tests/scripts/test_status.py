@@ -102,7 +102,7 @@ def test_every_state_is_counted_and_shown(
     code, lines = told(results, capsys)
     assert code == 1
     assert re.fullmatch(
-        r"sweep abcdef, launcher local, begun \d{4}-\d\d-\d\d \d\d:\d\d UTC", lines[0]
+        r"sweep abcdef, launcher local, started \d{4}-\d\d-\d\d \d\d:\d\d UTC", lines[0]
     )
     assert re.fullmatch(
         r"3/9 done, 2 failed, [23]\.\d/min, \d+ \S+ left, 1 running, 1 queued, 1 interrupted, "
@@ -202,7 +202,7 @@ def test_of_a_large_sweep_the_cells_that_matter_are_shown(
     assert "200/300 done, 120 failed" in lines[1]
     assert re.search(r"seed=250 .* running .* 1/2 ", text)
     assert "seed=150" not in text
-    assert lines[-1] == "and 21 more that failed"
+    assert lines[-1] == "and 21 more failed cells"
 
 
 def test_sweeps_are_found_by_id_and_the_latest_without_one(
@@ -217,8 +217,8 @@ def test_sweeps_are_found_by_id_and_the_latest_without_one(
     assert "0/2 done" in told(results, capsys)[1][1]
     assert "0/1 done" in told(results, capsys, "--sweep", "abc1")[1][1]
     for wanted, answer in (
-        ("abc", "several sweeps begin so (there: abc123, abcdef)"),
-        ("abcdeg", "there is no such sweep (there: abc123, abcdef); did you mean abcdef?"),
+        ("abc", "matches several sweeps (available: abc123, abcdef)"),
+        ("abcdeg", "no such sweep (available: abc123, abcdef); did you mean abcdef?"),
     ):
         assert main([str(results), "--sweep", wanted]) == 2
         (line,) = capsys.readouterr().err.splitlines()
@@ -229,10 +229,10 @@ def test_where_there_is_no_sweep_a_line_says_so(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(results)]) == 2
-    assert capsys.readouterr().err == f"error: {results}: there is no such results folder\n"
+    assert capsys.readouterr().err == f"error: {results}: no such results folder\n"
     results.mkdir()
     assert main([str(results)]) == 2
-    assert capsys.readouterr().err == f"error: {results}: there is no sweep here\n"
+    assert capsys.readouterr().err == f"error: {results}: no sweeps in this results folder\n"
     sweep = Sweep(results, 1)
     (sweep.folder.path / "sweep.json").write_text("{")
     assert main([str(results)]) == 2

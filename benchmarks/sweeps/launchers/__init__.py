@@ -1,1 +1,1 @@
-"""Where the cells of a sweep run: in this process, in others, on a cluster."""
+"""Launchers: run the cells of a sweep in this process, in others or on a cluster."""

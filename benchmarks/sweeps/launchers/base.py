@@ -1,11 +1,15 @@
-"""What the driver of a sweep asks of a launcher."""
+"""The interface between a sweep's scheduler and its launchers."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import PROJECT_ROOT
 from benchmarks.results.index import Index
 from benchmarks.results.store import Store
 from benchmarks.runner.run import RunOptions
@@ -15,69 +19,76 @@ from benchmarks.sweeps.directory import SweepDirectory
 
 @dataclass(frozen=True)
 class WorkItem:
-    """A cell to run, and the unfinished run it goes on with, if any."""
+    """A cell to run, and the id of the unfinished run to resume, if there is one."""
 
     cell: Cell
-    continues: str | None
+    resumes: str | None
 
 
 @dataclass(frozen=True)
 class SweepContext:
-    """Where a sweep's launcher works."""
+    """The results folder, directory and configuration folder of a sweep."""
 
     store: Store
     index: Index
     directory: SweepDirectory
     conf: Path
 
-    def start(self, item: WorkItem) -> RunOptions:
-        """What a run of this sweep is told."""
+    def options(self, item: WorkItem) -> RunOptions:
+        """Return the options of an item's run."""
         return RunOptions(
             is_cell=True,
-            resumes=item.continues,
+            resumes=item.resumes,
             overrides=tuple(item.cell.overrides),
             sweep=self.directory.sweep_id,
             study=item.cell.study,
             trial=item.cell.trial,
         )
 
+    def is_leased(self, cell: Cell) -> bool:
+        """Return whether a process that is alive holds a lease of a cell."""
+        found = [self.store.leases.read(fingerprint) for fingerprint in cell.fingerprints]
+        return any(lease is not None and self.store.leases.is_live(lease) for lease in found)
+
 
 class Launcher(ABC):
-    """Runs cells somewhere and says when they have ended. What they did, their rows tell."""
+    """Run cells and report their completion; their results are in their rows.
+
+    Attributes:
+        leaves_running: cells keep running after the launching process ends, as on a cluster.
+        takes_groups: cells of a group run in one process and use one slot.
+    """
+
+    leaves_running = False
+    takes_groups = False
 
     @abstractmethod
     def free_slots(self) -> int:
-        """How many cells can be started now; those of a group count as one if it takes groups."""
+        """Return the number of cells or groups that can start now."""
 
     @abstractmethod
     def submit(self, items: list[WorkItem]) -> None:
-        """Start cells, at most as many as there is room for; those of a group are neighbours."""
+        """Start cells, at most as many as there are free slots; groups are contiguous."""
 
     @abstractmethod
     def poll(self) -> list[Completion]:
-        """Wait a moment at most and return the cells that have ended since."""
+        """Return the cells that have ended since the last call, waiting briefly for one."""
 
-    @abstractmethod
     def interrupt(self) -> None:
-        """Ask all cells to end, with a checkpoint where they can; `poll` still tells of them."""
+        """Request all cells to write a checkpoint and end; `poll` reports them."""
+        return
 
-    @abstractmethod
     def kill(self) -> None:
-        """End whatever is left."""
+        """Kill the remaining cells."""
+        return
 
     def has_started(self, cell: Cell) -> bool:
-        """Whether `poll` will tell of a cell's end: not if `start` failed before its turn."""
+        """Return whether `poll` will report a submitted cell: not if `submit` failed before it."""
         return True
-
-    leaves_running = False
-    """Whether cells go on when the launching process ends, as on a cluster."""
-
-    takes_groups = False
-    """Whether cells of a group are run in one process."""
 
 
 def grouped(items: list[WorkItem]) -> list[list[WorkItem]]:
-    """Part orders into those that are run in one process: of one group, or a cell by itself."""
+    """Split items into those that share a process."""
     parts: list[list[WorkItem]] = []
     for item in items:
         if parts and item.cell.is_grouped_with(parts[-1][0].cell):
@@ -85,3 +96,16 @@ def grouped(items: list[WorkItem]) -> list[list[WorkItem]]:
         else:
             parts.append([item])
     return parts
+
+
+@contextlib.contextmanager
+def child_environment(**variables: str) -> Iterator[None]:
+    """Set variables for child processes within the block, and let them import this very code."""
+    saved = dict(os.environ)
+    paths = [str(PROJECT_ROOT), *filter(None, [saved.get("PYTHONPATH")])]
+    try:
+        os.environ |= {"PYTHONPATH": os.pathsep.join(paths), **variables}
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)

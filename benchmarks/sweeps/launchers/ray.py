@@ -1,4 +1,4 @@
-"""Cells as tasks of a Ray cluster; plain Ray, one fresh worker process per run."""
+"""Cells as tasks of a Ray cluster, with a new worker process for each run."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ POLL_SECONDS = 1.0
 
 @dataclass
 class Task:
-    """A cell that Ray has been given."""
+    """A cell submitted to Ray."""
 
     cell: Cell
     retries_left: int
 
 
 class RayLauncher(Launcher):
-    """Gives Ray the cells and waits for them.
+    """Submit cells to Ray and wait for them.
 
     Raises:
-        UserError: Ray is not installed or its cluster not there.
+        UserError: the cluster cannot be reached.
     """
 
     def __init__(self, settings: RaySettings, context: SweepContext) -> None:
@@ -48,25 +48,25 @@ class RayLauncher(Launcher):
             ray.init(address=settings.address, log_to_driver=False, configure_logging=False)
         except ConnectionError as error:
             raise UserError(f"hydra.launcher.address={settings.address}: {error}") from error
-        self.cell_task: Any = ray.remote(
+        self.remote: Any = ray.remote(
             num_cpus=settings.cpus, num_gpus=settings.gpus, max_calls=1, max_retries=0
         )(run_in_worker)
 
     def free_slots(self) -> int:
-        """As many as the cluster has cores and GPUs for now, and one to keep it busy."""
+        """Return the cluster's free slots, and one more to keep it busy."""
         total = self.ray.cluster_resources()
-        places = int(total.get("CPU", 1) // self.settings.cpus)
+        slots = int(total.get("CPU", 1) // self.settings.cpus)
         if self.settings.gpus:
-            places = min(places, int(total.get("GPU", 0) // self.settings.gpus))
-        return max(0, max(1, places) + 1 - len(self.tasks))
+            slots = min(slots, int(total.get("GPU", 0) // self.settings.gpus))
+        return max(0, max(1, slots) + 1 - len(self.tasks))
 
     def submit(self, items: list[WorkItem]) -> None:
-        """Give Ray the cells."""
+        """Submit the cells to Ray."""
         for item in items:
-            self._give(Task(item.cell, self.settings.retries))
+            self._submit(Task(item.cell, self.settings.retries))
 
-    def _give(self, task: Task) -> None:
-        reference = self.cell_task.remote(
+    def _submit(self, task: Task) -> None:
+        reference = self.remote.remote(
             str(self.context.conf),
             str(self.context.directory.path.resolve()),
             task.cell.number,
@@ -77,53 +77,54 @@ class RayLauncher(Launcher):
         self.tasks[reference] = task
 
     def poll(self) -> list[Completion]:
-        """Wait a second at most for cells to end."""
-        ready, _ = self.ray.wait(
-            list(self.tasks), num_returns=len(self.tasks), timeout=POLL_SECONDS
-        )
-        ended = []
+        """Return the completed cells, waiting a second at most."""
+        count = len(self.tasks)
+        ready, _ = self.ray.wait(list(self.tasks), num_returns=count, timeout=POLL_SECONDS)
         if ready:  # once for all of them: it lists every run
             self.context.index.refresh()
-        for reference in ready:
-            task = self.tasks.pop(reference)
-            termination = None
-            try:
-                code = self.ray.get(reference)
-                if code != 0:
-                    termination = Termination(f"the run's process ended with exit code {code}")
-            except self.ray.exceptions.RayError as error:
-                # Explicit, so that a retry never runs beside what it replaces.
-                if task.retries_left > 0 and not self.is_ending:
-                    self._give(Task(task.cell, task.retries_left - 1))
-                    continue
-                termination = Termination(
-                    f"Ray: {' '.join(str(error).split())[:200]}", Status.INTERRUPTED
-                )
-            latest = self.context.index.latest(task.cell.fingerprints)
-            run_id = latest.run_id if latest is not None and termination is None else None
-            held_elsewhere = run_id is None and termination is None
-            ended.append(Completion(task.cell, run_id, termination, held_elsewhere))
-        return ended
+        completions = [self._completion_of(reference) for reference in ready]
+        return [completion for completion in completions if completion is not None]
+
+    def _completion_of(self, reference: Any) -> Completion | None:
+        """Return the completion of a task that has ended; None if it is submitted again."""
+        task = self.tasks.pop(reference)
+        try:
+            code = self.ray.get(reference)
+        except self.ray.exceptions.RayError as error:
+            # Not Ray's own retries: those could start before the failed process has ended.
+            if task.retries_left > 0 and not self.is_ending:
+                self._submit(Task(task.cell, task.retries_left - 1))
+                return None
+            text = f"Ray: {' '.join(str(error).split())[:200]}"
+            return Completion(task.cell, termination=Termination(text, Status.INTERRUPTED))
+        if code != 0:
+            text = f"process of the run terminated with exit code {code}"
+            return Completion(task.cell, termination=Termination(text))
+        latest = self.context.index.latest(task.cell.fingerprints)
+        if latest is None:
+            return Completion(task.cell, held_elsewhere=True)
+        return Completion(task.cell, latest.run_id)
 
     def interrupt(self) -> None:
-        """Cancel the tasks, which ends their runs with a checkpoint."""
+        """Cancel the tasks; their runs write a checkpoint and end."""
         self.is_ending = True
-        for reference in self.tasks:
-            with contextlib.suppress(self.ray.exceptions.RayError):
-                self.ray.cancel(reference)
+        self._cancel(force=False)
 
     def kill(self) -> None:
         """Cancel the tasks by force."""
+        self._cancel(force=True)
+
+    def _cancel(self, force: bool) -> None:
         for reference in self.tasks:
             with contextlib.suppress(self.ray.exceptions.RayError):
-                self.ray.cancel(reference, force=True)
+                self.ray.cancel(reference, force=force)
 
 
 def check_reachable(address: str | None) -> None:
-    """Knock at a cluster's door, where Ray itself would wait for minutes.
+    """Check a cluster's address, for which Ray itself would wait minutes.
 
     Raises:
-        UserError: nobody is there.
+        UserError: nothing accepts a connection there.
     """
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
@@ -134,17 +135,16 @@ def check_reachable(address: str | None) -> None:
 
 
 def run_in_worker(conf: str, sweep: str, number: int, log: str, threads: int, root: str) -> int:
-    """Run a cell from a Ray worker, in a process of its own; returns its exit code."""
-    environment = os.environ | {"PYTHONPATH": root}
+    """Run a cell in a child process of a Ray worker and return its exit code."""
     module = "benchmarks.sweeps.launchers.cluster_job"
-    command = [sys.executable, "-m", module, conf, sweep, str(number)]
+    command = [sys.executable, "-m", module, conf, sweep, str(number), str(threads)]
     with open(log, "ab") as file:  # noqa: PTH123  shipped to workers by value, without imports
         process = subprocess.Popen(
-            [*command, str(threads)],
-            stdin=subprocess.PIPE,  # by whose end it learns of this worker's
+            command,
+            stdin=subprocess.PIPE,  # closes when this worker ends
             stdout=file,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=os.environ | {"PYTHONPATH": root},
         )
         try:
             return process.wait()

@@ -1,4 +1,4 @@
-"""One cell or group after the other in this process: no start-up costs, no shield from a crash."""
+"""Cells one after the other in this process: no start-up costs, no isolation from a crash."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from benchmarks.system.signals import Interruption
 
 
 class SequentialLauncher(Launcher):
-    """Runs cells inside `start`; what a run leaves in the process is reset before the next.
+    """Run cells inside `submit`; the state that a run leaves in the process is reset.
 
     Args:
-        around: where the sweep works.
-        interruption: what ends the run within.
+        context: of the sweep.
+        interruption: ends the current run.
     """
 
     takes_groups = True
@@ -24,38 +24,33 @@ class SequentialLauncher(Launcher):
     def __init__(self, context: SweepContext, interruption: Interruption) -> None:
         self.context = context
         self.interruption = interruption
-        self.ended: list[Completion] = []
+        self.completions: list[Completion] = []
 
     def free_slots(self) -> int:
-        """One, always."""
+        """Return one: nothing runs between calls."""
         return 1
 
     def submit(self, items: list[WorkItem]) -> None:
         """Run the cells."""
-        for part in grouped(items):
+        for group in grouped(items):
             reset_process()
-            cells = [item.cell for item in part]
-            starts = [self.context.start(item) for item in part]
+            cells = [item.cell for item in group]
+            options = [self.context.options(item) for item in group]
             log = self.context.directory.shared_log(cells)
+            report = self.completions.append
             with (
                 log.open("a", encoding="utf-8", buffering=1) as file,
                 contextlib.redirect_stdout(file),
                 contextlib.redirect_stderr(file),
                 self.interruption.immediate(),
             ):
-                run_cells(cells, self.context.store, self.interruption, starts, self.ended.append)
+                run_cells(cells, self.context.store, self.interruption, options, report)
 
     def poll(self) -> list[Completion]:
-        """Return what `start` has run."""
-        ended, self.ended = self.ended, []
-        return ended
+        """Return the cells that `submit` has run."""
+        completions, self.completions = self.completions, []
+        return completions
 
     def has_started(self, cell: Cell) -> bool:
-        """Whether a cell has been run."""
-        return any(ended.cell.number == cell.number for ended in self.ended)
-
-    def interrupt(self) -> None:
-        """Nothing runs outside `start`."""
-
-    def kill(self) -> None:
-        """Nothing runs outside `start`."""
+        """Return whether a cell has run."""
+        return any(each.cell.number == cell.number for each in self.completions)

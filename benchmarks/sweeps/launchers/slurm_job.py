@@ -1,4 +1,4 @@
-"""What a SLURM job does, once or after each requeueing, and what says that it will."""
+"""The work of a SLURM job at each of its starts, and the leases of queued jobs."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ POLL_SECONDS = 0.1
 
 
 class SlurmJob:
-    """Runs a cell in a process of its own, which submitit's signal handling cannot disturb.
+    """Run a cell in a child process, which submitit's signal handling cannot disturb.
 
     Args:
         conf: the configuration folder.
-        sweep: the sweep's folder.
+        sweep: the sweep's directory.
         number: of the cell.
-        log_name: of the file for its output.
-        grace_seconds: how long the run may take to save itself.
+        log_name: of the cell's log file.
+        grace_seconds: time that the run has to write a checkpoint.
     """
 
     def __init__(
         self, conf: str, sweep: str, number: int, log_name: str, grace_seconds: int
     ) -> None:
-        self.conf = conf
-        self.sweep = sweep
-        self.number = number
-        self.log_name = log_name
+        self.arguments = (conf, sweep, number, log_name, grace_seconds)
+        self.command = [conf, sweep, str(number)]
+        self.log = Path(sweep) / "logs" / log_name
         self.grace_seconds = grace_seconds
         self.pid: int | None = None
 
@@ -41,13 +40,11 @@ class SlurmJob:
         """Run the cell.
 
         Raises:
-            SystemExit: it has left no row; the job is to count as failed.
+            SystemExit: it wrote no row, so the job has failed.
         """
-        log = Path(self.sweep) / "logs" / self.log_name
-        command = [sys.executable, "-m", "benchmarks.sweeps.launchers.cluster_job"]
-        with log.open("ab") as file:
+        with self.log.open("ab") as file:
             process = subprocess.Popen(
-                [*command, self.conf, self.sweep, str(self.number)],
+                [sys.executable, "-m", "benchmarks.sweeps.launchers.cluster_job", *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -61,7 +58,7 @@ class SlurmJob:
             sys.exit(code if code > 0 else 128 - code)
 
     def checkpoint(self) -> Any:
-        """Let the run save itself, then ask submitit to requeue the job.
+        """Interrupt the run, wait for its checkpoint and have submitit requeue the job.
 
         submitit calls this from a signal handler, in the middle of `__call__`.
         """
@@ -72,54 +69,54 @@ class SlurmJob:
             os.kill(self.pid, signal.SIGTERM)
             while not has_ended(self.pid) and time.monotonic() < deadline:
                 time.sleep(POLL_SECONDS)
-        again = SlurmJob(self.conf, self.sweep, self.number, self.log_name, self.grace_seconds)
-        return DelayedSubmission(again)
+        return DelayedSubmission(SlurmJob(*self.arguments))
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a child has ended; it can still be waited for.
+    """Return whether a child has ended, without reaping it.
 
-    Unlike `Popen.wait` this holds no lock, which a signal's handler would find taken for ever.
+    `Popen.wait` holds a lock, on which a signal handler that interrupts it would wait forever.
     """
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:  # it has been waited for
+    except ChildProcessError:  # it has been reaped
         return True
 
 
 def job_of_environment() -> str:
-    """SLURM's id of the job this process belongs to, as its queue writes it."""
+    """Return the id of the job that this process belongs to, as the queue writes it."""
     array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{index}" if array and index else os.environ["SLURM_JOB_ID"]
 
 
 def cpus_of_job() -> int | None:
-    """Cores that SLURM has given this job."""
-    given = os.environ.get("SLURM_CPUS_PER_TASK")
-    return int(given) if given else None
+    """Return the number of cores of this process's job."""
+    cpus = os.environ.get("SLURM_CPUS_PER_TASK")
+    return int(cpus) if cpus else None
 
 
-def queued_as(job: str) -> Owner:
-    """A job that waits in the queue, as the owner of a lease."""
+def queued_process(job: str) -> Owner:
+    """Return the process of a lease that a queued job holds."""
     return Owner(host="", boot="", pid=0, born="", job=job)
 
 
 def lease_for_job(leases: Leases, fingerprints: list[str], run_id: str, job: str) -> None:
-    """Enter a queued job as what will answer a question, whatever device it meets.
+    """Acquire the leases of a cell for a queued job.
 
     Args:
         leases: of the results folder.
-        fingerprints: of the question.
-        run_id: of the unfinished run that the job will go on with, or empty.
+        fingerprints: of the cell, one for each kind of device.
+        run_id: of the unfinished run that the job resumes, or empty.
         job: its id.
     """
+    process = queued_process(job)
     for fingerprint in fingerprints:
-        dead = leases.read(fingerprint) or Lease(fingerprint, "", queued_as(job))
+        dead = leases.read(fingerprint) or Lease(fingerprint, "", process)
         row = dead.row if run_id in ("", dead.run_id) else {}
-        leases.acquire(Lease(fingerprint, run_id or dead.run_id, queued_as(job), row))
+        leases.acquire(Lease(fingerprint, run_id or dead.run_id, process, row))
 
 
 def release_for_job(leases: Leases, fingerprints: list[str], job: str) -> None:
-    """Take back what `enter` has entered and no run has taken over."""
+    """Release the leases of `lease_for_job` that no run has acquired since."""
     for fingerprint in fingerprints:
-        leases.release(Lease(fingerprint, "", queued_as(job)))
+        leases.release(Lease(fingerprint, "", queued_process(job)))

@@ -1,4 +1,4 @@
-"""What a launcher runs for a cell, in whatever process."""
+"""The work of a process that runs cells."""
 
 from __future__ import annotations
 
@@ -18,75 +18,60 @@ from benchmarks.system.signals import Interruption
 from tasks.base import DataError
 
 
-def run_cell(cell: Cell, store: Store, interruption: Interruption, start: RunOptions) -> Completion:
-    """Run a cell and say how it ended; whatever goes wrong is printed, never raised.
-
-    Not even that the log's disk is full, which must not hide what went wrong before.
-    """
+def run_cell(
+    cell: Cell, store: Store, interruption: Interruption, options: RunOptions
+) -> Completion:
+    """Run a cell and return its completion; errors are printed, never raised."""
     run_ids: list[str] = []
     try:
-        run(cell.config, store, interruption, start, run_ids.append)
+        run(cell.config, store, interruption, options, run_ids.append)
     except (KeyboardInterrupt, Exception) as error:  # a bug ends its cell, not the sweep
-        return ended_by(error, cell, last(run_ids))
-    return Completion(cell, last(run_ids))
+        return completion_of(error, cell, run_ids[-1] if run_ids else None)
+    return Completion(cell, run_ids[-1])
 
 
 def run_cells(
     cells: list[Cell],
     store: Store,
     interruption: Interruption,
-    starts: list[RunOptions],
-    tell: Callable[[Completion], None],
+    options: list[RunOptions],
+    report: Callable[[Completion], None],
 ) -> None:
-    """Run a cell, or those of a group, and tell how each ended as soon as it has."""
+    """Run a cell or a group of cells, and report each completion at once."""
     if len(cells) == 1:
-        tell(run_cell(cells[0], store, interruption, starts[0]))
+        report(run_cell(cells[0], store, interruption, options[0]))
         return
     run_ids: dict[int, str] = {}
-    told: set[int] = set()
+    reported: set[int] = set()
 
-    def hear(place: int, result: Result) -> None:
-        told.add(place)
+    def complete(place: int, result: Result) -> None:
+        reported.add(place)
         cell, run_id = cells[place], run_ids.get(place)
         if isinstance(result, Row):
-            tell(Completion(cell, run_id))
+            report(Completion(cell, run_id))
         else:
-            tell(ended_by(result, cell, run_id))
+            report(completion_of(result, cell, run_id))
 
     try:
         configs = [cell.config for cell in cells]
-        run_seeds(configs, store, interruption, starts, hear, run_ids.__setitem__)
+        run_seeds(configs, store, interruption, options, complete, run_ids.__setitem__)
     except (KeyboardInterrupt, Exception) as error:
         for place in range(len(cells)):
-            if place not in told:
-                hear(place, error)
+            if place not in reported:
+                complete(place, error)
 
 
-def ended_by(error: BaseException, cell: Cell, run_id: str | None) -> Completion:
-    """Print what ended a cell, and say it.
-
-    Args:
-        error: raised by the run.
-        cell: that ended.
-        run_id: of the run, if it was announced.
-    """
+def completion_of(error: BaseException, cell: Cell, run_id: str | None) -> Completion:
+    """Print an error that a run raised, and return the completion of its cell."""
     if isinstance(error, AlreadyRunningError):
         return Completion(cell, held_elsewhere=True)
     if isinstance(error, KeyboardInterrupt):
         return Completion(cell, run_id, Termination(describe(error), Status.INTERRUPTED))
     is_mistake = isinstance(error, UserError | DataError)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # the disk of the log may be full
         if is_mistake:
             print(f"error: {error}")
         else:
             traceback.print_exception(error, file=sys.stderr)
-    return Completion(
-        cell,
-        run_id,
-        Termination(describe(error), Status.FAILED if is_mistake else status_of(error)),
-    )
-
-
-def last(run_ids: list[str]) -> str | None:
-    """The run that was announced, if one was."""
-    return run_ids[-1] if run_ids else None
+    status = Status.FAILED if is_mistake else status_of(error)
+    return Completion(cell, run_id, Termination(describe(error), status))

@@ -238,7 +238,7 @@ def test_impossible_pairs_are_left_out_and_named(tmp_path: Path) -> None:
     ((label, reason),) = plan.left_out
     assert label == "task=shakespeare model=bigru"
     assert "see the answer" in reason
-    with pytest.raises(UserError, match="no cell is left to run: model=bigru"):
+    with pytest.raises(UserError, match="no cells to run: model=bigru"):
         plan_of(tmp_path, "task=shakespeare", "model=bigru,bilstm")
     with pytest.raises(ImpossiblePairError):
         ours(["task=shakespeare", "model=bigru"])

@@ -151,9 +151,9 @@ def test_a_search_has_one_space() -> None:
     width = {"model.hidden_size": distributions.IntDistribution(1, 9)}
     space = width | {"train.beta2": distributions.FloatDistribution(0.1, 0.9)}
     set_by_hand, solved = composed(), composed(*SOLVED)
-    assert tune.without_width(space, [set_by_hand, set_by_hand]) == space
-    assert list(tune.without_width(space, [solved, solved])) == ["train.beta2"]
+    assert tune.without_hidden_size(space, [set_by_hand, set_by_hand]) == space
+    assert list(tune.without_hidden_size(space, [solved, solved])) == ["train.beta2"]
     with pytest.raises(UserError, match="match=hidden,parameters: a search has one space"):
-        tune.without_width(space, [set_by_hand, solved])
+        tune.without_hidden_size(space, [set_by_hand, solved])
     with pytest.raises(UserError, match="match=parameters decides it, so nothing is left"):
-        tune.without_width(width, [solved])
+        tune.without_hidden_size(width, [solved])

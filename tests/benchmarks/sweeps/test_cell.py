@@ -99,5 +99,5 @@ def test_only_times_that_are_there_are_doubted(
     assert is_slowed_by_load(row) == is_slowed
     cell = planned(tmp_path)[0]
     show_outcomes([Outcome(cell, Status.OK, "r", is_slowed=is_slowed_by_load(row))], 1, {})
-    said = "NOTE: the times of training of 1 cell are in doubt"
+    said = "note: training times of 1 cell are unreliable"
     assert (said in capsys.readouterr().out) == is_slowed

@@ -54,7 +54,7 @@ def test_only_runs_that_were_cut_short_or_left_a_checkpoint_go_on(sweep: Sweep) 
         sweep.store.write_row(Row(f"before-{number}", status, fingerprint=fingerprint, starts=1))
     sweep.store.run("before-3").checkpoint.touch()  # out of memory
     _, launcher = sweep.run(6)
-    continued = {item.cell.number: item.continues for item in launcher.items}
+    continued = {item.cell.number: item.resumes for item in launcher.items}
     wanted = {1: None, 2: None, 3: "before-3", 4: "before-4", 5: "before-5"}
     assert continued == wanted
     assert sweep.row("before-5")["status"] == "ok"
@@ -63,14 +63,14 @@ def test_only_runs_that_were_cut_short_or_left_a_checkpoint_go_on(sweep: Sweep) 
 def test_nothing_goes_on_if_all_is_to_be_run_anew(sweep: Sweep) -> None:
     sweep.store.write_row(Row("before", "interrupted", fingerprint="question-0", starts=1))
     outcomes, launcher = sweep.run(1, "never")
-    assert launcher.items[0].continues is None
+    assert launcher.items[0].resumes is None
     assert outcomes[0].run_id == "run-0"
 
 
 def test_a_run_killed_before_its_row_goes_on(sweep: Sweep) -> None:
     assert sweep.store.leases.acquire(Lease("question-0", "killed", DEAD, {"run_id": "killed"}))
     _, launcher = sweep.run(1)
-    assert launcher.items[0].continues == "killed"
+    assert launcher.items[0].resumes == "killed"
 
 
 def test_a_failed_cell_ends_nothing(sweep: Sweep) -> None:
@@ -150,7 +150,7 @@ def test_an_interruption_lets_running_cells_end_and_starts_no_others(sweep: Swee
     sweep.interruption = Interruption()
     outcomes, launcher = sweep.run(6)
     assert launcher.numbers == [2, 3, 4, 5]
-    assert launcher.items[0].continues == "run-2"
+    assert launcher.items[0].resumes == "run-2"
     assert [outcome.status for outcome in outcomes] == ["ok"] * 6
 
 
@@ -159,7 +159,7 @@ def test_cells_that_will_not_end_are_killed(
     impatient: str, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if impatient == "time":
-        monkeypatch.setattr(scheduler, "PATIENCE_SECONDS", 0.0)
+        monkeypatch.setattr(scheduler, "SHUTDOWN_SECONDS", 0.0)
 
     class Stubborn(FakeLauncher):
         def poll(self) -> list[Completion]:

@@ -36,7 +36,7 @@ def test_a_death_before_a_run_began_is_a_row_too(sweep: Sweep) -> None:
 def test_a_process_that_ends_without_a_word_is_named(sweep: Sweep) -> None:
     outcomes, _ = sweep.run(1, cell_0=lambda launcher, item: Completion(item.cell))
     assert outcomes[0].status == "failed"
-    assert outcomes[0].error == "the process left no row"
+    assert outcomes[0].error == "process terminated without writing a row"
 
 
 def test_a_death_after_the_row_changes_nothing(sweep: Sweep) -> None:

@@ -96,7 +96,7 @@ def test_the_same_command_again_runs_nothing(tuned: Path, shared_cache: Path) ->
     before = (tuned / "results.csv").read_bytes()
     answer = tune(tuned, shared_cache)
     assert answer.returncode == 0, answer.stderr
-    assert "6 of 6 cells were finished before" in answer.stdout
+    assert "6 of 6 cells already finished" in answer.stdout
     assert (tuned / "results.csv").read_bytes() == before
 
 

@@ -120,7 +120,7 @@ def test_a_child_sees_only_its_gpu_and_writes_to_its_log(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("code", "status", "told"),
     [
-        (-9, "interrupted", "SIGKILL; on Linux often for lack of memory"),
+        (-9, "interrupted", "SIGKILL; on Linux often because memory ran out"),
         (-15, "interrupted", "SIGTERM"),
         (-11, "failed", "SIGSEGV"),
         (-6, "failed", "SIGABRT"),

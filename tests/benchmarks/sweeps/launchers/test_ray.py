@@ -69,7 +69,7 @@ def test_cells_run_and_are_not_run_again(tmp_path: Path, shared_cache: Path) -> 
     assert scores(there) == scores(here)
     assert len(scores(there)) == 4
     again = run_py(there, shared_cache, *CELLS, *RAY)
-    assert "4 of 4 cells were finished before" in again.stdout
+    assert "4 of 4 cells already finished" in again.stdout
 
 
 def test_a_killed_worker_is_retried_and_its_run_goes_on(tmp_path: Path, shared_cache: Path) -> None:
