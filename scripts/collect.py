@@ -2,10 +2,10 @@
 
     python scripts/collect.py RESULTS                             rebuilds RESULTS/results.csv
     python scripts/collect.py A B --out all.csv                   merges two folders
-    python scripts/collect.py A B --out all.csv --runs last       the latest run of each question
-    python scripts/collect.py A B --out all.csv --mix             though they are not comparable
+    python scripts/collect.py A B --out all.csv --runs last       latest run of each configuration
+    python scripts/collect.py A B --out all.csv --mix             also if they are not comparable
 
-Rows are read from the run folders, where they are the truth. Exit codes: 0, or 2 for your mistake.
+The rows in the run folders are authoritative. Exit codes: 0 on success, 2 for an invalid argument.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from benchmarks.system.terminal import print_log_messages
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Collect; returns the exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS")
-    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="where a merged table goes")
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="file of the merged table")
     parser.add_argument(
         "--runs",
         choices=("last", "all"),
         default="all",
-        help="of each question the latest run, or every one (default)",
+        help="the latest run of each configuration, or all runs (default)",
     )
-    parser.add_argument("--mix", action="store_true", help="put rows that differ into one table")
+    parser.add_argument("--mix", action="store_true", help="merge rows that are not comparable")
     chosen = parser.parse_args(arguments)
     print_log_messages()
     try:

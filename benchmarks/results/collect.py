@@ -1,14 +1,13 @@
-"""Tables from what runs have left: one folder's table rebuilt, or several folders' in one.
+"""Rebuild the table of a results folder, or merge the rows of several folders into one table.
 
-The rows in the run folders are the truth. They are read one by one, never all at once.
+The rows in the run folders are authoritative. They are read one at a time.
 """
 
 from __future__ import annotations
 
 import csv
-import shutil
+import logging
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from benchmarks.results.row import COLUMNS, FACTS, columns_where
 from benchmarks.results.source import Cells, Source, named
 from benchmarks.system.atomic_files import remove_drafts, replacing
 
+logger = logging.getLogger(__name__)
+
 NOT_COMPARABLE = {
     name: "" if FACTS[name].comparable == "table" else str(FACTS[name].comparable)
     for name in columns_where(comparable=("table", "task", "model"))
@@ -29,66 +30,61 @@ NOT_COMPARABLE = {
 NOTED = columns_where(comparable="noted")
 """Columns whose differences are reported: times and the last digits of scores may differ too."""
 
+COMPARED = (*NOT_COMPARABLE, *NOTED, "task", "model")
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A row, by where it is.
+    """The location of a row.
 
     Attributes:
         folder: number of the results folder.
-        has_folder: it is in a run folder, not in the table alone.
-        facts: its cells in the columns that are compared, shared with rows like it.
+        has_folder: the row is in a run folder, not only in the table.
+        compared: its cells in the columns `COMPARED`, an object shared by equal rows.
     """
 
     run_id: str
     fingerprint: str
     folder: int
     has_folder: bool
-    facts: tuple[str, ...]
-
-
-COMPARED = (*NOT_COMPARABLE, *NOTED, "task", "model")
+    compared: tuple[str, ...]
 
 
 def survey(sources: list[Source]) -> list[Found]:
-    """Read every row once, and remember where it is.
+    """Read every row once and return the locations.
 
     Raises:
         UserError: a run is in two folders with different rows.
     """
-    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
     found: dict[str, Found] = {}
-    nameless: list[Found] = []
-    twice = 0
+    without_id: list[Found] = []
+    duplicates = 0
     for number, source in enumerate(sources):
         in_folders = ({name: as_text(v) for name, v in row.items()} for row in source.rows())
         for has_folder, all_cells in ((True, in_folders), (False, source.without_folder())):
             for cells in all_cells:
-                facts = tuple(cells.get(name, "") for name in COMPARED)
-                facts = known.setdefault(facts, facts)
+                compared = tuple(cells.get(name, "") for name in COMPARED)
+                compared = shared.setdefault(compared, compared)
                 run_id = cells.get("run_id", "")
-                question = cells.get("fingerprint", "") if run_id else ""
-                new = Found(run_id, question, number, has_folder, facts)
+                fingerprint = cells.get("fingerprint", "") if run_id else ""
+                new = Found(run_id, fingerprint, number, has_folder, compared)
                 if not run_id:
-                    nameless.append(new)
-                elif run_id not in found:
-                    found[run_id] = new
-                else:
-                    refuse_different(sources, found[run_id], cells, source)
-                    twice += 1
-                    if has_folder and not found[run_id].has_folder:
+                    without_id.append(new)
+                    continue
+                first = found.setdefault(run_id, new)
+                if first is not new:
+                    check_equal(sources, first, cells, source)
+                    duplicates += 1
+                    if has_folder and not first.has_folder:
                         found[run_id] = new
-    if twice:
-        print(f"{twice} rows are in several folders, the same in each, and count once")
-    return [*(found[run_id] for run_id in sorted(found)), *nameless]
+    if duplicates:
+        print(f"{duplicates} equal rows are in several folders and count once")
+    return [*(found[run_id] for run_id in sorted(found)), *without_id]
 
 
-def refuse_different(sources: list[Source], first: Found, cells: Cells, other: Source) -> None:
-    """Refuse two rows of one run that differ in a column that both have.
-
-    Raises:
-        UserError: they do.
-    """
+def check_equal(sources: list[Source], first: Found, cells: Cells, other: Source) -> None:
+    """Raise a `UserError` if two rows of one run differ in a column of both."""
     source = sources[first.folder]
     if first.has_folder:
         before = {n: as_text(v) for n, v in (source.index.row(first.run_id) or {}).items()}
@@ -103,24 +99,23 @@ def refuse_different(sources: list[Source], first: Found, cells: Cells, other: S
 
 
 def last_only(found: list[Found]) -> list[Found]:
-    """Keep the latest run of each question; one without a fingerprint is a question of its own."""
+    """Keep the latest run of each configuration, and all rows without a fingerprint."""
     latest: dict[str, Found] = {}
     for each in found:
-        if each.fingerprint:
-            latest[each.fingerprint] = max(
-                each, latest.get(each.fingerprint, each), key=lambda row: row.run_id
-            )
-    return [e for e in found if not e.fingerprint or latest[e.fingerprint] is e]
+        known = latest.setdefault(each.fingerprint, each)
+        if each.run_id > known.run_id:
+            latest[each.fingerprint] = each
+    return [each for each in found if not each.fingerprint or latest[each.fingerprint] is each]
 
 
 def differences(found: list[Found]) -> tuple[list[str], list[str]]:
-    """Say in what the rows differ: what forbids a common table, and what is worth saying.
+    """Describe the differences among rows: those that forbid a common table, and the others.
 
-    An empty cell differs from nothing: the run ended before it was known.
+    Empty cells are ignored: the run ended before the value was determined.
     """
     seen: dict[tuple[str, str], Counter[str]] = {}
-    for facts, count in Counter(each.facts for each in found).items():
-        cells = dict(zip(COMPARED, facts, strict=True))
+    for compared, count in Counter(each.compared for each in found).items():
+        cells = dict(zip(COMPARED, compared, strict=True))
         for name in (*NOT_COMPARABLE, *NOTED):
             if cells[name]:
                 within = cells.get(NOT_COMPARABLE.get(name, ""), "")
@@ -135,17 +130,17 @@ def differences(found: list[Found]) -> tuple[list[str], list[str]]:
 
 
 def write_table(table: Path, columns: list[str], sources: list[Source], found: list[Found]) -> None:
-    """Write a table of the rows found, whole or not at all."""
+    """Write a table of the rows found."""
     remove_drafts(table)
     chosen = {(each.folder, each.run_id) for each in found if not each.has_folder}
-    own = [own_cells(source) for source in sources]
+    added = [added_cells(source) for source in sources]
     with replacing(table) as binary, text_of(binary) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for each in found:
             row = sources[each.folder].index.row(each.run_id) if each.has_folder else None
             if row is not None:
-                extra = own[each.folder].get(each.run_id, {})
+                extra = added[each.folder].get(each.run_id, {})
                 line = [extra.get(name, "") for name in columns]
                 writer.writerow(cells_of(row, columns, line))
         for number, source in enumerate(sources):
@@ -154,19 +149,19 @@ def write_table(table: Path, columns: list[str], sources: list[Source], found: l
                     writer.writerow([cells.get(name, "") for name in columns])
 
 
-def own_cells(source: Source) -> dict[str, Cells]:
-    """What people have added to a table, in columns of their own, by run id."""
-    own = [name for name in source.header if name not in COLUMNS]
+def added_cells(source: Source) -> dict[str, Cells]:
+    """Return the cells of columns that users added to a table, by run id."""
+    added = [name for name in source.header if name not in COLUMNS]
     found: dict[str, Cells] = {}
-    for line in source.lines() if own else ():
-        cells = {name: line[name] for name in own if line.get(name)}
+    for line in source.lines() if added else ():
+        cells = {name: line[name] for name in added if line.get(name)}
         if cells:
             found[line.get("run_id", "")] = cells
     return found
 
 
 def all_columns(first: list[str], sources: list[Source]) -> list[str]:
-    """Columns of a table: those it has, today's, and whatever else a row or a table has."""
+    """Return the first columns, the documented ones, and those of the sources."""
     columns = dict.fromkeys([*first, *COLUMNS])
     for source in sources:
         columns |= source.columns
@@ -174,31 +169,17 @@ def all_columns(first: list[str], sources: list[Source]) -> list[str]:
 
 
 def rebuild(directory: Path) -> None:
-    """Write a results folder's table anew from its rows.
-
-    Raises:
-        UserError: it is no results folder, or cannot be written to.
-    """
-    source = Source(directory)
-    source.index.file.unlink(missing_ok=True)
-    source = Source(directory)  # which now knows nothing that it has not read itself
+    """Rebuild the table of a results folder from its rows."""
+    Source(directory).index.file.unlink(missing_ok=True)
+    source = Source(directory)  # with an empty index
     source.open()
-    edits = source.edits()
     found = survey([source])
-    if edits.count:
-        aside = source.table.with_name(f"{source.table.name}.edited-{time.time_ns()}")
-        shutil.copy2(source.table, aside)
-        print(f"warning: {edits.count} cells of {source.table} were edited by hand:")
-        print("".join(f"  {text}\n" for text in edits.cells), end="")
-        more = edits.count - len(edits.cells)
-        print(f"{f'  and {more} more; ' if more else '  '}the old table is kept as {aside.name}")
     write_table(source.table, all_columns(source.header, [source]), [source], found)
-    tell_of(source, found, 0)
-    grave, notes = differences(found)
-    for text in [*grave, *notes]:
-        print(f"note: the rows differ in {text}")
-    # Whatever ended while this was at work.
-    TableView(source.table, source.index, COLUMNS).update()
+    report_unusual(source, found, 0)
+    for texts in differences(found):
+        for text in texts:
+            logger.info("the rows differ in %s", text)
+    TableView(source.table, source.index, COLUMNS).update()  # runs that ended in the meantime
     source.index.save()
     print(f"{len(found)} rows in {source.table}")
 
@@ -207,7 +188,7 @@ def merge(directories: list[Path], out: Path, last: bool, mix: bool) -> None:
     """Write one table of the rows of several results folders.
 
     Raises:
-        UserError: something is no results folder, rows contradict each other or must not be mixed.
+        UserError: an argument is invalid, rows contradict each other or are not comparable.
     """
     if len({directory.resolve() for directory in directories}) < len(directories):
         raise UserError("a results folder is given twice")
@@ -217,33 +198,33 @@ def merge(directories: list[Path], out: Path, last: bool, mix: bool) -> None:
     if not out.parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.parent}")
     if out.exists() and not is_table(out):
-        raise UserError(f"--out {out}: is there already and is no table of results")
+        raise UserError(f"--out {out}: exists and is no table of results")
     for source in sources:
         source.open()
     found = survey(sources)
     kept = last_only(found) if last else found
     for number, source in enumerate(sources):
-        tell_of(source, found, number)
-    grave, notes = differences(kept)
-    if grave and not mix:
+        report_unusual(source, found, number)
+    forbidden, notes = differences(kept)
+    if forbidden and not mix:
         raise UserError(
-            f"the rows are not comparable, they differ in {'; '.join(grave)}; "
-            f"--mix puts them into one table nevertheless"
+            f"the rows are not comparable, they differ in {'; '.join(forbidden)}; "
+            f"merge them nevertheless with --mix"
         )
-    for text in grave:
-        print(f"warning: the rows are not comparable, they differ in {text}")
+    for text in forbidden:
+        logger.warning("the rows are not comparable, they differ in %s", text)
     for text in notes:
-        print(f"note: the rows differ in {text}")
+        logger.info("the rows differ in %s", text)
     try:
         write_table(out, all_columns([], sources), sources, kept)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written ({error.strerror})") from error
-    left = f", {len(found) - len(kept)} earlier runs of the same left out" if last else ""
-    print(f"{len(kept)} rows from {len(sources)} folders in {out}{left}")
+    omitted = f", without {len(found) - len(kept)} earlier runs of these" if last else ""
+    print(f"{len(kept)} rows from {len(sources)} folders in {out}{omitted}")
 
 
 def is_table(file: Path) -> bool:
-    """Whether a file may be replaced by a table: it is one, or empty."""
+    """Return True if a file is a results table or empty."""
     try:
         with opened(file) as (header, _):
             return not header or "run_id" in header
@@ -251,36 +232,34 @@ def is_table(file: Path) -> bool:
         return False
 
 
-def tell_of(source: Source, found: Iterable[Found], number: int) -> None:
-    """Say what is unusual about a folder."""
+def report_unusual(source: Source, found: Iterable[Found], number: int) -> None:
+    """Report rows without a folder and runs without a row."""
     directory = source.store.directory
     alone = [e.run_id or "(no run_id)" for e in found if e.folder == number and not e.has_folder]
     if alone:
-        print(
-            f"note: {directory}: {len(alone)} rows of results.csv have no row in a run folder and "
-            f"are kept as they are: {named(alone)}"
+        logger.info(
+            "%s: %d rows of results.csv have no row in a run folder and are kept: %s",
+            *(directory, len(alone), named(alone)),
         )
     unfinished = source.unfinished()
     if unfinished:
         running = len(source.running().intersection(unfinished))
         text = f", {running} of them running now" if running else ""
-        print(f"note: {directory}: {len(unfinished)} runs have no row yet{text}")
+        logger.info("%s: %d runs have no row yet%s", directory, len(unfinished), text)
 
 
 def collect(directories: list[Path], out: Path | None, runs: str, mix: bool) -> None:
-    """Rebuild a table or merge several.
+    """Rebuild a table, or merge several; see `rebuild` and `merge`.
 
     Raises:
-        UserError: see `rebuild` and `merge`.
+        UserError: an argument is invalid.
     """
     if out is not None:
         merge(directories, out, runs == "last", mix)
     elif len(directories) > 1:
-        raise UserError("several results folders: say where their table goes with --out FILE.csv")
+        raise UserError("several results folders require --out FILE.csv for the merged table")
     elif runs == "last":
-        raise UserError(
-            "--runs last: results.csv shows every run; with --out FILE.csv a table of the last"
-        )
+        raise UserError("--runs last requires --out FILE.csv; results.csv contains every run")
     else:
         try:
             rebuild(directories[0])

@@ -1,9 +1,8 @@
-"""The results table as a view: a CSV that any process may bring up to date, without a lock.
+"""The results table: a CSV view of the rows that any process may update, without a lock.
 
-Every update reads the table, adds what the run folders have and it has not, and puts the result in
-its place by one renaming. Two that do so at once may overwrite one another's, so each looks again
-after its own renaming: the last of them finds whatever is missing. Rows and columns that came from
-elsewhere, an older or newer version or a hand, are kept.
+An update reads the table, adds missing rows and replaces the file by one renaming. Two concurrent
+updates may overwrite each other, so each checks again after its own renaming: the last one finds
+the missing rows. Rows and columns of other versions, and those added by hand, are kept.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -20,40 +20,40 @@ from typing import Any, BinaryIO, TextIO
 from benchmarks.results.index import Entry, Index
 from benchmarks.system.atomic_files import remove_drafts, replacing, write_atomically
 
+logger = logging.getLogger(__name__)
+
 ROUNDS = 100
-"""More processes than this ending in the same moment leave the rest to whoever looks next."""
+"""Limit for repeated checks; rows still missing are added by the next update."""
 
 SHARE_OF_TIME = 0.05
-"""Of a sweep, at most, that `update(lazily=True)` spends on writing the table."""
+"""Maximum share of a sweep's time that `update(lazily=True)` takes."""
 
 Signature = tuple[int, int, int]
-State = tuple[str, int]
-"""Status and starts of a run: a row of the table is old if its run's are others."""
 
 
 class TableView:
-    """A table and the index of the runs it shows.
+    """A results table and the index of the runs in it.
 
     Args:
         table: the CSV file.
-        index: of the run folders beside it.
-        columns: those a new table has, in order.
+        index: index of the run folders.
+        columns: the columns of a new table, in order.
     """
 
     def __init__(self, table: Path, index: Index, columns: list[str]) -> None:
         self.table = table
         self.index = index
         self.columns = columns
-        self._known: dict[str, State] = {}
+        self._shown: dict[str, tuple[str, int]] = {}  # status and starts by run id
         self._signature: Signature | None = None
         self._finished_at = -1e9
-        self._told = ""
+        self._warning = ""
         self._cost = 0.0
 
     def update(self, lazily: bool = False) -> None:
-        """Bring the table up to date; lazily, not so often that it takes a sweep's time.
+        """Update the table; lazily, only if enough time has passed since the last update.
 
-        A table that cannot be read or written is told of and left: the rows are in their folders.
+        A table that cannot be read or written is reported and left: the rows are in their folders.
         """
         started = time.monotonic()
         if lazily and started - self._finished_at < self._cost / SHARE_OF_TIME:
@@ -61,75 +61,73 @@ class TableView:
         try:
             for _ in range(ROUNDS):
                 self.index.refresh()
-                self._look()
-                old = {e.run_id for e in self.index.entries.values() if not self._shows(e)}
-                if not old:
+                self._read_states()
+                outdated = {e.run_id for e in self.index.entries.values() if not self._is_shown(e)}
+                if not outdated:
                     break
-                self._rewrite(old)
+                self._rewrite(outdated)
         except (OSError, ValueError, csv.Error) as error:
-            if str(error) == self._told:
+            if str(error) == self._warning:
                 return
-            self._told = str(error)
-            print(
-                f"warning: {self.table} could not be brought up to date ({error}); "
-                f"no row is lost, each is in its folder under {self.index.runs}"
+            self._warning = str(error)
+            logger.warning(
+                "%s could not be updated (%s); no row is lost, each is in its folder under %s",
+                *(self.table, error, self.index.runs),
             )
         if self.index.unsaved >= 100:
             self.index.save()
         self._finished_at = time.monotonic()
         self._cost = self._finished_at - started
 
-    def _shows(self, entry: Entry) -> bool:
-        return self._known.get(entry.run_id) == (entry.status, entry.starts)
+    def _is_shown(self, entry: Entry) -> bool:
+        return self._shown.get(entry.run_id) == (entry.status, entry.starts)
 
-    def _look(self) -> None:
-        """Learn what the table shows, unless it is as this view left it."""
+    def _read_states(self) -> None:
+        """Read the states of the runs in the table, unless the file is unchanged."""
         try:
             found = self.table.stat()
         except FileNotFoundError:
-            self._known, self._signature = {}, None
+            self._shown, self._signature = {}, None
             return
         signature = (found.st_ino, found.st_size, found.st_mtime_ns)
         if signature == self._signature:
             return
-        lacks_end = mend_torn(self.table)
+        has_unterminated_line = repair_torn(self.table)
         with opened(self.table) as (header, lines):
-            places = {name: i for i, name in enumerate(header)}
-            self._known = {}
-            line: list[str] = []
+            self._shown = {}
+            cells: dict[str, str] = {}
             for line in lines:
-                run_id, status, starts = (
-                    line[places[name]] if name in places and places[name] < len(line) else ""
-                    for name in ("run_id", "status", "starts")
-                )
-                self._known[run_id] = (status, int(starts) if starts.isdigit() else 1)
-        if lacks_end and header and line:
-            self._forget_if_cut(dict(zip(header, line, strict=False)))
+                cells = dict(zip(header, line, strict=False))
+                starts = cells.get("starts", "")
+                state = (cells.get("status", ""), int(starts) if starts.isdigit() else 1)
+                self._shown[cells.get("run_id", "")] = state
+        if has_unterminated_line and cells:
+            self._replace_if_cut(cells)
         self._signature = signature
 
-    def _forget_if_cut(self, last: dict[str, str]) -> None:
-        """Have a last line written again whose last cell is only the beginning of its value."""
+    def _replace_if_cut(self, last: dict[str, str]) -> None:
+        """Have the last line replaced if its last cell is only the beginning of its value."""
         run_id, (name, cell) = last.get("run_id", ""), last.popitem()
         row = self.index.row(run_id) if run_id in self.index.entries else None
         value = as_text(row.get(name)) if row else cell
         if value != cell and value.startswith(cell):
-            self._known.pop(run_id, None)
+            self._shown.pop(run_id, None)
 
-    def _rewrite(self, old: set[str]) -> None:
-        """Replace the rows that are old and append those that are missing."""
+    def _rewrite(self, outdated: set[str]) -> None:
+        """Replace outdated rows and append missing ones."""
         remove_drafts(self.table)
         columns = list(self.columns)
         while True:
             try:
-                self._write(old, columns)
+                self._write(outdated, columns)
                 return
-            except UnknownColumnsError as error:  # of a row that a newer version left
+            except UnknownColumnsError as error:  # in a row of a newer version
                 columns += error.names
 
-    def _write(self, old: set[str], columns: list[str]) -> None:
+    def _write(self, outdated: set[str], columns: list[str]) -> None:
         with replacing(self.table) as binary, text_of(binary) as file:
             writer = csv.writer(file, lineterminator="\n")
-            missing = set(old)
+            missing = set(outdated)
             with opened(self.table) as (header, lines):
                 columns = header + [name for name in columns if name not in header]
                 writer.writerow(columns)
@@ -148,7 +146,7 @@ class TableView:
 
 
 class UnknownColumnsError(Exception):
-    """A row has columns that the table being written lacks."""
+    """A row has columns that the table does not have."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__(names)
@@ -156,12 +154,12 @@ class UnknownColumnsError(Exception):
 
 
 def cells_of(row: dict[str, Any], columns: list[str], line: list[str] | None = None) -> list[str]:
-    """Write a row as cells.
+    """Return the cells of a row.
 
     Args:
-        row: by column.
-        columns: in order.
-        line: the run's cells before, which stay where they are of columns that the row has not.
+        row: values by column.
+        columns: the columns of the table.
+        line: previous cells, which are kept for columns that are not in the row.
 
     Raises:
         UnknownColumnsError: the row has other columns.
@@ -177,7 +175,7 @@ def cells_of(row: dict[str, Any], columns: list[str], line: list[str] | None = N
 
 @contextlib.contextmanager
 def opened(table: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
-    """Open a table as its header and its lines; one that is not there is empty."""
+    """Open a table as its header and its lines; a missing table is empty."""
     if not table.exists():
         yield [], iter(())
         return
@@ -196,13 +194,11 @@ def text_of(binary: BinaryIO) -> Iterator[TextIO]:
         text.detach()  # which flushes
 
 
-def mend_torn(table: Path) -> bool:
-    """Move what a crash left of a last line to a file beside the table.
-
-    rnnbench never tears a line; other programs that append may.
+def repair_torn(table: Path) -> bool:
+    """Move an incomplete last line, left by another program, to a file beside the table.
 
     Returns:
-        Whether there is a last line that has all its cells and no end.
+        True if the last line is complete except for its line end.
     """
     if ends_well(table):
         return False
@@ -211,12 +207,12 @@ def mend_torn(table: Path) -> bool:
         with table.with_name(f"{table.name}.torn").open("a", encoding="utf-8") as file:
             file.write(f"{torn}\n")
         write_atomically(table, whole)
-        print(f"warning: the torn last line of {table} was moved to {table.name}.torn")
+        logger.warning("the torn last line of %s was moved to %s.torn", table, table.name)
     return not torn
 
 
 def ends_well(table: Path) -> bool:
-    """Whether a table ends with a whole line; finding out takes no memory."""
+    """Return True if a table ends with a complete line, reading it in small blocks."""
     quotes, last = 0, b"\n"
     with table.open("rb") as file:
         while block := file.read(2**20):
@@ -226,12 +222,10 @@ def ends_well(table: Path) -> bool:
 
 
 def split_torn(text: str) -> tuple[str, str]:
-    """Split a table into whole lines and what a crash left of the last; either may be empty.
+    """Split a table without a proper end into its complete lines and an incomplete last line.
 
-    A last line with as many cells as the header and no open quote lacks only its end, and gets it.
+    A last line with all cells and no open quote is complete; its line end is added.
     """
-    if text.endswith("\n") and text.count('"') % 2 == 0:
-        return text, ""
     end, in_quotes = 0, False
     for mark in re.finditer(r'["\n]', text):
         if mark[0] == '"':
@@ -247,7 +241,7 @@ def split_torn(text: str) -> tuple[str, str]:
 
 
 def as_text(value: Any) -> str:
-    """Write a value as a cell: empty for None, true and false in lower case, floats in full."""
+    """Format a value as a cell: None is empty, bools are lower case, floats have all digits."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,10 +1,8 @@
-"""Result tables as frames whose columns have their documented types."""
+"""Result tables as data frames with the documented column types."""
 
 from __future__ import annotations
 
-import csv
 import math
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,19 +11,18 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.errors import UserError
-from benchmarks.results.reader import header_of, numbers_of
+from benchmarks.results.reader import header_of, numbers_of, read_columns
 from benchmarks.results.row import COLUMNS, KINDS
 
 TYPES: dict[type, Any] = {str: "string", int: "Int64", float: "Float64", bool: "boolean"}
-"""pandas' types that know an empty cell from a number."""
+"""The pandas types that can represent empty cells."""
 
 
 def typed(files: Sequence[Path]) -> pd.DataFrame:
-    """Read tables as one, each column of its documented type and unknown ones as text.
+    """Read tables into one frame, unknown columns as text.
 
     Raises:
-        UserError: a file is missing or no table, a cell is of a wrong type, or a run is there
-            twice.
+        UserError: a file is missing or not a table, a cell has a wrong type, or a run id repeats.
     """
     frames = [typed_table(file) for file in files]
     names = dict.fromkeys(name for frame in frames for name in frame.columns)
@@ -33,50 +30,35 @@ def typed(files: Sequence[Path]) -> pd.DataFrame:
     frame = pd.concat(frames, ignore_index=True).reindex(columns=order)
     frame = frame.astype({name: TYPES[KINDS.get(name, str)] for name in order})
     if "run_id" in order:
-        twice = frame["run_id"].dropna()
-        twice = twice[twice.duplicated()]
-        if len(twice):
+        repeated = frame["run_id"].dropna()
+        repeated = repeated[repeated.duplicated()]
+        if len(repeated):
             raise UserError(
-                f"{twice.iloc[0]}: is there twice; scripts/collect.py --out makes one table of "
-                f"folders that share runs"
+                f"duplicate run_id {repeated.iloc[0]}; scripts/collect.py --out merges folders "
+                f"that share runs"
             )
     return frame
 
 
 def typed_table(file: Path) -> pd.DataFrame:
-    """Read one table.
-
-    Raises:
-        UserError: see `typed`.
-    """
+    """Read one table; see `typed`."""
     header = header_of(file)
-    twice = [name for name in header if header.count(name) > 1]
-    if twice:
-        raise UserError(f"{file}: has the column {twice[0]} twice")
+    repeated = [name for name in header if header.count(name) > 1]
+    if repeated:
+        raise UserError(f"{file}: duplicate column {repeated[0]}")
     if not set(header) & set(COLUMNS):
-        raise UserError(f"{file}: is no table of results, none of its columns is documented")
-    try:
-        with warnings.catch_warnings():
-            # A first row with more cells than the header would else be cut, or be taken for one
-            # with a name.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            cells = pd.read_csv(
-                file, dtype="str", keep_default_na=False, index_col=False, encoding="utf-8-sig"
-            )
-    except (ValueError, csv.Error, pd.errors.ParserWarning) as error:
-        raise UserError(f"{file}: is no CSV table ({' '.join(str(error).split())})") from error
+        raise UserError(f"{file}: is not a table of results, none of its columns is documented")
+    cells = read_columns(file, header)
     columns = {}
     for name in header:
         kind, column = KINDS.get(name, str), cells[name]
-        if kind in (int, float):
-            column = column.where(column != "")
-        values = column.where(column != "") if kind is str else numbers_of(file, name, column, kind)
+        values = column.mask(column == "") if kind is str else numbers_of(file, name, column, kind)
         columns[name] = values.astype(TYPES[kind])
     return pd.DataFrame(columns)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Turn a typed table into plain rows; what is empty, or no finite number, is None."""
+    """Convert a typed table to rows of plain values; empty and non-finite values are None."""
     columns = {}
     for name in frame.columns:
         column = frame[name].astype("object")
@@ -85,6 +67,6 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """Turn numpy's numbers into Python's; those that are not finite into None."""
+    """Convert a numpy number to a Python number, and a non-finite one to None."""
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""Where a finished run lies, by whatever it is called; a slip is answered without torch."""
+"""Find the folder of a finished run by its id, a prefix of it, its path or `latest`."""
 
 from __future__ import annotations
 
@@ -18,30 +18,32 @@ def find_run(name: str, results: Path) -> Path:
     """Return the folder of a run.
 
     Args:
-        name: its folder, its id, how that begins, or `latest` for the latest that ended well.
+        name: its path, its id, a prefix of the id, or `latest` for the latest `ok` run of a
+            network.
         results: the results folder.
 
     Raises:
-        UserError: there is none, or more than one.
+        UserError: no run matches, or more than one.
     """
     if not name:
-        raise UserError(f"RUN is empty (allowed: a run's id, how it begins, its folder, {LATEST})")
+        raise UserError(f"RUN is empty (allowed: a run's id, a prefix of it, its folder, {LATEST})")
     path = Path(name)
     if (path / ROW).is_file():
         return path
     store = Store(results)
-    ids = ended(store.runs)
-    if is_path(name):
+    ids = finished_ids(store.runs)
+    if name in (os.curdir, os.pardir) or any(mark in name for mark in ("/", os.sep)):
         raise UserError(no_run_at(path, ids))
     if name == LATEST and ids:
         if (found := latest(store, ids)) is None:
-            raise UserError(f"{name}: no run in {store.runs} has ended well with a network")
+            raise UserError(f"{name}: no run of a network in {store.runs} has the status ok")
         return store.runs / found
-    alike = [run_id for run_id in ids if run_id.startswith(name)]
-    if name in alike or len(alike) == 1:
-        return store.runs / (name if name in alike else alike[0])
-    if alike:
-        raise UserError(f"{name}: {len(alike)} runs begin like this, {alike[0]} and {alike[1]}, …")
+    matches = [run_id for run_id in ids if run_id.startswith(name)]
+    if name in matches or len(matches) == 1:
+        return store.runs / (name if name in matches else matches[0])
+    if matches:
+        examples = ", ".join(matches[:2])
+        raise UserError(f"{name}: {len(matches)} runs have this prefix: {examples}, …")
     for other in (store.runs / name, path):
         if other.exists():
             raise UserError(no_run_at(other, ids))
@@ -53,27 +55,21 @@ def find_run(name: str, results: Path) -> Path:
     raise UserError(f"{name}: there is no such run in {store.runs}{hint}")
 
 
-def is_path(name: str) -> bool:
-    """Whether a name can be nothing but a path."""
-    return name in (os.curdir, os.pardir) or any(mark in name for mark in ("/", os.sep))
-
-
-def ended(folder: Path) -> list[str]:
-    """Ids of the runs in a folder that have a row, in order of time."""
+def finished_ids(folder: Path) -> list[str]:
+    """Return the ids of the runs in a folder that have a row, ordered by time."""
     return sorted(path.parent.name for path in folder.glob(f"*/{ROW}"))
 
 
 def latest(store: Store, ids: Sequence[str]) -> str | None:
-    """Which of the runs was the last that ended well with a network."""
+    """Return the latest of the runs with a network and the status `ok`."""
     rows = ((run_id, store.row(run_id) or {}) for run_id in reversed(ids))
-    return next(
-        (i for i, row in rows if row.get("status") == Status.OK and not row["baseline"]), None
-    )
+    matches = (i for i, row in rows if row.get("status") == Status.OK and not row["baseline"])
+    return next(matches, None)
 
 
 def no_runs_in(store: Store) -> str:
-    """Say why a results folder has no run, and where there may be some."""
-    if ended(store.directory):
+    """Return the message for a results folder without runs."""
+    if finished_ids(store.directory):
         return f"{store.directory} is a folder of runs; use --results {store.directory.parent}"
     if not store.directory.is_dir():
         return f"there is no folder {store.directory} of results (another: --results DIR)"
@@ -81,20 +77,23 @@ def no_runs_in(store: Store) -> str:
 
 
 def no_run_at(path: Path, ids: Sequence[str]) -> str:
-    """Say why a path leads to no finished run, and what may have been meant.
+    """Return the message for a path without a row, with the most similar run.
 
     Args:
-        path: without a row.
-        ids: of the runs in the results folder.
+        path: a path without a row.
+        ids: the runs in the results folder.
     """
     if (path / "runs").is_dir():
-        return f"{path}: is a folder of results, not a run's; use {LATEST} --results {path}"
-    what = f"has no {ROW}: it is not a run's folder, or its run has not ended"
+        return (
+            f"{path}: is a results folder, not the folder of a run; use {LATEST} --results {path}"
+        )
+    problem = f"has no {ROW}: it is not the folder of a run, or its run has not ended"
     if not path.is_dir():
-        what = "is a file, not a run's folder" if path.exists() else "there is no such folder"
+        is_file = path.exists()
+        problem = "is a file, not the folder of a run" if is_file else "there is no such folder"
     if (path.parent / ROW).is_file():
-        return f"{path}: {what}; did you mean {path.parent}?"
-    inside = ended(path)
+        return f"{path}: {problem}; did you mean {path.parent}?"
+    inside = finished_ids(path)
     if inside:
         return f"{path}: is a folder of runs; did you mean {path / inside[-1]}?"
-    return f"{path}: {what}{nearest(path.name, ended(path.parent) or ids)}"
+    return f"{path}: {problem}{nearest(path.name, finished_ids(path.parent) or ids)}"

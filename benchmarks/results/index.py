@@ -1,37 +1,33 @@
-"""What is known of every run of a results folder, without reading every row each time.
+"""An index of the runs of a results folder, so that rows need not be read again.
 
-The rows in the run folders are the truth. What was read of them is kept in a file, which holds
-nothing that cannot be read again.
+The rows in the run folders are authoritative. The index is cached in a file that can be rebuilt.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.results.row import Status
 from benchmarks.results.run_folder import ROW
 from benchmarks.system.atomic_files import set_aside, write_atomically
 
+logger = logging.getLogger(__name__)
+
 INDEX_FORMAT = "rnnbench index 1"
 
 parsed = json.JSONDecoder().raw_decode
-"""As `json.loads`, in half the time: lines are many and have nothing around them."""
+"""`json.loads` without the check for trailing text, in half the time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A finished run.
-
-    Attributes:
-        changed_ns: when its row file was last written.
-    """
+class Entry(NamedTuple):
+    """The indexed values of a row, and the time its file was last written."""
 
     run_id: str
     fingerprint: str
@@ -40,50 +36,37 @@ class Entry:
     sweep: str
     changed_ns: int
 
-    def as_list(self) -> list[str | int]:
-        """Write it as the arguments that make it again."""
-        return [
-            self.run_id,
-            self.fingerprint,
-            self.status,
-            self.starts,
-            self.sweep,
-            self.changed_ns,
-        ]
-
 
 class Index:
     """The runs of a results folder that have a row.
 
     Args:
         directory: the results folder.
-        repair: whether a damaged row may be set aside; a mere reader leaves it.
-        tell: whom to tell of damage.
+        repair: set damaged rows aside; a read-only caller leaves them.
     """
 
-    def __init__(self, directory: Path, repair: bool, tell: Callable[[str], None] = print) -> None:
+    def __init__(self, directory: Path, repair: bool) -> None:
         self.runs = directory / "runs"
         self.file = directory / ".index.jsonl"
         self.repair = repair
-        self.tell = tell
         self.entries: dict[str, Entry] = {}
         self.by_fingerprint: dict[str, dict[str, Entry]] = {}
         self.unsaved = 0
-        self._told: set[str] = set()
+        self._reported: set[Path] = set()
         for entry in self._load():
-            self._enter(entry)
+            self._add(entry)
 
     def refresh(self) -> list[Entry]:
-        """Look for rows that are new or were replaced, and return them in order of their ids.
+        """Find new and replaced rows, and return their entries ordered by run id.
 
-        Only an `ok` row is final: that of a run that can be continued is looked at again.
+        Rows with status `ok` are final. Other rows are checked again, as their runs may be resumed.
         """
         try:
             names = {entry.name for entry in os.scandir(self.runs)}
         except FileNotFoundError:
             names = set()
-        for gone in self.entries.keys() - names:
-            self._forget(gone)
+        for removed in self.entries.keys() - names:
+            self._remove(removed)
         found = []
         for name in sorted(names):
             known = self.entries.get(name)
@@ -95,84 +78,73 @@ class Index:
         return found
 
     def look_at(self, run_id: str) -> Entry | None:
-        """Look at one run alone; None if it has no row."""
-        entry = self._look(run_id, self.entries.get(run_id))
-        if entry is not None and entry != self.entries.get(run_id):
-            self._enter(entry)
-            self.unsaved += 1
+        """Update the entry of one run; None if it has no row."""
+        known = self.entries.get(run_id)
+        path = self.runs / run_id / ROW
+        try:
+            changed = path.stat().st_mtime_ns
+            if known is not None and known.changed_ns == changed:
+                return known
+            row = checked_row(path.read_bytes(), run_id)
+        except OSError:
+            return None
+        except ValueError as error:
+            self._report_damaged(path, error)
+            return None
+        fingerprint, sweep = str(row.get("fingerprint") or ""), str(row.get("sweep") or "")
+        starts = int(row.get("starts") or 1)
+        entry = Entry(
+            run_id, fingerprint, Status(row["status"]), starts, sys.intern(sweep), changed
+        )
+        self._add(entry)
+        self.unsaved += 1
         return entry
 
     def save(self) -> None:
-        """Keep what was read; a folder that cannot be written to costs time, nothing else."""
-        lines = [INDEX_FORMAT, *(json.dumps(e.as_list()) for e in self.entries.values())]
+        """Write the index file, unless the folder is read-only."""
+        lines = [INDEX_FORMAT, *map(json.dumps, self.entries.values())]
         with contextlib.suppress(OSError):
             write_atomically(self.file, "\n".join(lines) + "\n")
             self.unsaved = 0
 
     def row(self, run_id: str) -> dict[str, Any] | None:
-        """Read a row; None if there is none or it is damaged."""
+        """Read a row; None if it is missing or damaged."""
         path = self.runs / run_id / ROW
         try:
             return checked_row(path.read_bytes(), run_id)
         except OSError:
             pass
         except ValueError as error:
-            self._damaged(path, error)
-        self._forget(run_id)
+            self._report_damaged(path, error)
+        self._remove(run_id)
         return None
 
     def finished(self, fingerprints: list[str], since: str = "") -> Entry | None:
-        """Return a run that ended well with one of the fingerprints, the earliest after `since`."""
-        first = None
-        for entry in self._of(fingerprints):
-            if entry.status == Status.OK and entry.run_id > since:
-                first = entry if first is None or entry.run_id < first.run_id else first
-        return first
+        """Return the earliest `ok` run after `since` with one of the fingerprints."""
+        finished = (e for e in self._of(fingerprints) if e.status == Status.OK and e.run_id > since)
+        return min(finished, default=None)
 
     def latest(self, fingerprints: list[str]) -> Entry | None:
         """Return the latest run with one of the fingerprints."""
-        return max(self._of(fingerprints), key=lambda entry: entry.run_id, default=None)
+        return max(self._of(fingerprints), default=None)
 
     def _of(self, fingerprints: list[str]) -> Iterator[Entry]:
         for fingerprint in fingerprints:
-            if fingerprint in self.by_fingerprint:
-                yield from self.by_fingerprint[fingerprint].values()
+            yield from self.by_fingerprint.get(fingerprint, {}).values()
 
-    def _look(self, name: str, known: Entry | None) -> Entry | None:
-        path = self.runs / name / ROW
-        try:
-            changed = path.stat().st_mtime_ns
-            if known is not None and known.changed_ns == changed:
-                return known
-            row = checked_row(path.read_bytes(), name)
-        except OSError:
-            return None
-        except ValueError as error:
-            self._damaged(path, error)
-            return None
-        return Entry(
-            name,
-            str(row.get("fingerprint") or ""),
-            Status(row["status"]),
-            int(row.get("starts") or 1),
-            sys.intern(str(row.get("sweep") or "")),
-            changed,
-        )
+    def _report_damaged(self, path: Path, error: ValueError) -> None:
+        if path not in self._reported:
+            self._reported.add(path)
+            aside = set_aside(path, "damaged") if self.repair else None
+            consequence = f"set aside as {aside.name}" if aside else "not counted"
+            logger.warning("%s is damaged and %s (%s)", path, consequence, error)
 
-    def _damaged(self, path: Path, error: ValueError) -> None:
-        if str(path) in self._told:
-            return
-        self._told.add(str(path))
-        aside = set_aside(path, "damaged") if self.repair else None
-        fate = f"set aside as {aside.name}" if aside else "not counted"
-        self.tell(f"warning: {path} is damaged and {fate} ({error})")
-
-    def _enter(self, entry: Entry) -> None:
-        self._forget(entry.run_id)
+    def _add(self, entry: Entry) -> None:
+        self._remove(entry.run_id)
         self.entries[entry.run_id] = entry
         self.by_fingerprint.setdefault(entry.fingerprint, {})[entry.run_id] = entry
 
-    def _forget(self, run_id: str) -> None:
+    def _remove(self, run_id: str) -> None:
         entry = self.entries.pop(run_id, None)
         if entry is not None:
             del self.by_fingerprint[entry.fingerprint][run_id]
@@ -180,9 +152,7 @@ class Index:
     def _load(self) -> list[Entry]:
         try:
             lines = self.file.read_text(encoding="utf-8").splitlines()
-            if lines[:1] != [INDEX_FORMAT]:
-                return []
-            return [entry_of(*parsed(line)[0]) for line in lines[1:]]
+            return [entry_of(*parsed(line)[0]) for line in lines[1:] if lines[0] == INDEX_FORMAT]
         except (OSError, ValueError, TypeError):
             return []
 
@@ -190,22 +160,18 @@ class Index:
 def entry_of(
     run_id: str, fingerprint: str, status: str, starts: int, sweep: str, changed_ns: int
 ) -> Entry:
-    """Make an entry that shares with others what is the same in most."""
-    sweep = sys.intern(sweep)
-    return Entry(run_id, fingerprint, Status(status), starts, sweep, changed_ns)
+    """Return an entry of the index file; repeated values share memory."""
+    return Entry(run_id, fingerprint, Status(status), starts, sys.intern(sweep), changed_ns)
 
 
 def checked_row(content: bytes, run_id: str) -> dict[str, Any]:
     """Parse a row file.
 
     Raises:
-        ValueError: it is not the whole row of this run.
+        ValueError: the file does not contain the complete row of this run.
     """
     row = json.loads(content)
-    if (
-        not isinstance(row, dict)
-        or row.get("run_id") != run_id
-        or row.get("status") not in [*Status]
-    ):
+    if not isinstance(row, dict) or row.get("run_id") != run_id:
         raise ValueError("not the row of this run")
+    Status(row.get("status", ""))
     return row

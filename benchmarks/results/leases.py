@@ -1,9 +1,8 @@
-"""Who works on which question: one file per fingerprint, so that nothing is done twice at once.
+"""Leases on configurations: one file per fingerprint, so that no run is done twice at once.
 
-`results/running/<fingerprint>.json` is created by the run, or by the launcher that queued it, and
-removed when the run has left its row. A file whose owner has died is taken over, by one process
-at a time. It works by exclusive creation and renaming alone, which network file systems keep, and
-by no lock.
+A run, or the launcher that queued it, creates `results/running/<fingerprint>.json` and removes it
+once the run has a row. The lease of a dead process is replaced by one process at a time. Only
+exclusive creation and renaming are used, which work on network file systems, and no locks.
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.processes import BEAT_SECONDS, Owner, is_alive, this_process
 
 FIRST_BEAT_SECONDS = 1.0
-NOBODY = Owner(host="", boot="", pid=0, born="")
-"""Of a lease that cannot be read: it counts as long as it is young."""
+UNKNOWN_PROCESS = Owner(host="", boot="", pid=0, born="")
+"""The process of an unreadable lease, which is live as long as its file is young."""
 
-HEIR = "~"
-"""Ends the key of a lease on taking over a question, which is held for a moment."""
+TAKEOVER = "~"
+"""Suffix of the key of a short lease, held while the lease of a dead process is replaced."""
 
 
 @dataclass
 class Lease:
-    """A question being worked on.
+    """The right of one process to run a configuration.
 
     Attributes:
-        key: the question's fingerprint; with the run's id behind it for a run beside another.
-        run_id: of the run that works on it; empty while it waits in a queue.
-        process: that works on it, or the queued job.
-        row: the row as far as it is known, for whoever must write it if the owner dies.
-        progress: how far the run is: step, total_steps, epoch, score.
-        has_row: whether the run has kept its row, so that nobody needs the lease any more.
+        key: the fingerprint, followed by the run id for a second run of the same configuration.
+        run_id: the run; empty while it waits in a queue.
+        process: the process that works on it, or the queued job.
+        row: the row of the run so far, to be recorded if the process dies.
+        progress: step, total_steps, epoch and score of the run.
+        has_row: the run has written its row, so that the lease is no longer required.
     """
 
     key: str
@@ -50,19 +49,24 @@ class Lease:
     progress: dict[str, Any] = field(default_factory=dict)
     has_row: bool = False
 
+    def as_json(self) -> str:
+        """Return the content of the lease's file."""
+        values = dataclasses.asdict(self).items()
+        return json.dumps({"owner" if name == "process" else name: value for name, value in values})
+
 
 class Leases:
-    """The folder of leases of a results folder."""
+    """The folder with the leases of a results folder."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def path(self, key: str) -> Path:
-        """Where a lease is."""
+        """Return the path of a lease's file."""
         return self.directory / f"{key}.json"
 
     def read(self, key: str) -> Lease | None:
-        """Return a lease, or None; a damaged one counts as none."""
+        """Read a lease; None if there is none or it is damaged."""
         try:
             plain = json.loads(self.path(key).read_text(encoding="utf-8"))
             process = Owner(**plain["owner"])
@@ -72,101 +76,103 @@ class Leases:
             return None
 
     def of(self, fingerprint: str) -> Iterator[Lease]:
-        """Go through a question's leases, those of runs beside another too."""
+        """Iterate over the leases of one configuration."""
         for file in [self.path(fingerprint), *self.directory.glob(f"{fingerprint}.*.json")]:
             lease = self.read(file.stem)
             if lease is not None:
                 yield lease
 
     def all(self) -> Iterator[Lease]:
-        """Go through all leases, of the living and the dead."""
+        """Iterate over all leases, of live and dead processes."""
         for file in sorted(self.directory.glob("*.json")):
-            lease = None if file.stem.endswith(HEIR) else self.read(file.stem)
+            lease = None if file.stem.endswith(TAKEOVER) else self.read(file.stem)
             if lease is not None:
                 yield lease
 
     def is_live(self, lease: Lease) -> bool:
-        """Whether a lease's owner still works."""
+        """Return True if the process of a lease is alive."""
         return is_alive(lease.process, self.path(lease.key))
 
     def acquire(self, lease: Lease) -> bool:
-        """Take a question, unless someone alive holds it.
+        """Acquire a lease, unless another live process holds it.
 
-        A job takes it over from its own last start, and from the launcher that entered it.
+        A job replaces the lease of its own previous start and that of the launcher that queued it.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         target = self.path(lease.key)
-        handle, draft = tempfile.mkstemp(dir=self.directory, prefix=".lease-")
+        handle, name = tempfile.mkstemp(dir=self.directory, prefix=".lease-")
+        draft = Path(name)
         try:
             with os.fdopen(handle, "w") as file:
-                file.write(as_json(lease))
+                file.write(lease.as_json())
             for _ in range(3):
                 with contextlib.suppress(FileExistsError):
-                    create_from(Path(draft), target)
+                    create_from(draft, target)
                     return True
-                if self.is_mine(lease):  # a file server may answer twice to one linking
+                if self.is_mine(lease):  # a file server may report an error after it made the link
                     return True
                 if not self._may_replace(lease):
                     return False
-                # Of several that find the owner dead, one at a time looks again and replaces it:
-                # else a slow one would put itself in the place of a quick one.
-                heir = dataclasses.replace(lease, key=f"{lease.key}{HEIR}")
-                if not self.acquire(heir):
+                # One process at a time checks again and replaces the lease. Otherwise a slow
+                # process would replace the new lease of a fast one.
+                takeover = dataclasses.replace(lease, key=f"{lease.key}{TAKEOVER}")
+                if not self.acquire(takeover):
                     return False
                 try:
                     if target.exists() and self._may_replace(lease):
-                        Path(draft).replace(target)
+                        draft.replace(target)
                         return True
                 finally:
-                    self.release(heir)
+                    self.release(takeover)
             return False
         finally:
-            Path(draft).unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
 
     def _may_replace(self, lease: Lease) -> bool:
-        """Whether whoever holds a lease's question is dead, or entered it for this lease's job."""
+        """Return True if the lease on disk is of a dead process or of the same job."""
         holder = self.read(lease.key)
         if holder is not None and is_same_job(holder.process, lease.process):
             return True
-        return not is_alive(holder.process if holder else NOBODY, self.path(lease.key))
+        return not is_alive(holder.process if holder else UNKNOWN_PROCESS, self.path(lease.key))
 
     def is_mine(self, lease: Lease) -> bool:
-        """Whether the lease on disk is still this one."""
-        there = self.read(lease.key)
-        return there is not None and there.process == lease.process
+        """Return True if the lease on disk is of the same process."""
+        on_disk = self.read(lease.key)
+        return on_disk is not None and on_disk.process == lease.process
 
     def release(self, lease: Lease) -> None:
-        """Give a question back, if it is still this owner's."""
+        """Remove a lease if it is still of the same process."""
         with contextlib.suppress(OSError):
             if self.is_mine(lease):
                 self.path(lease.key).unlink()
 
     @contextlib.contextmanager
     def renewed(self, lease: Lease, each_beat: Callable[[], None]) -> Iterator[None]:
-        """Write the lease's progress and beat its heart from a thread until the block ends.
+        """Renew a lease and write its progress from a thread until the block ends.
 
-        The lease of a run that ends without a row stays: it alone tells of the run.
+        The lease is released at the end if the run has a row; otherwise it is the only record of
+        the run and remains.
 
         Args:
-            lease: taken.
-            each_beat: called every time.
+            lease: an acquired lease.
+            each_beat: called at each renewal.
         """
         done = threading.Event()
         path = self.path(lease.key)
 
-        def beat() -> None:
+        def renew() -> None:
             pause = FIRST_BEAT_SECONDS
             while not done.wait(pause):
                 pause = min(2 * pause, BEAT_SECONDS)
                 each_beat()
                 if not self.is_mine(lease):
                     continue
-                # The training's thread may just be adding to the progress; the next beat tells it.
+                # RuntimeError: the training thread has just changed the progress.
                 with contextlib.suppress(OSError, RuntimeError):
-                    os.utime(path)  # a sign of life even where the disk is full
-                    write_atomically(path, as_json(lease))
+                    os.utime(path)  # renews the lease also on a full disk
+                    write_atomically(path, lease.as_json())
 
-        thread = threading.Thread(target=beat, daemon=True)
+        thread = threading.Thread(target=renew, daemon=True)
         thread.start()
         try:
             yield
@@ -177,17 +183,11 @@ class Leases:
                 self.release(lease)
 
 
-def as_json(lease: Lease) -> str:
-    """Return the text of a lease's file."""
-    values = dataclasses.asdict(lease).items()
-    return json.dumps({"owner" if name == "process" else name: value for name, value in values})
-
-
 def create_from(draft: Path, target: Path) -> None:
-    """Give a file its name, unless that is taken.
+    """Create a file with the content of a draft.
 
     Raises:
-        FileExistsError: it is taken.
+        FileExistsError: the file exists.
     """
     try:
         os.link(draft, target)
@@ -198,14 +198,14 @@ def create_from(draft: Path, target: Path) -> None:
             file.write(draft.read_bytes())
 
 
-def is_same_job(holder: Owner, taker: Owner) -> bool:
-    """Whether a lease is that of the job which the taker runs in.
+def is_same_job(holder: Owner, process: Owner) -> bool:
+    """Return True if a lease was created for the job that a process runs in.
 
-    It was entered by the launcher, or by the job's last start; a launcher takes nothing back.
+    The launcher created it, or a previous start of the job. A launcher replaces no lease.
     """
-    return holder.job is not None and holder.job == taker.job and taker.pid != 0
+    return holder.job is not None and holder.job == process.job and process.pid != 0
 
 
 def new_lease(key: str, run_id: str, row: dict[str, Any]) -> Lease:
-    """A lease of the calling process."""
+    """Return a lease of the calling process."""
     return Lease(key, run_id, this_process(), row)

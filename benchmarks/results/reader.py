@@ -1,4 +1,4 @@
-"""Reading result tables: any CSV with the documented columns, whoever made it."""
+"""Read result tables: any CSV file with the documented columns."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from benchmarks.results.row import COLUMNS, KINDS, columns_where
 from benchmarks.results.run_folder import RunFolder
 
 NEEDED = ("task", "model", "seed", "metric", "higher_is_better", "test_score")
-"""Without these columns there is nothing to compare; what the others would tell may be unknown."""
+"""Columns without which nothing can be compared."""
 
 UNREAD = ("error", "other_metrics", "started_at", "git_commit", "git_dirty")
-"""Long or idle columns: 100,000 rows of them would take memory for nothing."""
+"""Long or unused columns, not read to save memory."""
 
 NOTED = (
     *columns_where(comparable=("table", "task", "model", "group")),
@@ -41,10 +41,10 @@ class Tables:
     """The rows of one or more tables.
 
     Attributes:
-        frame: all rows; text columns are never missing but empty, numbers may be NaN; `table`
-            names the file, `line` is the row's number in it, from 1.
+        frame: all rows; missing text is empty, missing numbers are NaN. `table` is the file and
+            `line` the number of the row in it, from 1.
         sources: the files, as given.
-        notes: what must be known about them.
+        notes: remarks on missing columns.
     """
 
     frame: pd.DataFrame
@@ -53,14 +53,15 @@ class Tables:
 
 
 def read_tables(paths: Sequence[Path], extra: Sequence[str] = ()) -> Tables:
-    """Read tables into one frame that has every documented column but a few.
+    """Read tables into one frame with all documented columns except `UNREAD`.
 
     Args:
-        paths: CSV files, or results folders whose `results.csv` is taken.
-        extra: further columns to read, which every table must have.
+        paths: CSV files, or results folders with a `results.csv`.
+        extra: further required columns.
 
     Raises:
-        UserError: a file is missing, no table, lacks a needed column or has a cell of a wrong type.
+        UserError: a file is missing or not a table, a required column is missing, or a cell has a
+            wrong type.
     """
     if not paths:
         raise UserError("no table is given")
@@ -76,8 +77,8 @@ def read_tables(paths: Sequence[Path], extra: Sequence[str] = ()) -> Tables:
             absent.sort(key=lambda text: "?" not in text)
             more = f" and {len(absent) - MOST_NAMED} more" if len(absent) > MOST_NAMED else ""
             notes.append(
-                f"{file}: has no column {', '.join(absent[:MOST_NAMED])}{more}; what they would "
-                f"say counts as equal in all rows"
+                f"{file}: has no column {', '.join(absent[:MOST_NAMED])}{more}; missing values "
+                f"count as equal in all rows"
             )
         frames.append(frame)
     frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
@@ -88,22 +89,17 @@ def read_tables(paths: Sequence[Path], extra: Sequence[str] = ()) -> Tables:
 
 
 def read_table(file: Path, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, list[str]]:
-    """Read one table.
+    """Read one table; see `read_tables`.
 
     Returns:
-        Its rows, and the documented columns it lacks and that a reader would want to know of.
-
-    Raises:
-        UserError: see `read_tables`.
+        Its rows, and the missing columns that must be reported.
     """
     header = header_of(file)
     check_header(file, header, [*NEEDED, *extra])
-    if len(first_lines(file)) < 2:
-        raise UserError(f"{file}: has a header and no rows")
     wanted = [name for name in (*COLUMNS, *extra) if name not in UNREAD or name in extra]
     present = [name for name in dict.fromkeys(wanted) if name in header]
-    frame = parsed(file, present)
-    if frame.empty:  # blank lines are none
+    frame = read_columns(file, present) if len(first_lines(file)) > 1 else pd.DataFrame()
+    if frame.empty:  # blank lines are no rows
         raise UserError(f"{file}: has a header and no rows")
     for name in present:
         kind = KINDS.get(name, str)
@@ -117,19 +113,19 @@ def read_table(file: Path, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, lis
     frame["table"] = str(file)
     frame["line"] = range(1, len(frame) + 1)
     unknown = [name for name in header if name not in KINDS]
-    return frame, [told(name, unknown) for name in absent if name in NOTED]
+    return frame, [with_similar(name, unknown) for name in absent if name in NOTED]
 
 
-def parsed(file: Path, names: list[str]) -> pd.DataFrame:
-    """Read some columns of a CSV file; Arrow's reader takes no line of more or fewer cells.
+def read_columns(file: Path, names: list[str]) -> pd.DataFrame:
+    """Read columns of a CSV file, as text or numbers; all lines must have the same length.
 
     Raises:
-        UserError: it is not one.
+        UserError: the file is not a CSV table.
     """
     import pyarrow as pa
     from pyarrow import csv as arrow
 
-    numbers = {name for name in names if KINDS.get(name, str) in (int, float)}
+    numeric = {name for name in names if KINDS.get(name, str) in (int, float)}
     wrong: list[Any] = []
 
     def refuse(row: Any) -> str:
@@ -143,7 +139,7 @@ def parsed(file: Path, names: list[str]) -> pd.DataFrame:
             arrow.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
             arrow.ConvertOptions(
                 include_columns=names,
-                column_types={name: pa.string() for name in names if name not in numbers},
+                column_types={name: pa.string() for name in names if name not in numeric},
             ),
         )
     except (OSError, ValueError) as error:
@@ -155,22 +151,19 @@ def parsed(file: Path, names: list[str]) -> pd.DataFrame:
                 f"{row.expected_columns}: {row.text[:40]}"
             ) from error
         reason = " ".join(str(error).split())
-        raise UserError(f"{file}: is no CSV table ({reason[:200]})") from error
-    kinds = [
-        pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-        for field in table.schema
-    ]
-    for place, (name, is_number) in enumerate(zip(table.column_names, kinds, strict=True)):
-        if not is_number:
-            table = table.set_column(place, name, table.column(name).cast(pa.string()))
+        raise UserError(f"{file}: is not a CSV table ({reason[:200]})") from error
+    for place, column in enumerate(table.schema):
+        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            text = table.column(place).cast(pa.string())
+            table = table.set_column(place, column.name, text)
     return typing.cast(pd.DataFrame, table.to_pandas())
 
 
 def header_of(file: Path) -> list[str]:
-    """Read the names of a table's columns.
+    """Read the column names of a table.
 
     Raises:
-        UserError: there is no such file, or it has no header.
+        UserError: the file is missing or has no header.
     """
     header = next(iter(first_lines(file)), [])
     if not any(name.strip() for name in header):
@@ -179,17 +172,17 @@ def header_of(file: Path) -> list[str]:
 
 
 def first_lines(file: Path) -> list[list[str]]:
-    """Read the header of a CSV file and the line after it, as far as they are there.
+    """Read the header of a CSV file and the line after it.
 
     Raises:
-        UserError: there is no such file, or it is no text.
+        UserError: the file is missing or not text.
     """
     try:
         with file.open("rb") as binary:
             if binary.read(4) == b"PAR1":
                 raise UserError(
-                    f"{file}: is no CSV table but Parquet; give CSV, which "
-                    f"scripts/export.py RESULTS -o FILE.csv writes"
+                    f"{file}: is not a CSV table but Parquet; convert it with "
+                    f"scripts/export.py RESULTS -o FILE.csv"
                 )
         with file.open(newline="", encoding="utf-8-sig") as opened:
             return list(itertools.islice(csv.reader(opened), 2))
@@ -198,47 +191,42 @@ def first_lines(file: Path) -> list[list[str]]:
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file}: is no CSV table but something binary") from error
+        raise UserError(f"{file}: is not a CSV table but binary") from error
 
 
 def check_header(file: Path, header: list[str], needed: Sequence[str]) -> None:
-    """Refuse a table that lacks a needed column or has one twice.
-
-    Raises:
-        UserError: it does.
-    """
-    for mark, word in ((";", "semicolons"), ("\t", "tabs")):
+    """Raise a `UserError` if a required column is missing or a column repeats."""
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(header) == 1 and mark in header[0]:
-            raise UserError(f"{file}: its columns are separated by {word}; commas are expected")
-    lacking = [name for name in dict.fromkeys(needed) if name not in header]
-    if lacking:
-        documented = set(COLUMNS) if lacking[0] in COLUMNS else set()
-        close = nearest_of(lacking[0], [name for name in header if name not in documented])
+            raise UserError(f"{file}: its columns are separated by {name}; commas are expected")
+    missing = [name for name in dict.fromkeys(needed) if name not in header]
+    if missing:
+        documented = set(COLUMNS) if missing[0] in COLUMNS else set()
+        close = most_similar(missing[0], [name for name in header if name not in documented])
         hint = f"; the nearest it has is {close}" if close else ""
-        more = f" nor {', '.join(lacking[1:])}" if lacking[1:] else ""
-        raise UserError(f"{file}: has no column {lacking[0]}{more}{hint}")
-    twice = [name for name in (*COLUMNS, *needed) if header.count(name) > 1]
-    if twice:
-        raise UserError(f"{file}: has the column {twice[0]} twice")
+        more = f" nor {', '.join(missing[1:])}" if missing[1:] else ""
+        raise UserError(f"{file}: has no column {missing[0]}{more}{hint}")
+    repeated = [name for name in (*COLUMNS, *needed) if header.count(name) > 1]
+    if repeated:
+        raise UserError(f"{file}: duplicate column {repeated[0]}")
 
 
-def told(name: str, unknown: list[str]) -> str:
-    """Name a column that a table lacks, with the one that may have been meant for it."""
-    close = nearest_of(name, unknown, cutoff=0.8)
+def with_similar(name: str, unknown: list[str]) -> str:
+    """Return the name of a missing column, with the unknown column that is similar to it."""
+    close = most_similar(name, unknown, cutoff=0.8)
     return f"{name} (is {close} meant for it?)" if close else name
 
 
-def nearest_of(name: str, others: list[str], cutoff: float = 0.5) -> str:
-    """The most similar of some words, or nothing."""
-    close = difflib.get_close_matches(name, others, n=1, cutoff=cutoff)
-    return close[0] if close else ""
+def most_similar(name: str, others: list[str], cutoff: float = 0.5) -> str:
+    """Return the most similar of several names, or an empty string."""
+    return next(iter(difflib.get_close_matches(name, others, n=1, cutoff=cutoff)), "")
 
 
 def numbers_of(file: Path, name: str, cells: pd.Series[Any], kind: type) -> pd.Series[float]:
-    """Turn a column's cells into numbers, truths into 1 and 0, empty ones into NaN.
+    """Convert the cells of a column to numbers: booleans to 1 and 0, empty cells to NaN.
 
     Raises:
-        UserError: a cell holds something else.
+        UserError: a cell has another value.
     """
     if kind is not bool and name != "seed" and pd.api.types.is_numeric_dtype(cells):
         return cells.astype("float64")
@@ -247,36 +235,32 @@ def numbers_of(file: Path, name: str, cells: pd.Series[Any], kind: type) -> pd.S
         wrong = values.isna() & (cells != "")
     else:
         values = pd.to_numeric(cells, errors="coerce").astype("float64")
-        known = cells.notna() & ~cells.astype("str").str.lower().isin(["", "nan"])
-        wrong = values.isna() & known
+        filled = cells.notna() & ~cells.astype("str").str.lower().isin(["", "nan"])
+        wrong = values.isna() & filled
         if name == "seed":
             wrong |= values.notna() & (values % 1 != 0)
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
-        words = "true or false" if kind is bool else "a number"
+        expected = "true or false" if kind is bool else "a number"
         raise UserError(
             f"{file}: row {row + 1}, column {name}: {str(cells.iloc[row])[:40]!r} is not "
-            f"{'a whole number' if name == 'seed' else words}"
+            f"{'a whole number' if name == 'seed' else expected}"
         )
     return values
 
 
 def folder_of(table: str, run_id: str) -> RunFolder | None:
-    """Where a row's run keeps what it left; None where the table does not lie beside its runs."""
-    if Path(run_id).name != run_id or run_id in (
-        "",
-        "..",
-    ):  # whoever made the table, it leads nowhere else
+    """Return the folder of a row's run; None if there is none beside the table."""
+    # A table from elsewhere must not lead to other folders.
+    if Path(run_id).name != run_id or run_id in ("", ".."):
         return None
     runs = runs_beside(table)
-    if runs is None:
-        return None
-    folder = RunFolder(runs / run_id)
-    return folder if folder.path.is_dir() else None
+    folder = RunFolder(runs / run_id) if runs is not None else None
+    return folder if folder is not None and folder.path.is_dir() else None
 
 
 @lru_cache(maxsize=100)
 def runs_beside(table: str) -> Path | None:
-    """The folder of runs beside a table; asked for every row, so it remembers."""
+    """Return the folder of runs beside a table, cached as it is required for every row."""
     runs = Path(table).parent / "runs"
     return runs if runs.is_dir() else None

@@ -1,54 +1,36 @@
-"""A results folder as something to collect from: rows in run folders, lines in a table."""
+"""A results folder as a source of rows: those in run folders and the lines of its table."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import UserError
-from benchmarks.results.csv_table import as_text, mend_torn, opened
+from benchmarks.results.csv_table import opened, repair_torn
 from benchmarks.results.index import Index
-from benchmarks.results.row import Status
 from benchmarks.results.store import Store
 from benchmarks.system.atomic_files import set_aside
 
+logger = logging.getLogger(__name__)
+
 LONGEST_LIST = 10
-"""More things than this are counted, not named."""
+"""Items named in a message."""
 
 Cells = dict[str, str]
 
 
-@dataclass
-class Edits:
-    """What stands in a table otherwise than in the run folders.
-
-    Attributes:
-        cells: run id and column of each, as far as they are named.
-        count: of all.
-    """
-
-    cells: list[str] = field(default_factory=list)
-    count: int = 0
-
-    def add(self, run_id: str, what: str) -> None:
-        """Note one."""
-        self.count += 1
-        if len(self.cells) < LONGEST_LIST:
-            self.cells.append(f"{run_id}: {what}")
-
-
 class Source:
-    """A results folder to collect from.
+    """A results folder to collect rows from.
 
     Args:
         directory: the folder.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not a results folder.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -61,13 +43,13 @@ class Source:
         self.columns: dict[str, None] = {}
 
     def open(self) -> None:
-        """Find the rows, and prove that the table can be read; else it is set aside."""
+        """Find the rows and check the table; an unreadable table is set aside."""
         self.index.refresh()
         if not self.table.is_file():
             return
         try:
-            with contextlib.suppress(PermissionError):  # then a torn line stays where it is
-                mend_torn(self.table)
+            with contextlib.suppress(PermissionError):  # a torn line remains in a read-only table
+                repair_torn(self.table)
             with opened(self.table) as (header, lines):
                 if header and "run_id" not in header:
                     raise ValueError("it has no column run_id")
@@ -77,11 +59,11 @@ class Source:
             self.columns |= dict.fromkeys(header)
         except (ValueError, csv.Error) as error:
             aside = set_aside(self.table, "unreadable")
-            fate = f"set aside as {aside.name}" if aside else "not used"
-            print(f"warning: {self.table} cannot be read as a table and is {fate} ({error})")
+            consequence = f"set aside as {aside.name}" if aside else "not used"
+            logger.warning("%s is not a table and is %s (%s)", self.table, consequence, error)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Go through the rows of the run folders in order of their ids, and learn the columns."""
+        """Iterate over the rows of the run folders ordered by run id, and collect the columns."""
         for run_id in sorted(self.index.entries):
             row = self.index.row(run_id)
             if row is not None:
@@ -90,7 +72,7 @@ class Source:
                 yield row
 
     def lines(self) -> Iterator[Cells]:
-        """Go through the lines of the table."""
+        """Iterate over the lines of the table."""
         if not self.header:
             return
         with opened(self.table) as (header, lines):
@@ -99,7 +81,7 @@ class Source:
                     yield dict(zip(header, line, strict=False))
 
     def without_folder(self) -> Iterator[Cells]:
-        """Go through the lines of the table whose runs have no row in a folder, each id once."""
+        """Iterate over the lines whose runs have no row in a folder, one per run id."""
         seen: set[str] = set()
         for line in self.lines():
             run_id = line.get("run_id", "")
@@ -109,43 +91,19 @@ class Source:
             yield line
 
     def unfinished(self) -> list[str]:
-        """Run ids that have a folder and no row."""
+        """Return the run ids with a folder and no row."""
         with contextlib.suppress(FileNotFoundError):
             folders = {entry.name for entry in self.store.runs.iterdir() if entry.is_dir()}
             return sorted(folders - self.index.entries.keys())
         return []
 
     def running(self) -> set[str]:
-        """Ids of the runs that somebody works on."""
+        """Return the run ids with a live lease."""
         leases = self.store.leases
         return {lease.run_id for lease in leases.all() if leases.is_live(lease)} - {""}
 
-    def edits(self) -> Edits:
-        """Compare the table with the run folders; a line that is merely old is no edit."""
-        edits, seen = Edits(), set()
-        for line in self.lines():
-            run_id = line.get("run_id", "")
-            if run_id in seen and run_id:
-                edits.add(run_id, "a second line")
-                continue
-            seen.add(run_id)
-            row = self.index.row(run_id) if run_id in self.index.entries else None
-            if row is None or is_outdated(line, row):
-                continue
-            for name, cell in line.items():
-                if name in row and cell != as_text(row[name]):
-                    edits.add(run_id, f"{name} is {cell!r}, was {as_text(row[name])!r}")
-        return edits
 
-
-def is_outdated(line: Cells, row: dict[str, Any]) -> bool:
-    """Whether a line was true once: the run has gone on, or was given up, since."""
-    starts = line.get("starts", "")
-    is_earlier = starts.isdigit() and int(starts) < int(row.get("starts") or 1)
-    return is_earlier or line.get("status") == Status.INTERRUPTED != row["status"]
-
-
-def named(things: list[str]) -> str:
-    """List things, the first few by name."""
-    more = len(things) - LONGEST_LIST
-    return ", ".join(things[:LONGEST_LIST]) + (f" and {more} more" if more > 0 else "")
+def named(items: list[str]) -> str:
+    """List the first items, and count the others."""
+    more = len(items) - LONGEST_LIST
+    return ", ".join(items[:LONGEST_LIST]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""The row a run leaves, and the store that keeps it."""
+"""The results folder: one folder per run, the results table and the leases."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from benchmarks.system.atomic_files import write_atomically
 
 
 def new_run_id(model: str, task: str, seed: int, now: datetime) -> str:
-    """Return an id that sorts by start time in UTC and is never given twice."""
+    """Return a unique id that sorts by start time in UTC."""
     moment = now.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     return f"{moment}-{task}-{model}-s{seed}-{secrets.token_hex(3)}"
 
 
 class Store:
-    """A results folder: `runs/<run_id>/` with what each run leaves, `results.csv` as their view."""
+    """A results folder: `runs/<run_id>/` for each run, and `results.csv` as a view of the rows."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -36,10 +36,10 @@ class Store:
         self.leases = Leases(directory / "running")
 
     def check_writable(self) -> None:
-        """Create the folder and write and remove a file in it.
+        """Create the folder and check that files can be written in it.
 
         Raises:
-            UserError: that cannot be done.
+            UserError: the folder cannot be created or written to.
         """
         try:
             for folder in (self.directory, self.runs, self.leases.directory):
@@ -60,27 +60,27 @@ class Store:
         return RunFolder(self.runs / run_id)
 
     def write_row(self, row: Row) -> None:
-        """Write a row into its run's folder, where it is the truth.
+        """Write a row into the folder of its run.
 
         Raises:
-            OSError: the disk is full or not writable; nothing that was there is lost.
+            OSError: the disk is full or read-only; the previous row is kept.
         """
         text = json.dumps(dataclasses.asdict(row), indent=2, allow_nan=False)
         write_atomically(self.run(row.run_id).create().row, text + "\n")
 
     def row(self, run_id: str) -> dict[str, Any] | None:
-        """Read a run's row; None if there is none or it is damaged."""
+        """Read the row of a run; None if it is missing or damaged."""
         try:
             return checked_row(self.run(run_id).row.read_bytes(), run_id)
         except (OSError, ValueError):
             return None
 
     def index(self, repair: bool = True) -> Index:
-        """What is known of the runs, up to now."""
+        """Return an up-to-date index of the runs."""
         index = Index(self.directory, repair)
         index.refresh()
         return index
 
     def view(self, index: Index | None = None) -> TableView:
-        """Return the table as a view that can be brought up to date."""
+        """Return the results table."""
         return TableView(self.table, index or self.index(), COLUMNS)

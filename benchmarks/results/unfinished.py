@@ -16,27 +16,26 @@ def unfinished_run(
 
     Args:
         store: the results folder.
-        index: index of its runs, up to date.
+        index: an up-to-date index of its runs.
         fingerprints: of the configuration, one for each kind of device it may run on.
         since: earlier run ids are ignored.
     """
-    for fingerprint in fingerprints:
-        for lease in store.leases.of(fingerprint):
-            if lease.run_id <= since:
-                continue
-            me = this_process()
-            is_mine = lease.process == me or is_same_job(lease.process, me)
-            if not is_mine and store.leases.is_live(lease):
-                if lease.key == fingerprint:
-                    return None
-            elif lease.run_id not in index.entries:
-                return lease.run_id
+    me = this_process()
+    leases = (lease for fingerprint in fingerprints for lease in store.leases.of(fingerprint))
+    for lease in leases:
+        if lease.run_id <= since:
+            continue
+        is_mine = lease.process == me or is_same_job(lease.process, me)
+        if not is_mine and store.leases.is_live(lease):
+            if lease.key in fingerprints:
+                return None
+        elif lease.run_id not in index.entries:
+            return lease.run_id
     latest = index.latest(fingerprints)
     if latest is None or latest.status == Status.OK or latest.run_id <= since:
         return None
-    checkpoint = store.run(latest.run_id).checkpoint
-    is_interrupted = latest.status.is_resumable
-    return latest.run_id if is_interrupted or checkpoint.exists() else None
+    has_checkpoint = store.run(latest.run_id).checkpoint.exists()
+    return latest.run_id if latest.status.is_resumable or has_checkpoint else None
 
 
 def release_finished(store: Store, lease: Lease, status: Status) -> None:

@@ -112,9 +112,9 @@ def view_clock(view: TableView) -> Iterator[list[float]]:
     times: list[float] = [0.0]
     rewrite = view._rewrite
 
-    def timed(old: set[str]) -> None:
+    def timed(outdated: set[str]) -> None:
         started = time.perf_counter()
-        rewrite(old)
+        rewrite(outdated)
         times.append(time.perf_counter() - started)
 
     view._rewrite = timed  # type: ignore[method-assign]

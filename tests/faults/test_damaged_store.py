@@ -177,7 +177,7 @@ def test_a_damaged_table_ends_no_run_and_loses_no_row(
     ((run_id, _),) = (pair for pair in rows_of(folder).items() if pair[0] not in before)
     fault.nothing_wrong(differences(numbers_of(folder, run_id), right))
     if damage in CANNOT_BE_KEPT_UP:
-        assert f"warning: {table} could not be brought up to date" in done.output
+        assert f"warning: {table} could not be updated" in done.output
         assert "no row is lost" in done.output
     else:
         text = table.read_text()

@@ -103,23 +103,23 @@ def test_mistakes_are_answered_in_one_line(
     a, out = store.directory, tmp_path / "out.parquet"
     assert "(allowed: parquet, csv, json)" in refused(capsys, a, "-o", tmp_path / "x.txt")
     assert "there is no such file" in refused(capsys, tmp_path / "none.csv", "-o", out)
-    assert "1: is there twice" in refused(capsys, a, tmp_path / "b", "-o", out)
+    assert "duplicate run_id 1" in refused(capsys, a, tmp_path / "b", "-o", out)
     assert "choose another name" in refused(capsys, a, "-o", store.table)
     missing = tmp_path / "none" / "out.csv"
     assert "cannot be written (No such file or directory)" in refused(capsys, a, "-o", missing)
     bad = tmp_path / "bad.csv"
     for text, answer in (
         ("run_id,seed\n1,two\n", "row 1, column seed: 'two' is not a whole number"),
-        ("run_id,seed\n1,2,3,4\n", "is no CSV table"),
-        ("run_id,seed\n1,2\n1,2,3,4\n", "is no CSV table"),
+        ("run_id,seed\n1,2,3,4\n", "has 4 cells, the header 2"),
+        ("run_id,seed\n1,2\n1,2,3,4\n", "has 4 cells, the header 2"),
         ("name,value\n1,2\n", "none of its columns is documented"),
-        ("run_id,run_id\n1,2\n", "has the column run_id twice"),
+        ("run_id,run_id\n1,2\n", "duplicate column run_id"),
         ("", "is empty"),
     ):
         bad.write_text(text)
         assert answer in refused(capsys, bad, "-o", out)
     bad.write_bytes(b"run_id,seed\n\xff\xfe,1\n")
-    assert "is no CSV table" in refused(capsys, bad, "-o", out)
+    assert "is not a CSV table" in refused(capsys, bad, "-o", out)
     assert not out.exists()
 
 

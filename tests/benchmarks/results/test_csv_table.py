@@ -135,14 +135,14 @@ def test_a_line_with_fewer_or_more_cells_than_the_header_is_kept(store: Store) -
 def test_rows_of_a_newer_version_bring_their_columns(store: Store) -> None:
     add_row(store, "a")
     document = dataclasses.asdict(Row("b", "ok")) | {"invented_later": 1.5, "and_later": None}
-    (store.run("b").create().row).write_text(json.dumps(document))
+    store.run("b").create().row.write_text(json.dumps(document))
     add_row(store, "c")
     assert columns_of(store) == [*COLUMNS, "invented_later", "and_later"]
     assert [row["invented_later"] for row in rows_of(store)] == ["", "1.5", ""]
 
 
 def test_a_row_of_an_older_version_is_a_line_too(store: Store) -> None:
-    (store.run("a").create().row).write_text('{"run_id": "a", "status": "ok", "seed": 3}')
+    store.run("a").create().row.write_text('{"run_id": "a", "status": "ok", "seed": 3}')
     store.view().update()
     (line,) = rows_of(store)
     assert (line["run_id"], line["seed"], line["test_score"]) == ("a", "3", "")

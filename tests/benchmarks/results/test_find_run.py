@@ -1,4 +1,4 @@
-"""Runs are found by their id, how it begins, their folder or as the latest."""
+"""Runs are found by id, prefix, folder or as the latest."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def test_an_id_that_another_begins_with_is_itself(results: Path) -> None:
 
 
 NOWHERE = [
-    ("", "RUN is empty (allowed: a run's id, how it begins, its folder, latest)"),
+    ("", "RUN is empty (allowed: a run's id, a prefix of it, its folder, latest)"),
     ("/path/nope", "/path/nope: there is no such folder"),
     ("nope", f"nope: there is no such run in results/runs (latest is {OK})"),
     ("lates", "lates: there is no such run in results/runs; did you mean latest?"),
-    ("2026", f"2026: 3 runs begin like this, {OK} and {FAILED}, …"),
+    ("2026", f"2026: 3 runs have this prefix: {OK}, {FAILED}, …"),
     (
         OK.replace("500", "50"),
         f"{OK.replace('500', '50')}: there is no such run in results/runs; did you mean {OK}?",
@@ -63,18 +63,21 @@ NOWHERE = [
         f"elsewhere/{OK.replace('500', '50')}",
         f"elsewhere/{OK.replace('500', '50')}: there is no such folder; did you mean {OK}?",
     ),
-    ("20260104T-running", "results/runs/20260104T-running: has no row.json: it is not a run's "),
-    ("results", "results: is a folder of results, not a run's; use latest --results results"),
+    ("20260104T-running", "results/runs/20260104T-running: has no row.json: it is not the folder "),
+    (
+        "results",
+        "results: is a results folder, not that of a run; use latest --results results",
+    ),
     ("results/runs", f"results/runs: is a folder of runs; did you mean results/runs/{BASELINE}?"),
     (
         f"results/runs/{OK}/row.json",
-        f"results/runs/{OK}/row.json: is a file, not a run's folder; "
+        f"results/runs/{OK}/row.json: is a file, not the folder of a run; "
         f"did you mean results/runs/{OK}?",
     ),
     (
         f"results/runs/{OK}/export",
-        f"results/runs/{OK}/export: has no row.json: it is not a run's folder, or its run has not "
-        f"ended; did you mean results/runs/{OK}?",
+        f"results/runs/{OK}/export: has no row.json: it is not the folder of a run, or its run "
+        f"has not ended; did you mean results/runs/{OK}?",
     ),
 ]
 
@@ -100,5 +103,5 @@ def test_results_without_runs_are_told_apart(results: Path) -> None:
             find_run("latest", Path(folder))
         assert str(raised.value) == wanted
     Store(Path("empty")).write_row(Row(run_id="a", status="failed"))
-    with pytest.raises(UserError, match="no run in empty/runs has ended well with a network"):
+    with pytest.raises(UserError, match="no run of a network in empty/runs has the status ok"):
         find_run("latest", Path("empty"))

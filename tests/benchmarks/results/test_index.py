@@ -172,7 +172,7 @@ def test_a_run_that_asks_another_question_now_is_found_under_that_alone(store: S
 def test_a_row_of_an_older_version_counts(lost: str, store: Store) -> None:
     row = dataclasses.asdict(Row("a", "ok", fingerprint="f", starts=1, sweep="s"))
     del row[lost]
-    (store.run("a").create().row).write_text(json.dumps(row | {"invented_later": 1}))
+    store.run("a").create().row.write_text(json.dumps(row | {"invented_later": 1}))
     (entry,) = store.index().entries.values()
     wanted = {"fingerprint": "f", "starts": 1, "sweep": "s"}
     wanted[lost] = {"fingerprint": "", "starts": 1, "sweep": ""}[lost]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks.results.leases
-from benchmarks.results.leases import HEIR, Lease, Leases, new_lease
+from benchmarks.results.leases import TAKEOVER, Lease, Leases, new_lease
 from benchmarks.system import processes as owner
 from benchmarks.system.processes import JOB_VARIABLE, LEASE_SECONDS, Owner, this_process
 from tests.helpers.processes import at_once
@@ -109,7 +109,7 @@ def test_of_many_that_find_the_owner_dead_exactly_one_takes_over(
 
 
 def test_whoever_died_while_taking_over_keeps_nobody_from_it(leases: Leases) -> None:
-    for key in (KEY, f"{KEY}{HEIR}", f"{KEY}{HEIR}{HEIR}"):
+    for key in (KEY, f"{KEY}{TAKEOVER}", f"{KEY}{TAKEOVER}{TAKEOVER}"):
         assert leases.acquire(Lease(key, "dead", DEAD))
     assert [lease.key for lease in leases.all()] == [KEY]
     assert sum(race(leases, 12)) == 1

@@ -31,15 +31,15 @@ def test_columns_that_are_asked_for_exist(names: tuple[str, ...]) -> None:
         (LEAST.replace("test", "tset").encode(), "test_score; the nearest it has is tset_score"),
         (b"model,seed\nlstm,0\n", "has no column task nor metric, higher_is_better, test_score"),
         (LEAST.replace(",", ";").encode() + b"\n", "separated by semicolons; commas are expected"),
-        (LEAST.encode() + b",seed\nt,m,0,a,true,1,0\n", "has the column seed twice"),
+        (LEAST.encode() + b",seed\nt,m,0,a,true,1,0\n", "duplicate column seed"),
         (LEAST.encode() + b"\nt,m,0,a,true,high\n", "column test_score: 'high' is not a number"),
         (LEAST.encode() + b"\nt,m,0.5,a,true,1\n", "column seed: '0.5' is not a whole number"),
         (LEAST.encode() + b"\nt,m,0,a,maybe,1\n", "_better: 'maybe' is not true or false"),
         (LEAST.encode() + b"\nt,m,0,a,,1\n", "row 1 has a score and no higher_is_better"),
         (LEAST.encode() + b"\nt,m,0,a,true,1\nt,n,0,a,false,1\n", "both true and false for a of t"),
         (LEAST.encode() + b"\nt,m,0,a,true,1,2,3,4\n", "line 2 has 9 cells, the header 6"),
-        (b"PAR1\x80\xff\x00\x00", "Parquet; give CSV, which scripts/export.py RESULTS -o FILE.csv"),
-        (b"\x80\xff\x00\x00", "is no CSV table"),
+        (b"PAR1\x80\xff\x00\x00", "Parquet; convert it with scripts/export.py RESULTS -o FILE.csv"),
+        (b"\x80\xff\x00\x00", "is not a CSV table"),
     ],
 )  # fmt: skip
 def test_a_bad_table_is_answered_in_one_line(tmp_path: Path, content: bytes, told: str) -> None:
