@@ -4,9 +4,8 @@
     python scripts/check_statistics.py --write docs/method.md puts them into the page
     python scripts/check_statistics.py --draws 500            quicker and rougher
 
-Scores are drawn from distributions whose truth is known and given to the statistics that a
-comparison uses, and to the comparison itself; counted is how often they are right. Seeded: the same
-numbers every time.
+Scores are drawn from known distributions and given to the statistics and to the comparison itself.
+The tables count how often the results are right. Draws are seeded and reproducible.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ MARKS = ("<!-- table: scripts/check_statistics.py -->\n", "<!-- end -->")
 DRAWS = 4000
 FEWEST_DRAWS = 20
 PART = 4
-"""What takes long is drawn so many times less often."""
+"""Divisor of the number of draws of slow parts."""
 
 RESAMPLES = 1000
 AT_ONCE = 200
@@ -60,7 +59,7 @@ TASKS_AT_ONCE = 25
 
 
 def failing(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
-    """One seed in ten ends ten standard deviations below the others."""
+    """Draw scores of which one in ten is ten standard deviations below the others."""
     return rng.normal(size=size) - 10.0 * (rng.random(size) < 0.1) + 1.0
 
 
@@ -70,21 +69,21 @@ DISTRIBUTIONS: dict[str, Draw] = {
     "heavy tails (t, 3 degrees)": lambda rng, size: rng.standard_t(3, size=size),
     "one seed in ten fails": failing,
 }
-"""All of mean 0."""
+"""Distributions with mean 0."""
 
 COARSE = "coarse (steps of one sd)"
 NULLS = DISTRIBUTIONS | {COARSE: lambda rng, size: np.round(rng.normal(size=size))}
 
 
 def share(hits: list[bool] | NDArray[np.bool_]) -> str:
-    """Write how often something happened, with the standard error of that."""
+    """Return a share in per cent with its standard error."""
     part = float(np.mean(hits))
     error = np.sqrt(part * (1 - part) / len(hits))
     return f"{100 * part:.1f} ± {100 * error:.1f}"
 
 
 def bootstrap_ends(x: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Percentile and BCa intervals of the mean (Efron 1987) of many samples at once.
+    """Return percentile and BCa intervals (Efron 1987) of the means of many samples.
 
     Args:
         x: (samples, n).
@@ -100,7 +99,7 @@ def bootstrap_ends(x: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     mean = x.mean(axis=1, keepdims=True)
     below = (means < mean).mean(axis=1) + 0.5 * (means == mean).mean(axis=1)
     bias = ndtri(np.clip(below, 1 / RESAMPLES, 1 - 1 / RESAMPLES))[:, None]
-    # The jackknife's influence of each value on a mean is its distance from it.
+    # The jackknife influence of a value on a mean is its distance from the mean.
     away = x - mean
     spread = (away**2).sum(axis=1) ** 1.5
     skew = np.divide((away**3).sum(axis=1), 6 * spread, out=np.zeros(count), where=spread > 0)
@@ -114,7 +113,7 @@ def bootstrap_ends(x: Array, rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 def coverage(draws: int) -> str:
-    """How often 95 % intervals of an arm's mean contain the truth."""
+    """Measure how often 95 % intervals of a mean contain the true mean."""
     rows = []
     for name, draw in DISTRIBUTIONS.items():
         for n in (3, 5, 10, 20):
@@ -131,12 +130,12 @@ def coverage(draws: int) -> str:
 
 
 def is_shown(p: float | None) -> bool:
-    """Whether a test finds a difference."""
+    """Return True if a test shows a difference."""
     return p is not None and p < LEVEL
 
 
 def false_verdicts(draws: int) -> str:
-    """How often arms of one distribution are told apart."""
+    """Measure how often a difference is shown between arms of one distribution."""
     rows = []
     for name, draw in NULLS.items():
         for n in (2, 3, 5, 10, 16):
@@ -156,7 +155,7 @@ def false_verdicts(draws: int) -> str:
 
 
 def table_of(path: Path, scores: Array) -> None:
-    """Write a results table whose tasks are the draws.
+    """Write a results table with one task per draw.
 
     Args:
         path: the file.
@@ -170,8 +169,8 @@ def table_of(path: Path, scores: Array) -> None:
             writer.writerow([f"t{task:05}", f"m{arm}", arm, seed, "accuracy", "true", score])
 
 
-def told_apart(scores: Array) -> list[bool]:
-    """Let the comparison judge; whether it tells any two arms of each task apart."""
+def any_difference(scores: Array) -> list[bool]:
+    """Return for each task if the comparison shows any difference."""
     judged = []
     with tempfile.TemporaryDirectory() as folder:
         for number, part in enumerate(np.array_split(scores, -(-len(scores) // TASKS_AT_ONCE))):
@@ -184,7 +183,7 @@ def told_apart(scores: Array) -> list[bool]:
 
 
 def verdicts(draws: int) -> str:
-    """What `compare` says of tables in which nothing differs, and in which something does."""
+    """Measure the verdicts of `compare` on equal arms and on a planted difference."""
     rng = np.random.default_rng(1)
     rows = []
     for name, arms, n, planted in (
@@ -196,20 +195,22 @@ def verdicts(draws: int) -> str:
         scores[:, 0] += planted
         stated = 100 * paired_power(planted / np.sqrt(2), n) if planted else 100 * LEVEL
         bound = "" if planted else "at most "
-        rows.append([name, str(n), f"{draws:,}", f"{bound}{stated:.1f}", share(told_apart(scores))])
-    header = ["table", "seeds", "tables", "stated, %", "told apart, %"]
+        rows.append(
+            [name, str(n), f"{draws:,}", f"{bound}{stated:.1f}", share(any_difference(scores))]
+        )
+    header = ["table", "seeds", "tables", "stated, %", "different, %"]
     return markdown_table(header, rows)
 
 
 def found(rng: np.random.Generator, draws: int, n: int, effect: float) -> str:
-    """How often a difference is shown; `effect` is in sd of the paired differences."""
+    """Measure how often a difference is shown; `effect` is in sd of the differences."""
     arms = rng.normal(size=(draws, 2, n))
     arms[:, 0] += effect * np.sqrt(2)
     return share([is_shown(paired_by_seed(a, b).p) for a, b in arms])
 
 
 def power(draws: int) -> str:
-    """How often planted differences are found, beside what is stated."""
+    """Measure how often planted differences are found, and the stated power."""
     rng = np.random.default_rng(2)
     rows = []
     for n in (3, 5, 10, 16):
@@ -235,7 +236,7 @@ def power(draws: int) -> str:
 
 
 def items(draws: int) -> str:
-    """How often tests by items tell apart what is alike, and whether the best stays in its set."""
+    """Measure the false differences of tests over items, and the coverage of the confidence set."""
     rng = np.random.default_rng(3)
     rows = []
     for n in (200, 2000, 25_000):
@@ -263,12 +264,12 @@ def items(draws: int) -> str:
     losses = rng.normal(size=(draws // PART, 4, 500)) + np.array([0, 0, 0.1, 0.3])[:, None]
     kept = [model_confidence_set(list(each), seed=s, block=1)[0] for s, each in enumerate(losses)]
     lost = [not {0, 1} <= set(places) for places in kept]
-    rows.append(["Model Confidence Set", "4 models, the best 2 alike: one lost", share(lost)])
-    return markdown_table(["test", "two alike, on", "false, %"], rows)
+    rows.append(["Model Confidence Set", "4 models, the best 2 equal: one lost", share(lost)])
+    return markdown_table(["test", "two equal models, on", "false, %"], rows)
 
 
 def tables(draws: int) -> Iterator[tuple[str, str]]:
-    """Measure everything; gives each table with its caption."""
+    """Measure and yield each table with its caption."""
     few = draws // PART
     yield (
         f"How often 95 % intervals of an arm contain the true mean, {draws:,} draws each",
@@ -281,11 +282,11 @@ def tables(draws: int) -> Iterator[tuple[str, str]]:
     )
     yield "The same through `compare`, and a planted difference", verdicts(few)
     yield f"Planted differences found, normal scores, {draws:,} draws each", power(draws)
-    yield f"Tests by items of models that are alike (5 % allowed), {few:,} draws each", items(few)
+    yield f"Tests over items of equal models (5 % allowed), {few:,} draws each", items(few)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure; returns the exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

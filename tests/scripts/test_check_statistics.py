@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scripts.check_statistics import DISTRIBUTIONS, MARKS, bootstrap_ends, main, told_apart
+from scripts.check_statistics import DISTRIBUTIONS, MARKS, any_difference, bootstrap_ends, main
 
 
 def test_the_tables_are_put_into_the_page(
@@ -41,13 +41,13 @@ def test_the_truth_is_zero(name: str) -> None:
     assert abs(scores.mean()) < 0.03
 
 
-def test_the_comparison_is_asked_about_every_draw() -> None:
+def test_every_draw_is_compared() -> None:
     scores = np.random.default_rng(4).normal(size=(6, 2, 5))
     scores[:3, 0] += 100
-    assert told_apart(scores)[:3] == [True] * 3
+    assert any_difference(scores)[:3] == [True] * 3
 
 
-def test_mistakes_are_answered_in_one_line(
+def test_an_invalid_argument_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments, answer in (

@@ -1,4 +1,4 @@
-"""Times that speak of kernels are told of; those that follow the arithmetic are not."""
+"""Notes on times that depend on kernels; times that follow the arithmetic have none."""
 
 from __future__ import annotations
 
@@ -18,33 +18,35 @@ from tests.helpers.handmade import QUIET, compared, fixed, grouped, timed
 PEAK = 100.0
 
 
-def told(folder: Path, *arms: list[dict[str, Any]], **options: Any) -> list[str]:
-    """The notes on kernels."""
+def kernel_notes(folder: Path, *arms: list[dict[str, Any]], **options: Any) -> list[str]:
+    """Return the notes on kernels."""
     notes = grouped(folder, *arms, **options).notes
     return [note for note in notes if "kernel" in note or "arithmetic" in note]
 
 
-def test_an_arm_that_leaves_the_machine_idle_is_told_of(tmp_path: Path) -> None:
+def test_an_arm_with_low_utilisation_has_a_note(tmp_path: Path) -> None:
     """A quarter of the arithmetic in nearly the same time."""
     rnn, lstm = timed("rnn", 1e5, 0.09), timed("lstm", 4e5, 0.38, kernel="fused")
-    assert told(tmp_path, lstm, rnn) == [
+    assert kernel_notes(tmp_path, lstm, rnn) == [
         "lstm does 4.0 times the arithmetic of rnn in 0.95 times the time per token, "
         "at 38 % (fused) and 9.0 % (torch) of this machine's peak: "
         "these times depend on kernels as much as on cells"
     ]
 
 
-def test_cells_of_the_same_arithmetic_are_told_of_as_such(tmp_path: Path) -> None:
-    assert told(tmp_path, timed("rnn", 1e5, 0.1), timed("lstm", 1e5 * (1 + 1e-12), 0.4)) == [
+def test_cells_of_the_same_arithmetic(tmp_path: Path) -> None:
+    assert kernel_notes(
+        tmp_path, timed("rnn", 1e5, 0.1), timed("lstm", 1e5 * (1 + 1e-12), 0.4)
+    ) == [
         "rnn takes 4.0 times as long per token as lstm for the same arithmetic, at 10 % (torch) "
         "and 40 % (torch) of this machine's peak: these times depend on kernels as much as on cells"
     ]
 
 
-def test_of_one_network_by_two_kernels_all_of_it_is_the_kernels(tmp_path: Path) -> None:
+def test_one_network_by_two_kernels(tmp_path: Path) -> None:
     def by_both(share: float) -> list[str]:
         own = timed("rnn", 1e5, 0.1, arm="a")
-        return told(tmp_path, own, timed("rnn", 1e5, share, kernel="fused", arm="b"))
+        return kernel_notes(tmp_path, own, timed("rnn", 1e5, share, kernel="fused", arm="b"))
 
     assert by_both(0.35) == [
         "rnn kernel=torch takes 3.5 times as long per token as rnn kernel=fused: the same "
@@ -53,15 +55,15 @@ def test_of_one_network_by_two_kernels_all_of_it_is_the_kernels(tmp_path: Path) 
     assert by_both(0.12) == []
 
 
-def test_networks_by_two_kernels_share_a_line(tmp_path: Path) -> None:
-    """Of each network one kernel beside the other, by whatever name it was asked for."""
+def test_several_networks_by_two_kernels_share_a_line(tmp_path: Path) -> None:
+    """One pair of kernels per network, however the kernel was requested."""
     arms = [
         timed(model, 1e5, share, kernel=kernel, arm=f"{model} {asked}", overrides=f"x=1 {word}")
         for model, shares in (("rnn", (0.1, 0.3, 0.31)), ("gru", (0.11, 0.22, 0.22)))
         for share, kernel, asked in zip(shares, ("torch", "fused", "fused"), "tfa", strict=True)
         for word in [{"t": "model.kernel=torch", "f": "model.kernel=fused", "a": ""}[asked]]
     ]
-    assert told(tmp_path, *arms)[0] == (
+    assert kernel_notes(tmp_path, *arms)[0] == (
         "rnn model.kernel=torch takes 3.1 times as long per token as rnn, gru model.kernel=torch "
         "takes 2.0 times as long per token as gru model.kernel=fused: the same arithmetic, so the "
         "whole difference is the kernel's"
@@ -71,65 +73,67 @@ def test_networks_by_two_kernels_share_a_line(tmp_path: Path) -> None:
 AUTO, FUSED, TORCH = (f"model.kernel={name}" for name in ("auto", "fused", "torch"))
 
 
-def asked(word: str, share: float, kernel: str = "fused", **more: Any) -> list[dict[str, Any]]:
-    """An RNN that was asked for a kernel."""
+def requested(word: str, share: float, kernel: str = "fused", **more: Any) -> list[dict[str, Any]]:
+    """Return the rows of an RNN that requested a kernel."""
     return timed("rnn", 1e5, share, kernel=kernel, arm=f"{word} {more}", overrides=word, **more)
 
 
-def test_the_fused_kernel_asked_for_in_vain_is_told_of(tmp_path: Path) -> None:
+def test_an_unavailable_fused_kernel_has_a_note(tmp_path: Path) -> None:
     lstm = timed("lstm", 1e5, 0.1)
-    assert told(tmp_path, asked(FUSED, 0.1, "torch"), lstm) == [
+    assert kernel_notes(tmp_path, requested(FUSED, 0.1, "torch"), lstm) == [
         "model.kernel=fused was requested, PyTorch's kernel ran: rnn; the first lines of such a "
         "run state the reason"
     ]
     for word, ran in ((AUTO, "torch"), (TORCH, "torch"), (FUSED, "fused"), (FUSED, "")):
-        assert told(tmp_path, asked(word, 0.1, ran), lstm) == []
+        assert kernel_notes(tmp_path, requested(word, 0.1, ran), lstm) == []
 
 
-def test_what_rests_on_one_run_is_told(tmp_path: Path) -> None:
+def test_a_note_on_a_single_run(tmp_path: Path) -> None:
     once, lstm = timed("rnn", 1e5, 0.1)[:1], timed("lstm", 4e5, 0.4)
     beside = timed("gru", 4e5, 0.4)[:1]
-    *_, note = told(tmp_path, once, lstm)
+    *_, note = kernel_notes(tmp_path, once, lstm)
     assert note == ("the notes on kernels rest on one run of rnn: add a second seed")
-    assert told(tmp_path, beside, lstm) == []  # nothing is said
-    assert "rest on one run of gru" not in " ".join(told(tmp_path, timed("rnn", 4e5, 0.4), once))
+    assert kernel_notes(tmp_path, beside, lstm) == []  # no note on kernels
+    assert "rest on one run of gru" not in " ".join(
+        kernel_notes(tmp_path, timed("rnn", 4e5, 0.4), once)
+    )
 
 
 @pytest.mark.parametrize(
     "other", [{"batch_size": 8}, {"dropout": 0.5}, {"overrides": "task.window=9"}], ids=str
 )
-def test_one_network_asked_for_something_else_too_is_no_case_of_the_kernel_alone(
+def test_other_settings_than_the_kernel_may_explain_a_time(
     other: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Its time may be that of the batch size as well; of the cell it is not."""
+    """The batch size may explain the time, the cell does not."""
     usual = {"batch_size": 64, "dropout": 0.0, "overrides": ""}
     slow = timed("rnn", 1e5, 0.1, arm="a", **(usual | other))
     fast = timed("rnn", 1e5, 0.4, arm="b", kernel="fused", **usual)
-    (note,) = told(tmp_path, slow, fast)
+    (note,) = kernel_notes(tmp_path, slow, fast)
     assert "4.0 times as long per token" in note
     assert note.endswith("this machine's peak: the cell does not explain the difference")
 
 
 @pytest.mark.parametrize(
-    ("utilisation", "is_told"),
+    ("utilisation", "has_note"),
     [(0.25, True), (0.31, True), (0.33, False), (0.49, False), (0.51, True)],
 )
-def test_a_quarter_more_or_less_is_let_pass(
-    utilisation: float, is_told: bool, tmp_path: Path
+def test_a_factor_of_a_quarter_has_no_note(
+    utilisation: float, has_note: bool, tmp_path: Path
 ) -> None:
-    found = told(tmp_path, timed("rnn", 1e5, utilisation), timed("lstm", 4e5, 0.4))
-    assert bool(found) == is_told
+    found = kernel_notes(tmp_path, timed("rnn", 1e5, utilisation), timed("lstm", 4e5, 0.4))
+    assert bool(found) == has_note
 
 
-def test_times_as_the_arithmetic_has_them_are_not_told_of(tmp_path: Path) -> None:
+def test_times_that_follow_the_arithmetic_have_no_note(tmp_path: Path) -> None:
     arms = [timed("rnn", 1e5, 0.3), timed("gru", 3e5, 0.32), timed("lstm", 4e5, 0.29)]
-    assert told(tmp_path, *arms) == []
+    assert kernel_notes(tmp_path, *arms) == []
 
 
-def test_what_is_set_against_what_does_not_change_with_the_peak(tmp_path: Path) -> None:
-    """The share halves where a later measurement of the peak was twice as high; the speed stays."""
-    assert told(tmp_path, timed("rnn", 1e5, 0.4), timed("lstm", 4e5, 0.2, 2 * PEAK)) == []
-    assert told(tmp_path, timed("rnn", 1e5, 0.4), timed("lstm", 4e5, 0.4, 2 * PEAK)) != []
+def test_speeds_do_not_depend_on_the_measured_peak(tmp_path: Path) -> None:
+    """The share halves if a later measurement of the peak is twice as high; the speed stays."""
+    assert kernel_notes(tmp_path, timed("rnn", 1e5, 0.4), timed("lstm", 4e5, 0.2, 2 * PEAK)) == []
+    assert kernel_notes(tmp_path, timed("rnn", 1e5, 0.4), timed("lstm", 4e5, 0.4, 2 * PEAK)) != []
 
 
 @pytest.mark.parametrize(
@@ -142,50 +146,50 @@ def test_what_is_set_against_what_does_not_change_with_the_peak(tmp_path: Path) 
     ],
     ids=str,
 )
-def test_what_cannot_be_set_against_another_is_not(apart: dict[str, Any], tmp_path: Path) -> None:
-    """Times that are not known, as of seeds trained together, and other precisions."""
+def test_speeds_that_are_not_comparable(apart: dict[str, Any], tmp_path: Path) -> None:
+    """Unknown times, as of multi-seed runs, and other precisions."""
     slow = timed("rnn", 1e5, 0.1)
-    assert told(tmp_path, slow, timed("lstm", 4e5, 0.4), timed("gru", 3e5, 0.4)) != []
+    assert kernel_notes(tmp_path, slow, timed("lstm", 4e5, 0.4), timed("gru", 3e5, 0.4)) != []
     odd = [row | apart for row in slow]
-    assert told(tmp_path, odd, timed("lstm", 4e5, 0.4), timed("gru", 3e5, 0.4)) == []
+    assert kernel_notes(tmp_path, odd, timed("lstm", 4e5, 0.4), timed("gru", 3e5, 0.4)) == []
 
 
 DOUBTS = [{"concurrent_runs": 2}, {"load_average": 4.0}, {"device_name": "y"}]
 
 
 @pytest.mark.parametrize("doubt", DOUBTS, ids=str)
-def test_what_is_not_judged_is_told(doubt: dict[str, Any], tmp_path: Path) -> None:
+def test_unreliable_times_are_not_analysed(doubt: dict[str, Any], tmp_path: Path) -> None:
     odd = [row | doubt for row in timed("rnn", 1e5, 0.1)]
-    assert told(tmp_path, odd, timed("lstm", 4e5, 0.4), timed("gru", 3e5, 0.4)) == [
+    assert kernel_notes(tmp_path, odd, timed("lstm", 4e5, 0.4), timed("gru", 3e5, 0.4)) == [
         "the effect of kernels is not analysed for rnn: times are unreliable"
     ]
 
 
-def test_where_nothing_is_judged_one_line_says_so(tmp_path: Path) -> None:
+def test_arms_with_unreliable_times_share_a_line(tmp_path: Path) -> None:
     busy = {"load_average": 4.0}
     arms = [timed(name, 1e5, 0.1, **busy) for name in ("rnn", "lstm")]
-    (note,) = told(tmp_path, *arms)
+    (note,) = kernel_notes(tmp_path, *arms)
     assert "not analysed for rnn, lstm" in note or "not analysed for lstm, rnn" in note
-    assert told(tmp_path, arms[0]) == []  # beside whom?
-    assert told(tmp_path, arms[0], timed("lstm", 1e5, 0.4, precision="bfloat16")) == []
-    assert told(tmp_path, arms[0], fixed("majority", 0.5, **busy)) == []
+    assert kernel_notes(tmp_path, arms[0]) == []  # a single arm
+    assert kernel_notes(tmp_path, arms[0], timed("lstm", 1e5, 0.4, precision="bfloat16")) == []
+    assert kernel_notes(tmp_path, arms[0], fixed("majority", 0.5, **busy)) == []
 
 
-def test_medians_are_told_and_rows_without_are_left_out(tmp_path: Path) -> None:
+def test_speeds_are_medians_of_the_known_rows(tmp_path: Path) -> None:
     rnn = timed("rnn", 1e5, 0.1)
     rnn[0] |= {"model_flops_utilisation": "", "peak_gflops": "", "tokens_per_second": ""}
-    (note,) = told(tmp_path, rnn, timed("lstm", 4e5, 0.4))
+    (note,) = kernel_notes(tmp_path, rnn, timed("lstm", 4e5, 0.4))
     assert "at 40 % (torch) and 10 % (torch) of this" in note
 
 
 def test_baselines_have_no_kernel(tmp_path: Path) -> None:
     fast = fixed("majority", 0.5, **(QUIET | {"train_seconds": 0.001}))
-    assert told(tmp_path, fast, timed("lstm", 4e5, 0.4)) == []
+    assert kernel_notes(tmp_path, fast, timed("lstm", 4e5, 0.4)) == []
 
 
-def test_a_few_pairs_are_told_of_one_by_one_the_worst_first(tmp_path: Path) -> None:
+def test_few_pairs_have_a_line_each_the_worst_first(tmp_path: Path) -> None:
     shares = {"a": 0.02, "b": 0.04, "c": 0.16}
-    found = told(tmp_path, *(timed(name, 1e5, share) for name, share in shares.items()))
+    found = kernel_notes(tmp_path, *(timed(name, 1e5, share) for name, share in shares.items()))
     assert [note[:35] for note in found] == [
         "a takes 8.0 times as long per token",
         "b takes 4.0 times as long per token",
@@ -193,15 +197,15 @@ def test_a_few_pairs_are_told_of_one_by_one_the_worst_first(tmp_path: Path) -> N
     ]
 
 
-def test_many_pairs_are_told_of_in_one_line(tmp_path: Path) -> None:
+def test_many_pairs_share_a_line(tmp_path: Path) -> None:
     shares = {"a": 0.01, "b": 0.02, "c": 0.04, "d": 0.041, "e": 0.08}
-    assert told(tmp_path, *(timed(name, 1e5, share) for name, share in shares.items())) == [
+    assert kernel_notes(tmp_path, *(timed(name, 1e5, share) for name, share in shares.items())) == [
         "in 9 of 10 pairs of nets the times depend on kernels as much as on cells: these train at "
         "1.0 % (a) to 8.0 % (e) of this machine's peak"
     ]
 
 
-def test_every_format_has_it(tmp_path: Path) -> None:
+def test_every_format_contains_the_note(tmp_path: Path) -> None:
     found = compared(tmp_path, timed("rnn", 1e5, 0.09), timed("lstm", 4e5, 0.38, kernel="fused"))
     sections = sections_of(found, only_changed=False)
     (table,) = [section.table for section in sections if section.table is not None]
@@ -223,20 +227,20 @@ def test_every_format_has_it(tmp_path: Path) -> None:
     assert (lines["lstm"]["utilisation"], lines["lstm"]["kernel"]) == ("0.38", "fused")
 
 
-def test_a_kernel_that_all_have_takes_no_room(tmp_path: Path) -> None:
+def test_a_common_kernel_has_no_column(tmp_path: Path) -> None:
     group = compared(tmp_path, timed("rnn", 1e5, 0.3), timed("lstm", 4e5, 0.3))
     (table,) = [s.table for s in sections_of(group, only_changed=False) if s.table is not None]
     assert "kernel" not in table.header
 
 
-def test_a_share_of_the_peak_in_doubt_is_marked(tmp_path: Path) -> None:
+def test_an_unreliable_share_of_the_peak_is_marked(tmp_path: Path) -> None:
     slow = [row | {"load_average": 9.0} for row in timed("rnn", 1e5, 0.09)]
     found = compared(tmp_path, slow, timed("lstm", 4e5, 0.38))
     (table,) = [s.table for s in sections_of(found, only_changed=False) if s.table is not None]
     assert {"9.0?", "38"} <= {cell for row in table.rows for cell in row}
 
 
-def test_utilisation_may_be_compared_as_a_time_may(tmp_path: Path) -> None:
+def test_utilisation_is_compared_like_a_time(tmp_path: Path) -> None:
     arms = [timed("rnn", 1e5, 0.1), timed("lstm", 4e5, 0.4)]
     group = grouped(tmp_path, *arms, metric="model_flops_utilisation")
     assert group.higher_is_better
