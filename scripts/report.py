@@ -1,12 +1,12 @@
-"""Make one HTML page of result tables that opens offline: verdicts, figures, samples.
+"""Write one HTML page of results tables that opens offline: verdicts, figures, samples.
 
     python scripts/report.py results -o report.html                 a results folder
     python scripts/report.py a.csv b.csv -o report.html             the arms of two tables together
     python scripts/report.py results -o report.html --task sp500    one task
-    python scripts/report.py results -o report.html --figures DIR   figures as files too
+    python scripts/report.py results -o report.html --figures DIR   also write the figures as files
 
-Curves, forecasts and texts are drawn from the folder runs/ beside a table. Exit codes: 0, or 2 for
-your mistake.
+Curves, forecasts and texts come from the folder runs/ next to a table. Exit codes: 0; 2 for a
+mistake.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.system.terminal import print_log_messages
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Make the report; returns the exit code."""
+    """Write the report and return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -33,14 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
         type=Path,
         metavar="FILE",
         default=Path("report.html"),
-        help="the page (%(default)s)",
+        help="file of the page (%(default)s)",
     )
-    parser.add_argument("--title", default="Comparison of recurrent nets", help="its heading")
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="where figures go as files")
-    parser.add_argument("--task", help="show this task alone")
+    parser.add_argument("--title", default="Comparison of recurrent networks", help="heading")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="write figures as files too")
+    parser.add_argument("--task", help="only this task")
     chosen = parser.parse_args(arguments)
     print_log_messages()
-    # Here, for what argparse refuses or explains needs no pandas.
+    # Imported late: --help and mistakes need no pandas.
     from benchmarks.reporting.html.report import report
 
     try:

@@ -1,8 +1,10 @@
-"""Learning curves: the score on validation against steps, seconds and tokens."""
+"""Learning curves: validation score against steps, seconds and tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,9 +12,9 @@ from numpy.typing import NDArray
 
 from benchmarks.analysis.comparison import Arm, Group
 from benchmarks.reporting.html.figure import (
+    ArmStyle,
     Figure,
     Record,
-    by_label,
     data,
     layered,
     rounded,
@@ -30,11 +32,11 @@ POINTS = 60
 AXES = {"steps": "optimiser steps", "train_seconds": "training time (s)", "tokens": "tokens seen"}
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Where a run was evaluated, and the score there."""
+"""Positions at which a run was evaluated, and the scores."""
 
 
 def curves_of(runs_: Runs, arm: Arm, axis: str, metric: str) -> list[tuple[str, Curve]]:
-    """Read an arm's curves, with the seed of each; runs without one are passed over."""
+    """Return the seed and curve of each run of an arm that has one."""
     found = []
     for run_id, seed in first_runs(arm, MOST_SEEDS):
         history = runs_.history(run_id)
@@ -48,12 +50,12 @@ def curves_of(runs_: Runs, arm: Arm, axis: str, metric: str) -> list[tuple[str, 
 
 
 def mean_and_band(curves: Sequence[Curve]) -> pd.DataFrame:
-    """Mean, lowest and highest of some curves, from where all have begun to where the first ends.
+    """Compute the mean, lowest and highest of curves over their common range.
 
-    Beyond that end the mean would be of other seeds than before it, and could jump.
+    Beyond the end of the first curve, the mean would be over other seeds and could jump.
 
     Returns:
-        Columns x, mean, low, high; empty if the curves have no stretch in common.
+        Columns x, mean, low, high; empty if the curves have no common range.
     """
     begin = max(float(x[0]) for x, _ in curves)
     end = min(float(x[-1]) for x, _ in curves)
@@ -70,7 +72,7 @@ def mean_and_band(curves: Sequence[Curve]) -> pd.DataFrame:
 
 
 def thinned(curve: Curve) -> Curve:
-    """Leave so many points of a curve that it looks the same, its last among them."""
+    """Return a curve with at most POINTS points, including its first and last."""
     x, y = curve
     if len(x) <= POINTS:
         return curve
@@ -78,105 +80,126 @@ def thinned(curve: Curve) -> Curve:
     return x[keep], y[keep]
 
 
-def curve_figures(group: Group, runs_: Runs, looks: Looks, name: str) -> list[Figure]:
-    """Draw the curves once for each axis; none if no run has left one."""
-    figures = (_figure(group, runs_, looks, name, axis) for axis in AXES)
-    return [figure for figure in figures if figure is not None]
+@dataclass
+class _Drawn:
+    """The curves of a figure.
 
+    Attributes:
+        means: mean and band of each arm.
+        thin: single seeds.
+        points: curves of a single evaluation, where a line would be invisible.
+        rows: numbers of the figure, one row per arm.
+    """
 
-def _figure(group: Group, runs_: Runs, looks: Looks, name: str, axis: str) -> Figure | None:
-    import altair as alt
+    arms: list[Arm] = field(default_factory=list)
+    means: list[Record] = field(default_factory=list)
+    thin: list[Record] = field(default_factory=list)
+    points: list[Record] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
 
-    contenders = nets(group)
-    means: list[Record] = []
-    thin: list[Record] = []
-    points: list[Record] = []  # a line through one of them could not be seen
-    drawn: list[Arm] = []
-    rows: list[list[str]] = []
-    for arm in contenders[:MOST_ARMS]:
-        curves = curves_of(runs_, arm, axis, group.metric)
-        if not curves:
-            continue
-        drawn.append(arm)
+    def add(self, arm: Arm, curves: list[tuple[str, Curve]], higher_is_better: bool) -> None:
+        """Add the curves of an arm."""
+        self.arms.append(arm)
         band = mean_and_band([curve for _, curve in curves])
         for line in band.to_dict("records"):
             numbers = {str(key): rounded(value) for key, value in line.items()}
-            means.append({"arm": arm.label, **numbers})
-        points += means[-1:] if len(band) == 1 else []
+            self.means.append({"arm": arm.label, **numbers})
+        self.points += self.means[-1:] if len(band) == 1 else []
         if band.empty or 1 < len(curves) <= MOST_THIN_LINES:
             for seed, curve in curves:
                 seen = [
                     {"arm": arm.label, "seed": seed, "x": rounded(a), "y": rounded(b)}
                     for a, b in zip(*thinned(curve), strict=True)
                 ]
-                thin += seen
+                self.thin += seen
                 if band.empty and len(seen) == 1:
-                    points.append(seen[0] | {"mean": seen[0]["y"]})
-        best = (max if group.higher_is_better else min)(float(y[-1]) for _, (_, y) in curves)
-        ends = [float(x[-1]) for _, (x, _) in curves]
-        rows.append([arm.label, str(len(curves)), number(float(np.mean(ends))), number(best)])
-    if not drawn:
+                    self.points.append(seen[0] | {"mean": seen[0]["y"]})
+        best = (max if higher_is_better else min)(float(y[-1]) for _, (_, y) in curves)
+        ends = float(np.mean([float(x[-1]) for _, (x, _) in curves]))
+        self.rows.append([arm.label, str(len(curves)), number(ends), number(best)])
+
+
+def curve_figures(group: Group, runs_: Runs, looks: Looks, name: str) -> list[Figure]:
+    """Plot the curves once per axis; empty if no run has one."""
+    figures = (_figure(group, runs_, looks, name, axis) for axis in AXES)
+    return [figure for figure in figures if figure is not None]
+
+
+def _figure(group: Group, runs_: Runs, looks: Looks, name: str, axis: str) -> Figure | None:
+    drawn = _Drawn()
+    for arm in nets(group)[:MOST_ARMS]:
+        if curves := curves_of(runs_, arm, axis, group.metric):
+            drawn.add(arm, curves, group.higher_is_better)
+    if not drawn.arms:
         return None
-    labels, all_looks = [arm.label for arm in drawn], [looks.of(arm) for arm in drawn]
+    style = ArmStyle([arm.label for arm in drawn.arms], [looks.of(arm) for arm in drawn.arms])
+    return Figure(
+        name=f"{name}-curve-{axis.removeprefix('train_')}",
+        title=f"Learning against {AXES[axis].partition(' (')[0]}",
+        caption=_caption(group, drawn, axis),
+        summary=f"Validation {metric_name(group)} ({direction(group)}) of "
+        + "; ".join(f"{r[0]}, {plural(int(r[1]), 'seed')}, best end {r[3]}" for r in drawn.rows),
+        spec=spec_of(_chart(group, drawn, style, axis), 260, style.labels),
+        header=["arm", "seeds", f"mean {AXES[axis]} at the end", "best seed's score at the end"],
+        rows=drawn.rows,
+    )
+
+
+def _chart(group: Group, drawn: _Drawn, style: ArmStyle, axis: str) -> Any:
+    import altair as alt
+
     x = alt.X("x:Q", title=AXES[axis], axis=alt.Axis(format="~s", tickCount=5))
-    low, high = _scale(group, means, thin, points)
-    y_title = f"validation {metric_name(group)}"
-    y_scale = alt.Scale(zero=False, domain=[low, high], nice=True)
-    y = alt.Y("mean:Q", title=y_title, scale=y_scale)
-    colour = by_label(labels, all_looks, "color", legend="stroke")
-    base = alt.Chart(data(means))
-    tips = [alt.Tooltip("arm:N"), alt.Tooltip("x:Q", title=AXES[axis], format=",.4~g")]
-    tips += [alt.Tooltip("mean:Q"), alt.Tooltip("low:Q", title="lowest seed")]
-    tips += [alt.Tooltip("high:Q", title="highest seed")]
-    chart = layered(
+    title = f"validation {metric_name(group)}"
+    domain = list(_scale(group, drawn.means, drawn.thin, drawn.points))
+    scale = alt.Scale(zero=False, domain=domain, nice=True)
+    y = alt.Y("mean:Q", title=title, scale=scale)
+    colour = style.encode("color", "stroke")
+    tips = [
+        alt.Tooltip("arm:N"),
+        alt.Tooltip("x:Q", title=AXES[axis], format=",.4~g"),
+        alt.Tooltip("mean:Q"),
+        alt.Tooltip("low:Q", title="lowest seed"),
+        alt.Tooltip("high:Q", title="highest seed"),
+    ]
+    base = alt.Chart(data(drawn.means))
+    return layered(
         base.mark_area(opacity=0.14, clip=True).encode(
             x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour
         ),
-        alt.Chart(data(thin))
+        alt.Chart(data(drawn.thin))
         .mark_line(strokeWidth=0.8, opacity=0.4, clip=True)
-        .encode(x=x, y=alt.Y("y:Q", title=y_title, scale=y_scale), color=colour, detail="seed:N"),
+        .encode(x=x, y=alt.Y("y:Q", title=title, scale=scale), color=colour, detail="seed:N"),
         base.mark_line(clip=True).encode(
-            x=x, y=y, color=colour, strokeDash=by_label(labels, all_looks, "strokeDash", "stroke")
+            x=x, y=y, color=colour, strokeDash=style.encode("strokeDash", "stroke")
         ),
         base.mark_point(size=70, opacity=0, filled=True).encode(
             x=x, y=y, color=colour, tooltip=tips
         ),
-        alt.Chart(data(points))
+        alt.Chart(data(drawn.points))
         .mark_point(size=70, opacity=1, filled=True)
-        .encode(
-            x=x,
-            y=y,
-            color=colour,
-            shape=by_label(labels, all_looks, "shape"),
-            tooltip=tips[:3],
-        ),
+        .encode(x=x, y=y, color=colour, shape=style.encode("shape"), tooltip=tips[:3]),
     )
+
+
+def _caption(group: Group, drawn: _Drawn, axis: str) -> str:
+    contenders = nets(group)
     caption = "Mean of the seeds until the first of them stops; band: lowest to highest seed"
-    caption += "; thin: each seed." if thin else "."
-    caption += " What was evaluated once is a point." if points else ""
+    caption += "; thin: single seeds." if drawn.thin else "."
+    caption += " A run with a single evaluation is a point." if drawn.points else ""
     if len(contenders) > MOST_ARMS:
-        caption += f" Drawn are the best {MOST_ARMS} of {len(contenders)} nets."
-    if len(drawn) < len(contenders[:MOST_ARMS]):
-        caption += " Nets whose runs left no history are not drawn."
-    if axis == "train_seconds" and any(arm.doubtful_times for arm in drawn):
-        doubt = next(arm.doubtful_times for arm in drawn if arm.doubtful_times)
-        caption += f" Times are doubtful: {doubt}."
-    return Figure(
-        name=f"{name}-curve-{axis.removeprefix('train_')}",
-        title=f"Learning against {AXES[axis].partition(' (')[0]}",
-        caption=caption,
-        summary=f"Validation {metric_name(group)} ({direction(group)}) of "
-        + "; ".join(f"{r[0]}, {plural(int(r[1]), 'seed')}, best end {r[3]}" for r in rows),
-        spec=spec_of(chart, 260, labels),
-        header=["arm", "seeds", f"mean {AXES[axis]} at the end", "best seed's score at the end"],
-        rows=rows,
-    )
+        caption += f" The best {MOST_ARMS} of {len(contenders)} networks are drawn."
+    if len(drawn.arms) < len(contenders[:MOST_ARMS]):
+        caption += " Networks whose runs have no history are not drawn."
+    doubts = [arm.doubtful_times for arm in drawn.arms if arm.doubtful_times]
+    if axis == "train_seconds" and doubts:
+        caption += f" Times are in doubt: {doubts[0]}."
+    return caption
 
 
 def _scale(
     group: Group, means: list[Record], thin: list[Record], points: list[Record]
 ) -> tuple[float, float]:
-    """Ends of the score's axis, without the first steps of a net that has learnt nothing yet."""
+    """Return the ends of the score axis, excluding the first steps of an untrained network."""
     values = [r[key] for r in means for key in ("mean", "low", "high")] + [r["y"] for r in thin]
     found = np.array([value for value in values if value is not None])
     low, high = float(found.min()), float(found.max())

@@ -1,4 +1,4 @@
-"""The figures of a report as pictures, and its tables for papers."""
+"""Figures of a report as image files, and its tables as Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from benchmarks.reporting.html.page import Part, vega_lite_version
 from benchmarks.reporting.renderers import in_latex
 
 SCALE = 2
-"""Pixels of a PNG per unit of the drawing, for sharp print."""
+"""Pixels of a PNG per unit of the chart."""
 
 
 def export(parts: list[Part], folder: Path) -> int:
     """Write each figure as PNG and SVG, and the tables of arms as Markdown and LaTeX.
 
     Returns:
-        How many figures there are.
+        The number of figures.
 
     Raises:
         OSError: the folder cannot be written.
@@ -47,12 +47,12 @@ def draw(figure: Figure, folder: Path) -> None:
 
 
 def text_of(cell: Cell) -> str:
-    """A cell in one line."""
+    """Return the text of a cell in one line."""
     return f"{cell.text} ({cell.more})" if cell.more else cell.text
 
 
 def as_markdown(table: Table) -> str:
-    """Write a table in Markdown."""
+    """Format a table as Markdown."""
     lines = [table.header, ["---"] * len(table.header)]
     lines += [[text_of(cell) for cell in row] for row in table.rows]
     return "".join(
@@ -62,7 +62,7 @@ def as_markdown(table: Table) -> str:
 
 
 def as_latex(table: Table, caption: str) -> str:
-    """Write a table in LaTeX, for the package booktabs."""
+    """Format a table as LaTeX for the package booktabs."""
     body = [" & ".join(in_latex(text_of(cell)) for cell in row) + r" \\" for row in table.rows]
     lines = [
         r"\begin{table}",
@@ -80,5 +80,5 @@ def as_latex(table: Table, caption: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that a Markdown reader takes for no HTML and no second line."""
+    """Return text in one line without HTML."""
     return " ".join(text.split()).replace("<", "&lt;")

@@ -1,21 +1,23 @@
-"""Forecasts day by day: against the truth, what is left over, and who gains on the naive one."""
+"""Forecasts by day: against the actual values, residuals, and cumulative error."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.analysis.comparison import Arm, Group
 from benchmarks.reporting.html.figure import (
+    ArmStyle,
     Figure,
     Record,
-    by_label,
     data,
     layered,
     rounded,
     spec_of,
+    zero_line,
 )
 from benchmarks.reporting.html.formatting import metric_name, nets, number, plural
 from benchmarks.reporting.html.run_files import Runs, first_runs
@@ -31,13 +33,13 @@ NAIVE_LOOK = Look(MUTED, "cross", BASELINE_DASHES["naive"])
 
 @dataclass(frozen=True)
 class Forecasts:
-    """What some arms said of the same days.
+    """Forecasts of several arms for the same days.
 
     Attributes:
         days: YYYY-MM-DD, in order.
-        actual: what came true.
-        naive: what the reference said, under its name; None if there is none.
-        by_arm: each arm's forecast, the mean over its seeds.
+        actual: the actual values.
+        naive: name and forecast of the reference; None if there is none.
+        by_arm: forecast of each arm, the mean over its seeds.
     """
 
     days: list[str]
@@ -47,7 +49,7 @@ class Forecasts:
 
 
 def read(group: Group, runs_: Runs) -> Forecasts | None:
-    """Read the forecasts of the best nets and of the best baseline; None if there are none."""
+    """Return the forecasts of the best networks and of the best baseline; None without any."""
     actual: pd.Series[float] | None = None
     days: list[str] = []
     last: pd.Series[float] | None = None
@@ -77,16 +79,15 @@ def read(group: Group, runs_: Runs) -> Forecasts | None:
 
 
 def _tables(arm: Arm, runs_: Runs) -> list[pd.DataFrame]:
-    """Forecasts of an arm's seeds: predictions that name days and what came true."""
+    """Return the predictions of the seeds of an arm that contain days and actual values."""
     found = (runs_.predictions(run_id) for run_id, _ in first_runs(arm, MOST_SEEDS))
     return [t for t in found if t is not None and {"day", "actual", "predicted"} <= set(t.columns)]
 
 
 def advantage(forecasts: Forecasts) -> pd.DataFrame:
-    """How far ahead of the naive forecast each arm is by each day.
+    """Compute the squared error saved against the naive forecast up to each day.
 
-    The squared errors it has saved up to then, in percent of all the naive forecast's: the last is
-    100 (1 - (RMSE / naive RMSE)²).
+    In percent of the naive forecast's total; the last value is 100 (1 - (RMSE / naive RMSE)²).
     """
     assert forecasts.naive is not None
     naive = (forecasts.naive[1] - forecasts.actual) ** 2
@@ -100,22 +101,31 @@ def advantage(forecasts: Forecasts) -> pd.DataFrame:
 
 
 def forecast_figures(group: Group, runs_: Runs, looks: Looks, name: str) -> list[Figure]:
-    """Draw forecasts, residuals and the race against the naive one; none without forecasts."""
+    """Plot forecasts, residuals and the cumulative error; empty without forecasts."""
     forecasts = read(group, runs_)
     if forecasts is None:
         return []
-    by_label = {arm.label: looks.of(arm) for arm in group.arms}
-    arms = {label: by_label[label] for label in forecasts.by_arm}
+    looks_by_label = {arm.label: looks.of(arm) for arm in group.arms}
+    arms = {label: looks_by_label[label] for label in forecasts.by_arm}
     figures = [
-        _against_truth(group, forecasts, arms, name),
+        _against_actual(group, forecasts, arms, name),
         _residuals(group, forecasts, arms, name),
     ]
     if forecasts.naive is not None:
-        figures.append(_race(group, forecasts, arms, name))
+        figures.append(_cumulative_error(group, forecasts, arms, name))
     return figures
 
 
-def _against_truth(group: Group, forecasts: Forecasts, arms: dict[str, Look], name: str) -> Figure:
+def _records(series: dict[str, pd.Series[float]], days: list[str], digits: int = 5) -> list[Record]:
+    """Return the values of the last days of each series."""
+    return [
+        {"arm": label, "day": day, "value": rounded(value, digits)}
+        for label, values in series.items()
+        for day, value in zip(days, values.iloc[-len(days) :], strict=True)
+    ]
+
+
+def _against_actual(group: Group, forecasts: Forecasts, arms: dict[str, Look], name: str) -> Figure:
     import altair as alt
 
     looks = {"actual": Look(INK, "circle", [1, 0])}
@@ -126,33 +136,18 @@ def _against_truth(group: Group, forecasts: Forecasts, arms: dict[str, Look], na
     looks |= arms
     series |= forecasts.by_arm
     days = forecasts.days[-DAYS_IN_DETAIL:]
-    records: list[Record] = [
-        {"arm": label, "day": day, "value": rounded(value, 7)}
-        for label, values in series.items()
-        for day, value in zip(days, values.iloc[-len(days) :], strict=True)
-    ]
-    labels, all_looks = list(looks), list(looks.values())
-    x = _days()
+    style = ArmStyle(list(looks), list(looks.values()))
     y = alt.Y("value:Q", title=_unit(group), scale=alt.Scale(zero=False))
-    colour = by_label(labels, all_looks, "color", legend="stroke")
-    base = alt.Chart(data(records))
-    chart = layered(
-        base.mark_line(strokeWidth=1.8).encode(
-            x=x, y=y, color=colour, strokeDash=by_label(labels, all_looks, "strokeDash", "stroke")
-        ),
-        base.mark_point(size=50, opacity=0, filled=True).encode(
-            x=x, y=y, tooltip=[alt.Tooltip("arm:N"), _day_tip(), alt.Tooltip("value:Q")]
-        ),
-    )
+    lines = style.lines(_records(series, days, 7), _days(), y, _tips(), strokeWidth=1.8)
     part = f"the last {len(days)} of " if len(days) < len(forecasts.days) else ""
     return Figure(
         name=f"{name}-forecasts",
-        title="Forecasts and what came true",
+        title="Forecasts and actual values",
         caption=f"Shown are {part}{plural(len(forecasts.days), 'test day')}; forecasts are means "
-        "over the seeds. A forecast that repeats the day before looks right here, one day late.",
-        summary=f"Forecasts by {', '.join(labels[1:])} of {days[0]} to {days[-1]}.",
-        spec=spec_of(chart, 260, labels),
-        header=["day", *labels],
+        "over the seeds. A forecast that repeats the previous day looks right, one day late.",
+        summary=f"Forecasts by {', '.join(style.labels[1:])} of {days[0]} to {days[-1]}.",
+        spec=spec_of(layered(*lines), 260, style.labels),
+        header=["day", *style.labels],
         rows=[
             [day, *(number(float(values.iloc[i - len(days)]), 6) for values in series.values())]
             for i, day in enumerate(days)
@@ -161,42 +156,13 @@ def _against_truth(group: Group, forecasts: Forecasts, arms: dict[str, Look], na
 
 
 def _residuals(group: Group, forecasts: Forecasts, arms: dict[str, Look], name: str) -> Figure:
-    import altair as alt
-
     days = forecasts.days[-DAYS_IN_DETAIL:]
     series = dict(forecasts.by_arm)
     if forecasts.naive is not None:
         series |= {forecasts.naive[0]: forecasts.naive[1]}
     residuals = {label: forecasts.actual - values for label, values in series.items()}
-
-    def records(label: str) -> list[Record]:
-        last = residuals[label].iloc[-len(days) :]
-        return [
-            {"arm": label, "day": day, "value": rounded(value)}
-            for day, value in zip(days, last, strict=True)
-        ]
-
-    labels, all_looks = list(arms), list(arms.values())
-    x, y = _days(), alt.Y("value:Q", title=f"truth − forecast ({_unit(group)})")  # noqa: RUF001  that very sign
-    tips = [alt.Tooltip("arm:N"), _day_tip(), alt.Tooltip("value:Q", title="residual")]
-    layers = [
-        alt.Chart(data([{"zero": 0}])).mark_rule(color=MUTED).encode(y=alt.Y("zero:Q")),
-        alt.Chart(data([r for label in labels for r in records(label)]))
-        .mark_point(filled=True, size=30, opacity=0.8)
-        .encode(
-            x=x,
-            y=y,
-            color=by_label(labels, all_looks, "color", legend="shape"),
-            shape=by_label(labels, all_looks, "shape", legend="shape"),
-            tooltip=tips,
-        ),
-    ]
-    bars = ""
-    if forecasts.naive is not None:
-        naive = [r | {"zero": 0} for r in records(forecasts.naive[0])]
-        bar = alt.Chart(data(naive)).mark_rule(color=GRID, strokeWidth=4)
-        layers.insert(0, bar.encode(x=x, y=y, y2=alt.Y2("zero:Q"), tooltip=tips))
-        bars = f"Bars: {forecasts.naive[0]}. A mark at the end of its bar says no more than it. "
+    naive = forecasts.naive[0] if forecasts.naive is not None else None
+    bars = f"Bars: {naive}. A mark at the end of its bar is equal to it. " if naive else ""
     rows = []
     for label, values in residuals.items():
         error = values.to_numpy(float)
@@ -204,17 +170,50 @@ def _residuals(group: Group, forecasts: Forecasts, arms: dict[str, Look], name: 
         rows.append([label, number(rmse), number(float(error.mean())), number(np.abs(error).max())])
     return Figure(
         name=f"{name}-residuals",
-        title="What the forecasts left over",
+        title="Residuals of the forecasts",
         caption=f"{bars}The same {len(days)} days; the numbers are of all {len(forecasts.days)}.",
         summary="Residuals by arm: "
         + "; ".join(f"{label}: RMSE {rmse}, mean {mean}" for label, rmse, mean, _ in rows),
-        spec=spec_of(layered(*layers), 260, labels),
+        spec=spec_of(_residual_chart(group, residuals, days, arms, naive), 260, list(arms)),
         header=["arm", "RMSE of the mean forecast", "mean residual", "largest residual"],
         rows=rows,
     )
 
 
-def _race(group: Group, forecasts: Forecasts, arms: dict[str, Look], name: str) -> Figure:
+def _residual_chart(
+    group: Group,
+    residuals: dict[str, pd.Series[float]],
+    days: list[str],
+    arms: dict[str, Look],
+    naive: str | None,
+) -> Any:
+    import altair as alt
+
+    style = ArmStyle(list(arms), list(arms.values()))
+    title = f"actual − forecast ({_unit(group)})"  # noqa: RUF001  a minus sign
+    x, y = _days(), alt.Y("value:Q", title=title)
+    tips = _tips("residual")
+    points = alt.Chart(data(_records({label: residuals[label] for label in arms}, days)))
+    layers = [
+        zero_line(),
+        points.mark_point(filled=True, size=30, opacity=0.8).encode(
+            x=x,
+            y=y,
+            color=style.encode("color", "shape"),
+            shape=style.encode("shape", "shape"),
+            tooltip=tips,
+        ),
+    ]
+    if naive is not None:
+        bars = [r | {"zero": 0} for r in _records({naive: residuals[naive]}, days)]
+        bar = alt.Chart(data(bars)).mark_rule(color=GRID, strokeWidth=4)
+        layers.insert(0, bar.encode(x=x, y=y, y2=alt.Y2("zero:Q"), tooltip=tips))
+    return layered(*layers)
+
+
+def _cumulative_error(
+    group: Group, forecasts: Forecasts, arms: dict[str, Look], name: str
+) -> Figure:
     import altair as alt
 
     assert forecasts.naive is not None
@@ -225,48 +224,39 @@ def _race(group: Group, forecasts: Forecasts, arms: dict[str, Look], name: str) 
         for label in table
         for i in keep
     ]
-    naive, labels, all_looks = forecasts.naive[0], list(arms), list(arms.values())
-    x, y = _days(), alt.Y("value:Q", title=f"squared error saved (% of {naive}'s)")
-    colour = by_label(labels, all_looks, "color", legend="stroke")
-    base = alt.Chart(data(records))
-    chart = layered(
-        alt.Chart(data([{"zero": 0}])).mark_rule(color=MUTED).encode(y=alt.Y("zero:Q")),
-        base.mark_line().encode(
-            x=x, y=y, color=colour, strokeDash=by_label(labels, all_looks, "strokeDash", "stroke")
-        ),
-        base.mark_point(size=50, opacity=0, filled=True).encode(
-            x=x, y=y, tooltip=[alt.Tooltip("arm:N"), _day_tip(), alt.Tooltip("value:Q", title="%")]
-        ),
-    )
+    naive, style = forecasts.naive[0], ArmStyle(list(arms), list(arms.values()))
+    y = alt.Y("value:Q", title=f"squared error saved (% of {naive}'s)")
     last = {label: float(table[label].iloc[-1]) for label in arms}
     return Figure(
         name=f"{name}-race",
-        title=f"Squared error against {naive}'s, day by day",
-        caption=f"Above 0 an arm has erred less than {naive}, the naive forecast, so far; one step "
-        f"is one lucky day.{_line_to_beat(group, forecasts)}",
+        title=f"Cumulative squared error against {naive}",
+        caption=f"Above 0, an arm has a smaller error so far than {naive}, the naive forecast; a "
+        f"single step is a single day.{_reference_line(group, forecasts)}",
         summary="Share of the naive forecast's squared error saved by the last day: "
         + "; ".join(f"{label} {number(value, 3)} %" for label, value in last.items()),
-        spec=spec_of(chart, 260, labels),
+        spec=spec_of(
+            layered(zero_line(), *style.lines(records, _days(), y, _tips("%"))), 260, style.labels
+        ),
         header=["arm", "squared error saved by the last day (%)"],
         rows=[[label, number(value, 3)] for label, value in last.items()],
     )
 
 
-def _line_to_beat(group: Group, forecasts: Forecasts) -> str:
-    """Name the best baseline, and where it is drawn: to beat the naive one may be less."""
+def _reference_line(group: Group, forecasts: Forecasts) -> str:
+    """Return a sentence that names the line of the best baseline."""
     assert forecasts.naive is not None
     best = group.best_baseline
     if best is None:
         return ""
     if best.label == forecasts.naive[0]:
-        return " It is the best baseline too, so the line at 0 is the one to beat."
+        return " It is also the best baseline, so the line at 0 is the reference."
     if best.label in forecasts.by_arm:
-        return f" The line to beat is that of {best.label}, the best baseline."
-    return f" The best baseline, {best.label}, has left no forecasts and is not drawn."
+        return f" The reference line is that of {best.label}, the best baseline."
+    return f" The best baseline, {best.label}, has no forecasts and is not drawn."
 
 
-def _days() -> object:
-    """An axis of days, at the same place in every time zone."""
+def _days() -> Any:
+    """Return an axis of days, equal in every time zone."""
     import altair as alt
 
     return alt.X(
@@ -277,10 +267,14 @@ def _days() -> object:
     )
 
 
-def _day_tip() -> object:
+def _tips(title: str | None = None) -> list[Any]:
     import altair as alt
 
-    return alt.Tooltip("day:T", timeUnit="utcyearmonthdate", format="%d %b %Y", title="day")
+    return [
+        alt.Tooltip("arm:N"),
+        alt.Tooltip("day:T", timeUnit="utcyearmonthdate", format="%d %b %Y", title="day"),
+        alt.Tooltip("value:Q", title=title) if title else alt.Tooltip("value:Q"),
+    ]
 
 
 def _unit(group: Group) -> str:

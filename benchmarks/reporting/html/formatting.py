@@ -1,4 +1,4 @@
-"""Numbers and verdicts as people read them."""
+"""Numbers and verdicts of the report page as text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from benchmarks.analysis.arms import budget_name
 from benchmarks.analysis.comparison import (
     BETTER,
+    FLIPPED,
     NOT_COMPARABLE,
     NOT_SHOWN,
     WORSE,
@@ -14,36 +15,31 @@ from benchmarks.analysis.comparison import (
     Group,
     Pair,
 )
-from benchmarks.analysis.formatting import decimals_of, half_width
+from benchmarks.analysis.formatting import (
+    decimals_of,
+    half_width,
+    p_text,
+    rounded,
+    short_count,
+    significant,
+)
 from benchmarks.analysis.statistics import Interval
 
 NONE = "–"  # noqa: RUF001  an en dash: an empty cell of a table
 
-FLIPPED = {BETTER: WORSE, WORSE: BETTER}
+
+def with_minus(text: str) -> str:
+    """Replace hyphens by minus signs."""
+    return text.replace("-", "−")  # noqa: RUF001  a minus sign
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Write a number with so many significant digits; whole thousands keep all of theirs."""
-    return _plain(value, digits).replace("-", "−")  # noqa: RUF001  that very sign
-
-
-def _plain(value: float | None, digits: int) -> str:
-    if value is None or math.isnan(value):
-        return NONE
-    if math.isinf(value):
-        return "infinite"
-    if value == 0:
-        return "0"
-    if abs(value) >= 10 ** (digits - 1):
-        return f"{value:,.0f}"
-    if abs(value) < 1e-4:
-        return f"{value:.{digits - 1}e}"
-    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:.{places}f}"
+    """Format a number with significant digits; a dash for None and NaN."""
+    return with_minus(significant(value, digits)) or NONE
 
 
 def seconds(value: float | None) -> str:
-    """Write a span of time in the unit that suits it."""
+    """Format a duration in a suitable unit."""
     if value is None or math.isnan(value):
         return NONE
     if value < 1:
@@ -56,52 +52,40 @@ def seconds(value: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """Write a large count shortly, as in 82.4k."""
-    if value is None or math.isnan(value):
-        return NONE
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{number(value / size, 3)}{letter}"
-    return f"{value:.0f}"
+    """Format a large count with a unit; a dash for None and NaN."""
+    return NONE if value is None or math.isnan(value) else short_count(value)
 
 
 def p_value(p: float | None) -> str:
-    """Write a p-value, never as 0."""
-    if p is None or math.isnan(p):
-        return NONE
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    """Format a p-value, never as 0; a dash for None and NaN."""
+    return NONE if p is None or math.isnan(p) else p_text(p)
 
 
 def ends(interval: Interval) -> str:
-    """Write an interval, or that one value has none."""
+    """Format an interval; `n = 1` for a single value."""
     if interval.low is None or interval.high is None:
         return "n = 1" if interval.n == 1 else ""
     return f"{number(interval.low)} to {number(interval.high)}"
 
 
-def decimal(value: float, places: int) -> str:
-    """Write a number with so many decimals; what rounds to zero has no sign."""
-    text = f"{value:,.{places}f}"
-    text = text.removeprefix("-") if not text.strip("-0.,") else text
-    return text.replace("-", "−")  # noqa: RUF001  that very sign
-
-
 def score_texts(interval: Interval) -> tuple[str, str]:
-    """Write a mean and its interval, both rounded by what that interval says is known."""
+    """Format a mean and its interval, rounded by the width of the interval."""
     places = decimals_of(half_width(interval))
     if places is None or interval.low is None or interval.high is None:
         return number(interval.mean), ends(interval)
-    low, high = decimal(interval.low, places), decimal(interval.high, places)
-    return decimal(interval.mean, places), f"{low} to {high}"
+    mean, low, high = (
+        with_minus(rounded(value, places)) for value in (interval.mean, interval.low, interval.high)
+    )
+    return mean, f"{low} to {high}"
 
 
 def budget(arm: Arm) -> str:
-    """Name what a net was matched by, with its size and unit."""
+    """Return the budget of a network, with its size and unit."""
     return budget_name(arm.match, arm.match_budget)
 
 
 def budgets(group: Group) -> dict[str, list[Arm]]:
-    """The nets by what they were matched by, best first; verdicts hold within one of these."""
+    """Return the networks by budget, best first; verdicts hold within a budget."""
     found: dict[str, list[Arm]] = {}
     for arm in nets(group):
         found.setdefault(budget(arm), []).append(arm)
@@ -109,12 +93,12 @@ def budgets(group: Group) -> dict[str, list[Arm]]:
 
 
 def plural(n: int, word: str) -> str:
-    """Write `1 seed`, `2 seeds`."""
+    """Format a count with its noun: `1 seed`, `2 seeds`."""
     return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
 
 
 def metric_name(group: Group, with_unit: bool = True) -> str:
-    """Name the metric, with its unit as the title of an axis does."""
+    """Return the name of the metric, with its unit as in the title of an axis."""
     name = group.metric.replace("_", " ")
     name = " ".join(word.upper() if word == "rmse" else word for word in name.split())
     unit = f" ({group.unit})" if group.unit and with_unit else ""
@@ -122,17 +106,17 @@ def metric_name(group: Group, with_unit: bool = True) -> str:
 
 
 def direction(group: Group) -> str:
-    """Say which end of the metric is the good one."""
+    """Return the direction of the metric."""
     return "higher is better" if group.higher_is_better else "lower is better"
 
 
 def nets(group: Group) -> list[Arm]:
-    """Arms that are no baselines, best first."""
+    """Return the networks of a group, best first."""
     return [arm for arm in group.arms if not arm.baseline]
 
 
 def pair_of(group: Group, a: Arm, b: Arm) -> tuple[Pair, str] | None:
-    """The pair of two arms, and its verdict on A against B."""
+    """Return the pair of two arms and its verdict on A against B."""
     for pair in group.pairs:
         if (pair.a, pair.b) == (a.label, b.label):
             return pair, pair.verdict
@@ -142,19 +126,19 @@ def pair_of(group: Group, a: Arm, b: Arm) -> tuple[Pair, str] | None:
 
 
 def among_nets(group: Group, arm: Arm) -> str:
-    """Say where a net stands among the nets of its group and budget."""
+    """Return the verdict on a network against the best network of its group and budget."""
     if arm.baseline or len(nets(group)) < 2:
         return NONE
     by_budget = budgets(group)
     others = by_budget[budget(arm)]
     if len(others) == 1:
-        return "alone in its budget"
+        return "only one in its budget"
     within = " of its budget" if len(by_budget) > 1 else ""
     best = others[0]
     if arm is best:
         found = [pair_of(group, arm, other) for other in others[1:]]
         is_best = all(each is not None and each[1] == BETTER for each in found)
-        return f"best net{within}" if is_best else f"best mean of the nets{within}"
+        return f"best network{within}" if is_best else f"best mean of the networks{within}"
     pair = pair_of(group, arm, best)
     if pair is None:
         return f"not tested against {best.label}"
@@ -163,13 +147,13 @@ def among_nets(group: Group, arm: Arm) -> str:
         return f"worse than {best.label}" + (f" ({p_value(p)})" if p is not None else "")
     if pair[1] == NOT_SHOWN:
         if pair[0].p_adjusted is None:
-            return f"one seed: nothing shown against {best.label}"
+            return f"one seed: not tested against {best.label}"
         return f"no difference from {best.label} shown"
     return f"{pair[1]} with {best.label}" if pair[1] == NOT_COMPARABLE else pair[1]
 
 
 def against_baselines(group: Group, arm: Arm) -> str:
-    """Say in words whether a net beats the best baseline, or that this one is it."""
+    """Return the verdict on a network against the best baseline."""
     if not arm.baseline:
         return arm.against_baselines or NONE
     return "the best baseline" if arm is group.best_baseline else NONE

@@ -1,4 +1,4 @@
-"""Tables of a report: all arms of a group with their verdicts, and its pairs."""
+"""Tables of the report: the arms of a group with their verdicts, and its pairs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from benchmarks.analysis.comparison import (
     Group,
     Pair,
 )
+from benchmarks.analysis.formatting import rounded
 from benchmarks.analysis.statistics import Paired
 from benchmarks.reporting.html.formatting import (
     NONE,
@@ -20,11 +21,11 @@ from benchmarks.reporting.html.formatting import (
     among_nets,
     budget,
     count,
-    decimal,
     number,
     p_value,
     score_texts,
     seconds,
+    with_minus,
 )
 
 MOST_ARMS = 200
@@ -38,10 +39,10 @@ class Cell:
     """One cell of a table.
 
     Attributes:
-        text: what is shown.
-        value: by which it is sorted; the text itself where empty.
-        more: a quieter second text.
-        tone: good, bad, open, among-best or nothing.
+        text: shown in the cell.
+        value: sort key; the text where it is None.
+        more: secondary text.
+        tone: CSS class: good, bad, open, among-best or empty.
     """
 
     text: str
@@ -52,11 +53,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Header and rows; the first column names the row.
+    """A table whose first column names the row.
 
     Attributes:
-        units: below the names of the columns, empty where there are none.
-        left: number of rows that are not shown.
+        units: second line of the header, may be empty.
+        left: number of omitted rows.
     """
 
     header: list[str]
@@ -69,8 +70,8 @@ ARM_HEADER = [
     ("arm", ""),
     ("test score", "mean, 95 % interval"),
     ("seeds", ""),
-    ("among the nets", "verdict"),
-    ("best baseline", "verdict"),
+    ("among the networks", "verdict"),
+    ("against best baseline", "verdict"),
     ("skill", "0 naive, 1 perfect"),
     ("parameters", ""),
     ("training", "per run"),
@@ -80,7 +81,7 @@ ARM_HEADER = [
 
 
 def arm_table(group: Group) -> Table:
-    """All arms of a group, best first."""
+    """Return the arms of a group, best first."""
     return Table(
         [name for name, _ in ARM_HEADER],
         [unit for _, unit in ARM_HEADER],
@@ -93,7 +94,7 @@ def _arm(group: Group, arm: Arm) -> list[Cell]:
     verdict = among_nets(group, arm)
     tone = (
         "good"
-        if verdict.startswith("best net")
+        if verdict.startswith("best network")
         else "bad"
         if verdict.startswith("worse")
         else "open"
@@ -126,7 +127,7 @@ def _arm(group: Group, arm: Arm) -> list[Cell]:
 
 
 def _of_peak(arm: Arm) -> str:
-    """At what part of the machine's peak an arm trains, and by which kernel."""
+    """Format the model FLOPs utilisation of an arm and its kernel."""
     if arm.utilisation is None:
         return ""
     kernel = f", {arm.kernel}" if arm.kernel else ""
@@ -136,24 +137,24 @@ def _of_peak(arm: Arm) -> str:
 def _skill(skill: float | None) -> Cell:
     if skill is None:
         return Cell(NONE)
-    return Cell(decimal(skill, 3), skill)
+    return Cell(with_minus(rounded(skill, 3)), skill)
 
 
 PAIR_HEADER = [
     ("A", ""),
     ("B", ""),
     ("A is", "verdict"),
-    ("A − B", "mean, 95 % interval"),  # noqa: RUF001  that very sign
+    ("A − B", "mean, 95 % interval"),  # noqa: RUF001  a minus sign
     ("p", "Holm, all pairs"),
     ("A better", "share of seeds"),
-    ("could have seen", "80 % power"),
+    ("detectable", "80 % power"),
     ("seeds needed", "for this difference"),
-    ("test items", "A − B, two runs' predictions"),  # noqa: RUF001  that very sign
+    ("test items", "A − B, two runs' predictions"),  # noqa: RUF001  a minus sign
 ]
 
 
 def pair_table(group: Group) -> Table:
-    """The pairs of a group, or those with the best arm and the best baseline."""
+    """Return the pairs of a group, or those with the best arm and the best baseline."""
     pairs = group.pairs_to_show
     return Table(
         [name for name, _ in PAIR_HEADER],
@@ -189,7 +190,7 @@ def _difference(found: Paired | None) -> Cell:
 
 
 def _share(found: Paired | None, higher_is_better: bool) -> Cell:
-    """At how many of the seeds in common A is the better one."""
+    """Return the share of common seeds at which A has the better score."""
     if found is None or found.probability is None:
         return Cell(NONE)
     share = found.probability if higher_is_better else 1 - found.probability
@@ -201,7 +202,7 @@ def _items(pair: Pair, group: Group) -> Cell:
     if found is None:
         return Cell(NONE)
     more = f"{found.method}, {found.n:,} items, {pair.items_of}".removesuffix(", ")
-    # Each form of predictions has a test of its own, in a unit of its own.
+    # Each kind of predictions has its own test, with its own unit.
     if found.method.startswith("McNemar"):
         unit = "share right"
     elif found.method.startswith("Diebold"):

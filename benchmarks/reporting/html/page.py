@@ -1,4 +1,4 @@
-"""The page: everything in one file that needs no network."""
+"""The report page: one HTML file without external resources."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.analysis.comparison import Comparison, Group
-from benchmarks.reporting.html import theme as appearance
+from benchmarks.reporting.html import theme
 from benchmarks.reporting.html.figure import Figure
 from benchmarks.reporting.html.formatting import direction, metric_name, plural
-from benchmarks.reporting.html.overview import Table, arm_table, pair_table
+from benchmarks.reporting.html.overview import Table
 from benchmarks.reporting.html.samples import Review, Sample
-from benchmarks.reporting.html.summary import Story, story
+from benchmarks.reporting.html.summary import Summary
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 
 NEUTRALS = {
-    "ink": appearance.INK,
-    "muted": appearance.MUTED,
-    "grid": appearance.GRID,
-    "paper": appearance.PAPER,
+    "ink": theme.INK,
+    "muted": theme.MUTED,
+    "grid": theme.GRID,
+    "paper": theme.PAPER,
 }
-"""Variables of the style sheet, and the colours of drawings that they take the place of."""
+"""Variables of the style sheet, and the chart colours that they replace."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What the page shows of a group.
+    """The section of a group.
 
     Attributes:
-        anchor: of its section.
-        title: of its section, unlike that of any other part.
-        figures: under the heading of their row of figures.
+        anchor: of the section.
+        title: of the section, unique on the page.
+        figures: rows of figures with their headings.
     """
 
     anchor: str
     title: str
     group: Group
-    story: Story
+    summary: Summary
     arms: Table
     pairs: Table
     figures: list[tuple[str, list[Figure]]]
@@ -52,36 +52,12 @@ class Part:
 
     @property
     def metric(self) -> str:
-        """The metric and its good end."""
+        """Return the metric and its direction."""
         return f"{metric_name(self.group)}, {direction(self.group)}"
 
 
-def part_of(
-    anchor: str,
-    title: str,
-    group: Group,
-    figures: list[tuple[str, list[Figure]]],
-    samples: list[Sample],
-    reviews: list[Review],
-    notes: list[str],
-) -> Part:
-    """Put a group's part of the page together."""
-    return Part(
-        anchor,
-        title,
-        group,
-        story(group),
-        arm_table(group),
-        pair_table(group),
-        [(heading, row) for heading, row in figures if row],
-        samples,
-        reviews,
-        [*group.notes, *notes],
-    )
-
-
 def page(title: str, comparison: Comparison, parts: list[Part]) -> str:
-    """Write the page. Text from tables and runs is escaped wherever it stands."""
+    """Return the page. All text from tables and runs is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -107,21 +83,21 @@ def page(title: str, comparison: Comparison, parts: list[Part]) -> str:
         policy=policy(scripts),
         style=Markup((ASSETS / "page.css").read_text(encoding="utf-8") + neutrals_style()),
         scripts=[Markup(script) for script in scripts],
-        embedded=Markup(as_json({"theme": appearance.THEME, "specs": specs})),
+        embedded=Markup(as_json({"theme": theme.THEME, "specs": specs})),
     )
 
 
 @cache
 def vega_script() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, of the version the charts are written in.
+    """Return Vega, Vega-Lite and Vega-Embed as one script, in the version of the charts.
 
     Raises:
-        ValueError: it would end the element it stands in.
+        ValueError: the script would end its HTML element.
     """
     import altair
     import vl_convert
 
-    # The stub of vl-convert has no default for the snippet, which its code has.
+    # The stub of vl-convert lacks the default value of the snippet.
     bundle: Any = vl_convert.javascript_bundle
     script = bundle(vl_version=vega_lite_version(altair.SCHEMA_VERSION))
     if "</script" in script or "<!--" in script:
@@ -130,20 +106,20 @@ def vega_script() -> str:
 
 
 def vega_lite_version(schema: str) -> str:
-    """Vega-Lite's version as vl-convert names it: v6.4.1 is 6.4."""
+    """Return the Vega-Lite version in the form of vl-convert: 6.4 for v6.4.1."""
     return ".".join(schema.removeprefix("v").split(".")[:2])
 
 
 def as_json(value: Any) -> str:
-    """Write JSON that may stand in a script element: nothing in it can end one."""
+    """Return JSON for a script element; nothing in it can end the element."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def policy(scripts: list[str]) -> str:
-    """What the page may do: run these scripts and nothing else, load nothing.
+    """Return the content security policy: only these scripts, no external resources.
 
-    Vega compiles its expressions, which are the charts' own, hence `unsafe-eval`.
+    Vega compiles the expressions of the charts, hence `unsafe-eval`.
     """
     hashes = (hashlib.sha256(script.encode()).digest() for script in scripts)
     allowed = " ".join(f"'sha256-{base64.b64encode(each).decode()}'" for each in hashes)
@@ -154,7 +130,7 @@ def policy(scripts: list[str]) -> str:
 
 
 def neutrals_style() -> str:
-    """Rules that give the neutral colours of drawings the page's own, light or dark."""
+    """Return CSS rules that map the neutral chart colours to those of the page."""
     return "".join(
         f'.chart svg [{kind}="{colour}"] {{ {kind}: var(--{name}); }}\n'
         for name, colour in NEUTRALS.items()

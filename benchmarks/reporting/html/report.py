@@ -1,4 +1,4 @@
-"""From result tables to a page, and pictures of its figures."""
+"""Write the report page of results tables, and its figures as files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from benchmarks.reporting.html.figure import Figure
 from benchmarks.reporting.html.figure_files import export
 from benchmarks.reporting.html.forecasts import forecast_figures
 from benchmarks.reporting.html.formatting import metric_name, nets, plural
-from benchmarks.reporting.html.page import Part, page, part_of
+from benchmarks.reporting.html.overview import arm_table, pair_table
+from benchmarks.reporting.html.page import Part, page
 from benchmarks.reporting.html.run_files import Runs, first_runs
 from benchmarks.reporting.html.samples import hardest, samples
 from benchmarks.reporting.html.scores import score_figure, seed_figure
+from benchmarks.reporting.html.summary import summarise
 from benchmarks.reporting.html.theme import Looks
 from benchmarks.reporting.html.trials import trial_figure
 from benchmarks.results.reader import read_tables
@@ -29,11 +31,11 @@ MOST_GROUPS = 12
 
 
 def parts_of(comparison: Comparison, rows: pd.DataFrame) -> list[Part]:
-    """Make what the page shows of each group.
+    """Return the sections of the page.
 
     Args:
         comparison: of the tables.
-        rows: of the tables, all of them: a search's trials are not in the comparison.
+        rows: all rows of the tables; trials of a search are not in the comparison.
     """
     runs_ = Runs(Path(source) for source in comparison.sources)
     groups = comparison.groups[:MOST_GROUPS]
@@ -46,7 +48,7 @@ def parts_of(comparison: Comparison, rows: pd.DataFrame) -> list[Part]:
 
 
 def titles(groups: list[Group]) -> list[str]:
-    """Titles of the groups, with the metric where a task has several of them."""
+    """Return the titles of the groups, with the metric where a task has several."""
     plain = [group.title for group in groups]
     return [
         f"{group.title}, {metric_name(group, with_unit=False)}"
@@ -59,43 +61,42 @@ def titles(groups: list[Group]) -> list[str]:
 def _part(
     group: Group, rows: pd.DataFrame, runs_: Runs, looks: Looks, name: str, title: str
 ) -> Part:
-    trials = trial_figure(group, rows, looks, name)
-    scores: list[Figure | None] = [
-        score_figure(group, looks, name),
-        seed_figure(group, looks, name),
-    ]
-    figures = [
-        ("Scores", [figure for figure in scores if figure is not None]),
+    figures: list[tuple[str, Sequence[Figure | None]]] = [
+        ("Scores", [score_figure(group, looks, name), seed_figure(group, looks, name)]),
         ("Learning", curve_figures(group, runs_, looks, name)),
-        ("What quality costs", cost_figures(group, looks, name)),
+        ("Score against cost", cost_figures(group, looks, name)),
         ("Forecasts", forecast_figures(group, runs_, looks, name)),
-        ("Tuning", [trials] if trials is not None else []),
+        ("Tuning", [trial_figure(group, rows, looks, name)]),
     ]
-    return part_of(
+    drawn = [(heading, [figure for figure in row if figure]) for heading, row in figures]
+    return Part(
         name,
         title,
         group,
-        figures,
+        summarise(group),
+        arm_table(group),
+        pair_table(group),
+        [(heading, row) for heading, row in drawn if row],
         samples(group, runs_),
         hardest(group, runs_),
-        notes(group, runs_),
+        [*group.notes, *notes(group, runs_)],
     )
 
 
 def notes(group: Group, runs_: Runs) -> list[str]:
-    """Say for how many runs there is nothing but their row."""
+    """Return a note on the number of runs without files."""
     ids = [run_id for arm in nets(group) for run_id, _ in first_runs(arm, len(arm.rows))]
     bare = sum(runs_.file(run_id, lambda run: run.history) is None for run_id in ids)
     if not bare:
         return []
     return [
-        f"{bare:,} of {len(ids):,} runs of nets have left no history beside their table: learning "
-        "curves, forecasts and texts are drawn from the others, or not at all."
+        f"{bare:,} of {len(ids):,} runs of networks have no files next to their table: learning "
+        "curves, forecasts and texts come from the others, or are missing."
     ]
 
 
 def anchors(names: list[str]) -> list[str]:
-    """Names for files and places in the page: each once, of harmless letters alone."""
+    """Return unique names for files and anchors, of safe characters only."""
     found: list[str] = []
     for name in names:
         plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "task"
@@ -108,10 +109,10 @@ def anchors(names: list[str]) -> list[str]:
 
 
 def check_writable(out: Path, figures: Path | None) -> None:
-    """Refuse places that could not be written to, before anything is computed.
+    """Check the output paths before anything is computed.
 
     Raises:
-        UserError: the page's folder is missing or it is one itself, or the figures' is a file.
+        UserError: the page is a folder or its folder is missing, or the figures' folder is a file.
     """
     if figures is not None and figures.exists() and not figures.is_dir():
         raise UserError(f"--figures {figures}: is a file; name a folder")
@@ -121,52 +122,43 @@ def check_writable(out: Path, figures: Path | None) -> None:
         raise UserError(f"-o {out}: there is no folder {out.parent}")
 
 
-def write(text: str, out: Path) -> None:
-    """Write the page.
-
-    Raises:
-        UserError: that cannot be done.
-    """
-    try:
-        write_atomically(out, text)
-    except OSError as error:
-        raise UserError(f"-o {out}: cannot be written ({error.strerror})") from error
-
-
 def report(
     tables: Sequence[Path],
     out: Path,
-    title: str = "Comparison of recurrent nets",
+    title: str = "Comparison of recurrent networks",
     figures: Path | None = None,
     task: str | None = None,
 ) -> str:
-    """Compare the arms of some tables and write the page, and the figures if a folder is given.
+    """Write the report page of tables, and its figures if a folder is given.
 
     Args:
         tables: CSV files or results folders.
-        out: the page.
+        out: file of the page.
         title: its heading.
-        figures: where the figures and tables go as files.
-        task: the only one that is shown.
+        figures: folder for figures and tables as files.
+        task: only this task.
 
     Returns:
-        What was written, in words.
+        A message that names the files written.
 
     Raises:
-        UserError: a table cannot be used, there is nothing to show, or a place cannot be written.
+        UserError: a table cannot be used, no row can be shown, or a file cannot be written.
     """
     check_writable(out, figures)
     comparison = compare(tables, Options(task=task))
     if not comparison.groups:
         left = "; ".join(f"{left.reason}: {left.count:,}" for left in comparison.left_out)
-        raise UserError(f"there is nothing to show; of all rows none counts ({left})")
+        raise UserError(f"no rows to show ({left})")
     parts = parts_of(comparison, read_tables(tables).frame)
-    write(page(title, comparison, parts), out)
-    said = f"{plural(len(parts), 'comparison')} in {out}"
+    try:
+        write_atomically(out, page(title, comparison, parts))
+    except OSError as error:
+        raise UserError(f"-o {out}: cannot be written ({error.strerror})") from error
+    message = f"{plural(len(parts), 'comparison')} in {out}"
     if figures is None:
-        return said
+        return message
     try:
         count = export(parts, figures)
     except OSError as error:
         raise UserError(f"--figures {figures}: cannot be written ({error.strerror})") from error
-    return f"{said}\n{plural(count, 'figure')} as PNG and SVG, arms.md and arms.tex in {figures}"
+    return f"{message}\n{plural(count, 'figure')} as PNG and SVG, arms.md and arms.tex in {figures}"

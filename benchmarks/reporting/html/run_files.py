@@ -1,6 +1,7 @@
-"""What runs have left beside their table: curves, predictions, samples, excerpts.
+"""Files of runs next to their table: curves, predictions, samples, excerpts.
 
-A table may have travelled without them, and files may be damaged: what cannot be read is not there.
+A table may have been copied without them, and files may be damaged: an unreadable file counts as
+missing.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from benchmarks.results.run_folder import RunFolder
 
 
 class Runs:
-    """The run folders beside some result tables."""
+    """The run folders next to results tables."""
 
     def __init__(self, tables: Iterable[Path]) -> None:
-        """Look beside these tables, at some of which there may be none."""
+        """Open the run folders of tables; a table may have none."""
         self.tables = [str(table) for table in tables if (table.parent / "runs").is_dir()]
         self.predictions = lru_cache(maxsize=64)(self._read_predictions)
 
     def file(self, run_id: str, path_in: Callable[[RunFolder], Path]) -> Path | None:
-        """Find a file that a run has left; None if there is none."""
+        """Return the path of a file of a run; None if it is missing."""
         folders = (folder_of(table, run_id) for table in self.tables)
         places = (path_in(folder) for folder in folders if folder is not None)
         return next((place for place in places if place.is_file()), None)
 
     def history(self, run_id: str) -> pd.DataFrame | None:
-        """Read the learning curve: a line per epoch, all columns numbers."""
+        """Read the learning curve: one row per epoch, all columns numeric."""
         path = self.file(run_id, lambda run: run.history)
         if path is None:
             return None
@@ -45,7 +46,7 @@ class Runs:
         return table if len(table) else None
 
     def _read_predictions(self, run_id: str) -> pd.DataFrame | None:
-        """Read what was predicted item by item; the index is the item's number."""
+        """Read the predictions by item; the index is the item number."""
         path = self.file(run_id, lambda run: run.predictions)
         if path is None:
             return None
@@ -68,7 +69,7 @@ class Runs:
             return None
 
     def excerpts(self, run_id: str) -> list[dict[str, Any]]:
-        """Read the items the run got most wrong, those with a number and a text."""
+        """Read the items with the largest errors that have a number and a text."""
         path = self.file(run_id, lambda run: run.excerpts)
         if path is None:
             return []
@@ -86,7 +87,7 @@ class Runs:
 
 
 def first_runs(arm: Arm, most: int) -> list[tuple[str, str]]:
-    """Run id and seed of an arm's first runs, by seed."""
+    """Return run id and seed of the first runs of an arm, by seed."""
     rows = arm.rows.iloc[:most]
     return [
         (str(run_id), seed_name(seed))
@@ -95,7 +96,7 @@ def first_runs(arm: Arm, most: int) -> list[tuple[str, str]]:
 
 
 def seed_name(seed: object) -> str:
-    """Name a seed, which tables hold as a number; a dash where chance has no part."""
+    """Format a seed; a dash for deterministic runs."""
     if isinstance(seed, (int, float)) and math.isfinite(seed):
         return f"{seed:.0f}"
-    return "–"  # noqa: RUF001  that very sign
+    return "–"  # noqa: RUF001  an en dash

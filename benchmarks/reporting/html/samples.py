@@ -1,4 +1,4 @@
-"""Texts to read: what language models wrote, and the reviews that nets got most wrong."""
+"""Generated texts of language models, and the reviews with the largest errors."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ LONGEST_SAMPLE = 1200
 LONGEST_REVIEW = 600
 
 BREAKS = re.compile(r"(\s*<br\s*/?>\s*)+")
-"""Reviews come with the line breaks of the web page they were written in."""
+"""HTML line breaks in reviews."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What an arm's net wrote.
+    """A generated text.
 
     Attributes:
-        whose: the arm and the seed.
+        source: the arm and the seed.
     """
 
-    whose: str
+    source: str
     text: str
 
 
 @dataclass(frozen=True)
 class Review:
-    """A text that nets judged wrongly.
+    """A misclassified text.
 
     Attributes:
         beginning, rest: of the text.
         truth: positive or negative.
-        wrong: by how many of the runs, in words.
-        probabilities: by arm, of being positive, the mean over its seeds; and whether the side is
-            wrong. An arm that did not keep it has a dash.
+        wrong: number of runs that were wrong, of all, as text.
+        probabilities: arm, mean probability of positive over its seeds, and True if that is wrong.
+            A dash for arms that did not keep the text.
     """
 
     beginning: str
@@ -56,7 +56,7 @@ class Review:
 
 
 def samples(group: Group, runs_: Runs) -> list[Sample]:
-    """The first seed's text of each of the best nets."""
+    """Return the text of the first seed of each of the best networks."""
     found = []
     for arm in nets(group)[:MOST_ARMS]:
         for run_id, seed in first_runs(arm, MOST_SEEDS):
@@ -71,10 +71,9 @@ def samples(group: Group, runs_: Runs) -> list[Sample]:
 
 
 def hardest(group: Group, runs_: Runs) -> list[Review]:
-    """The test reviews that most of the nets' runs got most wrong.
+    """Return the test reviews with the highest mean loss over all runs, with equal weight per arm.
 
-    Only reviews among the worst of some run have kept their text. Of those, the ones with the
-    highest mean loss over all runs, each arm counting alike.
+    Only reviews among the worst of some run have their text.
     """
     texts: dict[int, str] = {}
     truths: dict[int, bool] = {}
@@ -99,14 +98,14 @@ def hardest(group: Group, runs_: Runs) -> list[Review]:
     )
     sign = np.array([1.0 if truths[item] else -1.0 for item in table.index])
     losses = np.logaddexp(0.0, -table.to_numpy() * sign[:, None])
-    # An arm that has not kept a review found it easier than those it kept.
+    # A review that an arm did not keep has a smaller loss than those it kept.
     mean = np.nan_to_num(losses).mean(axis=1)
     worst = [table.index[i] for i in np.argsort(-mean, kind="stable")[:MOST_REVIEWS]]
     return [_review(int(item), texts[item], truths[item], table, logits) for item in worst]
 
 
 def _means(items: list[int], kept: list[dict[int, float]]) -> list[float]:
-    """Mean log-odds of each item over the runs that have kept it; NaN where none has."""
+    """Compute the mean log-odds of each item over the runs that kept it; NaN without any."""
     found = []
     for item in items:
         values = [run[item] for run in kept if item in run]
@@ -127,10 +126,10 @@ def _review(
         if math.isnan(logit):
             probabilities.append((label, NONE, False))
         else:
-            chance = 1 / (1 + math.exp(-max(-500.0, min(500.0, logit))))
-            probabilities.append((label, f"{chance:.2f}", (logit > 0) != is_positive))
-    said = [run[item] for each in logits.values() for run in each if item in run]
-    wrong = sum((logit > 0) != is_positive for logit in said)
+            probability = 1 / (1 + math.exp(-max(-500.0, min(500.0, logit))))
+            probabilities.append((label, f"{probability:.2f}", (logit > 0) != is_positive))
+    kept = [run[item] for each in logits.values() for run in each if item in run]
+    wrong = sum((logit > 0) != is_positive for logit in kept)
     text = BREAKS.sub("\n", text).strip()
     cut = len(text)
     if len(text) > LONGEST_REVIEW * 1.25:
@@ -140,6 +139,6 @@ def _review(
         text[:cut].strip(),
         text[cut:].strip(),
         "positive" if is_positive else "negative",
-        f"{wrong} of {len(said)}",
+        f"{wrong} of {len(kept)}",
         probabilities,
     )

@@ -1,14 +1,16 @@
-"""Figures of test scores: every arm with its interval, and seed by seed."""
+"""Figures of test scores: all arms with intervals, and scores by seed."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pandas as pd
 
 from benchmarks.analysis.comparison import Arm, Group
 from benchmarks.reporting.html.figure import (
+    ArmStyle,
     Figure,
     Record,
-    by_label,
     data,
     layered,
     rounded,
@@ -30,11 +32,11 @@ MOST_PAIRED_ARMS = 12
 MOST_SEEDS = 50
 
 FAR = 1.5
-"""An arm further from the best nets than so many times their spread is marked at the edge."""
+"""Arms further from the best networks than this multiple of their spread are marked at the edge."""
 
 
 def arms_to_draw(group: Group, most: int) -> tuple[list[Arm], str]:
-    """The best arms, the best baseline and the naive one among them, and what is not drawn."""
+    """Return the best arms, including the best and the naive baseline, and a note on the others."""
     drawn = group.arms[:most]
     references = [group.best_baseline]
     references += [arm for arm in group.arms if arm.label == group.naive]
@@ -45,7 +47,7 @@ def arms_to_draw(group: Group, most: int) -> tuple[list[Arm], str]:
 
 
 def scale(group: Group, arms: list[Arm]) -> tuple[float, float]:
-    """Ends of the score's axis: all nets, the best baseline, and what is not far from them."""
+    """Return the ends of the score axis: networks, best baseline, and arms near them."""
     baseline = group.best_baseline
     core = nets(group)[:MOST_ARMS] + ([baseline] if baseline else [])
     values = [end for arm in core for end in extent(arm)]
@@ -58,18 +60,18 @@ def scale(group: Group, arms: list[Arm]) -> tuple[float, float]:
 
 
 def extent(arm: Arm) -> list[float]:
-    """Mean, ends of the interval if there is one, and the seeds' scores."""
+    """Return the mean, the ends of the interval if there is one, and the scores of the seeds."""
     found = [arm.score.mean, arm.score.low, arm.score.high, *by_seed(arm).to_list()]
     return [float(value) for value in found if value is not None]
 
 
 def by_seed(arm: Arm) -> pd.Series[float]:
-    """One score per seed, their mean where several arms were pooled."""
+    """Return one score per seed, the mean where several arms were pooled."""
     return arm.rows.groupby("seed", dropna=False)["score"].mean()
 
 
 def seed_records(arm: Arm) -> list[Record]:
-    """The scores of an arm's seeds."""
+    """Return the scores of the seeds of an arm."""
     scores = list(by_seed(arm).items())[:MOST_SEEDS]
     return [
         {"arm": arm.label, "seed": seed_name(seed), "score": rounded(float(value))}
@@ -78,13 +80,42 @@ def seed_records(arm: Arm) -> list[Record]:
 
 
 def score_figure(group: Group, looks: Looks, name: str) -> Figure:
-    """Draw each arm's mean, interval and seeds, beside the naive row and the best baseline."""
-    import altair as alt
+    """Plot the mean, interval and seeds of each arm, with the naive and the best baseline."""
+    arms, omitted = arms_to_draw(group, MOST_ARMS)
+    ends_of_axis = scale(group, arms)
+    means, beyond = _mean_records(arms, *ends_of_axis)
+    inside = {record["arm"] for record in means}
+    seeds = [r for a in arms if a.label in inside and a.score.n > 1 for r in seed_records(a)]
+    references, caption = _references(group, *ends_of_axis)
+    style = ArmStyle([arm.label for arm in arms], [looks.of(arm) for arm in arms])
+    title = f"{metric_name(group)}, test, {direction(group)}"
+    if beyond:
+        caption += " A number with an arrow lies beyond the edge."
+    return Figure(
+        name=f"{name}-scores",
+        title="Test score of each arm",
+        caption="Large mark: mean; bar: 95 % interval; small dots: seeds." + caption + omitted,
+        summary=f"{title}, best first: "
+        + "; ".join(
+            f"{a.label} {number(a.score.mean)} ({ends(a.score) or 'one run'})" for a in arms
+        ),
+        spec=spec_of(
+            layered(
+                _reference_layer(references),
+                *_score_layers(style, means, seeds, beyond, ends_of_axis, title),
+            ),
+            30 * len(arms),
+        ),
+        header=["arm", "mean", "95 % interval", "n"],
+        rows=[
+            [arm.label, number(arm.score.mean), ends(arm.score), str(arm.score.n)] for arm in arms
+        ],
+    )
 
-    arms, left_out = arms_to_draw(group, MOST_ARMS)
-    low, high = scale(group, arms)
+
+def _mean_records(arms: list[Arm], low: float, high: float) -> tuple[list[Record], list[Record]]:
+    """Return the means inside the axis, and those beyond it with their place at the edge."""
     means: list[Record] = []
-    seeds: list[Record] = []
     beyond: list[Record] = []
     for arm in arms:
         mean = arm.score.mean
@@ -94,71 +125,61 @@ def score_figure(group: Group, looks: Looks, name: str) -> Figure:
             "interval": ends(arm.score) or "no seeds",
             "seeds": arm.score.n,
         }
-        if not low <= mean <= high:
+        if low <= mean <= high:
+            if arm.score.low is not None and arm.score.high is not None:
+                record |= {"low": rounded(max(low, arm.score.low))}
+                record |= {"high": rounded(min(high, arm.score.high))}
+            means.append(record)
+        else:
             edge = high if mean > high else low
             text = f"{number(mean)} ▸" if mean > high else f"◂ {number(mean)}"
             beyond.append(record | {"edge": rounded(edge), "text": text, "right": mean > high})
-            continue
-        if arm.score.low is not None and arm.score.high is not None:
-            record |= {"low": rounded(max(low, arm.score.low))}
-            record |= {"high": rounded(min(high, arm.score.high))}
-        means.append(record)
-        if arm.score.n > 1:
-            seeds += seed_records(arm)
+    return means, beyond
 
-    labels = [arm.label for arm in arms]
-    all_looks = [looks.of(arm) for arm in arms]
-    y = alt.Y("arm:N", sort=labels, title=None, scale=alt.Scale(domain=labels))
-    title = f"{metric_name(group)}, test, {direction(group)}"
-    x = alt.Scale(domain=[low, high], nice=False, zero=False)
-    colour = by_label(labels, all_looks, "color")
+
+def _reference_layer(references: list[Record]) -> Any:
+    import altair as alt
+
+    dashes = alt.Scale(domain=["best baseline", "naive"], range=[[6, 3], [2, 3]])
+    return (
+        alt.Chart(data(references))
+        .mark_rule(color=MUTED, strokeWidth=1)
+        .encode(
+            x=alt.X("at:Q"),
+            strokeDash=alt.StrokeDash("what:N", scale=dashes, legend=None),
+            tooltip=[alt.Tooltip("what:N", title="line"), alt.Tooltip("at:Q", title="score")],
+        )
+    )
+
+
+def _score_layers(
+    style: ArmStyle,
+    means: list[Record],
+    seeds: list[Record],
+    beyond: list[Record],
+    ends_of_axis: tuple[float, float],
+    title: str,
+) -> list[Any]:
+    import altair as alt
+
+    y = alt.Y("arm:N", sort=style.labels, title=None, scale=alt.Scale(domain=style.labels))
+    x = alt.Scale(domain=list(ends_of_axis), nice=False, zero=False)
+    colour = style.encode("color")
     tips = [
         alt.Tooltip("arm:N", title="arm"),
         alt.Tooltip("mean:Q", title="mean"),
         alt.Tooltip("interval:N", title="95 % interval"),
         alt.Tooltip("seeds:Q", title="n"),
     ]
-    references, caption = _references(group, low, high)
-    chart = layered(
-        alt.Chart(data(references))
-        .mark_rule(color=MUTED, strokeWidth=1)
-        .encode(
-            x=alt.X("at:Q"),
-            strokeDash=alt.StrokeDash(
-                "what:N",
-                scale=alt.Scale(domain=["best baseline", "naive"], range=[[6, 3], [2, 3]]),
-                legend=None,
-            ),
-            tooltip=[alt.Tooltip("what:N", title="line"), alt.Tooltip("at:Q", title="score")],
-        ),
-        alt.Chart(data(means))
-        .mark_rule(strokeWidth=2.5)
-        .encode(
-            y=y,
-            x=alt.X("low:Q", scale=x, title=title, axis=alt.Axis(tickCount=6)),
-            x2="high:Q",
-            color=colour,
-        ),
+    low = alt.X("low:Q", scale=x, title=title, axis=alt.Axis(tickCount=6))
+    marks = alt.Chart(data(means))
+    return [
+        marks.mark_rule(strokeWidth=2.5).encode(y=y, x=low, x2="high:Q", color=colour),
         alt.Chart(data(seeds))
         .mark_circle(size=26, opacity=0.55, yOffset=8)
-        .encode(
-            y=y,
-            x=alt.X("score:Q"),
-            color=colour,
-            tooltip=[
-                alt.Tooltip("arm:N"),
-                alt.Tooltip("seed:N"),
-                alt.Tooltip("score:Q"),
-            ],
-        ),
-        alt.Chart(data(means))
-        .mark_point(filled=True, size=95, opacity=1, stroke=PAPER, strokeWidth=1.2)
-        .encode(
-            y=y,
-            x=alt.X("mean:Q"),
-            color=colour,
-            shape=by_label(labels, all_looks, "shape"),
-            tooltip=tips,
+        .encode(y=y, x=alt.X("score:Q"), color=colour, tooltip=_seed_tips()),
+        marks.mark_point(filled=True, size=95, opacity=1, stroke=PAPER, strokeWidth=1.2).encode(
+            y=y, x=alt.X("mean:Q"), color=colour, shape=style.encode("shape"), tooltip=tips
         ),
         *[
             alt.Chart(data([record]))
@@ -166,27 +187,17 @@ def score_figure(group: Group, looks: Looks, name: str) -> Figure:
             .encode(y=y, x=alt.X("edge:Q"), text="text:N", tooltip=tips)
             for record in beyond
         ],
-    )
-    if beyond:
-        caption += " A number with an arrow lies beyond the edge."
-    return Figure(
-        name=f"{name}-scores",
-        title="Test score of each arm",
-        caption="Large mark: mean; bar: 95 % interval; small dots: seeds." + caption + left_out,
-        summary=f"{title}, best first: "
-        + "; ".join(
-            f"{a.label} {number(a.score.mean)} ({ends(a.score) or 'one run'})" for a in arms
-        ),
-        spec=spec_of(chart, 30 * len(arms)),
-        header=["arm", "mean", "95 % interval", "n"],
-        rows=[
-            [arm.label, number(arm.score.mean), ends(arm.score), str(arm.score.n)] for arm in arms
-        ],
-    )
+    ]
+
+
+def _seed_tips() -> list[Any]:
+    import altair as alt
+
+    return [alt.Tooltip("arm:N"), alt.Tooltip("seed:N"), alt.Tooltip("score:Q")]
 
 
 def _references(group: Group, low: float, high: float) -> tuple[list[Record], str]:
-    """Lines at the naive row and at the best baseline, and what the caption says of them."""
+    """Return lines at the naive and at the best baseline, and their sentence for the caption."""
     lines: list[Record] = []
     baseline = group.best_baseline
     naive = next((arm for arm in group.arms if arm.label == group.naive), None)
@@ -201,51 +212,48 @@ def _references(group: Group, low: float, high: float) -> tuple[list[Record], st
 
 
 def seed_figure(group: Group, looks: Looks, name: str) -> Figure | None:
-    """Draw each seed's score, a line joining the arms at one seed; None without two such arms."""
-    import altair as alt
-
+    """Plot the score of each seed, with a line per seed; None without two arms of several seeds."""
     arms = [arm for arm in nets(group) if arm.score.n > 1]
     if len(arms) < 2:
         return None
     chosen = arms[:MOST_PAIRED_ARMS]
-    records: list[Record] = []
-    for arm in chosen:
-        records += seed_records(arm)
-    labels = [arm.label for arm in chosen]
-    all_looks = [looks.of(arm) for arm in chosen]
-    x = alt.X(
-        "arm:N",
-        sort=labels,
-        title=None,
-        axis=alt.Axis(labelAngle=0 if max(map(len, labels)) < 14 else -30),
+    records = [record for arm in chosen for record in seed_records(arm)]
+    style = ArmStyle([arm.label for arm in chosen], [looks.of(arm) for arm in chosen])
+    labels = style.labels
+    seeds = sorted({record["seed"] for record in records})
+    scores = {(r["arm"], r["seed"]): r["score"] for r in records}
+    rest = (
+        f" The best {len(chosen)} of {len(arms)} networks are drawn." if arms[len(chosen) :] else ""
     )
-    y = alt.Y(
-        "score:Q", title=f"{metric_name(group)}, {direction(group)}", scale=alt.Scale(zero=False)
+    return Figure(
+        name=f"{name}-seeds",
+        title="Scores by seed",
+        caption="Each line joins the runs of one seed. A paired test detects lines that mostly go "
+        f"in the same direction; its result is in the table of pairs below.{rest}",
+        summary=f"Test scores of {plural(len(seeds), 'seed')} for each of {', '.join(labels)}.",
+        spec=spec_of(_seed_chart(group, records, style), 260),
+        header=["seed", *labels],
+        rows=[[s, *(number(scores.get((label, s))) for label in labels)] for s in seeds],
     )
+
+
+def _seed_chart(group: Group, records: list[Record], style: ArmStyle) -> Any:
+    import altair as alt
+
+    angle = 0 if max(map(len, style.labels)) < 14 else -30
+    x = alt.X("arm:N", sort=style.labels, title=None, axis=alt.Axis(labelAngle=angle))
+    title = f"{metric_name(group)}, {direction(group)}"
+    y = alt.Y("score:Q", title=title, scale=alt.Scale(zero=False))
     base = alt.Chart(data(records))
-    tips = [alt.Tooltip("arm:N"), alt.Tooltip("seed:N"), alt.Tooltip("score:Q")]
-    chart = layered(
+    return layered(
         base.mark_line(color=MUTED, strokeWidth=1, opacity=0.6).encode(
             x=x, y=y, detail="seed:N", tooltip=[alt.Tooltip("seed:N")]
         ),
         base.mark_point(filled=True, size=70, opacity=1, stroke=PAPER, strokeWidth=1).encode(
             x=x,
             y=y,
-            color=by_label(labels, all_looks, "color"),
-            shape=by_label(labels, all_looks, "shape"),
-            tooltip=tips,
+            color=style.encode("color"),
+            shape=style.encode("shape"),
+            tooltip=_seed_tips(),
         ),
-    )
-    named = sorted({record["seed"] for record in records})
-    by_place = {(r["arm"], r["seed"]): r["score"] for r in records}
-    left = f" The best {len(chosen)} of {len(arms)} nets are drawn." if arms[len(chosen) :] else ""
-    return Figure(
-        name=f"{name}-seeds",
-        title="The same seeds, arm by arm",
-        caption="Each line joins the runs of one seed. Lines that mostly go the same way are what "
-        f"a paired test counts; the test, in the table of pairs below, decides.{left}",
-        summary=f"Test scores of {plural(len(named), 'seed')} for each of {', '.join(labels)}.",
-        spec=spec_of(chart, 260),
-        header=["seed", *labels],
-        rows=[[s, *(number(by_place.get((label, s))) for label in labels)] for s in named],
     )

@@ -1,4 +1,4 @@
-"""A comparison in a few plain sentences, made from its verdicts."""
+"""A comparison in a few sentences, from its verdicts."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from benchmarks.reporting.html.formatting import (
 )
 
 SHOWN, OPEN, BEATEN = "shown", "open", "beaten"
-"""What a story comes to: the best net is known and beats the baselines; something is not shown;
-the nets are shown to be worse than a baseline."""
+"""Outcomes: the best network is known and beats the baselines; something is not shown; the networks
+are worse than a baseline."""
 
 MANY = 4
-"""So many arms are named one by one; of more, their number is said."""
+"""Up to this number, arms are listed by name; more are counted."""
 
 
 @dataclass(frozen=True)
-class Story:
-    """What a group's result is, for who reads nothing else.
+class Summary:
+    """The result of a group in one headline and up to three sentences.
 
     Attributes:
         tone: one of SHOWN, OPEN, BEATEN.
-        headline: what a reader must take away.
-        text: the numbers behind it, one to three sentences.
+        headline: the conclusion.
+        text: the numbers behind it.
     """
 
     tone: str
@@ -41,40 +41,40 @@ class Story:
     text: str
 
 
-def story(group: Group) -> Story:
-    """Tell who is best, by how much, whether that is shown, against what baseline, at what cost."""
+def summarise(group: Group) -> Summary:
+    """Summarise the best network, its lead, the baseline and the cost."""
     contenders = nets(group)
     if not contenders:
         best = group.arms[0]
         text = f"Of the baselines, {best.label} is best: {_score(best)} ({_metric(group)})."
-        return Story(OPEN, "Baselines only", text)
+        return Summary(OPEN, "Baselines only", text)
     by_budget = budgets(group)
     settled = is_settled(group, contenders)
     tone, headline = _headline(group, contenders, settled)
     rankings = [_ranking(group, contenders, settled)]
     if len(by_budget) > 1:
-        rankings = ["Budgets differ, and verdicts hold within one."]
-        for name, alike in by_budget.items():
-            told = _ranking(group, alike, is_settled(group, alike)) or f"{alike[0].label} alone."
-            rankings.append(f"{name[0].upper()}{name[1:]}: {told}")
+        rankings = ["Budgets differ; verdicts hold within a budget."]
+        for name, arms in by_budget.items():
+            text = _ranking(group, arms, is_settled(group, arms)) or f"{arms[0].label} only."
+            rankings.append(f"{name[0].upper()}{name[1:]}: {text}")
     texts = [_scores(group, contenders), *rankings]
     texts += [_cost(contenders)]
-    return Story(tone, headline, " ".join(text for text in texts if text))
+    return Summary(tone, headline, " ".join(text for text in texts if text))
 
 
 def is_settled(group: Group, contenders: list[Arm]) -> bool:
-    """Whether the best net is shown to be better than every other."""
+    """Check that the best network is shown to be better than every other."""
     found = [pair_of(group, contenders[0], other) for other in contenders[1:]]
     return all(each is not None and each[1] == BETTER for each in found)
 
 
 def _headline(group: Group, contenders: list[Arm], settled: bool) -> tuple[str, str]:
-    """The tone and a few words: the nets against the best baseline, and against each other."""
+    """Return tone and headline: networks against the best baseline and each other."""
     best, baseline = contenders[0], group.best_baseline
     alone = len(contenders) == 1
-    unknown = "which net is best is open"
+    unknown = "no best network is shown"
     if len(budgets(group)) > 1:
-        unknown = "the best net is told by budget, as budgets differ"
+        unknown = "the best network depends on the budget"
     if baseline is None:
         if alone:
             return OPEN, f"{best.label} is the only arm"
@@ -88,20 +88,20 @@ def _headline(group: Group, contenders: list[Arm], settled: bool) -> tuple[str, 
     if not beating:
         found = [pair_of(group, arm, baseline) for arm in contenders]
         if all(each is not None and each[1] == WORSE for each in found):
-            who = f"{best.label} is" if alone else "Every net is"
+            who = f"{best.label} is" if alone else "Every network is"
             return BEATEN, f"{who} worse than {name}"
-        who = f"{best.label} is not" if alone else "No net is"
+        who = f"{best.label} is not" if alone else "No network is"
         return OPEN, f"{who} shown to beat {name}"
     if best.beats_baselines and settled:
         return SHOWN, f"{best.label} {'beats' if alone else 'is best and beats'} {name}"
     if len(beating) == 1:
         return OPEN, f"{beating[0]} beats {name}; {unknown}"
-    who = "All nets" if len(beating) == len(contenders) else _names(beating)
+    who = "All networks" if len(beating) == len(contenders) else _names(beating)
     return OPEN, f"{who} beat {name}; {unknown}"
 
 
 def _scores(group: Group, contenders: list[Arm]) -> str:
-    """The nets' scores beside the best baseline's."""
+    """Return the scores of the networks and of the best baseline."""
     named = [f"{arm.label} {_score(arm)}" for arm in contenders[:MANY]]
     if len(contenders) > MANY:
         named[-1] = f"… {contenders[-1].label} {_score(contenders[-1])}"
@@ -111,31 +111,31 @@ def _scores(group: Group, contenders: list[Arm]) -> str:
 
 
 def _ranking(group: Group, contenders: list[Arm], settled: bool) -> str:
-    """By how much the best net leads the next, and whether that is shown."""
+    """Return the lead of the best network over the next, and its verdict."""
     if len(contenders) == 1:
         return ""
     best, second = contenders[:2]
     lead = number(abs(best.score.mean - second.score.mean), 2)
-    told = f"{best.label} leads {second.label} by {lead}"
+    lead_text = f"{best.label} leads {second.label} by {lead}"
     found = pair_of(group, best, second)
     pair, verdict = found if found is not None else (None, "")
     if pair is not None and verdict == NOT_COMPARABLE:
-        return f"{told}, but the two are not comparable ({pair.reason})."
+        return f"{lead_text}, but the two are not comparable ({pair.reason})."
     if max(best.score.n, second.score.n) == 1:
-        return f"{told}; one seed each shows nothing of the architectures."
+        return f"{lead_text}; one seed per arm cannot rank architectures."
     n = pair.seeds.n if pair is not None and pair.seeds is not None else best.score.n
     if verdict == BETTER and pair is not None:
         p = f" ({p_value(pair.p_adjusted)})" if pair.p_adjusted is not None else ""
-        more = "" if settled else ", though not every other net is shown to be worse"
-        return f"{told}, which {plural(n, 'seed')} {'shows' if n == 1 else 'show'}{p}{more}."
+        more = "" if settled else ", but not every other network is shown to be worse"
+        return f"{lead_text}, which {plural(n, 'seed')} {'shows' if n == 1 else 'show'}{p}{more}."
     if pair is not None and pair.detectable is not None:
         seen = number(pair.detectable, 2)
-        return f"{told}, which is not shown: {plural(n, 'seed')} would show {seen}."
-    return f"{told}, which is not shown."
+        return f"{lead_text}, which is not significant: {plural(n, 'seed')} would detect {seen}."
+    return f"{lead_text}, which is not significant."
 
 
 def _cost(contenders: list[Arm]) -> str:
-    """How long the best net trains, beside the fastest other."""
+    """Return the training time of the best network, relative to the fastest other."""
     best = contenders[0]
     if best.train_seconds is None:
         return ""
@@ -149,7 +149,7 @@ def _cost(contenders: list[Arm]) -> str:
     ratio = best.train_seconds / (fastest.train_seconds or 1.0)
     if ratio >= 1.1:
         return f"{text}, {number(ratio, 2)} times as long as {fastest.label}."
-    return f"{text}, less than every other net." if ratio <= 1 / 1.1 else f"{text}."
+    return f"{text}, less than every other network." if ratio <= 1 / 1.1 else f"{text}."
 
 
 def _score(arm: Arm) -> str:
@@ -161,8 +161,8 @@ def _metric(group: Group) -> str:
 
 
 def _names(labels: list[str]) -> str:
-    """List arms by name, or count them where they are many."""
-    return _listed(labels) if len(labels) <= MANY else f"{len(labels)} others"
+    """Return the names of arms, or their number if there are many."""
+    return _listed(labels) if len(labels) <= MANY else f"{len(labels)} networks"
 
 
 def _listed(parts: list[str]) -> str:

@@ -1,7 +1,7 @@
-"""How figures look: one colour, shape and dash per arm in all of them, and one theme.
+"""Look of the figures: one colour, shape and dash per arm in all of them, and one theme.
 
-Neutral colours are given as fixed values that the page's style sheet turns into its own, so that
-one drawing serves light and dark.
+Neutral colours are fixed values that the style sheet of the page replaces, so one chart serves the
+light and the dark setting.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from benchmarks.analysis.comparison import Arm, Group
 INK, MUTED, GRID, PAPER = "#1b1f24", "#6b7178", "#dfe2e6", "#fffffe"
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito (2008), told apart with any colour vision; without black and yellow, which vanish
-on dark and on light paper."""
+"""Okabe and Ito (2008), distinguishable with any colour vision; without black and yellow, which are
+invisible on dark and light backgrounds."""
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right")
 DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 3])
@@ -70,7 +70,7 @@ THEME: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Look:
-    """How an arm is drawn."""
+    """Colour, shape and dash of an arm."""
 
     colour: str
     shape: str
@@ -78,11 +78,11 @@ class Look:
 
 
 def look_number(i: int, variant: int = 0) -> Look:
-    """The look of the model number i, or of another arm of the same model: its colour is the same.
+    """Return the look of model i; its other arms have the same colour.
 
-    Those of the first few models differ in colour, shape and dash.
+    The first few models differ in colour, shape and dash.
     """
-    # A second round through the colours meets other shapes and dashes.
+    # When colours repeat, shapes and dashes differ.
     return Look(
         COLOURS[i % len(COLOURS)],
         SHAPES[(i + variant) % len(SHAPES)],
@@ -91,14 +91,14 @@ def look_number(i: int, variant: int = 0) -> Look:
 
 
 class Looks:
-    """The look of every arm, the same wherever it is drawn; a model keeps its colour."""
+    """The look of every arm, equal in all figures; a model keeps its colour."""
 
     def __init__(self, groups: Iterable[Group], searched: Iterable[str] = ()) -> None:
-        """Give colours to the models of all groups; of one model alone, to its arms.
+        """Assign colours to the models of all groups, or to the arms of a single model.
 
         Args:
             groups: of the page.
-            searched: models of which the tables hold a search, drawn beside the groups' own.
+            searched: models with a search in the tables.
         """
         nets = [arm for group in groups for arm in group.arms if not arm.baseline]
         models = sorted({arm.model for arm in nets} | set(searched))
@@ -109,7 +109,7 @@ class Looks:
                 self.nets[label] = look_number(k) if len(models) == 1 else look_number(i, k)
 
     def of(self, arm: Arm) -> Look:
-        """How an arm is drawn; baselines are grey."""
+        """Return the look of an arm; baselines are grey."""
         if arm.baseline:
             return Look(
                 MUTED,
@@ -119,5 +119,5 @@ class Looks:
         return self.nets[arm.label]
 
     def of_search(self, model: str, study: int) -> Look:
-        """How the search number so many of a model is drawn."""
+        """Return the look of a search of a model."""
         return look_number(self.models.index(model), study)

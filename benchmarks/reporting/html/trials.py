@@ -1,6 +1,8 @@
-"""What tuning brought: the expected best validation score after so many trials of a search."""
+"""Expected best validation score of a search against the number of trials."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,10 +10,9 @@ import pandas as pd
 from benchmarks.analysis.comparison import Group
 from benchmarks.analysis.statistics import expected_best
 from benchmarks.reporting.html.figure import (
+    ArmStyle,
     Figure,
     Record,
-    by_label,
-    data,
     layered,
     rounded,
     spec_of,
@@ -26,14 +27,14 @@ POINTS = 60
 
 
 def scores_by_search(rows: pd.DataFrame, task: str, metric: str) -> dict[str, list[float]]:
-    """Validation scores of each search's trials on a task, in the order they were run.
+    """Return the validation scores of the trials of each search, in the order of the trials.
 
     Args:
         rows: of the tables, with their documented columns.
-        task, metric: those of the group.
+        task, metric: of the group.
 
     Returns:
-        By model, and by study where a model has several; searches with two trials at least.
+        Scores by model (and study, where a model has several) of searches with two or more trials.
     """
     mine = (rows["task"] == task) & (rows["metric"] == metric) & rows["trial"].notna()
     mine &= (
@@ -47,7 +48,7 @@ def scores_by_search(rows: pd.DataFrame, task: str, metric: str) -> dict[str, li
     found = {}
     for (model, study), part in trials.groupby(["model", "study"], observed=True, sort=True):
         name = f"{model} ({study})" if str(model) in several else str(model)
-        # A trial that was run again counts once, as it last came out.
+        # A trial that was run again counts once, with its last result.
         last = part.drop_duplicates("trial", keep="last").sort_values("trial")
         if len(last) > 1:
             found[name] = [float(score) for score in last["val_score"]][:MOST_TRIALS]
@@ -55,70 +56,55 @@ def scores_by_search(rows: pd.DataFrame, task: str, metric: str) -> dict[str, li
 
 
 def trial_figure(group: Group, rows: pd.DataFrame, looks: Looks, name: str) -> Figure | None:
-    """Draw a line per search; None if the tables hold none of this task."""
-    import altair as alt
-
+    """Plot a line per search; None if the tables contain none of this task."""
     searches = scores_by_search(rows, group.task, group.metric)
     if not searches:
         return None
     curves = {label: expected_best(s, group.higher_is_better) for label, s in searches.items()}
     sign = -1.0 if group.higher_is_better else 1.0
     chosen = sorted(curves, key=lambda label: sign * curves[label][-1])[:MOST_SEARCHES]
-    # A search has the colour of its model, which is drawn elsewhere too.
+    # A search has the colour of its model, which other figures use too.
     models = [each if each in looks.models else each.rpartition(" (")[0] for each in chosen]
-    all_looks = [looks.of_search(m, models[:i].count(m)) for i, m in enumerate(models)]
-    records: list[Record] = []
-    for label in chosen:
-        n = len(curves[label])
-        for k in np.unique(np.geomspace(1, n, min(n, POINTS)).round().astype(int)):
-            records.append({"arm": label, "k": int(k), "best": rounded(curves[label][k - 1])})
-    x = alt.X("k:Q", title="number of trials", axis=alt.Axis(tickMinStep=1, format="d"))
-    y = alt.Y(
-        "best:Q",
-        title=f"expected best validation {metric_name(group)}",
-        scale=alt.Scale(zero=False),
+    style = ArmStyle(
+        chosen, [looks.of_search(m, models[:i].count(m)) for i, m in enumerate(models)]
     )
-    base = alt.Chart(data(records))
-    chart = layered(
-        base.mark_line().encode(
-            x=x,
-            y=y,
-            color=by_label(chosen, all_looks, "color", legend="stroke"),
-            strokeDash=by_label(chosen, all_looks, "strokeDash", legend="stroke"),
-        ),
-        base.mark_point(size=50, opacity=0, filled=True).encode(
-            x=x,
-            y=y,
-            tooltip=[
-                alt.Tooltip("arm:N"),
-                alt.Tooltip("k:Q", title="trials"),
-                alt.Tooltip("best:Q", title="expected best"),
-            ],
-        ),
-    )
-    left = len(searches) - len(chosen)
+    omitted = len(searches) - len(chosen)
     return Figure(
         name=f"{name}-trials",
-        title="What more tuning would bring",
-        caption="Expected best validation score of so many trials, drawn in any order from those "
-        "that were run (Dodge et al. 2019). Lines that cross say that the winner depends on how "
-        "long one tunes." + (f" {left} further searches are not drawn." if left else ""),
+        title="Expected best score by number of trials",
+        caption="Expected best validation score of a number of trials, drawn in any order from "
+        "those that were run (Dodge et al. 2019). If lines cross, the ranking depends on the "
+        "number of trials." + (f" {omitted} further searches are not drawn." if omitted else ""),
         summary=f"{metric_name(group)}, {direction(group)}: "
         + "; ".join(
             f"{label} {number(curves[label][0])} after 1 trial, {number(curves[label][-1])} "
             f"after {len(curves[label])}"
             for label in chosen
         ),
-        spec=spec_of(chart, 260, chosen),
+        spec=spec_of(_chart(group, curves, style), 260, chosen),
         header=["search", "trials", "after 1", "after half", "after all"],
-        rows=[
-            [
-                label,
-                str(len(curve)),
-                number(curve[0]),
-                number(curve[(len(curve) - 1) // 2]),
-                number(curve[-1]),
-            ]
-            for label, curve in ((label, curves[label]) for label in chosen)
-        ],
+        rows=[[label, str(len(curves[label])), *_numbers(curves[label])] for label in chosen],
     )
+
+
+def _numbers(curve: Any) -> list[str]:
+    return [number(curve[0]), number(curve[(len(curve) - 1) // 2]), number(curve[-1])]
+
+
+def _chart(group: Group, curves: dict[str, Any], style: ArmStyle) -> Any:
+    import altair as alt
+
+    records: list[Record] = []
+    for label in style.labels:
+        n = len(curves[label])
+        for k in np.unique(np.geomspace(1, n, min(n, POINTS)).round().astype(int)):
+            records.append({"arm": label, "k": int(k), "best": rounded(curves[label][k - 1])})
+    x = alt.X("k:Q", title="number of trials", axis=alt.Axis(tickMinStep=1, format="d"))
+    title = f"expected best validation {metric_name(group)}"
+    y = alt.Y("best:Q", title=title, scale=alt.Scale(zero=False))
+    tips = [
+        alt.Tooltip("arm:N"),
+        alt.Tooltip("k:Q", title="trials"),
+        alt.Tooltip("best:Q", title="expected best"),
+    ]
+    return layered(*style.lines(records, x, y, tips))

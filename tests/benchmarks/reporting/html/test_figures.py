@@ -246,7 +246,7 @@ def test_the_hardest_review_is_the_one_with_the_greatest_loss(
 
 
 def test_samples_are_of_the_first_seed_of_each_net(groups: dict[str, Group], runs: Runs) -> None:
-    found = {sample.whose for sample in samples(groups["shakespeare"], runs)}
+    found = {sample.source for sample in samples(groups["shakespeare"], runs)}
     assert found == {"gru, seed 0", "lstm, seed 0", f"{planted.HOSTILE}, seed 0"}
     assert samples(groups["sp500"], runs) == []
 

@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 
 from benchmarks.analysis import Options, compare
+from benchmarks.analysis.formatting import rounded
 from benchmarks.analysis.statistics import Interval
-from benchmarks.reporting.html.formatting import decimal, score_texts
+from benchmarks.reporting.html.formatting import score_texts, with_minus
 from benchmarks.reporting.html.overview import arm_table
 from benchmarks.reporting.html.page import as_json
 from benchmarks.reporting.html.report import anchors, titles
-from benchmarks.reporting.html.summary import BEATEN, OPEN, SHOWN, story
+from benchmarks.reporting.html.summary import BEATEN, OPEN, SHOWN, summarise
 from scripts.report import main
 from tests.helpers import planted
 from tests.helpers.paths import ROOT
@@ -87,7 +88,7 @@ def test_all_that_was_asked_for_is_there(text: str) -> None:
         if task == "sp500":
             kinds += ["forecasts", "residuals", "race", "trials"]
         assert {n for n in names if n.startswith(task)} == {f"{task}-{metric}-{k}" for k in kinds}
-    for words in ("What they wrote", "The hardest reviews", "smoke tests", "Arm against arm"):
+    for words in ("Samples", "The hardest reviews", "smoke tests", "Arm against arm"):
         assert words in text
 
 
@@ -171,14 +172,14 @@ def test_the_table_is_markdown_and_latex(figures: Path) -> None:
     assert not re.search(r"(?<!\\)[_%#<>]", latex.replace(r"\_", "").replace(r"\%", ""))
 
 
-def test_the_stories_follow_from_the_verdicts(made: Path) -> None:
+def test_the_summaries_follow_from_the_verdicts(made: Path) -> None:
     options = Options(items=False)
-    stories = {g.task: story(g) for g in compare([made / "results"], options).groups}
-    assert stories["imdb"].tone == BEATEN
-    assert stories["imdb"].headline == "Every net is worse than the best baseline, nbsvm"
-    assert "gru" in stories["sp500"].text
-    assert stories["shakespeare"].headline == (
-        "Every net is worse than the best baseline, kneser_ney"
+    summaries = {g.task: summarise(g) for g in compare([made / "results"], options).groups}
+    assert summaries["imdb"].tone == BEATEN
+    assert summaries["imdb"].headline == "Every network is worse than the best baseline, nbsvm"
+    assert "gru" in summaries["sp500"].text
+    assert summaries["shakespeare"].headline == (
+        "Every network is worse than the best baseline, kneser_ney"
     )
 
 
@@ -186,12 +187,12 @@ def test_the_stories_follow_from_the_verdicts(made: Path) -> None:
     ("scores", "baseline", "tone", "headline"),
     [
         ((5, 9), None, SHOWN, "gru is best"),
-        ((5, 5), None, OPEN, "Which net is best is open"),
+        ((5, 5), None, OPEN, "No best network is shown"),
         ((5, 9), 20, SHOWN, "gru is best and beats the best baseline, ar"),
-        ((5, 5), 20, OPEN, "All nets beat the best baseline, ar; which net is best is open"),
+        ((5, 5), 20, OPEN, "All networks beat the best baseline, ar; no best network is shown"),
         ((5, 9), 7, SHOWN, "gru is best and beats the best baseline, ar"),
-        ((5, 9), 5, OPEN, "No net is shown to beat the best baseline, ar"),
-        ((5, 9), 1, BEATEN, "Every net is worse than the best baseline, ar"),
+        ((5, 9), 5, OPEN, "No network is shown to beat the best baseline, ar"),
+        ((5, 9), 1, BEATEN, "Every network is worse than the best baseline, ar"),
         ((5,), 20, SHOWN, "gru beats the best baseline, ar"),
         ((5,), None, OPEN, "gru is the only arm"),
         ((), 5, OPEN, "Baselines only"),
@@ -213,10 +214,10 @@ def test_a_story_for_each_outcome(
     if baseline is not None:
         rows.append(planted.row("sp500", "ar", None, baseline, baseline="classical"))
     (group,) = compare([planted.write(tmp_path, rows)]).groups
-    told = story(group)
-    assert (told.tone, told.headline) == (tone, headline)
+    summary = summarise(group)
+    assert (summary.tone, summary.headline) == (tone, headline)
     if len(scores) == 2:
-        assert ("which is not shown" in told.text) == (scores[0] == scores[1])
+        assert ("which is not significant" in summary.text) == (scores[0] == scores[1])
 
 
 def test_arms_of_other_budgets_are_told_apart(tmp_path: Path) -> None:
@@ -234,13 +235,13 @@ def test_arms_of_other_budgets_are_told_apart(tmp_path: Path) -> None:
         for seed in range(3)
     ]
     (group,) = compare([planted.write(tmp_path, rows)]).groups
-    told = story(group)
-    assert "by budget" in told.headline
-    assert "not comparable" not in told.text
-    assert "Hidden size: " in told.text
-    assert "1 s of training: " in told.text
+    summary = summarise(group)
+    assert "depends on the budget" in summary.headline
+    assert "not comparable" not in summary.text
+    assert "Hidden size: " in summary.text
+    assert "1 s of training: " in summary.text
     verdicts = [row[3].text for row in arm_table(group).rows]
-    assert verdicts.count("best net of its budget") == 2
+    assert verdicts.count("best network of its budget") == 2
     assert {row[0].more for row in arm_table(group).rows} == {"", "1 s of training"}
 
 
@@ -259,16 +260,16 @@ def test_scores_have_the_digits_their_interval_deserves() -> None:
     assert texts(62.59031, 3.46) == ("62.6", "59.1 to 66.1")
     assert texts(4.853917, 0.0012) == ("4.8539", "4.8527 to 4.8551")
     assert texts(4.876365, None) == ("4.876", "n = 1")
-    assert decimal(-0.0004, 3) == "0.000"
-    assert decimal(-0.0006, 3) == "−0.001"  # noqa: RUF001
+    assert rounded(-0.0004, 3) == "0.000"
+    assert with_minus(rounded(-0.0006, 3)) == "−0.001"  # noqa: RUF001
 
 
 def test_one_seed_is_said_to_show_nothing(tmp_path: Path) -> None:
     rows = [planted.row("sp500", model, 0, len(model)) for model in ("gru", "lstm")]
     (group,) = compare([planted.write(tmp_path, rows)]).groups
-    told = story(group)
-    assert told.tone == OPEN
-    assert "one seed each shows nothing of the architectures" in told.text
+    summary = summarise(group)
+    assert summary.tone == OPEN
+    assert "one seed per arm cannot rank architectures" in summary.text
 
 
 def test_a_table_alone_makes_a_page_that_says_what_is_missing(tmp_path: Path) -> None:
@@ -279,7 +280,7 @@ def test_a_table_alone_makes_a_page_that_says_what_is_missing(tmp_path: Path) ->
     out = tmp_path / "page.html"
     assert main([str(results / "results.csv"), "-o", str(out)]) == 0
     text = out.read_text(encoding="utf-8")
-    assert "3 of 3 runs of nets have left no history beside their table" in text
+    assert "3 of 3 runs of networks have no files next to their table" in text
     assert list(embedded(text)["specs"]) == ["imdb-accuracy-scores"]
 
 
@@ -295,7 +296,7 @@ def test_a_thousand_rows_stay_small(tmp_path: Path) -> None:
     assert main([str(planted.write(tmp_path, rows)), "-o", str(out)]) == 0
     assert out.stat().st_size < 8e6
     specs = embedded(out.read_text(encoding="utf-8"))["specs"]
-    assert "Drawn are the best 8 of 50 nets" in out.read_text(encoding="utf-8")
+    assert "The best 8 of 50 networks are drawn" in out.read_text(encoding="utf-8")
     assert max(len(json.dumps(spec)) for spec in specs.values()) < 4e5
 
 
