@@ -1,7 +1,4 @@
-"""A sweep whose runs only leave their rows: what `scripts/simulate_sweep.py` measures.
-
-Planning, driver, leases, index and view are the real ones.
-"""
+"""The simulated sweep that `scripts/simulate_sweep.py` measures: its runs write their rows only."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from benchmarks import PROJECT_ROOT
 from benchmarks.config.compose import CellComposer, hydra_at, sweep_axes
@@ -36,24 +34,24 @@ from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.signals import Interruption
 from tasks.base import DataDescription
 
-AT_ONCE = 64
+CONCURRENT_RUNS = 64
 FAILING = 100
-"""One run in so many fails."""
+"""One of this number of runs fails."""
 
 COUNTED = {"open", "os.mkdir", "os.rename", "os.remove", "os.link", "os.scandir", "os.chmod"}
 """Audited events that are file-system operations; `stat` and `fsync` are not audited."""
 
 
 def sweep(overrides: list[str], results: Path, count: bool) -> dict[str, float]:
-    """Run a simulated sweep as `python run.py -m` would, and measure it.
+    """Run and measure a simulated sweep.
 
     Args:
-        overrides: its command line; all cells are on the same data.
-        results: the results folder that they name.
-        count: the file-system operations, instead of taking times.
+        overrides: command line of the sweep; all cells use the same data.
+        results: the results folder in it.
+        count: count file-system operations instead of measuring times.
 
     Returns:
-        Seconds and MiB by what they were measured of, or operations of each cell by whose they are.
+        Seconds and MiB by name, or operations per cell of the runs and of the scheduler.
     """
     from benchmarks.system.memory import peak_rss_mib
 
@@ -62,53 +60,54 @@ def sweep(overrides: list[str], results: Path, count: bool) -> dict[str, float]:
     with hydra_at(conf):
         axes = sweep_axes(overrides)
         describe = DataDescriptions()
-        # The time to read the data is none of the plan's.
+        # Read before, as reading the data is not part of planning.
         data = describe(CellComposer(axes.fixed).compose(["model=gru"]))
         before_rss = peak_rss_mib()
-        watch = Watch()
+        lap = lap_timer()
         plan = make_plan(axes, describe, local_device_types)
-        measured = {"planning": watch.lap()}
+        measured = {"planning": lap()}
     store = Store(results)
     folder = SweepDirectory(results / "sweeps" / plan.sweep_id)
     folder.write(plan.cells, overrides, "simulated", len(plan.cells))
-    measured["writing down"] = watch.lap()
+    measured["writing the plan"] = lap()
     context = SweepContext(store, store.index(), folder, conf)
-    measured["index"] = watch.lap()
+    measured["index"] = lap()
     launcher = SimulatedLauncher(context, data)
     cells = len(plan.cells)
-    driver = Scheduler(
+    scheduler = Scheduler(
         plan.cells, launcher, context, "skip_failed", SweepProgress(cells), Interruption()
     )
-    with view_clock(driver.view) as views, contextlib.redirect_stderr(io.StringIO()):
+    with table_timer(scheduler.view) as writes, contextlib.redirect_stderr(io.StringIO()):
         if count:
-            counts = count_operations(driver.run, launcher)
+            counts = count_operations(scheduler.run, launcher)
             return {name: value / cells for name, value in counts.items()}
-        driver.run()
-    assert len(driver.outcomes) == cells
-    measured["driver"] = watch.lap() - launcher.seconds
-    measured["own"] = launcher.seconds
-    measured["views"] = len(views)
-    measured["view"] = max(views)
-    measured["rss"] = peak_rss_mib()
-    measured["rss before"] = before_rss
-    return measured
+        scheduler.run()
+    assert len(scheduler.outcomes) == cells
+    return measured | {
+        "scheduler": lap() - launcher.seconds,
+        "runs": launcher.seconds,
+        "table writes": len(writes),
+        "table": max(writes),
+        "rss": peak_rss_mib(),
+        "rss before": before_rss,
+    }
 
 
-class Watch:
-    """Tells the time since it was last asked."""
+def lap_timer() -> Callable[[], float]:
+    """Return a function that returns the seconds since its last call."""
+    last = time.perf_counter()
 
-    def __init__(self) -> None:
-        self.at = time.perf_counter()
+    def lap() -> float:
+        nonlocal last
+        before, last = last, time.perf_counter()
+        return last - before
 
-    def lap(self) -> float:
-        """Seconds since the last lap."""
-        before, self.at = self.at, time.perf_counter()
-        return self.at - before
+    return lap
 
 
 @contextlib.contextmanager
-def view_clock(view: TableView) -> Iterator[list[float]]:
-    """Note how long each update of a table takes that does anything."""
+def table_timer(view: TableView) -> Iterator[list[float]]:
+    """Record the seconds of each rewrite of a results table within the block."""
     times: list[float] = [0.0]
     rewrite = view._rewrite
 
@@ -122,16 +121,14 @@ def view_clock(view: TableView) -> Iterator[list[float]]:
 
 
 class SimulatedLauncher(Launcher):
-    """Keeps so many runs going that each `poll` ends them all.
-
-    A run leaves what a real one does except weights and learning curve.
+    """Runs all submitted items in each `poll`.
 
     Args:
-        around: the results folder and the sweep's own.
-        data: what all runs say they were trained on.
+        context: results folder and sweep directory.
+        data: description of the data in every row.
 
     Attributes:
-        seconds: spent in the runs themselves.
+        seconds: spent in the runs.
     """
 
     def __init__(self, context: SweepContext, data: DataDescription) -> None:
@@ -139,11 +136,11 @@ class SimulatedLauncher(Launcher):
         self.data = data
         self.items: list[WorkItem] = []
         self.seconds = 0.0
-        self.pool = ThreadPoolExecutor(AT_ONCE)
+        self.pool = ThreadPoolExecutor(CONCURRENT_RUNS)
 
     def free_slots(self) -> int:
         """See `Launcher`."""
-        return AT_ONCE - len(self.items)
+        return CONCURRENT_RUNS - len(self.items)
 
     def submit(self, items: list[WorkItem]) -> None:
         """See `Launcher`."""
@@ -158,9 +155,9 @@ class SimulatedLauncher(Launcher):
         return ended
 
     def run(self, item: WorkItem) -> Completion:
-        """Lease a cell's question and leave its row."""
+        """Acquire the lease of a cell and write its files and its row."""
         cell, now, store = item.cell, datetime.now(UTC), self.context.store
-        row = self.plausible(cell, now)
+        row = self.simulated_row(cell, now)
         lease = new_lease(cell.fingerprints[0], row.run_id, dataclasses.asdict(row))
         assert store.leases.acquire(lease)
         folder = store.run(row.run_id).create()
@@ -170,14 +167,14 @@ class SimulatedLauncher(Launcher):
         store.leases.release(lease)
         return Completion(cell, row.run_id)
 
-    def plausible(self, cell: Cell, now: datetime) -> Row:
-        """Make up a row as long as a real one."""
+    def simulated_row(self, cell: Cell, now: datetime) -> Row:
+        """Return a row of the length of a real one."""
         config, number = cell.config, cell.number
         fails = number % FAILING == FAILING - 1
         row = Row(
             new_run_id(config.model.label, config.task.name, config.seed, now),
             Status.FAILED if fails else Status.OK,
-            error="RuntimeError: this run was to fail" if fails else None,
+            error="RuntimeError: simulated failure" if fails else None,
             fingerprint=cell.fingerprints[0],
             starts=1,
             sweep=self.context.directory.sweep_id,
@@ -190,51 +187,48 @@ class SimulatedLauncher(Launcher):
         for name in ("train_seconds", "eval_seconds", "total_seconds", "tokens_per_second"):
             setattr(row, name, 100 * (1.0 + (number * 0.7548776662466927) % 1))
         row.device, row.device_name, row.dtype = "cpu", "a processor of some kind", "float32"
-        row.threads, row.concurrent_runs, row.epochs, row.steps = 1, AT_ONCE, 20, 12345
+        row.threads, row.concurrent_runs, row.epochs, row.steps = 1, CONCURRENT_RUNS, 20, 12345
         return row
 
     def interrupt(self) -> None:
-        """Nothing runs between calls."""
+        """See `Launcher`; no run is active between calls."""
 
     kill = interrupt
 
 
 def count_operations(run: Callable[[], object], launcher: SimulatedLauncher) -> Counter[str]:
-    """Count the file-system operations of the runs themselves and of the driver."""
+    """Count the file-system operations of the runs and of the scheduler."""
     counts: Counter[str] = Counter()
-    whose = "driver"
+    origin = "scheduler"
+    is_active = True
     poll = launcher.poll
 
-    def inside_poll() -> list[Completion]:
-        nonlocal whose
-        whose = "own"
+    def counted_poll() -> list[Completion]:
+        nonlocal origin
+        origin = "runs"
         try:
             return poll()
         finally:
-            whose = "driver"
+            origin = "scheduler"
 
-    launcher.poll = inside_poll  # type: ignore[method-assign]
-    is_on = True
-
-    def hear(event: str, arguments: tuple[Any, ...]) -> None:
-        if is_on and event in COUNTED and not (event == "open" and isinstance(arguments[0], int)):
-            counts[whose] += 1
+    def audit(event: str, arguments: tuple[Any, ...]) -> None:
+        is_descriptor = event == "open" and isinstance(arguments[0], int)
+        if is_active and event in COUNTED and not is_descriptor:
+            counts[origin] += 1
 
     def counted(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
-            counts[whose] += 1
+            counts[origin] += 1
             return function(*arguments, **options)
 
         return call
 
-    real = {name: getattr(os, name) for name in ("stat", "fsync")}
-    sys.addaudithook(hear)
-    for name, function in real.items():
-        setattr(os, name, counted(function))
-    try:
+    sys.addaudithook(audit)
+    with (
+        patch.object(launcher, "poll", counted_poll),
+        patch.object(os, "stat", counted(os.stat)),
+        patch.object(os, "fsync", counted(os.fsync)),
+    ):
         run()
-    finally:
-        is_on = False
-        for name, function in real.items():
-            setattr(os, name, function)
+    is_active = False  # an audit hook cannot be removed
     return counts

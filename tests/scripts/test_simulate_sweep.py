@@ -1,4 +1,4 @@
-"""The simulated sweep goes the way of a real one, and its table lands in the page."""
+"""The simulated sweep writes what a real one writes, and its table is written to the page."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from scripts.simulate_sweep import MARKS, axes_of, main
 from tests.helpers.paths import ROOT
 
 
-def test_a_second_sweep_skips_what_the_first_has_done(
+def test_a_second_sweep_skips_finished_cells(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = sweep(axes_of(200, tmp_path), tmp_path, count=False)
     store = Store(tmp_path)
     runs = sorted(store.index().entries)
     assert len(runs) == 200
-    assert first["views"] > 1
-    assert first["own"] > 0
+    assert first["table writes"] > 1
+    assert first["runs"] > 0
     assert len(store.table.read_text().splitlines()) == 201
     assert list((tmp_path / "running").iterdir()) == []
     again = sweep(axes_of(200, tmp_path), tmp_path, count=False)
-    assert again["own"] == 0
+    assert again["runs"] == 0
     assert "200 of 200 cells already finished" in capsys.readouterr().out
-    # All but one: a row that was damaged after it was counted is no row.
+    # A damaged row does not count as finished.
     (store.runs / runs[7] / "row.json").write_text("{")
     sweep(axes_of(200, tmp_path), tmp_path, count=False)
     said = capsys.readouterr().out
@@ -40,13 +40,13 @@ def test_a_second_sweep_skips_what_the_first_has_done(
 
 def test_operations_are_counted(tmp_path: Path) -> None:
     counted = sweep(axes_of(20, tmp_path), tmp_path, count=True)
-    # Lease, folder, configuration, log, row: each is at least opened, all but the log are flushed.
-    assert counted["own"] > 10
-    assert counted["driver"] > 1
+    # Lease, folder, configuration, log and row are opened; all except the log are flushed.
+    assert counted["runs"] > 10
+    assert counted["scheduler"] > 1
 
 
-def test_what_starts_the_processes_is_small() -> None:
-    """Or none of them would seem smaller than it."""
+def test_the_parent_process_imports_no_large_library() -> None:
+    """A new process starts with the memory of its parent."""
     program = "import sys, scripts.simulate_sweep; print({'numpy', 'torch'} & set(sys.modules))"
     ended = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
@@ -54,7 +54,9 @@ def test_what_starts_the_processes_is_small() -> None:
     assert ended.stdout == "set()\n", ended.stderr
 
 
-def test_the_table_is_put_into_the_page(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_table_is_written_to_the_page(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"# Before\n\n{MARKS[0]}old\n{MARKS[1]}\nAfter\n")
     assert main(["--cells", "10", "--folder", str(tmp_path), "--write", str(page)]) == 0
@@ -69,12 +71,12 @@ def test_the_table_is_put_into_the_page(tmp_path: Path, capfd: pytest.CaptureFix
     assert [path.name for path in tmp_path.iterdir()] == ["page.md"]
 
 
-def test_mistakes_are_answered_in_one_line(
+def test_invalid_options_are_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments, answer in (
         (["--cells", "7"], "--cells 7: must be a multiple of 10"),
-        (["--folder", str(tmp_path / "none")], "there is no such folder"),
+        (["--folder", str(tmp_path / "none")], "no such folder"),
         (["--write", str(tmp_path / "none.md")], "has no line <!-- table: scripts/simulate_sweep"),
     ):
         assert main(arguments) == 2
