@@ -84,9 +84,7 @@ def no_run_at(path: Path, ids: Sequence[str]) -> str:
         ids: the runs in the results folder.
     """
     if (path / "runs").is_dir():
-        return (
-            f"{path}: is a results folder, not the folder of a run; use {LATEST} --results {path}"
-        )
+        return f"{path}: is a results folder, not that of a run; use {LATEST} --results {path}"
     problem = f"has no {ROW}: it is not the folder of a run, or its run has not ended"
     if not path.is_dir():
         is_file = path.exists()

@@ -75,6 +75,8 @@ TIME = {"section": "time", "better": "lower"}
 SPEED = {"section": "time", "better": "higher"}
 MEMORY = {"section": "memory", "better": "lower"}
 SIZE = {"section": "model", "better": "lower", "kind": "exact"}
+ARCHITECTURE = {"section": "model", "kind": "setting"}
+SETTING = {"kind": "setting"}
 TRAINING = {"section": "training"}
 MACHINE = {"section": "machine"}
 
@@ -92,41 +94,23 @@ class Row:
     smoke: bool | None = column("smoke test, ignored by comparisons", comparable="table")
 
     task: str | None = column("name of the task")
-    task_version: int | None = column(
-        "version of the task; scores of two versions are not comparable", comparable="task"
-    )
+    task_version: int | None = column("incremented when scores change", comparable="task")
     model: str | None = column("name of the model")
-    model_version: int | None = column(
-        "version of the model; scores of two versions are not comparable", comparable="model"
-    )
+    model_version: int | None = column("incremented when scores change", comparable="model")
     baseline: str | None = column(
-        "kind of baseline: naive (reference of the skill), simple or classical; empty for a network"
+        "naive (reference of the skill), simple or classical; empty for a network"
     )
-    seed: int | None = column(
-        "random seed of initialisation, dropout and data order; empty if nothing is random",
-        **TRAINING,
-    )
-    bidirectional: bool | None = column("a second stack reads backwards", kind="setting")
-    num_layers: int | None = column("stacked layers", section="model", kind="setting")
-    hidden_size: int | None = column(
-        "per layer and direction", "units", section="model", kind="setting"
-    )
-    dropout: float | None = column(
-        "between layers and before the output", "probability", kind="setting"
-    )
-    learning_rate: float | None = column(
-        "peak, including the model's factor", **TRAINING, kind="setting"
-    )
-    batch_size: int | None = column("per training step", "sequences", **TRAINING, kind="setting")
+    seed: int | None = column("empty for deterministic baselines", **TRAINING)
+    bidirectional: bool | None = column("a second stack reads backwards", **SETTING)
+    num_layers: int | None = column("stacked layers", **ARCHITECTURE)
+    hidden_size: int | None = column("per layer and direction", "units", **ARCHITECTURE)
+    dropout: float | None = column("between layers, before the output", "probability", **SETTING)
+    learning_rate: float | None = column("peak, with the model's factor", **TRAINING, **SETTING)
+    batch_size: int | None = column("per training step", "sequences", **TRAINING, **SETTING)
     parameters: int | None = column("all trainable parameters", **SIZE)
     encoder_parameters: int | None = column("trainable parameters of the recurrent encoder", **SIZE)
-    match: str | None = column(
-        "the budget that models share: hidden, parameters, flops or time", kind="setting"
-    )
-    match_budget: float | None = column(
-        "that budget in encoder parameters, FLOPs per token or training seconds; empty for hidden",
-        kind="setting",
-    )
+    match: str | None = column("shared budget: hidden, parameters, flops or time", **SETTING)
+    match_budget: float | None = column("encoder parameters, FLOPs per token or seconds", **SETTING)
 
     dataset: str | None = column("name and origin of the data")
     dataset_sha256: str | None = column("hash of the data's content", comparable="task")
@@ -140,52 +124,32 @@ class Row:
     higher_is_better: bool | None = column("direction of the metric")
     perfect_score: float | None = column("best possible value of the metric", METRIC_UNIT)
     val_score: float | None = column("metric on validation at the best epoch", METRIC_UNIT, **SCORE)
-    test_score: float | None = column(
-        "metric on test with the weights of that epoch", METRIC_UNIT, **SCORE
-    )
+    test_score: float | None = column("metric on test at the best epoch", METRIC_UNIT, **SCORE)
     val_loss: float | None = column("mean loss on validation at the best epoch", LOSS_UNIT, **ERROR)
-    test_loss: float | None = column(
-        "mean loss on test with the weights of that epoch", LOSS_UNIT, **ERROR
-    )
+    test_loss: float | None = column("mean loss on test at the best epoch", LOSS_UNIT, **ERROR)
     accuracy: float | None = column("correct answers on test", "share", **SHARE_RIGHT)
     perplexity: float | None = column("exp of the mean nats on test", "per character", **ERROR)
     bits_per_character: float | None = column("mean nats / ln 2 on test", "bits", **ERROR)
     rmse: float | None = column("root mean squared error on test", "index points", **ERROR)
-    rmse_naive: float | None = column(
-        "RMSE of the random walk on the same days", "index points", **SCORE
-    )
+    rmse_naive: float | None = column("RMSE of the random walk, same days", "index points", **SCORE)
     rmse_over_naive: float | None = column("rmse / rmse_naive", **ERROR)
     mae: float | None = column("mean absolute error on test", "index points", **ERROR)
     mase: float | None = column("MAE / mean absolute daily change of the training split", **ERROR)
-    direction_accuracy: float | None = column(
-        "test days with the correct direction", "share", **SHARE_RIGHT
-    )
+    direction_accuracy: float | None = column("days with correct direction", "share", **SHARE_RIGHT)
     direction_base_rate: float | None = column(
-        "direction accuracy of always predicting the training split's more frequent direction",
+        "direction accuracy of always predicting the more frequent direction of training",
         "share",
         **SCORE,
     )
 
-    volatility_rmse: float | None = column(
-        "RMSE of the absolute log return on test", "percent", **ERROR
-    )
-    volatility_rmse_naive: float | None = column(
-        "RMSE of always predicting the training split's mean absolute return", "percent", **SCORE
-    )
+    volatility_rmse: float | None = column("RMSE of absolute log returns", "percent", **ERROR)
+    volatility_rmse_naive: float | None = column("RMSE of the training mean", "percent", **SCORE)
 
-    other_metrics: str | None = column(
-        "test metrics of the task without a column, as JSON", **SCORE
-    )
+    other_metrics: str | None = column("test metrics without a column, as JSON", **SCORE)
 
-    epochs: int | None = column(
-        "passes over the training split; a limit may end the last one early", **TRAINING
-    )
-    stopped_by: str | None = column(
-        "what ended training: epochs, patience, steps or seconds", **TRAINING
-    )
-    best_epoch: int | None = column(
-        "the epoch whose weights were tested, counted from 1", **TRAINING
-    )
+    epochs: int | None = column("passes over training; the last may be partial", **TRAINING)
+    stopped_by: str | None = column("epochs, patience, steps or seconds", **TRAINING)
+    best_epoch: int | None = column("epoch of the tested weights, from 1", **TRAINING)
     steps: int | None = column("optimiser steps", **TRAINING)
     train_tokens: int | None = column("valid time steps trained on, over all epochs", "tokens")
     train_seconds: float | None = column("training steps only, without warm-up", "s", **TIME)
@@ -194,24 +158,15 @@ class Row:
     total_seconds: float | None = column("the whole run, from its start to its row", "s", **TIME)
     time_to_best_seconds: float | None = column("training time up to the best epoch", "s", **TIME)
     tokens_per_second: float | None = column("train_tokens / train_seconds", "1/s", **SPEED)
-    latency_ms_p50: float | None = column("median for a single sequence in eval mode", "ms", **TIME)
-    latency_ms_p95: float | None = column(
-        "95th percentile for a single sequence in eval mode", "ms", **TIME
-    )
-    peak_memory_mib: float | None = column(
-        "tensors allocated in the largest training step", "MiB", **MEMORY
-    )
+    latency_ms_p50: float | None = column("median for a single sequence", "ms", **TIME)
+    latency_ms_p95: float | None = column("95th percentile for a single sequence", "ms", **TIME)
+    peak_memory_mib: float | None = column("tensors of the largest training step", "MiB", **MEMORY)
     peak_rss_mib: float | None = column("maximum resident size of the process", "MiB", **MEMORY)
-    flops_per_token: int | None = column(
-        "matrix products of the encoder's forward pass, 2 per multiply-add", **SIZE
-    )
-    kernel: str | None = column(
-        "implementation of the recurrence: torch (PyTorch's cells) or fused (rnnbench's loop)",
-        section="model",
-    )
+    flops_per_token: int | None = column("encoder's forward pass, 2 per multiply-add", **SIZE)
+    kernel: str | None = column("torch (PyTorch) or fused (rnnbench)", section="model")
     peak_gflops: float | None = column(
-        "fastest matrix products measured so far on this device at this precision and number of "
-        "threads; the cached maximum can rise, so rows of one machine may differ by about 10 %",
+        "fastest matrix products measured so far with this device, precision and threads; rises "
+        "when a faster measurement is cached, so rows of one machine may differ by about 10 %",
         "10^9/s",
         **MACHINE,
     )
@@ -222,32 +177,22 @@ class Row:
         **SPEED,
     )
     trained_together: int | None = column(
-        "seeds trained in the same multi-seed run, including this one; as they share clock and "
-        "process, train_seconds, time_to_best_seconds, tokens_per_second, total_seconds, "
-        "peak_rss_mib, peak_gflops and model_flops_utilisation are empty"
+        "seeds of the same multi-seed run; they share clock and process, so train_seconds, "
+        "time_to_best_seconds, tokens_per_second, total_seconds, peak_rss_mib, peak_gflops and "
+        "model_flops_utilisation are empty"
     )
-    starts: int | None = column(
-        "times the run was started; above 1, it was interrupted and resumed", **TRAINING
-    )
+    starts: int | None = column("above 1, the run was interrupted and resumed", **TRAINING)
     concurrent_runs: int | None = column(
-        "maximum number of runs on this machine at once, including this one; above 1, times are "
-        "unreliable",
-        **MACHINE,
+        "most runs on this machine at once; above 1, times are unreliable", **MACHINE
     )
     load_average: float | None = column(
-        "load over the last minute at the end of training; 0.5 or more above `threads`, times are "
-        "unreliable",
-        **MACHINE,
+        "at the end of training; 0.5 or more above `threads`, times are unreliable", **MACHINE
     )
 
     device: str | None = column("cpu, cuda:N or mps", **MACHINE)
     device_name: str | None = column("the processor or accelerator", **MACHINE, comparable="noted")
     dtype: str | None = column("data type of the arithmetic", **MACHINE)
-    precision: str | None = column(
-        "of a network's matrix products: highest (the dtype's own), tf32 or bfloat16",
-        **MACHINE,
-        kind="setting",
-    )
+    precision: str | None = column("highest (of the dtype), tf32 or bfloat16", **MACHINE, **SETTING)
     threads: int | None = column("CPU threads of the arithmetic", **MACHINE)
     deterministic: bool | None = column("only deterministic algorithms were allowed")
     python_version: str | None = column("version of Python")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import tasks
-from benchmarks.analysis.notes import TELLING
+from benchmarks.analysis.notes import DISTINGUISHING
 from benchmarks.analysis.row_filter import GROUP, SETTINGS
-from benchmarks.config.schema import definitions
+from benchmarks.config.registry import definitions
 from benchmarks.results.row import COLUMNS, FACTS, KINDS, Row, columns_where
 from tasks.base import TaskSettings
 
@@ -40,7 +40,7 @@ def test_every_column_with_a_direction_is_shown() -> None:
 def test_ordered_lists_are_complete() -> None:
     """Their order is for readers; their names are facts of the columns."""
     assert {*SETTINGS} == {*columns_where(kind="setting")}
-    assert {*TELLING} == {*GROUP} - {"task", "metric"}
+    assert {*DISTINGUISHING} == {*GROUP} - {"task", "metric"}
 
 
 def test_columns_by_facts() -> None:

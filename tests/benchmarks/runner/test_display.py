@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import tasks
-from benchmarks.config.schema import definitions
+from benchmarks.config.registry import definitions
 from benchmarks.results.row import Row
 from benchmarks.runner.display import show_row
 from tasks.base import Metric, TaskSettings
