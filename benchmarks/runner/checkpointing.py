@@ -1,8 +1,9 @@
-"""Going on with a run that was interrupted: which one, and from where."""
+"""The checkpoint of a run, and the code and machine it is valid for."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from functools import cache
 from typing import Any
@@ -16,56 +17,59 @@ from benchmarks.system.atomic_files import remove_drafts, set_aside
 from benchmarks.system.load import Neighbours
 from benchmarks.training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 
-CODE = ("fingerprint", "torch_version")
-"""Columns that must be equal before and after; the number of threads may change, for rounding."""
+logger = logging.getLogger(__name__)
 
-SOURCES = (".py", ".cpp", ".h")
-"""How the names of files with code end."""
+SAME_COLUMNS = ("fingerprint", "torch_version")
+"""Columns that must be unchanged for a resumption; the number of threads may change."""
+
+SOURCE_SUFFIXES = (".py", ".cpp", ".h")
 
 
 @cache
 def source_sha256() -> str:
-    """Hash the code that decides a run's numbers: that of a commit, or of changes not committed.
-
-    The fused kernel's C++ is part of it, for a run goes on with what that computed.
-    """
+    """Hash the code that determines the results of a run, the C++ of the fused kernel included."""
     sha = hashlib.sha256()
-    for room in ("benchmarks", "models", "tasks"):
-        for file in sorted((PROJECT_ROOT / room).rglob("*")):
-            if file.suffix in SOURCES:
+    for package in ("benchmarks", "models", "tasks"):
+        for file in sorted((PROJECT_ROOT / package).rglob("*")):
+            if file.suffix in SOURCE_SUFFIXES:
                 sha.update(file.read_bytes())
     return sha.hexdigest()[:16]
 
 
 class RunCheckpoint:
-    """The checkpoint of one run.
+    """Read and write the checkpoint of one run.
 
     Args:
-        folder: of the run.
-        row: the run's, filled with what was asked and where it runs.
-        device_type: of this start; a random state of another kind of device cannot be used.
-        neighbours: who count the runs on this machine.
-        started: when this start began, by `time.perf_counter`.
+        folder: folder of the run.
+        row: row of the run, with its configuration and environment.
+        device_type: random states of another kind of device cannot be used.
+        concurrent: counts the concurrent runs on this machine.
+        started: start time by `time.perf_counter`.
 
     Attributes:
-        total_seconds: of the starts before this one, as far as they count.
-        is_wanted: whether the checkpoint is to outlive this start.
+        earlier_seconds: total time of the run before this start, up to its checkpoint.
+        is_kept: the checkpoint remains after the end of the run.
     """
 
     def __init__(
-        self, folder: RunFolder, row: Row, device_type: str, neighbours: Neighbours, started: float
+        self, folder: RunFolder, row: Row, device_type: str, concurrent: Neighbours, started: float
     ) -> None:
         self.path = folder.checkpoint
-        self.code = {name: getattr(row, name) for name in CODE}
+        self.code = {name: getattr(row, name) for name in SAME_COLUMNS}
         self.code |= {"device_type": device_type, "source code": source_sha256()}
-        self.neighbours = neighbours
+        self.concurrent = concurrent
         self.started = started
-        self.total_seconds = 0.0
-        self.is_wanted = False
+        self.earlier_seconds = 0.0
+        self.is_kept = False
         remove_drafts(self.path, older_than=0.0)
 
+    @property
+    def total_seconds(self) -> float:
+        """Total time of the run so far, over all its starts."""
+        return self.earlier_seconds + time.perf_counter() - self.started
+
     def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Return the checkpoint for `Trainer.restore`, or None; a useless one is set aside."""
+        """Return the checkpoint for `Trainer.restore`, or None; set an unusable one aside."""
         if not self.path.exists():
             return None
         try:
@@ -75,28 +79,24 @@ class RunCheckpoint:
                     raise CheckpointError(f"its {name} is {facts['code'].get(name)}, not {value}")
         except CheckpointError as error:
             aside = set_aside(self.path, "unusable")
-            name = aside.name if aside else "nothing"
-            print(f"warning: {self.path} cannot be used: {error}; kept as {name}, begun anew")
+            kept = f"kept as {aside.name}" if aside else "it is gone"
+            logger.warning("%s cannot be used: %s; %s, the run restarts", self.path, error, kept)
             return None
-        self.total_seconds = facts["total_seconds"]
-        self.neighbours.most = max(self.neighbours.most, facts["concurrent_runs"])
+        self.earlier_seconds = facts["total_seconds"]
+        self.concurrent.most = max(self.concurrent.most, facts["concurrent_runs"])
         return tensors, facts["training"]
 
     def write(self, tensors: dict[str, Tensor], training: dict[str, Any]) -> None:
-        """Write a checkpoint.
-
-        Raises:
-            OSError: the disk is full; the earlier checkpoint is still there.
-        """
+        """Write a checkpoint; if the disk is full, the earlier checkpoint remains."""
         facts = {
             "code": self.code,
-            "total_seconds": self.total_seconds + time.perf_counter() - self.started,
-            "concurrent_runs": self.neighbours.most,
+            "total_seconds": self.total_seconds,
+            "concurrent_runs": self.concurrent.most,
             "training": training,
         }
         write_checkpoint(self.path, tensors, facts)
 
-    def finish(self) -> None:
-        """Remove the checkpoint once the row is kept, unless the run may go on from it."""
-        if not self.is_wanted:
+    def remove_if_obsolete(self) -> None:
+        """Remove the checkpoint unless the run may resume from it."""
+        if not self.is_kept:
             self.path.unlink(missing_ok=True)

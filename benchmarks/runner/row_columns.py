@@ -1,4 +1,4 @@
-"""What fills a row's columns: the question, the data, the training, the end."""
+"""Columns of a row: configuration, data, training and status."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from benchmarks.config.fingerprint import seed_of
 from benchmarks.config.schema import Config
 from benchmarks.results.row import SCHEMA_VERSION, Row, Status
 from benchmarks.training.evaluation import NotFiniteError
-from benchmarks.training.state import TrainingRecord
+from benchmarks.training.state import TrainingState
 from models.baseline import BaselineSettings
 from tasks.base import DataDescription
 
-HAVE_COLUMNS = (
+OTHER_COLUMNS = (
     *("model", "model.baseline", "task", "seed", "debug", "experiment"),
     *("match", "match.budget", "match.budget_seconds"),
 )
-"""Keys of the command line that a row shows in columns, or that only stand for others."""
+"""Keys of the command line whose effect other columns contain."""
 
 
 def configuration_columns(config: Config) -> dict[str, Any]:
-    """Columns that say what was asked."""
+    """Return the columns that describe the configuration."""
     model, metric = config.model, config.task.metric
     columns = {
         "schema_version": SCHEMA_VERSION,
@@ -55,15 +55,15 @@ def configuration_columns(config: Config) -> dict[str, Any]:
 
 
 def effective_overrides(config: Config, overrides: Iterable[str]) -> str | None:
-    """Return what the command line set that can change a run's numbers and has no column."""
-    silent = {*HAVE_COLUMNS, *keys_without_effect(config)}
+    """Return the overrides that can change the results of a run and have no column, or None."""
+    ignored = {*OTHER_COLUMNS, *keys_without_effect(config)}
     keys = {text: text.partition("=")[0].lstrip("+~") for text in overrides}
-    told = [t for t, key in keys.items() if key not in silent and not key.startswith("hydra")]
-    return " ".join(told) or None
+    kept = [t for t, key in keys.items() if key not in ignored and not key.startswith("hydra")]
+    return " ".join(kept) or None
 
 
 def keys_without_effect(settings: Any, prefix: str = "") -> Iterator[str]:
-    """Go through the keys of settings that no number depends on."""
+    """Iterate over the keys of settings that no result depends on."""
     for entry in dataclasses.fields(settings):
         value = getattr(settings, entry.name)
         if dataclasses.is_dataclass(value):
@@ -73,7 +73,7 @@ def keys_without_effect(settings: Any, prefix: str = "") -> Iterator[str]:
 
 
 def data_columns(data: DataDescription) -> dict[str, Any]:
-    """Columns that say what data the run saw."""
+    """Return the columns that describe the data."""
     return {
         "dataset": data.name,
         "dataset_sha256": data.sha256,
@@ -85,28 +85,28 @@ def data_columns(data: DataDescription) -> dict[str, Any]:
     }
 
 
-def fill_from_training(row: Row, record: TrainingRecord) -> None:
-    """Copy what training came to into the row."""
-    row.epochs = record.epochs
-    row.stopped_by = record.stopped_by
-    row.steps = record.steps
-    row.train_tokens = record.tokens
-    row.eval_seconds = record.evaluation_seconds
-    row.best_epoch = record.best_epoch
-    if record.together:
-        row.trained_together = record.together
+def fill_from_training(row: Row, state: TrainingState) -> None:
+    """Copy the results of a training into the row."""
+    row.epochs = state.epochs
+    row.stopped_by = state.stopped_by
+    row.steps = state.steps
+    row.train_tokens = state.tokens
+    row.eval_seconds = state.evaluation_seconds
+    row.best_epoch = state.best_epoch
+    if state.trained_together:
+        row.trained_together = state.trained_together
     else:
-        row.train_seconds = record.train_seconds
-        row.time_to_best_seconds = record.time_to_best_seconds
-        if record.train_seconds > 0:
-            row.tokens_per_second = record.tokens / record.train_seconds
-    if row.metric in record.best_metrics:
-        row.val_score = record.best_metrics[row.metric]
-        row.val_loss = record.best_metrics["loss"]
+        row.train_seconds = state.train_seconds
+        row.time_to_best_seconds = state.time_to_best_seconds
+        if state.train_seconds > 0:
+            row.tokens_per_second = state.tokens / state.train_seconds
+    if row.metric in state.best_metrics:
+        row.val_score = state.best_metrics[row.metric]
+        row.val_loss = state.best_metrics["loss"]
 
 
 def status_of(error: BaseException) -> Status:
-    """Name what became of a run that an exception ended."""
+    """Return the status of a run that an exception ended."""
     if isinstance(error, KeyboardInterrupt):
         return Status.INTERRUPTED
     if isinstance(error, NotFiniteError):
@@ -120,6 +120,6 @@ def status_of(error: BaseException) -> Status:
 
 
 def describe(error: BaseException) -> str:
-    """Error class and message in one line."""
+    """Return class and message of an error in one line."""
     message = " ".join(str(error).split())
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

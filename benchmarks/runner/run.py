@@ -1,4 +1,4 @@
-"""One run, from its lease to its row, whatever becomes of it."""
+"""One run, from its lease to its row."""
 
 from __future__ import annotations
 
@@ -33,18 +33,15 @@ from benchmarks.runner.row_columns import (
     effective_overrides,
     status_of,
 )
-from benchmarks.runner.stages import Work, train_and_measure
+from benchmarks.runner.stages import PreparedRun, RunContext, train_and_measure
 from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.disk_cache import DiskCache, cache_directory
-from benchmarks.system.environment import Environment, prepare_process
+from benchmarks.system.environment import prepare_process
 from benchmarks.system.load import Neighbours
-from benchmarks.system.memory import (
-    reset_peak_rss,
-)
+from benchmarks.system.memory import reset_peak_rss
 from benchmarks.system.signals import Interruption
 from benchmarks.training.precision import use_precision
 from models.baseline import BaselineSettings
-from tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class RunOptions:
 
 
 class AlreadyRunningError(Exception):
-    """Another process works on this cell."""
+    """Another process runs this cell."""
 
 
 def run(
@@ -78,90 +75,74 @@ def run(
     on_start: Callable[[str], None] = lambda run_id: None,
     prepared: PreparedRun | None = None,
 ) -> Row:
-    """Train and measure one pair and keep its row, whatever becomes of it.
+    """Train and measure one pair and store its row, also if the run fails.
 
     Args:
         config: checked.
         store: the results folder.
-        interruption: installed by whoever wants signals to end the run cleanly.
-        options: of this start.
-        on_start: called with the run's id once it has its lease.
-        prepared: result of `prepare` for this configuration, if it was called before.
+        interruption: installed by the caller if signals should end the run cleanly.
+        options: options of this start.
+        on_start: called with the run's id once the run has its lease.
+        prepared: result of `prepare` for this configuration, if available.
 
     Raises:
-        UserError: the device is not there, no hidden size meets the budget, or the disk is full.
+        UserError: the device is missing, no hidden size meets the budget, or the disk is full.
         tasks.base.DataError: the data cannot be used; nothing was written.
-        AlreadyRunningError: the run is a sweep's cell and another process runs it.
-        Exception: a bug. Its row has been kept as `failed` before it goes on.
+        AlreadyRunningError: another process runs this cell; nothing was written.
+        Exception: a bug; a row of status `failed` was stored.
     """
     started, started_at = time.perf_counter(), datetime.now(UTC)
     reset_peak_rss()
     prepared = prepared or prepare(config)
-    seeds = [] if seed_of(prepared.config) is None else [config.seed]
-    show_start(prepared.config.model.label, prepared.config.task.name, seeds, prepared.environment)
+    config = prepared.config
+    seeds = [] if seed_of(config) is None else [config.seed]
+    show_start(config.model.label, config.task.name, seeds, prepared.environment)
     show_data(prepared.task.data)
     row = new_row(prepared, options, started_at)
-    lease = take(store, row, options, looks=config.resume != "never")
+    lease = acquire_lease(store, row, options, may_resume=config.resume != "never")
     on_start(row.run_id)
-    neighbours = Neighbours()
+    concurrent = Neighbours()
     with (
-        interruption.deferred(),  # once the run is open, every end leaves a row and no lease
-        store.leases.renewed(lease, neighbours.look),
-        neighbours.announced(),
+        interruption.deferred(),  # from here on, every end leaves a row and no lease
+        store.leases.renewed(lease, concurrent.look),
+        concurrent.announced(),
     ):
-        work = open_work(prepared, store, row, lease, neighbours, interruption, started, options)
-        with concluded(work, store), interruption.immediate():
+        context = open_run(prepared, options, store, row, lease, concurrent, interruption, started)
+        with stored_row(context, store), interruption.immediate():
             if isinstance(config.model, BaselineSettings):
-                fit_and_measure(work)
+                fit_and_measure(context)
             else:
-                train_and_measure(work)
+                train_and_measure(context)
     return row
 
 
-@dataclass(frozen=True)
-class PreparedRun:
-    """What a run needs before it is leased; runs that differ in their seed alone can share it.
-
-    Attributes:
-        config: with the hidden size that its match asks for.
-        seconds: that reading and preparing the data took.
-    """
-
-    config: Config
-    task: Task
-    device: torch.device
-    environment: Environment
-    seconds: float
-
-
 def prepare(config: Config) -> PreparedRun:
-    """Set up the process and read the data.
+    """Set up the process, read the data and resolve the configuration.
 
     Raises:
-        UserError: the device is not there, or no hidden size meets the budget.
+        UserError: the device is missing, or no hidden size meets the budget.
         tasks.base.DataError: the data cannot be used.
     """
     started = time.perf_counter()
     train = config.train
     device, environment = prepare_process(train.device, train.threads, train.deterministic)
     use_precision(train.precision, device)
-    cache = DiskCache(cache_directory(config.cache_dir))
-    task = config.task.load(cache)
+    task = config.task.load(DiskCache(cache_directory(config.cache_dir)))
     config = matched(config, task.input_size)
-    task.to(device, getattr(torch, config.train.dtype))
+    task.to(device, getattr(torch, train.dtype))
     return PreparedRun(config, task, device, environment, time.perf_counter() - started)
 
 
 def new_row(prepared: PreparedRun, options: RunOptions, started_at: datetime) -> Row:
-    """The row of a run that begins."""
+    """Return the row of a new run, as it stays if the process is killed."""
     config, data = prepared.config, prepared.task.data
     return Row(
         run_id=new_run_id(config.model.label, config.task.name, config.seed, started_at),
         status=Status.INTERRUPTED,
-        error="the process ended without a word",
+        error="process terminated unexpectedly",
         starts=1,
         started_at=started_at.isoformat(timespec="milliseconds"),
-        prepare_seconds=prepared.seconds,
+        prepare_seconds=prepared.prepare_seconds,
         fingerprint=fingerprint(config, data, prepared.device.type),
         arm=arm(config, data),
         overrides=effective_overrides(config, options.overrides),
@@ -175,33 +156,75 @@ def new_row(prepared: PreparedRun, options: RunOptions, started_at: datetime) ->
     )
 
 
-def open_work(
+def acquire_lease(store: Store, row: Row, options: RunOptions, may_resume: bool) -> Lease:
+    """Acquire the lease of a new run, or that of the unfinished run which the row then resumes.
+
+    Raises:
+        AlreadyRunningError: another process runs this cell.
+    """
+    assert row.fingerprint is not None
+    resumes = options.resumes
+    if resumes is not None and (store.row(resumes) or {}).get("status") == Status.OK:
+        raise AlreadyRunningError(f"another process has finished {resumes}")
+    fresh = (row.run_id, row.starts, row.started_at)
+    if not options.is_cell:
+        index = store.index()
+        clean_up(store, index)
+        if may_resume:
+            resumes = unfinished_run(store, index, [row.fingerprint])
+    if resumes is not None:
+        resume_row(row, store, resumes)
+    lease = new_lease(row.fingerprint, row.run_id, dataclasses.asdict(row))
+    if store.leases.acquire(lease):
+        return lease
+    if options.is_cell:
+        raise AlreadyRunningError(f"another process works on {row.fingerprint}")
+    # A single run always runs, even while another process runs the same configuration.
+    row.run_id, row.starts, row.started_at = fresh
+    key = f"{row.fingerprint}.{row.run_id}"
+    additional = new_lease(key, row.run_id, dataclasses.asdict(row))
+    store.leases.acquire(additional)
+    return additional
+
+
+def resume_row(row: Row, store: Store, run_id: str) -> None:
+    """Turn a new row into that of an earlier start of the run."""
+    assert row.fingerprint is not None
+    earlier = [lease.row for lease in store.leases.of(row.fingerprint) if lease.run_id == run_id]
+    earlier += [store.row(run_id) or {}]
+    row.run_id = run_id
+    row.starts = max(int(each.get("starts") or 1) for each in earlier) + 1
+    starts = [each["started_at"] for each in [*earlier, vars(row)] if each.get("started_at")]
+    row.started_at = min(starts)
+
+
+def open_run(
     prepared: PreparedRun,
+    options: RunOptions,
     store: Store,
     row: Row,
     lease: Lease,
-    neighbours: Neighbours,
+    concurrent: Neighbours,
     interruption: Interruption,
     started: float,
-    options: RunOptions,
-) -> Work:
-    """Make the folder of a run that is leased, and write down its configuration."""
+    is_multiseed: bool = False,
+) -> RunContext:
+    """Create the folder of a run with its configuration and command, and return its context."""
     folder = store.run(row.run_id).create()
-    # Task and model are what their schemas are; only a comment can name them.
+    # The settings of task and model do not contain their names.
     heading = f"# python run.py model={row.model} task={row.task}, with these settings\n"
     settings = OmegaConf.to_yaml(OmegaConf.structured(prepared.config))
     write_atomically(folder.config, heading + settings)
     write_command(folder, options.overrides)
-    continuation = RunCheckpoint(folder, row, prepared.device.type, neighbours, started)
-    return Work(
-        prepared.config,
-        prepared.task,
-        prepared.device,
-        row,
-        folder,
-        continuation,
-        lease,
-        interruption,
+    checkpoint = RunCheckpoint(folder, row, prepared.device.type, concurrent, started)
+    return RunContext(
+        **vars(prepared),
+        row=row,
+        folder=folder,
+        lease=lease,
+        checkpoint=checkpoint,
+        interruption=interruption,
+        is_multiseed=is_multiseed,
     )
 
 
@@ -211,95 +234,48 @@ def write_command(folder: RunFolder, overrides: Sequence[str]) -> None:
     It is `python run.py` and the overrides in the order given, each quoted for a POSIX shell, as in
     `python run.py model=lstm task=sp500 seed=1`. Paths are as given. The command of a sweep's cell
     has no `-m` and a single value of every key, and that of one of several seeds has `seed=N` in
-    the place of `seeds=[...]`. Runs started from Python, without overrides, have no such file.
+    place of `seeds=[...]`. Runs started from Python, without overrides, have no such file.
     """
     if overrides:
         write_atomically(folder.command, f"python run.py {shlex.join(overrides)}\n")
 
 
 @contextmanager
-def concluded(work: Work, store: Store) -> Iterator[None]:
-    """Keep a run's row at the end of a block, whatever ends it; interruptions end here.
+def stored_row(context: RunContext, store: Store) -> Iterator[None]:
+    """Store the row of a run at the end of a block; suppress failures that the row reports.
 
     Raises:
         UserError: the disk is full.
         Exception: a bug.
     """
-    row, continuation = work.row, work.continuation
+    row, checkpoint = context.row, context.checkpoint
     try:
         yield
         row.status, row.error = Status.OK, None
     except (KeyboardInterrupt, Exception) as error:
         row.status, row.error = status_of(error), describe(error)
-        continuation.is_wanted = can_go_on(error, row.status)
+        is_external = row.status in (Status.INTERRUPTED, Status.OUT_OF_MEMORY)
+        checkpoint.is_kept = is_external or isinstance(error, OSError)
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise UserError(
-                f"{row.error}; the same command goes on from the last checkpoint of {row.run_id}"
+                f"{row.error}; re-running the same command resumes {row.run_id} from its last "
+                f"checkpoint"
             ) from error
         if row.status == Status.FAILED:
             raise
     finally:
-        continuation.neighbours.look()
-        row.concurrent_runs = continuation.neighbours.most
-        if not (work.has_company or row.trained_together):  # else it is also the time of others
-            passed = time.perf_counter() - continuation.started
-            row.total_seconds = continuation.total_seconds + passed
-        with work.interruption.shielded():
-            keep_row(store, row)
-            work.lease.has_row = True
-            continuation.finish()
+        checkpoint.concurrent.look()
+        row.concurrent_runs = checkpoint.concurrent.most
+        if not (context.is_multiseed or row.trained_together):  # else other runs share the time
+            row.total_seconds = checkpoint.total_seconds
+        with context.interruption.shielded():
+            store_row(store, row)
+            context.lease.has_row = True
+            checkpoint.remove_if_obsolete()
 
 
-def take(store: Store, row: Row, options: RunOptions, looks: bool) -> Lease:
-    """Lease the question for this run, or for the unfinished run that it continues.
-
-    Raises:
-        AlreadyRunningError: a sweep's cell is another's already.
-    """
-    assert row.fingerprint is not None
-    if (
-        options.resumes is not None
-        and (store.row(options.resumes) or {}).get("status") == Status.OK
-    ):
-        raise AlreadyRunningError(f"another process has finished {options.resumes}")
-    fresh = (row.run_id, row.starts, row.started_at)
-    unfinished = options.resumes
-    if not options.is_cell:
-        index = store.index()
-        clean_up(store, index)
-        if looks:
-            unfinished = unfinished_run(store, index, [row.fingerprint])
-    if unfinished is not None:
-        adopt(row, store, unfinished)
-    lease = new_lease(row.fingerprint, row.run_id, dataclasses.asdict(row))
-    if store.leases.acquire(lease):
-        return lease
-    if options.is_cell:
-        raise AlreadyRunningError(f"another process works on {row.fingerprint}")
-    # A single run always runs, beside whoever asks the same question.
-    row.run_id, row.starts, row.started_at = fresh
-    beside = new_lease(f"{row.fingerprint}.{row.run_id}", row.run_id, dataclasses.asdict(row))
-    store.leases.acquire(beside)
-    return beside
-
-
-def adopt(row: Row, store: Store, run_id: str) -> None:
-    """Make a new row that of an earlier start of the same run."""
-    assert row.fingerprint is not None
-    known = [lease.row for lease in store.leases.of(row.fingerprint) if lease.run_id == run_id]
-    known += [store.row(run_id) or {}]
-    row.run_id = run_id
-    row.starts = max(int(earlier.get("starts") or 1) for earlier in known) + 1
-    row.started_at = min(e["started_at"] for e in [*known, vars(row)] if e.get("started_at"))
-
-
-def can_go_on(error: BaseException, status: str) -> bool:
-    """Whether what ended a run lay outside it, so that its checkpoint is worth keeping."""
-    return status in (Status.INTERRUPTED, Status.OUT_OF_MEMORY) or isinstance(error, OSError)
-
-
-def keep_row(store: Store, row: Row) -> None:
-    """Write the row; a full disk must not swallow what was measured.
+def store_row(store: Store, row: Row) -> None:
+    """Store the row; print it if that fails.
 
     Raises:
         UserError: it could not be written.
@@ -307,8 +283,8 @@ def keep_row(store: Store, row: Row) -> None:
     try:
         store.write_row(row)
     except OSError as error:
-        print(f"the row that could not be kept: {json.dumps(dataclasses.asdict(row))}")
+        print(f"the row that could not be written: {json.dumps(dataclasses.asdict(row))}")
         raise UserError(
-            f"the row of {row.run_id} could not be written ({error.strerror}); "
-            f"after making space the same command goes on from the last checkpoint"
+            f"the row of {row.run_id} could not be written ({error.strerror}); free some space, "
+            f"then re-running the same command resumes the run from its last checkpoint"
         ) from error

@@ -1,6 +1,6 @@
-"""A training that stopped, as a file: safetensors for the tensors, JSON for the rest, one checksum.
+"""Checkpoint files: safetensors for tensors, JSON for everything else, one checksum over both.
 
-Nothing is ever unpickled. A file of another run, of other code or with a wrong byte is refused.
+Reading never unpickles. A damaged file is refused.
 """
 
 from __future__ import annotations
@@ -25,34 +25,31 @@ Facts = dict[str, Any]
 
 
 class CheckpointError(Exception):
-    """A checkpoint cannot be used; the text says why."""
+    """A checkpoint cannot be used; the message gives the reason."""
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Facts) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint atomically; if that fails, an earlier checkpoint remains.
 
     Args:
         path: the file.
-        tensors: on any device.
-        facts: what JSON can hold; floats come back exactly.
-
-    Raises:
-        OSError: the disk is full or not writable; an earlier checkpoint is still there.
+        tensors: tensors on any device.
+        facts: JSON-serialisable data; floats are restored exactly.
     """
     on_cpu: Tensors = {}
-    places: set[int] = set()
+    addresses: set[int] = set()
     for name, tensor in tensors.items():
-        whole = tensor.detach().cpu().contiguous()
-        # safetensors takes no memory twice, as that of tied weights would be.
-        on_cpu[name] = whole.clone() if whole.data_ptr() in places else whole
-        places.add(whole.data_ptr())
+        contiguous = tensor.detach().cpu().contiguous()
+        # safetensors refuses shared memory, which tied weights have.
+        is_shared = contiguous.data_ptr() in addresses
+        on_cpu[name] = contiguous.clone() if is_shared else contiguous
+        addresses.add(contiguous.data_ptr())
     text = json.dumps({"format": FORMAT} | facts)
-    metadata = {"facts": text, "sha256": digest(text, on_cpu)}
-    write_atomically(path, save(on_cpu, metadata))
+    write_atomically(path, save(on_cpu, {"facts": text, "sha256": digest(text, on_cpu)}))
 
 
 def read_checkpoint(path: Path) -> tuple[Tensors, Facts]:
-    """Read a checkpoint back.
+    """Read a checkpoint.
 
     Raises:
         CheckpointError: it is damaged or of another format.
@@ -73,7 +70,7 @@ def read_checkpoint(path: Path) -> tuple[Tensors, Facts]:
 
 
 def digest(text: str, tensors: Mapping[str, Tensor]) -> str:
-    """Hash a checkpoint's whole content."""
+    """Hash the whole content of a checkpoint."""
     sha = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = tensors[name]

@@ -15,7 +15,7 @@ Predictor = nn.Module | FittedBaseline
 
 
 class NotFiniteError(ArithmeticError):
-    """A loss or a score is NaN or infinite: the run has diverged."""
+    """A loss or a metric is NaN or infinite: the run has diverged."""
 
 
 @torch.inference_mode()
@@ -27,22 +27,22 @@ def evaluate(
     max_batches: int | None = None,
     predictions: Predictions | None = None,
 ) -> dict[str, float]:
-    """Compute a split's metrics from sums over all of it.
+    """Compute the metrics of a split from sums over all its batches.
 
-    The sums stay on the device until the end, so that nothing waits within.
+    The sums stay on the device until the end, so the loop does not synchronise with it.
 
     Args:
-        network: what predicts, a net or a fitted baseline.
-        task: on the device already.
-        split: to go through.
-        batch_size: changes no number.
-        max_batches: null for the whole split.
-        predictions: filled with what was predicted for each item, if given.
+        network: a network or a fitted baseline.
+        task: already on the device.
+        split: the split to evaluate.
+        batch_size: does not affect the result.
+        max_batches: None for the whole split.
+        predictions: if given, receives the predictions for each item.
 
     Raises:
-        NotFiniteError: the loss is NaN or infinite.
+        NotFiniteError: a sum or a metric is NaN or infinite.
     """
-    prepare(network)
+    set_eval_mode(network)
     totals: dict[str, Tensor] = {}
     state = None
     for batch in itertools.islice(task.batches(split, batch_size), max_batches):
@@ -61,14 +61,14 @@ def evaluate(
     return metrics
 
 
-def prepare(network: Predictor) -> None:
-    """Turn off what only training does."""
+def set_eval_mode(network: Predictor) -> None:
+    """Disable training behaviour such as dropout."""
     if isinstance(network, nn.Module):
         network.eval()
 
 
 def predict(network: Predictor, split: Split, batch: Batch, state: object) -> tuple[Tensor, object]:
-    """Return outputs for a batch, and the state to go on from."""
+    """Return the outputs for a batch and the next recurrent state."""
     if isinstance(network, FittedBaseline):
         return network.outputs(split, batch.items), None
     outputs, state = network(batch.inputs, batch.lengths, state)

@@ -7,7 +7,7 @@ import time
 import torch
 
 from benchmarks.system.timer import synchronise
-from benchmarks.training.evaluation import Predictor, predict, prepare
+from benchmarks.training.evaluation import Predictor, predict, set_eval_mode
 from tasks.base import Task
 
 WARM_UP_SEQUENCES = 10
@@ -20,7 +20,7 @@ def latencies_ms(network: Predictor, task: Task, device: torch.device) -> list[f
 
     The validation sequences are computed one at a time, in eval mode, after a warm-up.
     """
-    prepare(network)
+    set_eval_mode(network)
     elapsed = []
     for batch in task.single_sequences(WARM_UP_SEQUENCES + TIMED_SEQUENCES):
         synchronise(device)

@@ -1,4 +1,4 @@
-"""How much of a device's peak a training uses: model FLOPs utilisation, see docs/method.md."""
+"""Model FLOPs utilisation: training speed relative to the device's peak, see docs/method.md."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from models.modules.encoder import Encoder
 from tasks.base import Batch
 
 STEP_OVER_FORWARD = 3
-"""Matrix products of a training step by those of its forward pass: each has two in the backward,
-one for the gradient of its input and one for that of its weights."""
+"""Operations of a training step relative to its forward pass: the backward pass has two matrix
+products for each of the forward pass, for the gradients of input and weights."""
 
 
 def utilisation(flops_per_token: float, tokens_per_second: float, peak_gflops: float) -> float:
-    """Part of the peak at which a training computes.
+    """Return the share of the device's peak that training achieves.
 
     Args:
-        flops_per_token: of the forward matrix products.
-        tokens_per_second: of the training.
-        peak_gflops: in 10⁹ operations a second.
+        flops_per_token: operations of the forward matrix products.
+        tokens_per_second: training speed.
+        peak_gflops: peak in 10⁹ operations per second.
     """
     return STEP_OVER_FORWARD * flops_per_token * tokens_per_second / (peak_gflops * 1e9)
 
 
 def flops_per_token(network: nn.Module, encoder: Encoder, batch: Batch) -> float:
-    """Operations of a network's forward matrix products per valid token of a batch.
+    """Count the operations of a network's forward matrix products per valid token of a batch.
 
-    Those of the encoder are what it says of itself. The task's own are those of its linear layers,
-    counted on the batch, as it is the task's affair whether they see every step or one a sequence.
+    The encoder provides its own count. The linear layers of the task are counted on the batch,
+    because the task decides whether they process every step or one per sequence.
     """
     counted = 0
     inside = set(encoder.modules())

@@ -17,9 +17,10 @@ def build_network(config: Config, task: Task, device: torch.device) -> tuple[nn.
 
     The task's own layers therefore start equal for every model of one size.
     """
-    SeedStreams(config.seed).seed_encoder()
+    streams = SeedStreams(config.seed)
+    streams.seed_encoder()
     encoder = config.model.build(task.input_size)
-    SeedStreams(config.seed).seed_task()
+    streams.seed_task()
     network = task.network(encoder)
     network = network.to(device, getattr(torch, config.train.dtype))
     return in_precision(network, config.train.precision, device), encoder
@@ -28,3 +29,8 @@ def build_network(config: Config, task: Task, device: torch.device) -> tuple[nn.
 def count_parameters(module: nn.Module) -> int:
     """Count the trainable parameters."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def encoder_of(network: nn.Module) -> Encoder:
+    """Return the encoder inside a network."""
+    return next(module for module in network.modules() if isinstance(module, Encoder))

@@ -1,4 +1,4 @@
-"""What steps a training takes: how many, how large, and by which optimiser."""
+"""Number of training steps, learning rate schedule and optimiser."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def planned_steps(
 
     Args:
         task: loaded.
-        settings: the recipe.
-        budget_seconds: how long the training lasts, if that is what ends it.
+        settings: number of epochs, batch size and step limit.
+        budget_seconds: duration of the training if that alone ends it.
 
     Returns:
-        The steps; None where only time bounds them.
+        The steps; None if only time limits them.
     """
     if budget_seconds is not None:
         return settings.max_steps
@@ -33,38 +33,38 @@ def planned_steps(
 
 
 def schedule_factor(settings: TrainSettings, step: int, total_steps: int) -> float:
-    """Learning rate of a step, counted from 0, as a part of the peak.
+    """Return the learning rate of a step, counted from 0, relative to the peak.
 
-    A linear rise over `warmup_steps`, then constant, or a half cosine down to
+    Linear warm-up over `warmup_steps`, then constant, or a half cosine down to
     `final_learning_rate_factor` at the last step.
     """
     if step < settings.warmup_steps:
-        return rise(settings, step)
+        return warmup_factor(settings, step)
     span = max(1, total_steps - 1 - settings.warmup_steps)
-    return fall(settings, (step - settings.warmup_steps) / span)
+    return decay_factor(settings, (step - settings.warmup_steps) / span)
 
 
 def timed_factor(settings: TrainSettings, step: int, done: float) -> float:
-    """Learning rate of a step as a part of the peak, where time bounds the training.
+    """Return the learning rate of a step relative to the peak, if time limits the training.
 
-    How long the rise will take is not known beforehand, so the fall begins with it: the factor is
-    the product of the two.
+    The duration of the warm-up is unknown in advance, so the decay starts at the first step and the
+    factor is the product of both.
 
     Args:
-        settings: the recipe.
+        settings: the schedule.
         step: counted from 0.
-        done: part of the training's time that has passed.
+        done: share of the training time that has passed.
     """
-    return rise(settings, step) * fall(settings, done)
+    return warmup_factor(settings, step) * decay_factor(settings, done)
 
 
-def rise(settings: TrainSettings, step: int) -> float:
-    """The warm-up's factor of a step, counted from 0."""
+def warmup_factor(settings: TrainSettings, step: int) -> float:
+    """Return the warm-up factor of a step, counted from 0."""
     return min(1.0, (step + 1) / (settings.warmup_steps + 1))
 
 
-def fall(settings: TrainSettings, done: float) -> float:
-    """The schedule's factor once a part of it, at most all, is done."""
+def decay_factor(settings: TrainSettings, done: float) -> float:
+    """Return the schedule's factor after a share of it, limited to 1."""
     if settings.schedule == "constant":
         return 1.0
     floor = settings.final_learning_rate_factor
@@ -74,7 +74,7 @@ def fall(settings: TrainSettings, done: float) -> float:
 def make_optimizer(
     network: nn.Module, settings: TrainSettings, learning_rate: float, device: torch.device
 ) -> torch.optim.Optimizer:
-    """Return Adam, its weight decay part of the gradient, or AdamW, its decay apart."""
+    """Return Adam with L2 regularisation, or AdamW with decoupled weight decay."""
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     kind: Callable[..., torch.optim.Optimizer] = without_compiler(kinds[settings.optimizer])
     return kind(
@@ -82,17 +82,18 @@ def make_optimizer(
         lr=learning_rate,
         betas=(0.9, settings.beta2),
         weight_decay=settings.weight_decay,
-        # One kernel for all of a tensor: a sixth of the time on a large embedding.
+        # One kernel per tensor: a sixth of the time on a large embedding.
         fused=device.type in ("cpu", "cuda"),
     )
 
 
 def without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
-    """Return an optimiser class that does not import torch's compiler, which no run uses.
+    """Return an optimiser class that does not import torch's compiler.
 
-    That would take more than a second and a quarter of the memory of a process that has torch. Some
-    methods ask the compiler, when first called, to let them be; its answer is kept on the method
-    and given here beforehand. The step asks every time, inside a wrapper that turns gradients off.
+    No run uses the compiler, and its import takes more than a second and a quarter of the memory of
+    a process with torch. Some methods import it when first called, to be excluded from compilation,
+    and cache the result as an attribute, which is set here in advance. `step` does so at every
+    call, inside a wrapper that disables gradients.
     """
     for name in ("add_param_group", "state_dict", "load_state_dict"):
         plain = inspect.unwrap(getattr(kind, name))
@@ -102,15 +103,14 @@ def without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Opti
 
 
 def clip_gradients(parameters: list[nn.Parameter], bound: float | None) -> Tensor:
-    """Scale gradients down to a total norm; does what `nn.utils.clip_grad_norm_` does, in half the
-    time on small networks: that one sorts them by device and type at every step.
+    """Scale gradients down to a total norm and return the norm before, a scalar.
+
+    Equal to `nn.utils.clip_grad_norm_`, which sorts the gradients by device and type at every step
+    and so takes twice the time on small networks.
 
     Args:
         parameters: on one device, of one type.
-        bound: None to leave the gradients as they are.
-
-    Returns:
-        The norm before, a scalar.
+        bound: largest norm; None leaves the gradients unchanged.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
@@ -120,6 +120,6 @@ def clip_gradients(parameters: list[nn.Parameter], bound: float | None) -> Tenso
 
 
 def clear_gradients(parameters: list[nn.Parameter]) -> None:
-    """Unset gradients, as an optimiser's `zero_grad`, without what that does for its profiler."""
+    """Set gradients to None, like `Optimizer.zero_grad` but without its profiler hook."""
     for parameter in parameters:
         parameter.grad = None

@@ -1,4 +1,4 @@
-"""What digits a run's matrix products have: those of its dtype, TensorFloat-32 or bfloat16."""
+"""Precision of matrix products: that of the dtype, TensorFloat-32 or bfloat16."""
 
 from __future__ import annotations
 
@@ -11,41 +11,36 @@ from benchmarks.errors import UserError
 
 
 def use_precision(precision: str, device: torch.device) -> None:
-    """Let this process multiply as `train.precision` has it.
+    """Apply `train.precision` to this process.
 
     Raises:
-        UserError: the device cannot.
+        UserError: the device does not support it.
     """
+    setting, problem, allowed = f"train.precision={precision}", None, "highest, bfloat16"
     if precision == "tf32" and device.type != "cuda":
-        raise UserError(
-            f"train.precision=tf32: is of CUDA devices, not of {device} "
-            f"(allowed there: {'highest' if device.type == 'mps' else 'highest, bfloat16'})"
-        )
-    if precision == "tf32" and torch.cuda.get_device_capability(device) < (8, 0):
-        raise UserError(
-            f"train.precision=tf32: {torch.cuda.get_device_name(device)} has no TensorFloat-32 "
-            f"(allowed there: highest, bfloat16)"
-        )
-    if precision == "bfloat16" and device.type not in ("cpu", "cuda"):
-        raise UserError(
-            f"train.precision=bfloat16: runs on cpu and cuda, not on {device} "
-            f"(allowed there: highest)"
-        )
-    # By PyTorch's defaults it would give some cells' products fewer digits than others'.
+        problem = f"requires a CUDA device, not {device}"
+        allowed = "highest" if device.type == "mps" else allowed
+    elif precision == "tf32" and torch.cuda.get_device_capability(device) < (8, 0):
+        problem = f"{torch.cuda.get_device_name(device)} has no TensorFloat-32"
+    elif precision == "bfloat16" and device.type not in ("cpu", "cuda"):
+        problem, allowed = f"requires cpu or cuda, not {device}", "highest"
+    if problem is not None:
+        raise UserError(f"{setting}: {problem} (allowed there: {allowed})")
+    # PyTorch's defaults would use TensorFloat-32 for the products of some cells only.
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
 def in_precision(network: nn.Module, precision: str, device: torch.device) -> nn.Module:
-    """Let a network compute in bfloat16 what bears it, wherever it is called from.
+    """Wrap a network's forward pass in bfloat16 autocast if the precision requires it.
 
-    Its parameters, their gradients and the optimiser stay float32, and so do its outputs, of which
-    losses and metrics are made. The state it carries has the dtype that the cells give it.
+    Parameters, gradients, optimiser state and outputs, from which losses and metrics are computed,
+    stay float32. The recurrent state has the dtype that the cells give it.
 
     Args:
         network: called as `network(inputs, lengths, state) -> (outputs, state)`.
-        precision: of `train.precision`; all but bfloat16 leave the network as it is.
-        device: where it is.
+        precision: of `train.precision`; all but bfloat16 leave the network unchanged.
+        device: device of the network.
     """
     if precision != "bfloat16":
         return network
@@ -56,6 +51,6 @@ def in_precision(network: nn.Module, precision: str, device: torch.device) -> nn
             outputs, state = forward(*arguments, **options)
         return outputs.float(), state
 
-    # Around the network and not in a module of its own, which would rename every weight.
+    # Not a wrapping module, which would rename every weight.
     network.forward = lowered
     return network

@@ -1,4 +1,4 @@
-"""What a run predicted for each item of the test split, kept to compare runs item by item."""
+"""Predictions for each item of the test split, for comparing runs item by item."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from benchmarks.system.atomic_files import write_atomically
 
 
 class Predictions:
-    """Collects columns of predictions from the batches of an evaluation."""
+    """Collect columns of predictions from the batches of an evaluation."""
 
     def __init__(self) -> None:
         self._items: list[Tensor] = []
         self._columns: list[dict[str, Tensor]] = []
 
     def add(self, items: Tensor, columns: dict[str, Tensor]) -> None:
-        """Take a batch's.
+        """Add the predictions of a batch.
 
         Args:
-            items: (count,) or (batch, time), numbers within the split.
+            items: (count,) or (batch, time), item numbers within the split.
             columns: (count,) each, in the same order.
         """
         self._items.append(items.flatten())
@@ -42,13 +42,13 @@ class Predictions:
 def write_predictions(
     path: Path, items: Tensor, columns: dict[str, Tensor], names: dict[str, list[str]]
 ) -> None:
-    """Write predictions as compressed Parquet, a line per item.
+    """Write predictions as compressed Parquet, one line per item.
 
     Args:
-        path: of the file.
-        items: numbers within the split.
-        columns: what was predicted and what is true.
-        names: what all items of the split are called, in columns of their own.
+        path: the file.
+        items: item numbers within the split.
+        columns: predictions and targets.
+        names: further columns, with a value for each item of the split.
     """
     import pyarrow as pa
     from pyarrow import parquet

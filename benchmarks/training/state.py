@@ -1,4 +1,4 @@
-"""How far a training has come: all of it, and the epoch in progress."""
+"""The state of a training and of its current epoch."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from torch import Tensor
 
 from tasks.base import Metric
 
-Weights = dict[str, Tensor]
-
 
 @dataclass
-class TrainingRecord:
-    """What training has come to, also when it is cut short.
+class TrainingState:
+    """Progress and results of a training so far.
 
     Attributes:
-        together: most seeds that were trained together with this one, itself among them; 0 if it
-            was always alone. Its clock then was not its own.
+        history: one line per epoch, as in `history.csv`.
+        trained_together: largest number of seeds trained in the same step, this one included; 0 if
+            always trained alone. Above 0 the training has no times of its own.
     """
 
     epochs: int = 0
@@ -28,15 +27,15 @@ class TrainingRecord:
     tokens: int = 0
     best_epoch: int | None = None
     best_metrics: dict[str, float] = field(default_factory=dict)
-    best_weights: Weights | None = None
+    best_weights: dict[str, Tensor] | None = None
     time_to_best_seconds: float | None = None
     train_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
-    together: int = 0
+    trained_together: int = 0
 
     def is_best(self, metrics: dict[str, float], metric: Metric) -> bool:
-        """Compare with the best so far; a tie, common with accuracies, goes to the lower loss."""
+        """Compare with the best so far; the lower loss decides a tie, common with accuracies."""
         best, sign = self.best_metrics, -1.0 if metric.higher_is_better else 1.0
         return not best or (sign * metrics[metric.name], metrics["loss"]) < (
             sign * best[metric.name],
@@ -45,28 +44,28 @@ class TrainingRecord:
 
 
 @dataclass
-class EpochInProgress:
-    """A pass over the training split, as far as it has come.
+class EpochState:
+    """State of an epoch in progress.
 
     Attributes:
         number: counted from 1.
-        steps: done in it.
-        loss_sum, norm_sum: over those steps, where the network is.
-        state: of the encoder, to carry into a batch that continues the last.
+        steps: steps done in this epoch.
+        loss_sum, norm_sum: sums over those steps, on the network's device.
+        encoder_state: carried into a batch that continues the last.
     """
 
     number: int = 1
     steps: int = 0
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
     norm_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
-    state: object = None
+    encoder_state: object = None
 
 
 class Progress(Protocol):
-    """Where the loop tells how far it is."""
+    """Receiver of a training's progress."""
 
     def step(self, line: dict[str, float]) -> None:
-        """Tell of the epoch's line in the learning curve, as far as it has come."""
+        """Receive the line of the current epoch so far."""
 
     def epoch(self, line: dict[str, float]) -> None:
-        """Tell of an epoch's line, validation included."""
+        """Receive the line of a finished epoch, validation included."""

@@ -110,7 +110,7 @@ def our_run(config: Config, task: ImdbTask) -> tuple[float, list[float]]:
     trainer.warm_up()
     SeedStreams(config.seed).seed_dropout()
     trainer.fit()
-    lines: list[dict[str, Any]] = [{"tokens": 0, "train_seconds": 0.0}, *trainer.record.history]
+    lines: list[dict[str, Any]] = [{"tokens": 0, "train_seconds": 0.0}, *trainer.state.history]
     speeds = [
         (line["tokens"] - before["tokens"]) / (line["train_seconds"] - before["train_seconds"])
         for before, line in itertools.pairwise(lines)

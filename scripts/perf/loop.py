@@ -87,11 +87,11 @@ class ShortTask:
 
 def harness_epoch(trainer: Trainer, steps: int) -> None:
     """Train on the same batches with the harness."""
-    from benchmarks.training.state import EpochInProgress
+    from benchmarks.training.state import EpochState
 
     whole = trainer.task
     trainer.task = ShortTask(whole, steps)  # type: ignore[assignment]
-    trainer.epoch, trainer.record.steps = EpochInProgress(), 0
+    trainer.epoch, trainer.state.steps = EpochState(), 0
     try:
         trainer._train_epoch()
     finally:

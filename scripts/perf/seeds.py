@@ -39,9 +39,9 @@ def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[flo
     import torch
 
     from benchmarks.runner.multiseed.eligibility import (
+        new_trainer,
         reason_against_multiseed,
         seeds_per_step,
-        trainer_of,
     )
     from benchmarks.runner.multiseed.trainer import SeedTrainer, fit_seeds
     from benchmarks.runner.run import prepare
@@ -55,7 +55,7 @@ def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[flo
     at_once = seeds_per_step(ready)
 
     def one() -> float:
-        trainer = trainer_of(ready, 0)
+        trainer = new_trainer(ready, 0)
         trainer.warm_up()
         started = time.perf_counter()
         trainer.fit()
@@ -64,7 +64,7 @@ def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[flo
     def together() -> float:
         members = []
         for seed in range(seeds):
-            trainer = trainer_of(ready, seed)
+            trainer = new_trainer(ready, seed)
             trainer.warm_up()
             members.append(SeedTrainer(trainer, torch.Generator().manual_seed(seed)))
         started = time.perf_counter()

@@ -32,9 +32,7 @@ def test_seeds_leave_a_row_each_without_times_and_with_all_else(
 ) -> None:
     answer = run_py("model=lstm", "seeds=[3,1]", *places)
     assert answer.returncode == 0, answer.stderr
-    assert (
-        "2 seeds are trained together: a shared training has no times of its own" in answer.stdout
-    )
+    assert "multi-seed training of 2 seeds: training time is not recorded" in answer.stdout
     assert "lstm on sp500, seeds 3, 1; cpu, 1 threads" in answer.stdout
     assert run_py("model=lstm", "seed=1", *places).returncode == 0
     third, first, single = rows(results)
@@ -66,7 +64,7 @@ def test_seeds_leave_a_row_each_without_times_and_with_all_else(
 def test_seeds_that_cannot_be_trained_together_take_turns(results: Path, places: list[str]) -> None:
     answer = run_py("model=rnn", "seeds=[0,1]", "model.kernel=torch", *places)
     assert answer.returncode == 0, answer.stderr
-    assert "2 seeds are trained one after the other: its cells run by" in answer.stdout
+    assert "2 seeds are trained one after the other: the kernel torch computes" in answer.stdout
     for row in rows(results):
         assert (row["status"], row["trained_together"]) == ("ok", "")
         assert all(float(row[name]) > 0 for name in CLOCKS)

@@ -93,7 +93,7 @@ def test_the_disk_fills_up_at_any_step(
         filler.unlink()
         last = warm.run(command, folder)
         assert last.code == 0, last.errors
-        assert ("going on with" in last.output) == had_checkpoint
+        assert ("resuming" in last.output) == had_checkpoint
         went_on += had_checkpoint
         fault.nothing_lost(before, folder)
         assert len(finished_rows(folder)) == len(rows_of(folder)) == rows + 1
@@ -121,10 +121,10 @@ def test_room_for_the_row_but_not_for_the_checkpoint(
     ((run_id, row),) = rows_of(folder).items()
     assert (row["status"], row["steps"]) == ("failed", 6)
     assert "No space left on device" in row["error"]
-    assert f"goes on from the last checkpoint of {run_id}" in hit.errors
+    assert f"resumes {run_id} from its last checkpoint" in hit.errors
     (disk / "filler").unlink()
     last = warm.run(command, folder)
-    assert f"going on with {run_id} from step 5 of" in last.output
+    assert f"resuming {run_id} from step 5 of" in last.output
     assert len(finished_rows(folder)) == len(rows_of(folder)) == 1
     fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
 

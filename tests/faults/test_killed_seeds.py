@@ -109,7 +109,7 @@ def test_a_signal_keeps_all_seeds_and_the_same_command_goes_on(
     assert [row["status"] for row in cut_short.values()] == ["interrupted"] * 3
     assert {row["train_seconds"] for row in cut_short.values()} == {None}
     done = ended(command, tmp_path)
-    assert done.output.count("going on with") == 3
+    assert done.output.count("resuming") == 3
     after = rows_of(folder)
     assert after.keys() == cut_short.keys()
     assert {(row["status"], row["starts"]) for row in after.values()} == {("ok", 2)}

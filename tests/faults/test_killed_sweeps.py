@@ -149,7 +149,7 @@ def test_one_cell_dies(
     before = finished_rows(folder)
     again = ended(command, tmp_path)
     assert "3 of 3 cells: 3 ok (2 already finished)" in again.output
-    assert "going on with" in log.read_text()
+    assert "resuming" in log.read_text()
     fault.nothing_lost(before, folder)
     fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
 

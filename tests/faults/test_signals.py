@@ -55,7 +55,7 @@ def test_a_run_ends_cleanly_and_goes_on(
     assert "re-running the same command resumes from the checkpoint" in run.errors
     again = warm.run(command, folder)
     assert again.code == 0, again.errors
-    assert f"going on with {run_id} from step {row['steps']} of 700" in again.output
+    assert f"resuming {run_id} from step {row['steps']} of 700" in again.output
     (row,) = rows_of(folder).values()
     assert (row["run_id"], row["status"], row["starts"]) == (run_id, "ok", 2)
     assert is_complete(folder)

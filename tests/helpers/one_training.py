@@ -94,7 +94,7 @@ class Process:
         take = self.trainer.optimizer.step
 
         def take_and_signal(*arguments: Any) -> Any:
-            if self.trainer.record.steps == step - 1:
+            if self.trainer.state.steps == step - 1:
                 self.interruption.requested = "SIGTERM"
             return take(*arguments)
 
@@ -108,10 +108,10 @@ class Process:
 
 def results(trainer: Trainer) -> dict[str, Any]:
     """Everything that a training came to, but the time it took."""
-    tensors, facts = trainer.state()
-    record = {k: v for k, v in facts["record"].items() if k not in MEASURED}
+    tensors, facts = trainer.checkpoint()
+    record = {k: v for k, v in facts["state"].items() if k not in MEASURED}
     record["history"] = [
         {name: value for name, value in line.items() if name not in MEASURED}
-        for line in trainer.record.history
+        for line in trainer.state.history
     ]
-    return {"tensors": bits(tensors), "record": record, "waited": trainer.waited}
+    return {"tensors": bits(tensors), "record": record, "waited": trainer.epochs_since_best}

@@ -1,4 +1,4 @@
-"""Trainings of several seeds in one process, and whether each came to what another did."""
+"""Multi-seed trainings, and comparisons of their results with single trainings."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def loaded(config_of: tuple[str, ...], cache_dir: Path) -> Task:
 
 
 def with_a_smaller_batch(task: Task) -> Task:
-    """Let one batch of each epoch of a shortened task's training be smaller than the others."""
+    """Make one training batch per epoch of a shortened task smaller than the others."""
     batches = task.batches
 
     def uneven(
@@ -68,7 +68,7 @@ def with_a_smaller_batch(task: Task) -> Task:
 
 
 def cut(batch: Batch) -> Batch:
-    """Take some rows; of a text, whose rows go on, so few steps that the fused kernel has none."""
+    """Return some rows; of a text, too few time steps for the fused kernel."""
     if batch.continues:
         inputs, targets = batch.inputs[:, :5], batch.targets[:, :5]
     else:
@@ -79,26 +79,26 @@ def cut(batch: Batch) -> Batch:
 
 
 class Process:
-    """What a process has of several seeds' trainings, begun as the runner begins them."""
+    """The trainings of several seeds in one process, begun like the runner does."""
 
     def __init__(self, config: Config, task: Task, folder: Path, seeds: tuple[int, ...]) -> None:
         self.interruption = Interruption()
         self.folder = folder
-        self.at_once = 2
+        self.seeds_per_step = 2
         self.writes = dict.fromkeys(seeds, 0)
-        self.members = [self.member(config, task, seed) for seed in seeds]
+        self.seed_trainers = [self.seed_trainer(config, task, seed) for seed in seeds]
 
-    def member(self, config: Config, task: Task, seed: int) -> SeedTrainer:
+    def seed_trainer(self, config: Config, task: Task, seed: int) -> SeedTrainer:
         path = self.folder / f"{seed}.safetensors"
 
-        def keep(tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        def save(tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
             write_checkpoint(path, tensors, facts)
             self.writes[seed] += 1
 
         seeded = Config(**{**vars(config), "seed": seed})
         network, _ = build_network(seeded, task, CPU)
         rate = config.train.learning_rate
-        of_task = (network, task, config.task.metric, config.train, rate, seed, CPU, Silent(), keep)
+        of_task = (network, task, config.task.metric, config.train, rate, seed, CPU, Silent(), save)
         trainer = Trainer(*of_task, self.interruption)
         trainer.warm_up()
         SeedStreams(seed).seed_dropout()
@@ -106,55 +106,55 @@ class Process:
             trainer.restore(*read_checkpoint(path))
         return SeedTrainer(trainer, torch.Generator().set_state(torch.get_rng_state()))
 
-    def together(self) -> list[Trainer]:
-        torch.manual_seed(987)  # chance stands anywhere
-        fit_seeds(self.members, self.interruption, self.at_once)
+    def multiseed(self) -> list[Trainer]:
+        torch.manual_seed(987)  # any state of the generator
+        fit_seeds(self.seed_trainers, self.interruption, self.seeds_per_step)
         return self.trainers
 
     def alone(self) -> list[Trainer]:
-        for member in self.members:
-            torch.set_rng_state(member.generator.get_state())
-            member.trainer.fit()
+        for each in self.seed_trainers:
+            torch.set_rng_state(each.generator.get_state())
+            each.trainer.fit()
         return self.trainers
 
     @property
     def trainers(self) -> list[Trainer]:
-        return [member.trainer for member in self.members]
+        return [each.trainer for each in self.seed_trainers]
 
 
 def numbers(trainer: Trainer) -> dict[str, Any]:
-    """Everything a training came to, but times and weights."""
-    facts = trainer.state()[1]
-    left_out = {*MEASURED, "together", "history", "best_metrics"}
-    return {k: v for k, v in facts["record"].items() if k not in left_out}
+    """Return the results of a training without times and weights."""
+    facts = trainer.checkpoint()[1]
+    left_out = {*MEASURED, "trained_together", "history", "best_metrics"}
+    return {k: v for k, v in facts["state"].items() if k not in left_out}
 
 
-def assert_alike(found: Trainer, expected: Trainer) -> None:
-    """Equal but for rounding; a place of chance has none."""
+def assert_equal(found: Trainer, expected: Trainer) -> None:
+    """Check that results are equal up to rounding, without the random states."""
     assert numbers(found) == numbers(expected)
     tolerance = 1e-4 if found.parameters[0].dtype == torch.float32 else 1e-9
-    ours, theirs = found.state()[0], expected.state()[0]
+    ours, theirs = found.checkpoint()[0], expected.checkpoint()[0]
     assert ours.keys() == theirs.keys()
     for name in ours.keys() - {"random.cpu"}:
         torch.testing.assert_close(ours[name], theirs[name], rtol=tolerance, atol=tolerance)
-    for line, other in zip(found.record.history, expected.record.history, strict=True):
+    for line, other in zip(found.state.history, expected.state.history, strict=True):
         assert line.keys() - MEASURED == other.keys() - MEASURED
         for name in line.keys() - MEASURED:
             assert line[name] == pytest.approx(other[name], rel=tolerance), name
 
 
 def bits_of(trainer: Trainer) -> dict[str, bytes]:
-    """The bits of all that a training came to but its place of chance."""
-    return bits({k: t for k, t in trainer.state()[0].items() if k != "random.cpu"})
+    """Return the bits of all results of a training except random states."""
+    return bits({k: t for k, t in trainer.checkpoint()[0].items() if k != "random.cpu"})
 
 
 def stepping_until(last: int, interruption: Interruption) -> Any:
-    """A stack's step with a signal in one of them, counted from 1."""
-    take, taken = StackedTrainers.step, itertools.count(1)
+    """Return a step of stacked trainers that requests an interruption at one, counted from 1."""
+    original, taken = StackedTrainers.step, itertools.count(1)
 
     def step(self: StackedTrainers, batches: Any) -> None:
         if next(taken) == last:
             interruption.requested = "SIGTERM"
-        take(self, batches)
+        original(self, batches)
 
     return step

@@ -1,4 +1,4 @@
-"""What trainings of a few steps have in common, of one seed or of several."""
+"""Trainings of a few steps, of one seed or several."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tasks.base import Batch, Split, Task
 
 CPU = torch.device("cpu")
 STEPS, EPOCHS = 4, 3
-"""An epoch is cut to so many steps, a training to so many epochs."""
+"""Steps of a shortened epoch, and epochs of a training."""
 
 MEASURED = {"train_seconds", "evaluation_seconds", "time_to_best_seconds"}
 
 
 class Silent:
-    """Is told of the progress, and says nothing."""
+    """Ignore progress."""
 
     def step(self, line: dict[str, float]) -> None:
         pass
@@ -29,7 +29,7 @@ class Silent:
 
 
 def shortened(task: Task) -> Task:
-    """Cut a task's epochs to a few steps."""
+    """Shorten the epochs of a task to a few steps."""
     batches = task.batches
 
     def few(

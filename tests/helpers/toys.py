@@ -172,7 +172,7 @@ def at_step(
 
     def forward_backward(self: Trainer, batch: Batch, state: object) -> Any:
         result = original(self, batch, state)
-        if step in (None, self.record.steps):
+        if step in (None, self.state.steps):
             happening(self)
         return result
 

@@ -42,14 +42,14 @@ def test_damaged_run_folders_are_refused(answer: Answer, forecaster: Path) -> No
     weights = load_file(forecaster / "weights.safetensors")
     save_file({name: tensor[:2] for name, tensor in weights.items()}, forecaster / "w")
     (forecaster / "w").replace(forecaster / "weights.safetensors")
-    assert "are not the weights of the network in config.yaml" in refused()
+    assert "do not fit the network in config.yaml" in refused()
     (forecaster / "config.yaml").write_text("task: [")
-    assert "cannot be read as a run (while parsing" in refused()
+    assert "cannot read the run (while parsing" in refused()
     (forecaster / "config.yaml").write_text("task: 1")
-    assert "config.yaml: is not the configuration of a run" in refused()
+    assert "config.yaml: not the configuration of a run" in refused()
     for row in ("{}", "[1]"):
         (forecaster / "row.json").write_text(row)
-        assert "row.json: is not the row of a run" in refused()
+        assert "row.json: not the row of a run" in refused()
 
 
 def test_weights_with_another_score_are_refused(answer: Answer, forecaster: Path) -> None:

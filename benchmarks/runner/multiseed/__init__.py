@@ -1,1 +1,1 @@
-"""Seeds of one arm in one process: trained in one pass where that is faster, else in turn."""
+"""Multi-seed runs: the seeds of one arm in one process, trained in the same steps if faster."""

@@ -14,28 +14,28 @@ from benchmarks.runner.run import RunOptions
 from benchmarks.system.signals import INTERRUPTED, Interruption
 
 
-def run_all(config: Config, store: Store, start: RunOptions) -> int:
-    """Run a configuration with each of its seeds; returns the exit code.
+def run_all(config: Config, store: Store, options: RunOptions) -> int:
+    """Run a configuration with each of its seeds and return the exit code.
 
     Raises:
-        UserError, tasks.base.DataError: a mistake, or the disk is full.
-        Exception: a bug; its row has been kept.
+        UserError, tasks.base.DataError: a user error, or the disk is full.
+        Exception: a bug; its row was stored.
     """
     assert config.seeds is not None
     configs = [dataclasses.replace(config, seed=seed) for seed in config.seeds]
-    options = [
-        dataclasses.replace(start, overrides=single_seed(start.overrides, seed))
+    each = [
+        dataclasses.replace(options, overrides=single_seed(options.overrides, seed))
         for seed in config.seeds
     ]
     results: dict[int, Result] = {}
     interruption = Interruption()
     interruption.install()
     try:
-        run_seeds(configs, store, interruption, options, results.__setitem__)
+        run_seeds(configs, store, interruption, each, results.__setitem__)
     finally:
         with interruption.deferred():
             store.view().update()
-    ended = [results[place] for place in sorted(results)]
+    ended = [results[index] for index in sorted(results)]
     rows = [result for result in ended if isinstance(result, Row)]
     if rows:
         show_rows(rows, config.task.metric, str(store.runs))
@@ -49,7 +49,7 @@ def run_all(config: Config, store: Store, start: RunOptions) -> int:
 
 
 def single_seed(overrides: tuple[str, ...], seed: int) -> tuple[str, ...]:
-    """Return the overrides of one seed: `seed=N` in the place of `seeds`, on its own or in YAML."""
+    """Return the overrides of one seed: `seed=N` in place of `seeds`."""
     others = tuple(text for text in overrides if text.lstrip("+").partition("=")[0] != "seeds")
     unset = () if len(others) < len(overrides) else ("seeds=null",)  # set by an experiment
     return (*others, *unset, f"seed={seed}")

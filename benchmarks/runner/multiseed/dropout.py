@@ -1,12 +1,12 @@
-"""Dropout for several networks in one pass: each seed's masks, as it would draw them alone.
+"""Dropout masks for several networks in one step, equal to those each network draws alone.
 
 On a CPU `nn.Dropout` multiplies by masks that it draws from a generator in the order of the calls.
-So they can be drawn beforehand, for every seed from a generator of its own.
+The masks can therefore be drawn in advance, for every seed from its own generator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Call:
+class DropoutCall:
     """One use of dropout in a forward pass.
 
     Attributes:
         keep: probability of keeping a unit.
-        shape, stride: of what dropout was given, and so of its mask.
+        shape, stride: of the input, and so of the mask.
     """
 
     keep: float
@@ -27,23 +27,17 @@ class Call:
     stride: tuple[int, ...]
 
 
-def dropouts(network: nn.Module) -> Iterator[tuple[str, nn.Dropout]]:
-    """Go through the modules of a network that draw a mask, with their names."""
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Dropout) and module.p > 0:
-            yield name, module
-
-
-def calls_of(network: nn.Module, forward: Callable[[], object]) -> list[Call]:
-    """List the uses of dropout in a forward pass, in order; chance is left where it stood."""
-    found: list[Call] = []
+def dropout_calls(network: nn.Module, forward: Callable[[], object]) -> list[DropoutCall]:
+    """List the uses of dropout in a forward pass, in order; preserve the RNG state."""
+    found: list[DropoutCall] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor]) -> None:
         assert isinstance(module, nn.Dropout)
         mask = torch.empty_like(inputs[0])
-        found.append(Call(1 - module.p, tuple(mask.shape), mask.stride()))
+        found.append(DropoutCall(1 - module.p, tuple(mask.shape), mask.stride()))
 
-    hooks = [module.register_forward_pre_hook(note) for _, module in dropouts(network)]
+    dropouts = [m for m in network.modules() if isinstance(m, nn.Dropout) and m.p > 0]
+    hooks = [module.register_forward_pre_hook(note) for module in dropouts]
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             forward()
@@ -57,12 +51,12 @@ class DropoutMasks:
     """The masks of one forward pass of several networks of one shape.
 
     Args:
-        calls: of each of them.
-        networks: how many there are.
-        dtype: of what is dropped.
+        calls: uses of dropout in each network.
+        networks: number of networks.
+        dtype: dtype of the dropout inputs.
     """
 
-    def __init__(self, calls: Sequence[Call], networks: int, dtype: torch.dtype) -> None:
+    def __init__(self, calls: Sequence[DropoutCall], networks: int, dtype: torch.dtype) -> None:
         self.calls = calls
         self.stacked = [
             torch.empty(0, dtype=dtype).new_empty_strided(
@@ -70,12 +64,12 @@ class DropoutMasks:
             )
             for call in calls
         ]
-        self._own = list(zip(*(mask.unbind() for mask in self.stacked), strict=True))
+        self._by_network = list(zip(*(mask.unbind() for mask in self.stacked), strict=True))
 
     def draw(self, generators: Sequence[torch.Generator]) -> list[Tensor]:
-        """Draw new masks (networks, ...), one for each call; those drawn before are overwritten."""
-        for own, generator in zip(self._own, generators, strict=False):
-            for mask, call in zip(own, self.calls, strict=True):
+        """Draw masks (networks, ...), one for each call; overwrite the previous ones."""
+        for masks, generator in zip(self._by_network, generators, strict=False):
+            for mask, call in zip(masks, self.calls, strict=True):
                 mask.bernoulli_(call.keep, generator=generator)
         for mask, call in zip(self.stacked, self.calls, strict=True):
             mask.div_(call.keep)

@@ -1,109 +1,106 @@
-"""Whether the seeds of an arm can be trained together, and whether that is worth it."""
+"""Eligibility of an arm for multi-seed training, and the number of seeds per step."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from benchmarks.config.schema import Config
-from benchmarks.runner.multiseed.layers import CannotGroupError
+from benchmarks.runner.multiseed.layers import UnsupportedNetworkError
 from benchmarks.runner.multiseed.stacked import StackedTrainers
-from benchmarks.runner.multiseed.step import flat
+from benchmarks.runner.multiseed.step import flatten
 from benchmarks.runner.row_columns import describe
-from benchmarks.runner.run import PreparedRun
+from benchmarks.runner.stages import PreparedRun
 from benchmarks.system.signals import Interruption
-from benchmarks.training.network import build_network
+from benchmarks.training.network import build_network, encoder_of
 from benchmarks.training.optim import clear_gradients
 from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.trainer import Trainer
 from models.baseline import BaselineSettings
 from tasks.base import Batch
 
-LARGEST_PASS = 100e6
-"""Operations per thread of the encoders' forward pass in a training step, up to which seeds take
-less time in one pass than in several: beyond it, what a pass keeps leaves the processor's caches
-(scripts/perf/seeds.py)."""
+MAX_STEP_FLOPS = 100e6
+"""Operations per thread of the encoders' forward pass in a step, up to which seeds are faster in
+one step than in several: above it, the activations exceed the caches (scripts/perf/seeds.py)."""
 
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}
-"""How far gradients may lie apart that are the same to rounding, as a part of their norm."""
+"""Largest difference between gradients that are equal up to rounding, relative to their norm."""
 
 
-def reason_against_multiseed(ready: PreparedRun, seeds: Sequence[int]) -> str | None:
-    """Say why seeds are better, or have to be, trained one after the other; None if together.
+def reason_against_multiseed(prepared: PreparedRun, seeds: Sequence[int]) -> str | None:
+    """Return why seeds are trained one after the other; None if multi-seed training is faster.
 
-    What can be known beforehand is; beyond that the first two seeds' networks take a step together,
-    without learning, and what comes of it is compared with what each gets alone.
+    Beyond the settings, the networks of the first two seeds compute gradients in one step, which
+    are compared with those of each network alone.
 
     Args:
-        ready: of any of the seeds.
-        seeds: different ones.
+        prepared: any of the seeds.
+        seeds: distinct.
     """
-    config = ready.config
+    config = prepared.config
     if len(seeds) < 2:
-        return "there is one"
+        return "only one seed"
     if isinstance(config.model, BaselineSettings):
         return "a baseline trains no network"
-    if ready.device.type != "cpu":
-        return f"the device is {ready.device}"
+    if prepared.device.type != "cpu":
+        return f"the device is {prepared.device}"
     if config.match.kind == "time" or config.train.max_seconds is not None:
-        return "a clock ends the training, and it must be each one's own"
+        return "a time limit ends the training, and each seed requires its own clock"
     if config.train.precision != "highest":
         return f"train.precision is {config.train.precision}"
-    pair = [trainer_of(ready, seed) for seed in seeds[:2]]
+    pair = [new_trainer(prepared, seed) for seed in seeds[:2]]
     batches = [next(trainer.begin_epoch()) for trainer in pair]
     if any(batch.lengths is not None for batch in batches):
         return "sequences have different lengths"
-    if fitting(pair[0], batches[0]) < 2:
-        return "a step of one has enough to compute for all the processor's threads"
-    return why_not(pair, batches)
+    if efficient_seeds(pair[0], batches[0]) < 2:
+        return "a step of one seed uses all threads of the processor"
+    return reason_against_stacking(pair, batches)
 
 
-def fitting(trainer: Trainer, batch: Batch) -> int:
-    """Count the seeds that are better computed in one pass than in several."""
-    encoder: Any = trainer.network.encoder
-    operations = encoder.flops_per_token() * batch.tokens
-    return int(LARGEST_PASS * torch.get_num_threads() // operations)
+def efficient_seeds(trainer: Trainer, batch: Batch) -> int:
+    """Return the largest number of seeds that are faster in one step than in several."""
+    operations = encoder_of(trainer.network).flops_per_token() * batch.tokens
+    return int(MAX_STEP_FLOPS * torch.get_num_threads() // operations)
 
 
-def seeds_per_step(ready: PreparedRun) -> int:
-    """How many seeds go through one pass, of those that are trained together."""
-    trainer = trainer_of(ready, ready.config.seed)
-    return fitting(trainer, next(trainer.begin_epoch()))
+def seeds_per_step(prepared: PreparedRun) -> int:
+    """Return the largest number of seeds in one step of multi-seed training."""
+    trainer = new_trainer(prepared, prepared.config.seed)
+    return efficient_seeds(trainer, next(trainer.begin_epoch()))
 
 
-def trainer_of(ready: PreparedRun, seed: int) -> Trainer:
-    """A seed's trainer at its first step, to try something out with."""
-    config: Config = dataclasses.replace(ready.config, seed=seed)
-    network, _ = build_network(config, ready.task, ready.device)
+def new_trainer(prepared: PreparedRun, seed: int) -> Trainer:
+    """Return a seed's trainer at its first step, without progress and checkpoints."""
+    config: Config = dataclasses.replace(prepared.config, seed=seed)
+    network, _ = build_network(config, prepared.task, prepared.device)
     return Trainer(
         network,
-        ready.task,
+        prepared.task,
         config.task.metric,
         config.train,
         config.train.learning_rate,
         seed,
-        ready.device,
-        Nobody(),
+        prepared.device,
+        NoProgress(),
         lambda tensors, facts: None,
         Interruption(),
     )
 
 
-class Nobody:
-    """Is told of progress and does nothing."""
+class NoProgress:
+    """Ignore progress; see `benchmarks.training.state.Progress`."""
 
     def step(self, line: dict[str, float]) -> None:
-        """See `benchmarks.training.state.Progress`."""
+        """Ignore a report."""
 
     def epoch(self, line: dict[str, float]) -> None:
-        """See `benchmarks.training.state.Progress`."""
+        """Ignore an epoch."""
 
 
-def why_not(trainers: list[Trainer], batches: list[Batch]) -> str | None:
-    """Say what keeps networks from being trained together; None if nothing does.
+def reason_against_stacking(trainers: list[Trainer], batches: list[Batch]) -> str | None:
+    """Return why networks cannot be computed with stacked parameters; None if they can.
 
     Args:
         trainers: at their first step.
@@ -116,25 +113,25 @@ def why_not(trainers: list[Trainer], batches: list[Batch]) -> str | None:
         trainer.forward_backward(batch, None)
         gradients = [p.grad for p in trainer.parameters if p.grad is not None]
         if len(gradients) < len(trainer.parameters):
-            return "the network has weights that are not used"
-        expected.append((flat(gradients), torch.get_rng_state()))
+            return "the network has unused parameters"
+        expected.append((flatten(gradients), torch.get_rng_state()))
         clear_gradients(trainer.parameters)
-    if trainers[0].network.encoder.kernel == "torch":  # type: ignore[union-attr]
-        return "its cells run by the kernel torch, one network at a time"
+    if encoder_of(trainers[0].network).kernel == "torch":
+        return "the kernel torch computes one network at a time"
     try:
-        stack = StackedTrainers(trainers, generators, len(trainers))
-        if not stack.passes[0][1].can_take(batches):
-            return "their batches have different shapes"
-        stack.compute(batches)
-    except CannotGroupError as error:
+        stacked = StackedTrainers(trainers, generators, len(trainers))
+        if not stacked.steps[0][1].can_stack(batches):
+            return "the batches have different shapes"
+        stacked.compute_gradients(batches)
+    except UnsupportedNetworkError as error:
         return str(error)
     except (RuntimeError, TypeError, ValueError, StopIteration) as error:
-        return f"the network cannot be run so ({describe(error)})"
-    for own, (gradient, chance), generator in zip(
-        stack.gradients, expected, generators, strict=True
+        return f"the network fails with stacked parameters ({describe(error)})"
+    for found, (gradient, rng_state), generator in zip(
+        stacked.gradients, expected, generators, strict=True
     ):
-        if not torch.equal(generator.get_state(), chance):
-            return "the network has chance in it that is not dropout"
-        if (own - gradient).norm() > TOLERANCE[own.dtype] * gradient.norm():
-            return "the network computes something else then"
+        if not torch.equal(generator.get_state(), rng_state):
+            return "the network uses random numbers other than dropout"
+        if (found - gradient).norm() > TOLERANCE[found.dtype] * gradient.norm():
+            return "the network has other gradients with stacked parameters"
     return None

@@ -1,7 +1,7 @@
-"""One network that computes several: the rows of its batch belong to them in equal parts.
+"""A network with the stacked parameters of several, each computing an equal part of the batch.
 
-What a task's network and an encoder do beside their layers, they do row by row, so that only the
-layers must know whose rows they get: each has the weights of all networks, stacked.
+Outside their layers, encoder and task compute every row independently. So only the layers need the
+parameters of all networks.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class Feed:
-    """Hands masks to the modules that stand in the place of dropout, in the order of the calls."""
+class MaskQueue:
+    """Provide masks to the modules that replace dropout, in the order of their calls."""
 
     def __init__(self) -> None:
         self.masks: Iterator[Tensor] = iter(())
 
     def fill(self, masks: Sequence[Tensor]) -> None:
-        """Take the masks (networks, batch, ...) of the next forward pass."""
+        """Set the masks (networks, batch, ...) of the next forward pass."""
         self.masks = iter(masks)
 
 
-class FedDropout(nn.Module):
-    """Drops what a mask from a feed says."""
+class MaskedDropout(nn.Module):
+    """Dropout with masks from a queue."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, queue: MaskQueue) -> None:
         super().__init__()
-        self.feed = feed
+        self.queue = queue
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Multiply by the next mask."""
-        return inputs * next(self.feed.masks).flatten(0, 1)
+        return inputs * next(self.queue.masks).flatten(0, 1)
 
 
-class GroupedLinear(nn.Module):
+class StackedLinear(nn.Module):
     """Linear layers: weight (networks, out, in), bias (networks, out) or None."""
 
     weight: Tensor
-    bias: Tensor | None
+    bias: Tensor | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map (networks · batch, ..., in) to (networks · batch, ..., out)."""
@@ -53,7 +53,7 @@ class GroupedLinear(nn.Module):
         return outputs.view(*inputs.shape[:-1], -1)
 
 
-class GroupedEmbedding(nn.Module):
+class StackedEmbedding(nn.Module):
     """Embeddings: weight (networks, ids, features)."""
 
     weight: Tensor
@@ -61,61 +61,61 @@ class GroupedEmbedding(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Map ids (networks · batch, ...) to (networks · batch, ..., features)."""
         networks, ids, _ = self.weight.shape
-        first = torch.arange(0, networks * ids, ids, device=inputs.device)
-        own = inputs.view(networks, -1) + first.unsqueeze(1)
-        return F.embedding(own, self.weight.flatten(0, 1)).view(*inputs.shape, -1)
+        offsets = torch.arange(0, networks * ids, ids, device=inputs.device)
+        shifted = inputs.view(networks, -1) + offsets.unsqueeze(1)
+        return F.embedding(shifted, self.weight.flatten(0, 1)).view(*inputs.shape, -1)
 
 
-class CannotGroupError(Exception):
-    """A network has something in it that cannot compute for several; the text says what."""
+class UnsupportedNetworkError(Exception):
+    """A network cannot be computed with stacked parameters; the message gives the reason."""
 
 
-def grouped(network: nn.Module, weights: Mapping[str, Tensor], feed: Feed) -> nn.Module:
-    """Copy a network into one that computes several, in training mode.
+def stacked_network(
+    network: nn.Module, parameters: Mapping[str, Tensor], queue: MaskQueue
+) -> nn.Module:
+    """Copy a network into one with stacked parameters, in training mode.
 
     Args:
-        network: any of them.
-        weights: (networks, ...) by the names of its parameters; the copy uses these very tensors.
-        feed: of the masks of its dropout.
+        network: any of the networks.
+        parameters: (networks, ...) by name; the copy uses these tensors themselves.
+        queue: provides the masks of its dropout.
 
     Raises:
-        CannotGroupError: a layer is of a kind that is not known, or something is no weight.
+        UnsupportedNetworkError: a layer is of an unknown type, or a tensor is not trained.
     """
     copied = copy.deepcopy(network).train()
     if any(not p.requires_grad for p in copied.parameters()) or any(True for _ in copied.buffers()):
-        raise CannotGroupError("the network has tensors that are not trained")
+        raise UnsupportedNetworkError("the network has tensors that are not trained")
     for name, module in list(copied.named_modules()):
-        own = [key for key, _ in module.named_parameters(recurse=False)]
+        names = [key for key, _ in module.named_parameters(recurse=False)]
         if isinstance(module, nn.Dropout):
             if module.p > 0:
-                copied.set_submodule(name, FedDropout(feed))
+                copied.set_submodule(name, MaskedDropout(queue))
             continue
-        if not own:
+        if not names:
             continue
-        home = stand_in(module)
-        for key in own:
-            if home is module:
-                delattr(home, key)
-            setattr(home, key, weights[f"{name}.{key}" if name else key])
-        if home is not module:
-            copied.set_submodule(name, home)
+        layer = stacked_layer(module)
+        for key in names:
+            if layer is module:
+                delattr(layer, key)
+            setattr(layer, key, parameters[f"{name}.{key}" if name else key])
+        if layer is not module:
+            copied.set_submodule(name, layer)
     return copied
 
 
-def stand_in(module: nn.Module) -> nn.Module:
-    """Return what takes the place of a layer; itself if it knows of groups.
+def stacked_layer(module: nn.Module) -> nn.Module:
+    """Return the layer that replaces a module; the module itself if it accepts stacked parameters.
 
     Raises:
-        CannotGroupError: there is nothing of the kind.
+        UnsupportedNetworkError: there is none.
     """
     if type(module) is nn.Linear:
-        linear = GroupedLinear()
-        linear.bias = None
-        return linear
+        return StackedLinear()
     if type(module) is nn.Embedding and not (
         module.sparse or module.max_norm or module.scale_grad_by_freq or module.padding_idx
     ):
-        return GroupedEmbedding()
-    if isinstance(module, nn.RNNBase):  # the fused kernel takes its weights as they are
+        return StackedEmbedding()
+    if isinstance(module, nn.RNNBase):  # the fused kernel uses its parameters as they are
         return module
-    raise CannotGroupError(f"the network has a layer that only does one at a time: {module}")
+    raise UnsupportedNetworkError(f"the network has an unsupported layer: {module}")

@@ -1,4 +1,4 @@
-"""What the training of several seeds shows: one bar on a terminal, a line per epoch elsewhere."""
+"""Terminal output of multi-seed training: one bar on a terminal, a line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -8,63 +8,63 @@ from typing import Any, Literal
 from rich.table import Table
 
 from benchmarks.results.row import Row
-from benchmarks.runner.display import StepDisplay, console, epoch_text, readable, show_text
-from benchmarks.runner.stages import Work
+from benchmarks.runner.display import console, epoch_text, readable, show_text, step_bar
+from benchmarks.runner.stages import RunContext
 from benchmarks.system.load import is_busy
 from benchmarks.training.optim import planned_steps
 from tasks.base import Metric
 
 
-class SeedsDisplay(StepDisplay):
-    """Shows how far all seeds are, in steps of all of them.
+class SeedsDisplay:
+    """Show the progress of all seeds, in steps of all of them.
 
     Args:
-        works: of the seeds; of one arm.
+        contexts: the runs, of one arm.
 
     Attributes:
-        each: whom each seed's trainer tells.
+        each: progress receiver of each seed's trainer.
     """
 
-    def __init__(self, works: list[Work]) -> None:
-        first = works[0]
+    def __init__(self, contexts: list[RunContext]) -> None:
+        first = contexts[0]
         steps = planned_steps(first.task, first.config.train)
-        super().__init__(
-            f"{first.row.model} on {first.row.task}, {len(works)} seeds",
-            None if steps is None else steps * len(works),
+        self.bar = step_bar(
+            f"{first.row.model} on {first.row.task}, {len(contexts)} seeds",
+            None if steps is None else steps * len(contexts),
         )
-        self.each = [SeedProgress(self, work, steps) for work in works]
+        self.each = [SeedProgress(self, context, steps) for context in contexts]
 
-    def move(self) -> None:
-        """Move the bar."""
+    def update(self) -> None:
+        """Update the bar."""
         self.bar.update(sum(each.progress["step"] for each in self.each) - self.bar.n)
 
 
 class SeedProgress:
-    """One seed's part of the display, and what whoever watches from elsewhere sees of it."""
+    """Progress of one seed."""
 
-    def __init__(self, display: SeedsDisplay, work: Work, steps: int | None) -> None:
+    def __init__(self, display: SeedsDisplay, context: RunContext, steps: int | None) -> None:
         self.display = display
-        self.seed = work.config.seed
-        self.metric: Metric = work.config.task.metric
-        self.of_epochs = f"/{work.config.train.max_epochs}"
-        self.progress: dict[str, Any] = work.lease.progress
+        self.seed = context.config.seed
+        self.metric: Metric = context.config.task.metric
+        self.of_epochs = f"/{context.config.train.max_epochs}"
+        self.progress: dict[str, Any] = context.lease.progress
         self.progress |= {"step": 0, "total_steps": steps, "epoch": 0, "score": None}
 
     def step(self, line: dict[str, float]) -> None:
-        """See `benchmarks.training.state.Progress`."""
+        """Update step and epoch."""
         self.progress |= {"step": line["steps"], "epoch": line["epoch"]}
-        self.display.move()
+        self.display.update()
 
     def epoch(self, line: dict[str, float]) -> None:
-        """See `benchmarks.training.state.Progress`."""
+        """Show an epoch's validation score."""
         self.progress["score"] = line[f"validation_{self.metric.name}"]
-        if not self.display.is_terminal:
+        if self.display.bar.disable:
             text = epoch_text(line, self.metric, self.of_epochs)
             print(f"seed {self.seed}, {text}", file=sys.stderr, flush=True)
 
 
 def show_rows(rows: list[Row], metric: Metric, folder: str) -> None:
-    """Print the rows of an arm's seeds as a table, a line each."""
+    """Print the rows of an arm's seeds as a table, one line each."""
     direction = "higher" if metric.higher_is_better else "lower"
     first = rows[0]
     table = Table(
@@ -84,5 +84,5 @@ def show_rows(rows: list[Row], metric: Metric, folder: str) -> None:
         if row.error:
             show_text(terminal, f"seed {row.seed}, {row.status}: {row.error}")
     if any(is_busy(row.load_average, row.threads) for row in rows):
-        print("NOTE: other work slowed these runs, so do not trust their times")
-    show_text(terminal, f"kept in {folder}")
+        print("NOTE: other processes slowed these runs, their times are not reliable")
+    show_text(terminal, f"stored in {folder}")

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -20,16 +21,21 @@ from benchmarks.runner.multiseed.progress import SeedsDisplay
 from benchmarks.runner.multiseed.trainer import SeedTrainer, fit_seeds
 from benchmarks.runner.run import (
     AlreadyRunningError,
-    PreparedRun,
     RunOptions,
-    concluded,
+    acquire_lease,
     new_row,
-    open_work,
+    open_run,
     prepare,
     run,
-    take,
+    stored_row,
 )
-from benchmarks.runner.stages import Training, Work, begin_training, keep_training, measure
+from benchmarks.runner.stages import (
+    PreparedRun,
+    RunContext,
+    begin_training,
+    measure,
+    store_training,
+)
 from benchmarks.system.environment import reset_process
 from benchmarks.system.load import Neighbours
 from benchmarks.system.memory import reset_peak_rss
@@ -37,148 +43,176 @@ from benchmarks.system.signals import Interruption
 from benchmarks.training.tensorboard import tensorboard_log
 
 Result = Row | BaseException
-"""A run's row, or why it has none or more is to be said than it can."""
+"""The row of a run, or the exception that `benchmarks.runner.run.run` would have raised."""
 
-Announce = Callable[[int, str], None]
-"""Is told the place of a run among its likes, and its id, once it is leased."""
 
-Tell = Callable[[int, Result], None]
-"""Is told the place of a run among its likes, and its result, as soon as it has ended."""
+@dataclass(frozen=True)
+class SeedRuns:
+    """The runs of the seeds of one arm.
+
+    Attributes:
+        prepared: one per seed.
+        options: one per seed.
+        on_end: called with the index of a run and its result, as soon as it has ended.
+        on_start: called with the index of a run and its id, once it has its lease.
+    """
+
+    prepared: list[PreparedRun]
+    store: Store
+    interruption: Interruption
+    options: Sequence[RunOptions]
+    on_end: Callable[[int, Result], None]
+    on_start: Callable[[int, str], None]
 
 
 def run_seeds(
     configs: Sequence[Config],
     store: Store,
     interruption: Interruption,
-    starts: Sequence[RunOptions],
-    tell: Tell,
-    announce: Announce = lambda place, run_id: None,
+    options: Sequence[RunOptions],
+    on_end: Callable[[int, Result], None],
+    on_start: Callable[[int, str], None] = lambda index, run_id: None,
 ) -> None:
-    """Train and measure an arm with several seeds: together where that is faster, else in turn.
+    """Train and measure an arm with several seeds, in the same steps if that is faster.
 
     Args:
         configs: checked; they differ in their seed alone.
         store: the results folder.
-        interruption: installed by whoever wants signals to end the runs cleanly.
-        starts: what is known of each beforehand.
-        tell: told the row of each, or what `benchmarks.runner.run.run` would have raised.
-        announce: told of every run that has been leased.
+        interruption: installed by the caller if signals should end the runs cleanly.
+        options: options of each run.
+        on_end, on_start: see `SeedRuns`.
 
     Raises:
-        UserError: the device is not there, or no hidden size meets the budget.
+        UserError: the device is missing, or no hidden size meets the budget.
         tasks.base.DataError: the data cannot be used; nothing was written.
     """
-    ready = prepare(configs[0])
-    each = [dataclasses.replace(ready, config=at_seed(ready.config, c.seed)) for c in configs]
+    first = prepare(configs[0])
     seeds = [config.seed for config in configs]
-    reason = reason_against_multiseed(ready, seeds)
+    resolved = [dataclasses.replace(first.config, seed=seed, seeds=None) for seed in seeds]
+    prepared = [dataclasses.replace(first, config=config) for config in resolved]
+    runs = SeedRuns(prepared, store, interruption, options, on_end, on_start)
+    reason = reason_against_multiseed(first, seeds)
     if reason is None:
-        print(f"{len(seeds)} seeds are trained together: a shared training has no times of its own")
-        run_together(each, store, interruption, starts, tell, announce)
+        print(f"multi-seed training of {len(seeds)} seeds: training time is not recorded")
+        run_multiseed(runs)
         return
     if len(seeds) > 1:
         print(f"{len(seeds)} seeds are trained one after the other: {reason}")
-    run_in_turn(each, store, interruption, starts, tell, announce)
+    run_in_turn(runs)
 
 
-def at_seed(config: Config, seed: int) -> Config:
-    """The configuration of one run."""
-    return dataclasses.replace(config, seed=seed, seeds=None)
-
-
-def run_in_turn(
-    each: Sequence[PreparedRun],
-    store: Store,
-    interruption: Interruption,
-    starts: Sequence[RunOptions],
-    tell: Tell,
-    announce: Announce,
-) -> None:
-    """Make a run of every seed, one after the other, on the same data."""
-    for place, (ready, start) in enumerate(zip(each, starts, strict=True)):
-        if place:
+def run_in_turn(runs: SeedRuns) -> None:
+    """Run the seeds one after the other, on the same data."""
+    store, interruption = runs.store, runs.interruption
+    for index, (prepared, options) in enumerate(zip(runs.prepared, runs.options, strict=True)):
+        if index:
             reset_process()
+        on_start = partial(runs.on_start, index)
         try:
             interruption.check()
-            leased = partial(announce, place)
-            tell(place, run(ready.config, store, interruption, start, leased, ready))
+            row = run(prepared.config, store, interruption, options, on_start, prepared)
+            runs.on_end(index, row)
         except (KeyboardInterrupt, Exception) as error:
-            tell(place, error)
+            runs.on_end(index, error)
 
 
-def run_together(
-    each: Sequence[PreparedRun],
-    store: Store,
-    interruption: Interruption,
-    starts: Sequence[RunOptions],
-    tell: Tell,
-    announce: Announce,
-) -> None:
-    """Make a run of every seed, all of them at once; each ends in its own way."""
+def run_multiseed(runs: SeedRuns) -> None:
+    """Run all seeds at once; each ends on its own."""
     started = time.perf_counter()
     reset_peak_rss()
-    config = each[0].config
-    seeds = [ready.config.seed for ready in each]
-    show_start(config.model.label, config.task.name, seeds, each[0].environment)
-    show_data(each[0].task.data)
-    neighbours = Neighbours()
+    first = runs.prepared[0]
+    seeds = [prepared.config.seed for prepared in runs.prepared]
+    show_start(first.config.model.label, first.config.task.name, seeds, first.environment)
+    show_data(first.task.data)
+    concurrent = Neighbours()
     with ExitStack() as held:
-        held.enter_context(interruption.deferred())
-        held.enter_context(neighbours.announced())
-        works: dict[int, Work] = {}
+        held.enter_context(runs.interruption.deferred())
+        held.enter_context(concurrent.announced())
+        contexts: dict[int, RunContext] = {}
         leases: dict[int, ExitStack] = {}
-        for place, (ready, start) in enumerate(zip(each, starts, strict=True)):
-            row = new_row(ready, start, datetime.now(UTC))
+        for index in range(len(runs.prepared)):
+            leases[index] = held.enter_context(ExitStack())
             try:
-                lease = take(store, row, start, looks=ready.config.resume != "never")
+                context = open_seed(runs, index, leases[index], concurrent, started)
             except AlreadyRunningError as error:
-                tell(place, error)
+                runs.on_end(index, error)
                 continue
-            announce(place, row.run_id)
-            leases[place] = held.enter_context(ExitStack())
-            leases[place].enter_context(store.leases.renewed(lease, neighbours.look))
-            work = open_work(ready, store, row, lease, neighbours, interruption, started, start)
-            works[place] = dataclasses.replace(work, has_company=True)
-        if not works:
-            return
-        begun, ended_by = trained(list(works.values()), interruption, seeds_per_step(each[0]))
-        for number, (place, work) in enumerate(works.items()):
-            try:
-                with leases[place], concluded(work, store):
-                    if number < len(begun):
-                        keep_training(begun[number][0])
-                        raise_if(begun[number][1].error)
-                    raise_if(ended_by)
-                    with interruption.immediate():
-                        measure(begun[number][0])
-                tell(place, work.row)
-            except Exception as error:
-                tell(place, error)
+            contexts[index] = context
+        if contexts:
+            at_once = seeds_per_step(first)
+            trained, ended_by = train(list(contexts.values()), runs.interruption, at_once)
+            for number, (index, context) in enumerate(contexts.items()):
+                own = trained[number] if number < len(trained) else None
+                end_seed(runs, index, context, leases[index], own, ended_by)
 
 
-def trained(
-    works: list[Work], interruption: Interruption, at_once: int
-) -> tuple[list[tuple[Training, SeedTrainer]], BaseException | None]:
-    """Train; returns those trainings that could begin, and what ended all, if anything did."""
-    display = SeedsDisplay(works)
-    begun: list[tuple[Training, SeedTrainer]] = []
+def open_seed(
+    runs: SeedRuns, index: int, lease_held: ExitStack, concurrent: Neighbours, started: float
+) -> RunContext:
+    """Acquire the lease of a seed, keep it renewed, and return the context of its run.
+
+    Raises:
+        AlreadyRunningError: another process runs this cell.
+    """
+    prepared, options, store = runs.prepared[index], runs.options[index], runs.store
+    row = new_row(prepared, options, datetime.now(UTC))
+    may_resume = prepared.config.resume != "never"
+    lease = acquire_lease(store, row, options, may_resume)
+    runs.on_start(index, row.run_id)
+    lease_held.enter_context(store.leases.renewed(lease, concurrent.look))
+    held = (lease, concurrent, runs.interruption, started)
+    return open_run(prepared, options, store, row, *held, is_multiseed=True)
+
+
+def end_seed(
+    runs: SeedRuns,
+    index: int,
+    context: RunContext,
+    lease_held: ExitStack,
+    trained: SeedTrainer | None,
+    ended_by: BaseException | None,
+) -> None:
+    """Measure a seed, store its row and release its lease.
+
+    Args:
+        runs: all runs.
+        index: index of this run.
+        context: context of this run.
+        lease_held: closed at the end.
+        trained: None if the training did not begin.
+        ended_by: the exception that ended the training of all seeds, if any.
+    """
+    try:
+        with lease_held, stored_row(context, runs.store):
+            if trained is not None:
+                store_training(context, trained.trainer)
+            error = ended_by if trained is None else trained.error or ended_by
+            if error is not None:
+                raise error
+            assert trained is not None
+            with runs.interruption.immediate():
+                measure(context, trained.trainer)
+        runs.on_end(index, context.row)
+    except Exception as error:
+        runs.on_end(index, error)
+
+
+def train(
+    contexts: list[RunContext], interruption: Interruption, at_once: int
+) -> tuple[list[SeedTrainer], BaseException | None]:
+    """Train; return the seed trainers that began, and the exception that ended all, if any."""
+    display = SeedsDisplay(contexts)
+    begun: list[SeedTrainer] = []
     try:
         with interruption.immediate(), ExitStack() as open_files:
-            for work, progress in zip(works, display.each, strict=True):
-                training = begin_training(work, progress)
-                chance = torch.Generator().set_state(torch.get_rng_state())
-                begun.append((training, SeedTrainer(training.trainer, chance)))
-                open_files.enter_context(
-                    tensorboard_log(training.trainer, work.config.log, work.folder.path)
-                )
-            open_files.enter_context(display)
-            fit_seeds([member for _, member in begun], interruption, at_once)
+            for context, progress in zip(contexts, display.each, strict=True):
+                trainer = begin_training(context, progress)
+                generator = torch.Generator().set_state(torch.get_rng_state())
+                begun.append(SeedTrainer(trainer, generator))
+                log = tensorboard_log(trainer, context.config.log, context.folder.path)
+                open_files.enter_context(log)
+            open_files.enter_context(display.bar)
+            fit_seeds(begun, interruption, at_once)
     except (KeyboardInterrupt, Exception) as error:
         return begun, error
     return begun, None
-
-
-def raise_if(error: BaseException | None) -> None:
-    """Raise what ended a training, if anything did."""
-    if error is not None:
-        raise error

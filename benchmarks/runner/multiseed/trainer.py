@@ -1,4 +1,4 @@
-"""Training several seeds in step with each other, each to its own end."""
+"""Training of several seeds in the same steps, each to its own end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.runner.multiseed.stacked import StackedTrainers, detach
-from benchmarks.runner.multiseed.step import chance_of
+from benchmarks.runner.multiseed.step import torch_generator
 from benchmarks.system.signals import Interruption
 from benchmarks.training.evaluation import NotFiniteError
 from benchmarks.training.trainer import REPORT_SECONDS, Trainer
@@ -18,11 +18,11 @@ from tasks.base import Batch
 
 @dataclass(eq=False)
 class SeedTrainer:
-    """A seed's training among others.
+    """The trainer of one seed and its dropout generator.
 
     Attributes:
-        generator: of its dropout; where it stands is kept here and not in torch's global one.
-        error: what ended it, if it did not end well.
+        generator: holds the dropout state instead of torch's global generator.
+        error: the exception that ended the training, if any.
     """
 
     trainer: Trainer
@@ -30,172 +30,173 @@ class SeedTrainer:
     error: BaseException | None = None
 
     @property
-    def is_over(self) -> bool:
-        """Whether nothing is left to train."""
-        return self.error is not None or self.trainer.record.stopped_by is not None
+    def is_finished(self) -> bool:
+        """True if nothing is left to train."""
+        return self.error is not None or self.trainer.state.stopped_by is not None
 
     @property
-    def place(self) -> tuple[int, int, int]:
-        """Where it is: those in one place can take their steps together."""
+    def position(self) -> tuple[int, int, int]:
+        """Position in the training; seed trainers at one position can share their steps."""
         trainer = self.trainer
-        return trainer.epoch.number, trainer.epoch.steps, trainer.record.steps
+        return trainer.epoch.number, trainer.epoch.steps, trainer.state.steps
 
-    def keep(self) -> None:
-        """Keep a checkpoint from which it goes on, alone or with others."""
-        with chance_of(self.generator):
-            self.trainer.keep_now()
+    def save(self) -> None:
+        """Save a checkpoint, from which this seed can resume alone or with others."""
+        with torch_generator(self.generator):
+            self.trainer.save()
 
 
-def fit_seeds(members: list[SeedTrainer], interruption: Interruption, at_once: int) -> None:
-    """Train everybody to the end, together where several are in step.
+def fit_seeds(
+    seed_trainers: list[SeedTrainer], interruption: Interruption, seeds_per_step: int
+) -> None:
+    """Train all seeds to the end, in the same steps where several are at one position.
 
-    What ends one of them alone is its `error`.
+    An exception of a single seed becomes its `error`.
 
     Args:
-        members: of one arm.
-        interruption: the trainers' own.
-        at_once: how many go through one forward and backward pass, at most.
+        seed_trainers: of one arm.
+        interruption: used by the trainers, too.
+        seeds_per_step: largest number of seeds in one forward and backward pass.
 
     Raises:
-        KeyboardInterrupt: a signal asked for it; all have a checkpoint.
+        KeyboardInterrupt: a signal requested it; all have a checkpoint.
     """
-    while waiting := [member for member in members if not member.is_over]:
-        in_step = [member for member in waiting if member.place == waiting[0].place]
-        company: SeedGroup | None = None
+    while waiting := [each for each in seed_trainers if not each.is_finished]:
+        active = [each for each in waiting if each.position == waiting[0].position]
+        group: SeedGroup | None = None
         try:
-            if len(in_step) > 1:
-                company = SeedGroup(in_step, interruption, at_once)
-                company.fit()
+            if len(active) > 1:
+                group = SeedGroup(active, interruption, seeds_per_step)
+                group.fit()
             else:
-                with chance_of(in_step[0].generator):
-                    in_step[0].trainer.fit()
+                with torch_generator(active[0].generator):
+                    active[0].trainer.fit()
         except Exception as error:
-            # Who has left a company has no part in what came after.
-            for member in in_step if company is None else company.members:
-                if not member.is_over:
-                    member.error = error
+            # Seeds dropped from the group before are not affected.
+            for each in active if group is None else group.active:
+                if not each.is_finished:
+                    each.error = error
 
 
 class SeedGroup:
-    """Members that take their steps together, until fewer than two are left.
+    """Seed trainers that share their steps, until fewer than two are left.
 
-    Whoever has stopped, has diverged or has fallen out of step leaves with a checkpoint.
+    One that stops, diverges or has another number of batches is dropped, with a checkpoint.
 
     Args:
-        members: all in one place.
-        interruption: asked after every step whether to end.
-        at_once: how many go through one forward and backward pass, at most.
+        active: seed trainers at one position.
+        interruption: checked after every step.
+        seeds_per_step: largest number of seeds in one forward and backward pass.
     """
 
     def __init__(
-        self, members: list[SeedTrainer], interruption: Interruption, at_once: int
+        self, active: list[SeedTrainer], interruption: Interruption, seeds_per_step: int
     ) -> None:
-        self.members = members
+        self.active = active
         self.interruption = interruption
-        self.at_once = at_once
+        self.seeds_per_step = seeds_per_step
         self._in_step = False
-        for member in members:
-            record = member.trainer.record
-            record.together = max(record.together, len(members))
-        self.stack = self._stacked()
+        for each in active:
+            state = each.trainer.state
+            state.trained_together = max(state.trained_together, len(active))
+        self.stacked = self._stack()
 
-    def _stacked(self) -> StackedTrainers:
-        trainers = [member.trainer for member in self.members]
-        return StackedTrainers(
-            trainers, [member.generator for member in self.members], self.at_once
-        )
+    def _stack(self) -> StackedTrainers:
+        trainers = [each.trainer for each in self.active]
+        generators = [each.generator for each in self.active]
+        return StackedTrainers(trainers, generators, self.seeds_per_step)
 
     def fit(self) -> None:
         """Train.
 
         Raises:
-            KeyboardInterrupt: a signal asked for it; a checkpoint of every member was kept.
+            KeyboardInterrupt: a signal requested it; every seed has saved a checkpoint.
         """
         with self.interruption.deferred():
             try:
-                while len(self.members) > 1:
+                while len(self.active) > 1:
                     self._train_epoch()
                     self._end_epoch()
                     self.interruption.check()
             except KeyboardInterrupt:
-                if not self._in_step:  # a second signal may come in the middle of an update
-                    self.stack.settle()
-                    for member in self.members:
-                        member.keep()
+                if not self._in_step:  # a second signal may arrive during an update
+                    self.stacked.update_trainers()
+                    for each in self.active:
+                        each.save()
                 raise
             finally:
-                for member in self.members:
-                    detach(member.trainer)
+                for each in self.active:
+                    detach(each.trainer)
 
     def _train_epoch(self) -> None:
-        """Run one pass over the training split, or what is left of it."""
-        batches = {member: member.trainer.begin_epoch() for member in self.members}
+        """Train for one epoch, or the rest of it."""
+        batches = {each: each.trainer.begin_epoch() for each in self.active}
         reported = time.perf_counter()
-        while drawn := self._drawn(batches):
+        while drawn := self._next_batches(batches):
             self._in_step = True
-            self.stack.step(drawn)
+            self.stacked.step(drawn)
             self._in_step = False
             now = time.perf_counter()
-            is_due = self.members[0].trainer.is_due(now)
+            is_due = self.active[0].trainer.is_checkpoint_due(now)
             if now - reported > REPORT_SECONDS or is_due:
                 self._report()
                 if is_due:
-                    for member in self.members:
-                        member.keep()
+                    for each in self.active:
+                        each.save()
                 reported = time.perf_counter()
             self.interruption.check()
         self._report()
 
-    def _drawn(self, batches: dict[SeedTrainer, Iterator[Batch]]) -> list[Batch]:
-        """Draw everybody's next batch; none once the epoch is over.
+    def _next_batches(self, batches: dict[SeedTrainer, Iterator[Batch]]) -> list[Batch]:
+        """Return the next batch of each seed trainer; none at the end of the epoch.
 
-        Whoever has one when others have none leaves: it would be a step ahead of them.
+        Drop those that have a batch left when others have none: they would be a step ahead.
         """
-        first = self.members[0].trainer if self.members else None
-        if first is None or (first.epoch.steps and first.exhausted()):
+        first = self.active[0].trainer if self.active else None
+        if first is None or (first.epoch.steps and first.reached_limit()):
             return []
-        drawn = {member: next(batches[member], None) for member in self.members}
-        left = [member for member, batch in drawn.items() if batch is not None]
-        if 0 < len(left) < len(self.members):
-            self._part_with(left)
+        drawn = {each: next(batches[each], None) for each in self.active}
+        left = [each for each, batch in drawn.items() if batch is not None]
+        if 0 < len(left) < len(self.active):
+            self._drop(left)
             return []
         return [batch for batch in drawn.values() if batch is not None]
 
     def _report(self) -> None:
-        """Look at the losses and tell of them; whoever has diverged leaves."""
-        if self.members:
-            self.stack.settle()
+        """Report the losses; drop seed trainers that have diverged."""
+        if self.active:
+            self.stacked.update_trainers()
         diverged: list[SeedTrainer] = []
-        for member in self.members:
+        for each in self.active:
             try:
-                member.trainer.report()
+                each.trainer.report()
             except NotFiniteError as error:
-                member.error = error
-                diverged.append(member)
-        self._part_with(diverged)
+                each.error = error
+                diverged.append(each)
+        self._drop(diverged)
 
     def _end_epoch(self) -> None:
-        """Validate everybody; whoever has come to an end leaves."""
-        for member in self.members:
+        """Validate; drop seed trainers that are finished."""
+        for each in self.active:
             try:
-                with chance_of(member.generator):
-                    member.trainer.end_epoch()
+                with torch_generator(each.generator):
+                    each.trainer.end_epoch()
             except NotFiniteError as error:
-                member.error = error
-        over = [member for member in self.members if member.is_over]
-        self._part_with(over)
-        if not over:
-            self.stack.begin_epoch()
+                each.error = error
+        finished = [each for each in self.active if each.is_finished]
+        self._drop(finished)
+        if not finished:
+            self.stacked.begin_epoch()
 
-    def _part_with(self, leaving: list[SeedTrainer]) -> None:
-        """Detach members and go on with the others."""
-        if not leaving:
+    def _drop(self, dropped: list[SeedTrainer]) -> None:
+        """Drop seed trainers from the group."""
+        if not dropped:
             return
-        self.stack.settle()
-        for member in leaving:
-            detach(member.trainer)
-            if member.error is None:
-                member.keep()
-        self.members = [member for member in self.members if member not in leaving]
-        if self.members:
-            self.stack = self._stacked()
+        self.stacked.update_trainers()
+        for each in dropped:
+            detach(each.trainer)
+            if each.error is None:
+                each.save()
+        self.active = [each for each in self.active if each not in dropped]
+        if self.active:
+            self.stacked = self._stack()

@@ -52,7 +52,7 @@ class Timed:
         def step(trainer: Trainer, batch: Any, state: object) -> Any:
             self.rates.append(trainer.optimizer.param_groups[0]["lr"])
             now[0] += 1.0
-            if self.stop_at == trainer.record.steps + 1:
+            if self.stop_at == trainer.state.steps + 1:
                 self.interruption.requested = "test"
             return original(trainer, batch, state)
 
@@ -69,16 +69,16 @@ def test_time_alone_ends_the_training(
     epoch = task.steps_per_epoch(256)
     budget = 3 * epoch + 0.5
     trainer = Timed(task, budget).fit(monkeypatch)
-    assert trainer.record.stopped_by == "seconds"
+    assert trainer.state.stopped_by == "seconds"
     # The step that crosses the line is the last one.
-    assert trainer.record.steps == 3 * epoch + 1
-    assert trainer.record.train_seconds == 3 * epoch + 1
+    assert trainer.state.steps == 3 * epoch + 1
+    assert trainer.state.train_seconds == 3 * epoch + 1
     # The epoch that was cut short after its first step is validated like the others.
-    assert [line["steps"] for line in trainer.record.history] == [
+    assert [line["steps"] for line in trainer.state.history] == [
         *(epoch, 2 * epoch, 3 * epoch),
         3 * epoch + 1,
     ]
-    assert all("validation_rmse" in line for line in trainer.record.history)
+    assert all("validation_rmse" in line for line in trainer.state.history)
     told = capsys.readouterr().err.splitlines()
     assert [line.split("  ")[0] for line in told] == ["epoch 1", "epoch 2", "epoch 3", "epoch 4"]
 
@@ -87,9 +87,9 @@ def test_a_budget_below_an_epoch_is_validated_at_its_end(
     task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = Timed(task, 2.0).fit(monkeypatch)
-    assert trainer.record.steps == 2
-    assert [line["steps"] for line in trainer.record.history] == [2]
-    assert trainer.record.best_weights is not None
+    assert trainer.state.steps == 2
+    assert [line["steps"] for line in trainer.state.history] == [2]
+    assert trainer.state.best_weights is not None
 
 
 def test_the_cosine_runs_over_the_time(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,10 +122,10 @@ def test_an_interrupted_training_has_what_was_left_of_its_time(
         with pytest.raises(KeyboardInterrupt):
             first.fit(monkeypatch)
         second = Timed(task, budget)
-        second.trainer.restore(*first.trainer.state())
+        second.trainer.restore(*first.trainer.checkpoint())
         second.fit(monkeypatch)
-        assert second.trainer.record.train_seconds == whole.trainer.record.train_seconds
-        assert second.trainer.record.steps == whole.trainer.record.steps
+        assert second.trainer.state.train_seconds == whole.trainer.state.train_seconds
+        assert second.trainer.state.steps == whole.trainer.state.steps
         assert first.rates + second.rates == pytest.approx(whole.rates)
 
 

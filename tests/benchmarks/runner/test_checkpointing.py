@@ -43,7 +43,7 @@ def test_a_signal_after_any_step_changes_no_bit(
     first = Process(config, load_shortened(config), tmp_path)
     first.signal_after(step)
     first.stop()
-    assert first.trainer.record.steps == step
+    assert first.trainer.state.steps == step
     assert results(Process(config, load_shortened(config), tmp_path).go_on()) == whole(*KINDS[kind])
 
 
@@ -62,16 +62,16 @@ def test_a_process_killed_after_each_step_ends_with_the_same_bits(
             tensors: dict[str, Tensor], facts: dict[str, Any], w: Any = write
         ) -> None:
             w(tensors, facts)
-            if facts["record"]["stopped_by"] is None:
+            if facts["state"]["stopped_by"] is None:
                 raise SystemExit("killed")
 
-        process.trainer.keep = write_and_die
+        process.trainer.save_checkpoint = write_and_die
         if number:
             process.trainer.restore(*read_checkpoint(process.path))
         try:
             process.trainer.fit()
         except SystemExit:
-            reached.append(process.trainer.record.steps)
+            reached.append(process.trainer.state.steps)
         else:
             break
     assert reached == list(range(1, EPOCHS * STEPS + 1))
@@ -97,14 +97,14 @@ def test_a_signal_during_a_validation_changes_no_bit(
     sums = task.sums
 
     def sums_and_signal(outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        if first.trainer.record.epochs == epoch - 1:
+        if first.trainer.state.epochs == epoch - 1:
             first.interruption.handle(15, None)
         return sums(outputs, batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(task, "sums", sums_and_signal)
         first.stop()
-    assert first.trainer.record.epochs == epoch - 1
+    assert first.trainer.state.epochs == epoch - 1
     assert results(Process(config, task, tmp_path).go_on()) == whole(*KINDS[kind])
 
 
@@ -122,7 +122,7 @@ def test_a_signal_between_two_epochs_changes_no_bit(
 
     first.trainer.progress = Signals()
     first.stop()
-    assert first.trainer.record.epochs == 2
+    assert first.trainer.state.epochs == 2
     assert results(Process(config, load_shortened(config), tmp_path).go_on()) == whole(*kind)
 
 
@@ -142,4 +142,4 @@ def test_a_bound_on_steps_counts_those_of_all_starts(
     first.stop()
     trainer = Process(config, load_shortened(config), tmp_path).go_on()
     assert results(trainer) == whole(*overrides)
-    assert (trainer.record.steps, trainer.record.stopped_by) == (max_steps, "steps")
+    assert (trainer.state.steps, trainer.state.stopped_by) == (max_steps, "steps")

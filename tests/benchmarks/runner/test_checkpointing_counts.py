@@ -29,7 +29,7 @@ def test_patience_counts_the_epochs_of_all_starts(
     first.signal_after(step)
     first.stop()
     trainer = Process(config, load_shortened(config), tmp_path).go_on()
-    record = trainer.record
+    record = trainer.state
     assert (record.epochs, record.best_epoch, record.stopped_by) == (4, 2, "patience")
     assert [line["validation_rmse"] for line in record.history] == [3.0, 2.0, 2.5, 2.4]
 
@@ -39,13 +39,13 @@ def test_seconds_add_up_over_the_starts(load_shortened: Load, tmp_path: Path) ->
     first = Process(config, load_shortened(config), tmp_path)
     first.signal_after(STEPS + 1)
     first.stop()
-    before = dataclasses.replace(first.trainer.record)
+    before = dataclasses.replace(first.trainer.state)
     assert before.train_seconds > 0 < before.evaluation_seconds
     trainer = Process(config, load_shortened(config), tmp_path).go_on()
-    assert trainer.record.history[0] == before.history[0]
-    assert trainer.record.train_seconds > before.train_seconds
-    assert trainer.record.evaluation_seconds > before.evaluation_seconds
-    seconds = [line["train_seconds"] for line in trainer.record.history]
+    assert trainer.state.history[0] == before.history[0]
+    assert trainer.state.train_seconds > before.train_seconds
+    assert trainer.state.evaluation_seconds > before.evaluation_seconds
+    seconds = [line["train_seconds"] for line in trainer.state.history]
     assert seconds == sorted(seconds)
 
 
@@ -55,7 +55,7 @@ def test_a_second_ctrl_c_in_a_step_keeps_no_half_step(load_shortened: Load, tmp_
     take = process.trainer.optimizer.step
 
     def impatient(*arguments: Any) -> Any:
-        if process.trainer.record.steps == 2:
+        if process.trainer.state.steps == 2:
             process.interruption.handle(15, None)
             process.interruption.handle(2, None)
         return take(*arguments)
@@ -64,7 +64,7 @@ def test_a_second_ctrl_c_in_a_step_keeps_no_half_step(load_shortened: Load, tmp_
     with pytest.raises(KeyboardInterrupt, match="SIGINT"):
         process.trainer.fit()
     assert process.writes == 2
-    assert read_checkpoint(process.path)[1]["record"]["steps"] == 2
+    assert read_checkpoint(process.path)[1]["state"]["steps"] == 2
 
 
 @pytest.mark.parametrize(

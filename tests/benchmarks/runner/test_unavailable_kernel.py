@@ -1,4 +1,4 @@
-"""Where the fused kernel cannot be had PyTorch's runs, and who asked for the other is warned."""
+"""Without the fused kernel PyTorch's runs, with a warning if the fused one was requested."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 
 from benchmarks.results.store import Store
 from benchmarks.runner.run import RunOptions, run
-from benchmarks.runner.stages import missing_kernel_message
+from benchmarks.runner.stages import report_missing_kernel
 from benchmarks.system.signals import Interruption
 from models.kernels import compiler as library
 from tests.helpers.composing import composed
 
-LACK = "CXX=no-such-compiler: no such C++ compiler"
+REASON = "CXX=no-such-compiler: no such C++ compiler"
 
 
 @pytest.fixture
@@ -28,11 +28,12 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("kernel", "line"),
     [
-        ("auto", f"note: no fused kernel, PyTorch's own runs: {LACK}"),
+        ("auto", f"note: no fused kernel, using PyTorch's: {REASON}"),
         (
             "fused",
-            f"warning: model.kernel=fused: {LACK}: PyTorch's kernel runs, and the times are its; "
-            "install g++ or clang++ (Debian: apt install g++; macOS: xcode-select --install)",
+            f"warning: model.kernel=fused: {REASON}: PyTorch's kernel is used and "
+            "its times are measured; install g++ or clang++ "
+            "(Debian: apt install g++; macOS: xcode-select --install)",
         ),
         ("torch", None),
     ],
@@ -50,12 +51,15 @@ def test_a_run_without_a_compiler_says_so(
     config = composed(*given, *places, f"model.kernel={kernel}")
     row = run(config, Store(tmp_path), Interruption(), RunOptions())
     assert (row.status, row.kernel) == ("ok", "torch")
-    said = capsys.readouterr().out.splitlines()
-    assert [each for each in said if "PyTorch's" in each] == ([line] if line else [])
+    printed = capsys.readouterr().out.splitlines()
+    assert [each for each in printed if "PyTorch's" in each] == ([line] if line else [])
 
 
-def test_where_there_is_a_compiler_none_is_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_compiler_is_suggested_if_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("benchmarks.runner.stages.find_compiler", lambda: "/usr/bin/c++")
-    told = missing_kernel_message("requires a CPU", was_asked_for=True)
-    assert told.startswith("warning: model.kernel=fused: requires a CPU: ")
-    assert "install" not in told
+    report_missing_kernel("requires a CPU", is_requested=True)
+    warning = capsys.readouterr().out
+    assert warning.startswith("warning: model.kernel=fused: requires a CPU: ")
+    assert "install" not in warning

@@ -216,8 +216,8 @@ def begun(folder: Path, device_type: str = "cpu", **changes: Any) -> RunCheckpoi
 
 def written(folder: Path) -> RunCheckpoint:
     earlier = begun(folder)
-    earlier.total_seconds = 100.0
-    earlier.neighbours.most = 3
+    earlier.earlier_seconds = 100.0
+    earlier.concurrent.most = 3
     earlier.write({"weights": torch.ones(2)}, {"epoch": 7})
     return earlier
 
@@ -231,8 +231,8 @@ def test_the_same_code_goes_on(tmp_path: Path) -> None:
     assert found is not None
     assert torch.equal(found[0]["weights"], torch.ones(2))
     assert found[1] == {"epoch": 7}
-    assert later.total_seconds >= 100
-    assert later.neighbours.most == 3
+    assert later.earlier_seconds >= 100
+    assert later.concurrent.most == 3
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_a_checkpoint_of_something_else_is_named_and_set_aside(
     told = capsys.readouterr().out
     assert f"{RunFolder(tmp_path).checkpoint} cannot be used: its {named} is " in told
     assert aside.name in told
-    assert (later.total_seconds, later.neighbours.most) == (0, 1)
+    assert (later.earlier_seconds, later.concurrent.most) == (0, 1)
 
 
 def test_a_checkpoint_of_other_source_code_is_set_aside(
@@ -303,15 +303,15 @@ def test_a_damaged_checkpoint_is_named_and_set_aside(
     (aside,) = tmp_path.iterdir()
     told = capsys.readouterr().out
     assert "cannot be used: it is damaged" in told
-    assert f"kept as {aside.name}, begun anew" in told
+    assert f"kept as {aside.name}, the run restarts" in told
 
 
-@pytest.mark.parametrize("is_wanted", [True, False])
-def test_a_checkpoint_is_removed_once_nobody_can_want_it(is_wanted: bool, tmp_path: Path) -> None:
-    continuation = written(tmp_path)
-    continuation.is_wanted = is_wanted
-    continuation.finish()
-    assert [*tmp_path.iterdir()] == ([RunFolder(tmp_path).checkpoint] if is_wanted else [])
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_checkpoint_is_removed_unless_the_run_may_resume(is_kept: bool, tmp_path: Path) -> None:
+    checkpoint = written(tmp_path)
+    checkpoint.is_kept = is_kept
+    checkpoint.remove_if_obsolete()
+    assert [*tmp_path.iterdir()] == ([RunFolder(tmp_path).checkpoint] if is_kept else [])
 
 
 def test_tied_weights_come_back_as_one_value_each(tmp_path: Path) -> None:

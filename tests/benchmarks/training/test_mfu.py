@@ -118,4 +118,4 @@ def test_a_run_on_a_busy_machine_says_so_at_its_end(
 ) -> None:
     row = Row("r", "ok", load_average=load, threads=1, model="lstm", task="sp500")
     show_row(row, Sp500Settings().metric, "runs/r")
-    assert ("do not trust its times" in capsys.readouterr().out) == told
+    assert ("its times are not reliable" in capsys.readouterr().out) == told

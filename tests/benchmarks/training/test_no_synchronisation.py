@@ -129,7 +129,7 @@ def watched_trainer(config: Config, cache_dir: Path, watch: Watch) -> Trainer:
     trainer = trainer_of(config, task, CPU)
     trainer._train_epoch = watch.during(True, trainer._train_epoch)  # type: ignore[method-assign]
     trainer.report = watch.during(False, trainer.report)  # type: ignore[method-assign]
-    trainer.keep_now = watch.during(False, trainer.keep_now)  # type: ignore[method-assign]
+    trainer.save = watch.during(False, trainer.save)  # type: ignore[method-assign]
     return trainer
 
 
@@ -143,7 +143,7 @@ def test_nothing_between_reports_waits_for_the_device(
     trainer = watched_trainer(config, shared_cache, watch)
     with watch:
         trainer.fit()
-    assert trainer.record.steps == STEPS
+    assert trainer.state.steps == STEPS
     assert watch.seen > 20 * STEPS
 
 

@@ -96,9 +96,9 @@ def test_less_than_float32_does_not_go_with_float64(precision: str) -> None:
 @pytest.mark.parametrize(
     ("precision", "device", "message"),
     [
-        ("tf32", "cpu", r"is of CUDA devices, not of cpu \(allowed there: highest, bfloat16\)"),
-        ("tf32", "mps", r"is of CUDA devices, not of mps \(allowed there: highest\)"),
-        ("bfloat16", "mps", r"runs on cpu and cuda, not on mps \(allowed there: highest\)"),
+        ("tf32", "cpu", r"requires a CUDA device, not cpu \(allowed there: highest, bfloat16\)"),
+        ("tf32", "mps", r"requires a CUDA device, not mps \(allowed there: highest\)"),
+        ("bfloat16", "mps", r"requires cpu or cuda, not mps \(allowed there: highest\)"),
     ],
 )
 def test_a_device_without_the_precision(precision: str, device: str, message: str) -> None:
@@ -109,7 +109,7 @@ def test_a_device_without_the_precision(precision: str, device: str, message: st
 def test_a_process_refuses_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_of("sp500", "tf32")
     monkeypatch.setattr(type(config.task), "load", lambda self, cache: pytest.fail("was read"))
-    with pytest.raises(UserError, match="tf32: is of CUDA devices"):
+    with pytest.raises(UserError, match="tf32: requires a CUDA device"):
         prepare(config)
 
 

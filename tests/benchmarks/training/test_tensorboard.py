@@ -1,8 +1,9 @@
-"""TensorBoard's event files say what history.csv says, each step once, however often it stopped."""
+"""TensorBoard's event files equal history.csv, each step once, however often a run resumed."""
 
 from __future__ import annotations
 
 import csv
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -27,11 +28,19 @@ event_accumulator = pytest.importorskip(
     reason="TensorBoard is not installed: pip install -e '.[tensorboard]'",
 )
 
-WANTED = LogSettings(tensorboard=True)
+REQUESTED = LogSettings(tensorboard=True)
+
+
+@pytest.fixture(autouse=True)
+def _each_start_is_a_second_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers sort event files by the second of their start, which starts of one test share."""
+    seconds = itertools.count(1_700_000_000)
+    clock = SimpleNamespace(time=lambda: float(next(seconds)))
+    monkeypatch.setattr("tensorboard.summary.writer.event_file_writer.time", clock)
 
 
 def curves_of(run: Path) -> dict[str, dict[int, float]]:
-    """Read a run's event files as TensorBoard does; a step that is there twice fails."""
+    """Read a run's event files like TensorBoard; a duplicate step fails."""
     reader = event_accumulator.EventAccumulator(str(run / "tensorboard"), {"scalars": 0})
     reader.Reload()
     curves = {}
@@ -58,8 +67,8 @@ def check_against_history(run: Path) -> dict[str, dict[int, float]]:
     return curves
 
 
-class Told:
-    """Where a trainer tells its progress."""
+class Listener:
+    """Record the steps of reports and epochs."""
 
     def __init__(self) -> None:
         self.steps: list[float] = []
@@ -78,19 +87,19 @@ def line_at(steps: int) -> dict[str, float]:
 
 
 def trainer_at(steps: int, epoch_steps: int, epochs: list[int]) -> Any:
-    """What is asked of a trainer at a checkpoint."""
+    """Return the part of a trainer at a checkpoint that the log uses."""
     history = [line_at(each) | {"validation_rmse": 2.0 * each} for each in epochs]
     return SimpleNamespace(
-        progress=Told(),
-        record=SimpleNamespace(steps=steps, history=history),
+        progress=Listener(),
+        state=SimpleNamespace(steps=steps, history=history),
         epoch=SimpleNamespace(steps=epoch_steps),
         line=lambda: line_at(steps),
     )
 
 
-def tell(trainer: Any, reports: list[int], epochs: list[int], folder: Path) -> Told:
+def train(trainer: Any, reports: list[int], epochs: list[int], folder: Path) -> Listener:
     listener = trainer.progress
-    with tensorboard_log(cast(Trainer, trainer), WANTED, folder):
+    with tensorboard_log(cast(Trainer, trainer), REQUESTED, folder):
         for steps in sorted({*reports, *epochs}):
             if steps in reports:
                 trainer.progress.step(line_at(steps))
@@ -98,7 +107,7 @@ def tell(trainer: Any, reports: list[int], epochs: list[int], folder: Path) -> T
                 trainer.progress.step(line_at(steps))
                 trainer.progress.epoch(line_at(steps) | {"validation_rmse": 2.0 * steps})
     assert trainer.progress is listener
-    assert isinstance(listener, Told)
+    assert isinstance(listener, Listener)
     return listener
 
 
@@ -107,17 +116,17 @@ def tell(trainer: Any, reports: list[int], epochs: list[int], folder: Path) -> T
     [(6, 2, [4]), (8, 4, [4]), (8, 0, [4, 8]), (7, 3, [4]), (0, 0, [])],
     ids=["after a report", "before validation", "after an epoch", "at no report", "at none"],
 )
-def test_what_came_after_the_checkpoint_is_taken_back(
+def test_events_after_the_checkpoint_are_purged(
     checkpoint: int, epoch_steps: int, epochs_known: list[int], tmp_path: Path
 ) -> None:
-    """Killed at step 11, continued from an earlier one, with reports at other steps."""
-    told = tell(trainer_at(0, 0, []), [3, 6, 8, 9, 11], [4, 8], tmp_path)
-    assert told.steps == [3, 4, 6, 8, 8, 9, 11]
-    assert told.epochs == [4, 8]
+    """Killed at step 11, resumed from an earlier one, with reports at other steps."""
+    seen = train(trainer_at(0, 0, []), [3, 6, 8, 9, 11], [4, 8], tmp_path)
+    assert seen.steps == [3, 4, 6, 8, 8, 9, 11]
+    assert seen.epochs == [4, 8]
     later = trainer_at(checkpoint, epoch_steps, epochs_known)
     epochs = [each for each in (4, 8, 12) if each not in epochs_known]
-    told = tell(later, [each for each in (6, 10) if each > checkpoint], epochs, tmp_path)
-    assert told.epochs == epochs  # the display hears of nothing twice
+    seen = train(later, [each for each in (6, 10) if each > checkpoint], epochs, tmp_path)
+    assert seen.epochs == epochs  # the display receives nothing twice
     curves = curves_of(tmp_path)
     assert list(curves["epoch/validation_rmse"]) == [4, 8, 12]
     reports = {4, 8, 10, 12} | {each for each in (3, 6) if each <= checkpoint} | {checkpoint, 6}
@@ -125,49 +134,47 @@ def test_what_came_after_the_checkpoint_is_taken_back(
     assert all(value == float(step) for step, value in curves["step/gradient_norm"].items())
 
 
-def test_nothing_is_written_unasked(tmp_path: Path) -> None:
+def test_nothing_is_written_by_default(tmp_path: Path) -> None:
     trainer = trainer_at(0, 0, [])
     with tensorboard_log(trainer, LogSettings(), tmp_path):
-        assert isinstance(trainer.progress, Told)
+        assert isinstance(trainer.progress, Listener)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lost_file_leaves_the_others_alone(tmp_path: Path) -> None:
     for steps in (0, 4, 8):
-        tell(trainer_at(steps, 0, []), [steps + 2], [], tmp_path)
+        train(trainer_at(steps, 0, []), [steps + 2], [], tmp_path)
     first, second, _ = sorted((tmp_path / "tensorboard").iterdir())
     first.unlink()
     kept = second.read_bytes()
-    tell(trainer_at(12, 0, []), [14], [], tmp_path)
+    train(trainer_at(12, 0, []), [14], [], tmp_path)
     assert second.read_bytes() == kept
     assert list(curves_of(tmp_path)["step/train_loss"]) == [6, 10, 14]
 
 
-def test_what_is_not_installed_is_said_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tensorboard_is_reported_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.config.schema.find_spec", lambda name: None)
     LogSettings().check()
-    with pytest.raises(UserError, match=r"log.tensorboard=true: needs tensorboard: pip install"):
-        WANTED.check()
+    with pytest.raises(UserError, match=r"log.tensorboard=true: requires TensorBoard: pip install"):
+        REQUESTED.check()
 
 
 KILLED_AT = 2
 KILL = f"""
 import os, runpy, signal
-import benchmarks.runner.checkpointing as continuation
+import benchmarks.runner.checkpointing as checkpointing
 
-write = continuation.write_checkpoint
+write = checkpointing.write_checkpoint
 def write_and_die(path, tensors, facts):
     write(path, tensors, facts)
     if facts["training"]["epoch"] == {KILLED_AT} and facts["training"]["epoch_steps"] > 3:
         os.kill(os.getpid(), signal.SIGKILL)
-continuation.write_checkpoint = write_and_die
+checkpointing.write_checkpoint = write_and_die
 runpy.run_path("run.py", run_name="__main__")
 """
 
 
-def test_a_run_that_was_killed_and_went_on_has_every_step_once(
-    tmp_path: Path, shared_cache: Path
-) -> None:
+def test_a_killed_and_resumed_run_has_every_step_once(tmp_path: Path, shared_cache: Path) -> None:
     folder = tmp_path / "results"
     settings = ["model=rnn", "task=sp500", "train.device=cpu", "train.threads=1"]
     settings += ["train.max_epochs=3", f"results_dir={folder}", f"cache_dir={shared_cache}"]
@@ -181,7 +188,7 @@ def test_a_run_that_was_killed_and_went_on_has_every_step_once(
     assert killed.returncode == -9, killed.stderr
     ended = python("run.py", *wanted)
     assert ended.returncode == 0, ended.stderr
-    assert "going on with" in ended.stdout
+    assert "resuming" in ended.stdout
     (run,) = (folder / "runs").iterdir()
     curves = check_against_history(run)
     # Every step was reported, as there was a checkpoint at every step.
@@ -189,14 +196,14 @@ def test_a_run_that_was_killed_and_went_on_has_every_step_once(
     assert steps == list(range(1, steps[-1] + 1))
 
 
-def test_it_is_the_same_question_with_and_without() -> None:
+def test_the_log_does_not_change_the_identity() -> None:
     register_schemas(ROOT / "conf")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         configs = [
             checked_config(compose("config", overrides=["task=sp500", *extra]))
             for extra in ([], ["log.tensorboard=true"])
         ]
-    questions = [identity(config) for config in configs]
-    assert questions[0] == questions[1]
-    assert "log" not in questions[0]
+    identities = [identity(config) for config in configs]
+    assert identities[0] == identities[1]
+    assert "log" not in identities[0]
     assert effective_overrides(configs[1], ["log.tensorboard=true"]) is None

@@ -47,7 +47,7 @@ def test_warming_up_teaches_nothing() -> None:
     assert weight_of(trainer).item() == 0
     assert weight_of(trainer).grad is None
     assert not trainer.optimizer.state
-    assert trainer.record.steps == trainer.record.tokens == trainer.clock.seconds == 0
+    assert trainer.state.steps == trainer.state.tokens == trainer.clock.seconds == 0
 
 
 @pytest.mark.parametrize("continues", [True, False])
@@ -95,7 +95,7 @@ def test_schedule(
 def test_the_last_step_is_taken_at_the_lowest_rate(bound: dict[str, Any]) -> None:
     trainer = toy_trainer(final_learning_rate_factor=0.25, warmup_steps=2, **bound)
     trainer.fit()
-    assert trainer.record.history[-1]["learning_rate"] == pytest.approx(0.1 * 0.25)
+    assert trainer.state.history[-1]["learning_rate"] == pytest.approx(0.1 * 0.25)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +126,12 @@ def test_bounds_on_epochs_and_steps(
 ) -> None:
     trainer = toy_trainer(**bound)
     trainer.fit()
-    assert (trainer.record.epochs, trainer.record.steps) == (epochs, steps)
-    assert trainer.record.stopped_by == stopped_by
-    assert trainer.record.tokens == steps * ITEMS // 2
+    assert (trainer.state.epochs, trainer.state.steps) == (epochs, steps)
+    assert trainer.state.stopped_by == stopped_by
+    assert trainer.state.tokens == steps * ITEMS // 2
     assert isinstance(trainer.progress, Listener)
-    assert trainer.progress.epochs == trainer.record.history
-    assert len(trainer.record.history) == epochs
+    assert trainer.progress.epochs == trainer.state.history
+    assert len(trainer.state.history) == epochs
 
 
 def test_a_bound_on_seconds_counts_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_a_bound_on_seconds_counts_training_alone(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(benchmarks.training.trainer, "evaluate", slow_validation)
     trainer = toy_trainer(max_seconds=7.0, max_epochs=99)
     trainer.fit()
-    record = trainer.record
+    record = trainer.state
     assert (record.steps, record.epochs, record.stopped_by) == (4, 2, "seconds")
     assert record.train_seconds == 8
     assert record.evaluation_seconds == 200
@@ -186,9 +186,9 @@ def test_patience(
     script_validation(monkeypatch, *scores(metric.name, *values))
     trainer = toy_trainer(metric, max_epochs=6, patience=patience)
     trainer.fit()
-    assert (trainer.record.epochs, trainer.record.best_epoch) == (epochs, best_epoch)
-    assert trainer.record.stopped_by == ("epochs" if patience is None else "patience")
-    assert trainer.record.best_metrics[metric.name] == values[best_epoch - 1]
+    assert (trainer.state.epochs, trainer.state.best_epoch) == (epochs, best_epoch)
+    assert trainer.state.stopped_by == ("epochs" if patience is None else "patience")
+    assert trainer.state.best_metrics[metric.name] == values[best_epoch - 1]
 
 
 def test_a_tie_goes_to_the_lower_loss(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,4 +196,4 @@ def test_a_tie_goes_to_the_lower_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     script_validation(monkeypatch, *tied)
     trainer = toy_trainer(ACCURACY, max_epochs=4)
     trainer.fit()
-    assert trainer.record.best_epoch == 2
+    assert trainer.state.best_epoch == 2

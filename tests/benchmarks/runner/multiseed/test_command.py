@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-import benchmarks.runner.multiseed.runner as running
+import benchmarks.runner.multiseed.runner
 from benchmarks.config.registry import register_schemas
 from benchmarks.config.validation import checked_config
 from benchmarks.results.leases import Lease, new_lease
@@ -17,9 +17,10 @@ from benchmarks.results.row import Row
 from benchmarks.results.store import Store
 from benchmarks.runner.multiseed.runner import Result, run_seeds
 from benchmarks.runner.run import AlreadyRunningError, RunOptions
-from benchmarks.runner.stages import Training, measure
+from benchmarks.runner.stages import RunContext, measure
 from benchmarks.system.processes import Owner
 from benchmarks.system.signals import Interruption
+from benchmarks.training.trainer import Trainer
 from models.kernels.compiler import unavailable_reason
 from tasks.forecast.task import Sp500Settings
 from tests.helpers.paths import ROOT
@@ -42,7 +43,7 @@ def run(store: Store, shared_cache: Path) -> Run:
     fixed = ["model=rnn", "task=sp500", "debug=smoke", *machine]
 
     def with_overrides(
-        *overrides: str, start: RunOptions = CELL, interruption: Interruption | None = None
+        *overrides: str, options: RunOptions = CELL, interruption: Interruption | None = None
     ) -> dict[int, Result]:
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             configs = [
@@ -51,13 +52,13 @@ def run(store: Store, shared_cache: Path) -> Run:
             ]
         results: dict[int, Result] = {}
 
-        def hear(place: int, result: Result) -> None:
-            results[place] = result
+        def on_end(index: int, result: Result) -> None:
+            results[index] = result
             leases = [store.leases.read(path.stem) for path in store.leases.directory.iterdir()]
             held = {lease.run_id for lease in leases if lease is not None}
             assert not (isinstance(result, Row) and result.run_id in held), "nobody needs it now"
 
-        run_seeds(configs, store, interruption or Interruption(), [start] * 3, hear)
+        run_seeds(configs, store, interruption or Interruption(), [options] * 3, on_end)
         return results
 
     return with_overrides
@@ -90,7 +91,7 @@ def test_the_data_is_prepared_once(kernel: str, run: Run, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("kernel", ["auto", "torch"])
-def test_a_seed_that_another_works_on_is_left_to_it(kernel: str, run: Run, store: Store) -> None:
+def test_a_seed_that_another_process_runs_is_skipped(kernel: str, run: Run, store: Store) -> None:
     first = run(f"model.kernel={kernel}")[1]
     assert isinstance(first, Row)
     assert first.fingerprint is not None
@@ -103,7 +104,7 @@ def test_a_seed_that_another_works_on_is_left_to_it(kernel: str, run: Run, store
     assert [path.stem for path in store.leases.directory.iterdir()] == [first.fingerprint]
 
 
-def test_all_are_left_if_others_work_on_all(run: Run, store: Store) -> None:
+def test_all_seeds_are_skipped_if_other_processes_run_them(run: Run, store: Store) -> None:
     for row in run().values():
         assert isinstance(row, Row)
         assert row.fingerprint is not None
@@ -113,15 +114,15 @@ def test_all_are_left_if_others_work_on_all(run: Run, store: Store) -> None:
     assert statuses(run()) == ["AlreadyRunningError"] * 3
 
 
-def test_a_bug_in_one_seeds_test_is_its_own(
+def test_a_bug_in_one_seed_does_not_affect_the_others(
     run: Run, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(training: Training) -> None:
-        if training.work.config.seed == 1:
+    def broken(context: RunContext, trainer: Trainer) -> None:
+        if context.config.seed == 1:
             raise ZeroDivisionError("a bug")
-        measure(training)
+        measure(context, trainer)
 
-    monkeypatch.setattr(running, "measure", broken)
+    monkeypatch.setattr(benchmarks.runner.multiseed.runner, "measure", broken)
     results = run()
     assert statuses(results) == ["ok", "ZeroDivisionError", "ok"]
     kept = {row.seed: row for row in results.values() if isinstance(row, Row)}
@@ -137,14 +138,14 @@ def test_a_bug_in_one_seeds_test_is_its_own(
 
 
 @pytest.mark.parametrize("kernel", ["auto", "torch"])
-def test_after_an_interruption_single_runs_go_on_with_their_own(
+def test_single_runs_resume_after_an_interruption(
     kernel: str, run: Run, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """During the first one's test: what the others have come to is in their checkpoints."""
+    """Interrupt the first test: the training of the others is in their checkpoints."""
     whole = run(f"model.kernel={kernel}")
     interruption = Interruption()
 
-    def interrupted(training: Training) -> None:
+    def interrupted(context: RunContext, trainer: Trainer) -> None:
         interruption.requested = "SIGTERM"
         interruption.check()
 
@@ -154,10 +155,10 @@ def test_after_an_interruption_single_runs_go_on_with_their_own(
         first = run(f"model.kernel={kernel}", interruption=interruption)
     begun = 3 if kernel == "auto" else 1
     assert statuses(first) == ["interrupted"] * begun + ["KeyboardInterrupt"] * (3 - begun)
-    again = run(f"model.kernel={kernel}", start=RunOptions())
+    again = run(f"model.kernel={kernel}", options=RunOptions())
     assert statuses(again) == ["ok"] * 3
-    for place, row in again.items():
-        earlier, right = first[place], whole[place]
+    for index, row in again.items():
+        earlier, right = first[index], whole[index]
         assert isinstance(row, Row)
         assert isinstance(right, Row)
         assert row.test_score == right.test_score

@@ -1,4 +1,4 @@
-"""Why seeds are trained each by itself, and networks for which no other way is right."""
+"""Eligibility of an arm for multi-seed training."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ SP500 = ("task=sp500", "model=lstm")
     [
         (SP500, None),
         (("task=shakespeare", "model=gru"), None),
-        ((*SP500, "match=time", "match.budget_seconds=1"), "a clock ends the training"),
-        ((*SP500, "train.max_seconds=1"), "a clock ends the training"),
+        ((*SP500, "match=time", "match.budget_seconds=1"), "a time limit ends the training"),
+        ((*SP500, "train.max_seconds=1"), "a time limit ends the training"),
         ((*SP500, "train.precision=bfloat16"), "train.precision is bfloat16"),
-        ((*SP500, "model.kernel=torch"), "by the kernel torch"),
-        ((*SP500, "model.hidden_size=512"), "enough to compute"),
+        ((*SP500, "model.kernel=torch"), "the kernel torch computes one network"),
+        ((*SP500, "model.hidden_size=512"), "uses all threads"),
         (("task=sp500", "model=baseline", "model.baseline=ar"), "a baseline trains no network"),
         (("task=imdb", "task.source=bundled", "model=rnn"), "different lengths"),
     ],
 )
-def test_why_seeds_are_not_trained_together(
+def test_reasons_against_multiseed_training(
     overrides: tuple[str, ...], reason: str | None, shared_cache: Path
 ) -> None:
-    ready = prepare(composed(*overrides, f"cache_dir='{shared_cache}'", "train.threads=1"))
-    found = reason_against_multiseed(ready, SEEDS)
+    prepared = prepare(composed(*overrides, f"cache_dir='{shared_cache}'", "train.threads=1"))
+    found = reason_against_multiseed(prepared, SEEDS)
     assert found is reason is None or reason in cast(str, found)
 
 
-def test_one_seed_is_not_trained_together(shared_cache: Path) -> None:
-    ready = prepare(composed(*SP500, f"cache_dir='{shared_cache}'", "train.threads=1"))
-    assert reason_against_multiseed(ready, [3]) == "there is one"
+def test_a_single_seed_is_not_eligible(shared_cache: Path) -> None:
+    prepared = prepare(composed(*SP500, f"cache_dir='{shared_cache}'", "train.threads=1"))
+    assert reason_against_multiseed(prepared, [3]) == "only one seed"
 
 
 class Noisy(Forecaster):
@@ -61,7 +61,7 @@ class Normalised(Forecaster):
 
 
 class Centred(Forecaster):
-    """Each row sees the others of its batch."""
+    """Each row depends on the others of its batch."""
 
     def forward(self, inputs: Tensor, lengths: None = None, state: None = None) -> Any:
         return super().forward(inputs - 3 * inputs.mean(0))
@@ -70,14 +70,14 @@ class Centred(Forecaster):
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
-        (Noisy, "chance in it that is not dropout"),
-        (Normalised, "a layer that only does one at a time: LayerNorm"),
-        (Centred, "computes something else then"),
+        (Noisy, "random numbers other than dropout"),
+        (Normalised, "an unsupported layer: LayerNorm"),
+        (Centred, "other gradients with stacked parameters"),
     ],
 )
-def test_a_network_that_cannot_be_trained_together_is_found_out(
+def test_unsupported_networks_are_detected(
     network: type, reason: str, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.forecast.head.Forecaster", network)
-    ready = prepare(composed(*SP500, f"cache_dir='{shared_cache}'", "train.threads=1"))
-    assert reason in cast(str, reason_against_multiseed(ready, SEEDS))
+    prepared = prepare(composed(*SP500, f"cache_dir='{shared_cache}'", "train.threads=1"))
+    assert reason in cast(str, reason_against_multiseed(prepared, SEEDS))
