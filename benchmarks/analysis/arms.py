@@ -14,7 +14,7 @@ from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.labels import cell_text, labels, records
 from benchmarks.analysis.metrics import default_perfect
-from benchmarks.system.load import BUSY
+from benchmarks.system.load import BUSY_LOAD
 
 MOST_ARMS = 500
 """Number of arms of a group that are read and tested, the best first."""
@@ -123,7 +123,7 @@ def is_shared(rows: pd.DataFrame) -> pd.Series[bool]:
 
 def is_busy(rows: pd.DataFrame) -> pd.Series[bool]:
     """Return True for rows of CPU runs with other processes on the same machine."""
-    return rows["device"].isin(["cpu", ""]) & (rows["load_average"] > rows["threads"] + BUSY)
+    return rows["device"].isin(["cpu", ""]) & (rows["load_average"] > rows["threads"] + BUSY_LOAD)
 
 
 def with_timing_doubts(arms: list[Arm]) -> list[Arm]:

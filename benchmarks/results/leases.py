@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.system.atomic_files import write_atomically
-from benchmarks.system.processes import BEAT_SECONDS, Owner, is_alive, this_process
+from benchmarks.system.processes import BEAT_SECONDS, ProcessIdentity, is_alive, this_process
 
 FIRST_BEAT_SECONDS = 1.0
-UNKNOWN_PROCESS = Owner(host="", boot="", pid=0, born="")
+UNKNOWN_PROCESS = ProcessIdentity(host="", boot="", pid=0, born="")
 """The process of an unreadable lease, which is live as long as its file is young."""
 
 TAKEOVER = "~"
@@ -44,7 +44,7 @@ class Lease:
 
     key: str
     run_id: str
-    process: Owner
+    process: ProcessIdentity
     row: dict[str, Any] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
     has_row: bool = False
@@ -69,7 +69,7 @@ class Leases:
         """Read a lease; None if there is none or it is damaged."""
         try:
             plain = json.loads(self.path(key).read_text(encoding="utf-8"))
-            process = Owner(**plain["owner"])
+            process = ProcessIdentity(**plain["owner"])
             others = {name: value for name, value in plain.items() if name != "owner"}
             return Lease(**others, process=process)
         except (OSError, ValueError, TypeError, KeyError):
@@ -198,7 +198,7 @@ def create_from(draft: Path, target: Path) -> None:
             file.write(draft.read_bytes())
 
 
-def is_same_job(holder: Owner, process: Owner) -> bool:
+def is_same_job(holder: ProcessIdentity, process: ProcessIdentity) -> bool:
     """Return True if a lease was created for the job that a process runs in.
 
     The launcher created it, or a previous start of the job. A launcher replaces no lease.

@@ -14,7 +14,7 @@ from benchmarks import PROJECT_ROOT
 from benchmarks.results.row import Row
 from benchmarks.results.run_folder import RunFolder
 from benchmarks.system.atomic_files import remove_drafts, set_aside
-from benchmarks.system.load import Neighbours
+from benchmarks.system.load import ConcurrentRuns
 from benchmarks.training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,12 @@ class RunCheckpoint:
     """
 
     def __init__(
-        self, folder: RunFolder, row: Row, device_type: str, concurrent: Neighbours, started: float
+        self,
+        folder: RunFolder,
+        row: Row,
+        device_type: str,
+        concurrent: ConcurrentRuns,
+        started: float,
     ) -> None:
         self.path = folder.checkpoint
         self.code = {name: getattr(row, name) for name in SAME_COLUMNS}
@@ -83,7 +88,7 @@ class RunCheckpoint:
             logger.warning("%s cannot be used: %s; %s, the run restarts", self.path, error, kept)
             return None
         self.earlier_seconds = facts["total_seconds"]
-        self.concurrent.most = max(self.concurrent.most, facts["concurrent_runs"])
+        self.concurrent.maximum = max(self.concurrent.maximum, facts["concurrent_runs"])
         return tensors, facts["training"]
 
     def write(self, tensors: dict[str, Tensor], training: dict[str, Any]) -> None:
@@ -91,7 +96,7 @@ class RunCheckpoint:
         facts = {
             "code": self.code,
             "total_seconds": self.total_seconds,
-            "concurrent_runs": self.concurrent.most,
+            "concurrent_runs": self.concurrent.maximum,
             "training": training,
         }
         write_checkpoint(self.path, tensors, facts)

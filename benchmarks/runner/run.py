@@ -37,7 +37,7 @@ from benchmarks.runner.stages import PreparedRun, RunContext, train_and_measure
 from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.disk_cache import DiskCache, cache_directory
 from benchmarks.system.environment import prepare_process
-from benchmarks.system.load import Neighbours
+from benchmarks.system.load import ConcurrentRuns
 from benchmarks.system.memory import reset_peak_rss
 from benchmarks.system.signals import Interruption
 from benchmarks.training.precision import use_precision
@@ -101,11 +101,11 @@ def run(
     row = new_row(prepared, options, started_at)
     lease = acquire_lease(store, row, options, may_resume=config.resume != "never")
     on_start(row.run_id)
-    concurrent = Neighbours()
+    concurrent = ConcurrentRuns()
     with (
         interruption.deferred(),  # from here on, every end leaves a row and no lease
-        store.leases.renewed(lease, concurrent.look),
-        concurrent.announced(),
+        store.leases.renewed(lease, concurrent.update),
+        concurrent.registered(),
     ):
         context = open_run(prepared, options, store, row, lease, concurrent, interruption, started)
         with stored_row(context, store), interruption.immediate():
@@ -204,7 +204,7 @@ def open_run(
     store: Store,
     row: Row,
     lease: Lease,
-    concurrent: Neighbours,
+    concurrent: ConcurrentRuns,
     interruption: Interruption,
     started: float,
     is_multiseed: bool = False,
@@ -264,8 +264,8 @@ def stored_row(context: RunContext, store: Store) -> Iterator[None]:
         if row.status == Status.FAILED:
             raise
     finally:
-        checkpoint.concurrent.look()
-        row.concurrent_runs = checkpoint.concurrent.most
+        checkpoint.concurrent.update()
+        row.concurrent_runs = checkpoint.concurrent.maximum
         if not (context.is_multiseed or row.trained_together):  # else other runs share the time
             row.total_seconds = checkpoint.total_seconds
         with context.interruption.shielded():

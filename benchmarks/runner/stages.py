@@ -25,7 +25,7 @@ from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.disk_cache import cache_directory
 from benchmarks.system.environment import Environment
 from benchmarks.system.load import load_average
-from benchmarks.system.memory import lasting_bytes, peak_of_step, peak_rss_mib, tensor_bytes
+from benchmarks.system.memory import peak_rss_mib, persistent_bytes, step_peak_mib, tensor_bytes
 from benchmarks.system.peak_flops import conditions, peak_gflops
 from benchmarks.system.signals import Interruption
 from benchmarks.system.timer import Stopwatch
@@ -218,9 +218,9 @@ def measure_memory(trainer: Trainer, device: torch.device) -> float | None:
         trainer.forward_backward(batch, None)
         trainer.optimizer.step()
 
-    lasting = lasting_bytes(trainer.network, trainer.optimizer)
+    lasting = persistent_bytes(trainer.network, trainer.optimizer)
     lasting += tensor_bytes(batch.inputs, batch.targets, batch.lengths)
-    return peak_of_step(step, lasting, device)
+    return step_peak_mib(step, lasting, device)
 
 
 def measure_utilisation(context: RunContext, network: nn.Module) -> None:

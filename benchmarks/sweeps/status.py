@@ -25,7 +25,8 @@ from benchmarks.sweeps.progress import (
     readable_or_empty,
     show_failure,
 )
-from benchmarks.system.processes import LEASE_SECONDS, birth, boot, host, queued_jobs
+from benchmarks.system.processes import LEASE_SECONDS, boot, host, start_time
+from benchmarks.system.slurm_queue import queued_jobs
 
 FAILED = frozenset(status for status in Status if status.is_failure)
 WATCH_SECONDS = 2.0
@@ -169,7 +170,7 @@ def is_probably_alive(lease: Lease, leases: Leases) -> bool:
     """
     process = lease.process
     if process.pid and process.host == host() and process.boot == boot():
-        if birth(process.pid) == process.born:
+        if start_time(process.pid) == process.born:
             return True
         if process.job is None:
             return False

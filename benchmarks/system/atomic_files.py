@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ STALE_DRAFT_SECONDS = 3600.0
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a draft that takes the place of `path` when the block ends well, also after a power cut.
+    """Open a draft that replaces `path` when the block ends without error, power cuts included.
 
-    A process killed within leaves the draft, whose name begins with a dot; see `remove_drafts`.
+    A process killed within the block leaves the draft; see `remove_drafts`.
     """
     draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
@@ -29,32 +29,27 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    flush_folder(path.parent)
+    with contextlib.suppress(OSError):  # some systems cannot open directories
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 def new_file(path: Path) -> BinaryIO:
-    """Create a file that is not there, with the rights that this user's files have."""
+    """Create a file with the user's default permissions."""
     return path.open("xb")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
+    """Write a file so that it appears complete or not at all."""
     with replacing(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-def flush_folder(folder: Path) -> None:
-    """Make a rename in a folder last, where the system can open folders."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 def remove_drafts(path: Path, older_than: float = STALE_DRAFT_SECONDS) -> None:
-    """Remove drafts of a file that killed processes have left, so many seconds ago."""
+    """Remove drafts of a file that killed processes left at least `older_than` seconds ago."""
     for draft in path.parent.glob(f".{path.name}-*"):
         with contextlib.suppress(OSError):
             if abs(time.time() - draft.stat().st_mtime) >= older_than:
@@ -62,7 +57,11 @@ def remove_drafts(path: Path, older_than: float = STALE_DRAFT_SECONDS) -> None:
 
 
 def set_aside(path: Path, reason: str) -> Path | None:
-    """Rename a file that must not be used, and say so; None if another process was first."""
+    """Rename a file or directory that must not be used and return its new path.
+
+    Returns:
+        None if another process was faster.
+    """
     aside = path.with_name(f"{path.name}.{reason}-{time.time_ns()}")
     try:
         path.rename(aside)

@@ -1,4 +1,4 @@
-"""Where a run takes place: versions, commit, device, threads and the streams of chance."""
+"""Environment of a run: versions, commit, device and threads."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from benchmarks import PROJECT_ROOT
 from benchmarks.errors import UserError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""What glibc's `mallopt` sets, by the numbers of its malloc.h."""
+"""Parameters of glibc's `mallopt`, from malloc.h."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What a row says of the machine and the code; each field is a column."""
+    """Machine and code of a run; each field is a column."""
 
     device: str
     device_name: str
@@ -41,18 +41,22 @@ class Environment:
 def prepare_process(
     wanted: str, threads: int | None, deterministic: bool
 ) -> tuple[torch.device, Environment]:
-    """Set threads, precision and determinism for a run and describe what it runs on.
+    """Set threads and determinism of the process, and return the device and the environment.
+
+    Args:
+        wanted: `train.device`.
+        threads: `train.threads`.
+        deterministic: `train.deterministic`.
 
     Raises:
-        UserError: the device is unknown, not there or without the precision.
+        UserError: the device does not exist.
     """
     device = choose_device(wanted)
     torch.set_num_threads(threads or available_cores())
     keep_freed_memory()
-    # As use_deterministic_algorithms, which would import the compiler too, for most of a second.
+    # Equals use_deterministic_algorithms, which would import the compiler for most of a second.
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
-    # Else determinism would also fill every new tensor with NaN, to find who reads what it has not
-    # written: a tenth of a small step, and more of a large one.
+    # Determinism would fill new tensors with NaN, which takes a tenth of a small step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     commit, dirty = git_state()
     return device, Environment(
@@ -69,13 +73,9 @@ def prepare_process(
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Turn `train.device` into a device that is there.
-
-    Raises:
-        UserError: the device is unknown or not there.
-    """
+    """Return the device for `train.device`, or raise UserError if it does not exist."""
     with warnings.catch_warnings():
-        # A CUDA build warns about an old driver; the answer below says all there is to say.
+        # A CUDA build warns about an old driver; the error below suffices.
         warnings.simplefilter("ignore")
         there = ["cpu"]
         if torch.cuda.is_available():
@@ -93,14 +93,14 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def available_cores() -> int:
-    """Physical cores this process may run on."""
+    """Return the number of physical cores available to this process."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     return min(physical, usable) if usable else physical
 
 
 def device_name(device: torch.device) -> str:
-    """Name the processor or the accelerator."""
+    """Return the name of the processor or accelerator."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")
@@ -112,17 +112,12 @@ def device_name(device: torch.device) -> str:
 
 
 def git_state() -> tuple[str | None, bool | None]:
-    """Commit of the code and whether it has uncommitted changes; None outside a checkout."""
+    """Return the commit and whether there are uncommitted changes; None outside a checkout."""
 
     def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(PROJECT_ROOT), *arguments]
         try:
-            answer = subprocess.run(
-                ["git", "-C", str(PROJECT_ROOT), *arguments],
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=True,
-            )
+            answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
         except (OSError, subprocess.SubprocessError):
             return None
         return answer.stdout.strip()
@@ -133,10 +128,10 @@ def git_state() -> tuple[str | None, bool | None]:
 
 
 def reset_process() -> None:
-    """Give back what an earlier run in this process left in memory."""
+    """Release the memory that an earlier run in this process left."""
     gc.collect()
     if not gc.get_freeze_count():
-        gc.freeze()  # mostly libraries, which stay; to look through them takes long
+        gc.freeze()  # mostly libraries, which are slow to scan
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -144,17 +139,16 @@ def reset_process() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Have the memory of freed tensors kept for those to come, until `reset_process`.
+    """Keep the memory of freed tensors for later ones, until `reset_process`.
 
-    glibc would give large pieces back to the system at once, and each training step would get them
-    anew, page after page cleared: with 256 units and two threads a third of the time of PyTorch's
-    LSTM, a sixth of the fused one's. PyTorch's performance tuning guide advises other allocators.
+    By default glibc returns large blocks to the system, and each training step gets them again with
+    cleared pages. With 256 units and two threads this takes a third of the time of PyTorch's LSTM.
     """
     call_glibc("mallopt", M_MMAP_MAX, 0)
     call_glibc("mallopt", M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def call_glibc(function: str, *arguments: int) -> None:
-    """Call a function of the C library, where that is glibc."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # as other systems answer
+    """Call a function of the C library if that is glibc."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # on other systems
         getattr(ctypes.CDLL(None), function)(*arguments)

@@ -1,4 +1,4 @@
-"""Who shares this machine: other work by its load, other runs whichever folder they write to."""
+"""Load of this machine: other processes, and concurrent runs of this user."""
 
 from __future__ import annotations
 
@@ -14,101 +14,99 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.system.processes import birth
+from benchmarks.system.processes import start_time
 
-BUSY = 0.5
-"""Load above a run's own threads from which on other work slowed it."""
+BUSY_LOAD = 0.5
+"""Load above the number of threads from which times are not reliable."""
 
-MARK = re.compile(r"(\d+)-[0-9a-f]{32}")
+MARKER = re.compile(r"(\d+)-[0-9a-f]{32}")
 
 
 def load_average() -> float | None:
-    """The machine's load over the last minute; None where the system does not tell."""
+    """Return the machine's load over the last minute, or None where it is unknown."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def is_busy(load: float | None, threads: int | None) -> bool:
-    """Whether a load is that of more work than so many threads; what is not known is no sign."""
-    return load is not None and threads is not None and load > threads + BUSY
+    """Return True if a load is that of more than `threads` threads."""
+    return load is not None and threads is not None and load > threads + BUSY_LOAD
 
 
-def folder() -> Path | None:
-    """Where this user's runs on this machine announce themselves; None if that is not to be had.
+def marker_directory() -> Path | None:
+    """Return the directory in which this user's runs register, or None if it is unusable.
 
-    The folder lies where everybody may write, so one that is not this user's own is not used.
+    It lies in a directory that everybody may write to, so one of another user is not used.
     """
     user = os.getuid() if hasattr(os, "getuid") else "user"
-    found = Path(tempfile.gettempdir()) / f"rnnbench-{user}"
+    directory = Path(tempfile.gettempdir()) / f"rnnbench-{user}"
     try:
-        found.mkdir(mode=0o700, exist_ok=True)
-        state = found.lstat()
+        directory.mkdir(mode=0o700, exist_ok=True)
+        state = directory.lstat()
     except OSError:
         return None
     is_ours = stat.S_ISDIR(state.st_mode) and state.st_uid in (user, 0 if user == "user" else user)
-    return found if is_ours else None
+    return directory if is_ours else None
 
 
-class Neighbours:
-    """Counts the runs of this user on this machine, this one among them.
+class ConcurrentRuns:
+    """Counts the runs of this user on this machine, this run included.
 
     Attributes:
-        most: the largest count so far.
+        maximum: the largest count so far.
     """
 
     def __init__(self) -> None:
-        self.most = 1
-        self._mark: Path | None = None
+        self.maximum = 1
+        self._marker: Path | None = None
 
-    def look(self) -> None:
-        """Count now, and what others that came and went have counted with this one."""
-        place = folder()
-        if place is None or self._mark is None:
+    def update(self) -> None:
+        """Count the runs; runs that ended meanwhile left their counts in this run's marker."""
+        directory = marker_directory()
+        if directory is None or self._marker is None:
             return
         with contextlib.suppress(OSError, ValueError):
-            self.most = max(self.most, sum(map(is_running, place.iterdir())))
-            self.most = max(self.most, *map(int, self._mark.read_text().split()[1:]), 1)
+            self.maximum = max(self.maximum, sum(map(is_running, directory.iterdir())))
+            self.maximum = max(self.maximum, *map(int, self._marker.read_text().split()[1:]), 1)
 
     @contextlib.contextmanager
-    def announced(self) -> Iterator[None]:
-        """Let other runs count this one, and those that run now know of it."""
-        place = folder()
-        if place is None:
+    def registered(self) -> Iterator[None]:
+        """Make this run visible to other runs for the block."""
+        directory = marker_directory()
+        if directory is None:
             yield
             return
-        self._mark = place / f"{os.getpid()}-{uuid.uuid4().hex}"
+        self._marker = directory / f"{os.getpid()}-{uuid.uuid4().hex}"
         try:
-            self._mark.write_text(f"{birth(os.getpid())}\n")
+            self._marker.write_text(f"{start_time(os.getpid())}\n")
         except OSError:
             yield
             return
         try:
-            self.look()
-            self._tell_others(place)
+            self.update()
+            self._write_to_others(directory)
             yield
         finally:
-            self.look()
-            self._mark.unlink(missing_ok=True)
+            self.update()
+            self._marker.unlink(missing_ok=True)
 
-    def _tell_others(self, place: Path) -> None:
-        """Leave the count with every neighbour: it may look again only when this run is gone."""
+    def _write_to_others(self, directory: Path) -> None:
+        """Append the count to the other runs' markers; they may count only after this run ended."""
         with contextlib.suppress(OSError):
-            for mark in place.iterdir():
-                if mark != self._mark and is_running(mark):
-                    with mark.open("a") as file:
-                        file.write(f"{self.most}\n")
+            for marker in directory.iterdir():
+                if marker != self._marker and is_running(marker):
+                    with marker.open("a") as file:
+                        file.write(f"{self.maximum}\n")
 
 
-def is_running(mark: Path) -> bool:
-    """Whether a run that announced itself still lives; a dead one's mark is removed."""
-    found = MARK.fullmatch(mark.name)
+def is_running(marker: Path) -> bool:
+    """Return True if the run of a marker is alive; remove the marker of a dead run."""
+    found = MARKER.fullmatch(marker.name)
     if found is None:
         return False
-    try:
-        if mark.read_text().split()[:1] == [str(birth(int(found[1])))]:
+    with contextlib.suppress(OSError):
+        if marker.read_text().split()[:1] == [str(start_time(int(found[1])))]:
             return True
-        mark.unlink()
-    except OSError:
-        pass
+        marker.unlink()
     return False
 
 

@@ -1,4 +1,4 @@
-"""What memory means here: the peak of the tensors alive in a training step, and the process's."""
+"""Peak memory of a training step and of the process."""
 
 from __future__ import annotations
 
@@ -15,31 +15,30 @@ MIB = 2**20
 
 
 def tensor_bytes(*tensors: Tensor | None) -> int:
-    """Add up the bytes of tensors."""
+    """Return the total bytes of tensors."""
     return sum(t.numel() * t.element_size() for t in tensors if t is not None)
 
 
-def lasting_bytes(network: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Bytes that live through all of training: parameters, buffers and optimiser state."""
+def persistent_bytes(network: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Return the bytes of parameters, buffers and optimiser state."""
     state = [t for s in optimizer.state.values() for t in s.values() if isinstance(t, Tensor)]
     return tensor_bytes(*network.parameters(), *network.buffers(), *state)
 
 
-def peak_of_step(step: Callable[[], None], lasting: int, device: torch.device) -> float | None:
-    """Peak MiB of the tensors alive in one training step.
+def step_peak_mib(step: Callable[[], None], persistent: int, device: torch.device) -> float | None:
+    """Return the peak MiB of the tensors alive in one training step.
 
-    On CUDA it is what the caching allocator says it gave out at most, which counts data kept on the
-    device too. On a CPU every allocation and release of the step is recorded by PyTorch's profiler
-    and added up in order of time, on top of what lasts; the process's size would count libraries
-    and memory that was released but not returned.
+    On CUDA this is the peak of the caching allocator, data kept on the device included. On a CPU
+    PyTorch's profiler records allocations and releases, which are summed in order of time. The
+    resident size of the process would include libraries and memory that is free but not returned.
 
     Args:
-        step: a whole training step, gradients unset before it.
-        lasting: bytes that were alive before the step and stay so, batch included.
-        device: where the step runs.
+        step: a whole training step, with gradients unset before it.
+        persistent: bytes alive before and after the step, batch included.
+        device: of the step.
 
     Returns:
-        None on devices that do not tell.
+        None on other devices.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -47,7 +46,7 @@ def peak_of_step(step: Callable[[], None], lasting: int, device: torch.device) -
         return torch.cuda.max_memory_allocated(device) / MIB
     if device.type != "cpu":
         return None
-    # What `torch.profiler.profile` uses; that itself would import the compiler, for seconds.
+    # Used by `torch.profiler.profile`, which would import the compiler for seconds.
     with profile(profile_memory=True) as recording:
         step()
     assert recording.kineto_results is not None
@@ -57,20 +56,17 @@ def peak_of_step(step: Callable[[], None], lasting: int, device: torch.device) -
     for event in events:
         alive += event.nbytes()
         peak = max(peak, alive)
-    return (lasting + peak) / MIB
+    return (persistent + peak) / MIB
 
 
 def reset_peak_rss() -> None:
-    """Forget the largest resident size so far, where the system lets a process do so (Linux).
-
-    Elsewhere a process that makes several runs reports the largest of them all for the later ones.
-    """
+    """Reset the peak resident size of the process, which only Linux supports."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_rss_mib() -> float:
-    """Largest resident size of the process since `reset_peak_rss`, in MiB."""
+    """Return the peak resident size of the process since `reset_peak_rss`, in MiB."""
     if sys.platform == "win32":
         import psutil
 

@@ -1,9 +1,8 @@
-"""The fastest matrix products a device was seen to make, which a training's speed is set against.
+"""Peak rate of a device's matrix products, the denominator of a training's utilisation.
 
-Every measurement that sets a new record is a line of a file in the user's cache directory, one file
-for everything the rate depends on; the peak is the highest of its lines. So processes that measure
-at once cannot lose one another's records, a line cut short harms no other, and a minute in which
-the machine was busy is outdone by the next quiet one.
+Each new maximum is a line in a file of the user's cache directory, one file per combination of
+conditions. The peak is the highest line. So concurrent processes cannot lose each other's records,
+and a measurement on a busy machine is superseded by a later one.
 """
 
 from __future__ import annotations
@@ -26,27 +25,26 @@ from benchmarks.system.timer import synchronise
 
 logger = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 3600.0
-"""How long a record stands before the device is given another chance to beat it."""
+REMEASURE_SECONDS = 3600.0
+"""Age of a record from which the device is measured again."""
 
 CPU_SIZES = (256, 1024)
 ACCELERATOR_SIZES = (1024, 4096)
-"""Rows and columns of the products. A device may be fastest at either, as caches have it."""
+"""Rows and columns of the products; caches decide which is faster."""
 
-LEAST_TIMES, LEAST_SECONDS = 3, 0.05
-"""How often, and for how long, products of one size are timed."""
+MIN_REPEATS, MIN_SECONDS = 3, 0.05
+"""Minimum repeats and duration for products of one size."""
 
-LONGEST_SECONDS = 0.1
-"""What one product may take: where it would take longer, as emulated bfloat16 may, smaller must do.
-"""
+MAX_PRODUCT_SECONDS = 0.1
+"""Larger products are skipped if one would take longer, as with emulated bfloat16."""
 
-IN_A_ROW = 4
-"""Products that an accelerator is given before it is waited for, so that waiting costs little."""
+PRODUCTS_PER_SYNC = 4
+"""Products on an accelerator per synchronisation."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """All that the peak is known to depend on."""
+    """Everything that the peak depends on."""
 
     device: str
     device_name: str
@@ -58,7 +56,7 @@ class Conditions:
 
 
 def conditions(device: torch.device, device_name: str, dtype: str, precision: str) -> Conditions:
-    """Say what this process measures under; the name is that of the row."""
+    """Return the conditions of a measurement in this process."""
     has_affinity = hasattr(os, "sched_getaffinity")
     return Conditions(
         device=device.type,
@@ -72,17 +70,17 @@ def conditions(device: torch.device, device_name: str, dtype: str, precision: st
 
 
 def peak_gflops(directory: Path, device: torch.device, under: Conditions) -> float | None:
-    """Return the peak in 10⁹ operations a second, measuring it where it is not known of late.
+    """Return the peak in 10⁹ operations per second, measured if the record is missing or old.
 
-    What is measured while the machine is busy is not kept.
+    A measurement on a busy machine is not recorded.
 
     Args:
         directory: of the cache.
         device: to measure.
-        under: what the peak is looked up by.
+        under: conditions of the record.
 
     Returns:
-        None where the device gives no answer.
+        None if the device cannot be measured.
     """
     file = directory / "peaks" / f"{short_hash(dataclasses.asdict(under))}.jsonl"
     known = recorded(file)
@@ -100,14 +98,14 @@ def peak_gflops(directory: Path, device: torch.device, under: Conditions) -> flo
 
 
 def product_dtype(under: Conditions) -> torch.dtype:
-    """What the products that count are of: autocast makes them bfloat16."""
+    """Return the dtype of the products, which is bfloat16 under autocast."""
     found = torch.bfloat16 if under.precision == "bfloat16" else getattr(torch, under.dtype)
     assert isinstance(found, torch.dtype)
     return found
 
 
 def recorded(file: Path) -> float | None:
-    """The highest of the records in a file; a line that is damaged says nothing."""
+    """Return the highest record in a file; damaged lines are skipped."""
     try:
         lines = file.read_bytes().splitlines()
     except OSError:
@@ -122,43 +120,40 @@ def recorded(file: Path) -> float | None:
 
 
 def is_recent(file: Path) -> bool:
-    """Whether the device was measured of late; a time to come is a clock that was set back."""
+    """Return True if a file was written recently; a future time means a clock that was set back."""
     try:
-        return abs(time.time() - file.stat().st_mtime) < AGAIN_SECONDS
+        return abs(time.time() - file.stat().st_mtime) < REMEASURE_SECONDS
     except OSError:
         return False
 
 
 def record(file: Path, gflops: float, under: Conditions, is_higher: bool) -> None:
-    """Add a record, or note that there was none to add.
-
-    A file that cannot be written costs the time of measuring again, not the run.
-    """
+    """Append a record, or only renew the file's time; a disk error does not fail the run."""
     line = json.dumps({"gflops": gflops} | dataclasses.asdict(under))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if not is_higher:
             os.utime(file)
             return
-        with file.open("ab") as opened:  # one write, after whatever others have written
-            opened.write(f"\n{line}\n".encode())  # the first newline ends a line cut short
+        with file.open("ab") as opened:  # a single write is atomic
+            opened.write(f"\n{line}\n".encode())  # ends a truncated line first
     except OSError as error:
         logger.info("cannot record the peak of matrix products in %s (%s)", file, error.strerror)
 
 
 @torch.inference_mode()
 def measure(device: torch.device, dtype: torch.dtype) -> float | None:
-    """Time square products and return the highest rate, in 10⁹ operations a second.
+    """Time square products and return the highest rate in 10⁹ operations per second.
 
-    Nothing is drawn from the streams of chance that a run uses.
+    The random streams of a run are not used.
 
     Returns:
-        None where the device has no such product, or no memory left for it.
+        None if the device lacks such a product or the memory for it.
     """
     highest = 0.0
     try:
         for size in CPU_SIZES if device.type == "cpu" else ACCELERATOR_SIZES:
-            if highest and 2 * size**3 > highest * 1e9 * LONGEST_SECONDS:
+            if highest and 2 * size**3 > highest * 1e9 * MAX_PRODUCT_SECONDS:
                 break
             highest = max(highest, rate_of(size, device, dtype))
     except RuntimeError:
@@ -167,16 +162,16 @@ def measure(device: torch.device, dtype: torch.dtype) -> float | None:
 
 
 def rate_of(size: int, device: torch.device, dtype: torch.dtype) -> float:
-    """10⁹ operations a second of the fastest products of one size."""
-    chance = torch.Generator(device).manual_seed(0)
+    """Return the rate of the fastest products of one size, in 10⁹ operations per second."""
+    generator = torch.Generator(device).manual_seed(0)
     one, other = (
-        torch.rand(size, size, generator=chance, device=device).to(dtype) for _ in range(2)
+        torch.rand(size, size, generator=generator, device=device).to(dtype) for _ in range(2)
     )
-    product = torch.mm(one, other)  # starts threads, loads libraries, takes memory
-    count = 1 if device.type == "cpu" else IN_A_ROW
+    product = torch.mm(one, other)  # warm-up: threads, libraries, memory
+    count = 1 if device.type == "cpu" else PRODUCTS_PER_SYNC
     shortest, times = math.inf, 0
-    begun = time.perf_counter()
-    while times < LEAST_TIMES or time.perf_counter() - begun < LEAST_SECONDS:
+    began = time.perf_counter()
+    while times < MIN_REPEATS or time.perf_counter() - began < MIN_SECONDS:
         synchronise(device)
         started = time.perf_counter()
         for _ in range(count):

@@ -1,11 +1,10 @@
-"""Whether the process that works on something still lives, on this machine or another."""
+"""Identity of processes, and whether one is alive on this machine or another."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
@@ -14,28 +13,29 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.system import slurm_queue
+from benchmarks.system.slurm_queue import queued_jobs
+
 BEAT_SECONDS = 15.0
 LEASE_SECONDS = 90.0
-"""A process of another machine that has not beaten for this long is dead."""
+"""A process on another machine whose heartbeat is older than this is dead."""
 
-QUEUE_SECONDS = 2.0
-"""How often the queue is asked at most."""
 YOUNG_SECONDS = 60.0
 
 JOB_VARIABLE = "RNNBENCH_JOB"
-"""Environment variable in which a sweep's job names itself to the run within."""
+"""Environment variable that holds the job id of a sweep's cluster job."""
 
 
 @dataclass(frozen=True)
-class Owner:
-    """A process and where it lives; JSON holds it.
+class ProcessIdentity:
+    """Identity of a process across machines; stored as JSON.
 
     Attributes:
         host: name of the machine.
-        boot: tells apart the machine's starts; empty where the system does not tell.
-        pid: process id; 0 for a job that waits in a queue.
-        born: tells apart processes that had the same id, in the system's own ticks.
-        job: SLURM's id of the job that is there for this work alone, if there is one.
+        boot: id of the machine's start and PID namespace; empty if unknown.
+        pid: process id; 0 for a queued job.
+        born: start time, which distinguishes processes with the same id.
+        job: SLURM's id of the job that exists for this run only, if there is one.
     """
 
     host: str
@@ -45,30 +45,31 @@ class Owner:
     job: str | None = None
 
 
-def this_process() -> Owner:
-    """Describe the calling process."""
-    return Owner(host(), boot(), os.getpid(), birth(os.getpid()) or "", job_of_this_process())
+def this_process() -> ProcessIdentity:
+    """Return the identity of the calling process."""
+    pid = os.getpid()
+    return ProcessIdentity(host(), boot(), pid, start_time(pid) or "", job_of_this_process())
 
 
 @cache
 def host() -> str:
-    """Name this machine."""
+    """Return the name of this machine."""
     return socket.gethostname()
 
 
 @cache
 def boot() -> str:
-    """Name this start of this machine, and the container whose process ids these are."""
+    """Return the id of this start of the machine and of the PID namespace."""
     with contextlib.suppress(OSError):
         start = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{start} {Path('/proc/self/ns/pid').readlink()}"
     return ""
 
 
-def birth(pid: int) -> str | None:
-    """When a process began, as text to compare; None if there is none.
+def start_time(pid: int) -> str | None:
+    """Return the start time of a process as text to compare, or None if there is no process.
 
-    Linux's ticks since boot do not move when somebody sets the clock; psutil's time of day would.
+    Linux counts ticks since boot, which do not change when the clock is set.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -83,87 +84,48 @@ def birth(pid: int) -> str | None:
 
 
 def job_of_this_process() -> str | None:
-    """SLURM's id of the job that runs this process alone, as its queue writes it.
+    """Return SLURM's id of the job that runs this process only.
 
-    SLURM's own variables would not tell: many processes may share an allocation.
+    SLURM's own variables do not suffice, because several processes may share an allocation.
     """
     return os.environ.get(JOB_VARIABLE)
 
 
-def is_alive(owner: Owner, beat: Path) -> bool:
-    """Whether an owner still works, or will.
+def is_alive(process: ProcessIdentity, heartbeat: Path) -> bool:
+    """Return True if a process runs, or its job will run.
 
-    A process of this machine is looked up. A job is looked up in the queue, where there is one:
-    when its process has died with a node, the job comes back. Of any other process only `beat`, a
-    file that it touches, tells: its age is taken against a file touched now beside it, so that the
-    file server's clock counts and no machine's own.
+    A process of this machine is looked up. A job is looked up in SLURM's queue, because it is
+    requeued when its node fails. Otherwise the age of the heartbeat decides. It is compared with a
+    file that is written now in the same directory, so both times are the file server's.
+
+    Args:
+        process: to check.
+        heartbeat: a file that the process touches.
     """
-    if owner.pid and owner.host == host() and owner.boot == boot():
-        if birth(owner.pid) == owner.born:
+    if process.pid and process.host == host() and process.boot == boot():
+        if start_time(process.pid) == process.born:
             return True
-        if owner.job is None:
+        if process.job is None:
             return False
-    if owner.job:
+    if process.job:
         queued = queued_jobs()
-        if queued is not None and owner.job not in queued and is_young(beat):
-            queued = queued_jobs(at_most=0.0)  # it may have been submitted since
+        if queued is not None and process.job not in queued and is_young(heartbeat):
+            queued = queued_jobs(max_age=0.0)  # the job may be newer than the last answer
         if queued is not None:
-            return owner.job in queued
-        if _queue.has_answered:
-            return True  # A controller that is away says nothing about its jobs.
+            return process.job in queued
+        if slurm_queue.has_answered():
+            return True  # the controller is down; its jobs may still run
     try:
-        with tempfile.NamedTemporaryFile(dir=beat.parent, prefix=".now-") as probe:
+        with tempfile.NamedTemporaryFile(dir=heartbeat.parent, prefix=".now-") as probe:
             now = os.fstat(probe.fileno()).st_mtime
-        return abs(now - beat.stat().st_mtime) < LEASE_SECONDS
+        return abs(now - heartbeat.stat().st_mtime) < LEASE_SECONDS
     except OSError:
-        return beat.exists()
+        return heartbeat.exists()
 
 
 def is_young(file: Path) -> bool:
-    """Whether a file was written in the last minute or so."""
+    """Return True if a file was written less than a minute ago."""
     try:
         return abs(time.time() - file.stat().st_mtime) < YOUNG_SECONDS
     except OSError:
         return False
-
-
-@dataclass
-class Queue:
-    """What SLURM's queue said when it was asked last.
-
-    Attributes:
-        jobs: ids of this user's jobs that wait or run; None if it did not answer.
-        has_answered: at any time.
-        trouble: what it said instead of an answer.
-    """
-
-    asked: float = -1e9
-    jobs: set[str] | None = None
-    has_answered: bool = False
-    trouble: str = ""
-
-
-_queue = Queue()
-
-
-def queued_jobs(at_most: float = QUEUE_SECONDS) -> set[str] | None:
-    """Ids of this user's jobs that wait or run, so many seconds old; None without an answer."""
-    if time.monotonic() - _queue.asked < at_most:
-        return _queue.jobs
-    command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-        _queue.jobs, _queue.has_answered, _queue.trouble = set(answer.stdout.split()), True, ""
-    except FileNotFoundError:
-        _queue.jobs, _queue.trouble = None, "squeue is not found"
-    except subprocess.CalledProcessError as error:
-        _queue.jobs, _queue.trouble = None, " ".join(error.stderr.split())
-    except subprocess.TimeoutExpired:
-        _queue.jobs, _queue.trouble = None, "squeue does not answer"
-    _queue.asked = time.monotonic()
-    return _queue.jobs
-
-
-def queue_trouble() -> str:
-    """Why the queue did not answer."""
-    return _queue.trouble

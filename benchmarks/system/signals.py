@@ -1,4 +1,4 @@
-"""Signals that ask a run to end: at once where that is safe, after the step where it is not."""
+"""Signals that end a run: immediately where that is safe, otherwise after the step."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2")
-"""Ctrl-C; `kill` and schedulers; a closed terminal; SLURM's warning by way of submitit."""
+"""Ctrl-C; `kill` and schedulers; a closed terminal; SLURM's warning through submitit."""
 
 INTERRUPTED = 130
 """Exit code of a command that a signal ended."""
 
 
 class Interruption:
-    """Turns signals into KeyboardInterrupt.
+    """Converts signals to KeyboardInterrupt.
 
-    Inside a `deferred` block the first signal is only noted, for `check` to find; a second one,
-    from someone who does not want to wait, is raised wherever the program is.
+    In a `deferred` block the first signal is stored for `check`; a second Ctrl-C is raised at once.
+
+    Attributes:
+        requested: name of the signal that was received.
     """
 
     def __init__(self) -> None:
@@ -26,17 +28,17 @@ class Interruption:
         self._shielded = False
 
     def install(self) -> None:
-        """Take over the signals, except those that whoever started us chose to ignore."""
+        """Install the handler, except for signals that the parent process ignores."""
         for name in NAMES:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self.handle)
 
     def handle(self, number: int, frame: object) -> None:
-        """Receive a signal."""
+        """Handle a signal."""
         name = signal.Signals(number).name
         if self.requested is not None and number != signal.SIGINT:
-            return  # schedulers repeat themselves; only a person's second Ctrl-C is impatience
+            return  # schedulers repeat signals; only a repeated Ctrl-C is a second request
         if self._shielded or (self._deferred and self.requested is None):
             self.requested = name
             return
@@ -44,13 +46,13 @@ class Interruption:
         raise KeyboardInterrupt(name)
 
     def check(self) -> None:
-        """Raise what was noted while it was deferred."""
+        """Raise KeyboardInterrupt if a signal was stored."""
         if self.requested is not None:
             raise KeyboardInterrupt(self.requested)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Keep a block whole."""
+        """Store the first signal during a block."""
         before, self._deferred = self._deferred, True
         try:
             yield
@@ -59,7 +61,7 @@ class Interruption:
 
     @contextmanager
     def shielded(self) -> Iterator[None]:
-        """Keep a block whole whoever is impatient: it is short and writes what was measured."""
+        """Store every signal during a short block that writes results."""
         before, self._shielded = self._shielded, True
         try:
             yield
@@ -68,7 +70,7 @@ class Interruption:
 
     @contextmanager
     def immediate(self) -> Iterator[None]:
-        """Let a signal end a part of a deferred block, one already noted too."""
+        """Raise signals, a stored one included, in a part of a deferred block."""
         before, self._deferred = self._deferred, False
         try:
             self.check()

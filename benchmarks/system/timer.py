@@ -1,4 +1,4 @@
-"""What time means here: one stopwatch, synchronised with the device it times."""
+"""A stopwatch that is synchronised with the device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given; a CPU always has."""
+    """Wait until the device has finished its work; a no-op on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -18,10 +18,10 @@ def synchronise(device: torch.device) -> None:
 
 
 class Stopwatch:
-    """Adds up the seconds spent inside its `running` blocks.
+    """Sums the seconds spent in `running` blocks.
 
-    An accelerator works on after a call has returned, so the device is waited for at both ends of
-    a block: work given before it is not counted, work given inside it is.
+    The device is synchronised at both ends of a block, so that exactly the work submitted in it is
+    counted.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -31,18 +31,18 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """Seconds so far; inside a block without waiting for the device."""
+        """Seconds so far, without synchronising the device."""
         if self._started is None:
             return self._finished
         return self._finished + time.perf_counter() - self._started
 
     def start_from(self, seconds: float) -> None:
-        """Count on from what an earlier process has counted."""
+        """Start from the seconds of an earlier process."""
         self._finished = seconds
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Count the seconds of a block, also of one that is left by an exception."""
+        """Count the seconds of a block, also if it raises."""
         synchronise(self.device)
         self._started = time.perf_counter()
         try:
@@ -53,7 +53,7 @@ class Stopwatch:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave a part of a running block uncounted."""
+        """Exclude a part of a running block."""
         synchronise(self.device)
         self._stop()
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import HydraException
@@ -108,9 +107,9 @@ def load(config: Config, device: torch.device) -> Task:
     """
     import torch
 
-    from benchmarks.system.disk_cache import DiskCache, default_cache_directory
+    from benchmarks.system.disk_cache import DiskCache, cache_directory
 
-    cache = DiskCache(Path(config.cache_dir) if config.cache_dir else default_cache_directory())
+    cache = DiskCache(cache_directory(config.cache_dir))
     try:
         task = config.task.load(cache)
     except DataError as error:

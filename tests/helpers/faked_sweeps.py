@@ -16,7 +16,7 @@ from benchmarks.sweeps.directory import SweepDirectory
 from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem
 from benchmarks.sweeps.progress import SweepProgress
 from benchmarks.sweeps.scheduler import Scheduler
-from benchmarks.system.processes import Owner, this_process
+from benchmarks.system.processes import ProcessIdentity, this_process
 from benchmarks.system.signals import Interruption
 from models.recurrent import RecurrentSettings
 from tasks.forecast.task import Sp500Settings
@@ -47,7 +47,9 @@ def leaves(status: str, **columns: Any) -> Deed:
     return deed
 
 
-def dies(status: str, text: str = "killed by SIGSEGV", owned: Owner | None = DEAD) -> Deed:
+def dies(
+    status: str, text: str = "killed by SIGSEGV", owned: ProcessIdentity | None = DEAD
+) -> Deed:
     """A cell whose process ends without a row, after it has leased its question."""
 
     def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:

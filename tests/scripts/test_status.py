@@ -19,7 +19,7 @@ from benchmarks.results.leases import Lease, new_lease
 from benchmarks.results.row import Row
 from benchmarks.results.store import Store
 from benchmarks.sweeps.directory import SweepDirectory
-from benchmarks.system.processes import Owner, this_process
+from benchmarks.system.processes import ProcessIdentity, this_process
 from scripts.status import main
 from tests.helpers.paths import ROOT
 
@@ -59,7 +59,7 @@ class Sweep:
         run_id = run_id or f"{STARTED}-{number}"
         self.store.write_row(Row(run_id, status, fingerprint=f"q{number}", starts=1, **columns))
 
-    def leased(self, number: int, owner: Owner, **progress: Any) -> Lease:
+    def leased(self, number: int, owner: ProcessIdentity, **progress: Any) -> Lease:
         """Let somebody work on a cell."""
         lease = new_lease(f"q{number}", f"{STARTED}-{number}", {})
         lease = dataclasses.replace(lease, process=owner, progress=progress)
@@ -72,11 +72,11 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
-def dead() -> Owner:
+def dead() -> ProcessIdentity:
     return dataclasses.replace(this_process(), born="never")
 
 
-def away() -> Owner:
+def away() -> ProcessIdentity:
     """A process of another machine."""
     return dataclasses.replace(this_process(), host="elsewhere", pid=1)
 
@@ -97,8 +97,8 @@ def test_every_state_is_counted_and_shown(
     sweep.ended(3, "interrupted", error="KeyboardInterrupt: SIGTERM")
     sweep.leased(4, this_process(), step=30, total_steps=120, epoch=2, score=0.25)
     sweep.leased(5, dead(), step=1, total_steps=120)
-    sweep.leased(6, Owner(host="", boot="", pid=0, born="", job="7_1"))
-    sweep.leased(7, Owner(host="", boot="", pid=0, born="", job="7_2"))
+    sweep.leased(6, ProcessIdentity(host="", boot="", pid=0, born="", job="7_1"))
+    sweep.leased(7, ProcessIdentity(host="", boot="", pid=0, born="", job="7_2"))
     code, lines = told(results, capsys)
     assert code == 1
     assert re.fullmatch(

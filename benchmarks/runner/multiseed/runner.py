@@ -37,7 +37,7 @@ from benchmarks.runner.stages import (
     store_training,
 )
 from benchmarks.system.environment import reset_process
-from benchmarks.system.load import Neighbours
+from benchmarks.system.load import ConcurrentRuns
 from benchmarks.system.memory import reset_peak_rss
 from benchmarks.system.signals import Interruption
 from benchmarks.training.tensorboard import tensorboard_log
@@ -124,10 +124,10 @@ def run_multiseed(runs: SeedRuns) -> None:
     seeds = [prepared.config.seed for prepared in runs.prepared]
     show_start(first.config.model.label, first.config.task.name, seeds, first.environment)
     show_data(first.task.data)
-    concurrent = Neighbours()
+    concurrent = ConcurrentRuns()
     with ExitStack() as held:
         held.enter_context(runs.interruption.deferred())
-        held.enter_context(concurrent.announced())
+        held.enter_context(concurrent.registered())
         contexts: dict[int, RunContext] = {}
         leases: dict[int, ExitStack] = {}
         for index in range(len(runs.prepared)):
@@ -147,7 +147,7 @@ def run_multiseed(runs: SeedRuns) -> None:
 
 
 def open_seed(
-    runs: SeedRuns, index: int, lease_held: ExitStack, concurrent: Neighbours, started: float
+    runs: SeedRuns, index: int, lease_held: ExitStack, concurrent: ConcurrentRuns, started: float
 ) -> RunContext:
     """Acquire the lease of a seed, keep it renewed, and return the context of its run.
 
@@ -159,7 +159,7 @@ def open_seed(
     may_resume = prepared.config.resume != "never"
     lease = acquire_lease(store, row, options, may_resume)
     runs.on_start(index, row.run_id)
-    lease_held.enter_context(store.leases.renewed(lease, concurrent.look))
+    lease_held.enter_context(store.leases.renewed(lease, concurrent.update))
     held = (lease, concurrent, runs.interruption, started)
     return open_run(prepared, options, store, row, *held, is_multiseed=True)
 

@@ -25,8 +25,8 @@ from benchmarks.results.row import Status
 from benchmarks.sweeps.cell import Completion, Termination
 from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem, child_environment
 from benchmarks.sweeps.launchers.slurm_job import SlurmJob, lease_for_job, release_for_job
-from benchmarks.system.disk_cache import default_cache_directory
-from benchmarks.system.processes import queue_trouble, queued_jobs
+from benchmarks.system.disk_cache import cache_directory
+from benchmarks.system.slurm_queue import queue_error, queued_jobs
 
 POLL_SECONDS = 2.0
 
@@ -90,7 +90,7 @@ class SlurmLauncher(Launcher):
 
         parameters = parameters_of(settings)
         if queued_jobs() is None:
-            raise UserError(f"hydra/launcher=slurm: SLURM is not available ({queue_trouble()})")
+            raise UserError(f"hydra/launcher=slurm: SLURM is not available ({queue_error()})")
         self.settings = settings
         self.context = context
         self.leases = context.store.leases
@@ -101,7 +101,7 @@ class SlurmLauncher(Launcher):
         self._try_at = 0.0
         # Not in the results folder: submitit pickles, and files there must be safe to read.
         self.executor: Any = submitit.SlurmExecutor(
-            default_cache_directory() / "slurm" / context.directory.sweep_id,
+            cache_directory() / "slurm" / context.directory.sweep_id,
             max_num_timeout=settings.starts - 1,
         )
         self.executor.update_parameters(**parameters)
@@ -129,7 +129,7 @@ class SlurmLauncher(Launcher):
                 ids = self._submit(array)
             except (RuntimeError, OSError) as error:  # submitit's own derive from RuntimeError
                 text = " ".join(str(error).split())
-                if not self._has_sent and queued_jobs(at_most=0.0) is not None:
+                if not self._has_sent and queued_jobs(max_age=0.0) is not None:
                     raise UserError(f"SLURM rejected the jobs: {text}") from error
                 logger.warning("SLURM rejected the jobs (%s); trying again", text)
                 self._try_at = time.monotonic() + RETRY_SECONDS

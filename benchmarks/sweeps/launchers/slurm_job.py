@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results.leases import Lease, Leases
-from benchmarks.system.processes import JOB_VARIABLE, Owner
+from benchmarks.system.processes import JOB_VARIABLE, ProcessIdentity
 
 POLL_SECONDS = 0.1
 
@@ -95,9 +95,9 @@ def cpus_of_job() -> int | None:
     return int(cpus) if cpus else None
 
 
-def queued_process(job: str) -> Owner:
+def queued_process(job: str) -> ProcessIdentity:
     """Return the process of a lease that a queued job holds."""
-    return Owner(host="", boot="", pid=0, born="", job=job)
+    return ProcessIdentity(host="", boot="", pid=0, born="", job=job)
 
 
 def lease_for_job(leases: Leases, fingerprints: list[str], run_id: str, job: str) -> None:

@@ -16,14 +16,14 @@ import pytest
 import benchmarks.results.leases
 from benchmarks.results.leases import TAKEOVER, Lease, Leases, new_lease
 from benchmarks.system import processes as owner
-from benchmarks.system.processes import JOB_VARIABLE, LEASE_SECONDS, Owner, this_process
+from benchmarks.system.processes import JOB_VARIABLE, LEASE_SECONDS, ProcessIdentity, this_process
 from tests.helpers.processes import at_once
 
 KEY = "f" * 16
 PATIENCE = 120.0
 DEAD = dataclasses.replace(this_process(), born="before this process")
 """The id was another process's once: as after a reboot of the process table."""
-ELSEWHERE = Owner(host="another machine", boot="b", pid=1, born="1")
+ELSEWHERE = ProcessIdentity(host="another machine", boot="b", pid=1, born="1")
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_queued_job_keeps_its_question_for_itself(
     leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(owner, "queued_jobs", lambda **asked: {"7_1", "7_2"})
-    queued = Lease(KEY, "", Owner(host="", boot="", pid=0, born="", job="7_1"))
+    queued = Lease(KEY, "", ProcessIdentity(host="", boot="", pid=0, born="", job="7_1"))
     assert leases.acquire(queued)
     long_ago = time.time() - 1e6
     os.utime(leases.path(KEY), (long_ago, long_ago))
@@ -162,7 +162,9 @@ def test_the_question_of_a_job_that_left_the_queue_is_free(
     leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(owner, "queued_jobs", lambda **asked: {"8"})
-    assert leases.acquire(Lease(KEY, "", Owner(host="", boot="", pid=0, born="", job="7_1")))
+    assert leases.acquire(
+        Lease(KEY, "", ProcessIdentity(host="", boot="", pid=0, born="", job="7_1"))
+    )
     assert leases.acquire(mine())
 
 

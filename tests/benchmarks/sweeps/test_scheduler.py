@@ -9,11 +9,11 @@ from benchmarks.results.row import Row
 from benchmarks.sweeps import scheduler
 from benchmarks.sweeps.cell import Completion
 from benchmarks.sweeps.launchers.base import WorkItem
-from benchmarks.system.processes import Owner
+from benchmarks.system.processes import ProcessIdentity
 from benchmarks.system.signals import Interruption
 from tests.helpers.faked_sweeps import DEAD, FakeLauncher, Sweep, dies, leaves
 
-ELSEWHERE = Owner(host="another machine", boot="b", pid=1, born="1")
+ELSEWHERE = ProcessIdentity(host="another machine", boot="b", pid=1, born="1")
 
 
 def test_every_cell_is_run_once_and_never_more_than_fit(sweep: Sweep) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import benchmarks.system.disk_cache
-from benchmarks.system.disk_cache import DiskCache, default_cache_directory
+from benchmarks.system.disk_cache import DiskCache, cache_directory
 from tasks.base import Arrays
 
 ARRAYS: Arrays = {"tokens": np.arange(1000), "labels": np.array([[0.5], [1.5]])}
@@ -200,7 +200,7 @@ def test_the_default_place_follows_the_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache_directory() == tmp_path / "rnnbench"
+    assert cache_directory() == tmp_path / "rnnbench"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_cache_directory() == tmp_path / ".cache" / "rnnbench"
+    assert cache_directory() == tmp_path / ".cache" / "rnnbench"

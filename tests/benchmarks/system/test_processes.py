@@ -1,4 +1,4 @@
-"""Who lives: by process where it can be seen, by SLURM's queue, by heartbeat elsewhere."""
+"""Whether processes are alive, on this machine and on others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,15 +18,13 @@ from benchmarks.system import processes as owner
 from benchmarks.system.processes import (
     JOB_VARIABLE,
     LEASE_SECONDS,
-    Owner,
-    Queue,
-    birth,
+    ProcessIdentity,
     is_alive,
-    queued_jobs,
+    start_time,
     this_process,
 )
 
-ELSEWHERE = Owner(host="another machine", boot="b", pid=1, born="1")
+ELSEWHERE = ProcessIdentity(host="another machine", boot="b", pid=1, born="1")
 IN_JOB = dataclasses.replace(ELSEWHERE, job="7_1")
 
 
@@ -63,7 +61,7 @@ def test_this_process_lives_however_old_its_heartbeat(beat: Path) -> None:
     move(beat, 1e6)
     assert is_alive(this_process(), beat)
     assert this_process() == this_process()
-    assert is_alive(Owner(**dataclasses.asdict(this_process())), beat)
+    assert is_alive(ProcessIdentity(**dataclasses.asdict(this_process())), beat)
 
 
 def test_a_process_that_got_the_id_of_a_dead_one_is_not_it(beat: Path) -> None:
@@ -73,7 +71,7 @@ def test_a_process_that_got_the_id_of_a_dead_one_is_not_it(beat: Path) -> None:
 def test_a_process_is_dead_once_it_has_ended_also_before_anyone_asked_how(
     beat: Path, child: subprocess.Popen[bytes]
 ) -> None:
-    born = birth(child.pid)
+    born = start_time(child.pid)
     assert born is not None
     process = dataclasses.replace(this_process(), pid=child.pid, born=born)
     assert process != this_process()
@@ -96,11 +94,11 @@ def test_processes_are_told_apart_where_there_is_no_proc(
             return False
 
     monkeypatch.setattr(owner, "Path", NoProc)
-    assert birth(os.getpid()) == birth(os.getpid()) is not None
-    assert birth(os.getpid()) != birth(child.pid)
+    assert start_time(os.getpid()) == start_time(os.getpid()) is not None
+    assert start_time(os.getpid()) != start_time(child.pid)
     child.kill()
     child.wait()
-    assert birth(child.pid) is None
+    assert start_time(child.pid) is None
 
 
 def test_a_process_from_before_a_restart_of_this_machine_has_only_its_heartbeat(
@@ -158,99 +156,3 @@ def test_a_process_whose_lease_is_gone_is_dead_and_an_unknown_one_alive(
     assert not is_alive(ELSEWHERE, beat)
     monkeypatch.undo()
     assert not is_alive(ELSEWHERE, beat)
-
-
-# A SLURM job
-
-
-@pytest.fixture
-def queue(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What squeue answers: `says` is called in its place; `asked` counts."""
-    answers: dict[str, Any] = {"asked": 0, "says": lambda: ""}
-
-    def run(command: list[str], **named: object) -> SimpleNamespace:
-        assert command[0] == "squeue"
-        answers["asked"] += 1
-        return SimpleNamespace(stdout=answers["says"]())
-
-    monkeypatch.setattr(owner, "_queue", Queue())
-    monkeypatch.setattr(owner, "subprocess", SimpleNamespace(**vars(subprocess) | {"run": run}))
-    return answers
-
-
-def raising(error: Exception) -> Callable[[], str]:
-    def says() -> str:
-        raise error
-
-    return says
-
-
-def is_not_there() -> Callable[[], str]:
-    return raising(FileNotFoundError("squeue"))
-
-
-def is_away() -> Callable[[], str]:
-    return raising(subprocess.CalledProcessError(1, "squeue", stderr="Unable to\ncontact"))
-
-
-def is_slow() -> Callable[[], str]:
-    return raising(subprocess.TimeoutExpired("squeue", 30))
-
-
-def test_the_queue_is_read_as_it_is_written(queue: dict[str, Any]) -> None:
-    queue["says"] = lambda: "7_1\n7_2\n9\n"
-    assert queued_jobs() == {"7_1", "7_2", "9"}
-    assert queued_jobs() == {"7_1", "7_2", "9"}
-    assert queue["asked"] == 1  # not for each of many cells
-    queue["says"] = lambda: ""
-    assert queued_jobs(at_most=0.0) == set()
-
-
-def test_a_job_lives_while_it_is_in_the_queue(queue: dict[str, Any], beat: Path) -> None:
-    queue["says"] = lambda: "7_1\n"
-    move(beat, 1e6)
-    waiting = Owner(host="", boot="", pid=0, born="", job="7_1")
-    died_here = dataclasses.replace(this_process(), born="12345", job="7_1")  # to be requeued
-    for job in (IN_JOB, waiting, died_here):
-        assert is_alive(job, beat)
-        assert not is_alive(dataclasses.replace(job, job="7_2"), beat)
-    assert is_alive(dataclasses.replace(this_process(), job="7_2"), beat)
-
-
-def test_a_job_submitted_after_the_queue_was_asked_lives(queue: dict[str, Any], beat: Path) -> None:
-    assert queued_jobs() == set()
-    queue["says"] = lambda: "7_1\n"
-    assert is_alive(IN_JOB, beat)
-
-
-@pytest.mark.parametrize("without", [is_not_there, is_away, is_slow])
-def test_where_no_queue_ever_answered_the_heartbeat_tells(
-    without: Callable[[], Callable[[], str]], queue: dict[str, Any], beat: Path
-) -> None:
-    queue["says"] = without()
-    assert is_alive(IN_JOB, beat)
-    move(beat, LEASE_SECONDS + 60)
-    assert not is_alive(IN_JOB, beat)
-    assert queued_jobs() is None
-    assert "\n" not in owner.queue_trouble() != ""
-
-
-@pytest.mark.parametrize("without", [is_away, is_slow])
-def test_a_controller_that_is_away_for_a_while_kills_no_job(
-    without: Callable[[], Callable[[], str]], queue: dict[str, Any], beat: Path
-) -> None:
-    queue["says"] = lambda: "7_1\n"
-    move(beat, 1e6)
-    assert is_alive(IN_JOB, beat)
-    queue["says"] = without()
-    queued_jobs(at_most=0.0)
-    assert is_alive(IN_JOB, beat)
-
-
-def test_a_process_names_the_job_that_is_there_for_it_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("SLURM_JOB_ID", "5")
-    assert this_process().job is None
-    monkeypatch.setenv(JOB_VARIABLE, "7_1")
-    assert this_process().job == "7_1"

@@ -21,10 +21,10 @@ from benchmarks.system.disk_cache import DiskCache
 from benchmarks.system.environment import reset_process
 from benchmarks.system.memory import (
     MIB,
-    lasting_bytes,
-    peak_of_step,
     peak_rss_mib,
+    persistent_bytes,
     reset_peak_rss,
+    step_peak_mib,
     tensor_bytes,
 )
 from benchmarks.system.signals import Interruption
@@ -135,7 +135,7 @@ def mebibytes(count: int) -> Tensor:
 
 
 def peak(step: Callable[[], None], lasting: int = 0) -> float:
-    found = peak_of_step(step, lasting, CPU)
+    found = step_peak_mib(step, lasting, CPU)
     assert found is not None
     return found
 
@@ -199,11 +199,11 @@ def test_what_lasts_is_parameters_buffers_and_optimiser_state() -> None:
     network = nn.Sequential(nn.Linear(10, 10), nn.BatchNorm1d(10))
     optimizer = torch.optim.Adam(network.parameters())
     parameters, buffers = 4 * (110 + 20), 2 * 4 * 10 + 8  # running mean and variance, a counter
-    assert lasting_bytes(network, optimizer) == parameters + buffers
+    assert persistent_bytes(network, optimizer) == parameters + buffers
     network(torch.randn(4, 10)).sum().backward()
     optimizer.step()
     counters = 4 * len(optimizer.state)
-    assert lasting_bytes(network, optimizer) == 3 * parameters + buffers + counters
+    assert persistent_bytes(network, optimizer) == 3 * parameters + buffers + counters
 
 
 def test_bytes_of_tensors() -> None:

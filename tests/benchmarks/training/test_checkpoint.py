@@ -22,7 +22,7 @@ import benchmarks.system.atomic_files
 from benchmarks.results.row import Row
 from benchmarks.results.run_folder import RunFolder
 from benchmarks.runner.checkpointing import RunCheckpoint, source_sha256
-from benchmarks.system.load import Neighbours
+from benchmarks.system.load import ConcurrentRuns
 from benchmarks.training.checkpoint import (
     FORMAT,
     CheckpointError,
@@ -211,13 +211,13 @@ def row(**changes: Any) -> Row:
 def begun(folder: Path, device_type: str = "cpu", **changes: Any) -> RunCheckpoint:
     """What a start of the run has at hand."""
     started = time.perf_counter()
-    return RunCheckpoint(RunFolder(folder), row(**changes), device_type, Neighbours(), started)
+    return RunCheckpoint(RunFolder(folder), row(**changes), device_type, ConcurrentRuns(), started)
 
 
 def written(folder: Path) -> RunCheckpoint:
     earlier = begun(folder)
     earlier.earlier_seconds = 100.0
-    earlier.concurrent.most = 3
+    earlier.concurrent.maximum = 3
     earlier.write({"weights": torch.ones(2)}, {"epoch": 7})
     return earlier
 
@@ -232,7 +232,7 @@ def test_the_same_code_goes_on(tmp_path: Path) -> None:
     assert torch.equal(found[0]["weights"], torch.ones(2))
     assert found[1] == {"epoch": 7}
     assert later.earlier_seconds >= 100
-    assert later.concurrent.most == 3
+    assert later.concurrent.maximum == 3
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_a_checkpoint_of_something_else_is_named_and_set_aside(
     told = capsys.readouterr().out
     assert f"{RunFolder(tmp_path).checkpoint} cannot be used: its {named} is " in told
     assert aside.name in told
-    assert (later.earlier_seconds, later.concurrent.most) == (0, 1)
+    assert (later.earlier_seconds, later.concurrent.maximum) == (0, 1)
 
 
 def test_a_checkpoint_of_other_source_code_is_set_aside(

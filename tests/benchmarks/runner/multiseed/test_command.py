@@ -18,7 +18,7 @@ from benchmarks.results.store import Store
 from benchmarks.runner.multiseed.runner import Result, run_seeds
 from benchmarks.runner.run import AlreadyRunningError, RunOptions
 from benchmarks.runner.stages import RunContext, measure
-from benchmarks.system.processes import Owner
+from benchmarks.system.processes import ProcessIdentity
 from benchmarks.system.signals import Interruption
 from benchmarks.training.trainer import Trainer
 from models.kernels.compiler import unavailable_reason
@@ -96,7 +96,7 @@ def test_a_seed_that_another_process_runs_is_skipped(kernel: str, run: Run, stor
     assert isinstance(first, Row)
     assert first.fingerprint is not None
     lease: Lease = new_lease(first.fingerprint, "another", {})
-    lease.process = Owner(host="elsewhere", boot="b", pid=1, born="1")
+    lease.process = ProcessIdentity(host="elsewhere", boot="b", pid=1, born="1")
     assert store.leases.acquire(lease)
     results = run(f"model.kernel={kernel}")
     assert statuses(results) == ["ok", "AlreadyRunningError", "ok"]
@@ -109,7 +109,7 @@ def test_all_seeds_are_skipped_if_other_processes_run_them(run: Run, store: Stor
         assert isinstance(row, Row)
         assert row.fingerprint is not None
         lease = new_lease(row.fingerprint, "another", {})
-        lease.process = Owner(host="elsewhere", boot="b", pid=1, born="1")
+        lease.process = ProcessIdentity(host="elsewhere", boot="b", pid=1, born="1")
         assert store.leases.acquire(lease)
     assert statuses(run()) == ["AlreadyRunningError"] * 3
 

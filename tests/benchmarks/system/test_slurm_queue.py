@@ -1,0 +1,140 @@
+"""Jobs in SLURM's queue, and whether their processes are alive."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchmarks.system import slurm_queue
+from benchmarks.system.processes import (
+    JOB_VARIABLE,
+    LEASE_SECONDS,
+    ProcessIdentity,
+    is_alive,
+    this_process,
+)
+from benchmarks.system.slurm_queue import queued_jobs
+
+ELSEWHERE = ProcessIdentity(host="another machine", boot="b", pid=1, born="1")
+IN_JOB = dataclasses.replace(ELSEWHERE, job="7_1")
+
+
+@pytest.fixture(autouse=True)
+def _outside_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(JOB_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def beat(tmp_path: Path) -> Path:
+    file = tmp_path / "lease.json"
+    file.touch()
+    return file
+
+
+def move(beat: Path, seconds: float) -> None:
+    """Let a heart have beaten so long ago, or ahead of time if that is negative."""
+    then = time.time() - seconds
+    os.utime(beat, (then, then))
+
+
+@pytest.fixture
+def queue(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What squeue answers: `says` is called in its place; `asked` counts."""
+    answers: dict[str, Any] = {"asked": 0, "says": lambda: ""}
+
+    def run(command: list[str], **named: object) -> SimpleNamespace:
+        assert command[0] == "squeue"
+        answers["asked"] += 1
+        return SimpleNamespace(stdout=answers["says"]())
+
+    monkeypatch.setattr(slurm_queue, "_queue", slurm_queue.Queue())
+    monkeypatch.setattr(
+        slurm_queue, "subprocess", SimpleNamespace(**vars(subprocess) | {"run": run})
+    )
+    return answers
+
+
+def raising(error: Exception) -> Callable[[], str]:
+    def says() -> str:
+        raise error
+
+    return says
+
+
+def is_not_there() -> Callable[[], str]:
+    return raising(FileNotFoundError("squeue"))
+
+
+def is_away() -> Callable[[], str]:
+    return raising(subprocess.CalledProcessError(1, "squeue", stderr="Unable to\ncontact"))
+
+
+def is_slow() -> Callable[[], str]:
+    return raising(subprocess.TimeoutExpired("squeue", 30))
+
+
+def test_the_queue_is_read_as_it_is_written(queue: dict[str, Any]) -> None:
+    queue["says"] = lambda: "7_1\n7_2\n9\n"
+    assert queued_jobs() == {"7_1", "7_2", "9"}
+    assert queued_jobs() == {"7_1", "7_2", "9"}
+    assert queue["asked"] == 1  # not for each of many cells
+    queue["says"] = lambda: ""
+    assert queued_jobs(max_age=0.0) == set()
+
+
+def test_a_job_lives_while_it_is_in_the_queue(queue: dict[str, Any], beat: Path) -> None:
+    queue["says"] = lambda: "7_1\n"
+    move(beat, 1e6)
+    waiting = ProcessIdentity(host="", boot="", pid=0, born="", job="7_1")
+    died_here = dataclasses.replace(this_process(), born="12345", job="7_1")  # to be requeued
+    for job in (IN_JOB, waiting, died_here):
+        assert is_alive(job, beat)
+        assert not is_alive(dataclasses.replace(job, job="7_2"), beat)
+    assert is_alive(dataclasses.replace(this_process(), job="7_2"), beat)
+
+
+def test_a_job_submitted_after_the_queue_was_asked_lives(queue: dict[str, Any], beat: Path) -> None:
+    assert queued_jobs() == set()
+    queue["says"] = lambda: "7_1\n"
+    assert is_alive(IN_JOB, beat)
+
+
+@pytest.mark.parametrize("without", [is_not_there, is_away, is_slow])
+def test_where_no_queue_ever_answered_the_heartbeat_tells(
+    without: Callable[[], Callable[[], str]], queue: dict[str, Any], beat: Path
+) -> None:
+    queue["says"] = without()
+    assert is_alive(IN_JOB, beat)
+    move(beat, LEASE_SECONDS + 60)
+    assert not is_alive(IN_JOB, beat)
+    assert queued_jobs() is None
+    assert "\n" not in slurm_queue.queue_error() != ""
+
+
+@pytest.mark.parametrize("without", [is_away, is_slow])
+def test_a_controller_that_is_away_for_a_while_kills_no_job(
+    without: Callable[[], Callable[[], str]], queue: dict[str, Any], beat: Path
+) -> None:
+    queue["says"] = lambda: "7_1\n"
+    move(beat, 1e6)
+    assert is_alive(IN_JOB, beat)
+    queue["says"] = without()
+    queued_jobs(max_age=0.0)
+    assert is_alive(IN_JOB, beat)
+
+
+def test_a_process_names_the_job_that_is_there_for_it_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "5")
+    assert this_process().job is None
+    monkeypatch.setenv(JOB_VARIABLE, "7_1")
+    assert this_process().job == "7_1"
