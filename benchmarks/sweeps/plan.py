@@ -76,7 +76,7 @@ def make_plan(
             continue
         arm = " ".join(text for text in chosen if not text.startswith("seed="))
         is_for_all_seeds = seed_of(config) is None
-        label = (arm if is_for_all_seeds else "") or label_of(chosen)
+        label = (arm if is_for_all_seeds else "") or " ".join(chosen) or "the only cell"
         has_group = axes.has_seeds and not isinstance(config.model, BaselineSettings)
         cells[fingerprints[0]] = Cell(
             len(cells),
@@ -105,13 +105,8 @@ def compose_cells(axes: Axes) -> tuple[list[tuple[list[str], Config]], LeftOut]:
                 each = [*chosen, f"model.baseline={name}"]
                 composed.append((each, composer.compose(each)))
         except ImpossiblePairError as error:
-            left_out.append((label_of(chosen), str(error)))
+            left_out.append((" ".join(chosen) or "the only cell", str(error)))
     return composed, left_out
-
-
-def label_of(chosen: list[str]) -> str:
-    """Return the label of a cell with these overrides."""
-    return " ".join(chosen) or "the only cell"
 
 
 def selects_all_baselines(config: Config) -> bool:
@@ -120,11 +115,7 @@ def selects_all_baselines(config: Config) -> bool:
 
 
 def open_store(directory: str) -> Store:
-    """Open a results folder.
-
-    Raises:
-        UserError: it is not writable.
-    """
+    """Open a results folder."""
     store = Store(Path(directory))
     store.check_writable()
     return store
@@ -156,11 +147,7 @@ class DataDescriptions:
         return self._load(config)[0]
 
     def with_matched_size(self, config: Config) -> Config:
-        """Return a configuration with the hidden size that its `match` determines.
-
-        Raises:
-            NoSizeError: no hidden size is near enough to the budget.
-        """
+        """Return a configuration with the hidden size that its `match` determines."""
         if not decides_size(config):
             return config
         model, input_size = self._size_inputs(config)
@@ -170,11 +157,7 @@ class DataDescriptions:
         return dataclasses.replace(config, model=self._sized[key])
 
     def with_matched_sizes(self, configs: list[Config]) -> list[Config]:
-        """Return configurations with the hidden sizes that their `match` determines.
-
-        Raises:
-            UserError: no size meets a budget; names a budget that fits all cells.
-        """
+        """Return configurations with the hidden sizes that their `match` determines."""
         sized: list[Config] = []
         try:
             for config in configs:

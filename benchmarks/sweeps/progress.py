@@ -18,22 +18,14 @@ from benchmarks.runner.display import console, readable, show_text
 from benchmarks.sweeps.cell import Outcome
 
 REFRESH_SECONDS = 1.0
-
-MOST_NAMED = 2
-"""Running cells named in the live line."""
-
-MOST_ROWS = 100
-"""Rows of a table of cells; of a larger sweep, the cells that need attention are shown."""
+MOST_NAMED = 2  # running cells in the live line
+MOST_ROWS = 100  # of a table; of a larger sweep, the cells that need attention are shown
 
 logger = logging.getLogger(__name__)
 
 
 class SweepProgress:
-    """Count and report outcomes: in a bar on a terminal, otherwise in a line per cell.
-
-    Args:
-        total: number of cells.
-    """
+    """Count and report outcomes: in a bar on a terminal, otherwise in a line per cell."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -107,15 +99,7 @@ class SweepProgress:
 
 
 def counts_text(done: int, total: int, failed: int, new: int, minutes: float) -> str:
-    """Return a sweep's progress as text.
-
-    Args:
-        done: cells that have ended, including failed ones.
-        total: number of cells.
-        failed: cells that failed.
-        new: cells that have ended within `minutes`.
-        minutes: since the sweep started.
-    """
+    """Return a sweep's progress as text; `new` cells have ended in the last `minutes`."""
     text = f"{done}/{total} done"
     if failed:
         text += f", {failed} failed"
@@ -179,8 +163,8 @@ def table_of(outcomes: list[Outcome]) -> Table:
     table.add_column("status", no_wrap=True)
     # A search selects by validation score; test scores are hidden so that they cannot influence it.
     heading = "validation" if is_search else "test score"
-    table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("training s", justify="right", no_wrap=True)
+    for name in (heading, "training s"):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for outcome in outcomes:
         table.add_row(
@@ -200,5 +184,5 @@ def show_failure(terminal: Console, status: str, label: str, error: object, log:
 
 
 def readable_or_empty(value: float | None) -> str:
-    """Return a number as text, or an empty text for None."""
+    """Return a number as text, empty for None."""
     return "" if value is None else readable(value)

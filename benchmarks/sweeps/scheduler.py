@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -31,46 +32,26 @@ from benchmarks.system.signals import Interruption
 if TYPE_CHECKING:
     from benchmarks.sweeps.search import Search
 
-RECHECK_SECONDS = 2.0
-"""Shortest time between two checks of cells that other processes run."""
-
-SHUTDOWN_SECONDS = 30.0
-"""Time that interrupted cells have to end before they are killed."""
-
+RECHECK_SECONDS = 2.0  # between two checks of cells that other processes run, at least
+SHUTDOWN_SECONDS = 30.0  # for interrupted cells to end before they are killed
 FAILURES = tuple(status for status in Status if status.is_failure)
 
 
+@dataclass
 class Scheduler:
-    """Run the cells of a sweep until each has a row.
+    """Run the cells of a sweep until each has a row."""
 
-    Args:
-        cells: in the order to run them.
-        launcher: runs them.
-        context: results folder and directory of the sweep.
-        resume: `continue`, `skip_failed` or `never`.
-        progress: displays the outcomes.
-        interruption: checked between cells.
-        search: supplies more cells and receives the outcomes.
-    """
+    cells: Iterable[Cell]  # in the order to run them
+    launcher: Launcher
+    context: SweepContext
+    resume: str  # `continue`, `skip_failed` or `never`
+    progress: SweepProgress
+    interruption: Interruption
+    search: Search | None = None
 
-    def __init__(
-        self,
-        cells: Iterable[Cell],
-        launcher: Launcher,
-        context: SweepContext,
-        resume: str,
-        progress: SweepProgress,
-        interruption: Interruption,
-        search: Search | None = None,
-    ) -> None:
-        self.waiting = deque(cells)
-        self.launcher = launcher
-        self.context = context
-        self.store, self.index = context.store, context.index
-        self.resume = resume
-        self.progress = progress
-        self.interruption = interruption
-        self.search = search
+    def __post_init__(self) -> None:
+        self.store, self.index = self.context.store, self.context.index
+        self.waiting = deque(self.cells)
         self.view = self.store.view(self.index)
         self.running: dict[int, Cell] = {}
         self.leased: list[Cell] = []  # by other processes
@@ -80,11 +61,7 @@ class Scheduler:
         self._check_took = 0.0
 
     def run(self) -> dict[int, Outcome]:
-        """Run until every cell has a row, and return the outcomes by cell number.
-
-        Raises:
-            KeyboardInterrupt: the sweep was interrupted.
-        """
+        """Run until every cell has a row or the sweep is interrupted; return outcomes by number."""
         with self.interruption.deferred():
             try:
                 clean_up(self.store, self.index)

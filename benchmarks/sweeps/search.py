@@ -11,7 +11,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,43 +47,28 @@ class Arm:
     Attributes:
         label: the overrides in which it differs from other arms.
         overrides: shared by all of its trials.
-        open: trials that are running, by number.
     """
 
     label: str
     overrides: list[str]
     study: optuna.Study
-    open: dict[int, FrozenTrial] = field(default_factory=dict)
 
 
+@dataclass
 class Search:
-    """Sample trials as cells for a scheduler and record their outcomes in the studies.
+    """Sample trials as cells for a scheduler and record their outcomes in the studies."""
 
-    Args:
-        settings: number of trials, sampler and storage.
-        arms: to tune.
-        space: distributions by key.
-        make_cell: composes and checks a trial.
-        val_score: returns a run's validation score.
-    """
+    settings: TuneSettings
+    arms: list[Arm]
+    space: dict[str, BaseDistribution]
+    make_cell: MakeCell
+    val_score: Callable[[str], float | None]
 
-    def __init__(
-        self,
-        settings: TuneSettings,
-        arms: list[Arm],
-        space: dict[str, BaseDistribution],
-        make_cell: MakeCell,
-        val_score: Callable[[str], float | None],
-    ) -> None:
-        self.settings = settings
-        self.arms = arms
-        self.space = space
-        self.make_cell = make_cell
-        self.val_score = val_score
-        self.total = settings.trials * len(arms)
+    def __post_init__(self) -> None:
+        self.total = self.settings.trials * len(self.arms)
         self._unfinished = [
             (arm, trial)
-            for arm in arms
+            for arm in self.arms
             for trial in arm.study.get_trials(states=(TrialState.RUNNING,))
         ]
 
@@ -102,8 +87,7 @@ class Search:
         """
         cells: list[Cell] = []
         while self._unfinished and len(cells) < count:
-            arm, trial = self._unfinished.pop()
-            cells.append(self._open(arm, trial))
+            cells.append(self._cell(*self._unfinished.pop()))
         while len(cells) < count:
             enqueued = [a for a in self.arms if a.study.get_trials(states=(TrialState.WAITING,))]
             arm = min(enqueued or self.arms, key=lambda candidate: len(candidate.study.trials))
@@ -112,12 +96,8 @@ class Search:
                     break
                 arm.study.enqueue_trial(self._sample(arm))
             number = arm.study.ask(self.space).number
-            cells.append(self._open(arm, arm.study.trials[number]))
+            cells.append(self._cell(arm, arm.study.trials[number]))
         return cells
-
-    def _open(self, arm: Arm, trial: FrozenTrial) -> Cell:
-        arm.open[trial.number] = trial
-        return self._cell(arm, trial)
 
     def _sample(self, arm: Arm) -> dict[str, Any]:
         """Sample all settings of an arm's next trial in a study of its own.
@@ -145,13 +125,12 @@ class Search:
         """Record a trial's outcome; a trial that was interrupted stays open."""
         number = outcome.cell.trial
         for arm in self.arms:
-            if arm.study.study_name == outcome.cell.study and number in arm.open:
+            if arm.study.study_name == outcome.cell.study and number is not None:
                 value = self.val_score(outcome.run_id) if outcome.status == Status.OK else None
                 if value is not None and math.isfinite(value):
                     arm.study.tell(number, value, skip_if_finished=True)
                 elif outcome.status in TRIAL_FAILURES:
                     arm.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
-                del arm.open[number]
 
     def best(self) -> list[tuple[Arm, int, FrozenTrial | None]]:
         """Return each arm, its number of complete trials and the best of them."""
@@ -186,11 +165,7 @@ class Search:
 
 
 def distribution_of(override: Override) -> BaseDistribution:
-    """Convert an interval or choice of Hydra's grammar to an Optuna distribution.
-
-    Raises:
-        UserError: its bounds are impossible.
-    """
+    """Convert an interval or choice of Hydra's grammar to an Optuna distribution."""
     value: Any = override.value()
     is_log = "log" in getattr(value, "tags", ())
     try:
@@ -209,11 +184,7 @@ def plain(value: Any) -> Any:
 
 
 def open_storage(settings: TuneSettings, results: Path) -> BaseStorage:
-    """Open the storage of the studies: a journal file, or any database that Optuna supports.
-
-    Raises:
-        UserError: the database cannot be reached.
-    """
+    """Open the storage of the studies: a journal file, or any database that Optuna supports."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if settings.storage is None:
         folder = results / "studies"

@@ -29,11 +29,8 @@ from benchmarks.system.processes import LEASE_SECONDS, boot, host, start_time
 from benchmarks.system.slurm_queue import queued_jobs
 
 FAILED = frozenset(status for status in Status if status.is_failure)
-WATCH_SECONDS = 2.0
-"""Shortest time between two reads."""
-
-IDLE_READS = 10
-"""Reads in a row without a running or queued cell after which watching ends."""
+WATCH_SECONDS = 2.0  # between two reads, at least
+IDLE_READS = 10  # without a running or queued cell, after which watching ends
 
 
 @dataclass
@@ -94,15 +91,7 @@ class Snapshot:
 
 
 class SweepReader:
-    """Read the status of a sweep repeatedly.
-
-    Args:
-        store: the results folder.
-        directory: of the sweep.
-
-    Raises:
-        UserError: the files in the directory cannot be read.
-    """
+    """Read the status of a sweep repeatedly."""
 
     def __init__(self, store: Store, directory: SweepDirectory) -> None:
         self.store = store
@@ -164,10 +153,7 @@ class SweepReader:
 
 
 def is_probably_alive(lease: Lease, leases: Leases) -> bool:
-    """Return whether a lease's process is alive, as far as a reader can determine.
-
-    Unlike `processes.is_alive` this writes no file to compare the file server's clock.
-    """
+    """Return whether a lease's process is alive; unlike `processes.is_alive`, write no file."""
     process = lease.process
     if process.pid and process.host == host() and process.boot == boot():
         if start_time(process.pid) == process.born:
@@ -192,11 +178,7 @@ def age_of(lease: Lease, leases: Leases) -> float:
 
 
 def find_sweep(store: Store, prefix: str | None) -> SweepDirectory:
-    """Return the sweep whose id begins with a prefix, or the sweep started last.
-
-    Raises:
-        UserError: there is no such sweep, or several match.
-    """
+    """Return the sweep whose id begins with a prefix, or the sweep started last."""
     if not store.directory.is_dir():
         raise UserError(f"{store.directory}: no such results folder")
     files = list(store.directory.glob("sweeps/*/sweep.json"))
@@ -270,11 +252,7 @@ def details(reader: SweepReader, cell: CellStatus) -> list[str]:
 
 
 def status(results: Path, sweep: str | None, watch: bool) -> int:
-    """Show a sweep, once or until its end, and return 1 if a cell failed.
-
-    Raises:
-        UserError: there is no such sweep.
-    """
+    """Show a sweep, once or until its end, and return 1 if a cell failed."""
     store = Store(results)
     reader = SweepReader(store, find_sweep(store, sweep))
     began = time.monotonic()

@@ -115,22 +115,14 @@ def run_cells(prepared: PreparedSweep) -> int:
 
 
 def import_optional(library: str, module: str, feature: str, extra: str) -> ModuleType:
-    """Import a module that requires an optional library.
-
-    Raises:
-        UserError: the library is not installed.
-    """
+    """Import a module that requires an optional library."""
     if find_spec(library) is None:
         raise UserError(f"{feature} requires {library}: pip install -e '.[{extra}]'")
     return import_module(module)
 
 
 def launcher_settings(hydra: DictConfig) -> tuple[str, Any]:
-    """Return the launcher's name and its checked settings.
-
-    Raises:
-        UserError: there is no such launcher, or a setting is out of range.
-    """
+    """Return the launcher's name and its checked settings."""
     name = str(hydra.runtime.choices["hydra/launcher"])
     if name == "basic":
         return name, None
@@ -148,13 +140,8 @@ def launcher_settings(hydra: DictConfig) -> tuple[str, Any]:
 def make_launcher(
     prepared: PreparedSweep, context: SweepContext, interruption: Interruption
 ) -> Launcher:
-    """Return the sweep's launcher.
-
-    Raises:
-        UserError: something that it requires is missing.
-    """
+    """Return the sweep's launcher."""
     name, settings = prepared.launcher, prepared.settings
-    package = "benchmarks.sweeps.launchers"
     if name == "local":
         from benchmarks.sweeps.launchers.local import LocalLauncher
 
@@ -162,15 +149,13 @@ def make_launcher(
         groups = {cell.number if cell.group is None else cell.group for cell in cells}
         most_slots = prepared.plan.total if prepared.search else len(groups)
         return LocalLauncher(settings, context, most_slots, prepared.axes.device)
-    made: Launcher
-    if name == "slurm":
-        module = import_optional("submitit", f"{package}.slurm", "hydra/launcher=slurm", "slurm")
-        made = module.SlurmLauncher(settings, context)
-    elif name == "ray":
-        module = import_optional("ray", f"{package}.ray", "hydra/launcher=ray", "ray")
-        made = module.RayLauncher(settings, context)
-    else:
+    if name == "basic":
         from benchmarks.sweeps.launchers.sequential import SequentialLauncher
 
-        made = SequentialLauncher(context, interruption)
+        return SequentialLauncher(context, interruption)
+    library = "submitit" if name == "slurm" else name
+    module = import_optional(
+        library, f"benchmarks.sweeps.launchers.{name}", f"hydra/launcher={name}", name
+    )
+    made: Launcher = getattr(module, f"{name.capitalize()}Launcher")(settings, context)
     return made

@@ -47,11 +47,6 @@ def make_search(
 ) -> tuple[Search, Plan]:
     """Open a study for each arm and return the search with the plan of its earlier trials.
 
-    Args:
-        axes: of the sweep; every combination of values is an arm.
-        data: describes the arms' data.
-        device_types: returns the kinds of device a cell may run on.
-
     Raises:
         UserError: an arm or the space is wrong.
     """
@@ -83,11 +78,7 @@ def make_search(
 
 
 def tune_settings(axes: Axes) -> TuneSettings:
-    """Return the checked settings of a search.
-
-    Raises:
-        UserError: a setting is out of range, the space is empty, or `resume` is `never`.
-    """
+    """Return the checked settings of a search."""
     settings = OmegaConf.to_object(axes.hydra.sweeper)
     assert isinstance(settings, TuneSettings)
     check_ranges(settings, "hydra.sweeper.")
@@ -107,11 +98,7 @@ def tune_settings(axes: Axes) -> TuneSettings:
 def compose_arms(
     axes: Axes, space: Space, data: DataDescriptions
 ) -> tuple[list[tuple[list[str], Config]], LeftOut]:
-    """Return each arm's overrides and configuration, and the impossible pairs with a reason.
-
-    Raises:
-        UserError: an arm or a bound of the space is wrong, or no arm is left.
-    """
+    """Return each arm's overrides and configuration, and the impossible pairs with a reason."""
     composer = CellComposer(axes.fixed)
     composed: list[tuple[list[str], Config]] = []
     left_out: LeftOut = []
@@ -134,11 +121,7 @@ def compose_arms(
 
 
 def without_hidden_size(space: Space, configs: list[Config]) -> Space:
-    """Return a space without the hidden size where `match` determines it, and print a note.
-
-    Raises:
-        UserError: only some arms have their size determined, or the space is empty without it.
-    """
+    """Return a space without the hidden size where `match` determines it, and print a note."""
     kinds = {config.match.kind for config in configs if decides_size(config)}
     if HIDDEN_SIZE not in space or not kinds:
         return space

@@ -36,9 +36,7 @@ from benchmarks.system.signals import Interruption
 from benchmarks.system.terminal import print_log_messages
 
 POLL_SECONDS = 0.5
-
-EXTERNAL_SIGNALS = {"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"}
-"""Signals that other processes send; a run that they end can be resumed."""
+EXTERNAL_SIGNALS = {"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"}  # runs ended by these are resumed
 
 
 @dataclass
@@ -58,13 +56,8 @@ class Slot:
 class LocalLauncher(Launcher):
     """Run cells in processes forked from a server that has imported the code but run nothing.
 
-    They start at once and share no state. Without forking, each is a new interpreter.
-
-    Args:
-        settings: number of processes.
-        context: of the sweep.
-        most_slots: number of cells and groups.
-        device: `train.device` of the cells; slots have GPUs if it is `auto` or `cuda`.
+    They start at once and share no state. Without forking, each is a new interpreter. Slots have
+    a GPU if `train.device` of the cells is `auto` or `cuda`.
     """
 
     takes_groups = True

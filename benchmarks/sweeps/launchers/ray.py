@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import PROJECT_ROOT
@@ -20,20 +19,8 @@ from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem
 POLL_SECONDS = 1.0
 
 
-@dataclass
-class Task:
-    """A cell submitted to Ray."""
-
-    cell: Cell
-    retries_left: int
-
-
 class RayLauncher(Launcher):
-    """Submit cells to Ray and wait for them.
-
-    Raises:
-        UserError: the cluster cannot be reached.
-    """
+    """Submit cells to Ray and wait for them."""
 
     def __init__(self, settings: RaySettings, context: SweepContext) -> None:
         import ray
@@ -41,7 +28,7 @@ class RayLauncher(Launcher):
         self.ray: Any = ray
         self.settings = settings
         self.context = context
-        self.tasks: dict[Any, Task] = {}
+        self.tasks: dict[Any, tuple[Cell, int]] = {}  # cells and retries left
         self.is_ending = False
         check_reachable(settings.address)
         try:
@@ -63,18 +50,18 @@ class RayLauncher(Launcher):
     def submit(self, items: list[WorkItem]) -> None:
         """Submit the cells to Ray."""
         for item in items:
-            self._submit(Task(item.cell, self.settings.retries))
+            self._submit(item.cell, self.settings.retries)
 
-    def _submit(self, task: Task) -> None:
+    def _submit(self, cell: Cell, retries: int) -> None:
         reference = self.remote.remote(
             str(self.context.conf),
             str(self.context.directory.path.resolve()),
-            task.cell.number,
-            str(self.context.directory.log(task.cell).resolve()),
+            cell.number,
+            str(self.context.directory.log(cell).resolve()),
             self.settings.cpus,
             str(PROJECT_ROOT),
         )
-        self.tasks[reference] = task
+        self.tasks[reference] = cell, retries
 
     def poll(self) -> list[Completion]:
         """Return the completed cells, waiting a second at most."""
@@ -87,23 +74,21 @@ class RayLauncher(Launcher):
 
     def _completion_of(self, reference: Any) -> Completion | None:
         """Return the completion of a task that has ended; None if it is submitted again."""
-        task = self.tasks.pop(reference)
+        cell, retries = self.tasks.pop(reference)
         try:
             code = self.ray.get(reference)
         except self.ray.exceptions.RayError as error:
             # Not Ray's own retries: those could start before the failed process has ended.
-            if task.retries_left > 0 and not self.is_ending:
-                self._submit(Task(task.cell, task.retries_left - 1))
+            if retries > 0 and not self.is_ending:
+                self._submit(cell, retries - 1)
                 return None
             text = f"Ray: {' '.join(str(error).split())[:200]}"
-            return Completion(task.cell, termination=Termination(text, Status.INTERRUPTED))
+            return Completion(cell, termination=Termination(text, Status.INTERRUPTED))
         if code != 0:
             text = f"process of the run terminated with exit code {code}"
-            return Completion(task.cell, termination=Termination(text))
-        latest = self.context.index.latest(task.cell.fingerprints)
-        if latest is None:
-            return Completion(task.cell, held_elsewhere=True)
-        return Completion(task.cell, latest.run_id)
+            return Completion(cell, termination=Termination(text))
+        latest = self.context.index.latest(cell.fingerprints)
+        return Completion(cell, latest and latest.run_id, held_elsewhere=latest is None)
 
     def interrupt(self) -> None:
         """Cancel the tasks; their runs write a checkpoint and end."""
@@ -121,11 +106,7 @@ class RayLauncher(Launcher):
 
 
 def check_reachable(address: str | None) -> None:
-    """Check a cluster's address, for which Ray itself would wait minutes.
-
-    Raises:
-        UserError: nothing accepts a connection there.
-    """
+    """Check a cluster's address, for which Ray itself would wait minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         try:

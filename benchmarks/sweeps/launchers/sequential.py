@@ -12,12 +12,7 @@ from benchmarks.system.signals import Interruption
 
 
 class SequentialLauncher(Launcher):
-    """Run cells inside `submit`; the state that a run leaves in the process is reset.
-
-    Args:
-        context: of the sweep.
-        interruption: ends the current run.
-    """
+    """Run cells inside `submit`; the state that a run leaves in the process is reset."""
 
     takes_groups = True
 

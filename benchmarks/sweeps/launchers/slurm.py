@@ -29,18 +29,10 @@ from benchmarks.system.disk_cache import cache_directory
 from benchmarks.system.slurm_queue import queue_error, queued_jobs
 
 POLL_SECONDS = 2.0
-
-RETRY_SECONDS = 10.0
-"""Between attempts to submit, while SLURM rejects jobs."""
-
-SETTLING_SECONDS = 10.0
-"""Wait for the row of a job that has left the queue: its file may appear late."""
-
-EARLY_SECONDS = 45
-"""Shortest time from a start to its warning, which SLURM may send half a minute early."""
-
-MOST_LOGGED = 20_000
-"""Characters kept of SLURM's own log of a job."""
+RETRY_SECONDS = 10.0  # between attempts to submit, while SLURM rejects jobs
+SETTLING_SECONDS = 10.0  # for the row of a job that has left the queue to appear
+EARLY_SECONDS = 45  # from a start to its warning, which SLURM may send half a minute early
+MOST_LOGGED = 20_000  # characters of SLURM's own log of a job
 
 STATUS_OF_STATE = {
     "CANCELLED": Status.INTERRUPTED,
@@ -77,11 +69,7 @@ class SubmittedJob:
 
 
 class SlurmLauncher(Launcher):
-    """Submit cells and watch the queue and the results folder.
-
-    Raises:
-        UserError: SLURM is not available, or a setting is wrong.
-    """
+    """Submit cells and watch the queue and the results folder."""
 
     leaves_running = True
 
@@ -118,11 +106,7 @@ class SlurmLauncher(Launcher):
         self._send()
 
     def _send(self) -> None:
-        """Submit unsent jobs in the largest arrays that SLURM accepts, and lease their cells.
-
-        Raises:
-            UserError: SLURM is available but rejects the very first jobs.
-        """
+        """Submit unsent jobs in the largest arrays that SLURM accepts, and lease their cells."""
         while self.unsent and time.monotonic() >= self._try_at:
             array = self.unsent[: self.largest_array]
             try:
@@ -234,12 +218,7 @@ def is_final(entry: Entry | None) -> bool:
 
 
 def parameters_of(settings: SlurmSettings) -> dict[str, object]:
-    """Convert the settings to submitit's parameters.
-
-    Raises:
-        UserError: a value has a line break, which could add commands to the batch script, or the
-            warning would come before the run has started.
-    """
+    """Convert the settings to submitit's parameters."""
     wanted: dict[str, object] = {
         "job_name": "rnnbench",
         "partition": settings.partition,

@@ -20,9 +20,7 @@ class SlurmJob:
     """Run a cell in a child process, which submitit's signal handling cannot disturb.
 
     Args:
-        conf: the configuration folder.
-        sweep: the sweep's directory.
-        number: of the cell.
+        conf, sweep, number: arguments of `cluster_job`.
         log_name: of the cell's log file.
         grace_seconds: time that the run has to write a checkpoint.
     """
@@ -37,11 +35,7 @@ class SlurmJob:
         self.pid: int | None = None
 
     def __call__(self) -> None:
-        """Run the cell.
-
-        Raises:
-            SystemExit: it wrote no row, so the job has failed.
-        """
+        """Run the cell."""
         with self.log.open("ab") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.sweeps.launchers.cluster_job", *self.command],
@@ -101,14 +95,7 @@ def queued_process(job: str) -> ProcessIdentity:
 
 
 def lease_for_job(leases: Leases, fingerprints: list[str], run_id: str, job: str) -> None:
-    """Acquire the leases of a cell for a queued job.
-
-    Args:
-        leases: of the results folder.
-        fingerprints: of the cell, one for each kind of device.
-        run_id: of the unfinished run that the job resumes, or empty.
-        job: its id.
-    """
+    """Acquire the leases of a cell for a queued job, which resumes a run unless `run_id` is ""."""
     process = queued_process(job)
     for fingerprint in fingerprints:
         dead = leases.read(fingerprint) or Lease(fingerprint, "", process)
