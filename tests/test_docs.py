@@ -1,7 +1,8 @@
-"""The documentation says what the code does."""
+"""The documentation is up to date, complete and in plain English."""
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("benchmarks", "models", "scripts", "tasks")
 CODE_BLOCK = re.compile(
     r"^`([\w/]+\.(?:py|yaml))`(?:(?!```).)*```(?:python|yaml)\n(.*?)```", re.DOTALL | re.MULTILINE
 )
@@ -43,6 +45,38 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+AVOIDED = (
+    *("alike", "anew", "by heart", "claim", "company", "let go", "mend", "neighbour", "nobody"),
+    *("of late", "so many", "spoil", "told", "whoever", "without a word", "worth telling"),
+)
+"""Words that a standard term replaces; docs/architecture.md defines the terms."""
+
+
+def words_of(file: Path) -> str:
+    """Return the text of a page, or the docstrings and messages of a Python file."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix != ".py":
+        return text
+    nodes = ast.walk(ast.parse(text))
+    return "\n".join(
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+
+
+def test_docs_and_messages_use_standard_terms() -> None:
+    files = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("conf/**/*.yaml")]
+    files += [file for room in PACKAGES for file in (ROOT / room).rglob("*.py")]
+    avoided = re.compile(rf"\b({'|'.join(AVOIDED)})(s|ed|s')?\b", re.IGNORECASE)
+    found = {
+        f"{file.relative_to(ROOT)}: {match[0]}"
+        for file in files
+        for match in avoided.finditer(words_of(file))
+    }
+    assert found == set()
 
 
 @pytest.fixture(scope="module")
