@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import UserError
-from benchmarks.results.csv_table import TableView, as_text, cells_of, opened, text_of
+from benchmarks.results.csv_table import TableView, as_text, cells_of, opened, table_writer
 from benchmarks.results.row import COLUMNS, FACTS, columns_where
 from benchmarks.results.source import Cells, Source, named
-from benchmarks.system.atomic_files import remove_drafts, replacing
 
 logger = logging.getLogger(__name__)
 
@@ -131,11 +130,9 @@ def differences(found: list[Found]) -> tuple[list[str], list[str]]:
 
 def write_table(table: Path, columns: list[str], sources: list[Source], found: list[Found]) -> None:
     """Write a table of the rows found."""
-    remove_drafts(table)
     chosen = {(each.folder, each.run_id) for each in found if not each.has_folder}
     added = [added_cells(source) for source in sources]
-    with replacing(table) as binary, text_of(binary) as file:
-        writer = csv.writer(file, lineterminator="\n")
+    with table_writer(table) as writer:
         writer.writerow(columns)
         for each in found:
             row = sources[each.folder].index.row(each.run_id) if each.has_folder else None

@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any
 
 from benchmarks.results.index import Entry, Index
 from benchmarks.system.atomic_files import remove_drafts, replacing, write_atomically
@@ -115,18 +115,13 @@ class TableView:
 
     def _rewrite(self, outdated: set[str]) -> None:
         """Replace outdated rows and append missing ones."""
-        remove_drafts(self.table)
-        columns = list(self.columns)
-        while True:
-            try:
-                self._write(outdated, columns)
-                return
-            except UnknownColumnsError as error:  # in a row of a newer version
-                columns += error.names
+        columns = dict.fromkeys(self.columns)
+        for run_id in sorted(outdated):  # a row of a newer version has further columns
+            columns |= dict.fromkeys(self.index.row(run_id) or {})
+        self._write(outdated, list(columns))
 
     def _write(self, outdated: set[str], columns: list[str]) -> None:
-        with replacing(self.table) as binary, text_of(binary) as file:
-            writer = csv.writer(file, lineterminator="\n")
+        with table_writer(self.table) as writer:
             missing = set(outdated)
             with opened(self.table) as (header, lines):
                 columns = header + [name for name in columns if name not in header]
@@ -145,28 +140,8 @@ class TableView:
         self._signature = None
 
 
-class UnknownColumnsError(Exception):
-    """A row has columns that the table does not have."""
-
-    def __init__(self, names: list[str]) -> None:
-        super().__init__(names)
-        self.names = names
-
-
 def cells_of(row: dict[str, Any], columns: list[str], line: list[str] | None = None) -> list[str]:
-    """Return the cells of a row.
-
-    Args:
-        row: values by column.
-        columns: the columns of the table.
-        line: previous cells, which are kept for columns that are not in the row.
-
-    Raises:
-        UnknownColumnsError: the row has other columns.
-    """
-    unknown = row.keys() - set(columns)
-    if unknown:
-        raise UnknownColumnsError([name for name in row if name in unknown])
+    """Return the cells of a row; previous cells are kept for columns that are not in the row."""
     if line is None:
         return [as_text(row.get(name)) for name in columns]
     pairs = zip(columns, line, strict=False)
@@ -185,13 +160,15 @@ def opened(table: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
 
 
 @contextlib.contextmanager
-def text_of(binary: BinaryIO) -> Iterator[TextIO]:
-    """Write text into a binary file that stays open."""
-    text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
-    try:
-        yield text
-    finally:
-        text.detach()  # which flushes
+def table_writer(table: Path) -> Iterator[Any]:
+    """Replace a table atomically by the lines that are written in the block."""
+    remove_drafts(table)
+    with replacing(table) as binary:
+        text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+        try:
+            yield csv.writer(text, lineterminator="\n")
+        finally:
+            text.detach()  # which flushes
 
 
 def repair_torn(table: Path) -> bool:

@@ -93,9 +93,7 @@ class Index:
             return None
         fingerprint, sweep = str(row.get("fingerprint") or ""), str(row.get("sweep") or "")
         starts = int(row.get("starts") or 1)
-        entry = Entry(
-            run_id, fingerprint, Status(row["status"]), starts, sys.intern(sweep), changed
-        )
+        entry = entry_of(run_id, fingerprint, row["status"], starts, sweep, changed)
         self._add(entry)
         self.unsaved += 1
         return entry
@@ -160,7 +158,7 @@ class Index:
 def entry_of(
     run_id: str, fingerprint: str, status: str, starts: int, sweep: str, changed_ns: int
 ) -> Entry:
-    """Return an entry of the index file; repeated values share memory."""
+    """Return an entry whose repeated values share memory."""
     return Entry(run_id, fingerprint, Status(status), starts, sys.intern(sweep), changed_ns)
 
 

@@ -1,4 +1,4 @@
-"""Tables are rebuilt from the rows in the run folders, and merged only where they may be."""
+"""Tables are rebuilt from the rows in the run folders, and merged if they are comparable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Keep = Callable[..., Store]
 
 @pytest.fixture
 def keep(tmp_path: Path) -> Keep:
-    """Leave a run in a results folder under tmp_path, as a run does."""
+    """Write a run into a results folder under tmp_path."""
 
     def leave(folder: str, run_id: str, **columns: Any) -> Store:
         store = Store(tmp_path / folder)
@@ -60,7 +60,7 @@ def beside(table: Path, kind: str) -> list[Path]:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line that answers a command that must be refused."""
+    """Return the error line of a command that must be refused."""
     assert main([str(argument) for argument in arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
@@ -74,7 +74,7 @@ def test_a_lost_table_is_rebuilt_byte_for_byte(keep: Keep) -> None:
     store.table.unlink()
     assert main([str(store.directory)]) == 0
     assert store.table.read_bytes() == before
-    # What is wrong in the index is read again too.
+    # The index is rebuilt too.
     index = store.directory / ".index.jsonl"
     index.write_text(index.read_text().replace("f-1", "x"))
     assert store.index().entries["1"].fingerprint == "x"
@@ -103,7 +103,7 @@ def test_outdated_lines_are_replaced(keep: Keep) -> None:
     assert [line["status"] for line in lines(store.table)] == ["ok", "timeout"]
 
 
-def test_people_keep_their_own_columns(keep: Keep) -> None:
+def test_added_columns_are_kept(keep: Keep) -> None:
     keep("a", "1")
     store = keep("a", "2")
     header, first, second = store.table.read_text().splitlines()
@@ -116,7 +116,7 @@ def test_people_keep_their_own_columns(keep: Keep) -> None:
     assert [line["note"] for line in lines(out)] == ["odd", "", ""]
 
 
-def test_rows_without_a_folder_are_kept_and_said(
+def test_rows_without_a_folder_are_kept_and_reported(
     keep: Keep, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = keep("a", "1")
@@ -127,7 +127,7 @@ def test_rows_without_a_folder_are_kept_and_said(
     assert "1 rows of results.csv have no row in a run folder" in capsys.readouterr().out
     assert sorted(ids(store.table)) == ["1", "2"]
     assert deleted in lines(store.table)
-    # A folder with nothing but a table can be merged too.
+    # A folder with only a table can be merged too.
     shutil.rmtree(store.runs)
     out = store.directory / "all.csv"
     assert main([str(store.directory), "--out", str(out)]) == 0
@@ -143,15 +143,15 @@ def test_damaged_rows_are_set_aside_and_unfinished_runs_counted(
     (store.runs / "2" / "row.json").write_text('{"run_id": "2", "status": "o')
     store.leases.acquire(new_lease("f-3", "3", {}))
     assert main([str(store.directory)]) == 0
-    said = capsys.readouterr().out
-    assert "row.json is damaged and set aside as row.json.damaged-" in said
+    output = capsys.readouterr().out
+    assert "row.json is damaged and set aside as row.json.damaged-" in output
     assert [p.name[:16] for p in (store.runs / "2").iterdir()] == ["row.json.damaged"]
-    assert "3 runs have no row yet, 1 of them running now" in said
+    assert "3 runs have no row yet, 1 of them running now" in output
     assert ids(store.table) == ["1"]
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00rubbish\n", b"run_id;status\n1;ok\n"])
-def test_what_is_no_table_is_set_aside(
+def test_an_invalid_table_is_set_aside(
     content: bytes, keep: Keep, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = keep("a", "1")
@@ -208,8 +208,8 @@ def test_one_run_with_two_rows_is_refused(
     keep("a", "1", test_score=0.5)
     keep("b", "1", test_score=0.6)
     folders, out = (tmp_path / "a", tmp_path / "b"), tmp_path / "all.csv"
-    said = refused(capsys, *folders, "--out", out, "--mix")
-    assert f"1: is in {folders[0]} and in {folders[1]} with different test_score" in said
+    output = refused(capsys, *folders, "--out", out, "--mix")
+    assert f"1: is in {folders[0]} and in {folders[1]} with different test_score" in output
     # Also where one of them is only in a table.
     shutil.rmtree(folders[0] / "runs")
     assert "different test_score" in refused(capsys, *folders, "--out", out)
@@ -228,7 +228,7 @@ def test_one_run_with_two_rows_is_refused(
     ],
     ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
 )
-def test_what_cannot_be_compared_is_not_mixed_silently(
+def test_rows_that_are_not_comparable_require_mix(
     columns: dict[str, Any],
     named: str,
     keep: Keep,
@@ -247,20 +247,20 @@ def test_what_cannot_be_compared_is_not_mixed_silently(
     assert ids(out) == ["1", "2"]
 
 
-def test_what_may_differ_is_only_said(
+def test_other_differences_are_only_noted(
     keep: Keep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keep("a", "1", git_commit="c0ffee", torch_version="2.6", device_name="this", git_dirty=False)
     keep("b", "2", git_commit="decade", torch_version="2.7", device_name="that", git_dirty=True)
-    # Another task or model may have other data and versions; a run that died early has none.
+    # Other tasks and models have other data and versions; a run that failed early has none.
     keep("b", "3", task="imdb", task_version=2, dataset_sha256="i", split="i", model="gru")
     keep("b", "4", status="failed", dataset_sha256=None, split=None)
     arguments = [str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "all.csv")]
     assert main(arguments) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for name in ("git_commit", "git_dirty", "torch_version", "device_name"):
-        assert f"note: the rows differ in {name} (" in said
-    assert "comparable" not in said
+        assert f"note: the rows differ in {name} (" in output
+    assert "comparable" not in output
 
 
 def test_only_rows_that_are_kept_must_be_comparable(keep: Keep, tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_only_rows_that_are_kept_must_be_comparable(keep: Keep, tmp_path: Path) 
     assert main([*arguments, "--runs", "last"]) == 0
 
 
-def test_mistakes_are_answered_in_one_line(
+def test_invalid_arguments_are_refused_in_one_line(
     keep: Keep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     a, b = keep("a", "1").directory, keep("b", "2").directory
@@ -301,7 +301,7 @@ def test_a_folder_that_cannot_be_written_is_merged_and_not_rebuilt(
         folder.chmod(0o755)
 
 
-def test_the_script_says_what_it_did(keep: Keep) -> None:
+def test_the_script_reports_its_result(keep: Keep) -> None:
     store = keep("a", "1")
     command = [sys.executable, "scripts/collect.py", str(store.directory)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -310,7 +310,7 @@ def test_the_script_says_what_it_did(keep: Keep) -> None:
     assert ended.returncode == 2
 
 
-def test_rows_are_not_all_held_at_once(keep: Keep, tmp_path: Path) -> None:
+def test_rows_are_read_one_at_a_time(keep: Keep, tmp_path: Path) -> None:
     store = keep("a", "0000")
     text = (store.runs / "0000" / "row.json").read_text()
     long = json.dumps("x" * 20_000)

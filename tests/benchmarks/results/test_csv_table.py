@@ -1,4 +1,4 @@
-"""The table is a view that loses nothing: whatever stands in it, whoever else writes it."""
+"""The table is a view that loses no rows, columns or cells, also with concurrent writers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_appending_changes_no_byte_before(store: Store) -> None:
     assert run_ids_of(store) == ["b", "a"]
 
 
-def test_a_table_that_shows_all_is_not_written_again(store: Store) -> None:
+def test_a_complete_table_is_not_written_again(store: Store) -> None:
     add_row(store, "a")
     before = store.table.stat()
     store.view().update()
@@ -149,7 +149,7 @@ def test_a_row_of_an_older_version_is_a_line_too(store: Store) -> None:
     assert columns_of(store) == COLUMNS
 
 
-def test_the_row_of_a_run_that_goes_on_takes_the_place_of_the_old(store: Store) -> None:
+def test_the_row_of_a_resumed_run_replaces_the_old_one(store: Store) -> None:
     for run_id, status in (("a", "ok"), ("b", "interrupted"), ("c", "ok")):
         store.write_row(Row(run_id, status, starts=1))
     view = store.view()
@@ -171,7 +171,7 @@ def test_the_row_of_a_run_that_goes_on_takes_the_place_of_the_old(store: Store) 
 
 
 def test_an_older_state_in_the_table_is_replaced_by_any_view(store: Store) -> None:
-    """As when a slow writer has put an older table over a newer one."""
+    """A slow writer may replace a newer table by an older one."""
     store.write_row(Row("a", "interrupted", starts=1))
     store.view().update()
     older = store.table.read_bytes()
@@ -184,7 +184,7 @@ def test_an_older_state_in_the_table_is_replaced_by_any_view(store: Store) -> No
 
 
 def torn_lines() -> Iterator[str]:
-    """All that a crash may leave of a line with awkward values."""
+    """Yield the beginnings of a line with awkward values, as a crash may leave them."""
     values = dict.fromkeys(COLUMNS, "") | {"run_id": "torn", "status": "ok", "error": AWKWARD}
     text = io.StringIO()
     csv.DictWriter(text, COLUMNS, lineterminator="\n").writerow(values)
@@ -192,7 +192,7 @@ def torn_lines() -> Iterator[str]:
     return (whole[:length] for length in range(1, len(whole) + 1))
 
 
-def test_a_torn_last_line_swallows_no_row_and_is_kept_aside(store: Store) -> None:
+def test_a_torn_last_line_hides_no_row_and_is_kept_aside(store: Store) -> None:
     add_row(store, "before")
     table = store.table.read_bytes()
     store.write_row(Row("after", "ok"))
@@ -231,13 +231,13 @@ def test_sixty_four_processes_at_once_lose_no_row_and_need_no_lock(store: Store)
     assert left == {"runs", "results.csv"}
 
 
-def test_an_update_that_overwrites_anothers_puts_it_right_again(
+def test_an_update_that_overwrites_another_is_corrected(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write, overtakers = benchmarks.results.csv_table.cells_of, ["c", "d"]
 
     def overtaken(row: dict[str, object], columns: list[str]) -> list[str]:
-        """The old table was read and the new one is being written: now another is quicker."""
+        """Let another process finish after the old table was read."""
         if overtakers:
             add_row(store, overtakers.pop())
             assert {"c", "d"} - set(overtakers) <= set(run_ids_of(store))
@@ -258,7 +258,7 @@ def spoil_by_encoding(store: Store) -> None:
 
 
 @pytest.mark.parametrize("spoil", [spoil_by_folder, spoil_by_encoding])
-def test_a_table_that_cannot_be_written_costs_no_row(
+def test_no_row_is_lost_if_the_table_cannot_be_written(
     spoil: Callable[[Store], None], store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spoil(store)
@@ -291,7 +291,7 @@ def test_a_full_disk_leaves_the_old_table(
     assert run_ids_of(store) == ["a", "b"]
 
 
-def test_a_row_damaged_after_the_index_saw_it_is_no_line(store: Store) -> None:
+def test_a_row_damaged_after_indexing_is_omitted(store: Store) -> None:
     store.write_row(Row("a", "ok"))
     store.write_row(Row("b", "ok"))
     view = store.view()
@@ -300,7 +300,7 @@ def test_a_row_damaged_after_the_index_saw_it_is_no_line(store: Store) -> None:
     assert run_ids_of(store) == ["b"]
 
 
-def test_a_lazy_view_takes_a_small_part_of_the_time(
+def test_a_lazy_view_takes_a_small_share_of_the_time(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]

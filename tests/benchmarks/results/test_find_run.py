@@ -17,7 +17,7 @@ EARLIER = "20250101T-imdb-lstm"
 
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder `results` in the working folder, with four runs that ended and one that did not."""
+    """Create `results` in the working folder, with four finished runs and an unfinished one."""
     store = Store(tmp_path / "results")
     for run_id in (EARLIER, OK):
         store.write_row(Row(run_id=run_id, status="ok"))
@@ -34,17 +34,17 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (OK, OK),
         ("2025", EARLIER),
-        ("20260102", FAILED),  # found, and then refused by what its row says
+        ("20260102", FAILED),  # found here, refused later because of its status
         ("latest", OK),
         (f"results/runs/{OK}", OK),
         (f"results/runs/{OK}/", OK),
     ],
 )
-def test_a_run_is_found_by_what_it_is_called(name: str, run_id: str, results: Path) -> None:
+def test_a_run_is_found_by_id_prefix_and_path(name: str, run_id: str, results: Path) -> None:
     assert find_run(name, results) == results / "runs" / run_id
 
 
-def test_an_id_that_another_begins_with_is_itself(results: Path) -> None:
+def test_an_exact_id_wins_over_a_prefix(results: Path) -> None:
     Store(results).write_row(Row(run_id=f"{OK}-2", status="ok"))
     assert find_run(OK, results).name == OK
 
@@ -83,16 +83,14 @@ NOWHERE = [
 
 
 @pytest.mark.parametrize(("name", "wanted"), NOWHERE, ids=lambda text: text[:30])
-def test_a_name_that_leads_nowhere_is_told_with_what_may_be_meant(
-    name: str, wanted: str, results: Path
-) -> None:
+def test_an_unknown_name_is_refused_with_the_nearest(name: str, wanted: str, results: Path) -> None:
     with pytest.raises(UserError) as raised:
         find_run(name, results)
     assert str(raised.value).startswith(wanted)
     assert "\n" not in str(raised.value)
 
 
-def test_results_without_runs_are_told_apart(results: Path) -> None:
+def test_messages_for_results_without_runs(results: Path) -> None:
     Path("empty/runs").mkdir(parents=True)
     for folder, wanted in (
         ("results/runs", "latest: results/runs is a folder of runs; use --results results"),

@@ -1,4 +1,4 @@
-"""What is known of the runs: never more than their rows say, never less, and read once."""
+"""The index equals the rows, and reads each of them once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
 def keep(
     store: Store, run_id: str, status: str = "ok", fingerprint: str = "f", starts: int = 1
 ) -> None:
-    """Keep a row, a second after the one before, however coarse the file system's clock is."""
+    """Write a row, a second after the previous one, as a file system's clock may be coarse."""
     store.write_row(Row(run_id, status, fingerprint=fingerprint, starts=starts))
     moment = next(SECONDS)
     os.utime(store.runs / run_id / "row.json", (moment, moment))
@@ -50,7 +50,7 @@ def test_rows_are_found_once_each_in_order(store: Store) -> None:
 
 
 @pytest.mark.parametrize("status", ["interrupted", "failed", "timeout"])
-def test_a_run_that_can_go_on_is_looked_at_again(status: str, store: Store) -> None:
+def test_a_run_that_can_be_resumed_is_checked_again(status: str, store: Store) -> None:
     keep(store, "a", status)
     index = store.index()
     keep(store, "a", "ok", starts=2)
@@ -59,9 +59,7 @@ def test_a_run_that_can_go_on_is_looked_at_again(status: str, store: Store) -> N
     assert index.entries == {"a": entry}
 
 
-def test_a_row_that_ended_well_is_final_and_read_once(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_ok_row_is_final_and_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     check = benchmarks.results.index.checked_row
 
@@ -116,13 +114,13 @@ def test_a_damaged_row_is_named_and_set_aside(
     path = store.runs / "a" / "row.json"
     content = damage(path.read_bytes())
     path.write_bytes(content)
-    # A mere reader says so and leaves it.
+    # A read-only caller reports it and leaves it.
     reader = store.index(repair=False)
     assert list(reader.entries) == ["good"]
     assert f"{path} is damaged and not counted" in capsys.readouterr().out
     assert path.read_bytes() == content
     reader.refresh()
-    assert capsys.readouterr().out == ""  # once is enough
+    assert capsys.readouterr().out == ""  # reported once
     index = store.index()
     assert list(index.entries) == ["good"]
     (aside,) = path.parent.iterdir()
@@ -148,7 +146,7 @@ def test_the_earliest_good_run_and_the_latest_of_all(store: Store) -> None:
         ("2", "ok", "cpu"),
         ("3", "ok", "cuda"),
         ("4", "interrupted", "cuda"),
-        ("5", "ok", "another question"),
+        ("5", "ok", "another configuration"),
     ):
         keep(store, run_id, status, fingerprint)
     index = store.index()
@@ -156,10 +154,10 @@ def test_the_earliest_good_run_and_the_latest_of_all(store: Store) -> None:
     assert ids([e for e in found if e]) == ["2", "4"]
     found = index.finished(["cuda"]), index.latest(["cpu"])
     assert ids([e for e in found if e]) == ["3", "2"]
-    assert index.finished(["never asked"]) is index.latest([]) is None
+    assert index.finished(["never run"]) is index.latest([]) is None
 
 
-def test_a_run_that_asks_another_question_now_is_found_under_that_alone(store: Store) -> None:
+def test_a_run_with_a_new_fingerprint_is_found_under_that_only(store: Store) -> None:
     keep(store, "a", "interrupted", "before")
     index = store.index()
     keep(store, "a", "ok", "after", starts=2)
@@ -169,7 +167,7 @@ def test_a_run_that_asks_another_question_now_is_found_under_that_alone(store: S
 
 
 @pytest.mark.parametrize("lost", ["fingerprint", "starts", "sweep"])
-def test_a_row_of_an_older_version_counts(lost: str, store: Store) -> None:
+def test_a_row_of_an_older_version_is_indexed(lost: str, store: Store) -> None:
     row = dataclasses.asdict(Row("a", "ok", fingerprint="f", starts=1, sweep="s"))
     del row[lost]
     store.run("a").create().row.write_text(json.dumps(row | {"invented_later": 1}))
@@ -184,7 +182,7 @@ def test_a_row_of_an_older_version_counts(lost: str, store: Store) -> None:
     [b"", b"another format\n[]\n", b"\xff\xff", b"rnnbench index 1\n{}\n", b"torn"],
     ids=["empty", "format", "no text", "no entry", "torn"],
 )
-def test_a_damaged_index_costs_time_and_nothing_else(content: bytes, store: Store) -> None:
+def test_a_damaged_index_is_rebuilt(content: bytes, store: Store) -> None:
     keep(store, "a")
     index = store.index()
     index.save()

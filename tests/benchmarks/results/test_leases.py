@@ -1,4 +1,4 @@
-"""One question, one process at work on it: leases are exclusive, and the dead hold none."""
+"""A configuration is leased to one process; leases of dead processes are replaced."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def race(leases: Leases, count: int) -> list[bool]:
-    """Let processes take one question at once; none of them ends before all have tried."""
+    """Let processes acquire one lease at once; none ends before all have tried."""
     tried = leases.directory.parent / "tried"
     tried.mkdir(exist_ok=True)
     for mark in tried.iterdir():
@@ -76,7 +76,7 @@ def race(leases: Leases, count: int) -> list[bool]:
 
 
 @pytest.mark.parametrize("has_links", [True, False])
-def test_of_many_processes_exactly_one_gets_a_question(
+def test_exactly_one_of_many_processes_acquires_a_lease(
     has_links: bool, leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not has_links:
@@ -108,7 +108,7 @@ def test_of_many_that_find_the_owner_dead_exactly_one_takes_over(
         assert names(leases) == [f"{KEY}.json"]
 
 
-def test_whoever_died_while_taking_over_keeps_nobody_from_it(leases: Leases) -> None:
+def test_a_process_that_died_during_a_takeover_blocks_no_other(leases: Leases) -> None:
     for key in (KEY, f"{KEY}{TAKEOVER}", f"{KEY}{TAKEOVER}{TAKEOVER}"):
         assert leases.acquire(Lease(key, "dead", DEAD))
     assert [lease.key for lease in leases.all()] == [KEY]
@@ -116,7 +116,7 @@ def test_whoever_died_while_taking_over_keeps_nobody_from_it(leases: Leases) -> 
     assert names(leases) == [f"{KEY}.json"]
 
 
-def test_who_lives_keeps_a_question(leases: Leases) -> None:
+def test_a_live_process_keeps_its_lease(leases: Leases) -> None:
     assert leases.acquire(mine())
     other = Lease(KEY, "other", dataclasses.replace(ELSEWHERE, pid=2))
     assert not leases.acquire(other)
@@ -125,7 +125,7 @@ def test_who_lives_keeps_a_question(leases: Leases) -> None:
     assert leases.acquire(other)
 
 
-def test_a_process_of_another_machine_holds_its_question_while_its_heart_beats(
+def test_a_process_of_another_machine_keeps_its_lease_while_it_renews_it(
     leases: Leases,
 ) -> None:
     assert leases.acquire(Lease(KEY, "theirs", ELSEWHERE))
@@ -138,27 +138,25 @@ def test_a_process_of_another_machine_holds_its_question_while_its_heart_beats(
     assert lease.run_id == "run"
 
 
-def test_a_queued_job_keeps_its_question_for_itself(
-    leases: Leases, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_queued_job_keeps_its_lease(leases: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owner, "queued_jobs", lambda **asked: {"7_1", "7_2"})
     queued = Lease(KEY, "", ProcessIdentity(host="", boot="", pid=0, born="", job="7_1"))
     assert leases.acquire(queued)
     long_ago = time.time() - 1e6
     os.utime(leases.path(KEY), (long_ago, long_ago))
     assert leases.is_live(queued)
-    assert not leases.acquire(mine("of a single run"))
+    assert not leases.acquire(mine("single run"))
     monkeypatch.setenv(JOB_VARIABLE, "7_2")
-    assert not leases.acquire(mine("of the job beside it"))
+    assert not leases.acquire(mine("another job"))
     monkeypatch.setenv(JOB_VARIABLE, "7_1")
-    assert leases.acquire(mine("of the job itself"))
+    assert leases.acquire(mine("the job"))
     assert not leases.acquire(queued)  # the launcher was slower than its job
     lease = leases.read(KEY)
     assert lease is not None
-    assert lease.run_id == "of the job itself"
+    assert lease.run_id == "the job"
 
 
-def test_the_question_of_a_job_that_left_the_queue_is_free(
+def test_the_lease_of_a_job_that_left_the_queue_is_free(
     leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(owner, "queued_jobs", lambda **asked: {"8"})
@@ -169,7 +167,7 @@ def test_the_question_of_a_job_that_left_the_queue_is_free(
 
 
 @pytest.mark.parametrize("content", ["", '{"key": "ffff', "[]", '{"key": "f"}', "null", "\0\0"])
-def test_a_lease_that_cannot_be_read_counts_while_it_is_young(content: str, leases: Leases) -> None:
+def test_an_unreadable_lease_is_live_while_it_is_young(content: str, leases: Leases) -> None:
     """Where there are no hard links another process may be writing it just now."""
     leases.directory.mkdir()
     leases.path(KEY).write_text(content)
@@ -182,15 +180,15 @@ def test_a_lease_that_cannot_be_read_counts_while_it_is_young(content: str, leas
     assert leases.read(KEY) == mine()
 
 
-def test_a_lease_of_a_newer_version_is_nobodys_to_lose(leases: Leases) -> None:
+def test_a_lease_of_a_newer_version_is_kept(leases: Leases) -> None:
     leases.directory.mkdir()
-    newer = dataclasses.asdict(mine()) | {"invented_later": 1}
+    newer = json.loads(mine().as_json()) | {"invented_later": 1}
     leases.path(KEY).write_text(json.dumps(newer))
     assert not leases.acquire(mine("other"))
     assert json.loads(leases.path(KEY).read_text()) == newer
 
 
-def test_only_ones_own_question_is_given_back(leases: Leases) -> None:
+def test_only_the_own_lease_is_released(leases: Leases) -> None:
     assert leases.acquire(Lease(KEY, "theirs", ELSEWHERE))
     leases.release(mine())
     assert leases.read(KEY) == Lease(KEY, "theirs", ELSEWHERE)
@@ -209,19 +207,19 @@ def test_all_leases_are_found(leases: Leases) -> None:
 
 
 @pytest.fixture
-def _fast_heart(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fast_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmarks.results.leases, "FIRST_BEAT_SECONDS", 0.01)
     monkeypatch.setattr(benchmarks.results.leases, "BEAT_SECONDS", 0.01)
 
 
-@pytest.mark.usefixtures("_fast_heart")
-def test_a_heart_beats_tells_of_progress_and_ends_with_the_run(leases: Leases) -> None:
+@pytest.mark.usefixtures("_fast_renewal")
+def test_a_lease_is_renewed_with_the_progress_until_the_run_ends(leases: Leases) -> None:
     lease, beats = mine(), threading.Semaphore(0)
     assert leases.acquire(lease)
     long_ago = time.time() - 1e6
     os.utime(leases.path(KEY), (long_ago, long_ago))
 
-    def told() -> bool:
+    def is_written() -> bool:
         there = leases.read(KEY)
         return there is not None and there.progress == {"step": 3}
 
@@ -229,7 +227,7 @@ def test_a_heart_beats_tells_of_progress_and_ends_with_the_run(leases: Leases) -
         for _ in range(3):
             assert beats.acquire(timeout=PATIENCE)
         lease.progress["step"] = 3
-        wait_until(told)
+        wait_until(is_written)
         assert leases.path(KEY).stat().st_mtime > long_ago + 1e5
         lease.has_row = True
     assert names(leases) == []
@@ -238,31 +236,31 @@ def test_a_heart_beats_tells_of_progress_and_ends_with_the_run(leases: Leases) -
     assert not beats.acquire(timeout=0.2)
 
 
-@pytest.mark.usefixtures("_fast_heart")
-def test_a_question_that_was_taken_over_is_left_alone(leases: Leases) -> None:
+@pytest.mark.usefixtures("_fast_renewal")
+def test_a_lease_that_was_taken_over_is_not_written(leases: Leases) -> None:
     """As after a machine slept for longer than a lease."""
     lease, beats = mine(), threading.Semaphore(0)
     theirs = Lease(KEY, "theirs", ELSEWHERE)
     assert leases.acquire(lease)
 
-    def beat() -> None:
+    def take_over() -> None:
         if leases.read(KEY) != theirs:
             leases.path(KEY).unlink()
             assert leases.acquire(theirs)
         beats.release()
 
-    with leases.renewed(lease, beat):
+    with leases.renewed(lease, take_over):
         for _ in range(3):
             assert beats.acquire(timeout=PATIENCE)
     assert leases.read(KEY) == theirs
 
 
-@pytest.mark.usefixtures("_fast_heart")
+@pytest.mark.usefixtures("_fast_renewal")
 @pytest.mark.parametrize("has_row", [True, False])
-def test_a_run_that_raises_gives_its_question_back_once_it_has_a_row(
+def test_a_run_that_raises_releases_its_lease_only_with_a_row(
     has_row: bool, leases: Leases
 ) -> None:
-    """Until then its lease alone tells of it."""
+    """Without a row the lease is the only record of the run."""
     lease = mine()
     assert leases.acquire(lease)
     lease.has_row = has_row

@@ -1,4 +1,4 @@
-"""Any table with the documented columns is read; whatever is wrong with one is said in a line."""
+"""Any table with the documented columns is read; an error is one line."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LEAST = "task,model,seed,metric,higher_is_better,test_score"
 
 
 @pytest.mark.parametrize("names", [HIGHER, LOWER, TIMES, GROUP, SETTINGS, NEEDED, NOTED])
-def test_columns_that_are_asked_for_exist(names: tuple[str, ...]) -> None:
+def test_required_columns_exist(names: tuple[str, ...]) -> None:
     assert set(names) <= set(COLUMNS)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "wanted"),
     [
         (b"", "is empty"),
         (b"\n\n", "is empty"),
@@ -38,20 +38,22 @@ def test_columns_that_are_asked_for_exist(names: tuple[str, ...]) -> None:
         (LEAST.encode() + b"\nt,m,0,a,,1\n", "row 1 has a score and no higher_is_better"),
         (LEAST.encode() + b"\nt,m,0,a,true,1\nt,n,0,a,false,1\n", "both true and false for a of t"),
         (LEAST.encode() + b"\nt,m,0,a,true,1,2,3,4\n", "line 2 has 9 cells, the header 6"),
-        (b"PAR1\x80\xff\x00\x00", "Parquet; convert it with scripts/export.py RESULTS -o FILE.csv"),
+        (b"PAR1\x80\xff\x00\x00", "Parquet; convert it with scripts/export.py RESULTS -o FILE"),
         (b"\x80\xff\x00\x00", "is not a CSV table"),
     ],
 )  # fmt: skip
-def test_a_bad_table_is_answered_in_one_line(tmp_path: Path, content: bytes, told: str) -> None:
+def test_an_invalid_table_is_refused_in_one_line(
+    tmp_path: Path, content: bytes, wanted: str
+) -> None:
     table = tmp_path / "bad.csv"
     table.write_bytes(content)
     with pytest.raises(UserError) as error:
         compare([table])
-    assert told in str(error.value)
+    assert wanted in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+def test_missing_tables_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.csv: there is no such file"):
         compare([tmp_path / "gone.csv"])
     with pytest.raises(UserError, match=r"is a folder without a results\.csv"):
@@ -73,7 +75,7 @@ def test_the_least_table_is_enough_and_unknown_columns_are_ignored(tmp_path: Pat
     assert "mood" not in comparison.notes[0]
 
 
-def test_a_misspelt_column_that_is_not_needed_is_asked_about(tmp_path: Path) -> None:
+def test_a_misspelt_optional_column_is_noted(tmp_path: Path) -> None:
     (note,) = compared(tmp_path, arm("lstm", [0.5, 0.6], datset_sha256="x")).notes
     assert "dataset_sha256 (is datset_sha256 meant for it?)" in note
 
@@ -94,7 +96,7 @@ def test_two_tables_with_different_columns_go_together(tmp_path: Path) -> None:
     assert [each.score.n for each in comparison.groups[0].arms] == [3]
 
 
-def test_rows_in_both_tables_count_once_and_must_agree(tmp_path: Path) -> None:
+def test_rows_in_both_tables_count_once_and_must_be_equal(tmp_path: Path) -> None:
     rows = arm("lstm", [0.5], run_id="r0") + arm("rnn", [0.4], run_id="r1")
     a, b = write(tmp_path / "a.csv", rows), write(tmp_path / "b.csv", rows[:1])
     (left,) = compare([a, b]).left_out
@@ -107,7 +109,7 @@ def test_rows_in_both_tables_count_once_and_must_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "wanted"),
     [
         ({"task": "tou"}, "--task tou: no rows for this task; did you mean toy?; there are toy"),
         ({"metric": "acuracy"}, "--metric acuracy: .*; did you mean accuracy?; allowed: accuracy"),
@@ -117,23 +119,23 @@ def test_rows_in_both_tables_count_once_and_must_agree(tmp_path: Path) -> None:
         ({"by": ("modle",)}, "has no column modle; the nearest it has is model"),
     ],
 )  # fmt: skip
-def test_an_option_that_names_nothing_is_told(
-    tmp_path: Path, options: dict[str, object], told: str
+def test_an_option_without_a_match_is_refused(
+    tmp_path: Path, options: dict[str, object], wanted: str
 ) -> None:
     with pytest.raises(UserError) as error:
         compared(tmp_path, arm("lstm", [0.5, 0.6]), arm("rnn", [0.4, 0.3]), **options)
-    parts = told.split(".*")
+    parts = wanted.split(".*")
     assert all(part in str(error.value) for part in parts), str(error.value)
 
 
-def test_a_model_of_several_arms_is_no_baseline(tmp_path: Path) -> None:
+def test_a_model_with_several_arms_is_refused_as_baseline(tmp_path: Path) -> None:
     small, large = (arm("lstm", [0.5, 0.6], hidden_size=size) for size in (8, 16))
     with pytest.raises(UserError, match="choose one of 'lstm hidden_size=8', 'lstm hid"):
         compared(tmp_path, small, large, baseline="lstm")
 
 
 @pytest.mark.parametrize("run_id", ["", "../elsewhere", "/etc", "a/b", ".."])
-def test_a_run_id_leads_nowhere_but_to_its_folder(tmp_path: Path, run_id: str) -> None:
+def test_a_run_id_leads_only_to_its_folder(tmp_path: Path, run_id: str) -> None:
     (tmp_path / "runs" / "a" / "b").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
     assert folder_of(str(tmp_path / "results.csv"), run_id) is None
@@ -143,7 +145,7 @@ def test_a_run_id_leads_nowhere_but_to_its_folder(tmp_path: Path, run_id: str) -
 
 
 def test_a_large_table_is_read_without_a_loop_over_rows(tmp_path: Path) -> None:
-    """No time is asserted; a loop in Python over 60,000 rows would be felt by every developer."""
+    """Time is not asserted; a Python loop over 60,000 rows would be noticed."""
     scores = [0.5 + (seed * 7919 % 1000) / 1e5 for seed in range(30_000)]
     frame = read_tables([write(tmp_path / "t.csv", arm("lstm", scores) + arm("rnn", scores))]).frame
     assert len(frame) == 60_000

@@ -1,4 +1,4 @@
-"""A row is kept whole or not at all; run ids sort and never collide; a results folder is proved."""
+"""Rows are written atomically, run ids are unique and sort, and folders are checked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_row_is_a_document_that_comes_back_exactly(store: Store) -> None:
     assert document == dataclasses.asdict(row) == store.row("a")
 
 
-def test_a_row_with_a_number_that_json_has_not_is_refused(store: Store) -> None:
+def test_a_row_with_a_number_outside_json_is_refused(store: Store) -> None:
     store.write_row(Row("a", "ok", test_score=1.0))
     with pytest.raises(ValueError, match="JSON compliant"):
         store.write_row(Row("a", "ok", test_score=float("nan")))
@@ -118,7 +118,7 @@ def test_a_written_file_has_the_usual_rights_and_no_other_line_ends(tmp_path: Pa
     assert path.read_bytes() == b"\xc3\xa4\n"
 
 
-def test_drafts_of_the_dead_are_removed_and_no_others(tmp_path: Path) -> None:
+def test_only_old_drafts_of_the_file_are_removed(tmp_path: Path) -> None:
     old, young, of_another = (tmp_path / n for n in (".a.csv-old", ".a.csv-young", ".b.csv-old"))
     for draft in (old, young, of_another):
         draft.write_text("")
@@ -128,7 +128,7 @@ def test_drafts_of_the_dead_are_removed_and_no_others(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted([young, of_another])
 
 
-def test_what_is_set_aside_twice_is_kept_twice(tmp_path: Path) -> None:
+def test_files_set_aside_twice_are_kept_twice(tmp_path: Path) -> None:
     path = tmp_path / "row.json"
     aside = []
     for content in ("one", "two"):
@@ -142,7 +142,7 @@ def test_what_is_set_aside_twice_is_kept_twice(tmp_path: Path) -> None:
 # The folder
 
 
-def test_a_writable_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+def test_a_writable_folder_is_created_and_left_empty(tmp_path: Path) -> None:
     store = Store(tmp_path / "deep" / "results")
     store.check_writable()
     assert sorted(store.directory.rglob("*")) == [

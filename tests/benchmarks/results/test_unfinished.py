@@ -1,4 +1,4 @@
-"""What the dead have left is removed once nobody needs it, and not before."""
+"""Leases and checkpoints of dead processes are removed once they are not required."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ DEAD = dataclasses.replace(this_process(), born="before this process")
 
 
 @pytest.mark.parametrize(
-    ("status", "is_dead", "is_cleared"),
+    ("status", "is_dead", "is_removed"),
     [("ok", True, True), ("ok", False, False), ("interrupted", True, False), (None, True, False)],
 )
-def test_only_of_runs_that_ended_well_and_whose_process_is_dead(
-    status: str | None, is_dead: bool, is_cleared: bool, tmp_path: Path
+def test_only_ok_runs_of_dead_processes_are_cleaned_up(
+    status: str | None, is_dead: bool, is_removed: bool, tmp_path: Path
 ) -> None:
     store = Store(tmp_path)
     checkpoint = store.run("run").create().checkpoint
@@ -31,5 +31,5 @@ def test_only_of_runs_that_ended_well_and_whose_process_is_dead(
     lease = new_lease("f", "run", {})
     assert store.leases.acquire(dataclasses.replace(lease, process=DEAD) if is_dead else lease)
     clean_up(store, store.index())
-    assert checkpoint.exists() == (not is_cleared)
-    assert (store.leases.read("f") is None) == is_cleared
+    assert checkpoint.exists() == (not is_removed)
+    assert (store.leases.read("f") is None) == is_removed
