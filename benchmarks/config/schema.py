@@ -1,13 +1,13 @@
 """The typed schema of a run's configuration.
 
-Settings of tasks and models are dataclasses beside their definitions. Field metadata holds the
-allowed range: `minimum`, `above`, `below`, `choices` (`known_as`: synonyms of choices). A field
-with `"identity": False` does not enter the fingerprint, because it cannot change a score.
+Settings of tasks and models are dataclasses beside their definitions. A field with `identity=False`
+does not enter the fingerprint, because it cannot change a score.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from models.base import ModelSettings
 from tasks.base import TaskSettings
@@ -15,136 +15,95 @@ from tasks.base import TaskSettings
 SEED_LIMIT = 2**32
 
 
+def setting(default: Any, help: str, **metadata: Any) -> Any:
+    """Declare a field with its help and its allowed range.
+
+    Args:
+        default: value.
+        help: shown in docs/settings.md.
+        metadata: `minimum`, `above`, `below` or `choices` (`known_as`: synonyms of choices), and
+            `identity`.
+    """
+    return field(default=default, metadata={"help": help, **metadata})
+
+
 @dataclass
 class TrainSettings:
     """Optimisation, stopping and arithmetic of a run."""
 
-    optimizer: str = field(
-        default="adam",
-        metadata={"choices": ("adam", "adamw"), "help": "adamw: decoupled weight decay"},
+    optimizer: str = setting("adam", "adamw: decoupled weight decay", choices=("adam", "adamw"))
+    learning_rate: float = setting(1e-3, "peak learning rate", above=0.0)
+    weight_decay: float = setting(0.0, "weight decay of all parameters", minimum=0.0)
+    beta2: float = setting(0.999, "decay rate of Adam's second moment", minimum=0.0, below=1.0)
+    schedule: str = setting("cosine", "learning rate after warm-up", choices=("constant", "cosine"))
+    warmup_steps: int = setting(0, "steps of linear learning rate warm-up", minimum=0)
+    final_learning_rate_factor: float = setting(
+        0.01, "end of the cosine, as a fraction of the peak", minimum=0.0
     )
-    learning_rate: float = field(
-        default=1e-3, metadata={"above": 0.0, "help": "peak learning rate"}
+    clip_norm: float | None = setting(
+        1.0, "maximum gradient norm; null disables clipping", above=0.0
     )
-    weight_decay: float = field(
-        default=0.0, metadata={"minimum": 0.0, "help": "weight decay of all parameters"}
+    batch_size: int = setting(64, "sequences per step", minimum=1)
+    evaluation_batch_size: int = setting(
+        256, "sequences per evaluation batch; no effect on scores", minimum=1, identity=False
     )
-    beta2: float = field(
-        default=0.999,
-        metadata={"minimum": 0.0, "below": 1.0, "help": "decay rate of Adam's second moment"},
+    max_epochs: int = setting(10, "passes over the training data", minimum=1)
+    max_seconds: float | None = setting(
+        None, "limit on the training time; null for none", above=0.0
     )
-    schedule: str = field(
-        default="cosine",
-        metadata={"choices": ("constant", "cosine"), "help": "learning rate after warm-up"},
+    max_steps: int | None = setting(None, "limit on the optimiser steps; null for none", minimum=1)
+    max_evaluation_batches: int | None = setting(
+        None, "per evaluation, for smoke tests; null for the whole split", minimum=1
     )
-    warmup_steps: int = field(
-        default=0, metadata={"minimum": 0, "help": "steps of linear learning rate warm-up"}
+    patience: int | None = setting(
+        None, "stop after N epochs without a better validation score; null for none", minimum=1
     )
-    final_learning_rate_factor: float = field(
-        default=0.01,
-        metadata={"minimum": 0.0, "help": "end of the cosine, as a fraction of the peak"},
+    checkpoint_seconds: float | None = setting(
+        60.0,
+        "between checkpoints during training; null for one at its end only",
+        minimum=0.0,
+        identity=False,
     )
-    clip_norm: float | None = field(
-        default=1.0,
-        metadata={"above": 0.0, "help": "maximum gradient norm; null disables clipping"},
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", identity=False)
+    dtype: str = setting("float32", "data type of the computation", choices=("float32", "float64"))
+    precision: str = setting(
+        "highest",
+        "of matrix products. highest: the dtype's own; tf32: TensorFloat-32, on CUDA; "
+        "bfloat16: autocast of the network on CPU and CUDA, in training, evaluation and latency. "
+        "Weights, optimiser, losses and metrics stay float32. The fused kernel on a CPU computes "
+        "in float32; model.kernel=torch runs the cells in bfloat16 too",
+        choices=("highest", "tf32", "bfloat16"),
+        known_as={"float32": "highest", "float64": "highest", "fp32": "highest"},
     )
-    batch_size: int = field(default=64, metadata={"minimum": 1, "help": "sequences per step"})
-    evaluation_batch_size: int = field(
-        default=256,
-        metadata={
-            "minimum": 1,
-            "identity": False,
-            "help": "sequences per evaluation batch; no effect on scores",
-        },
+    threads: int | None = setting(
+        None, "CPU threads; null for all cores", minimum=1, identity=False
     )
-    max_epochs: int = field(
-        default=10, metadata={"minimum": 1, "help": "passes over the training data"}
-    )
-    max_seconds: float | None = field(
-        default=None, metadata={"above": 0.0, "help": "limit on the training time; null for none"}
-    )
-    max_steps: int | None = field(
-        default=None, metadata={"minimum": 1, "help": "limit on the optimiser steps; null for none"}
-    )
-    max_evaluation_batches: int | None = field(
-        default=None,
-        metadata={
-            "minimum": 1,
-            "help": "per evaluation, for smoke tests; null for the whole split",
-        },
-    )
-    patience: int | None = field(
-        default=None,
-        metadata={
-            "minimum": 1,
-            "help": "stop after N epochs without a better validation score; null for none",
-        },
-    )
-    checkpoint_seconds: float | None = field(
-        default=60.0,
-        metadata={
-            "minimum": 0.0,
-            "identity": False,
-            "help": "between checkpoints during training; null for one at its end only",
-        },
-    )
-    device: str = field(
-        default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps", "identity": False}
-    )
-    dtype: str = field(
-        default="float32",
-        metadata={"choices": ("float32", "float64"), "help": "data type of the computation"},
-    )
-    precision: str = field(
-        default="highest",
-        metadata={
-            "choices": ("highest", "tf32", "bfloat16"),
-            "known_as": {"float32": "highest", "float64": "highest", "fp32": "highest"},
-            "help": "of matrix products. highest: the dtype's own; tf32: TensorFloat-32, on CUDA; "
-            "bfloat16: autocast of the network on CPU and CUDA, in training, evaluation and "
-            "latency. Weights, optimiser, losses and metrics stay float32. The fused kernel on a "
-            "CPU computes in float32; model.kernel=torch runs the cells in bfloat16 too",
-        },
-    )
-    threads: int | None = field(
-        default=None,
-        metadata={"minimum": 1, "identity": False, "help": "CPU threads; null for all cores"},
-    )
-    deterministic: bool = field(
-        default=True, metadata={"help": "equal seeds give bitwise equal results; slower on CUDA"}
-    )
+    deterministic: bool = setting(True, "equal seeds give bitwise equal results; slower on CUDA")
 
 
 @dataclass
 class MatchSettings:
     """The budget that all models share; baselines ignore it."""
 
-    kind: str = field(
-        default="hidden",
-        metadata={
-            "choices": ("hidden", "parameters", "flops", "time"),
-            "help": "written match=KIND. hidden: model.hidden_size as it is set; "
-            "parameters, flops: model.hidden_size is solved for match.budget; "
-            "time: training lasts match.budget_seconds",
-        },
+    kind: str = setting(
+        "hidden",
+        "written match=KIND. hidden: model.hidden_size as it is set; parameters, flops: "
+        "model.hidden_size is solved for match.budget; time: training lasts match.budget_seconds",
+        choices=("hidden", "parameters", "flops", "time"),
     )
-    budget: int | None = field(
-        default=None,
-        metadata={
-            "minimum": 1,
-            "below": 10**15,
-            "help": "encoder parameters for match=parameters, forward FLOPs per token of the "
-            "encoder for match=flops; met within 1 % or refused",
-        },
+    budget: int | None = setting(
+        None,
+        "encoder parameters for match=parameters, forward FLOPs per token of the encoder for "
+        "match=flops; met within 1 % or refused",
+        minimum=1,
+        below=10**15,
     )
-    budget_seconds: float | None = field(
-        default=None,
-        metadata={
-            "above": 0.0,
-            "help": "training time for match=time. train.max_epochs and train.patience have no "
-            "effect, and the cosine runs over this time. The number of steps in it, and so the "
-            "score, differs from run to run even with train.deterministic",
-        },
+    budget_seconds: float | None = setting(
+        None,
+        "training time for match=time. train.max_epochs and train.patience have no effect, and "
+        "the cosine runs over this time. The number of steps in it, and so the score, differs "
+        "from run to run even with train.deterministic",
+        above=0.0,
     )
 
     @property
@@ -158,12 +117,10 @@ class MatchSettings:
 class LogSettings:
     """Optional records of the training, beside `history.csv`."""
 
-    tensorboard: bool = field(
-        default=False,
-        metadata={
-            "identity": False,
-            "help": "event files in runs/<run_id>/tensorboard/; needs the extra tensorboard",
-        },
+    tensorboard: bool = setting(
+        False,
+        "event files in runs/<run_id>/tensorboard/; needs the extra tensorboard",
+        identity=False,
     )
 
 
@@ -176,40 +133,26 @@ class Config:
     train: TrainSettings = field(default_factory=TrainSettings)
     match: MatchSettings = field(default_factory=MatchSettings)
     log: LogSettings = field(default_factory=LogSettings, metadata={"identity": False})
-    seed: int = field(
-        default=0,
-        metadata={"minimum": 0, "below": SEED_LIMIT, "help": "seed of all random streams"},
-    )
+    seed: int = setting(0, "seed of all random streams", minimum=0, below=SEED_LIMIT)
     seeds: list[int] | None = field(
         default=None,
         metadata={
+            "help": "a list, as in [0,1,2], instead of seed: one run per seed in one process, "
+            "trained as a multi-seed group where that is faster",
             "minimum": 0,
             "below": SEED_LIMIT,
             "identity": False,
-            "help": "a list, as in [0,1,2], instead of seed: one run per seed in one process, "
-            "trained as a multi-seed group where that is faster",
         },
     )
-    smoke: bool = field(
-        default=False,
-        metadata={"help": "marks a smoke test, which comparisons leave out; see debug=smoke"},
+    smoke: bool = setting(False, "marks a smoke test, which comparisons leave out; see debug=smoke")
+    resume: str = setting(
+        "continue",
+        "continue: skip finished cells of a sweep and resume interrupted runs; skip_failed: skip "
+        "failed cells too; never: run everything again",
+        choices=("continue", "skip_failed", "never"),
+        identity=False,
     )
-    resume: str = field(
-        default="continue",
-        metadata={
-            "choices": ("continue", "skip_failed", "never"),
-            "identity": False,
-            "help": "continue: skip finished cells of a sweep and resume interrupted runs; "
-            "skip_failed: skip failed cells too; never: run everything again",
-        },
-    )
-    results_dir: str = field(
-        default="results", metadata={"identity": False, "help": "directory of tables and runs"}
-    )
-    cache_dir: str | None = field(
-        default=None,
-        metadata={
-            "identity": False,
-            "help": "directory of prepared data; null for the user's cache directory",
-        },
+    results_dir: str = setting("results", "directory of tables and runs", identity=False)
+    cache_dir: str | None = setting(
+        None, "directory of prepared data; null for the user's cache directory", identity=False
     )

@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.config.schema import setting
+
 
 @dataclass
 class TuneSettings:
     """A search with Optuna: N trials per arm, the best chosen by validation score."""
 
-    trials: int = field(default=20, metadata={"minimum": 1, "help": "per arm"})
-    sampler: str = field(
-        default="tpe", metadata={"choices": ("tpe", "random"), "help": "sampling algorithm"}
-    )
-    seed: int = field(default=0, metadata={"minimum": 0, "help": "seed of the sampler"})
-    storage: str | None = field(
-        default=None,
-        metadata={"help": "URL of a database; null for a journal in results_dir/studies"},
+    trials: int = setting(20, "per arm", minimum=1)
+    sampler: str = setting("tpe", "sampling algorithm", choices=("tpe", "random"))
+    seed: int = setting(0, "seed of the sampler", minimum=0)
+    storage: str | None = setting(
+        None, "URL of a database; null for a journal in results_dir/studies"
     )
     params: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "arms listed in an experiment's YAML"}
