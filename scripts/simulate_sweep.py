@@ -207,9 +207,9 @@ def simulate(options: argparse.Namespace) -> int:
         put_between(options.write, MARKS, "")
     parent = options.folder or Path(tempfile.gettempdir())
     columns = {cells: measure(cells, parent) for cells in sorted(set(options.cells))}
-    wanted = " ".join(map(str, options.cells))
+    sizes = " ".join(map(str, options.cells))
     moment = datetime.now(UTC).strftime("%Y-%m-%d")
-    content = f"`python scripts/simulate_sweep.py --cells {wanted}`, {moment}, "
+    content = f"`python scripts/simulate_sweep.py --cells {sizes}`, {moment}, "
     content += f"{os.cpu_count()} cores, Python {sys.version.split()[0]}:\n\n{table_of(columns)}"
     print(content)
     if options.write is not None:

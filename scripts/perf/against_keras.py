@@ -132,7 +132,7 @@ def measure(options: argparse.Namespace, report: Report) -> None:
         speed, accuracies = our_run(config, task)
         tokens = int(job["train_lengths"].sum())
         keras_speed = tokens / min(theirs["seconds"])
-        report.say(
+        report.write(
             f"{name}, {len(job['train_lengths']):,} reviews up to {task.settings.max_length} "
             f"tokens, batch {config.train.batch_size}, {options.epochs} epochs; "
             f"{theirs['versions']}"
@@ -142,7 +142,7 @@ def measure(options: argparse.Namespace, report: Report) -> None:
             ("rnnbench", speed, accuracies),
         ):
             text = ", ".join(f"{score:.3f}" for score in scores)
-            report.say(f"    {side}: {fast / 1e3:.1f} thousand real tokens/s, accuracies {text}")
+            report.write(f"    {side}: {fast / 1e3:.1f} thousand real tokens/s, accuracies {text}")
         report.ratio(f"throughput over Keras's, {name}", speed / keras_speed, at_least=SPEED)
         score = accuracies[-1] / theirs["accuracies"][-1]
         report.ratio(f"validation accuracy over Keras's, {name}", score, at_least=SCORE)

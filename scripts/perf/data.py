@@ -133,7 +133,7 @@ def shared_memory(overrides: list[str]) -> list[dict[str, int]]:
 def measure_starts(overrides: list[str], report: Report) -> None:
     """Time a start with an empty cache, then one with a full cache."""
     first, _ = run_process(program("data", "--part", "prepare", "--set", *overrides))
-    report.say(
+    report.write(
         f"first start: {first['reviews']:,} reviews read, split, tokenised and cached in "
         f"{first['seconds']:.2f} s ({first['name']})"
     )
@@ -146,7 +146,7 @@ def measure_starts(overrides: list[str], report: Report) -> None:
     python, *command = program("data", "--part", "start", "--set", *run)
     started, log = run_process([python, "-X", "importtime", *command])
     imports = sum(map(int, IMPORTED.findall(log))) / 1e6
-    report.say(
+    report.write(
         f"run.py to its first step: {started['seconds']:.2f} s, {imports:.2f} s of it imports"
     )
     beyond = started["seconds"] - imports
@@ -171,7 +171,7 @@ def measure_batches(config: Config, device: torch.device, steps: int, report: Re
     started = time.perf_counter()
     count = sum(1 for _ in task.batches("train", size, SeedStreams(0).data_order(0)))
     each = (time.perf_counter() - started) / count
-    report.say(
+    report.write(
         f"{config.model.label}: {1 / each:,.0f} batches of {size} a second by the iterator, "
         f"{1 / step:.1f} training steps a second"
     )
@@ -183,13 +183,13 @@ def measure_batches(config: Config, device: torch.device, steps: int, report: Re
 def measure_memory(overrides: list[str], cache: Path, report: Report) -> None:
     """Measure the memory that several processes use for the cached files."""
     if not sys.platform.startswith("linux"):
-        report.say("memory: shared pages can be measured on Linux only")
+        report.write("memory: shared pages can be measured on Linux only")
         return
     size = sum(file.stat().st_size for file in cache.rglob("*.npy"))
     held = shared_memory(overrides)
     for number, memory in enumerate(held, 1):
         text = ", ".join(f"{name} {value / 2**20:.1f}" for name, value in memory.items())
-        report.say(f"process {number} of {len(held)}, MiB of {size / 2**20:.1f} cached: {text}")
+        report.write(f"process {number} of {len(held)}, MiB of {size / 2**20:.1f} cached: {text}")
     shares = sum(memory["its share of that"] for memory in held)
     report.ratio(
         f"memory of the cached data in {HOLDERS} processes / in one",

@@ -97,9 +97,9 @@ def measure(options: argparse.Namespace, report: Report) -> None:
             networks = forms(config, task, options.threads, Path(folder))
             for size in options.batch_sizes:
                 found = speeds(networks, task, size, options.seconds, cpu)
-                report.say(f"{pair}, batch {size}:")
+                report.write(f"{pair}, batch {size}:")
                 for form, speed in found.items():
-                    report.say(line(form, speed))
+                    report.write(line(form, speed))
                 by = "by p50" if size == 1 else "by throughput"
                 for ours, theirs in RATIOS:
                     if ours in found:

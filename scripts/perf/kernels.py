@@ -52,7 +52,7 @@ class Shape:
 
     @property
     def has_raw_inputs(self) -> bool:
-        """The gradient of the inputs is not computed."""
+        """Check for raw data, whose gradient is not computed."""
         return self.features <= RAW_FEATURES
 
     def operations(self, gates: int) -> float:
@@ -113,16 +113,6 @@ def training_step(shape: Shape, cell: str, kernel: str) -> tuple[Callable[[], No
     return step, encoder.kernel
 
 
-def repeated(step: Callable[[], None], times: int) -> Callable[[], None]:
-    """Return a function that runs a step several times."""
-
-    def run() -> None:
-        for _ in range(times):
-            step()
-
-    return run
-
-
 def measure_cell(
     report: Report, shape: Shape, cell: str, turns: int, threads: int, peak: float
 ) -> tuple[list[str], float]:
@@ -133,17 +123,17 @@ def measure_cell(
     started = time.perf_counter()
     own(), fused()
     steps = max(1, round(2 * TURN_SECONDS / (time.perf_counter() - started)))
-    times = interleaved({"torch": repeated(own, steps), "fused": repeated(fused, steps)}, turns)
+    times = interleaved({"torch": own, "fused": fused}, turns, calls=steps)
     least = {arm: min(seconds) / steps for arm, seconds in times.items()}
     gain = least["torch"] / least["fused"]
     name = f"{cell} {shape}, {threads} threads"
     if chosen == "fused":
         report.ratio(f"speed of fused over torch's, {name}", gain, at_least=NOT_SLOWER)
     else:
-        report.say(f"{name}: auto leaves it to PyTorch; fused would be {gain:.2f} times as fast")
+        report.write(f"{name}: auto chooses PyTorch; fused would be {gain:.2f} times as fast")
     shares = [operations / seconds / 1e9 / peak for seconds in least.values()]
-    told = [f"{1e3 * least['torch']:.3f}", f"{1e3 * least['fused']:.3f}", chosen]
-    line = [str(shape), cell, str(threads), *told, spread(times, "fused", over="torch")]
+    cells = [f"{1e3 * least['torch']:.3f}", f"{1e3 * least['fused']:.3f}", chosen]
+    line = [str(shape), cell, str(threads), *cells, spread(times, "fused", over="torch")]
     return [*line, *(f"{share:.2f}" for share in shares)], least[chosen]
 
 
@@ -175,7 +165,7 @@ def measure(chosen: argparse.Namespace, report: Report) -> None:
         torch.set_num_threads(threads)
         peak = measure_peak(torch.device("cpu"), torch.float32)
         assert peak is not None
-        report.say(f"peak of matrix products, {threads} threads: {peak:.0f} GFLOP/s")
+        report.write(f"peak of matrix products, {threads} threads: {peak:.0f} GFLOP/s")
         for shape in shapes:
             seconds = {}
             for cell in CELLS:
@@ -191,11 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the program; return the exit code."""
     parser = parser_of(__doc__)
     parser.add_argument(
-        "--shapes",
-        nargs="+",
-        type=shape_of,
-        metavar="B,T,F,H",
-        help="default: those of the published output",
+        "--shapes", nargs="+", type=shape_of, metavar="B,T,F,H", help="default: those published"
     )
     parser.add_argument("--turns", type=int, default=7, help="of each kernel")
     return run_benchmark("kernels", parser, arguments, measure)

@@ -14,7 +14,7 @@ import argparse
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -116,15 +116,11 @@ def compare(
     trainers = {name: trainer_of(config, task, device) for name in ("bare", "harness")}
     steps, epochs = steps_lasting(seconds, trainers["bare"])
 
-    def turn(epoch: Callable[[Trainer, int], None], trainer: Trainer) -> None:
-        for _ in range(epochs):
-            epoch(trainer, steps)
-
     arms = {
-        "bare": partial(turn, bare_epoch, trainers["bare"]),
-        "harness": partial(turn, harness_epoch, trainers["harness"]),
+        "bare": partial(bare_epoch, trainers["bare"], steps),
+        "harness": partial(harness_epoch, trainers["harness"], steps),
     }
-    return interleaved(arms, turns, str(device)), steps * epochs
+    return interleaved(arms, turns, str(device), epochs), steps * epochs
 
 
 def measure(options: argparse.Namespace, report: Report) -> None:
@@ -136,7 +132,7 @@ def measure(options: argparse.Namespace, report: Report) -> None:
         times, steps = compare(config, task, device, options.turns, options.seconds)
         bare, harness = (1e3 * min(times[arm]) / steps for arm in ("bare", "harness"))
         turns = spread(times, "harness", over="bare")
-        report.say(
+        report.write(
             f"{pair}: a step takes {bare:.3f} ms bare, {harness:.3f} ms in the harness "
             f"({1e3 * (harness - bare):+.0f} us); speed turn by turn {turns}"
         )

@@ -1,6 +1,6 @@
 """Shared parts of the performance programs: timing in turns, ratios with targets, output files.
 
-A program has a function `measure(options, report)`, which prints by `report.say`, `report.table`
+A program has a function `measure(options, report)`, which prints by `report.write`, `report.table`
 and `report.ratio`, and a `main` that calls `run_benchmark`. `python -m scripts.perf.NAME --write
 results/published/perf/NAME.md` writes the output to that file. `python scripts/write_docs.py` then
 updates the table of ratios in docs/performance.md.
@@ -39,7 +39,7 @@ Times = Mapping[str, list[float]]
 
 
 def interleaved(
-    arms: Mapping[str, Callable[[], object]], repeats: int, device: str = "cpu"
+    arms: Mapping[str, Callable[[], object]], repeats: int, device: str = "cpu", calls: int = 1
 ) -> dict[str, list[float]]:
     """Time functions in turns, so that a disturbance of the machine affects all of them.
 
@@ -48,7 +48,8 @@ def interleaved(
     Args:
         arms: the functions by name. A returned float is the time, measured by the function.
         repeats: number of turns.
-        device: synchronised before and after each call.
+        device: synchronised before and after each measurement.
+        calls: of a function in each turn, timed as one measurement.
     """
     import torch
 
@@ -60,7 +61,8 @@ def interleaved(
         for name in names:
             synchronise(where)
             started = time.perf_counter()
-            own = arms[name]()
+            for _ in range(calls):
+                own = arms[name]()
             synchronise(where)
             seconds = own if isinstance(own, float) else time.perf_counter() - started
             if turn >= 0:
@@ -123,7 +125,7 @@ class Report:
         self.load = ExternalLoad()
         self.was_busy = False
 
-    def say(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Print lines."""
         self.lines += text.split("\n")
         print(text, flush=True)
@@ -147,11 +149,11 @@ class Report:
         target = at_least if at_least is not None else at_most
         is_met = value >= at_least if at_least is not None else value <= (at_most or 0.0)
         if self.load.seconds > SAME_MEASUREMENT_SECONDS:
-            self.say(f"load: {load_text(self.load)}")
+            self.write(f"load: {load_text(self.load)}")
             self.was_busy = self.load.is_busy()
         sense = "<=" if at_least is None else ">="
         verdict = ("met" if is_met else "not met") + ("; busy machine" if self.was_busy else "")
-        self.say(f"ratio: {name} = {value:.3f} (target {sense} {target:g}): {verdict}")
+        self.write(f"ratio: {name} = {value:.3f} (target {sense} {target:g}): {verdict}")
         self.load = ExternalLoad()
 
 
@@ -189,7 +191,7 @@ def run_benchmark(
         check_options(options)
         options.threads = set_threads(options.threads)
         report = Report()
-        report.say(conditions(options.threads))
+        report.write(conditions(options.threads))
         measure(options, report)
         if options.write is not None:
             options.write.write_text(output_block(name, given, report), encoding="utf-8")

@@ -109,9 +109,8 @@ def load(config: Config, device: torch.device) -> Task:
 
     from benchmarks.system.disk_cache import DiskCache, cache_directory
 
-    cache = DiskCache(cache_directory(config.cache_dir))
     try:
-        task = config.task.load(cache)
+        task = config.task.load(DiskCache(cache_directory(config.cache_dir)))
     except DataError as error:
         raise UserError(str(error)) from error
     task.to(device, getattr(torch, config.train.dtype))

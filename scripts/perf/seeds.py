@@ -50,7 +50,9 @@ def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[flo
     ready = prepare(config)
     reason = reason_against_multiseed(ready, range(seeds))
     if reason is not None:
-        raise UserError(f"{config.model.label} on {config.task.name}: not together: {reason}")
+        raise UserError(
+            f"{config.model.label} on {config.task.name}: cannot be trained together: {reason}"
+        )
 
     at_once = seeds_per_step(ready)
 
@@ -128,7 +130,7 @@ def print_times(
     """Print the times of one seed and of all, and their ratio."""
     one, together = (1e3 * min(times[arm]) for arm in ("one", "together"))
     turns = spread(times, "one", over="together")
-    report.say(
+    report.write(
         f"{pair}, {what}: one {one:.0f} ms, {seeds} together {together:.0f} ms, as long as "
         f"{together / one:.2f} one after the other (turn by turn {turns})"
     )

@@ -82,15 +82,15 @@ def measure_cost(model: str, task: str, options: argparse.Namespace, report: Rep
     """Sweep over seeds and print the cost of a run by phase."""
     later = options.runs + 1  # the end of the last run is not recorded
     seeds = f"seed=range(0,{1 + later})"
-    wanted = [f"model={model}", f"task={task}", seeds, f"train.threads={options.threads}"]
+    given = [f"model={model}", f"task={task}", seeds, f"train.threads={options.threads}"]
     with tempfile.TemporaryDirectory(prefix="rnnbench-sweep-") as folder:
-        rows, calls = run_sweep([*wanted, *SHORT, *options.set], folder)
+        rows, calls = run_sweep([*given, *SHORT, *options.set], folder)
     first, *costs = costs_of(rows)
     phases = by_phase(calls_of_later_runs(calls))
     each = {name: phases[name] / later for name in phases if name not in NOT_COUNTED}
     parts = sorted(each.items(), key=lambda item: -item[1])
     text = ", ".join(f"{name} {seconds:.3f}" for name, seconds in parts if seconds >= 0.0005)
-    report.say(
+    report.write(
         f"{model} on {task}, seconds beside training and evaluation: {statistics.median(costs):.3f}"
         f" [{min(costs):.3f}, {max(costs):.3f}], of the first run {first:.3f}; without what the "
         f"row measures {statistics.median(costs) - sum(each[name] for name in MEASURED):.3f}\n"
@@ -146,14 +146,14 @@ def measure(options: argparse.Namespace, report: Report) -> None:
     if options.table:
         for model, task in found:
             if not any((row["model"], row["task"]) == (model, task) for row in known):
-                report.say(f"no rows for {model} on {task} at defaults in the table")
+                report.write(f"no rows for {model} on {task} at defaults in the table")
         measure_shares(known, report)
     if options.full:
         with tempfile.TemporaryDirectory(prefix="rnnbench-sweep-") as folder:
             for model, task in found:
                 composed(model, task, *options.set)
-                wanted = [f"model={model}", f"task={task}", f"train.threads={options.threads}"]
-                run_sweep([*wanted, *options.set], folder)
+                given = [f"model={model}", f"task={task}", f"train.threads={options.threads}"]
+                run_sweep([*given, *options.set], folder)
             rows = [json.loads(file.read_text()) for file in Path(folder).glob("runs/*/row.json")]
         measure_shares(rows, report)
 

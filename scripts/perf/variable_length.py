@@ -168,7 +168,7 @@ def measure(options: argparse.Namespace, report: Report) -> None:
         model = pair.split()[0]
         speeds = throughputs(config, task, device, options.batches, options.turns)
         text = ", ".join(f"{name} {speed / 1e3:.1f}" for name, speed in speeds.items())
-        report.say(f"{model}, thousand real tokens/s: {text}")
+        report.write(f"{model}, thousand real tokens/s: {text}")
         ours = speeds["lengths"]
         report.ratio(
             f"with lengths / without, {model}", ours / speeds["padded"], at_least=WITHOUT_LENGTHS

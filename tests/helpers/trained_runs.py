@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Answer = Callable[..., tuple[int, str, str]]
+RunScript = Callable[..., tuple[int, str, str]]
 Train = Callable[..., Path]
 
 QUICK = ("--seconds", 0.001)

@@ -17,11 +17,11 @@ TINY = ["--threads", "1", "--turns", "1"]
 )
 def test_every_speed_has_the_name_of_its_kernel(capsys: pytest.CaptureFixture[str]) -> None:
     assert kernels.main([*TINY, "--shapes", "8,9,1,8", "8,1,8,8"]) == 0, capsys.readouterr().err
-    said = capsys.readouterr().out
-    assert [ratio.name for ratio in read_ratios(said)] == [
+    output = capsys.readouterr().out
+    assert [ratio.name for ratio in read_ratios(output)] == [
         f"speed of fused over torch's, {cell} (8, 9, 1, 8), 1 threads" for cell in kernels.CELLS
     ]
-    table = [line.split(" | ") for line in said.splitlines() if line.startswith("| (")]
+    table = [line.split(" | ") for line in output.splitlines() if line.startswith("| (")]
     assert [line[5] for line in table] == ["fused"] * 3 + ["torch"] * 3
     for torch, fused, gain in ((line[3], line[4], line[6]) for line in table):
         # After one turn the ratio is that of the two times, which are rounded.
@@ -38,9 +38,11 @@ def test_a_factor_is_above_one_in_either_direction(
     kernels.compare_cells(Report(), shape, 1, times | {"rnn": seconds})
     factor, share = (
         next(
-            r.value for r in read_ratios(said) if r.name.startswith(f"{name} ") and "rnn" in r.name
+            r.value
+            for r in read_ratios(output)
+            if r.name.startswith(f"{name} ") and "rnn" in r.name
         )
-        for said in [capsys.readouterr().out]
+        for output in [capsys.readouterr().out]
         for name in ("factor between time and arithmetic,", "share of the peak over the lstm's,")
     )
     assert (factor, share) == (2.0, 1 / seconds)

@@ -88,9 +88,9 @@ def test_a_busy_machine_is_marked_in_every_ratio(
     report.ratio("a", 1.0, at_least=1.0)
     monkeypatch.setattr(QuietLoad, "others", 0.1)
     report.ratio("b", 1.0, at_least=1.0)
-    said = capsys.readouterr().out
-    assert [ratio.was_busy for ratio in read_ratios(said)] == [True, False]
-    assert "others kept 0.50 of 2 cores busy" in said
+    output = capsys.readouterr().out
+    assert [ratio.was_busy for ratio in read_ratios(output)] == [True, False]
+    assert "others kept 0.50 of 2 cores busy" in output
 
 
 def options() -> argparse.ArgumentParser:
@@ -99,15 +99,15 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def say_hello(chosen: argparse.Namespace, report: Report) -> None:
-    report.say(f"hello  \n{chosen.threads} thread")
+def write_hello(chosen: argparse.Namespace, report: Report) -> None:
+    report.write(f"hello  \n{chosen.threads} thread")
     report.table(["", "a"], [["b", "1"]])
 
 
 def test_the_output_is_written_with_its_command_and_without_paths(tmp_path: Path) -> None:
     file = tmp_path / "some.md"
     given = ["--source", "/some/where/imdb", "--write", str(file), "--threads", "1"]
-    assert run_benchmark("some", options(), given, say_hello) == 0
+    assert run_benchmark("some", options(), given, write_hello) == 0
     command, conditions, *lines = file.read_text().removeprefix("```\n$ ").splitlines()
     assert command == "python -m scripts.perf.some --source imdb --threads 1"
     assert ", 1 threads; Python " in conditions
@@ -118,14 +118,14 @@ def test_a_mistake_prints_one_line_and_writes_no_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "some.md"
-    for given, answer in (
+    for given, message in (
         (["--threads", "0", "--write", str(file)], "--threads 0: must be at least 1"),
         (["--write", str(tmp_path / "none" / "some.md")], ": no folder "),
     ):
-        assert run_benchmark("some", options(), given, say_hello) == 2
+        assert run_benchmark("some", options(), given, write_hello) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("error: ")
-        assert answer in line
+        assert message in line
     assert not file.exists()
 
 

@@ -39,8 +39,8 @@ def ratios(
     capsys.readouterr()
     module = importlib.import_module(f"scripts.perf.{name}")
     assert module.main(list(arguments)) == 0, capsys.readouterr().err
-    said = capsys.readouterr().out
-    return read_ratios(said), said
+    output = capsys.readouterr().out
+    return read_ratios(output), output
 
 
 def test_loop(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,19 +57,19 @@ def test_loop(capsys: pytest.CaptureFixture[str]) -> None:
 def test_variable_length(capsys: pytest.CaptureFixture[str], reviews: Path) -> None:
     short = ["--turns", "1", "--batches", "1", "--models", "bilstm"]
     small = ["model.hidden_size=4", "model.num_layers=2", f"task.source={reviews}"]
-    found, said = ratios(capsys, "variable_length", "--threads", "1", *short, "--set", *small)
+    found, output = ratios(capsys, "variable_length", "--threads", "1", *short, "--set", *small)
     assert [ratio.target for ratio in found] == [0.95, 7, 7]
-    assert "bilstm, thousand real tokens/s: lengths " in said
+    assert "bilstm, thousand real tokens/s: lengths " in output
 
 
 def test_data(capsys: pytest.CaptureFixture[str], reviews: Path) -> None:
     short = ["--steps", "2", "--source", str(reviews), "--set", "model.hidden_size=4"]
-    found, said = ratios(capsys, "data", *TINY, *short)
+    found, output = ratios(capsys, "data", *TINY, *short)
     assert [ratio.target for ratio in found] == [15, 1, 0.02, 1.05]
     assert found[0].name == "seconds for 50,000 reviews, reckoned from 70"
-    assert "first start: 70 reviews" in said
+    assert "first start: 70 reviews" in output
     assert 0.9 < found[3].value < 1.05
-    imports = float(said.partition("first step: ")[2].split(" s, ")[1].split()[0])
+    imports = float(output.partition("first step: ")[2].split(" s, ")[1].split()[0])
     assert imports > 0.1
 
 
@@ -95,11 +95,11 @@ def test_sweep_cost(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         }
     ).to_csv(table, index=False)
     short = ["--runs", "1", "--tasks", "sp500", "--table", str(table)]
-    found, said = ratios(capsys, "sweep_cost", *TINY, *short)
+    found, output = ratios(capsys, "sweep_cost", *TINY, *short)
     assert [ratio.target for ratio in found] == [0.5, 0.15]
     assert found[1].value == 0.2
     assert not found[1].is_met
-    assert " latency 0." in said
+    assert " latency 0." in output
 
 
 def test_costs_are_from_start_to_start() -> None:
@@ -135,8 +135,8 @@ def test_functions_of_phases_exist_and_are_restored() -> None:
 def test_profile_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     short = ["--tasks", "sp500", "--steps", "2", "--write", str(page), "--set", "debug=smoke"]
-    _, said = ratios(capsys, "profile_run", *TINY, *short)
-    cells = [line.strip("|").split("|") for line in said.splitlines() if line.startswith("|")]
+    _, output = ratios(capsys, "profile_run", *TINY, *short)
+    cells = [line.strip("|").split("|") for line in output.splitlines() if line.startswith("|")]
     table = {name.strip(): value.strip() for name, value in cells}
     assert table[""] == "gru on sp500"
     assert 0 < float(table["whole run, s"]) < 100
@@ -184,11 +184,11 @@ def test_against_keras(capsys: pytest.CaptureFixture[str], reviews: Path, tmp_pa
     python.chmod(0o755)
     short = ["--threads", "1", "--shapes", "LSTM 128", "--epochs", "2"]
     small = ["--source", str(reviews), "--set", "model.hidden_size=4"]
-    found, said = ratios(capsys, "against_keras", "--keras-python", str(python), *short, *small)
+    found, output = ratios(capsys, "against_keras", "--keras-python", str(python), *short, *small)
     assert [ratio.target for ratio in found] == [4, 1]
-    tokens = int(said.partition("2 epochs; ")[2].split()[0])
-    assert f"Keras: {tokens / 1e3:.1f} thousand real tokens/s" in said  # its second epoch's
-    assert "accuracies 0.500, 0.250" in said
+    tokens = int(output.partition("2 epochs; ")[2].split()[0])
+    assert f"Keras: {tokens / 1e3:.1f} thousand real tokens/s" in output  # its second epoch's
+    assert "accuracies 0.500, 0.250" in output
 
 
 def test_keras_reviews_are_padded_at_the_begin(reviews: Path, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_keras_reviews_are_padded_at_the_begin(reviews: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "answer"),
+    ("name", "arguments", "message"),
     [
         ("loop", ["--models", "gruu"], "no model gruu (allowed: bigru"),
         ("loop", ["--tasks", "sp50"], "did you mean sp500?"),
@@ -222,7 +222,7 @@ def test_keras_reviews_are_padded_at_the_begin(reviews: Path, tmp_path: Path) ->
 def test_invalid_arguments_are_refused_in_one_line(
     name: str,
     arguments: list[str],
-    answer: str,
+    message: str,
     capsys: pytest.CaptureFixture[str],
     reviews: Path,
 ) -> None:
@@ -232,7 +232,7 @@ def test_invalid_arguments_are_refused_in_one_line(
     assert module.main(["--threads", "1", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
-    assert answer in line
+    assert message in line
 
 
 @pytest.mark.parametrize(

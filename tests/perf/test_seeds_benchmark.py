@@ -17,22 +17,22 @@ SMALL = ["--set", "model.hidden_size=4", "train.max_epochs=1"]
 
 def test_it_times_trainings_and_whole_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert seeds.main([*TINY, "--epochs", "1", "--whole", *SMALL]) == 0, capsys.readouterr().err
-    said = capsys.readouterr().out
-    assert "gru on sp500, training: one " in said
-    assert "gru on sp500, whole command: one " in said
-    assert said.count("2 together") == 2
-    assert read_ratios(said) == []  # the target is for eight seeds
+    output = capsys.readouterr().out
+    assert "gru on sp500, training: one " in output
+    assert "gru on sp500, whole command: one " in output
+    assert output.count("2 together") == 2
+    assert read_ratios(output) == []  # the target is for eight seeds
 
 
 def test_the_text_before_a_ratio_has_the_same_ratio(capsys: pytest.CaptureFixture[str]) -> None:
     times = {"one": [0.2, 0.1, 0.1], "together": [0.5, 0.3, 0.4]}
     seeds.print_times(Report(), times, 8, "training", "rnn on sp500")
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == (
+    output = capsys.readouterr().out.splitlines()
+    assert output[0] == (
         "rnn on sp500, training: one 100 ms, 8 together 300 ms, as long as 3.00 one after the "
         "other (turn by turn 3.000 [2.500, 4.000])"
     )
-    (ratio,) = read_ratios("\n".join(said))
+    (ratio,) = read_ratios("\n".join(output))
     assert ratio.target == 3
     assert (ratio.value, ratio.name) == (3.0, "time of 8 seeds / of one, training, rnn on sp500")
 
@@ -40,11 +40,14 @@ def test_the_text_before_a_ratio_has_the_same_ratio(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "model.kernel=torch"], "gru on sp500: not together: its cells run by the"),
+        (
+            ["--set", "model.kernel=torch"],
+            "gru on sp500: cannot be trained together: the kernel torch",
+        ),
         (["--device", "cuda"], "--device cuda: seeds are trained together on cpu only"),
         (
             ["--tasks", "imdb", "--set", "task.source=bundled"],
-            "imdb: not together: sequences have different lengths",
+            "imdb: cannot be trained together: sequences have different lengths",
         ),
     ],
 )

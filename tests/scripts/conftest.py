@@ -1,4 +1,4 @@
-"""Trained runs, and scripts/export_model.py as a user calls it."""
+"""Trained runs, and scripts/export_model.py as called on the command line."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from benchmarks.runner.run import RunOptions, run
 from benchmarks.system.signals import Interruption
 from scripts import export_model
 from tests.helpers.composing import composed
-from tests.helpers.trained_runs import Answer, Train
+from tests.helpers.trained_runs import RunScript, Train
 
 
 @pytest.fixture
-def answer(capfd: pytest.CaptureFixture[str]) -> Answer:
-    """Run the script: its exit code, and what it printed on both streams."""
+def run_script(capfd: pytest.CaptureFixture[str]) -> RunScript:
+    """Return a function that runs the script: exit code, stdout and stderr."""
 
-    def ask(*words: object) -> tuple[int, str, str]:
+    def call(*words: object) -> tuple[int, str, str]:
         capfd.readouterr()
         code = export_model.main([*map(str, words)])
-        said = capfd.readouterr()
-        return code, said.out, said.err
+        output = capfd.readouterr()
+        return code, output.out, output.err
 
-    return ask
+    return call
 
 
 @pytest.fixture(scope="session")

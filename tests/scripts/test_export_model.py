@@ -12,14 +12,16 @@ import torch
 from benchmarks.export import benchmark, command, verification
 from benchmarks.export.timing import Speed
 from benchmarks.runner.load_run import load_run
-from tests.helpers.trained_runs import QUICK, Answer, Train, changed, row_of
+from tests.helpers.trained_runs import QUICK, RunScript, Train, changed, row_of
 
 COMMAND = "python run.py model=gru task=sp500 train.learning_rate=0.002"
 
 
-def test_every_form_is_scored_and_timed(answer: Answer, forecaster: Path, tmp_path: Path) -> None:
+def test_every_form_is_scored_and_timed(
+    run_script: RunScript, forecaster: Path, tmp_path: Path
+) -> None:
     table = tmp_path / "t.csv"
-    code, said, _ = answer(forecaster, *QUICK, "--csv", table)
+    code, output, _ = run_script(forecaster, *QUICK, "--csv", table)
     assert code == 0
     with table.open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
@@ -42,7 +44,7 @@ def test_every_form_is_scored_and_timed(answer: Answer, forecaster: Path, tmp_pa
     whole, small = (float(found[name]["file_mib"]) for name in names[2:])
     size = (forecaster / "export" / "model.onnx").stat().st_size
     assert whole == size / 2**20
-    text = " ".join(said.split())
+    text = " ".join(output.split())
     assert f"int8: {small / whole:.2f} of the file" in text
     assert "its arithmetic is float32" in text
     assert "one sequence: " in text
@@ -50,7 +52,7 @@ def test_every_form_is_scored_and_timed(answer: Answer, forecaster: Path, tmp_pa
 
 
 def test_each_speed_is_the_ratio_of_the_numbers_in_its_row(
-    answer: Answer, forecaster: Path, monkeypatch: pytest.MonkeyPatch
+    run_script: RunScript, forecaster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fake_speeds(networks: dict[str, object], task: object, size: int, *_: object) -> object:
         return {
@@ -59,11 +61,11 @@ def test_each_speed_is_the_ratio_of_the_numbers_in_its_row(
         }
 
     monkeypatch.setattr(benchmark, "speeds", fake_speeds)
-    code, said, _ = answer(forecaster, *QUICK)
+    code, output, _ = run_script(forecaster, *QUICK)
     assert code == 0
     cells = [
         line.rsplit(maxsplit=6)
-        for line in said.splitlines()
+        for line in output.splitlines()
         if line.startswith(" ") and line.endswith("x")
     ]
     assert len(cells) in (16, 20)
@@ -82,7 +84,7 @@ def number(text: str) -> float:
 @pytest.mark.parametrize("is_busy", [True, False])
 def test_times_of_a_busy_machine_are_marked_everywhere(
     is_busy: bool,
-    answer: Answer,
+    run_script: RunScript,
     forecaster: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -90,9 +92,9 @@ def test_times_of_a_busy_machine_are_marked_everywhere(
     monkeypatch.setattr(benchmark.ExternalLoad, "cores", lambda load: 1.25)
     monkeypatch.setattr(benchmark.ExternalLoad, "is_busy", lambda load: is_busy)
     table = tmp_path / "t.csv"
-    code, said, _ = answer(forecaster, *QUICK, "--csv", table)
+    code, output, _ = run_script(forecaster, *QUICK, "--csv", table)
     assert code == 0
-    text = " ".join(said.split())
+    text = " ".join(output.split())
     assert "load: others kept 1.25 of" in text
     assert ("cores busy: these times are not reliable" in text) == is_busy
     one, many = (text.index(words) for words in ("one sequence: ", "512 sequences at once: "))
@@ -129,26 +131,26 @@ def test_times_use_the_threads_of_the_training(
 
 
 def test_threads_can_be_chosen(
-    answer: Answer, forecaster: Path, monkeypatch: pytest.MonkeyPatch
+    run_script: RunScript, forecaster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
-    code, said, _ = answer(forecaster, *QUICK, "--threads", 2)
+    code, output, _ = run_script(forecaster, *QUICK, "--threads", 2)
     assert (code, chosen) == (0, [2])
-    assert "2 threads (1 in training)" in " ".join(said.split())
+    assert "2 threads (1 in training)" in " ".join(output.split())
 
 
 def test_printed_tables_are_written_to_a_page(
-    answer: Answer, forecaster: Path, tmp_path: Path
+    run_script: RunScript, forecaster: Path, tmp_path: Path
 ) -> None:
     page = tmp_path / "page.md"
-    code, _, said = answer(forecaster, "--write", page)
+    code, _, output = run_script(forecaster, "--write", page)
     wanted = f"error: {page}: no line <!-- export: gru on sp500 --> to write after\n"
-    assert (code, said) == (2, wanted)
+    assert (code, output) == (2, wanted)
     assert not (forecaster / "export").exists()
     page.write_text("# A page\n<!-- export: gru on sp500 -->\nold\n<!-- end -->\nits end\n")
     (forecaster / "command.txt").write_text(f"{COMMAND}\n")
-    code, shown, _ = answer(forecaster, "--write", page, *QUICK)
+    code, shown, _ = run_script(forecaster, "--write", page, *QUICK)
     assert code == 0
     begin, first, *lines, fence, end, last = page.read_text().splitlines()[1:]
     assert (begin, first) == ("<!-- export: gru on sp500 -->", "```")
@@ -161,43 +163,43 @@ def test_printed_tables_are_written_to_a_page(
 
 
 def test_a_page_shows_no_training_command_if_none_was_recorded(
-    answer: Answer, forecaster: Path, tmp_path: Path
+    run_script: RunScript, forecaster: Path, tmp_path: Path
 ) -> None:
     """Folders of older versions have no command.txt."""
     page = tmp_path / "page.md"
     page.write_text("<!-- export: gru on sp500 -->\n<!-- end -->\n")
     (forecaster / "command.txt").unlink(missing_ok=True)
-    assert answer(forecaster, "--write", page, *QUICK)[0] == 0
+    assert run_script(forecaster, "--write", page, *QUICK)[0] == 0
     commands = [line for line in page.read_text().splitlines() if line.startswith("$ ")]
     assert len(commands) == 1
     assert commands[0].startswith("$ python scripts/export_model.py latest ")
 
 
 def test_unequal_exports_are_not_kept(
-    answer: Answer, forecaster: Path, monkeypatch: pytest.MonkeyPatch
+    run_script: RunScript, forecaster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verification, "TOLERANCE", 1e-12)
-    code, _, said = answer(forecaster, "--no-times")
+    code, _, output = run_script(forecaster, "--no-times")
     assert code == 1
-    assert said.count("\n") == 1
-    assert said.startswith(f"error: no file was kept in {forecaster / 'export'}: model.onnx, ")
+    assert output.count("\n") == 1
+    assert output.startswith(f"error: no file was kept in {forecaster / 'export'}: model.onnx, ")
     assert list((forecaster / "export").iterdir()) == []
 
 
 @pytest.mark.parametrize("arithmetic", ["train.dtype=float64", "train.precision=bfloat16"])
 def test_runs_in_other_precisions_are_exported_as_float32(
-    arithmetic: str, answer: Answer, trained: Train, tmp_path: Path
+    arithmetic: str, run_script: RunScript, trained: Train, tmp_path: Path
 ) -> None:
     folder = trained("model=gru", "task=sp500", arithmetic)
-    assert answer(folder, *QUICK, "--out", tmp_path)[0] == 0
+    assert run_script(folder, *QUICK, "--out", tmp_path)[0] == 0
     assert {tensor.dtype for tensor in load_run(folder).weights.values()} == {torch.float32}
     graph = onnx.load(tmp_path / "model.onnx").graph
     kinds = {onnx.TensorProto.DataType.Name(tensor.data_type) for tensor in graph.initializer}
     assert kinds == {"FLOAT", "INT64"}
 
 
-def test_runs_of_older_versions_are_exported(answer: Answer, forecaster: Path) -> None:
+def test_runs_of_older_versions_are_exported(run_script: RunScript, forecaster: Path) -> None:
     settings = (forecaster / "config.yaml").read_text()
     assert "  kernel: torch\n" in settings
     (forecaster / "config.yaml").write_text(settings.replace("  kernel: torch\n", ""))
-    assert answer(forecaster, "--no-times")[0] == 0
+    assert run_script(forecaster, "--no-times")[0] == 0

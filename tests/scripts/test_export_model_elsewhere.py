@@ -17,7 +17,7 @@ import torch
 from benchmarks.runner.load_run import load_run
 from tasks.text.tokenizer import UNKNOWN
 from tests.helpers.paths import ROOT
-from tests.helpers.trained_runs import Answer, Train
+from tests.helpers.trained_runs import RunScript, Train
 
 
 def elsewhere(program: str, folder: Path, **given: Any) -> None:
@@ -72,14 +72,14 @@ numpy.testing.assert_allclose(logits, given['logits'], atol=1e-5)
 
 
 def test_reviews_are_classified_with_onnxruntime_and_tokenizers_only(
-    answer: Answer, trained: Train, tmp_path: Path
+    run_script: RunScript, trained: Train, tmp_path: Path
 ) -> None:
     folder = trained("model=bilstm", "task=imdb", "task.source=bundled", "task.max_length=50")
-    code, said, _ = answer(folder, "--no-times", "--out", tmp_path)
+    code, output, _ = run_script(folder, "--no-times", "--out", tmp_path)
     assert code == 0
     files = {"model.onnx", "model.int8.onnx", "model.pt2", "inputs.json", "tokenizer.json"}
     assert {path.name for path in tmp_path.iterdir()} == files
-    assert said.count("written: ") == len(files)
+    assert output.count("written: ") == len(files)
     finished = load_run(folder)
     task: Any = finished.task
     longest = int(np.argmax(task.reviews["validation"].offsets.diff().numpy()))
@@ -117,10 +117,10 @@ numpy.testing.assert_allclose(nats, given['nats'], atol=1e-4)
 
 @pytest.mark.parametrize("model", ["lstm", "gru"])
 def test_characters_are_predicted_one_by_one_with_onnxruntime_only(
-    model: str, answer: Answer, trained: Train, tmp_path: Path
+    model: str, run_script: RunScript, trained: Train, tmp_path: Path
 ) -> None:
     folder = trained(f"model={model}", "task=shakespeare", "task.sample_chars=0")
-    assert answer(folder, "--no-times", "--out", tmp_path)[0] == 0
+    assert run_script(folder, "--no-times", "--out", tmp_path)[0] == 0
     finished = load_run(folder)
     task: Any = finished.task
     ids = task.parts["validation"][:60]
@@ -152,10 +152,10 @@ numpy.testing.assert_allclose(forecast, given['forecast'], rtol=1e-5)
 
 @pytest.mark.parametrize("target", ["log_return", "price", "volatility"])
 def test_days_are_forecast_from_closes_with_onnxruntime_only(
-    target: str, answer: Answer, trained: Train, tmp_path: Path
+    target: str, run_script: RunScript, trained: Train, tmp_path: Path
 ) -> None:
     folder = trained("model=rnn", "task=sp500", f"task.target={target}")
-    assert answer(folder, "--no-times", "--out", tmp_path)[0] == 0
+    assert run_script(folder, "--no-times", "--out", tmp_path)[0] == 0
     finished = load_run(folder)
     task: Any = finished.task
     kept = pd.read_parquet(folder / "predictions.parquet").iloc[3]
@@ -165,10 +165,10 @@ def test_days_are_forecast_from_closes_with_onnxruntime_only(
 
 
 def test_the_example_of_the_docs_writes_text(
-    answer: Answer, trained: Train, tmp_path: Path
+    run_script: RunScript, trained: Train, tmp_path: Path
 ) -> None:
     folder = trained("model=lstm", "task=shakespeare", "task.sample_chars=0")
-    assert answer(folder, "--no-times", "--out", tmp_path)[0] == 0
+    assert run_script(folder, "--no-times", "--out", tmp_path)[0] == 0
     program = example('"characters"')
     start = json.loads(re.findall(r'^new = (".+")$', program, re.MULTILINE)[0])
     text = printed(program, tmp_path)
@@ -184,10 +184,10 @@ def test_the_example_of_the_docs_writes_text(
 
 
 def test_the_example_of_the_docs_forecasts_a_close(
-    answer: Answer, trained: Train, tmp_path: Path
+    run_script: RunScript, trained: Train, tmp_path: Path
 ) -> None:
     folder = trained("model=rnn", "task=sp500", "task.target=log_return")
-    assert answer(folder, "--no-times", "--out", tmp_path)[0] == 0
+    assert run_script(folder, "--no-times", "--out", tmp_path)[0] == 0
     task: Any = load_run(folder).task
     kept = pd.read_parquet(folder / "predictions.parquet").iloc[3]
     day = task.bounds["test"][0] + int(kept["item"])

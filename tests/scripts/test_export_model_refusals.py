@@ -13,16 +13,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.helpers.paths import ROOT
-from tests.helpers.trained_runs import QUICK, Answer, changed, row_of
+from tests.helpers.trained_runs import QUICK, RunScript, changed, row_of
 
 
-def test_runs_that_cannot_be_exported_are_refused(answer: Answer, forecaster: Path) -> None:
+def test_runs_that_cannot_be_exported_are_refused(run_script: RunScript, forecaster: Path) -> None:
     def refused(**values: Any) -> str:
-        code, _, said = answer(changed(forecaster, **values), "--no-times")
+        code, _, output = run_script(changed(forecaster, **values), "--no-times")
         assert code == 2
-        assert said.startswith("error: ")
-        assert said.count("\n") == 1
-        return said
+        assert output.startswith("error: ")
+        assert output.count("\n") == 1
+        return output
 
     row = row_of(forecaster)
     assert "ended as interrupted" in refused(status="interrupted")
@@ -33,11 +33,11 @@ def test_runs_that_cannot_be_exported_are_refused(answer: Answer, forecaster: Pa
     assert "weights.safetensors: cannot be read" in refused(dataset_sha256=row["dataset_sha256"])
 
 
-def test_damaged_run_folders_are_refused(answer: Answer, forecaster: Path) -> None:
+def test_damaged_run_folders_are_refused(run_script: RunScript, forecaster: Path) -> None:
     def refused() -> str:
-        code, _, said = answer(forecaster, "--no-times")
-        assert (code, said.count("\n")) == (2, 1)
-        return said
+        code, _, output = run_script(forecaster, "--no-times")
+        assert (code, output.count("\n")) == (2, 1)
+        return output
 
     weights = load_file(forecaster / "weights.safetensors")
     save_file({name: tensor[:2] for name, tensor in weights.items()}, forecaster / "w")
@@ -52,17 +52,17 @@ def test_damaged_run_folders_are_refused(answer: Answer, forecaster: Path) -> No
         assert "row.json: not the row of a run" in refused()
 
 
-def test_weights_with_another_score_are_refused(answer: Answer, forecaster: Path) -> None:
+def test_weights_with_another_score_are_refused(run_script: RunScript, forecaster: Path) -> None:
     weights = load_file(forecaster / "weights.safetensors")
     other = {name: tensor + 0.5 for name, tensor in weights.items()}
     save_file(other, forecaster / "weights.safetensors")
-    code, _, said = answer(forecaster, *QUICK)
+    code, _, output = run_script(forecaster, *QUICK)
     assert code == 2
-    assert "code has changed since the run was trained" in said
+    assert "code has changed since the run was trained" in output
 
 
 def test_invalid_options_are_refused_in_one_line(
-    answer: Answer, forecaster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_script: RunScript, forecaster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = forecaster / "row.json"
     for words, wanted in (
@@ -81,19 +81,19 @@ def test_invalid_options_are_refused_in_one_line(
         (("--no-times", "--csv", "t.csv"), "error: --csv t.csv: has no effect with"),
         (("--no-times", "--write", "t.md"), "error: --write t.md: has no effect with"),
     ):
-        code, _, said = answer(forecaster, *words)
+        code, _, output = run_script(forecaster, *words)
         assert code == 2
-        assert said.startswith(wanted)
-        assert said.count("\n") == 1
+        assert output.startswith(wanted)
+        assert output.count("\n") == 1
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    code, _, said = answer(forecaster, "--device", "cuda")
-    assert (code, said) == (
+    code, _, output = run_script(forecaster, "--device", "cuda")
+    assert (code, output) == (
         2,
         "error: --device cuda: no CUDA device is available (allowed: cpu)\n",
     )
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    code, _, said = answer(forecaster)
-    assert (code, said) == (
+    code, _, output = run_script(forecaster)
+    assert (code, output) == (
         2,
         "error: export needs onnx and onnxruntime: pip install -e '.[export]'\n",
     )

@@ -31,9 +31,9 @@ def test_a_second_sweep_skips_finished_cells(
     # A damaged row does not count as finished.
     (store.runs / runs[7] / "row.json").write_text("{")
     sweep(axes_of(200, tmp_path), tmp_path, count=False)
-    said = capsys.readouterr().out
-    assert "row.json is damaged and set aside" in said
-    assert "199 of 200 cells already finished" in said
+    output = capsys.readouterr().out
+    assert "row.json is damaged and set aside" in output
+    assert "199 of 200 cells already finished" in output
     assert len(store.index().entries) == 200
     assert runs[7] not in store.index().entries
 
@@ -74,7 +74,7 @@ def test_the_table_is_written_to_the_page(
 def test_invalid_options_are_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for arguments, answer in (
+    for arguments, message in (
         (["--cells", "7"], "--cells 7: must be a multiple of 10"),
         (["--folder", str(tmp_path / "none")], "no such folder"),
         (["--write", str(tmp_path / "none.md")], "has no line <!-- table: scripts/simulate_sweep"),
@@ -82,4 +82,4 @@ def test_invalid_options_are_refused_in_one_line(
         assert main(arguments) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("error: ")
-        assert answer in line
+        assert message in line
