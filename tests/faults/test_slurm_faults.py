@@ -1,4 +1,4 @@
-"""What SLURM does to jobs, for real: cancels, requeues, preempts, ends them; what nodes do."""
+"""Jobs on a real SLURM: cancelled, requeued, preempted, timed out, on failing nodes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def bed() -> Iterator[Bed]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the three runs come to when nothing happens to them."""
+    """Return the results folder of the three runs without a fault."""
     find_bed()
     place = tmp_path_factory.mktemp("undisturbed")
     local = ["-m", "hydra/launcher=local", "hydra.launcher.jobs=2"]
@@ -51,7 +51,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def only(folder: Path, right: Path) -> list[str]:
-    """Like `wrong_questions`, of the questions that were asked."""
+    """Like `wrong_questions`, only for configurations that were run."""
     return [line for line in wrong_questions(folder, right) if "no answer" not in line]
 
 
@@ -64,7 +64,7 @@ def starts_of(folder: Path) -> list[int]:
     return sorted(row["starts"] for row in finished_rows(folder).values())
 
 
-def test_cells_whose_jobs_are_cancelled_are_named_and_finished_later(
+def test_cancelled_jobs_are_reported_and_finished_later(
     bed: Bed, undisturbed: Path, tmp_path: Path, faults: FaultTable
 ) -> None:
     fault = faults("SLURM: scancel, running and pending")
@@ -89,7 +89,7 @@ def test_cells_whose_jobs_are_cancelled_are_named_and_finished_later(
     assert not list(folder.glob("running/*"))
 
 
-def test_requeued_and_preempted_jobs_go_on_where_they_were(
+def test_requeued_and_preempted_jobs_are_resumed(
     bed: Bed, undisturbed: Path, tmp_path: Path, faults: FaultTable
 ) -> None:
     folder = tmp_path / "results"
@@ -108,10 +108,10 @@ def test_requeued_and_preempted_jobs_go_on_where_they_were(
     assert len(rows_of(folder)) == 2
 
 
-def test_a_preempted_job_that_is_given_time_goes_on_where_it_was(
+def test_a_job_preempted_with_a_grace_time_is_resumed(
     bed: Bed, undisturbed: Path, tmp_path: Path, faults: FaultTable
 ) -> None:
-    """With a GraceTime the job is told first, ends by itself, and must be put back all the same."""
+    """With a GraceTime the job gets a signal, ends by itself and must be requeued too."""
     folder = tmp_path / "results"
     bed.ask("scontrol", "update", "partitionname=main", "gracetime=60")
     try:
@@ -130,10 +130,10 @@ def test_a_preempted_job_that_is_given_time_goes_on_where_it_was(
     assert len(rows_of(folder)) == 2
 
 
-def test_jobs_outlive_their_nodes(
+def test_jobs_are_resumed_after_their_nodes_fail(
     bed: Bed, undisturbed: Path, tmp_path: Path, faults: FaultTable
 ) -> None:
-    """One node is taken down by its administrator, the other loses its power."""
+    """An administrator takes one node down, the other loses its power."""
     folder = tmp_path / "results"
     with started([*SLURM, *TWO, f"results_dir={folder}"], tmp_path) as command:
         jobs = wait_until(lambda: both_train(folder), "both train", SECONDS)
@@ -153,19 +153,19 @@ def test_jobs_outlive_their_nodes(
 def test_a_run_longer_than_the_time_limit_takes_several_starts(
     bed: Bed, undisturbed: Path, tmp_path: Path, faults: FaultTable
 ) -> None:
-    """Beside it, one that may start only once is given up, and goes on when it may again."""
+    """A run that may start only once ends as a timeout, and a later sweep resumes it."""
     fault = faults("SLURM: time limit")
     rows = finished_rows(undisturbed).values()
     speed = min(row["epochs"] / row["train_seconds"] for row in rows)
-    question = [*LONG, f"train.max_epochs={int(45 * speed)}", "train.checkpoint_seconds=1"]
+    run = [*LONG, f"train.max_epochs={int(45 * speed)}", "train.checkpoint_seconds=1"]
     minute = ["hydra.launcher.minutes=1", "hydra.launcher.grace_seconds=15"]
     many, once, right = (tmp_path / name for name in ("many", "once", "right"))
 
     def command(folder: Path, *more: str) -> Command:
-        return Command([*SLURM, *question, f"results_dir={folder / 'results'}", *more], folder)
+        return Command([*SLURM, *run, f"results_dir={folder / 'results'}", *more], folder)
 
     with_limit = [command(many, *minute), command(once, *minute, "hydra.launcher.starts=1")]
-    without = Command([*question, f"results_dir={right / 'results'}"], right)
+    without = Command([*run, f"results_dir={right / 'results'}"], right)
     try:
         assert with_limit[1].end() == 1, with_limit[1].errors
         assert "timeout: " in with_limit[1].output
@@ -188,10 +188,10 @@ def test_a_run_longer_than_the_time_limit_takes_several_starts(
         fault.nothing_wrong(wrong_questions(folder / "results", right / "results"))
 
 
-def test_a_job_that_cannot_start_is_named_and_its_log_says_why(
+def test_a_job_that_cannot_start_is_reported_with_its_log(
     bed: Bed, tmp_path: Path, faults: FaultTable
 ) -> None:
-    """Python itself ends in every job, before anything of ours could say a word."""
+    """Python itself ends in every job before our code runs."""
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"
         "if 'SLURM_JOB_ID' in os.environ:\n"

@@ -1,4 +1,4 @@
-"""What can be known of the SLURM launcher where there is no SLURM."""
+"""Checks of the SLURM launcher that need no SLURM."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from benchmarks.sweeps.launchers.slurm_job import has_ended
         SlurmSettings(parameters={"comment\nrm": "b"}),
     ],
 )
-def test_no_setting_can_begin_a_line_of_the_script(settings: SlurmSettings) -> None:
+def test_settings_cannot_add_lines_to_the_script(settings: SlurmSettings) -> None:
     with pytest.raises(UserError, match="must be one line"):
         parameters_of(settings)
 
@@ -40,13 +40,13 @@ def test_settings_stay_one_argument_in_the_script() -> None:
     ]
 
 
-def test_a_warning_that_would_come_before_the_run_is_refused() -> None:
+def test_a_warning_before_the_run_starts_is_refused() -> None:
     with pytest.raises(UserError, match=r"grace_seconds=60: must be at most 15 with .*minutes=1"):
         parameters_of(SlurmSettings(minutes=1))
     assert parameters_of(SlurmSettings(minutes=2))["signal_delay_s"] == 60
 
 
-def test_the_end_of_a_child_is_seen_without_taking_it() -> None:
+def test_has_ended_does_not_reap_the_child() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     assert not has_ended(child.pid)
     assert child.stdin is not None

@@ -1,4 +1,4 @@
-"""Sweeps on SLURM whose launcher dies, whose controller is away, or that SLURM does not take."""
+"""Sweeps on SLURM with a killed launcher, an absent controller or rejected jobs."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def leased(folder: Path) -> int:
 def test_a_sweep_killed_three_times_gives_the_same_table(
     bed: Bed, tmp_path: Path, faults: FaultTable
 ) -> None:
-    """Once with all its jobs. What is in the queue is not submitted again."""
+    """Once, all its jobs are killed too. Queued jobs are not submitted again."""
     fault = faults(f"SLURM: {CELLS}-cell sweep killed")
     seed = random.randrange(10**6)
     print(f"seed {seed}")
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     folder, cache = tmp_path / "results", tmp_path / "cache"
     place = {"XDG_CACHE_HOME": str(cache)}
     overrides = [*SLURM, *SWEEP, f"results_dir={folder}"]
@@ -62,9 +62,9 @@ def test_a_sweep_killed_three_times_gives_the_same_table(
             command = jobs.enter_context(started(overrides, tmp_path, environment=place))
             if third == 0:
                 wait_until(lambda: leased(folder) >= CELLS, "all jobs are entered", SECONDS)
-            moment = chance.randint(third * CELLS // 3, (third + 1) * CELLS // 3 - 1)
+            moment = rng.randint(third * CELLS // 3, (third + 1) * CELLS // 3 - 1)
             wait_until(lambda moment=moment: finished() >= moment, f"{moment} cells", 5 * SECONDS)
-            time.sleep(chance.uniform(0, 3))
+            time.sleep(rng.uniform(0, 3))
             if third == 1:
                 assert submissions(cache) == arrays(bed), "jobs in the queue were submitted again"
                 bed.ask("scancel", "--me", "--full", "--signal=KILL")
@@ -81,19 +81,19 @@ def test_a_sweep_killed_three_times_gives_the_same_table(
 
 
 def arrays(bed: Bed) -> int:
-    """How many arrays the sweep takes."""
+    """Return the number of arrays that the sweep needs."""
     largest = int(bed.knobs()["MAX_ARRAY"])
     return -(-CELLS // largest)
 
 
 @pytest.mark.skipif(not ROUNDS, reason="a long form: set RNNBENCH_FAULTS")
-def test_a_controller_that_hangs_or_is_away_costs_time_only(
+def test_a_sweep_survives_a_hanging_or_absent_controller(
     bed: Bed, tmp_path: Path, faults: FaultTable
 ) -> None:
     """Two cells, one in the queue at a time."""
     folder, cache = tmp_path / "results", tmp_path / "cache"
-    question = [*LONG, "seed=0,1", "train.max_epochs=60"]
-    overrides = [*SLURM, "hydra.launcher.jobs=1", *question, f"results_dir={folder}"]
+    run = [*LONG, "seed=0,1", "train.max_epochs=60"]
+    overrides = [*SLURM, "hydra.launcher.jobs=1", *run, f"results_dir={folder}"]
     place = {"XDG_CACHE_HOME": str(cache)}
     with started(overrides, tmp_path, environment=place) as command:
         wait_until(lambda: training(folder), "a run trains", SECONDS)
@@ -113,7 +113,7 @@ def test_a_controller_that_hangs_or_is_away_costs_time_only(
     assert submissions(cache) == 2
 
 
-def test_what_slurm_refuses_is_answered_in_its_words(bed: Bed, tmp_path: Path) -> None:
+def test_slurms_refusal_is_reported(bed: Bed, tmp_path: Path) -> None:
     wrong = ["hydra.launcher.partition=nowhere", f"results_dir={tmp_path / 'results'}"]
     command = ended([*SLURM, *LONG, *wrong], tmp_path, code=2)
     assert "error: SLURM rejected the jobs: " in command.errors
@@ -121,9 +121,7 @@ def test_what_slurm_refuses_is_answered_in_its_words(bed: Bed, tmp_path: Path) -
     assert not rows_of(tmp_path / "results")
 
 
-def test_a_cluster_that_does_not_answer_is_said_before_anything_runs(
-    bed: Bed, tmp_path: Path
-) -> None:
+def test_an_unreachable_cluster_is_reported_before_anything_runs(bed: Bed, tmp_path: Path) -> None:
     conf = tmp_path / "slurm.conf"
     text = (bed.root / "etc" / "slurm.conf").read_text()
     conf.write_text(text.replace(f"SlurmctldPort={bed.knobs()['PORT']}", "SlurmctldPort=1"))

@@ -1,4 +1,4 @@
-"""Sweeps over cells that run nothing: each does what a test tells it."""
+"""Sweeps over cells that run nothing: tests determine how each one ends."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tasks.forecast.task import Sp500Settings
 
 CONFIG = Config(Sp500Settings(), RecurrentSettings(), TrainSettings())
 DEAD = dataclasses.replace(this_process(), born="before this process")
-Deed = Callable[["FakeLauncher", WorkItem], Completion]
+Behaviour = Callable[["FakeLauncher", WorkItem], Completion]
 
 
 def cells(count: int) -> list[Cell]:
-    return [Cell(n, [f"seed={n}"], f"seed={n}", CONFIG, [f"question-{n}"]) for n in range(count)]
+    return [Cell(n, [f"seed={n}"], f"seed={n}", CONFIG, [f"fingerprint-{n}"]) for n in range(count)]
 
 
 def row_of(item: WorkItem, status: str = "ok", **columns: Any) -> Row:
@@ -36,43 +36,43 @@ def row_of(item: WorkItem, status: str = "ok", **columns: Any) -> Row:
     return Row(item.resumes or f"run-{number}", status, **columns)
 
 
-def leaves(status: str, **columns: Any) -> Deed:
-    """A cell that ends with a row."""
+def writes_row(status: str, **columns: Any) -> Behaviour:
+    """Return the behaviour of a cell that ends with a row."""
 
-    def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:
+    def behaviour(launcher: FakeLauncher, item: WorkItem) -> Completion:
         row = row_of(item, status, **columns)
         launcher.store.write_row(row)
         return Completion(item.cell, row.run_id)
 
-    return deed
+    return behaviour
 
 
-def dies(
+def terminates(
     status: str, text: str = "killed by SIGSEGV", owned: ProcessIdentity | None = DEAD
-) -> Deed:
-    """A cell whose process ends without a row, after it has leased its question."""
+) -> Behaviour:
+    """Return the behaviour of a cell whose process acquires a lease and writes no row."""
 
-    def deed(launcher: FakeLauncher, item: WorkItem) -> Completion:
+    def behaviour(launcher: FakeLauncher, item: WorkItem) -> Completion:
         if owned is not None:
             row = dataclasses.asdict(row_of(item, "interrupted", dataset="data", seed=5))
             lease = Lease(item.cell.fingerprints[0], row["run_id"], owned, row)
             assert launcher.store.leases.acquire(lease)
         return Completion(item.cell, termination=Termination(text, Status(status)))
 
-    return deed
+    return behaviour
 
 
 class FakeLauncher(Launcher):
-    """Does what it is told for each cell, so many at a time, and writes down what it was asked."""
+    """Apply the behaviour of each cell, and record the calls."""
 
-    def __init__(self, store: Store, slots: int = 2, **deeds: Deed) -> None:
+    def __init__(self, store: Store, slots: int = 2, **behaviours: Behaviour) -> None:
         self.store = store
         self.slots = slots
-        self.deeds = deeds
+        self.behaviours = behaviours
         self.items: list[WorkItem] = []
         self.running: list[WorkItem] = []
         self.most = 0
-        self.asked: list[str] = []
+        self.calls: list[str] = []
 
     def free_slots(self) -> int:
         return self.slots - len(self.running)
@@ -87,14 +87,16 @@ class FakeLauncher(Launcher):
         if not self.running:
             return []
         item = self.running.pop(0)
-        deed = self.deeds.get(f"cell_{item.cell.number}", leaves("ok", test_score=1.5))
-        return [deed(self, item)]
+        behaviour = self.behaviours.get(
+            f"cell_{item.cell.number}", writes_row("ok", test_score=1.5)
+        )
+        return [behaviour(self, item)]
 
     def interrupt(self) -> None:
-        self.asked.append("interrupt")
+        self.calls.append("interrupt")
 
     def kill(self) -> None:
-        self.asked.append("kill")
+        self.calls.append("kill")
 
     @property
     def numbers(self) -> list[int]:
@@ -108,21 +110,21 @@ class Sweep:
         self.store = Store(directory)
         self.interruption = Interruption()
 
-    def driver(
-        self, count: int, resume: str = "continue", slots: int = 2, **deeds: Deed
+    def scheduler(
+        self, count: int, resume: str = "continue", slots: int = 2, **behaviours: Behaviour
     ) -> tuple[Scheduler, FakeLauncher]:
         folder = SweepDirectory(self.store.directory / "sweeps" / "s")
         folder.write(cells(count), [], "fake", count)
         context = SweepContext(self.store, self.store.index(), folder, Path("conf"))
-        launcher = FakeLauncher(self.store, slots, **deeds)
+        launcher = FakeLauncher(self.store, slots, **behaviours)
         progress = SweepProgress(count)
         made = Scheduler(cells(count), launcher, context, resume, progress, self.interruption)
         return made, launcher
 
     def run(
-        self, count: int, resume: str = "continue", slots: int = 2, **deeds: Deed
+        self, count: int, resume: str = "continue", slots: int = 2, **behaviours: Behaviour
     ) -> tuple[list[Outcome], FakeLauncher]:
-        made, launcher = self.driver(count, resume, slots, **deeds)
+        made, launcher = self.scheduler(count, resume, slots, **behaviours)
         outcomes = made.run()
         return [outcomes[number] for number in sorted(outcomes)], launcher
 

@@ -1,4 +1,4 @@
-"""The two-node SLURM that slurm/start.sh starts, as the fault tests see it and treat it."""
+"""The SLURM of two nodes that slurm/start.sh starts, for the fault tests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EPOCHS = 150
 """Some seconds of training."""
 
 SECONDS = 240.0
-"""For what SLURM may take its time with."""
+"""Time limit for SLURM's reactions."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class Bed:
         return done.stdout
 
     def jobs(self, *options: str) -> list[str]:
-        """Ids of the jobs that wait or run."""
+        """Return the ids of pending and running jobs."""
         return self.ask("squeue", "--noheader", "--array", "--format=%i", *options).split()
 
     def start(self, *options: str) -> None:
-        """Start what has died."""
+        """Start the daemons that have ended."""
         environment = os.environ | {"SLURM_ROOT": str(self.root)} | self.knobs()
         subprocess.run(
             ["bash", str(SCRIPTS / "start.sh"), *options],
@@ -71,25 +71,25 @@ class Bed:
         )
 
     def knobs(self) -> dict[str, str]:
-        """How start.sh was called."""
+        """Return the settings of start.sh."""
         lines = (self.root / "etc" / "knobs").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines)
 
     def signal(self, daemon: str, number: signal.Signals) -> None:
-        """Signal a daemon, or a whole node: what kills it is like a power cut."""
+        """Signal a daemon or a whole node; SIGKILL is like a power cut."""
         os.kill(int((self.root / "run" / f"{daemon}.pid").read_text()), number)
 
     def node_of(self, job: str) -> str:
-        """Where a job runs."""
+        """Return the node of a job."""
         return self.ask("squeue", "--noheader", "--format=%N", f"--jobs={job}").strip()
 
     def nodes(self) -> dict[str, str]:
-        """The nodes' states by name."""
+        """Return the nodes' states by name."""
         lines = self.ask("sinfo", "--noheader", "--Node", "--partition=main", "--format=%N %T")
         return dict(line.split() for line in lines.splitlines())
 
     def resume(self) -> None:
-        """Bring back nodes that were taken down; one that registers anew may come by itself."""
+        """Resume nodes that are down; a node that registers again may return by itself."""
         for name, state in self.nodes().items():
             if "down" in state:
                 subprocess.run(
@@ -97,7 +97,7 @@ class Bed:
                 )
 
     def settle(self) -> None:
-        """Make all nodes free and well again."""
+        """Cancel all jobs and bring all nodes back to idle."""
         subprocess.run(["scancel", "--me"], timeout=SECONDS)
         wait_until(lambda: not self.jobs(), "the queue is empty", SECONDS)
         if set(self.nodes().values()) != {"idle"}:
@@ -120,7 +120,7 @@ def find_bed() -> Bed:
 
 @contextmanager
 def tidy(bed: Bed) -> Iterator[Bed]:
-    """Have the bed to oneself, and leave it as it should be found."""
+    """Lock the test bed, and clean it before and after."""
     with (bed.root / "in-use").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # tests that run in parallel take turns
         bed.settle()
@@ -148,5 +148,5 @@ def training(folder: Path) -> list[str]:
 
 
 def submissions(cache: Path) -> int:
-    """How many arrays were submitted by commands whose cache directory this is."""
+    """Return the number of arrays submitted with a cache directory."""
     return len(list(cache.glob("**/*_submission.sh")))

@@ -1,4 +1,4 @@
-"""Status says from elsewhere what the sweep itself would say, and touches nothing."""
+"""Status reports a sweep's progress from another process and writes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STARTED = "20300101T000000.000000Z"
 
 
 class Sweep:
-    """A sweep as its driver leaves it, with cells 0, 1, … that ask the questions q0, q1, …"""
+    """A sweep directory with cells 0, 1, … whose fingerprints are q0, q1, …"""
 
     def __init__(self, results: Path, cells: int, *command: str, total: int | None = None) -> None:
         self.store = Store(results)
@@ -55,12 +55,12 @@ class Sweep:
         (self.folder.path / "sweep.json").write_text(json.dumps(about))
 
     def ended(self, number: int, status: str = "ok", run_id: str = "", **columns: Any) -> None:
-        """Let a cell have ended."""
+        """Write the row of a cell."""
         run_id = run_id or f"{STARTED}-{number}"
         self.store.write_row(Row(run_id, status, fingerprint=f"q{number}", starts=1, **columns))
 
     def leased(self, number: int, owner: ProcessIdentity, **progress: Any) -> Lease:
-        """Let somebody work on a cell."""
+        """Acquire the lease of a cell for a process."""
         lease = new_lease(f"q{number}", f"{STARTED}-{number}", {})
         lease = dataclasses.replace(lease, process=owner, progress=progress)
         assert self.store.leases.acquire(lease)
@@ -81,7 +81,7 @@ def away() -> ProcessIdentity:
     return dataclasses.replace(this_process(), host="elsewhere", pid=1)
 
 
-def told(results: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, list[str]]:
+def shown(results: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, list[str]]:
     code = main([str(results), *flags])
     return code, capsys.readouterr().out.splitlines()
 
@@ -99,7 +99,7 @@ def test_every_state_is_counted_and_shown(
     sweep.leased(5, dead(), step=1, total_steps=120)
     sweep.leased(6, ProcessIdentity(host="", boot="", pid=0, born="", job="7_1"))
     sweep.leased(7, ProcessIdentity(host="", boot="", pid=0, born="", job="7_2"))
-    code, lines = told(results, capsys)
+    code, lines = shown(results, capsys)
     assert code == 1
     assert re.fullmatch(
         r"sweep abcdef, launcher local, started \d{4}-\d\d-\d\d \d\d:\d\d UTC", lines[0]
@@ -138,65 +138,65 @@ def test_nothing_is_written(results: Path, capsys: pytest.CaptureFixture[str]) -
         return {str(f): (f.stat().st_mtime_ns, f.stat().st_size) for f in [results, *found]}
 
     before = everything()
-    _, lines = told(results, capsys)
+    _, lines = shown(results, capsys)
     assert "row.json is damaged and not counted" in lines[0]
     assert "1/4 done" in lines[2]
     assert everything() == before
 
 
-def test_a_process_of_another_machine_lives_by_its_signs(
+def test_a_process_of_another_machine_is_alive_while_it_renews_its_lease(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = Sweep(results, 2)
     lease = sweep.leased(0, away())
-    assert "1 running, 1 waiting" in told(results, capsys)[1][1]
+    assert "1 running, 1 waiting" in shown(results, capsys)[1][1]
     long_ago = time.time() - 3600
     os.utime(sweep.store.leases.path(lease.key), (long_ago, long_ago))
-    assert "2 waiting" in told(results, capsys)[1][1]
+    assert "2 waiting" in shown(results, capsys)[1][1]
 
 
-def test_a_rate_is_of_this_start_and_only_while_it_goes_on(
+def test_the_rate_counts_cells_of_the_latest_start_while_active(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = Sweep(results, 3)
     sweep.ended(0)
-    assert told(results, capsys)[1][1] == "1/3 done, 2 waiting"
+    assert shown(results, capsys)[1][1] == "1/3 done, 2 waiting"
     sweep.leased(1, this_process())
-    assert re.match(r"1/3 done, (1\.0|0\.9)/min, 2 min left, 1 run", told(results, capsys)[1][1])
+    assert re.match(r"1/3 done, (1\.0|0\.9)/min, 2 min left, 1 run", shown(results, capsys)[1][1])
     long_ago = time.time() - 3600
     os.utime(sweep.store.runs / f"{STARTED}-0" / "row.json", (long_ago, long_ago))
-    assert told(results, capsys)[1][1] == "1/3 done, 1 running, 1 waiting"
+    assert shown(results, capsys)[1][1] == "1/3 done, 1 running, 1 waiting"
 
 
-def test_a_sweep_that_runs_all_anew_does_not_count_what_was_before(
+def test_resume_never_does_not_count_earlier_runs(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = Sweep(results, 3, "resume=never")
     sweep.ended(0, run_id="20200101T000000.000000Z-0")
     sweep.ended(1, "failed", run_id="20200101T000000.000000Z-1")
     sweep.ended(2)
-    assert told(results, capsys) == (0, [*told(results, capsys)[1]])
-    assert told(results, capsys)[1][1] == "1/3 done, 2 waiting"
+    assert shown(results, capsys) == (0, [*shown(results, capsys)[1]])
+    assert shown(results, capsys)[1][1] == "1/3 done, 2 waiting"
 
 
-def test_trials_that_a_search_has_not_chosen_yet_wait(
+def test_trials_not_sampled_yet_are_waiting(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = Sweep(results, 2, total=20)
     sweep.ended(0)
     with sweep.folder.cells_path.open("a") as file:
         file.write('{"number": 2, "label": "torn')
-    assert told(results, capsys)[1][1] == "1/20 done, 19 waiting"
+    assert shown(results, capsys)[1][1] == "1/20 done, 19 waiting"
 
 
-def test_of_a_large_sweep_the_cells_that_matter_are_shown(
+def test_a_large_sweep_shows_active_and_failed_cells(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = Sweep(results, 300)
     for number in range(200):
         sweep.ended(number, "failed" if number < 120 else "ok", error="E: bad")
     sweep.leased(250, this_process(), step=1, total_steps=2)
-    code, lines = told(results, capsys)
+    code, lines = shown(results, capsys)
     text = "\n".join(lines)
     assert code == 1
     assert "200/300 done, 120 failed" in lines[1]
@@ -214,8 +214,8 @@ def test_sweeps_are_found_by_id_and_the_latest_without_one(
     about.write_text(about.read_text().replace("abcdef", "abc123"))
     os.utime(about, (1e9, 1e9))
     Sweep(results, 2)
-    assert "0/2 done" in told(results, capsys)[1][1]
-    assert "0/1 done" in told(results, capsys, "--sweep", "abc1")[1][1]
+    assert "0/2 done" in shown(results, capsys)[1][1]
+    assert "0/1 done" in shown(results, capsys, "--sweep", "abc1")[1][1]
     for wanted, answer in (
         ("abc", "matches several sweeps (available: abc123, abcdef)"),
         ("abcdeg", "no such sweep (available: abc123, abcdef); did you mean abcdef?"),
@@ -225,7 +225,7 @@ def test_sweeps_are_found_by_id_and_the_latest_without_one(
         assert line == f"error: --sweep {wanted}: {answer}"
 
 
-def test_where_there_is_no_sweep_a_line_says_so(
+def test_a_missing_sweep_is_an_error_in_one_line(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(results)]) == 2
@@ -251,8 +251,8 @@ def test_a_real_sweep_is_watched_to_its_end(tmp_path: Path, shared_cache: Path) 
     sweep += [f"results_dir={results}", f"cache_dir={shared_cache}"]
     sweep += ["train.max_epochs=100000", "train.patience=null", "train.max_seconds=6"]
     status = [sys.executable, "scripts/status.py", str(results)]
-    with (tmp_path / "said").open("w") as said:
-        running = subprocess.Popen(sweep, cwd=ROOT, stdout=said, stderr=said)
+    with (tmp_path / "output").open("w") as output:
+        running = subprocess.Popen(sweep, cwd=ROOT, stdout=output, stderr=output)
     try:
         deadline = time.monotonic() + 120
         seen = ""

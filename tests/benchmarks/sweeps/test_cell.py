@@ -1,4 +1,4 @@
-"""What a sweep says of its cells: their names, and which of their times are in doubt."""
+"""Labels of cells, and the notes on unreliable times and kernels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def planned(folder: Path) -> list[Cell]:
         return make_plan(axes, lambda config: DATA, lambda config: ["cpu"]).cells
 
 
-def test_a_baseline_in_which_chance_has_no_part_is_named_without_a_seed(tmp_path: Path) -> None:
+def test_a_deterministic_baseline_is_labelled_without_a_seed(tmp_path: Path) -> None:
     """It is one cell for all seeds."""
     cells = planned(tmp_path)
     nets = [cell.label for cell in cells if "baseline" not in cell.label]
@@ -48,14 +48,14 @@ def config_of(*overrides: str) -> Config:
         return CellComposer(["task=sp500"]).compose(list(overrides))
 
 
-def test_a_row_tells_the_kernel_that_was_asked_for() -> None:
+def test_a_row_contains_the_requested_kernel() -> None:
     """The column `kernel` has what ran, which auto and fused may have in common."""
     given = ["model=rnn", "model.kernel=auto", "seed=3"]
     assert effective_overrides(config_of(*given), given) == "model.kernel=auto"
 
 
 @pytest.mark.parametrize(
-    ("overrides", "kernel", "is_told"),
+    ("overrides", "kernel", "is_reported"),
     [
         ("model.kernel=fused x=1", "torch", True),
         ("model.kernel=fused", "fused", False),
@@ -64,17 +64,17 @@ def test_a_row_tells_the_kernel_that_was_asked_for() -> None:
         (None, "torch", False),
     ],
 )
-def test_a_sweep_tells_of_the_kernel_that_was_asked_for_in_vain(
+def test_a_sweep_warns_of_a_fused_kernel_that_did_not_run(
     overrides: str | None,
     kernel: str | None,
-    is_told: bool,
+    is_reported: bool,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     lacks = used_fallback_kernel({"overrides": overrides, "kernel": kernel})
     show_outcomes([Outcome(planned(tmp_path)[0], Status.OK, "r", used_fallback=lacks)], 1, {})
-    said = "warning: model.kernel=fused: PyTorch's kernel ran in 1 cell,"
-    assert (said in capsys.readouterr().out) == is_told
+    message = "warning: model.kernel=fused: PyTorch's kernel ran in 1 cell,"
+    assert (message in capsys.readouterr().out) == is_reported
 
 
 BUSY = {"status": "ok", "threads": 1, "load_average": 3.0}
@@ -90,7 +90,7 @@ BUSY = {"status": "ok", "threads": 1, "load_average": 3.0}
     ],
     ids=str,
 )
-def test_only_times_that_are_there_are_doubted(
+def test_only_rows_with_training_times_count_as_slowed(
     row: dict[str, object],
     is_slowed: bool,
     tmp_path: Path,
@@ -99,5 +99,5 @@ def test_only_times_that_are_there_are_doubted(
     assert is_slowed_by_load(row) == is_slowed
     cell = planned(tmp_path)[0]
     show_outcomes([Outcome(cell, Status.OK, "r", is_slowed=is_slowed_by_load(row))], 1, {})
-    said = "note: training times of 1 cell are unreliable"
-    assert (said in capsys.readouterr().out) == is_slowed
+    message = "note: training times of 1 cell are unreliable"
+    assert (message in capsys.readouterr().out) == is_slowed

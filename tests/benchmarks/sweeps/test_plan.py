@@ -1,4 +1,4 @@
-"""Cells are composed the short way and come out as Hydra alone would compose them."""
+"""Cells composed from shared parts equal those that Hydra composes."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def test_cells_are_what_hydra_composes(order: int) -> None:
     for chosen in [*CELLS, *CELLS][::order]:
         config = composer.compose(chosen)
         assert config == by_hydra(chosen), chosen
-        # Equal is not enough: 1 == 1.0 == True, and a fingerprint tells them apart.
+        # Equal is not enough: 1 == 1.0 == True, and their fingerprints differ.
         assert repr(config) == repr(by_hydra(chosen))
 
 
-def test_values_alone_take_no_composing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cells_that_differ_in_values_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     composer = CellComposer(FIXED)
     composer.compose(["model=gru", "seed=0"])
 
@@ -95,7 +95,7 @@ def test_mistakes_are_found_in_any_cell(chosen: list[str], named: str) -> None:
             composer.compose(chosen)
 
 
-def test_what_only_two_values_together_forbid_is_found() -> None:
+def test_a_forbidden_combination_of_values_is_found() -> None:
     composer = CellComposer(["task=shakespeare"])
     composer.compose(["model=gru", "model.bidirectional=false", "seed=1"])
     with pytest.raises(ImpossiblePairError):
@@ -112,14 +112,14 @@ def test_a_job_finds_its_cell(
     cells: int, in_order: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = SweepDirectory(tmp_path)
-    chance = random.Random(0)
+    rng = random.Random(0)
     plain = {"overrides": [], "fingerprints": ["f"], "log": "é", "study": None, "trial": None}
     lines = [
-        json.dumps({"number": 2 * n, "label": "x" * chance.randrange(300)} | plain) + "\n"
+        json.dumps({"number": 2 * n, "label": "x" * rng.randrange(300)} | plain) + "\n"
         for n in range(cells)
     ]
     if not in_order:
-        chance.shuffle(lines)
+        rng.shuffle(lines)
     folder.cells_path.write_text("".join(lines) + '{"number": 3, "label": "torn')
     with pytest.raises(StopIteration):
         folder.record(3)

@@ -1,4 +1,4 @@
-"""A sweep brings every cell to a row: what is skipped, continued, left to others."""
+"""The scheduler: which cells are skipped, resumed, or left to other processes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from benchmarks.sweeps.cell import Completion
 from benchmarks.sweeps.launchers.base import WorkItem
 from benchmarks.system.processes import ProcessIdentity
 from benchmarks.system.signals import Interruption
-from tests.helpers.faked_sweeps import DEAD, FakeLauncher, Sweep, dies, leaves
+from tests.helpers.faked_sweeps import DEAD, FakeLauncher, Sweep, terminates, writes_row
 
 ELSEWHERE = ProcessIdentity(host="another machine", boot="b", pid=1, born="1")
 
 
-def test_every_cell_is_run_once_and_never_more_than_fit(sweep: Sweep) -> None:
+def test_each_cell_runs_once_within_the_free_slots(sweep: Sweep) -> None:
     outcomes, launcher = sweep.run(7, slots=3)
     assert launcher.numbers == list(range(7))
     assert launcher.most == 3
@@ -37,9 +37,9 @@ STATUSES = ("ok", "failed", "diverged", "out_of_memory", "timeout", "interrupted
         ("never", [0, 1, 2, 3, 4, 5, 6]),
     ],
 )
-def test_what_the_same_command_runs_again(resume: str, again: list[int], sweep: Sweep) -> None:
+def test_cells_that_the_same_command_repeats(resume: str, again: list[int], sweep: Sweep) -> None:
     for number, status in enumerate(STATUSES):
-        fingerprint = f"question-{number}"
+        fingerprint = f"fingerprint-{number}"
         sweep.store.write_row(Row(f"before-{number}", status, fingerprint=fingerprint, starts=1))
     outcomes, launcher = sweep.run(7, resume)  # the last has never been run
     assert launcher.numbers == again
@@ -48,9 +48,9 @@ def test_what_the_same_command_runs_again(resume: str, again: list[int], sweep: 
     assert kept == [s for n, s in enumerate(STATUSES) if n not in again]
 
 
-def test_only_runs_that_were_cut_short_or_left_a_checkpoint_go_on(sweep: Sweep) -> None:
+def test_interrupted_runs_and_runs_with_a_checkpoint_are_resumed(sweep: Sweep) -> None:
     for number, status in enumerate(STATUSES):
-        fingerprint = f"question-{number}"
+        fingerprint = f"fingerprint-{number}"
         sweep.store.write_row(Row(f"before-{number}", status, fingerprint=fingerprint, starts=1))
     sweep.store.run("before-3").checkpoint.touch()  # out of memory
     _, launcher = sweep.run(6)
@@ -60,37 +60,37 @@ def test_only_runs_that_were_cut_short_or_left_a_checkpoint_go_on(sweep: Sweep) 
     assert sweep.row("before-5")["status"] == "ok"
 
 
-def test_nothing_goes_on_if_all_is_to_be_run_anew(sweep: Sweep) -> None:
-    sweep.store.write_row(Row("before", "interrupted", fingerprint="question-0", starts=1))
+def test_resume_never_resumes_nothing(sweep: Sweep) -> None:
+    sweep.store.write_row(Row("before", "interrupted", fingerprint="fingerprint-0", starts=1))
     outcomes, launcher = sweep.run(1, "never")
     assert launcher.items[0].resumes is None
     assert outcomes[0].run_id == "run-0"
 
 
-def test_a_run_killed_before_its_row_goes_on(sweep: Sweep) -> None:
-    assert sweep.store.leases.acquire(Lease("question-0", "killed", DEAD, {"run_id": "killed"}))
+def test_a_run_killed_before_its_row_is_resumed(sweep: Sweep) -> None:
+    assert sweep.store.leases.acquire(Lease("fingerprint-0", "killed", DEAD, {"run_id": "killed"}))
     _, launcher = sweep.run(1)
     assert launcher.items[0].resumes == "killed"
 
 
-def test_a_failed_cell_ends_nothing(sweep: Sweep) -> None:
-    outcomes, _ = sweep.run(4, cell_1=leaves("failed", error="ValueError: a bug"))
+def test_a_failed_cell_does_not_end_the_sweep(sweep: Sweep) -> None:
+    outcomes, _ = sweep.run(4, cell_1=writes_row("failed", error="ValueError: a bug"))
     assert [outcome.status for outcome in outcomes] == ["ok", "failed", "ok", "ok"]
     assert outcomes[1].error == "ValueError: a bug"
 
 
-# Others at work
+# Concurrent processes
 
 
-def test_a_cell_that_another_works_on_is_waited_for(sweep: Sweep) -> None:
-    theirs = Lease("question-0", "theirs", ELSEWHERE)
+def test_a_cell_of_another_process_is_waited_for(sweep: Sweep) -> None:
+    theirs = Lease("fingerprint-0", "theirs", ELSEWHERE)
     assert sweep.store.leases.acquire(theirs)
 
     def finish_theirs(launcher: FakeLauncher, item: WorkItem) -> Completion:
         store = launcher.store
-        store.write_row(Row("theirs", "ok", fingerprint="question-0", starts=1, test_score=9.0))
+        store.write_row(Row("theirs", "ok", fingerprint="fingerprint-0", starts=1, test_score=9.0))
         store.leases.release(theirs)
-        return leaves("ok")(launcher, item)
+        return writes_row("ok")(launcher, item)
 
     outcomes, launcher = sweep.run(3, cell_2=finish_theirs)
     assert launcher.numbers == [1, 2]
@@ -98,29 +98,29 @@ def test_a_cell_that_another_works_on_is_waited_for(sweep: Sweep) -> None:
     assert outcomes[0].score == 9.0
 
 
-def test_a_cell_whose_other_worker_gave_up_is_run_here(sweep: Sweep) -> None:
-    theirs = Lease("question-0", "theirs", ELSEWHERE)
+def test_a_cell_that_another_process_released_is_run(sweep: Sweep) -> None:
+    theirs = Lease("fingerprint-0", "theirs", ELSEWHERE)
     assert sweep.store.leases.acquire(theirs)
 
     def release_theirs(launcher: FakeLauncher, item: WorkItem) -> Completion:
         launcher.store.leases.release(theirs)
-        return leaves("ok")(launcher, item)
+        return writes_row("ok")(launcher, item)
 
     outcomes, launcher = sweep.run(2, cell_1=release_theirs)
     assert launcher.numbers == [1, 0]
     assert [outcome.run_id for outcome in outcomes] == ["run-0", "run-1"]
 
 
-def test_a_cell_that_was_taken_while_it_started_is_left_to_the_taker(sweep: Sweep) -> None:
+def test_a_cell_leased_by_another_process_during_its_start_is_left_to_it(sweep: Sweep) -> None:
     tries: list[int] = []
 
-    def taken_once(launcher: FakeLauncher, item: WorkItem) -> Completion:
+    def leased_once(launcher: FakeLauncher, item: WorkItem) -> Completion:
         tries.append(item.cell.number)
         if len(tries) == 1:
             return Completion(item.cell, held_elsewhere=True)
-        return leaves("ok")(launcher, item)
+        return writes_row("ok")(launcher, item)
 
-    outcomes, _ = sweep.run(1, cell_0=taken_once)
+    outcomes, _ = sweep.run(1, cell_0=leased_once)
     assert tries == [0, 0]
     assert [outcome.status for outcome in outcomes] == ["ok"]
 
@@ -128,17 +128,17 @@ def test_a_cell_that_was_taken_while_it_started_is_left_to_the_taker(sweep: Swee
 # Interruption
 
 
-def test_an_interruption_lets_running_cells_end_and_starts_no_others(sweep: Sweep) -> None:
+def test_an_interruption_waits_for_running_cells_and_starts_no_others(sweep: Sweep) -> None:
     def signal_comes(launcher: FakeLauncher, item: WorkItem) -> Completion:
         sweep.interruption.handle(15, None)
-        return leaves("ok")(launcher, item)
+        return writes_row("ok")(launcher, item)
 
-    made, launcher = sweep.driver(
-        6, cell_1=signal_comes, cell_2=leaves("interrupted"), cell_3=dies("interrupted")
+    made, launcher = sweep.scheduler(
+        6, cell_1=signal_comes, cell_2=writes_row("interrupted"), cell_3=terminates("interrupted")
     )
     with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
         made.run()
-    assert launcher.asked == ["interrupt"]
+    assert launcher.calls == ["interrupt"]
     assert launcher.numbers == [0, 1, 2]
     assert {n: outcome.status for n, outcome in made.outcomes.items()} == {
         0: "ok",
@@ -146,7 +146,7 @@ def test_an_interruption_lets_running_cells_end_and_starts_no_others(sweep: Swee
         2: "interrupted",
     }
     assert sweep.table == ["run-0", "run-1", "run-2"]
-    # And the same command again brings the rest.
+    # The same command runs the rest.
     sweep.interruption = Interruption()
     outcomes, launcher = sweep.run(6)
     assert launcher.numbers == [2, 3, 4, 5]
@@ -155,7 +155,7 @@ def test_an_interruption_lets_running_cells_end_and_starts_no_others(sweep: Swee
 
 
 @pytest.mark.parametrize("impatient", ["again", "time"])
-def test_cells_that_will_not_end_are_killed(
+def test_cells_that_do_not_end_are_killed(
     impatient: str, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if impatient == "time":
@@ -163,25 +163,25 @@ def test_cells_that_will_not_end_are_killed(
 
     class Stubborn(FakeLauncher):
         def poll(self) -> list[Completion]:
-            if "interrupt" not in self.asked:
+            if "interrupt" not in self.calls:
                 sweep.interruption.handle(2, None)
                 return []
-            if "kill" not in self.asked:
+            if "kill" not in self.calls:
                 if impatient == "again":
                     sweep.interruption.handle(2, None)
                 return []
             return super().poll()
 
-    made, _ = sweep.driver(1)
-    stubborn = Stubborn(sweep.store, 1, cell_0=dies("interrupted", "killed by SIGKILL"))
+    made, _ = sweep.scheduler(1)
+    stubborn = Stubborn(sweep.store, 1, cell_0=terminates("interrupted", "killed by SIGKILL"))
     made.launcher = stubborn
     with pytest.raises(KeyboardInterrupt):
         made.run()
-    assert stubborn.asked[:2] == ["interrupt", "kill"]
+    assert stubborn.calls[:2] == ["interrupt", "kill"]
     assert sweep.row("run-0")["error"] == "killed by SIGKILL"
 
 
-def test_jobs_on_a_cluster_are_left_alone(sweep: Sweep) -> None:
+def test_jobs_on_a_cluster_keep_running(sweep: Sweep) -> None:
     class Cluster(FakeLauncher):
         leaves_running = True
 
@@ -189,9 +189,9 @@ def test_jobs_on_a_cluster_are_left_alone(sweep: Sweep) -> None:
             sweep.interruption.handle(2, None)
             return []
 
-    made, _ = sweep.driver(3)
+    made, _ = sweep.scheduler(3)
     made.launcher = cluster = Cluster(sweep.store, 3)
     with pytest.raises(KeyboardInterrupt):
         made.run()
-    assert cluster.asked == []
+    assert cluster.calls == []
     assert made.outcomes == {}

@@ -1,4 +1,4 @@
-"""A search: alike for every arm, kept in a study, continued as if nothing had happened."""
+"""A search: equal conditions for every arm, studies, and resuming."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_every_arm_gets_the_same_number_of_trials_from_the_same_space(tuned: Pat
         (model, trial) for model in ("lstm", "rnn") for trial in ("0", "1", "2")
     ]
     assert all(row["study"].startswith(f"sp500-{row['model']}-s0-") for row in found)
-    # The first trial is chosen before anything is known, so it is the same question to both.
+    # The first trial is sampled without earlier results, so it is equal in both arms.
     first = [row for row in found if row["trial"] == "0"]
     assert len({(row["learning_rate"], row["hidden_size"], row["dropout"]) for row in first}) == 1
     assert len({row["learning_rate"] for row in found if row["model"] == "rnn"}) == 3
@@ -100,7 +100,7 @@ def test_the_same_command_again_runs_nothing(tuned: Path, shared_cache: Path) ->
     assert (tuned / "results.csv").read_bytes() == before
 
 
-def test_a_killed_search_goes_on_as_it_would_have(
+def test_a_killed_search_resumes_with_the_same_trials(
     tuned: Path, tmp_path: Path, shared_cache: Path
 ) -> None:
     results = tmp_path / "results"
@@ -118,7 +118,7 @@ def test_a_killed_search_goes_on_as_it_would_have(
     assert numbers(results) == numbers(tuned)
 
 
-def test_a_space_may_come_from_the_command_line(tmp_path: Path, shared_cache: Path) -> None:
+def test_a_space_from_the_command_line(tmp_path: Path, shared_cache: Path) -> None:
     results = tmp_path / "results"
     answer = tune(
         results,
@@ -137,7 +137,7 @@ def test_a_space_may_come_from_the_command_line(tmp_path: Path, shared_cache: Pa
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (["hydra.sweeper.trials=0"], "hydra.sweeper.trials=0: must be at least 1"),
         (["hydra.sweeper.storage=nonsense://x"], "hydra.sweeper.storage=nonsense://x: "),
@@ -145,12 +145,12 @@ def test_a_space_may_come_from_the_command_line(tmp_path: Path, shared_cache: Pa
         (["train.batch_size=tag(log,interval(0,8))"], "train.batch_size"),
     ],
 )
-def test_mistakes_are_answered_in_one_line(
-    more: list[str], told: str, tmp_path: Path, shared_cache: Path
+def test_mistakes_are_reported_in_one_line(
+    more: list[str], message: str, tmp_path: Path, shared_cache: Path
 ) -> None:
     answer = tune(tmp_path / "results", shared_cache, *more)
     assert answer.returncode == 2
-    assert told in answer.stderr
+    assert message in answer.stderr
     assert answer.stderr.count("\n") == 1
     assert not list(tmp_path.glob("results/runs/*"))
 
@@ -166,8 +166,8 @@ def test_a_search_needs_the_sweep_flag(tmp_path: Path) -> None:
     assert "run it with python run.py -m" in answer.stderr
 
 
-def test_a_launcher_killed_in_the_midst_of_choosing_leaves_a_whole_trial() -> None:
-    """Whatever the study had heard of when it was; and the trials after it are the same too."""
+def test_a_launcher_killed_while_sampling_leaves_a_complete_trial() -> None:
+    """The later trials are equal too, whichever settings the study contained."""
     space = {"x": FloatDistribution(0.0, 1.0), "y": FloatDistribution(0.0, 1.0)}
 
     def search(arm: Arm) -> Search:
@@ -207,7 +207,7 @@ def test_a_launcher_killed_in_the_midst_of_choosing_leaves_a_whole_trial() -> No
         ("a=choice(adam,adamw)", CategoricalDistribution(["adam", "adamw"])),
     ],
 )
-def test_hydras_words_for_a_space_are_understood(written: str, expected: object) -> None:
+def test_hydra_overrides_are_converted_to_distributions(written: str, expected: object) -> None:
     assert distribution_of(OverridesParser.create().parse_override(written)) == expected
 
 
@@ -217,8 +217,8 @@ def test_an_impossible_space_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["tpe", "random"])
-def test_a_trial_is_chosen_by_its_number_and_what_is_known(name: str) -> None:
-    """However often the launcher has been started again in between."""
+def test_a_trial_depends_on_its_number_and_earlier_results(name: str) -> None:
+    """Restarts of the launcher change nothing."""
     settings = TuneSettings(trials=6, sampler=name)
     space = {"x": FloatDistribution(0.0, 1.0)}
     once, twice = optuna.create_study(), optuna.create_study()

@@ -1,4 +1,4 @@
-"""The local launcher's places: GPUs, cores, threads, and how a termination is told."""
+"""The local launcher's places: GPUs, cores, threads, and how a termination is expected."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         (LocalSettings(jobs=1), ["3"]),
     ],
 )
-def test_every_process_has_one_gpu_and_the_gpus_take_turns(
+def test_each_process_has_one_gpu_in_turn(
     settings: LocalSettings, gpus: list[str], tmp_path: Path
 ) -> None:
     made = launcher(tmp_path, settings)
@@ -62,7 +62,7 @@ def test_every_process_has_one_gpu_and_the_gpus_take_turns(
     ("jobs", "cells", "slots", "threads"),
     [(None, 100, 16, 1), (4, 100, 4, 4), (3, 100, 3, 5), (64, 100, 64, 1), (8, 2, 2, 8)],
 )
-def test_cores_are_shared_out(
+def test_cores_are_divided_among_slots(
     jobs: int | None, cells: int, slots: int, threads: int, tmp_path: Path
 ) -> None:
     made = launcher(tmp_path, LocalSettings(jobs=jobs), cells)
@@ -71,7 +71,7 @@ def test_cores_are_shared_out(
 
 
 @pytest.mark.usefixtures("_no_gpu")
-def test_the_launcher_leaves_this_process_its_environment(tmp_path: Path) -> None:
+def test_the_environment_of_this_process_is_unchanged(tmp_path: Path) -> None:
     before = dict(os.environ)
     launcher(tmp_path, LocalSettings(jobs=1))
     assert dict(os.environ) == before
@@ -87,7 +87,7 @@ def test_the_launcher_leaves_this_process_its_environment(tmp_path: Path) -> Non
         (None, 0, []),
     ],
 )
-def test_only_devices_that_this_process_may_use_are_given_out(
+def test_only_visible_devices_are_assigned(
     named: str | None, count: int, gpus: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
@@ -118,7 +118,7 @@ def test_a_child_sees_only_its_gpu_and_writes_to_its_log(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "told"),
+    ("code", "status", "expected"),
     [
         (-9, "interrupted", "SIGKILL; on Linux often because memory ran out"),
         (-15, "interrupted", "SIGTERM"),
@@ -128,7 +128,7 @@ def test_a_child_sees_only_its_gpu_and_writes_to_its_log(tmp_path: Path) -> None
         (0, "failed", "exit code 0"),
     ],
 )
-def test_what_came_from_outside_can_go_on(code: int, status: str, told: str) -> None:
+def test_externally_terminated_runs_are_resumable(code: int, status: str, expected: str) -> None:
     termination = termination_of(code)
     assert termination.status == status
-    assert told in termination.text
+    assert expected in termination.text

@@ -43,7 +43,7 @@ def scores(results: Path) -> dict[tuple[str, str], str]:
 
 
 def jobs_of(results: Path) -> list[psutil.Process]:
-    """The processes that train cells of a results folder."""
+    """Return the processes that train cells of a results folder."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
@@ -57,7 +57,7 @@ def wait_for(condition: object, what: str, seconds: float = 180) -> None:
     assert callable(condition)
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for {what}"
         time.sleep(0.1)
 
 
@@ -72,7 +72,7 @@ def test_cells_run_and_are_not_run_again(tmp_path: Path, shared_cache: Path) -> 
     assert "4 of 4 cells already finished" in again.stdout
 
 
-def test_a_killed_worker_is_retried_and_its_run_goes_on(tmp_path: Path, shared_cache: Path) -> None:
+def test_a_killed_worker_is_retried_and_its_run_resumed(tmp_path: Path, shared_cache: Path) -> None:
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
     often = "train.checkpoint_seconds=0.1"
     patience = "train.patience=null"

@@ -1,4 +1,4 @@
-"""Cells that share a process: what one leaves in it must not reach the next one's numbers."""
+"""Cells that share a process do not influence each other's numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEASURED = {"run_id", "started_at", "load_average", "tokens_per_second", "peak_r
 MEASURED |= {"peak_gflops", "model_flops_utilisation"}
 MEASURED |= {"concurrent_runs", *(n for n in COLUMNS if "seconds" in n or "latency" in n)}
 
-# Each leaves something else in the process: chance, precision, algorithms, a failure, much memory.
+# Each changes other state of the process: RNG, precision, algorithms, a failure, memory.
 CELLS = [
     ["task=sp500", "model=lstm", "model.dropout=0.3", "model.num_layers=2"],
     ["task=sp500", "model=rnn", "train.dtype=float64", "train.deterministic=false"],
@@ -70,7 +70,7 @@ def launcher_in(results: Path) -> SequentialLauncher:
 
 
 def run_all(results: Path, cells: list[Cell]) -> dict[int, dict[str, Any]]:
-    """Run cells one after the other; returns what each came to, but its times, by number."""
+    """Run cells one after the other and return their results without times, by number."""
     launcher, found = launcher_in(results), {}
     for cell in cells:
         assert launcher.free_slots() == 1
@@ -87,9 +87,7 @@ def run_all(results: Path, cells: list[Cell]) -> dict[int, dict[str, Any]]:
     return found
 
 
-def test_the_order_of_cells_in_one_process_changes_no_number(
-    cells: list[Cell], tmp_path: Path
-) -> None:
+def test_the_order_of_cells_changes_no_number(cells: list[Cell], tmp_path: Path) -> None:
     forwards = run_all(tmp_path / "forwards", cells)
     backwards = run_all(tmp_path / "backwards", cells[::-1])
     alone = run_all(tmp_path / "alone", cells[3:4])
@@ -98,7 +96,7 @@ def test_the_order_of_cells_in_one_process_changes_no_number(
     assert alone[3] == forwards[3]
 
 
-def test_a_bug_in_a_cell_is_its_end_and_not_the_sweeps(
+def test_an_exception_ends_its_cell_but_not_the_sweep(
     cells: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def loss(self: Sp500Task, *arguments: object) -> None:
@@ -120,18 +118,18 @@ def test_a_bug_in_a_cell_is_its_end_and_not_the_sweeps(
     assert launcher.poll() == []
 
 
-def test_a_cell_that_another_process_holds_is_left_to_it(cells: list[Cell], tmp_path: Path) -> None:
+def test_a_cell_leased_by_another_process_is_not_run(cells: list[Cell], tmp_path: Path) -> None:
     launcher = launcher_in(tmp_path)
     leases = launcher.context.store.leases
     launcher.context.store.check_writable()
-    # A lease that cannot be read is another process's, just being written.
+    # A lease that cannot be read is being written by another process.
     leases.path(cells[0].fingerprints[0]).touch()
     launcher.submit([WorkItem(cells[0], None)])
     assert launcher.poll() == [Completion(cells[0], held_elsewhere=True)]
     assert [*launcher.context.store.runs.iterdir()] == []
 
 
-def test_a_signal_ends_the_cell_with_a_row_and_is_there_for_the_sweep(
+def test_a_signal_writes_a_row_and_then_ends_the_sweep(
     cells: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launcher = launcher_in(tmp_path)
