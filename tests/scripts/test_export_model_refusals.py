@@ -28,7 +28,9 @@ def test_runs_that_cannot_be_exported_are_refused(run_script: RunScript, forecas
     assert "requires a run of status ok, not interrupted" in refused(status="interrupted")
     assert "is a baseline and has no network" in refused(status="ok", baseline="naive")
     assert "its model gruu is not defined here" in refused(baseline=None, model="gruu")
-    assert "the data has changed since the training" in refused(model="gru", dataset_sha256="0" * 64)
+    assert "the data has changed since the training" in refused(
+        model="gru", dataset_sha256="0" * 64
+    )
     (forecaster / "weights.safetensors").unlink()
     assert "weights.safetensors: cannot be read" in refused(dataset_sha256=row["dataset_sha256"])
 
