@@ -9,34 +9,29 @@ if TYPE_CHECKING:
     from models.modules.encoder import Encoder
 
 
+def setting(default: Any, help: str, **limits: Any) -> Any:
+    """Define a field of a settings class; the harness enforces `minimum`, `choices` and so on."""
+    return field(default=default, metadata={"help": help, **limits})
+
+
 @dataclass
 class ModelSettings:
-    """Settings shared by all models; each model derives its own class from this one.
-
-    Field metadata contains the help text and the ranges and choices that the harness enforces.
-    """
+    """Settings shared by all models; each model derives its own class from this one."""
 
     version: ClassVar[int] = 1
     """Raised whenever a change of code or of a default changes the numbers of a run."""
 
-    hidden_size: int = field(
-        default=128, metadata={"minimum": 1, "help": "units per layer and direction"}
+    hidden_size: int = setting(128, "units per layer and direction", minimum=1)
+    num_layers: int = setting(1, "stacked layers", minimum=1)
+    dropout: float = setting(
+        0.0,
+        "probability of dropping a unit, between layers and at the output",
+        minimum=0.0,
+        below=1.0,
     )
-    num_layers: int = field(default=1, metadata={"minimum": 1, "help": "stacked layers"})
-    dropout: float = field(
-        default=0.0,
-        metadata={
-            "minimum": 0.0,
-            "below": 1.0,
-            "help": "probability of dropping a unit, between layers and at the output",
-        },
-    )
-    bidirectional: bool = field(
-        default=False, metadata={"help": "add layers that read each sequence backwards"}
-    )
-    learning_rate_factor: float = field(
-        default=1.0,
-        metadata={"above": 0.0, "help": "multiplies train.learning_rate for this model"},
+    bidirectional: bool = setting(False, "add layers that read each sequence backwards")
+    learning_rate_factor: float = setting(
+        1.0, "multiplies train.learning_rate for this model", above=0.0
     )
 
     @property

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from models.base import ModelSettings
+from models.base import ModelSettings, setting
 
 
 @dataclass
 class BaselineSettings(ModelSettings):
     """A baseline of the task; settings for the size or training of a network have no effect."""
 
-    baseline: str | None = field(
-        default=None,
-        metadata={"help": "name of one of the task's baselines; null for one run of each"},
+    baseline: str | None = setting(
+        None, "name of one of the task's baselines; null for one run of each"
     )
 
     @property

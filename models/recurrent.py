@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.base import ModelSettings
+from models.base import ModelSettings, setting
 
 if TYPE_CHECKING:
     from models.modules.recurrent import RecurrentEncoder
@@ -15,33 +15,23 @@ if TYPE_CHECKING:
 class RecurrentSettings(ModelSettings):
     """A recurrent encoder with PyTorch's cells; `cell` selects one."""
 
-    cell: str = field(
-        default="lstm", metadata={"choices": ("rnn", "lstm", "gru"), "help": "the recurrent cell"}
+    cell: str = setting("lstm", "the recurrent cell", choices=("rnn", "lstm", "gru"))
+    nonlinearity: str = setting("tanh", "of the rnn cell", choices=("tanh", "relu"))
+    initialisation: str = setting(
+        "orthogonal",
+        "of the recurrent weights, per gate block; pytorch = uniform(±1/sqrt(hidden))",
+        choices=("orthogonal", "identity", "pytorch"),
     )
-    nonlinearity: str = field(
-        default="tanh", metadata={"choices": ("tanh", "relu"), "help": "of the rnn cell"}
+    forget_bias: float | None = setting(
+        1.0,
+        "LSTM forget-gate bias, the sum of PyTorch's two bias vectors; "
+        "null keeps the value of the initialisation",
     )
-    initialisation: str = field(
-        default="orthogonal",
-        metadata={
-            "choices": ("orthogonal", "identity", "pytorch"),
-            "help": "of the recurrent weights, per gate block; pytorch = uniform(±1/sqrt(hidden))",
-        },
-    )
-    forget_bias: float | None = field(
-        default=1.0,
-        metadata={
-            "help": "LSTM forget-gate bias, the sum of PyTorch's two bias vectors; "
-            "null keeps the value of the initialisation"
-        },
-    )
-    kernel: str = field(
-        default="auto",
-        metadata={
-            "choices": ("auto", "torch", "fused"),
-            "help": "implementation of the cells: PyTorch's, or a fused loop over all steps for "
-            "CPUs, compiled at first use; auto uses fused where it is available and faster",
-        },
+    kernel: str = setting(
+        "auto",
+        "implementation of the cells: PyTorch's, or a fused loop over all steps for "
+        "CPUs, compiled at first use; auto uses fused where it is available and faster",
+        choices=("auto", "torch", "fused"),
     )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -36,11 +36,7 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class Metric:
-    """The metric of a task; its name is a column of the results table.
-
-    Attributes:
-        perfect: the best possible value.
-    """
+    """The metric of a task; its name is a column of the results table, `perfect` its best value."""
 
     name: str
     unit: str
@@ -70,12 +66,8 @@ class Baseline:
 class DataDescription:
     """The provenance of a run's data.
 
-    Attributes:
-        name: the data set and its source.
-        sha256: hash of the content, independent of the file format.
-        split: how train, validation and test were made.
-        train_size, validation_size, test_size: in `unit`, for example reviews.
-        notice: a warning about this data for the user; may be empty.
+    Sizes are in `unit`, for example reviews; `sha256` is a hash of the content, independent of the
+    file format; `notice` is a warning for the user.
     """
 
     name: str
@@ -115,14 +107,18 @@ Cache = Callable[[str, Callable[[], tuple[Arrays, dict[str, Any]]]], tuple[Array
 """`cache(key, build)` returns the stored result of the first `build()` with this key."""
 
 
+def setting(default: Any, help: str, **limits: Any) -> Any:
+    """Define a field of a settings class; the harness enforces `minimum`, `choices` and so on.
+
+    A field with `identity=False` is no part of a run's fingerprint, for example a path: the hash of
+    the data represents it.
+    """
+    return field(default=default, metadata={"help": help, **limits})
+
+
 @dataclass
 class TaskSettings(ABC):
-    """Settings of a task; each task derives its own class from this one.
-
-    Field metadata contains the help text and the ranges and choices that the harness enforces. A
-    field with `{"identity": False}` is no part of a run's fingerprint, for example a path: the hash
-    of the data represents it.
-    """
+    """Settings of a task; each task derives its own class from this one."""
 
     name: ClassVar[str]
     metric: ClassVar[Metric]
@@ -141,11 +137,7 @@ class TaskSettings(ABC):
 
     @abstractmethod
     def load(self, cache: Cache) -> Task:
-        """Read the data.
-
-        Raises:
-            DataError: the data is missing or cannot be used.
-        """
+        """Read the data; raise DataError if it is missing or cannot be used."""
 
 
 class FittedBaseline(ABC):
@@ -179,8 +171,7 @@ class Task(ABC):
     def network(self, encoder: SequenceEncoder) -> nn.Module:
         """Return a network of the task's input layer, the encoder and the task's head.
 
-        The network has the encoder as its attribute `encoder` and maps (inputs, lengths, state) to
-        (outputs, state).
+        It has the attribute `encoder` and maps (inputs, lengths, state) to (outputs, state).
         """
 
     @abstractmethod
@@ -211,10 +202,7 @@ class Task(ABC):
 
     @abstractmethod
     def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return predictions and true values per item: columns of equal length (items,).
-
-        A run stores them for its test split; two runs can then be compared item by item.
-        """
+        """Return predictions and true values per item, to be stored: columns (items,)."""
 
     def items(self, split: Split) -> dict[str, list[str]]:
         """Return columns of text that name the items of a split, such as their days."""
@@ -223,31 +211,18 @@ class Task(ABC):
     def excerpts(
         self, split: Split, items: Tensor, predictions: dict[str, Tensor]
     ) -> list[dict[str, Any]]:
-        """Return readable records of the worst predictions, worst first.
+        """Return readable records of the worst predictions, worst first, with the item as `item`.
 
-        Args:
-            split: the split that was predicted.
-            items: the predicted items, ascending.
-            predictions: columns for these items, on the CPU.
-
-        Returns:
-            Records with the item's index as `item`; an empty list if the task has none.
+        The predictions are columns for `items`, which are ascending, on the CPU.
         """
         return []
 
     def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
-        """Fit one of `TaskSettings.baselines` to the training split.
-
-        The validation split may select its settings.
-        """
+        """Fit one of `TaskSettings.baselines` to the training split; validation may select it."""
         raise NotImplementedError(f"no baseline {name}")
 
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
-        """Describe inputs and outputs for users of an exported network.
-
-        Returns:
-            Plain records, and the texts of files to store beside the network, by name.
-        """
+        """Describe inputs and outputs of an exported network: records, and files by name."""
         return {}, {}
 
     def showcase(self, network: nn.Module, seed: int) -> str | None:

@@ -29,17 +29,11 @@ directions, so each direction needs its own address."""
 
 @dataclass(frozen=True)
 class LayerOptions:
-    """The arguments of a layer that are no tensors.
-
-    Attributes:
-        cell: a key of `GATES`.
-        directions: for each direction, True if it reads the valid steps backwards.
-        has_backward: keep what a backward pass needs.
-    """
+    """The arguments of a layer that are no tensors; see `run_layer`."""
 
     cell: str
     directions: tuple[bool, ...]
-    has_backward: bool
+    has_backward: bool  # if True, the arrays of a backward pass are saved
 
 
 def run_layer(

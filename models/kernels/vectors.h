@@ -85,30 +85,23 @@ template <typename T> INLINE Vector<T> power_of_two(Vector<T> rounded) {
     return (Vector<T>)(((Bits<T>)rounded - (Bits<T>)rounder + Traits<T>::bias) << Traits<T>::mantissa);
 }
 
+// A polynomial by Horner's rule, from the highest coefficient to the lowest.
+template <typename T, typename... Rest>
+INLINE Vector<T> polynomial(Vector<T> x, T highest, Rest... rest) {
+    Vector<T> p = splat(highest);
+    ((p = p * x + rest), ...);
+    return p;
+}
+
 // exp(r) for |r| <= ln(2) / 2, by its Taylor series, exact to the last digit of the type.
 INLINE Vector<float> exp_near_zero(Vector<float> r) {
-    Vector<float> p = splat(1.0f / 720) * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    return p * r + 1.0f;
+    return polynomial(r, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f);
 }
 
 INLINE Vector<double> exp_near_zero(Vector<double> r) {
-    Vector<double> p = splat(1.0 / 6227020800) * r + 1.0 / 479001600;
-    p = p * r + 1.0 / 39916800;
-    p = p * r + 1.0 / 3628800;
-    p = p * r + 1.0 / 362880;
-    p = p * r + 1.0 / 40320;
-    p = p * r + 1.0 / 5040;
-    p = p * r + 1.0 / 720;
-    p = p * r + 1.0 / 120;
-    p = p * r + 1.0 / 24;
-    p = p * r + 1.0 / 6;
-    p = p * r + 0.5;
-    p = p * r + 1.0;
-    return p * r + 1.0;
+    return polynomial(r, 1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800,
+                      1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24,
+                      1.0 / 6, 0.5, 1.0, 1.0);
 }
 
 template <typename T> INLINE Vector<T> exponential(Vector<T> x) {
@@ -127,20 +120,16 @@ template <typename T> INLINE Vector<T> sigmoid(Vector<T> x) {
 // tanh(x) for |x| < 0.625 (Moshier, Cephes: tanhf.c and tanh.c).
 INLINE Vector<float> tanh_near_zero(Vector<float> x) {
     const Vector<float> z = x * x;
-    Vector<float> p = z * -5.70498872745e-3f + 2.06390887954e-2f;
-    p = p * z - 5.37397155531e-2f;
-    p = p * z + 1.33314422036e-1f;
-    p = p * z - 3.33332819422e-1f;
-    return x + x * z * p;
+    return x + x * z * polynomial(z, -5.70498872745e-3f, 2.06390887954e-2f, -5.37397155531e-2f,
+                                  1.33314422036e-1f, -3.33332819422e-1f);
 }
 
 INLINE Vector<double> tanh_near_zero(Vector<double> x) {
     const Vector<double> z = x * x;
-    Vector<double> p = z * -9.64399179425052238628e-1 - 9.92877231001918586564e1;
-    p = p * z - 1.61468768441708447952e3;
-    Vector<double> q = z + 1.12811678491632931402e2;
-    q = q * z + 2.23548839060100448583e3;
-    q = q * z + 4.84406305325125486048e3;
+    const Vector<double> p = polynomial(z, -9.64399179425052238628e-1, -9.92877231001918586564e1,
+                                        -1.61468768441708447952e3);
+    const Vector<double> q = polynomial(z, 1.0, 1.12811678491632931402e2,
+                                        2.23548839060100448583e3, 4.84406305325125486048e3);
     return x + x * z * (p / q);
 }
 

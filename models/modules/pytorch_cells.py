@@ -30,12 +30,7 @@ SATURATING = 1e4
 
 
 class Padding:
-    """Masks and indices of one padded batch, shared by all layers.
-
-    Args:
-        lengths: (batch,) valid steps per sequence.
-        time: padded length of the batch.
-    """
+    """Masks and indices of a batch of `time` steps and lengths (batch,), shared by all layers."""
 
     def __init__(self, lengths: Tensor, time: int) -> None:
         steps = torch.arange(time, device=lengths.device)

@@ -2,10 +2,9 @@
 
     python scripts/data/draw_imdb_subset.py FOLDER [--output tasks/data/imdb]
 
-FOLDER holds train.parquet and test.parquet with the columns text, label and id, and movies.parquet
-with id and movie. From each official split 2,500 reviews of each label are drawn by a fixed seed,
-from those whose text occurs once in the whole data set. The ids stay with the texts, so anyone can
-check the draw against the official archive.
+FOLDER contains train.parquet and test.parquet (columns text, label, id) and movies.parquet (columns
+id, movie). A fixed seed draws 2,500 reviews of each label from each official split, only texts that
+occur once in the full data set. The ids are stored with the texts, so the draw can be verified.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="where the full data set lies")
+    parser.add_argument("folder", type=Path, help="folder of the full data set")
     parser.add_argument("--output", type=Path, default=Path("tasks/data/imdb"))
     arguments = parser.parse_args()
     draw(arguments.folder, arguments.output)

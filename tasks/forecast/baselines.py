@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -48,6 +48,35 @@ Forecast = tuple[Floats, int]
 """(days,) forecast of each day, NaN where too few days precede it; number of parameters."""
 
 
+@dataclass(frozen=True)
+class Method:
+    """The function and the description of a baseline."""
+
+    fit: Callable[[Series], Forecast]
+    baseline: Baseline
+
+
+CLOSES: dict[str, Method] = {}
+VOLATILITY: dict[str, Method] = {}
+
+
+def methods(target: str) -> dict[str, Method]:
+    """Return the methods for a `task.target` by name, the naive one first."""
+    return VOLATILITY if target == "volatility" else CLOSES
+
+
+def method(
+    group: dict[str, Method], kind: Literal["naive", "simple", "classical"], help: str, *needs: str
+) -> Callable[[Callable[[Series], Forecast]], Callable[[Series], Forecast]]:
+    """Register a function in a group of methods under its own name."""
+
+    def register(fit: Callable[[Series], Forecast]) -> Callable[[Series], Forecast]:
+        group[fit.__name__] = Method(fit, Baseline(kind, help, needs=needs))
+        return fit
+
+    return register
+
+
 def lagged(values: Floats, days: int) -> Floats:
     """Delay values by some days, with NaN in front."""
     return np.concatenate([np.full(days, math.nan), values[:-days]])
@@ -66,22 +95,31 @@ def smoothed(first: float, decay: float, news: Floats) -> Floats:
 # --- the next close, in index points
 
 
+@method(CLOSES, "naive", "tomorrow's close is today's")
 def random_walk(series: Series) -> Forecast:
     """Forecast the last close."""
     return lagged(series.closes, 1), 0
 
 
+@method(CLOSES, "simple", "today's close plus the mean change of training")
 def drift(series: Series) -> Forecast:
     """Add the mean daily change of the training part, in index points."""
     return lagged(series.closes, 1) + np.diff(series.train_closes).mean(), 1
 
 
+@method(CLOSES, "simple", "today's close grown by the mean log return of training")
 def mean_return(series: Series) -> Forecast:
     """Let the last close grow by the mean log return of the training part."""
     return lagged(series.closes, 1) * math.exp(series.train_returns.mean()), 1
 
 
-def autoregression(series: Series) -> Forecast:
+@method(
+    CLOSES,
+    "classical",
+    "AR(p) of log returns, p from 1 to 10 by AIC (statsmodels)",
+    "statsmodels.tsa.ar_model",
+)
+def ar(series: Series) -> Forecast:
     """Let the last close grow by the log return that AR(p) expects, p selected by AIC."""
     from statsmodels.tsa.ar_model import AutoReg
 
@@ -98,6 +136,12 @@ def autoregression(series: Series) -> Forecast:
     return lagged(series.closes, 1) * np.exp(expected), 1 + len(weights)
 
 
+@method(
+    CLOSES,
+    "classical",
+    "simple exponential smoothing of closes (statsmodels)",
+    "statsmodels.tsa.holtwinters",
+)
 def exponential_smoothing(series: Series) -> Forecast:
     """Forecast the level of simple exponential smoothing of the closes."""
     from statsmodels.tsa.holtwinters import SimpleExpSmoothing
@@ -114,17 +158,20 @@ def exponential_smoothing(series: Series) -> Forecast:
 # --- the size of the next return, in percent
 
 
+@method(VOLATILITY, "naive", "mean absolute return of the training part")
 def training_mean(series: Series) -> Forecast:
     """Forecast the training part's mean."""
     mean = float(np.abs(100 * series.train_returns).mean())
     return np.full(len(series.closes), mean), 1
 
 
+@method(VOLATILITY, "simple", "today's absolute return")
 def yesterday(series: Series) -> Forecast:
     """Forecast the last day's size."""
     return lagged(np.abs(100 * series.returns), 1), 0
 
 
+@method(VOLATILITY, "classical", "RiskMetrics: variance with a decay of 0.94, normal returns")
 def ewma(series: Series) -> Forecast:
     """Forecast from a variance with a decay of 0.94 that starts at the training part's.
 
@@ -137,6 +184,7 @@ def ewma(series: Series) -> Forecast:
     return np.sqrt(smoothed(first, RISKMETRICS_DECAY, news) * 2 / math.pi), 0
 
 
+@method(VOLATILITY, "classical", "GARCH(1,1) with Student's t (Bollerslev 1987; arch)", "arch")
 def garch(series: Series) -> Forecast:
     """Forecast from GARCH(1,1) with zero mean and Student's t (Bollerslev 1987)."""
     from arch import arch_model
@@ -159,6 +207,7 @@ def expected_size_of_t(freedom: float) -> float:
     return 2 * math.sqrt((freedom - 2) / math.pi) / (freedom - 1) * math.exp(gammas)
 
 
+@method(VOLATILITY, "classical", "regression on the last day, week and month (Corsi 2009)")
 def har(series: Series) -> Forecast:
     """Regress on the means of the last day, week and month (Corsi 2009), by least squares."""
     import pandas as pd
@@ -173,75 +222,13 @@ def har(series: Series) -> Forecast:
     return table @ weights, len(weights)
 
 
-@dataclass(frozen=True)
-class Method:
-    """The function and the description of a baseline."""
-
-    fit: Callable[[Series], Forecast]
-    baseline: Baseline
-
-
-CLOSES = {
-    "random_walk": Method(random_walk, Baseline("naive", "tomorrow's close is today's")),
-    "drift": Method(drift, Baseline("simple", "today's close plus the mean change of training")),
-    "mean_return": Method(
-        mean_return, Baseline("simple", "today's close grown by the mean log return of training")
-    ),
-    "ar": Method(
-        autoregression,
-        Baseline(
-            "classical",
-            "AR(p) of log returns, p from 1 to 10 by AIC (statsmodels)",
-            needs=("statsmodels.tsa.ar_model",),
-        ),
-    ),
-    "exponential_smoothing": Method(
-        exponential_smoothing,
-        Baseline(
-            "classical",
-            "simple exponential smoothing of closes (statsmodels)",
-            needs=("statsmodels.tsa.holtwinters",),
-        ),
-    ),
-}
-VOLATILITY = {
-    "training_mean": Method(
-        training_mean, Baseline("naive", "mean absolute return of the training part")
-    ),
-    "yesterday": Method(yesterday, Baseline("simple", "today's absolute return")),
-    "ewma": Method(
-        ewma, Baseline("classical", "RiskMetrics: variance with a decay of 0.94, normal returns")
-    ),
-    "garch": Method(
-        garch,
-        Baseline(
-            "classical", "GARCH(1,1) with Student's t (Bollerslev 1987; arch)", needs=("arch",)
-        ),
-    ),
-    "har": Method(
-        har, Baseline("classical", "regression on the last day, week and month (Corsi 2009)")
-    ),
-}
-
-
-def methods(target: str) -> dict[str, Method]:
-    """Return the methods for a `task.target` by name, the naive one first."""
-    return VOLATILITY if target == "volatility" else CLOSES
-
-
+@dataclass
 class ForecastBaseline(FittedBaseline):
-    """The forecasts of a method for all days.
+    """The scaled forecasts of a method for all days; `starts` is the first day of each split."""
 
-    Args:
-        outputs: (days,) scaled forecasts, for all splits.
-        starts: index of each split's first day among them.
-        parameters: see `FittedBaseline`.
-    """
-
-    def __init__(self, outputs: Tensor, starts: dict[Split, int], parameters: int) -> None:
-        self.all_outputs = outputs
-        self.starts = starts
-        self.parameters = parameters
+    all_outputs: Tensor
+    starts: dict[Split, int]
+    parameters: int
 
     def outputs(self, split: Split, items: Tensor) -> Tensor:
         """Return scaled forecasts (batch,)."""

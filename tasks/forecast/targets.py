@@ -14,20 +14,12 @@ if TYPE_CHECKING:
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-class Objective(ABC):
-    """The quantity to forecast, scaled by statistics of the training part only."""
+class ScoredTarget(ABC):
+    """The quantity to forecast, scaled by statistics of the training part only.
 
-    @abstractmethod
-    def features(self, closes: Floats) -> Floats:
-        """Return the inputs (days, features)."""
-
-    @abstractmethod
-    def scaled(self, values: Floats, last: Floats) -> Floats:
-        """Return the outputs that forecast `values` (days,) after the closes `last` (days,)."""
-
-    @abstractmethod
-    def targets(self, closes: Floats) -> Floats:
-        """Return (days - 1, columns) for all days but the first: scaled value first, value last."""
+    Targets are columns (days - 1, columns) for all days but the first: the scaled value first, the
+    value itself last.
+    """
 
     @abstractmethod
     def predicted(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -36,14 +28,6 @@ class Objective(ABC):
     @abstractmethod
     def naive_errors(self, targets: Tensor) -> Tensor:
         """Return the errors (days,) of the naive forecast."""
-
-    @abstractmethod
-    def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """Compute the metrics from `sums`, without the loss."""
-
-    @abstractmethod
-    def preprocessing(self, window: int) -> dict[str, Any]:
-        """See `Task.preprocessing`; `window` is the number of days of an input."""
 
     def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return sums of squared errors, also of scaled values and of the naive forecast."""
@@ -79,14 +63,11 @@ def return_features(closes: Floats, deviation: float) -> Floats:
 
 
 @dataclass(frozen=True)
-class CloseObjective(Objective):
+class CloseObjective(ScoredTarget):
     """The next close in index points, predicted as a log return or as a price.
 
-    Attributes:
-        name: log_return or price.
-        mean, deviation: of the training part's log returns or prices.
-        naive_mae: mean absolute error of the random walk in training, the denominator of MASE.
-        mostly_up: the training part has at least as many days up as down.
+    Mean and deviation are those of the training part's log returns or prices; `naive_mae` is the
+    mean absolute error of the random walk in training, `mostly_up` its more frequent direction.
     """
 
     name: str
@@ -102,7 +83,7 @@ class CloseObjective(Objective):
         return return_features(closes, self.deviation)
 
     def scaled(self, values: Floats, last: Floats) -> Floats:
-        """See `Objective.scaled`; values are closes."""
+        """Return the outputs that forecast closes `values` (days,) after the closes `last`."""
         import numpy as np
 
         if self.name == "price":
@@ -169,7 +150,7 @@ class CloseObjective(Objective):
         return {"last": targets[:, 1], **super().predictions(outputs, targets)}
 
     def preprocessing(self, window: int) -> dict[str, Any]:
-        """See `Objective.preprocessing`."""
+        """See `Task.preprocessing`; `window` is the number of days of an input."""
         if self.name == "price":
             return {
                 "inputs": "of each day one number: (close - mean) / deviation",
@@ -187,15 +168,11 @@ class CloseObjective(Objective):
 
 
 @dataclass(frozen=True)
-class VolatilityObjective(Objective):
+class VolatilityObjective(ScoredTarget):
     """The size of the next day's log return, in percent.
 
-    The target is standardised, so that an output of 0 is the naive forecast and the loss is
-    proportional to the square of the metric. Forecasts below zero are scored as they are.
-
-    Attributes:
-        mean, deviation: of the training part's absolute log returns, in percent.
-        return_deviation: of its log returns, which scales the inputs.
+    The target is standardised by the training part's mean and deviation: an output of 0 is the
+    naive forecast, and the loss is proportional to the square of the metric.
     """
 
     mean: float
@@ -207,7 +184,7 @@ class VolatilityObjective(Objective):
         return return_features(closes, self.return_deviation)
 
     def scaled(self, values: Floats, last: Floats) -> Floats:
-        """See `Objective.scaled`; values are absolute returns in percent."""
+        """Return the outputs that forecast absolute returns `values` (days,) in percent."""
         return (values - self.mean) / self.deviation
 
     def targets(self, closes: Floats) -> Floats:
@@ -233,7 +210,7 @@ class VolatilityObjective(Objective):
         }
 
     def preprocessing(self, window: int) -> dict[str, Any]:
-        """See `Objective.preprocessing`."""
+        """See `Task.preprocessing`; `window` is the number of days of an input."""
         return {
             "inputs": RETURN_FEATURES,
             "closes": window + 1,
@@ -243,6 +220,9 @@ class VolatilityObjective(Objective):
             "size_deviation": self.deviation,
             "size_mean": self.mean,
         }
+
+
+Objective = CloseObjective | VolatilityObjective
 
 
 def absolute_returns(closes: Floats) -> Floats:

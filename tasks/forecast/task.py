@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,6 +27,7 @@ from tasks.base import (
     Split,
     Task,
     TaskSettings,
+    setting,
 )
 from tasks.forecast.readers import read_closes
 from tasks.forecast.targets import fitted
@@ -54,29 +55,22 @@ class Sp500Settings(TaskSettings):
 
     name: ClassVar[str] = "sp500"
 
-    csv: str | None = field(
-        default=None,
-        metadata={
-            "identity": False,
-            "help": "path of a CSV file with the columns date and close; null for the daily series "
-            "1999-2018 in the arch package",
-        },
+    csv: str | None = setting(
+        None,
+        "path of a CSV file with the columns date and close; null for the daily series "
+        "1999-2018 in the arch package",
+        identity=False,
     )
-    start: str | None = field(
-        default=None,
-        metadata={"help": "first day, YYYY-MM-DD; null for five years before the last day"},
+    start: str | None = setting(
+        None, "first day, YYYY-MM-DD; null for five years before the last day"
     )
-    end: str | None = field(
-        default=None, metadata={"help": "last day, YYYY-MM-DD; null for the last in the data"}
-    )
-    window: int = field(default=30, metadata={"minimum": 1, "help": "past days in an input"})
-    target: str = field(
-        default="log_return",
-        metadata={
-            "choices": ("log_return", "price", "volatility"),
-            "help": "quantity to predict; log_return and price are converted to a close and scored "
-            "as such; volatility is the size of the next log return",
-        },
+    end: str | None = setting(None, "last day, YYYY-MM-DD; null for the last in the data")
+    window: int = setting(30, "past days in an input", minimum=1)
+    target: str = setting(
+        "log_return",
+        "quantity to predict; log_return and price are converted to a close and scored "
+        "as such; volatility is the size of the next log return",
+        choices=("log_return", "price", "volatility"),
     )
 
     @property

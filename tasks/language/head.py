@@ -9,13 +9,7 @@ from tasks.base import SequenceEncoder
 
 
 class CharacterModel(nn.Module):
-    """Predict each next character from all before it.
-
-    Args:
-        encoder: a unidirectional encoder.
-        vocabulary_size: number of distinct characters.
-        embedding_size: the encoder's input size.
-    """
+    """Predict each next character from all before it; the encoder must be unidirectional."""
 
     def __init__(self, encoder: SequenceEncoder, vocabulary_size: int, embedding_size: int) -> None:
         super().__init__()

@@ -66,13 +66,7 @@ class Level:
 
 
 class KneserNey:
-    """An n-gram model of character ids.
-
-    Args:
-        text: (characters,) ids to count, at least `order` of them.
-        alphabet: number of ids.
-        order: length of the longest n-grams.
-    """
+    """An n-gram model of character ids, counted in a text of at least `order` characters."""
 
     def __init__(self, text: Integers, alphabet: int, order: int) -> None:
         self.alphabet = alphabet
@@ -103,11 +97,10 @@ class KneserNey:
         return sum(len(level.shares) + len(level.rest) for level in self.levels)
 
     def contexts(self, text: Integers) -> list[Integers]:
-        """Return the indices of the contexts that end at each character of a text.
+        """Return the index of the context that ends at each character of a text.
 
-        Returns:
-            One array (characters,) per length from 0 on; -1 for contexts that are not in training
-            or that would begin before the text.
+        One array (characters,) per length from 0 on; -1 for contexts that are not in training or
+        that would begin before the text.
         """
         found: list[Integers] = [np.zeros(len(text), dtype=np.int64)]
         for level in self.levels[:-1]:
@@ -117,11 +110,7 @@ class KneserNey:
         return found
 
     def probabilities(self, contexts: list[Integers]) -> Floats:
-        """Return distributions (places, alphabet) of the next character.
-
-        Args:
-            contexts: (places,) per length, as returned by `contexts`.
-        """
+        """Return distributions (places, alphabet) after contexts (places,) of each length."""
         result = np.full((len(contexts[0]), self.alphabet), 1 / self.alphabet)
         for level, numbers in zip(self.levels, contexts, strict=True):
             rows = np.flatnonzero(numbers >= 0)
@@ -136,12 +125,9 @@ class KneserNey:
 
 
 def make_level(codes: Integers, counts: Integers, contexts: int, alphabet: int) -> Level:
-    """Discount the counts of one order.
+    """Discount the counts (n-grams,) of one order, given the number of its contexts.
 
-    Args:
-        codes, counts: (n-grams,) as in `Level`; the first n-gram of the text may have a count of 0.
-        contexts: number of n-grams of the next lower order.
-        alphabet: number of ids.
+    The first n-gram of the text may have a count of 0.
     """
     context, characters = np.divmod(codes, alphabet)
     discount = np.array([0.0, *discounts(counts)])[np.minimum(counts, 3)]

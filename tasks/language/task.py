@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +25,7 @@ from tasks.base import (
     Split,
     Task,
     TaskSettings,
+    setting,
 )
 
 if TYPE_CHECKING:
@@ -50,36 +51,20 @@ class ShakespeareSettings(TaskSettings):
     )
     causal: ClassVar[bool] = True
 
-    corpus: str | None = field(
-        default=None,
-        metadata={
-            "identity": False,
-            "help": "path of a UTF-8 text file; null for the bundled tiny Shakespeare",
-        },
+    corpus: str | None = setting(
+        None, "path of a UTF-8 text file; null for the bundled tiny Shakespeare", identity=False
     )
-    split: str = field(
-        default="90/5/5",
-        metadata={
-            "choices": tuple(BOUNDARIES),
-            "help": "in order; nanogpt is the usual 90/10 split, in which validation = test",
-        },
+    split: str = setting(
+        "90/5/5",
+        "in order; nanogpt is the usual 90/10 split, in which validation = test",
+        choices=tuple(BOUNDARIES),
     )
-    chunk_length: int = field(
-        default=128,
-        metadata={"minimum": 1, "help": "steps of truncated backpropagation through time"},
+    chunk_length: int = setting(128, "steps of truncated backpropagation through time", minimum=1)
+    embedding_size: int = setting(64, "per character", minimum=1)
+    sample_chars: int = setting(
+        400, "characters to generate after training", minimum=0, identity=False
     )
-    embedding_size: int = field(default=64, metadata={"minimum": 1, "help": "per character"})
-    sample_chars: int = field(
-        default=400,
-        metadata={
-            "minimum": 0,
-            "identity": False,
-            "help": "characters to generate after training",
-        },
-    )
-    temperature: float = field(
-        default=0.8, metadata={"above": 0.0, "identity": False, "help": "of the sample"}
-    )
+    temperature: float = setting(0.8, "of the sample", above=0.0, identity=False)
 
     def baselines(self) -> dict[str, Baseline]:
         """See `TaskSettings.baselines`."""
@@ -273,13 +258,9 @@ def exact(outputs: Tensor) -> Tensor:
 
 
 def chunks(text: Tensor, streams: Tensor, length: int) -> Iterator[Batch]:
-    """Yield chunks of inputs, and of targets one step later.
+    """Yield chunks of streams (count, steps) of items, ascending along each stream.
 
-    Args:
-        text: (characters,) ids of a part.
-        streams: (count, steps) items, ascending along each stream; item i is the prediction of
-            character i + 1, with character i as its input.
-        length: steps of a chunk.
+    Item i has character i as its input and character i + 1 as its target.
     """
     for start in range(0, streams.shape[1], length):
         items = streams[:, start : start + length]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import Baseline, FittedBaseline, Split
@@ -61,13 +62,12 @@ EMBEDDING_LEARNING_RATE = 1e-2
 plain gradient steps on single documents instead of Adam on small batches."""
 
 
+@dataclass
 class Constant(FittedBaseline):
     """The same logit for every document."""
 
-    parameters = 1
-
-    def __init__(self, logit: float) -> None:
-        self.logit = logit
+    logit: float
+    parameters: int = 1
 
     def outputs(self, split: Split, items: Tensor) -> Tensor:
         """See `FittedBaseline.outputs`."""
@@ -76,30 +76,15 @@ class Constant(FittedBaseline):
         return torch.full((len(items),), self.logit, device=items.device)
 
 
+@dataclass
 class Linear(FittedBaseline):
-    """A logit that is linear in the features of a document's text.
+    """A logit that is linear in the features of a text, extracted by a fitted vectoriser."""
 
-    Args:
-        texts: the documents of each split.
-        vectoriser: fitted, with a method `transform`.
-        weights: (features,).
-        intercept: added to the weighted sum.
-        parameters: see `FittedBaseline`.
-    """
-
-    def __init__(
-        self,
-        texts: Mapping[Split, Texts],
-        vectoriser: Any,
-        weights: Numbers,
-        intercept: float,
-        parameters: int,
-    ) -> None:
-        self.texts = texts
-        self.vectoriser = vectoriser
-        self.weights = weights
-        self.intercept = intercept
-        self.parameters = parameters
+    texts: Mapping[Split, Texts]
+    vectoriser: Any
+    weights: Numbers
+    intercept: float
+    parameters: int
 
     def outputs(self, split: Split, items: Tensor) -> Tensor:
         """See `FittedBaseline.outputs`; a latency includes the extraction of the features."""
@@ -113,14 +98,7 @@ class Linear(FittedBaseline):
 def fit(
     name: str, texts: Mapping[Split, Texts], labels: Mapping[Split, Numbers], seed: int
 ) -> FittedBaseline:
-    """Fit one of `BASELINES` to the training split.
-
-    Args:
-        name: the baseline.
-        texts: the documents of each split.
-        labels: (documents,) 0 or 1, of each split.
-        seed: of the mean embeddings.
-    """
+    """Fit one of `BASELINES` to texts and labels (documents,), 0 or 1, of the training split."""
     fits: dict[str, Callable[[], FittedBaseline]] = {
         "majority_class": lambda: majority_class(labels["train"]),
         "tfidf_unigram_lr": lambda: tfidf(texts, labels["train"], longest=1),
@@ -142,13 +120,7 @@ def majority_class(labels: Numbers) -> Constant:
 
 
 def tfidf(texts: Mapping[Split, Texts], labels: Numbers, longest: int) -> Linear:
-    """Fit a logistic regression to TF-IDF features with 1 + log counts, normalised per document.
-
-    Args:
-        texts: the documents of each split.
-        labels: (documents,) 0 or 1, of the training split.
-        longest: words in the longest n-gram.
-    """
+    """Fit a logistic regression to TF-IDF features with 1 + log counts, normalised per document."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectoriser = TfidfVectorizer(**word_options(longest), sublinear_tf=True)
@@ -173,14 +145,9 @@ def naive_bayes_weighted(texts: Mapping[Split, Texts], labels: Numbers) -> Linea
 
 
 def log_count_ratios(features: Any, labels: Numbers) -> Numbers:
-    """Compute the log-count ratios of naive Bayes.
+    """Compute the log ratios (features,) of the smoothed shares of each label's counts.
 
-    Args:
-        features: (documents, features) sparse, 1 if a document contains a feature.
-        labels: (documents,) 0 or 1.
-
-    Returns:
-        (features,) log of the ratio of the feature's smoothed shares of each label's counts.
+    The features (documents, features) are sparse, 1 if a document contains a feature.
     """
     import numpy as np
 
@@ -221,7 +188,7 @@ def train_embeddings(
         seed: of the initial embeddings and of the order of documents.
 
     Returns:
-        Embeddings (words, EMBEDDING_WIDTH), head (EMBEDDING_WIDTH,) and bias ().
+        Embeddings (words, width), head (width,) and bias ().
     """
     import torch
     from torch.nn import functional as F

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import Batch
@@ -17,26 +18,28 @@ BATCHES_PER_BUCKET = 50
 length and still differ in each epoch."""
 
 
+@dataclass
 class Reviews:
     """Documents as one flat tensor of token ids, truncated as they are batched.
 
     A document of more than `max_length` tokens keeps its head, a quarter of them, and its tail. A
     review states its opinion in the first and, more often, in the last lines.
 
-    Args:
+    Attributes:
         tokens: (total,) ids of the complete documents.
         offsets: (documents + 1,) start of each document, and the end of the last.
         labels: (documents,) 0 or 1.
         max_length: tokens of a document in a batch.
     """
 
-    def __init__(self, tokens: Tensor, offsets: Tensor, labels: Tensor, max_length: int) -> None:
-        self.tokens = tokens
-        self.offsets = offsets
-        self.labels = labels
-        self.max_length = max_length
+    tokens: Tensor
+    offsets: Tensor
+    labels: Tensor
+    max_length: int
+
+    def __post_init__(self) -> None:
         # A copy on the CPU, so that the shape of a batch is available without synchronisation.
-        self.lengths = offsets.diff().clamp(max=max_length).cpu().numpy()
+        self.lengths = self.offsets.diff().clamp(max=self.max_length).cpu().numpy()
 
     def __len__(self) -> int:
         return len(self.lengths)

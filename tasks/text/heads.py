@@ -17,14 +17,8 @@ POOLINGS = {"last": 1, "mean": 1, "max": 1, "mean_max": 2}
 class SequenceClassifier(nn.Module):
     """Classify sequences of token ids.
 
-    Args:
-        encoder: the recurrent encoder.
-        vocabulary_size: number of token ids.
-        embedding_size: the encoder's input size.
-        pooling: a key of `POOLINGS`.
-        embedding_dropout: probability of dropping an embedding dimension for a whole sequence.
-        word_dropout: probability of replacing a token by `unknown` in training.
-        unknown: the id of the token for unknown words.
+    The arguments are settings of the task (`tasks.text.task.ImdbSettings`); word dropout replaces a
+    token by the id `unknown`.
     """
 
     def __init__(

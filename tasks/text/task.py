@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,6 +23,7 @@ from tasks.base import (
     Split,
     Task,
     TaskSettings,
+    setting,
 )
 from tasks.text.baselines import BASELINES, fit
 from tasks.text.batches import Reviews, shuffled_by_length
@@ -48,48 +49,34 @@ class ImdbSettings(TaskSettings):
         "accuracy", "share of reviews", higher_is_better=True, perfect=1.0
     )
 
-    source: str = field(
-        default="auto",
-        metadata={
-            "identity": False,
-            "help": "auto (the hub's copy if available, else the bundled subset), hub, bundled, or "
-            "a folder with train/test parquet files or the aclImdb tree",
-        },
+    source: str = setting(
+        "auto",
+        "auto (the hub's copy if available, else the bundled subset), hub, bundled, or "
+        "a folder with train/test parquet files or the aclImdb tree",
+        identity=False,
     )
-    vocabulary_size: int = field(
-        default=20_000, metadata={"minimum": 3, "help": "number of the most frequent tokens"}
+    vocabulary_size: int = setting(20_000, "number of the most frequent tokens", minimum=3)
+    minimum_count: int = setting(
+        2, "occurrences in training of a token of the vocabulary", minimum=1
     )
-    minimum_count: int = field(
-        default=2,
-        metadata={"minimum": 1, "help": "occurrences in training of a token of the vocabulary"},
+    max_length: int = setting(400, "tokens per review; longer ones keep head and tail", minimum=2)
+    embedding_size: int = setting(128, "per token", minimum=1)
+    embedding_dropout: float = setting(
+        0.5,
+        "probability of dropping an embedding dimension for a whole review",
+        minimum=0.0,
+        below=1.0,
     )
-    max_length: int = field(
-        default=400,
-        metadata={"minimum": 2, "help": "tokens per review; longer ones keep head and tail"},
+    word_dropout: float = setting(
+        0.1,
+        "probability of replacing a token by the unknown token in training",
+        minimum=0.0,
+        below=1.0,
     )
-    embedding_size: int = field(default=128, metadata={"minimum": 1, "help": "per token"})
-    embedding_dropout: float = field(
-        default=0.5,
-        metadata={
-            "minimum": 0.0,
-            "below": 1.0,
-            "help": "probability of dropping an embedding dimension for a whole review",
-        },
-    )
-    word_dropout: float = field(
-        default=0.1,
-        metadata={
-            "minimum": 0.0,
-            "below": 1.0,
-            "help": "probability of replacing a token by the unknown token in training",
-        },
-    )
-    pooling: str = field(
-        default="mean_max",
-        metadata={
-            "choices": ("last", "mean", "max", "mean_max"),
-            "help": "reduction of the outputs of all steps to one",
-        },
+    pooling: str = setting(
+        "mean_max",
+        "reduction of the outputs of all steps to one",
+        choices=("last", "mean", "max", "mean_max"),
     )
 
     def baselines(self) -> dict[str, Baseline]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,17 +64,12 @@ def offsets_of(items: Sequence[Sequence[int]]) -> np.ndarray[Any, Any]:
     return np.cumsum([0, *(len(each) for each in items)], dtype=np.int64)
 
 
+@dataclass
 class Texts:
-    """Texts as one flat array of UTF-8 bytes, decoded when they are read.
+    """Texts as a flat array of UTF-8 bytes and the offsets of `offsets_of`, decoded when read."""
 
-    Args:
-        content: (total,) uint8.
-        offsets: (texts + 1,) start of each text, and the end of the last.
-    """
-
-    def __init__(self, content: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]) -> None:
-        self.content = content
-        self.offsets = offsets
+    content: np.ndarray[Any, Any]
+    offsets: np.ndarray[Any, Any]
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
