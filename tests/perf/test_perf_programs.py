@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from scripts.perf import against_keras, data, keras_side, sweep_cost
+from scripts.perf import against_keras, data, keras_side, profile_run, sweep_cost
 from scripts.perf.pairs import composed, load
 from scripts.perf.phases import PHASES, PhaseTimer, by_phase
 from scripts.perf.profile_run import PYTHON, shares_of
@@ -132,7 +132,10 @@ def test_functions_of_phases_exist_and_are_restored() -> None:
     assert set(by_phase(timer.calls)) == set(PHASES)
 
 
-def test_profile_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_profile_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile_run, "percent", lambda share: f"{100 * share:.9f} %")
     page = tmp_path / "page.md"
     short = ["--tasks", "sp500", "--steps", "2", "--write", str(page), "--set", "debug=smoke"]
     _, output = ratios(capsys, "profile_run", *TINY, *short)
@@ -140,10 +143,11 @@ def test_profile_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     table = {name.strip(): value.strip() for name, value in cells}
     assert table[""] == "gru on sp500"
     assert 0 < float(table["whole run, s"]) < 100
-    parts = [float(table[name].removesuffix(" %")) for name in PHASES if name != "clean-up"]
-    whole = sum(parts) + float(table["everything else"].removesuffix(" %"))
+    shares = {n: float(table[n].removesuffix(" %")) for n in PHASES if n != "clean-up"}
+    whole = sum(shares.values()) + float(table["everything else"].removesuffix(" %"))
     assert whole == pytest.approx(100, abs=1)
-    assert min(parts) >= 0
+    assert {name for name, share in shares.items() if share == 0} <= {"sample"}, shares
+    assert min(shares.values()) >= 0
     arithmetic = float(table["of it arithmetic, at this machine's peak"].removesuffix(" %"))
     assert float(table["of it not arithmetic"].removesuffix(" %")) == pytest.approx(
         100 - arithmetic, abs=0.1
