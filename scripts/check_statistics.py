@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 from scipy.signal import lfilter
-from scipy.special import ndtr, ndtri
 
 from benchmarks.analysis import Options, compare
 from benchmarks.analysis.comparison import NOT_SHOWN
@@ -54,7 +54,7 @@ PART = 4
 """Divisor of the number of draws of slow parts."""
 
 RESAMPLES = 1000
-AT_ONCE = 200
+BATCH = 50
 TASKS_AT_ONCE = 25
 
 
@@ -82,34 +82,13 @@ def share(hits: list[bool] | NDArray[np.bool_]) -> str:
     return f"{100 * part:.1f} ± {100 * error:.1f}"
 
 
-def bootstrap_ends(x: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Return percentile and BCa intervals (Efron 1987) of the means of many samples.
-
-    Args:
-        x: (samples, n).
-        rng: of the resampling.
-
-    Returns:
-        (samples, 2) each: low and high ends.
-    """
-    count, n = x.shape
-    places = rng.integers(n, size=(count, RESAMPLES, n), dtype=np.uint8)
-    means = np.take_along_axis(x[:, None, :], places.astype(np.intp), axis=2).mean(axis=2)
-    means.sort(axis=1)
-    mean = x.mean(axis=1, keepdims=True)
-    below = (means < mean).mean(axis=1) + 0.5 * (means == mean).mean(axis=1)
-    bias = ndtri(np.clip(below, 1 / RESAMPLES, 1 - 1 / RESAMPLES))[:, None]
-    # The jackknife influence of a value on a mean is its distance from the mean.
-    away = x - mean
-    spread = (away**2).sum(axis=1) ** 1.5
-    skew = np.divide((away**3).sum(axis=1), 6 * spread, out=np.zeros(count), where=spread > 0)
-    z = ndtri([LEVEL / 2, 1 - LEVEL / 2])[None, :]
-    parts = ndtr(bias + (bias + z) / (1 - skew[:, None] * (bias + z)))
-    at = np.clip(np.round(parts * (RESAMPLES - 1)), 0, RESAMPLES - 1).astype(np.intp)
-    return (
-        np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2], axis=1).T,
-        np.take_along_axis(means, at, axis=1),
-    )
+def bootstrap_hits(x: Array, method: str, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return for each row if the bootstrap interval of its mean contains 0."""
+    found = stats.bootstrap(
+        (x,), np.mean, axis=1, n_resamples=RESAMPLES, batch=BATCH, method=method, rng=rng
+    ).confidence_interval
+    hits: NDArray[np.bool_] = (found.low <= 0) & (found.high >= 0)
+    return hits
 
 
 def coverage(draws: int) -> str:
@@ -121,10 +100,8 @@ def coverage(draws: int) -> str:
             x = draw(rng, (draws, n))
             students = [interval(each) for each in x]
             hits = np.array([each.low <= 0 <= each.high for each in students])  # type: ignore[operator]
-            ends = [bootstrap_ends(part, rng) for part in np.array_split(x, -(-draws // AT_ONCE))]
-            others = [np.concatenate(each) for each in zip(*ends, strict=True)]
-            inside = [(each[:, 0] <= 0) & (each[:, 1] >= 0) for each in others]
-            rows.append([name, str(n), *map(share, (hits, *inside))])
+            others = [bootstrap_hits(x, method, rng) for method in ("percentile", "BCa")]
+            rows.append([name, str(n), *map(share, (hits, *others))])
     header = ["scores", "seeds", "Student's t, %", "percentile bootstrap, %", "BCa bootstrap, %"]
     return markdown_table(header, rows)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks.analysis import statistics
 from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.formatting import listed
-from benchmarks.analysis.labels import cell_text, labels, records
+from benchmarks.analysis.labels import cell_text, labels
 from benchmarks.analysis.metrics import default_perfect
 from benchmarks.system.load import BUSY_LOAD
 
@@ -37,7 +37,7 @@ def make_arms(rows: pd.DataFrame, by: Sequence[str], higher_is_better: bool) -> 
     firsts = rows.drop_duplicates("arm_number").set_index("arm_number")
     is_baseline = (firsts["baseline"] != "").loc[order]
     chosen = order[(np.arange(len(order)) < MOST_ARMS) | is_baseline.to_numpy()]
-    names = labels(records(firsts.loc[chosen], by), by)
+    names = labels(firsts.loc[chosen].reset_index(), by)
     found = dict(list(rows[rows["arm_number"].isin(chosen)].groupby("arm_number", sort=False)))
     return [make_arm(found[n], label) for n, label in zip(chosen, names, strict=True)]
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.analysis.arms import budget_text, make_arms, with_skill, with_timing_doubts
-from benchmarks.analysis.comparison import Arm, Comparison, Group
+from benchmarks.analysis.comparison import NOT_COMPARABLE, Arm, Comparison, Group
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.item_tests import ItemTests
 from benchmarks.analysis.kernel_notes import kernel_notes
 from benchmarks.analysis.metrics import Metric, unit_of
 from benchmarks.analysis.notes import most_frequent, notes_of, percent_notes, title_of
 from benchmarks.analysis.pairwise import (
+    FEWEST_DRAWS,
     all_pairs,
     best_baseline,
     family_of,
     pairs_with,
-    with_items,
 )
 from benchmarks.analysis.ranking import with_marks
 from benchmarks.analysis.selection import DEFAULTS, Options, select_rows
@@ -73,13 +73,7 @@ def task_and_metric(rows: pd.DataFrame) -> tuple[str, str]:
 
 
 def make_group(rows: pd.DataFrame, beside: list[pd.DataFrame], options: Options) -> Group:
-    """Compare the arms of comparable rows.
-
-    Args:
-        rows: sorted by arm and seed.
-        beside: rows of the same task and metric that are not comparable with them.
-        options: of the comparison.
-    """
+    """Compare the arms of comparable rows; `beside` are the other groups of task and metric."""
     task, name = task_and_metric(rows)
     is_own = bool((rows["own_metric"] == name).all()) or options.metric == "test_score"
     metric = Metric(name, bool(rows["higher_is_better"].iloc[0]), is_own)
@@ -121,8 +115,15 @@ def make_group(rows: pd.DataFrame, beside: list[pd.DataFrame], options: Options)
 
 def add_item_tests(group: Group, items: ItemTests) -> Group:
     """Add the tests over items to the pairs that are shown."""
-    shown = {id(pair) for pair in group.pairs_to_show[:MOST_BY_ITEMS]}
-    pairs = [with_items(p, group, items) if id(p) in shown else p for p in group.pairs]
+    shown = [id(pair) for pair in group.pairs_to_show[:MOST_BY_ITEMS] if pair.items is None]
+    pairs = []
+    for pair in group.pairs:
+        found = None
+        if id(pair) in shown and pair.verdict != NOT_COMPARABLE:
+            found = items.compare(group.arm(pair.a), group.arm(pair.b), FEWEST_DRAWS)
+        if found is not None:
+            pair = dataclasses.replace(pair, items=found[0], items_of=found[1])
+        pairs.append(pair)
     return dataclasses.replace(group, pairs=pairs)
 
 

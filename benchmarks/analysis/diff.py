@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,8 @@ from benchmarks.analysis.statistics import LEVEL
 from benchmarks.errors import UserError
 from benchmarks.results.reader import read_tables
 
+GroupDifference = Callable[[int, int], str]
+
 ORDER = (WORSE, FAILED, IMPROVED, NOT_SHOWN, SAME, NOT_COMPARABLE, ONLY_IN_A, ONLY_IN_B)
 
 
@@ -53,9 +56,14 @@ def changes(before: Path, after: Path, options: Options = DEFAULTS) -> Changes:
     sides = [rows.assign(side=number) for number, (rows, _) in enumerate(selected)]
     filled = [rows for rows in sides if len(rows)] or sides[:1]
     frame = number_arms(pd.concat(filled, ignore_index=True), options)
-    groups = GroupDifferences(frame)
+    groups = dict(list(frame.groupby("group")))
+
+    @cache
+    def group_difference(a: int, b: int) -> str:
+        return difference_text(groups[a], groups[b], "in A", "in B") if a != b else ""
+
     arms = list(paired_arms(frame, options, failed_rows(read[1].frame)))
-    found = [change_of(pair, groups, len(arms)) for pair in arms]
+    found = [change_of(pair, group_difference, len(arms)) for pair in arms]
     notes = [note for tables in read for note in tables.notes]
     return Changes(
         sources=(read[0].sources[0], read[1].sources[0]),
@@ -78,25 +86,9 @@ def dropped_notes(found: Sequence[Change]) -> list[str]:
     ]
 
 
-class GroupDifferences:
-    """Descriptions of the differences between groups of rows, cached for many arms."""
-
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self._rows = dict(list(frame.groupby("group")))
-        self._known: dict[tuple[int, int], str] = {}
-
-    def between(self, a: int, b: int) -> str:
-        """Return the difference between two groups; empty for the same group."""
-        if a == b:
-            return ""
-        if (a, b) not in self._known:
-            self._known[a, b] = difference_text(self._rows[a], self._rows[b], "in A", "in B")
-        return self._known[a, b]
-
-
-def incomparable_reason(a: Side, b: Side, metric: str, groups: GroupDifferences) -> str:
+def incomparable_reason(a: Side, b: Side, metric: str, group_difference: GroupDifference) -> str:
     """Return why the two sides of an arm are not comparable; empty if they are."""
-    reason = groups.between(a.group, b.group)
+    reason = group_difference(a.group, b.group)
     versions = [a.model_version, b.model_version]
     if not reason and versions[0] != versions[1] and not np.isnan(versions).any():
         reason = f"model version {versions[0]:.0f} in A, {versions[1]:.0f} in B"
@@ -107,7 +99,7 @@ def incomparable_reason(a: Side, b: Side, metric: str, groups: GroupDifferences)
     return f"times of {a.machine} in A, of {b.machine} in B" if a.machine != b.machine else ""
 
 
-def change_of(pair: ArmPair, groups: GroupDifferences, family: int) -> Change:
+def change_of(pair: ArmPair, group_difference: GroupDifference, family: int) -> Change:
     """Return the change of an arm, before the correction for the number of arms."""
     a, b = pair.a, pair.b
     change = Change(
@@ -124,7 +116,7 @@ def change_of(pair: ArmPair, groups: GroupDifferences, family: int) -> Change:
         return dataclasses.replace(change, verdict=FAILED, reason="no run ended with a score")
     if a is None or b is None:
         return change
-    reason = incomparable_reason(a, b, change.metric, groups)
+    reason = incomparable_reason(a, b, change.metric, group_difference)
     if reason:
         return dataclasses.replace(change, verdict=NOT_COMPARABLE, reason=reason)
     change = tested(change, a.scores, b.scores, family)

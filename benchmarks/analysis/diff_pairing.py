@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks.analysis import statistics
 from benchmarks.analysis.arms import is_busy, is_shared, machine_text
-from benchmarks.analysis.labels import cell_text, labels, records, without_kernel
+from benchmarks.analysis.labels import cell_text, labels, without_kernel
 from benchmarks.analysis.row_filter import (
     BEST_OF,
     SETTINGS,
@@ -138,8 +138,7 @@ def labels_within_metric(rows: pd.DataFrame, options: Options) -> dict[int, str]
     """Return the labels of arms, distinct within their task and metric."""
     names: dict[int, str] = {}
     for _, part in rows.groupby(TASK_AND_METRIC, observed=True, sort=False):
-        found = labels(records(part, options.by), options.by)
-        names.update(zip(part.index.tolist(), found, strict=True))
+        names.update(zip(part.index.tolist(), labels(part, options.by), strict=True))
     return names
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.analysis import statistics
@@ -65,11 +64,11 @@ class Items:
 
 
 class ItemTests:
-    """Reader of predictions, each file once, and tests of arms over them."""
+    """Reader of the predictions of a group, each file once, and tests of arms over them."""
 
     def __init__(self) -> None:
         self._read: dict[Path, Items | None] = {}
-        self._folders: dict[int, tuple[pd.DataFrame, dict[float | None, RunFolder]]] = {}
+        self._folders: dict[str, dict[float | None, RunFolder]] = {}
 
     def folders(self, arm: Arm) -> dict[float | None, RunFolder]:
         """Return the folders of an arm's runs by seed; None is the key of a deterministic arm.
@@ -77,7 +76,7 @@ class ItemTests:
         Pooled arms have none, because several runs of a seed represent them.
         """
         rows = arm.rows
-        if id(rows) not in self._folders:
+        if arm.label not in self._folders:
             found: dict[float | None, RunFolder] = {}
             cells = [rows[name].tolist() for name in ("seed", "table", "run_id")]
             for seed, table, run_id in zip(*cells, strict=True):
@@ -85,9 +84,8 @@ class ItemTests:
                 if folder is not None:
                     found[None if arm.is_deterministic else seed] = folder
             is_pooled = rows["seed"].duplicated().any()
-            # The rows are kept because another object could get the same id.
-            self._folders[id(rows)] = (rows, {} if is_pooled else found)
-        return self._folders[id(rows)][1]
+            self._folders[arm.label] = {} if is_pooled else found
+        return self._folders[arm.label]
 
     def of(self, arm: Arm, seed: float) -> Items | None:
         """Return an arm's items at a seed, at any seed of a deterministic arm."""

@@ -26,6 +26,8 @@ MOST_PAIRS = 3
 
 MEASURED = ["model_flops_utilisation", "peak_gflops", "tokens_per_second"]
 
+FUSED = f"{KERNEL}fused"
+
 Settings = frozenset[tuple[str, ...]]
 """The settings of an arm's runs without kernel and seed."""
 
@@ -141,8 +143,15 @@ def kernel_notes(arms: Sequence[Arm]) -> list[str]:
         notes.append(summary_note(found, len(others)))
     else:
         notes += [pair_note(*pair) for pair in found]
-    notes += single_run_notes([*same, *found])
-    return notes + unreliable_notes(arms) + unavailable_notes(arms)
+    if names := single_run_arms([*same, *found]):
+        notes.append(f"the notes on kernels rest on one run of {listed(names)}: add a second seed")
+    if names := unreliable_arms(arms):
+        text = f"the effect of kernels is not analysed for {listed(names)}: times are unreliable"
+        notes.append(text)
+    if names := unavailable_arms(arms):
+        text = f"{FUSED} was requested, PyTorch's kernel ran: {listed(names)}; "
+        notes.append(f"{text}the first lines of such a run state the reason")
+    return notes
 
 
 def same_network_note(pairs: Sequence[SpeedPair]) -> str:
@@ -186,37 +195,24 @@ def summary_note(found: Sequence[SpeedPair], tested: int) -> str:
     )
 
 
-def unreliable_notes(arms: Sequence[Arm]) -> list[str]:
-    """Return a note on arms whose times are too unreliable for a statement on kernels."""
+def single_run_arms(found: Iterable[SpeedPair]) -> list[str]:
+    """Return the labels of arms whose speed is measured by a single run."""
+    return list(dict.fromkeys(s.label for pair in found for s in pair if s.runs == 1))
+
+
+def unreliable_arms(arms: Sequence[Arm]) -> list[str]:
+    """Return the labels of comparable arms with unreliable times."""
     known = {s.label for each in speeds_by_precision(arms) if len(each) > 1 for s in each}
-    names = [arm.label for arm in arms if arm.doubtful_times and arm.label in known]
-    if not names:
-        return []
-    return [f"the effect of kernels is not analysed for {listed(names)}: times are unreliable"]
+    return [arm.label for arm in arms if arm.doubtful_times and arm.label in known]
 
 
-def single_run_notes(found: Iterable[SpeedPair]) -> list[str]:
-    """Return a note on arms whose speed is measured by a single run."""
-    names = list(dict.fromkeys(s.label for pair in found for s in pair if s.runs == 1))
-    if not names:
-        return []
-    return [f"the notes on kernels rest on one run of {listed(names)}: add a second seed"]
-
-
-def unavailable_notes(arms: Iterable[Arm]) -> list[str]:
-    """Return a note on arms that requested the fused kernel and ran PyTorch's."""
-    requested = f"{KERNEL}fused"
-    names = [
+def unavailable_arms(arms: Iterable[Arm]) -> list[str]:
+    """Return the labels of arms that requested the fused kernel and ran PyTorch's."""
+    return [
         arm.label
         for arm in arms
         if arm.kernel == "torch"
-        and all(requested in words.split() for words in arm.rows["overrides"].astype("str"))
-    ]
-    if not names:
-        return []
-    return [
-        f"{requested} was requested, PyTorch's kernel ran: {listed(names)}; "
-        "the first lines of such a run state the reason"
+        and all(FUSED in words.split() for words in arm.rows["overrides"].astype("str"))
     ]
 
 

@@ -2,52 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from benchmarks.analysis.row_filter import SETTINGS
 
-Cells = Mapping[str, Any]
-
-NAMED = (
-    "model",
-    "baseline",
-    "trials",
-    *SETTINGS,
-    "model_version",
-    "kernel",
-    "overrides",
-    "study",
-    "arm_key",
-)
-"""Columns that labels are made of."""
-
 KERNEL = "model.kernel="
 
 
-def labels(arms: Sequence[Cells], by: Sequence[str] = ()) -> list[str]:
+def labels(firsts: pd.DataFrame, by: Sequence[str] = ()) -> list[str]:
     """Return a distinct label for each arm.
 
     Args:
-        arms: one row of each, with the number of `trials` of a search.
+        firsts: one row of each arm.
         by: columns whose values define the arms; empty if arms differ in anything but the seed.
     """
-    words = [label_start(cells, by) for cells in arms]
+    words = label_starts(firsts, by)
     for column in (*SETTINGS, "model_version"):
-        values = [cell_text(cells[column]) or "unknown" for cells in arms]
-        append_values(words, column, values)
+        append_values(words, column, [cell_text(v) or "unknown" for v in firsts[column].tolist()])
+    overrides = [str(text).split() for text in firsts["overrides"].tolist()]
+    kernels = [cell_text(value) for value in firsts["kernel"].tolist()]
     for places in duplicates(words):
-        for place, added in zip(places, kernel_labels([arms[p] for p in places]), strict=True):
-            words[place] += added
+        requested = [[w for w in overrides[p] if w.startswith(KERNEL)] for p in places]
+        ran = [kernels[p] for p in places]
+        if len({*map(tuple, requested)}) > len(set(ran)):
+            added = requested
+        else:
+            added = [[f"kernel={name or 'unknown'}"] if len(set(ran)) > 1 else [] for name in ran]
+        for place, more in zip(places, added, strict=True):
+            words[place] += more
     for places in duplicates(words):
-        chosen = [str(arms[place]["overrides"]).split() for place in places]
-        shared = set.intersection(*(set(each) for each in chosen))
-        for place, each in zip(places, chosen, strict=True):
-            words[place] += [word for word in each if word not in shared]
+        shared = set.intersection(*(set(overrides[place]) for place in places))
+        for place in places:
+            words[place] += [word for word in overrides[place] if word not in shared]
     for column, name in (("study", "study"), ("arm_key", "arm")):
-        append_values(words, name, [str(cells[column])[:12] for cells in arms])
+        append_values(words, name, [str(value)[:12] for value in firsts[column].tolist()])
     for places in duplicates(words):
         for number, place in enumerate(places, 1):
             words[place].append(f"#{number}")
@@ -62,33 +52,20 @@ def append_values(words: list[list[str]], name: str, values: Sequence[str]) -> N
                 words[place].append(f"{name}={values[place]}")
 
 
-def records(firsts: pd.DataFrame, by: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the columns that `labels` needs, one dictionary per arm."""
-    columns = list(dict.fromkeys((*NAMED, *by)))
-    cells = [firsts[name].tolist() for name in columns]
-    return [dict(zip(columns, values, strict=True)) for values in zip(*cells, strict=True)]
-
-
-def label_start(cells: Cells, by: Sequence[str]) -> list[str]:
-    """Return the first words of a label: the model, or the values of the columns `by`."""
-    if not by or cells["baseline"]:
-        tuned = cells["trials"]
-        return [str(cells["model"])] + ([f"(best of {tuned:.0f} trials)"] if tuned > 0 else [])
-    return [
-        cell_text(cells[name])
-        if name == "model"
-        else f"{name}={cell_text(cells[name]) or 'unknown'}"
-        for name in by
-    ]
-
-
-def kernel_labels(arms: Sequence[Cells]) -> list[list[str]]:
-    """Return labels by the kernel that ran, or by the requested one if that distinguishes more."""
-    ran = [cell_text(cells["kernel"]) for cells in arms]
-    requested = [[w for w in str(a["overrides"]).split() if w.startswith(KERNEL)] for a in arms]
-    if len({*map(tuple, requested)}) > len(set(ran)):
-        return requested
-    return [[f"kernel={name or 'unknown'}"] if len(set(ran)) > 1 else [] for name in ran]
+def label_starts(firsts: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
+    """Return the first words of each label: the model, or the values of the columns `by`."""
+    starts = []
+    for cells in firsts[list({"model", "baseline", "trials", *by})].to_dict("records"):
+        if by and not cells["baseline"]:
+            texts = [(name, cell_text(cells[name])) for name in by]
+            starts.append(
+                [t if name == "model" else f"{name}={t or 'unknown'}" for name, t in texts]
+            )
+        else:
+            trials = cells["trials"]
+            best = [f"(best of {trials:.0f} trials)"] if trials > 0 else []
+            starts.append([str(cells["model"]), *best])
+    return starts
 
 
 def without_kernel(overrides: str) -> str:

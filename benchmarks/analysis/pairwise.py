@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -17,7 +16,6 @@ from benchmarks.analysis.comparison import (
     NOT_SHOWN,
     WORSE,
     Arm,
-    Group,
     Pair,
 )
 from benchmarks.analysis.item_tests import ItemTests
@@ -80,7 +78,7 @@ def run_test(a: Arm, b: Arm, metric: Metric, items: ItemTests | None, family: in
     Args:
         a, b: the arms; differences are A - B.
         metric: the compared column.
-        items: reads predictions; None if they are not used.
+        items: None if predictions are not used.
         family: number of pairs in all.
     """
     reason = incomparable_reason(a, b, metric)
@@ -113,11 +111,8 @@ def direction_of(between: float, metric: Metric) -> str:
 def corrected(tests: Sequence[PairTest], metric: Metric, family: int) -> list[Pair]:
     """Return the verdicts, with Holm's correction over all tests.
 
-    Args:
-        tests: of the pairs.
-        metric: the compared column.
-        family: number of pairs from which these were selected; if larger than the number tested,
-            Bonferroni's correction accounts for the selection.
+    If they were selected from a larger `family` of pairs, Bonferroni's correction accounts for the
+    selection.
     """
     tested = [each.p for each in tests if each.p is not None]
     if family > len(tested):
@@ -172,9 +167,7 @@ def best_baseline(arms: Sequence[Arm]) -> Arm | None:
 def family_of(arms: Sequence[Arm], worse: int) -> int:
     """Return the number of pairs from which the tested ones are selected; 0 if all are tested.
 
-    Args:
-        arms: of a group, best first.
-        worse: number of further arms that are not read.
+    `worse` is the number of further arms that are not read.
     """
     among = contenders(arms)
     if len(among) <= MOST_FOR_ALL_PAIRS:
@@ -186,14 +179,7 @@ def family_of(arms: Sequence[Arm], worse: int) -> int:
 def all_pairs(
     arms: Sequence[Arm], metric: Metric, items: ItemTests | None, family: int
 ) -> list[Pair]:
-    """Compare all pairs of contenders; of many, those with the best arm and the best baseline.
-
-    Args:
-        arms: of a group, best first.
-        metric: the compared column.
-        items: see `run_test`.
-        family: see `family_of`.
-    """
+    """Compare all pairs of contenders; of many, those with the best arm and the best baseline."""
     among = contenders(arms)
     chosen = list(combinations(among, 2))
     if len(among) > MOST_FOR_ALL_PAIRS:
@@ -210,11 +196,3 @@ def pairs_with(
     others = [arm for arm in arms if arm is not reference]
     tests = [run_test(arm, reference, metric, items, len(others)) for arm in others]
     return corrected(tests, metric, 0)
-
-
-def with_items(pair: Pair, group: Group, items: ItemTests) -> Pair:
-    """Add the test over items to a pair that was tested over seeds."""
-    if pair.items is not None or pair.verdict == NOT_COMPARABLE:
-        return pair
-    found = items.compare(group.arm(pair.a), group.arm(pair.b), FEWEST_DRAWS)
-    return pair if found is None else dataclasses.replace(pair, items=found[0], items_of=found[1])

@@ -25,15 +25,9 @@ PairsByLabels = dict[frozenset[str], Pair]
 def with_marks(
     arms: list[Arm], pairs: Sequence[Pair], metric: Metric, items: ItemTests | None
 ) -> tuple[list[Arm], list[str]]:
-    """Mark the best arms, and the nets that beat the best baseline.
+    """Mark the best arms and the nets that beat the best baseline; return notes on untested arms.
 
-    Args:
-        arms: of a group, best first.
-        pairs: with verdicts; the last verdict on a pair counts.
-        metric, items: see `run_test`.
-
-    Returns:
-        The arms, and notes on untested ones.
+    The last verdict on a pair counts.
     """
     known = {frozenset((pair.a, pair.b)): pair for pair in pairs}
     best, notes = best_arms(arms, known, metric, items)

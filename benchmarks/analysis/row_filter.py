@@ -47,17 +47,11 @@ EXAMPLES = 3
 def filter_rows(
     frame: pd.DataFrame, score: str = "a score"
 ) -> tuple[pd.DataFrame, list[ExcludedRows]]:
-    """Keep one row per arm and seed, and add the columns `group` and `arm_number`.
+    """Keep one row per arm and seed, sorted, with the columns `group` and `arm_number`.
 
     Args:
         frame: rows with the column `score`.
-        score: description of the compared value.
-
-    Returns:
-        The rows by arm and seed, and the excluded rows.
-
-    Raises:
-        UserError: a run id occurs with two different rows.
+        score: description of the compared value for the reason of an exclusion.
     """
     excluded: list[ExcludedRows] = []
 

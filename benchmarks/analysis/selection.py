@@ -37,22 +37,14 @@ DEFAULTS = Options()
 
 
 def select_rows(frame: pd.DataFrame, options: Options) -> tuple[pd.DataFrame, list[ExcludedRows]]:
-    """Return the rows to compare, with `score` and `arm_number`, and the excluded rows.
-
-    Raises:
-        UserError: an option is invalid, or a run id occurs with two different rows.
-    """
+    """Return the rows to compare, with `score` and `arm_number`, and the excluded rows."""
     scored = with_score(rows_of_task(frame, options.task), options.metric)
     frame, excluded = filter_rows(scored, options.metric or "a score")
     return (pooled(frame, options.by) if options.by else frame), excluded
 
 
 def rows_of_task(frame: pd.DataFrame, task: str | None) -> pd.DataFrame:
-    """Return the rows of a task, or all rows.
-
-    Raises:
-        UserError: there are none.
-    """
+    """Return the rows of a task, or all rows."""
     if task is None:
         return frame
     chosen = frame[frame["task"] == task]
@@ -69,9 +61,6 @@ def with_score(frame: pd.DataFrame, metric: str | None) -> pd.DataFrame:
     """Add the column `score`: the test score, or the column of the metric.
 
     The columns `own_metric` and `own_higher` contain the task's own metric and direction.
-
-    Raises:
-        UserError: the direction is ambiguous, or the column has no values.
     """
     check_directions(frame)
     frame = frame.assign(own_metric=frame["metric"], own_higher=frame["higher_is_better"])
@@ -86,11 +75,7 @@ def with_score(frame: pd.DataFrame, metric: str | None) -> pd.DataFrame:
 
 
 def check_directions(frame: pd.DataFrame) -> None:
-    """Check that every score has a task, a metric and one direction.
-
-    Raises:
-        UserError: the first row that does not.
-    """
+    """Check that every score has a task, a metric and one direction."""
     by_metric = frame.groupby(["task", "metric"], observed=True)["higher_is_better"]
     mixed = by_metric.nunique() > 1
     if mixed.any():

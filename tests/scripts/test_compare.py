@@ -1,4 +1,4 @@
-"""scripts/compare.py as its user meets it: what it prints, its formats, its exit codes."""
+"""The output, formats and exit codes of scripts/compare.py."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from benchmarks.analysis.formatting import (
     significant,
 )
 from scripts.compare import main
-from tests.helpers.handmade import Row, arm, fixed, write
 from tests.helpers.paths import ROOT
+from tests.helpers.result_tables import Row, arm, fixed, write
 
 LSTM = [0.81, 0.84, 0.83, 0.86, 0.82]
 RNN = [0.70, 0.72, 0.69, 0.74, 0.71]
@@ -43,7 +43,7 @@ def table(tmp_path: Path) -> Path:
     return write(tmp_path / "results.csv", rows())
 
 
-def test_the_story_at_a_glance(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_pairs_and_notes(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(table)]) == 0
     out = capsys.readouterr().out
     assert "toy: accuracy (share, higher is better)" in out
@@ -61,12 +61,12 @@ def test_the_story_at_a_glance(table: Path, capsys: pytest.CaptureFixture[str]) 
     assert max(map(len, lines)) <= 110
 
 
-def test_a_folder_stands_for_its_table(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_means_its_table(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(table.parent)]) == 0
     assert "lstm" in capsys.readouterr().out
 
 
-def test_two_tables_are_changes_and_worse_may_fail(
+def test_two_tables_and_the_exit_code(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     worse = write(tmp_path / "b.csv", [*arm("lstm", RNN), *arm("rnn", RNN)])
@@ -112,7 +112,7 @@ def test_by_a_column(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def test_csv_and_json_have_every_digit(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_csv_and_json_have_full_precision(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(table), "--format", "csv"]) == 0
     lines = {line["label"]: line for line in csv.DictReader(io.StringIO(capsys.readouterr().out))}
     assert main([str(table), "--format", "json"]) == 0
@@ -128,7 +128,7 @@ def test_csv_and_json_have_every_digit(table: Path, capsys: pytest.CaptureFixtur
     assert lines["lstm"]["is_among_best"] == "true"
 
 
-def test_only_what_is_shown_to_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_changed_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     close = [score + (-1) ** n / 100 for n, score in enumerate(LSTM)]
     table = write(tmp_path / "t.csv", [*arm("lstm", LSTM), *arm("gru", close), *arm("rnn", RNN)])
     for form in ("table", "markdown", "latex"):
@@ -147,7 +147,7 @@ def test_only_what_is_shown_to_differ(tmp_path: Path, capsys: pytest.CaptureFixt
 NASTY = r"a_b&c%d$e#f{g}h~i^j\k<script>|[bold]x[/bold]*y*"
 
 
-def test_text_from_runs_is_only_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_from_runs_is_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = write(tmp_path / "t.csv", [*arm(NASTY, LSTM), *arm("rnn\x1b[31m\nx", RNN)])
     for form in ("table", "markdown", "latex", "csv", "json"):
         assert main([str(table), "--format", form]) == 0
@@ -164,7 +164,7 @@ def test_text_from_runs_is_only_text(tmp_path: Path, capsys: pytest.CaptureFixtu
             assert json.loads(out)["groups"][0]["arms"][0]["label"] == NASTY
 
 
-def test_latex_has_its_signs_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_latex_is_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = write(tmp_path / "t.csv", [*arm(NASTY, LSTM), *arm("rnn", RNN)])
     assert main([str(table), "--format", "latex"]) == 0
     out = capsys.readouterr().out
@@ -195,7 +195,7 @@ def test_latex_compiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["gone.csv"], "error: gone.csv: there is no such file"),
         (["{t}", "--task", "imbd"], "error: --task imbd: no rows for this task; there are toy"),
@@ -208,7 +208,11 @@ def test_latex_compiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_code_2(
-    table: Path, tmp_path: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    table: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     other = write(tmp_path / "u.csv", rows())
     given = [each.format(t=table, u=other) for each in arguments]
@@ -216,10 +220,12 @@ def test_a_mistake_is_one_line_and_code_2(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert told in captured.err
+    assert message in captured.err
 
 
-def test_nothing_that_counts_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_without_rows_to_compare(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table = write(tmp_path / "t.csv", arm("lstm", LSTM, smoke="true"))
     assert main([str(table)]) == 0
     out = capsys.readouterr().out
@@ -261,7 +267,7 @@ def test_numbers_are_rounded_by_their_interval(half: float | None, value: float,
     assert rounded(value, decimals_of(half)) == text
 
 
-def test_small_words() -> None:
+def test_numbers_as_text() -> None:
     assert [short_count(n) for n in (0, 99_999, 350_593, 2_692_353)] == [
         "0",
         "99,999",
@@ -281,16 +287,14 @@ def test_an_arm_that_failed_fails(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not re.search(r"^same", out, re.MULTILINE)
 
 
-def test_that_nothing_could_be_tested_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_why_nothing_could_be_tested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a = write(tmp_path / "a.csv", [*arm("lstm", [0.9]), *arm("rnn", [0.8]), *arm("gru", LSTM)])
     b = write(tmp_path / "b.csv", [*arm("lstm", [0.1]), *arm("rnn", [0.7])])
-    told = "nothing could be tested: 2 × n = 1: one seed allows no test; 1"  # noqa: RUF001
+    message = "nothing could be tested: 2 × n = 1: one seed allows no test; 1"  # noqa: RUF001
     assert main([str(a), str(b), "--fail-on-worse"]) == 0
     captured = capsys.readouterr()
-    assert told in captured.out
-    assert told in captured.err
+    assert message in captured.out
+    assert message in captured.err
     assert main([str(a), str(b)]) == 0
     assert capsys.readouterr().err == ""
     tested = write(tmp_path / "c.csv", arm("gru", RNN))
@@ -298,7 +302,7 @@ def test_that_nothing_could_be_tested_is_said(
     assert "nothing could be tested" not in "".join(capsys.readouterr())
 
 
-def test_what_p_is_corrected_for_is_said(
+def test_the_number_of_pairs_that_p_is_corrected_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arms = [*arm("lstm", LSTM), *arm("rnn", RNN), *fixed("majority", 0.5)]
@@ -327,7 +331,7 @@ def test_a_cost_has_no_baseline_to_beat(table: Path, capsys: pytest.CaptureFixtu
     assert "median" not in capsys.readouterr().out
 
 
-def test_lines_are_apart_by_one_at_most(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_two_empty_lines(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = write(table.parent / "o.csv", arm("lstm", RNN))
     for arguments in ([str(table)], [str(table), str(other)], [str(table), "--baseline", "rnn"]):
         assert main(arguments) == 0

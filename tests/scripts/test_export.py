@@ -22,7 +22,7 @@ Keep = Callable[..., Store]
 
 @pytest.fixture
 def keep(tmp_path: Path) -> Keep:
-    """Leave runs in a results folder under tmp_path, as runs do."""
+    """Return a function that writes runs to a results folder."""
 
     def leave(folder: str, *rows: dict[str, Any]) -> Store:
         store = Store(tmp_path / folder)
@@ -41,7 +41,7 @@ def keep(tmp_path: Path) -> Keep:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line that answers a command that must be refused."""
+    """Return the error line of a refused command."""
     assert main([str(argument) for argument in arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
@@ -76,7 +76,7 @@ def test_csv_of_one_table_is_that_table(keep: Keep, tmp_path: Path) -> None:
     assert (tmp_path / "b.csv").read_bytes() == store.table.read_bytes()
 
 
-def test_records_are_plain_and_unknown_columns_stay(keep: Keep, tmp_path: Path) -> None:
+def test_records_are_plain_and_unknown_columns_are_kept(keep: Keep, tmp_path: Path) -> None:
     keep("a", {"run_id": "1", "test_score": 0.1 + 0.2, "seed": 0})
     other = tmp_path / "other.csv"
     other.write_text("joules,test_score,run_id,smoke\n3.50,nan,x,True\n,inf,,\n")
@@ -95,7 +95,7 @@ def test_records_are_plain_and_unknown_columns_stay(keep: Keep, tmp_path: Path) 
     assert frame["seed"].tolist() == [pd.NA, pd.NA, 0]
 
 
-def test_mistakes_are_answered_in_one_line(
+def test_an_error_is_one_line(
     keep: Keep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = keep("a", {"run_id": "1"})
@@ -123,7 +123,7 @@ def test_mistakes_are_answered_in_one_line(
     assert not out.exists()
 
 
-def test_the_script_says_what_it_did(keep: Keep, tmp_path: Path) -> None:
+def test_the_script_prints_the_file(keep: Keep, tmp_path: Path) -> None:
     keep("a", {"run_id": "1"})
     out = tmp_path / "a.json"
     command = [sys.executable, "scripts/export.py", str(tmp_path / "a"), "-o", str(out)]

@@ -39,11 +39,10 @@ DRAWS_AT_ONCE = 100
 def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> Paired:
     """Compare two classifiers on the same items by McNemar's exact test.
 
+    The difference of accuracies has the interval of Agresti and Min (2005).
+
     Args:
         right_a, right_b: (items,) 1 for a correct answer, else 0.
-
-    Returns:
-        The difference of accuracies A - B, with the interval of Agresti and Min (2005).
     """
     x, y = paired_vectors(right_a, right_b, "items")
     a, b, n = x > 0, y > 0, len(x)
@@ -65,10 +64,6 @@ def block_bootstrap(
     A circular block bootstrap (Politis and Romano 1992) of A - B, see `block_length`, widened by
     `few_blocks_factor`. The interval is given by percentiles, p by the smaller tail beyond zero.
 
-    Args:
-        losses_a, losses_b: (steps,) at the same steps.
-        seed: of the draws.
-        draws: resampled sequences.
     """
     x, y = paired_vectors(losses_a, losses_b, "losses")
     d, method = x - y, "block bootstrap"
@@ -126,49 +121,33 @@ def block_means(d: Vector, length: int, draws: int, rng: np.random.Generator) ->
     return means
 
 
-def diebold_mariano(
-    errors_a: ArrayLike, errors_b: ArrayLike, horizon: int = 1, power: int = 2
-) -> Paired:
-    """Compare two forecasts of the same days (Diebold and Mariano 1995).
+def diebold_mariano(errors_a: ArrayLike, errors_b: ArrayLike) -> Paired:
+    """Compare the squared errors of two forecasts one day ahead (Diebold and Mariano 1995).
 
     With the small-sample correction of Harvey, Leybourne and Newbold (1997): the statistic times
-    sqrt((T + 1 - 2h + h(h-1)/T) / T), against Student's t with T - 1 degrees of freedom.
-
-    Args:
-        errors_a, errors_b: (days,) forecast errors.
-        horizon: days ahead; autocovariances up to horizon - 1 are included.
-        power: 2 for squared errors, 1 for absolute ones.
-
-    Returns:
-        The mean loss difference A - B: negative if A is better.
+    sqrt((T - 1) / T), against Student's t with T - 1 degrees of freedom.
     """
-    x, y = (np.abs(e) ** power for e in paired_vectors(errors_a, errors_b, "errors"))
+    x, y = (e**2 for e in paired_vectors(errors_a, errors_b, "errors"))
     d, method = x - y, "Diebold-Mariano (HLN)"
     n, mean = len(d), float(d.mean())
-    correction = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
-    if correction <= 0:
+    if n == 1:
         return Paired(mean, None, None, None, n, f"{method}: too few days")
     p = p_without_spread(d, size_of(x, y))
     if p is not None:
         return Paired(mean, None, None, p, n, "equal differences: signs")
     centred = d - mean
-    long_run = float(centred @ centred) / n
-    long_run += 2 * sum(float(centred[k:] @ centred[:-k]) / n for k in range(1, horizon))
-    if long_run <= 0:  # too few days for these autocovariances
-        long_run = float(centred @ centred) / n
-    error = math.sqrt(long_run / n / correction)
+    error = math.sqrt(float(centred @ centred) / n / n / ((n - 1) / n))
     half = t_quantile((1 + CONFIDENCE) / 2, n - 1) * error
     return Paired(mean, mean - half, mean + half, two_sided_t(mean / error, n - 1), n, method)
 
 
 def model_confidence_set(
-    losses: Sequence[ArrayLike], size: float = LEVEL, seed: int = 0, block: int = 10
+    losses: Sequence[ArrayLike], seed: int = 0, block: int = 10
 ) -> tuple[list[int], list[float]]:
     """Return the models that may be the best (Hansen, Lunde and Nason 2011).
 
     Args:
         losses: one sequence per model, at the same items.
-        size: one minus the confidence.
         seed: of the bootstrap.
         block: block length; 1 for independent items.
 
@@ -185,11 +164,11 @@ def model_confidence_set(
     least = np.array([levels[back == place].min() for place in range(shapes.shape[1])])
     p_of = np.ones(shapes.shape[1])
     if len(p_of) > 1:
-        found: Any = MCS(shapes + least, size, reps=1000, block_size=block, seed=seed)
+        found: Any = MCS(shapes + least, LEVEL, reps=1000, block_size=block, seed=seed)
         found.compute()
         p_of = found.pvalues["Pvalue"].loc[list(range(len(p_of)))].to_numpy(float)
     pvalues = [
         float(p_of[place]) if level == least[place] else 0.0
         for place, level in zip(back, levels, strict=True)
     ]
-    return [i for i, p in enumerate(pvalues) if p > size], pvalues
+    return [i for i, p in enumerate(pvalues) if p > LEVEL], pvalues

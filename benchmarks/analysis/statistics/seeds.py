@@ -40,7 +40,7 @@ AT_ONCE = 1000
 """Draws per batch, to limit memory."""
 
 
-def interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+def interval(values: ArrayLike) -> Interval:
     """Return the mean and Student's t interval of the scores of seeds.
 
     With few seeds a bootstrap interval covers too little (five values: 0.83 instead of 0.95);
@@ -50,7 +50,7 @@ def interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     mean = float(x.mean())
     if len(x) < 2:
         return Interval(mean, None, None, len(x))
-    half = t_quantile((1 + confidence) / 2, len(x) - 1) * float(x.std(ddof=1)) / math.sqrt(len(x))
+    half = t_quantile((1 + CONFIDENCE) / 2, len(x) - 1) * float(x.std(ddof=1)) / math.sqrt(len(x))
     return Interval(mean, mean - half, mean + half, len(x))
 
 
@@ -61,13 +61,7 @@ def interquartile_mean(values: ArrayLike) -> float | None:
     return float(x[cut : len(x) - cut].mean()) if len(x) >= ENOUGH_FOR_IQM else None
 
 
-def paired_by_seed(
-    a: ArrayLike,
-    b: ArrayLike,
-    seed: int = 0,
-    confidence: float = CONFIDENCE,
-    permute: bool = True,
-) -> Paired:
+def paired_by_seed(a: ArrayLike, b: ArrayLike, seed: int = 0, permute: bool = True) -> Paired:
     """Compare the scores of two arms at the same seeds.
 
     The p-value is that of a paired t-test, or of a sign-flip permutation for 16 to 30 pairs.
@@ -75,7 +69,6 @@ def paired_by_seed(
     Args:
         a, b: (n,) scores in the same order of seeds.
         seed: of random sign changes.
-        confidence: of the interval.
         permute: False for so many comparisons that no permutation p is small enough.
     """
     x, y = paired_vectors(a, b, "scores")
@@ -87,7 +80,7 @@ def paired_by_seed(
     p = p_without_spread(d, size_of(x, y))
     if p is not None:
         return Paired(mean, None, None, p, n, "equal differences: signs", probability, 0.0)
-    found, deviation = interval(d, confidence), float(d.std(ddof=1))
+    found, deviation = interval(d), float(d.std(ddof=1))
     if permute and ENOUGH_PAIRS_TO_PERMUTE <= n <= MOST_PAIRS_TO_PERMUTE:
         p, method = sign_flip_p(d, seed), "paired permutation"
     else:
@@ -95,17 +88,8 @@ def paired_by_seed(
     return Paired(mean, found.low, found.high, p, n, method, probability, deviation)
 
 
-def unpaired(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> Paired:
-    """Compare two arms without common seeds by Welch's t-test.
-
-    Args:
-        a: (n,) scores.
-        b: (m,) scores.
-        confidence: of the interval.
-
-    Returns:
-        The difference A - B; `n` is the smaller number of seeds.
-    """
+def unpaired(a: ArrayLike, b: ArrayLike) -> Paired:
+    """Compare two arms without common seeds by Welch's t-test; `n` is the smaller number."""
     x, y = vector(a), vector(b)
     mean, n = float(x.mean() - y.mean()), min(len(x), len(y))
     if n < 2:
@@ -118,7 +102,7 @@ def unpaired(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> Pair
     of_x, of_y = x.var(ddof=1) / len(x), y.var(ddof=1) / len(y)
     error = math.sqrt(of_x + of_y)
     freedom = (of_x + of_y) ** 2 / (of_x**2 / (len(x) - 1) + of_y**2 / (len(y) - 1))
-    half = t_quantile((1 + confidence) / 2, freedom) * error
+    half = t_quantile((1 + CONFIDENCE) / 2, freedom) * error
     p = two_sided_t(mean / error, freedom)
     return Paired(mean, mean - half, mean + half, p, n, "Welch t")
 

@@ -1,4 +1,4 @@
-"""What is compared with what, and by which number: budgets, versions, skill, times, settings."""
+"""Comparability of arms by budget, version, times and settings; skill."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.helpers.handmade import GRU, LSTM, RNN, arm, fixed, grouped, pair_of
+from tests.helpers.result_tables import GRU, LSTM, RNN, arm, fixed, grouped, pair_of
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_other_budgets_are_not_comparable_but_baselines_are(
     assert group.budget.startswith("MIXED")
 
 
-def test_no_budget_said_is_the_default_one(tmp_path: Path) -> None:
+def test_a_missing_budget_is_the_default(tmp_path: Path) -> None:
     group = grouped(tmp_path, arm("lstm", LSTM, match="hidden"), arm("rnn", RNN))
     assert group.pairs[0].verdict == "better"
 
@@ -50,7 +50,7 @@ def test_versions_of_a_model_are_not_comparable(tmp_path: Path) -> None:
     assert pair_of(group, "lstm model_version=2", "rnn").verdict == "better"
 
 
-def test_skill_is_counted_from_the_naive_row(tmp_path: Path) -> None:
+def test_skill_is_relative_to_the_naive_row(tmp_path: Path) -> None:
     nets = arm("lstm", [0.8, 0.9]), arm("rnn", [0.4, 0.4])
     group = grouped(tmp_path, *nets, fixed("majority", 0.5), fixed("tfidf", 0.6, "classical"))
     skills = {each.label: each.skill for each in group.arms}
@@ -88,7 +88,7 @@ TIMED = {"device": "cpu", "device_name": "x", "threads": 1, "torch_version": "2"
         ({"threads": 4}, "measured on x, 4 threads"),
     ],
 )
-def test_times_are_compared_only_where_runs_were_alone_on_one_machine(
+def test_times_need_runs_without_load_on_one_machine(
     tmp_path: Path, more: dict[str, Any], doubt: str
 ) -> None:
     fast, slow = [1.0, 1.1, 1.2, 1.1, 1.0], [3.0, 3.3, 3.2, 3.1]
@@ -109,7 +109,7 @@ def test_times_are_compared_only_where_runs_were_alone_on_one_machine(
     assert by_score.arm("rnn").train_seconds == pytest.approx(3.15)
 
 
-def test_what_follows_from_the_settings_is_compared_without_a_test(tmp_path: Path) -> None:
+def test_exact_columns_are_compared_without_a_test(tmp_path: Path) -> None:
     group = grouped(
         tmp_path, arm("lstm", [0.5], parameters=400), arm("rnn", [0.5], parameters=100),
         metric="parameters",

@@ -1,4 +1,4 @@
-"""From one table to another: improved, worse, the same, failed, not comparable, in one alone."""
+"""Changes between two tables and their verdicts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from scipy import stats
 
 from benchmarks.analysis import changes
-from tests.helpers.handmade import arm, changed, fixed, write
+from tests.helpers.result_tables import arm, changed, fixed, write
 
 BEFORE = [0.81, 0.84, 0.83, 0.86, 0.82]
 BETTER = [0.90, 0.92, 0.93, 0.94, 0.91]
 ABOUT = [0.80, 0.85, 0.82, 0.86, 0.83]
 
 
-def test_what_improved_and_what_got_worse(tmp_path: Path) -> None:
+def test_improved_and_worse(tmp_path: Path) -> None:
     before = [*arm("up", BEFORE), *arm("down", BETTER), *arm("about", BEFORE), *arm("gone", BEFORE)]
     after = [*arm("up", BETTER), *arm("down", BEFORE), *arm("about", ABOUT), *arm("new", BEFORE)]
     found = changed(tmp_path, before, after)
@@ -63,7 +63,7 @@ def test_where_lower_is_better(tmp_path: Path) -> None:
     assert found["lstm"].verdict == "worse"
 
 
-def test_the_same_numbers_are_the_same(tmp_path: Path) -> None:
+def test_equal_numbers_are_the_same(tmp_path: Path) -> None:
     before = [*arm("lstm", BEFORE), *arm("one", [0.5]), *fixed("majority", 0.5)]
     found = changed(tmp_path, before, before)
     assert {each.verdict for each in found.values()} == {"same"}
@@ -71,9 +71,9 @@ def test_the_same_numbers_are_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scores", [BEFORE, BEFORE[:1]])
-def test_what_differs_by_rounding_is_the_same(scores: list[float], tmp_path: Path) -> None:
-    """As of seeds trained together or alone: a test might call the sign of rounding a change."""
-    noise = np.array([1e-7, 2e-7, 3e-7, 2e-7, 1e-7])[: len(scores)]  # t = 4.8 if it is asked
+def test_differences_by_rounding_are_the_same(scores: list[float], tmp_path: Path) -> None:
+    """As of multi-seed and single runs: a test would find the sign of the rounding."""
+    noise = np.array([1e-7, 2e-7, 3e-7, 2e-7, 1e-7])[: len(scores)]  # t = 4.8
     after = np.multiply(scores, 1 + noise).tolist()
     change = changed(tmp_path, arm("lstm", scores), arm("lstm", after))["lstm"]
     assert change.verdict == "same"
@@ -87,7 +87,7 @@ def test_counts_are_never_rounded(tmp_path: Path) -> None:
     assert changed(tmp_path, large, larger, metric="parameters")["lstm"].verdict == "worse"
 
 
-def test_one_seed_that_differs_shows_nothing(tmp_path: Path) -> None:
+def test_one_seed_is_not_tested(tmp_path: Path) -> None:
     change = changed(tmp_path, arm("lstm", [0.5]), arm("lstm", [0.9]))["lstm"]
     assert change.verdict == "not comparable"
     assert change.reason.startswith("n = 1")
@@ -124,7 +124,7 @@ def test_other_data_or_versions_are_not_comparable(
     assert (change.verdict, change.reason) == ("not comparable", reason)
 
 
-def test_arms_alike_in_all_settings_are_compared_though_their_hashes_differ(tmp_path: Path) -> None:
+def test_arms_with_equal_settings_are_compared_although_their_hashes_differ(tmp_path: Path) -> None:
     a = arm("lstm", BEFORE, arm="old", hidden_size=8, overrides="task.window=20")
     b = arm("lstm", BETTER, arm="new", hidden_size=8, overrides="task.window=20")
     change = changed(tmp_path, a, b)["lstm"]
@@ -137,7 +137,7 @@ def test_arms_alike_in_all_settings_are_compared_though_their_hashes_differ(tmp_
     }
 
 
-def test_nobody_guesses_between_two(tmp_path: Path) -> None:
+def test_ambiguous_settings_are_not_paired(tmp_path: Path) -> None:
     a = arm("lstm", BEFORE, arm="old", hidden_size=8)
     b = [*arm("lstm", BETTER, arm="p", hidden_size=8), *arm("lstm", ABOUT, arm="q", hidden_size=8)]
     found = changed(tmp_path, a, b)
@@ -149,18 +149,18 @@ def test_nobody_guesses_between_two(tmp_path: Path) -> None:
     assert len(found) == 3
 
 
-def test_a_table_without_the_column_meets_one_with_it(tmp_path: Path) -> None:
+def test_a_table_without_the_column_arm(tmp_path: Path) -> None:
     found = changed(tmp_path, arm("lstm", BEFORE), arm("lstm", BETTER, arm="hash"))
     assert found["lstm"].verdict == "improved"
 
 
-def test_arms_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+def test_labels_contain_the_differing_settings(tmp_path: Path) -> None:
     both = [*arm("lstm", BEFORE, hidden_size=8), *arm("lstm", ABOUT, hidden_size=16)]
     assert set(changed(tmp_path, both, both)) == {"lstm hidden_size=8", "lstm hidden_size=16"}
     assert set(changed(tmp_path, both, both, by=("model",))) == {"lstm"}
 
 
-def test_times_need_runs_alone_on_the_same_machine(tmp_path: Path) -> None:
+def test_changes_of_times_need_runs_without_load_on_one_machine(tmp_path: Path) -> None:
     def timed(seconds: list[float], **more: Any) -> list[dict[str, Any]]:
         rows = arm("lstm", BEFORE, device_name="x", threads=1, **more)
         return [r | {"train_seconds": s} for r, s in zip(rows, seconds, strict=True)]
@@ -179,7 +179,7 @@ def test_times_need_runs_alone_on_the_same_machine(tmp_path: Path) -> None:
     assert change.reason.startswith("times of x, 1 threads, PyTorch unknown in A, of y")
 
 
-def test_what_does_not_count_is_told_for_each_table(tmp_path: Path) -> None:
+def test_excluded_rows_are_listed_for_each_table(tmp_path: Path) -> None:
     a = write(tmp_path / "a.csv", [*arm("lstm", BEFORE), *arm("rnn", [0.5], smoke="true")])
     b = write(tmp_path / "b.csv", [*arm("lstm", BEFORE), *arm("rnn", [0.5], status="failed")])
     found = changes(a, b)
@@ -190,7 +190,7 @@ def test_what_does_not_count_is_told_for_each_table(tmp_path: Path) -> None:
     assert [each.label for each in found.changes] == ["lstm"]
 
 
-def test_nothing_that_counts_is_no_error(tmp_path: Path) -> None:
+def test_tables_without_rows_to_compare(tmp_path: Path) -> None:
     assert changed(tmp_path, arm("a", [0.5], smoke="true"), arm("a", [0.5], smoke="true")) == {}
     assert changed(tmp_path, arm("a", [0.5]), arm("a", [0.5], smoke="true"))["a"].verdict == (
         "only in A"
@@ -210,14 +210,14 @@ def test_an_arm_whose_runs_all_failed_has_failed(tmp_path: Path) -> None:
 
 
 def test_another_arm_that_failed_is_not_this_one(tmp_path: Path) -> None:
-    """Where both tables know arms, equal settings do not make them the same."""
+    """Equal settings are not enough where both tables have the column arm."""
     a = arm("lstm", BEFORE, arm="x", hidden_size=8)
     for other in ({"arm": "y", "hidden_size": 8}, {"hidden_size": 16}, {"arm": "x", "smoke": 1}):
         b = [*arm("rnn", BEFORE), *arm("lstm", [0.1], status="failed", **other)]
         assert changed(tmp_path, a, b)["lstm"].verdict == "only in A"
 
 
-def test_means_are_of_the_seeds_that_are_paired(tmp_path: Path) -> None:
+def test_means_are_over_the_paired_seeds(tmp_path: Path) -> None:
     a, b = arm("lstm", BEFORE), arm("lstm", BETTER[:4], seeds=[2, 3, 4, 9])
     table_a, table_b = write(tmp_path / "a.csv", a), write(tmp_path / "b.csv", b)
     found = changes(table_a, table_b)

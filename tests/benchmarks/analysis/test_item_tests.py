@@ -1,4 +1,4 @@
-"""Predictions beside a table are tested item by item: where that decides, and where not."""
+"""Tests over the items of stored predictions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from scipy import stats
 
 from benchmarks.analysis import Group, Options, compare
-from tests.helpers.handmade import arm, fixed, keep_predictions, write
+from tests.helpers.result_tables import arm, fixed, keep_predictions, write
 
 N = 600
 
 
 def group_of(results: Path, *arms: list[dict[str, Any]], **options: Any) -> Group:
-    """Compare arms whose table lies in a results folder."""
+    """Compare arms of a table in a results folder."""
     rows = [row for each in arms for row in each]
     write(results / "results.csv", rows)
     (group,) = compare([results], Options(**options)).groups
@@ -37,7 +37,7 @@ def classes(results: Path, run_id: str, right: np.ndarray) -> None:
 DOWN = {"metric": "rmse", "higher_is_better": "false"}
 
 
-def test_items_decide_between_two_forecasts_without_seeds(tmp_path: Path) -> None:
+def test_items_decide_between_deterministic_forecasts(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(0, 1, N), rng.normal(0, 1.5, N)
     forecasts(tmp_path, "ra", a)
@@ -59,7 +59,7 @@ def test_items_decide_between_two_forecasts_without_seeds(tmp_path: Path) -> Non
     assert untested.reason == "n = 1: one value each and no stored predictions"
 
 
-def test_classifiers_are_compared_at_the_first_seed_in_common(tmp_path: Path) -> None:
+def test_classifiers_are_compared_at_the_first_common_seed(tmp_path: Path) -> None:
     right = np.ones(N, dtype=bool)
     lstm, rnn = right.copy(), right.copy()
     lstm[:20], rnn[20:70] = False, False
@@ -77,7 +77,7 @@ def test_classifiers_are_compared_at_the_first_seed_in_common(tmp_path: Path) ->
     assert pair.reason.startswith("paired t")
 
 
-def test_one_seed_each_is_decided_by_nothing_though_items_are_shown(tmp_path: Path) -> None:
+def test_items_do_not_decide_between_single_seeds(tmp_path: Path) -> None:
     right = np.ones(N, dtype=bool)
     classes(tmp_path, "good", right)
     classes(tmp_path, "bad", right & (np.arange(N) % 2 == 0))
@@ -111,7 +111,7 @@ def test_language_models_are_compared_by_their_mean_loss_over_seeds(tmp_path: Pa
     assert (found.n, group.pairs[0].items_of) == (20_000, "mean of 2 seeds")
 
 
-def test_the_confidence_set_keeps_what_may_be_best(tmp_path: Path) -> None:
+def test_the_confidence_set_contains_the_best_arms(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     common = rng.normal(0, 1, N)
     for run_id, noise in (("a", 0.1), ("b", 0.1), ("c", 2.0)):
@@ -125,7 +125,7 @@ def test_the_confidence_set_keeps_what_may_be_best(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["other items", "another form", "unknown form", "damaged", "none"])
-def test_predictions_that_do_not_fit_are_left_alone(tmp_path: Path, what: str) -> None:
+def test_predictions_of_other_items_are_ignored(tmp_path: Path, what: str) -> None:
     errors = np.random.default_rng(0).normal(size=N)
     forecasts(tmp_path, "a", errors)
     if what == "other items":
@@ -142,7 +142,7 @@ def test_predictions_that_do_not_fit_are_left_alone(tmp_path: Path, what: str) -
     assert (pair.items, pair.verdict) == (None, "no difference shown")
 
 
-def test_items_say_nothing_of_another_metric(tmp_path: Path) -> None:
+def test_items_are_not_used_for_another_metric(tmp_path: Path) -> None:
     for run_id in ("a", "b"):
         forecasts(tmp_path, run_id, np.random.default_rng(0).normal(size=N))
     rows = [

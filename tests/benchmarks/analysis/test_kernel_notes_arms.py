@@ -1,4 +1,4 @@
-"""Which arm is which: by kernel and precision, in one table, of before, and from one to another."""
+"""Kernel and precision of arms: labels, older tables and changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.analysis import Options, changes
-from tests.helpers.handmade import changed, compared, fixed, grouped, timed, write
+from tests.helpers.result_tables import changed, compared, fixed, grouped, timed, write
 
 
 def without(rows: list[dict[str, Any]], *columns: str) -> list[dict[str, Any]]:
@@ -18,7 +18,7 @@ def without(rows: list[dict[str, Any]], *columns: str) -> list[dict[str, Any]]:
 NEW = ("kernel", "precision", "peak_gflops", "model_flops_utilisation")
 
 
-def test_a_table_of_before_is_compared_without_a_word(tmp_path: Path) -> None:
+def test_an_older_table_is_compared_without_a_note(tmp_path: Path) -> None:
     old = [without(timed(name, 1e5, 0.1), *NEW) for name in ("rnn", "lstm")]
     found = compared(tmp_path, *old)
     (group,) = found.groups
@@ -26,7 +26,7 @@ def test_a_table_of_before_is_compared_without_a_word(tmp_path: Path) -> None:
     assert not any(name in note for note in [*found.notes, *group.notes] for name in NEW)
 
 
-def test_rows_of_before_join_the_arm_that_has_their_settings(tmp_path: Path) -> None:
+def test_older_rows_join_the_arm_with_their_settings(tmp_path: Path) -> None:
     old = without(timed("lstm", 4e5, 0.4, hidden_size=8), *NEW)
     new = timed("lstm", 4e5, 0.4, hidden_size=8, arm="a hash")
     for place, row in enumerate(new):
@@ -46,7 +46,7 @@ def test_another_precision_is_another_arm(tmp_path: Path) -> None:
 
 
 def named(folder: Path, *arms: tuple[str, str]) -> set[str]:
-    """Labels of arms of one model, by the kernel that ran and the overrides."""
+    """Return the labels of arms of one model with these kernels and overrides."""
     rows = [
         timed("lstm", 4e5, 0.4, kernel=ran, overrides=overrides, arm=f"hash {place}")
         for place, (ran, overrides) in enumerate(arms)
@@ -68,7 +68,7 @@ AUTO, FUSED, TORCH = (f"model.kernel={name}" for name in ("auto", "fused", "torc
         ),
         ([("torch", TORCH), ("fused", "")], {"lstm kernel=torch", "lstm kernel=fused"}),
         ([("torch", ""), ("fused", "")], {"lstm kernel=torch", "lstm kernel=fused"}),
-        # Nothing was written down of what was asked.
+        # The table has no overrides.
         ([("fused", ""), ("fused", "")], {"lstm arm=hash 0", "lstm arm=hash 1"}),
         (
             [("torch", f"x=1 {TORCH}"), ("torch", f"x=2 {TORCH}"), ("fused", "x=1")],
@@ -76,7 +76,7 @@ AUTO, FUSED, TORCH = (f"model.kernel={name}" for name in ("auto", "fused", "torc
         ),
     ],
 )
-def test_arms_are_told_apart_by_the_kernel_that_ran_or_was_asked_for(
+def test_labels_contain_the_kernel_that_ran_or_was_requested(
     arms: list[tuple[str, str]], labels: set[str], tmp_path: Path
 ) -> None:
     assert named(tmp_path, *arms) == labels
@@ -90,7 +90,7 @@ def change_notes(folder: Path, a: list[dict[str, Any]], b: list[dict[str, Any]])
     return [note for note in changes(*tables).notes if " in A, " in note]
 
 
-def test_another_kernel_is_told_of(tmp_path: Path) -> None:
+def test_a_change_of_the_kernel_has_a_note(tmp_path: Path) -> None:
     before = [*timed("rnn", 1e5, 0.1), *timed("lstm", 4e5, 0.4), *fixed("majority", 0.5)]
     after = [*timed("rnn", 1e5, 0.4, kernel="fused"), *timed("lstm", 4e5, 0.4)]
     after += fixed("majority", 0.5)
@@ -102,8 +102,8 @@ def test_another_kernel_is_told_of(tmp_path: Path) -> None:
     assert change_notes(tmp_path, before, before) == []
 
 
-def test_an_arm_of_another_kernel_is_the_same_arm_of_another_table(tmp_path: Path) -> None:
-    """Though `model.kernel` is part of what `arm` hashes: its numbers are alike to rounding."""
+def test_arms_with_different_kernels_are_paired(tmp_path: Path) -> None:
+    """`model.kernel` is part of the hash `arm`, but changes scores only by rounding."""
     a = timed("lstm", 4e5, 0.1, arm="x", overrides=f"task.window=9 {TORCH}")
     b = timed("lstm", 4e5, 0.4, arm="y", kernel="fused", overrides="task.window=9")
     assert changed(tmp_path, a, b)["lstm"].verdict == "same"
@@ -112,8 +112,8 @@ def test_an_arm_of_another_kernel_is_the_same_arm_of_another_table(tmp_path: Pat
     assert labels == {"lstm kernel=torch", "lstm kernel=fused"}
 
 
-def test_times_of_another_kernel_are_compared_all_the_same(tmp_path: Path) -> None:
-    """It may be what one wants to know."""
+def test_times_of_different_kernels_are_compared(tmp_path: Path) -> None:
+    """The effect of the kernel may be the purpose of the comparison."""
 
     def run(kernel: str, seconds: float) -> list[dict[str, Any]]:
         rows = timed("rnn", 1e5, 0.1, kernel=kernel)
@@ -123,7 +123,7 @@ def test_times_of_another_kernel_are_compared_all_the_same(tmp_path: Path) -> No
     assert found["rnn"].verdict == "improved"
 
 
-def test_another_precision_of_an_arm_is_told_of(tmp_path: Path) -> None:
+def test_a_change_of_the_precision_has_a_note(tmp_path: Path) -> None:
     before, after = timed("lstm", 4e5, 0.4), timed("lstm", 4e5, 0.1, precision="bfloat16")
     tables = write(tmp_path / "a.csv", before), write(tmp_path / "b.csv", after)
     found = changes(*tables, Options(by=("model",)))
@@ -132,14 +132,14 @@ def test_another_precision_of_an_arm_is_told_of(tmp_path: Path) -> None:
     assert {each.verdict for each in changes(*tables).changes} == {"only in A", "only in B"}
 
 
-def test_an_arm_without_precision_is_the_one_of_before(tmp_path: Path) -> None:
+def test_an_arm_without_precision_has_the_default(tmp_path: Path) -> None:
     old = without(timed("lstm", 4e5, 0.4), *NEW)
     found = changed(tmp_path, [r | {"arm": "x"} for r in old], timed("lstm", 4e5, 0.4, arm="y"))
     assert found["lstm"].verdict == "same"
 
 
-def test_one_network_by_two_kernels_is_not_judged_by_rounding(tmp_path: Path) -> None:
-    """Rounding of one sign, at which a test would see a difference."""
+def test_rounding_between_kernels_is_no_difference(tmp_path: Path) -> None:
+    """A test would find a difference in rounding errors of one sign."""
     rounding = (1e-7, 2e-7, 1.5e-7)
     torch = timed("lstm", 4e5, 0.1)
     fused = [

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.reporting.json_csv import as_json, comparison_csv, comparison_json
 from benchmarks.reporting.renderers import as_latex, as_markdown
 from benchmarks.reporting.tables import sections_of
-from tests.helpers.handmade import QUIET, compared, fixed, grouped, timed
+from tests.helpers.result_tables import QUIET, compared, fixed, grouped, timed
 
 PEAK = 100.0
 

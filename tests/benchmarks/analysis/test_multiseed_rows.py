@@ -1,4 +1,4 @@
-"""Rows without times, of seeds that were trained together, beside rows that have them."""
+"""Rows of multi-seed runs, which have no training time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from benchmarks.reporting.renderers import as_markdown
 from benchmarks.reporting.tables import sections_of
 from scripts.report import main
-from tests.helpers.handmade import arm, compared, grouped, write
+from tests.helpers.result_tables import arm, compared, grouped, write
 
 TOGETHER: dict[str, Any] = {"trained_together": 3, "train_seconds": "", "latency_ms_p50": 2.0}
 ALONE = {"train_seconds": 4.0, "latency_ms_p50": 2.0}
 NOTE = "multi-seed runs without training time"
 
 
-def test_an_arm_without_times_is_compared_by_all_else(tmp_path: Path) -> None:
+def test_an_arm_without_times_is_compared_by_its_scores(tmp_path: Path) -> None:
     group = grouped(
         tmp_path,
         arm("lstm", [0.9, 0.91, 0.92], **TOGETHER),
@@ -30,14 +30,14 @@ def test_an_arm_without_times_is_compared_by_all_else(tmp_path: Path) -> None:
     assert [note for note in group.notes if NOTE in note] == [f"{NOTE}: lstm"]
 
 
-def test_times_are_those_of_the_seeds_that_have_one(tmp_path: Path) -> None:
+def test_times_are_medians_of_the_known_ones(tmp_path: Path) -> None:
     some = arm("lstm", [0.9, 0.91], **TOGETHER) + arm("lstm", [0.92], [2], **ALONE)
     (only,) = grouped(tmp_path, some).arms
     assert (only.score.n, only.train_seconds) == (3, 4.0)
 
 
-def test_a_latency_in_doubt_has_its_mark_explained(tmp_path: Path) -> None:
-    """Times of training they have none, which may be doubted."""
+def test_the_mark_of_an_unreliable_latency_is_explained(tmp_path: Path) -> None:
+    """These rows have no training time that could be unreliable."""
     busy = {"device": "cpu", "threads": 1, "load_average": 3.0}
     found = compared(tmp_path, arm("lstm", [0.9, 0.91], **(TOGETHER | busy)))
     text = as_markdown(sections_of(found, only_changed=False))
@@ -45,14 +45,14 @@ def test_a_latency_in_doubt_has_its_mark_explained(tmp_path: Path) -> None:
     assert "? unreliable time" in text
 
 
-def test_rows_that_were_alone_have_no_such_note(tmp_path: Path) -> None:
+def test_single_seed_runs_have_no_note(tmp_path: Path) -> None:
     rows = arm("lstm", [0.9, 0.91], **ALONE)
     assert not any(NOTE in note for note in grouped(tmp_path, rows).notes)
     rows = arm("lstm", [0.9, 0.91], trained_together="", **ALONE)
     assert not any(NOTE in note for note in grouped(tmp_path, rows).notes)
 
 
-def test_where_the_time_is_the_score_they_are_left_out(tmp_path: Path) -> None:
+def test_rows_without_the_metric_are_excluded(tmp_path: Path) -> None:
     arms = arm("lstm", [0.9, 0.91], **TOGETHER), arm("gru", [0.7, 0.71], **ALONE)
     found = compared(tmp_path, *arms, metric="train_seconds")
     assert [each.model for group in found.groups for each in group.arms] == ["gru"]

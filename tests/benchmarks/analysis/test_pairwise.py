@@ -1,4 +1,4 @@
-"""Every verdict, against numbers computed with scipy and by hand."""
+"""Verdicts on pairs compared with scipy and calculations by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.analysis import Group
-from tests.helpers.handmade import GRU, LSTM, RNN, arm, compared, fixed, grouped, pair_of
+from tests.helpers.result_tables import GRU, LSTM, RNN, arm, compared, fixed, grouped, pair_of
 
 
 def test_means_intervals_and_order(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_net_against_a_deterministic_baseline(tmp_path: Path) -> None:
         (0.95, "worse than its best baseline, tfidf"),
     ],
 )
-def test_a_net_that_does_not_beat_its_best_baseline_is_told_so(
+def test_a_net_that_does_not_beat_its_best_baseline(
     tmp_path: Path, score: float, words: str
 ) -> None:
     nets = arm("lstm", LSTM)
@@ -103,7 +103,7 @@ def test_a_net_that_does_not_beat_its_best_baseline_is_told_so(
     assert group.arm("tfidf").beats_baselines is None
 
 
-def test_one_seed_shows_nothing(tmp_path: Path) -> None:
+def test_single_seeds_are_not_tested(tmp_path: Path) -> None:
     group = grouped(tmp_path, arm("lstm", [0.9]), arm("rnn", [0.5]), fixed("majority", 0.4))
     assert {pair.verdict for pair in group.pairs} == {"no difference shown"}
     assert all(pair.reason.startswith("n = 1") for pair in group.pairs)
@@ -120,7 +120,7 @@ def test_one_lucky_seed_is_not_the_best_arm(tmp_path: Path) -> None:
     assert marks == {"lucky": False, "lstm": True, "rnn": False}
 
 
-def test_what_could_have_been_seen(tmp_path: Path) -> None:
+def test_the_detectable_difference_and_the_seeds_needed(tmp_path: Path) -> None:
     pair = pair_of(grouped(tmp_path, arm("lstm", LSTM), arm("gru", GRU)), "lstm", "gru")
     sd = float(np.std(np.subtract(LSTM, GRU), ddof=1))
     assert pair.detectable is not None
@@ -133,7 +133,7 @@ def test_what_could_have_been_seen(tmp_path: Path) -> None:
 
 
 def power_at(n: int, effect: float) -> float:
-    """Of the two-sided paired t-test, from the distribution of its statistic."""
+    """Return the power of the two-sided paired t-test from the distribution of its statistic."""
     bound = stats.t.ppf(0.975, n - 1)
     return float(stats.nct.sf(bound, n - 1, effect * math.sqrt(n)))
 
@@ -143,8 +143,8 @@ def test_equal_scores_are_no_difference(tmp_path: Path) -> None:
     assert (pair.verdict, pair.p_adjusted) == ("no difference shown", 1.0)
 
 
-def test_a_difference_without_spread_is_no_proof(tmp_path: Path) -> None:
-    """Scores rounded to two digits differ by the same at two seeds more often than not."""
+def test_a_difference_without_spread_is_not_shown(tmp_path: Path) -> None:
+    """Scores rounded to two digits often have equal differences at two seeds."""
     pair = grouped(tmp_path, arm("a", [0.85, 0.86]), arm("b", [0.84, 0.85])).pairs[0]
     assert pair.verdict == "no difference shown"
 
@@ -156,7 +156,7 @@ def test_lower_is_better(tmp_path: Path) -> None:
     assert (group.pairs[0].a, group.pairs[0].verdict) == ("rnn", "better")
 
 
-def test_asked_against_one_arm_only_these_pairs_are_corrected_for(tmp_path: Path) -> None:
+def test_pairs_with_one_arm_are_corrected_for_these_alone(tmp_path: Path) -> None:
     arms = arm("lstm", LSTM), arm("gru", GRU), arm("rnn", RNN)
     group = grouped(tmp_path, *arms, baseline="gru")
     assert [(pair.a, pair.b) for pair in group.pairs] == [("lstm", "gru"), ("rnn", "gru")]
@@ -176,7 +176,7 @@ def test_baselines_beside_the_best_one_cost_the_nets_no_power(tmp_path: Path) ->
     assert [each.label for each in group.arms if each.is_among_best] == ["lstm"]
 
 
-def test_of_many_arms_the_best_is_paid_for_by_all_pairs(tmp_path: Path) -> None:
+def test_pairs_with_the_best_of_many_arms_are_corrected_for_all_pairs(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arms = [arm("lstm", rng.normal(0.5, 0.1, 5).tolist(), hidden_size=n) for n in range(40)]
     group = grouped(tmp_path, *arms)
@@ -187,8 +187,8 @@ def test_of_many_arms_the_best_is_paid_for_by_all_pairs(tmp_path: Path) -> None:
     assert adjusted == pytest.approx([min(1.0, p * 780) for p in raw])
 
 
-def test_arms_of_one_distribution_are_rarely_told_apart(tmp_path: Path) -> None:
-    """Of three arms that do not differ, one pair or more is told apart in at most 5 % of draws."""
+def test_arms_of_one_distribution_rarely_differ(tmp_path: Path) -> None:
+    """Any pair of three equal arms differs in at most 5 % of draws."""
     rng, draws = np.random.default_rng(1), 60
     arms = [
         arm(name, rng.normal(0.5, 0.1, 5).tolist(), task=f"draw {number}")
@@ -219,8 +219,8 @@ def marks(group: Group) -> set[str]:
     return {each.label for each in group.arms if each.is_among_best}
 
 
-def test_no_arm_is_marked_that_a_pair_calls_worse(tmp_path: Path) -> None:
-    """However many baselines there are; and the other way round."""
+def test_marks_agree_with_the_pairs(tmp_path: Path) -> None:
+    """With any number of baselines."""
     near = [
         score - 0.02 - wobble for score, wobble in zip(LSTM, [0, 0.02, 0, 0.01, 0], strict=True)
     ]
@@ -270,10 +270,10 @@ def test_each_budget_has_its_best(tmp_path: Path) -> None:
     assert group.is_mixed
 
 
-def test_scores_beyond_perfect_are_asked_about(tmp_path: Path) -> None:
-    told = "accuracy of lstm is above the perfect score 1: are these per cent?"
-    assert told in grouped(tmp_path, arm("lstm", [90, 91])).notes
-    assert told in grouped(tmp_path, arm("lstm", [90, 91], perfect_score=1)).notes
+def test_scores_above_perfect_have_a_note(tmp_path: Path) -> None:
+    message = "accuracy of lstm is above the perfect score 1: are these per cent?"
+    assert message in grouped(tmp_path, arm("lstm", [90, 91])).notes
+    assert message in grouped(tmp_path, arm("lstm", [90, 91], perfect_score=1)).notes
     for rows in (
         arm("lstm", [1.0, 1.0 + 1e-9]),
         arm("lstm", [90, 91], perfect_score=100),

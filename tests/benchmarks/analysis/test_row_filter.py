@@ -1,4 +1,4 @@
-"""One row per arm and seed counts; arms have short names; groups hold what is comparable."""
+"""Excluded rows, labels of arms and groups of comparable rows."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.analysis import Comparison
-from tests.helpers.handmade import arm, compared, fixed, grouped
+from tests.helpers.result_tables import arm, compared, fixed, grouped
 
 
 def reasons(comparison: Comparison) -> dict[str, int]:
     return {left.reason: left.count for left in comparison.left_out}
 
 
-def test_what_does_not_count_is_left_out_with_its_reason(tmp_path: Path) -> None:
+def test_rows_are_excluded_with_a_reason(tmp_path: Path) -> None:
     found = compared(
         tmp_path,
         arm("lstm", [0.5, 0.6], run_id="", smoke="false"),
@@ -33,7 +33,7 @@ def test_what_does_not_count_is_left_out_with_its_reason(tmp_path: Path) -> None
     assert found.left_out[0].examples == [f"{tmp_path / 'table.csv'}, row 3"]
 
 
-def test_of_an_arm_and_seed_the_latest_run_counts(tmp_path: Path) -> None:
+def test_the_latest_run_of_an_arm_and_seed_is_used(tmp_path: Path) -> None:
     early = arm("lstm", [0.1], run_id="20260101-a") + arm("lstm", [0.2], [1], run_id="20260101-b")
     late = arm("lstm", [0.5], run_id="20260102-c")
     found = compared(tmp_path, late, early)
@@ -42,12 +42,12 @@ def test_of_an_arm_and_seed_the_latest_run_counts(tmp_path: Path) -> None:
     assert found.groups[0].arms[0].by_seed.values.tolist() == [0.5, 0.2]
 
 
-def test_nothing_left_is_no_error(tmp_path: Path) -> None:
+def test_no_remaining_rows_is_no_error(tmp_path: Path) -> None:
     found = compared(tmp_path, arm("lstm", [0.5], smoke="true"))
     assert (found.groups, reasons(found)) == ([], {"smoke tests": 1})
 
 
-def test_labels_have_what_tells_arms_of_a_model_apart_and_no_more(tmp_path: Path) -> None:
+def test_labels_contain_only_distinguishing_settings(tmp_path: Path) -> None:
     group = grouped(
         tmp_path,
         arm("lstm", [0.9], hidden_size=8, learning_rate=0.1, dropout=0.5, arm="a"),
@@ -69,7 +69,7 @@ def test_labels_have_what_tells_arms_of_a_model_apart_and_no_more(tmp_path: Path
     ]
 
 
-def test_arms_without_the_column_are_told_apart_by_settings(tmp_path: Path) -> None:
+def test_arms_without_the_column_are_defined_by_settings(tmp_path: Path) -> None:
     small = arm("lstm", [0.5, 0.6], hidden_size=8)
     large = arm("lstm", [0.7, 0.8], hidden_size=16)
     assert [a.score.n for a in grouped(tmp_path, small, large).arms] == [2, 2]
@@ -94,14 +94,14 @@ def test_other_data_or_versions_are_another_group(
     )
 
 
-def test_a_row_that_does_not_say_its_data_is_of_the_only_ones_known(tmp_path: Path) -> None:
+def test_a_row_with_unknown_data_joins_the_only_known_group(tmp_path: Path) -> None:
     known, unknown = arm("lstm", [0.5], dataset_sha256="a"), arm("rnn", [0.6])
     assert len(compared(tmp_path, known, unknown).groups) == 1
     third = arm("gru", [0.6], dataset_sha256="b")
     assert len(compared(tmp_path, known, unknown, third).groups) == 3
 
 
-def test_metrics_and_tasks_are_apart(tmp_path: Path) -> None:
+def test_metrics_and_tasks_are_separate_groups(tmp_path: Path) -> None:
     other = arm("lstm", [3.0], metric="rmse", higher_is_better="false")
     groups = compared(tmp_path, arm("lstm", [0.5]), other, arm("lstm", [0.4], task="b")).groups
     assert [(g.task, g.metric, g.unit) for g in groups] == [
@@ -111,7 +111,7 @@ def test_metrics_and_tasks_are_apart(tmp_path: Path) -> None:
     ]
 
 
-def test_the_best_trial_by_validation_stands_for_a_search(tmp_path: Path) -> None:
+def test_a_search_is_represented_by_its_best_trial(tmp_path: Path) -> None:
     trials = [
         arm("lstm", [score], val_score=val, trial=n, study="s", arm=f"t{n}", learning_rate=n)[0]
         for n, (score, val) in enumerate([(0.9, 0.1), (0.6, 0.8), (0.7, 0.7)])
@@ -133,7 +133,7 @@ def test_where_lower_is_better_the_lowest_validation_is_the_best_trial(tmp_path:
     assert grouped(tmp_path, timed, metric="train_seconds").arms[0].score.mean == 8
 
 
-def test_the_best_trial_run_again_with_other_seeds_stands_for_it(tmp_path: Path) -> None:
+def test_a_search_is_represented_by_later_runs_of_its_best_trial(tmp_path: Path) -> None:
     trials = [
         arm("lstm", [0.9 - n / 10], val_score=-n, trial=n, study="s", arm=f"t{n}")[0]
         for n in range(3)
@@ -160,13 +160,13 @@ def test_pooled_by_model_a_seed_has_the_mean_of_the_arms(tmp_path: Path) -> None
     )
 
 
-def test_unevenly_pooled_arms_are_told(tmp_path: Path) -> None:
+def test_unevenly_pooled_arms_have_a_note(tmp_path: Path) -> None:
     uneven = arm("lstm", [0.5, 0.6], hidden_size=8) + arm("lstm", [0.7], hidden_size=16)
     group = grouped(tmp_path, uneven, by=("model",))
     assert any("not every seed has all of them" in note for note in group.notes)
 
 
-def test_pooling_leaves_baselines_and_budgets_apart(tmp_path: Path) -> None:
+def test_pooling_keeps_baselines_and_budgets_separate(tmp_path: Path) -> None:
     group = grouped(
         tmp_path,
         arm("lstm", [0.5, 0.6], hidden_size=8, match="parameters", match_budget=100),
@@ -184,7 +184,7 @@ def test_pooling_leaves_baselines_and_budgets_apart(tmp_path: Path) -> None:
     }
 
 
-def test_any_column_makes_arms_even_one_of_their_own(tmp_path: Path) -> None:
+def test_arms_by_a_foreign_column(tmp_path: Path) -> None:
     a, b = arm("lstm", [0.5, 0.6], mood="good"), arm("rnn", [0.3, 0.4], mood="bad")
     seeded = fixed("embedding", 0.2, "classical", seed=0, mood="good")
     seeded += fixed("embedding", 0.2, "classical", seed=1, mood="bad")
@@ -193,7 +193,7 @@ def test_any_column_makes_arms_even_one_of_their_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arms", "told"),
+    ("arms", "message"),
     [
         ([{"match": "hidden", "hidden_size": 8, "encoder_parameters": 10}] * 2, "hidden size 8"),
         (
@@ -212,9 +212,11 @@ def test_any_column_makes_arms_even_one_of_their_own(tmp_path: Path) -> None:
         ),
     ],
 )  # fmt: skip
-def test_the_budget_is_said(tmp_path: Path, arms: list[dict[str, object]], told: str) -> None:
+def test_the_budget_as_a_phrase(
+    tmp_path: Path, arms: list[dict[str, object]], message: str
+) -> None:
     lstm, rnn = arm("lstm", [0.6, 0.7], **arms[0]), arm("rnn", [0.4, 0.5], **arms[1])
-    assert grouped(tmp_path, lstm, rnn, fixed("majority", 0.5)).budget == told
+    assert grouped(tmp_path, lstm, rnn, fixed("majority", 0.5)).budget == message
 
 
 def test_a_very_large_group_shows_its_best_arms_and_all_baselines(

@@ -12,7 +12,7 @@ from benchmarks.analysis.row_filter import GROUP, SETTINGS
 from benchmarks.errors import UserError
 from benchmarks.results.reader import NEEDED, NOTED, folder_of, read_tables
 from benchmarks.results.row import COLUMNS
-from tests.helpers.handmade import arm, compared, fixed, grouped, write
+from tests.helpers.result_tables import arm, compared, fixed, grouped, write
 
 LEAST = "task,model,seed,metric,higher_is_better,test_score"
 

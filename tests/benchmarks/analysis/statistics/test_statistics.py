@@ -1,4 +1,4 @@
-"""The statistics against independent references, and against data where the truth is planted."""
+"""Statistics compared with independent references and simulated data."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_the_interval_is_students(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])
-def test_intervals_cover_what_they_say(n: int) -> None:
+def test_intervals_have_the_stated_coverage(n: int) -> None:
     """2,000 draws: 0.95 is measured to within 0.01."""
     draws = rng(n).normal(1.0, 2.0, size=(2000, n))
     covered = [i.low <= 1.0 <= i.high for i in map(interval, draws)]  # type: ignore[operator]
     assert 0.93 <= float(np.mean(covered)) <= 0.97
 
 
-def test_arms_of_one_distribution_are_rarely_told_apart() -> None:
+def test_arms_of_one_distribution_rarely_differ() -> None:
     draws = rng(1).normal(size=(1000, 2, 5))
     assert np.mean([paired_by_seed(a, b).p < 0.05 for a, b in draws]) <= 0.065  # type: ignore[operator]
 
@@ -83,7 +83,7 @@ def test_few_pairs_are_tested_by_t_and_many_by_permutation() -> None:
     assert many.p == sign_flip_p(a - b)
 
 
-def test_a_permutation_can_show_something_among_fifty_arms() -> None:
+def test_a_permutation_can_show_a_difference_among_fifty_arms() -> None:
     """Ten pairs could not among eight: 28 comparisons times 2 / 2**10 is above 0.05."""
     for n in range(5, 30):
         p = paired_by_seed(np.arange(n) + 100.0, np.zeros(n)).p
@@ -103,12 +103,12 @@ def test_sign_flips_agree_with_scipy(n: int, step: float | None) -> None:
     assert sign_flip_p(d) == pytest.approx(expected)
 
 
-def test_sums_that_are_equal_on_paper_are_equal() -> None:
+def test_equal_sums_are_equal_despite_rounding() -> None:
     tenths = rng(23).integers(-9, 10, size=(20, 12))
     assert [sign_flip_p(d * 0.1) for d in tenths] == [sign_flip_p(d) for d in tenths]
 
 
-def test_drawn_sign_flips_are_near_counted_ones_and_repeat() -> None:
+def test_drawn_sign_flips_are_near_enumerated_ones_and_repeat() -> None:
     d = rng(5).normal(0.3, 1.0, size=40)
     expected = stats.permutation_test(
         (d,), np.mean, permutation_type="samples", n_resamples=20_000, rng=rng(6)
@@ -122,8 +122,8 @@ def test_the_probability_of_improvement_counts_ties_half() -> None:
 
 
 @pytest.mark.parametrize("rounding", [0.0, 1e-17, 1e-13])
-def test_equal_differences_are_judged_by_their_signs(rounding: float) -> None:
-    """A t-test would find them certain; scores in coarse steps agree by chance."""
+def test_equal_differences_are_tested_by_their_signs(rounding: float) -> None:
+    """A t-test would divide by zero; scores in coarse steps often have equal differences."""
     base = np.array([0.81, 0.84, 0.83])
     wobble = np.array([0.0, rounding, 2 * rounding])
     found = paired_by_seed(base + 0.01 + wobble, base)
@@ -173,8 +173,8 @@ def autocorrelated(n: int, seed: int) -> np.ndarray:
     return x
 
 
-def test_blocks_are_honest_about_neighbours_that_depend_on_each_other() -> None:
-    """Scores taken for independent would tell equal models apart in a third of the draws."""
+def test_blocks_account_for_dependent_steps() -> None:
+    """Assuming independence would show differences in a third of the draws."""
     false = 0
     for seed in range(200):
         found = block_bootstrap(autocorrelated(1500, seed), np.zeros(1500), seed, draws=300)
@@ -202,7 +202,7 @@ def test_blocks_are_as_long_as_the_dependence() -> None:
     assert block_length(np.cumsum(rng(20).normal(size=200))) == 20
 
 
-def test_sequences_that_cannot_be_tested_say_so() -> None:
+def test_sequences_that_cannot_be_tested() -> None:
     ramp = np.arange(1000.0)
     assert block_bootstrap(ramp, ramp).p == 1.0
     # A difference that is the same at every step is no rounding.
@@ -213,7 +213,6 @@ def test_sequences_that_cannot_be_tested_say_so() -> None:
     assert block_bootstrap(ramp[:20] ** 2, ramp[:20]).p is None
     assert diebold_mariano([3.0], [1.0]).p is None
     assert diebold_mariano(ramp, -ramp).p == 1.0
-    assert diebold_mariano(ramp[1:3], ramp[2:4], horizon=2).p is None
 
 
 def test_a_difference_along_a_sequence_is_found_and_repeats() -> None:
@@ -234,18 +233,6 @@ def test_diebold_mariano_by_hand() -> None:
     assert diebold_mariano(a, b).p == pytest.approx(2 * stats.t.sf(abs(t), 59))
     assert diebold_mariano(a, b).difference == pytest.approx(d.mean())
     assert diebold_mariano(a, b).p == pytest.approx(stats.ttest_1samp(d, 0).pvalue)
-
-
-def test_diebold_mariano_counts_overlapping_errors() -> None:
-    """Harvey, Leybourne and Newbold's formula written out for three days ahead."""
-    a, b = rng(11).normal(size=(2, 100))
-    d = np.abs(a) - np.abs(b)
-    c, n, h = d - d.mean(), 100, 3
-    gamma = [float(c[k:] @ c[: n - k]) / n for k in range(h)]
-    statistic = d.mean() / np.sqrt((gamma[0] + 2 * sum(gamma[1:])) / n)
-    statistic *= np.sqrt((n + 1 - 2 * h + h * (h - 1) / n) / n)
-    found = diebold_mariano(a, b, horizon=3, power=1)
-    assert found.p == pytest.approx(2 * stats.t.sf(abs(statistic), n - 1))
 
 
 def test_the_confidence_set_keeps_the_best_and_drops_the_worse() -> None:
@@ -299,7 +286,7 @@ def test_the_interquartile_mean_needs_enough_values() -> None:
     assert interquartile_mean(x[:7]) is None
 
 
-def test_the_expected_best_is_what_drawing_gives() -> None:
+def test_the_expected_best_agrees_with_random_draws() -> None:
     scores = rng(13).normal(size=8)
     drawn = rng(14).choice(scores, size=(200_000, 3))
     assert expected_best(scores, True)[2] == pytest.approx(drawn.max(axis=1).mean(), abs=0.01)
@@ -307,20 +294,20 @@ def test_the_expected_best_is_what_drawing_gives() -> None:
     assert expected_best(scores, True)[0] == pytest.approx(scores.mean())
 
 
-def test_the_expected_best_of_few_by_counting_all_draws() -> None:
+def test_the_expected_best_agrees_with_all_draws() -> None:
     scores = [0.3, 0.9, 0.5]
     drawn = [max(draw) for draw in product(scores, repeat=3)]
     assert expected_best(scores, True)[2] == pytest.approx(np.mean(drawn))
 
 
 @pytest.mark.parametrize("bad", [[], [1.0, float("nan")], [float("inf")]])
-def test_what_is_no_number_is_refused(bad: list[float]) -> None:
+def test_non_finite_numbers_are_refused(bad: list[float]) -> None:
     with pytest.raises(ValueError, match="all of them finite"):
         interval(bad)
 
 
-def test_a_constant_difference_is_no_doubt() -> None:
-    """There is no spread to divide by, and nothing to doubt."""
+def test_a_constant_difference_excludes_the_worse_model() -> None:
+    """There is no spread to divide by."""
     losses = np.abs(np.random.default_rng(0).normal(size=80))
     stay, pvalues = model_confidence_set([losses + 1.0, losses, np.full(80, 9.0), np.full(80, 8.0)])
     assert stay == [1]

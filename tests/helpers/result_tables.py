@@ -1,4 +1,4 @@
-"""Result tables made by hand, with no more columns than a test needs."""
+"""Small result tables with only the columns that a test needs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NEEDED: Row = {
 def arm(
     model: str, scores: Sequence[float], seeds: Sequence[int] | None = None, **more: Any
 ) -> list[Row]:
-    """Rows of one arm, one per score."""
+    """Return rows of one arm, one per score."""
     seeds = range(len(scores)) if seeds is None else seeds
     return [
         NEEDED | {"model": model, "seed": seed, "test_score": score} | more
@@ -44,13 +44,13 @@ QUIET: Row = {
     "concurrent_runs": 1,
     "load_average": 0.2,
 }
-"""A machine that did nothing else."""
+"""Columns of a run on a machine without other load."""
 
 
 def timed(
     model: str, flops: float, utilisation: float, peak: float = 100.0, **more: Any
 ) -> list[Row]:
-    """An arm whose forward pass takes so many FLOPs per token, at so much of the peak."""
+    """Return an arm with these FLOPs per token at this share of the peak."""
     columns = {
         "model_flops_utilisation": utilisation,
         "peak_gflops": peak,
@@ -62,12 +62,12 @@ def timed(
 
 
 def fixed(model: str, score: float, kind: str = "naive", **more: Any) -> list[Row]:
-    """The row of a deterministic baseline."""
+    """Return the row of a deterministic baseline."""
     return [NEEDED | {"model": model, "seed": "", "test_score": score, "baseline": kind} | more]
 
 
 def write(path: Path, rows: Sequence[Row]) -> Path:
-    """Write rows as a table; what a row lacks is empty."""
+    """Write rows as a table; missing columns are empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, restval="")
@@ -77,25 +77,25 @@ def write(path: Path, rows: Sequence[Row]) -> Path:
 
 
 def compared(folder: Path, *arms: list[Row], **options: Any) -> Comparison:
-    """Compare arms, and check that what is not asked for is not read."""
+    """Compare arms."""
     rows = [row for each in arms for row in each]
     return compare([write(folder / "table.csv", rows)], Options(**options))
 
 
 def grouped(folder: Path, *arms: list[Row], **options: Any) -> Group:
-    """Compare arms that make one group."""
+    """Compare arms of one group."""
     (group,) = compared(folder, *arms, **options).groups
     return group
 
 
 def changed(folder: Path, before: list[Row], after: list[Row], **options: Any) -> dict[str, Change]:
-    """Compare two tables; changes by label."""
+    """Return the changes between two tables by label."""
     a, b = write(folder / "a.csv", before), write(folder / "b.csv", after)
     return {each.label: each for each in changes(a, b, Options(**options)).changes}
 
 
 def keep_predictions(results: Path, run_id: str, columns: dict[str, Any]) -> None:
-    """Leave what a run predicted where it would."""
+    """Write the predictions of a run to its folder."""
     import pyarrow as pa
     from pyarrow import parquet
 
