@@ -96,7 +96,7 @@ def parsed_flags(arguments: list[str]) -> argparse.Namespace:
 
     def refuse(message: str) -> NoReturn:
         known = re.findall(r"--?[a-z][a-z-]*", parser.format_usage())
-        unknown = next((a for a in arguments if a.startswith("-") and a not in known), "")
+        unknown = next((a for a in arguments if a.startswith("--") and a not in known), "")
         raise UserError(f"{message}{nearest(unknown, known)}; see python run.py --help")
 
     parser = get_args_parser()
