@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from benchmarks.errors import UserError
@@ -59,14 +59,6 @@ def typed_table(file: Path) -> pd.DataFrame:
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Convert a typed table to rows of plain values; empty and non-finite values are None."""
-    columns = {}
-    for name in frame.columns:
-        column = frame[name].astype("object")
-        columns[name] = [None if pd.isna(value) else plain(value) for value in column]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def plain(value: Any) -> Any:
-    """Convert a numpy number to a Python number, and a non-finite one to None."""
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    is_finite = frame.notna() & ~frame.isin([math.inf, -math.inf])
+    rows = frame.astype("object").where(is_finite, None).to_dict("records")
+    return typing.cast(list[dict[str, Any]], rows)
