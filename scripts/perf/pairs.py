@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -128,23 +128,12 @@ def loaded_pairs(
         yield f"{model} on {name}", config, task
 
 
-class NoProgress:
-    """Progress of a training that is not shown."""
-
-    def step(self, line: dict[str, float]) -> None:
-        """See `benchmarks.training.state.Progress`."""
-
-    epoch = step
-
-
 def trainer_of(config: Config, task: Task, device: torch.device) -> Trainer:
     """Build a run's network and its trainer, without progress and checkpoints."""
+    from benchmarks.runner.multiseed.eligibility import NoProgress
     from benchmarks.system.signals import Interruption
     from benchmarks.training.network import build_network
     from benchmarks.training.trainer import Trainer
-
-    def keep_nothing(*_: Any) -> None:
-        pass
 
     return Trainer(
         build_network(config, task, device)[0],
@@ -155,6 +144,6 @@ def trainer_of(config: Config, task: Task, device: torch.device) -> Trainer:
         config.seed,
         device,
         NoProgress(),
-        keep_nothing,
+        lambda tensors, facts: None,
         Interruption(),
     )

@@ -131,9 +131,8 @@ def measure_pair(
         column["of it not arithmetic"] = percent(1 - arithmetic)
         share = arithmetic * row["train_seconds"] / whole
         column["of the whole run training's arithmetic"] = percent(share)
-    report.write(
-        f"{model} on {task}, kernel {row['kernel']}: {whole:.1f} s; {load_text(report.load)}"
-    )
+    load = load_text(report.load)
+    report.write(f"{model} on {task}, kernel {row['kernel']}: {whole:.1f} s; {load}")
     return column
 
 

@@ -12,12 +12,10 @@ their time is the start of the interpreter and the measurements after training o
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 from benchmarks import PROJECT_ROOT
 from benchmarks.config.schema import Config
@@ -83,14 +81,9 @@ def command_times(
 
     def run(*more: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            run_py = [
-                sys.executable,
-                str(PROJECT_ROOT / "run.py"),
-                f"model={model}",
-                f"task={task}",
-            ]
-            fixed = [f"results_dir={Path(folder, 'r')}", f"train.threads={options.threads}"]
-            command = [*run_py, "train.device=cpu", *fixed, *options.set, *more]
+            given = [f"model={model}", f"task={task}", "train.device=cpu"]
+            given += [f"results_dir={folder}/r", f"train.threads={options.threads}"]
+            command = [sys.executable, str(PROJECT_ROOT / "run.py"), *given, *options.set, *more]
             ended = subprocess.run(command, capture_output=True, text=True)
         if ended.returncode:
             raise UserError(f"{' '.join(command)}: {ended.stderr.strip()[-200:]}")
@@ -108,15 +101,9 @@ def measure(options: argparse.Namespace, report: Report) -> None:
         raise UserError(f"--seeds {options.seeds}: must be at least 2")
     found = pairs(options.models, options.tasks)
     for model, task in found:
-        config = composed(model, task, "train.device=cpu", *options.set)
-        settings = dataclasses.replace(
-            config.train,
-            max_epochs=options.epochs,
-            patience=None,
-            checkpoint_seconds=None,
-            threads=options.threads,
-        )
-        config = dataclasses.replace(config, train=settings)
+        given = [f"train.max_epochs={options.epochs}", f"train.threads={options.threads}"]
+        given += ["train.patience=null", "train.checkpoint_seconds=null"]
+        config = composed(model, task, "train.device=cpu", *options.set, *given)
         times = training_times(config, options.seeds, options.turns)
         print_times(report, times, options.seeds, "training", f"{model} on {task}")
     for model, task in found if options.whole else []:
