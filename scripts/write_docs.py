@@ -73,15 +73,13 @@ def text_table(header: list[str], rows: list[list[str]]) -> str:
 
 def results_page() -> str:
     """docs/results.md: every column of the results table."""
-    rows = []
-    for name, facts in FACTS.items():
-        rows.append([f"`{name}`", KINDS[name].__name__, facts.unit, facts.help])
+    rows = [[f"`{n}`", KINDS[n].__name__, facts.unit, facts.help] for n, facts in FACTS.items()]
     return (
         GENERATED.format(source="benchmarks/results/row.py")
         + "# The results table\n\n"
-        + "One row per run, in `results.csv` and, as the truth the table is a view of, in\n"
-        + "`runs/<run_id>/row.json`. A cell that does not apply is empty, never 0. Booleans are\n"
-        + "`true` and `false`, times are seconds unless the name says otherwise.\n\n"
+        + "One row per run. `runs/<run_id>/row.json` is authoritative; `results.csv` is a view of\n"
+        + "these rows. A cell that does not apply is empty, never 0. Booleans are `true` and\n"
+        + "`false`; times are in seconds unless the unit differs.\n\n"
         + text_table(["column", "type", "unit", "meaning"], rows)
     )
 
