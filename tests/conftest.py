@@ -1,4 +1,4 @@
-"""What all tests share: where things are, and a cache and results of their own."""
+"""Fixtures and hooks of all tests."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache directory for prepared data that lives as long as the test session."""
+    """Return a cache directory for prepared data of the test session."""
     return tmp_path_factory.mktemp("cache")
 
 
-HEARD = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+HANDLED = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _signals_are_heard() -> Iterator[None]:
-    """A shell starts its background deaf to Ctrl-C and nohup to SIGHUP, and a run keeps to that."""
-    ignored = [number for number in HEARD if signal.getsignal(number) == signal.SIG_IGN]
+def _signals_are_handled() -> Iterator[None]:
+    """Handle signals that a background shell or nohup ignores; runs keep ignored signals."""
+    ignored = [number for number in HANDLED if signal.getsignal(number) == signal.SIG_IGN]
     for number in ignored:
         is_interrupt = number == signal.SIGINT
         signal.signal(number, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
@@ -45,39 +45,36 @@ def _log_messages_are_printed() -> None:
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    """Threads that wait for one another are slow beside any other busy process.
-
-    Before every test, as runs within this process set as many as they are told to.
-    """
+    """Set one thread before every test, because runs in this process set others."""
     import torch
 
     torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, the fault tests, and among them those on SLURM."""
+    """Start with the slowest tests, the fault tests on SLURM first."""
     items.sort(key=lambda item: ("slurm" not in item.path.stem, "faults" not in item.path.parts))
 
 
 def pytest_configure(config: Any) -> None:
-    """Make room for what the fault tests count: kind, injected, lost, wrong."""
+    """Create the list of fault counts: kind, injected, lost, wrong."""
     config.faults = []
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take what a process of parallel testing has counted."""
+    """Collect the counts of a parallel test process."""
     node.config.faults += getattr(node, "workeroutput", {}).get("faults", [])
 
 
 def pytest_sessionfinish(session: Any) -> None:
-    """Give what this process has counted to the one that shows it."""
+    """Send the counts of this process to the main process."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["faults"] = session.config.faults
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: Any) -> None:
-    """Show what was injected, lost and wrong."""
+    """Print the fault counts."""
     if config.faults:
         terminalreporter.section("faults")
         width = max(len(kind) for kind, *_ in config.faults)

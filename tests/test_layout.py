@@ -51,7 +51,7 @@ ALLOWED_PACKAGES = {
     "reporting": REPORTING,
     "export": {*REPORTING, "reporting", "training", "runner"},
 }
-"""By package of benchmarks/: the packages it may import beside itself."""
+"""By package of benchmarks/: the other packages it may import."""
 
 ALLOWED_ROOTS = {
     "models": {"models"},

@@ -1,4 +1,4 @@
-"""What the command line answers before anything is trained: help, and mistakes in one line."""
+"""Help, and one-line errors for mistakes on the command line."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ ALL_MODELS, ALL_TASKS = ", ".join(MODELS), ", ".join(TASKS)
 ENVIRONMENT = os.environ | {
     "HF_HUB_OFFLINE": "1",
     "PYTHONPATH": str(ROOT),
-    "CUDA_VISIBLE_DEVICES": "",  # none of the devices asked for below is there
+    "CUDA_VISIBLE_DEVICES": "",  # none of the devices below exists
 }
 
-# Command line ({file} is a regular file): what its one line of answer must say.
+# Command line ({file} is a regular file): texts in its one-line error.
 MISTAKES: dict[str, tuple[str, ...]] = {
     "model=lsmt": ("model=lsmt", ALL_MODELS, "did you mean lstm?"),
     "task=imbd": ("task=imbd", ALL_TASKS, "did you mean imdb?"),
@@ -103,7 +103,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     ),
     "-m task=sp500 task.csv=/nope,/nowhere": ("task.csv=/nope", "no such file"),
 }
-# Torch knows which devices there are, so these come last: it must not be imported before.
+# Devices are checked with torch, so these come last: it must not be imported before.
 NO_SUCH_DEVICE: dict[str, tuple[str, ...]] = {
     "task=sp500 train.device=cuda": ("train.device=cuda", "allowed: auto, cpu"),
     "task=sp500 train.device=cuda:7": ("train.device=cuda:7", "allowed: auto, cpu"),
@@ -137,7 +137,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the mistakes were made: a regular file, and a results folder for each of them."""
+    """A regular file, and a results directory per mistake."""
 
     folder: Path
 
@@ -146,7 +146,7 @@ class Place:
         return self.folder / "file"
 
     def arguments(self, line: str) -> list[str]:
-        """What was given, and bounds that make a mistake nobody finds end soon."""
+        """Return the arguments, with limits that end a run whose mistake is not found."""
         given = shlex.split(line.format(file=self.file))
         given += ["train.max_steps=1", "train.max_evaluation_batches=1"]
         given += [f"cache_dir={self.folder / 'cache'}"]
@@ -191,11 +191,11 @@ def run_py(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str
     )
 
 
-def assert_one_clear_line(err: str, wanted: tuple[str, ...], place: Place) -> None:
+def assert_one_clear_line(err: str, expected: tuple[str, ...], place: Place) -> None:
     assert "Traceback" not in err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
-    for text in wanted:
+    for text in expected:
         assert text.format(file=place.file) in err
 
 
@@ -226,7 +226,7 @@ def test_a_mistake_is_found_without_torch(line: str, answers: dict[str, Answer])
     "line",
     ["model=lsmt", "model.dropout=1.5", "results_dir={file}/below", "task=sp500 train.device=cuda"],
 )
-def test_the_command_itself_answers_so(line: str, place: Place, tmp_path: Path) -> None:
+def test_the_command_itself_prints_the_line(line: str, place: Place, tmp_path: Path) -> None:
     ended = run_py(*place.arguments(line), cwd=tmp_path)
     assert_one_clear_line(ended.stderr, (MISTAKES | NO_SUCH_DEVICE)[line], place)
     assert ended.returncode == 2
@@ -279,7 +279,7 @@ def test_the_examples_in_the_help_are_right(help_text: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]])
-def test_asking_imports_no_heavy_library(arguments: list[str]) -> None:
+def test_printing_imports_no_heavy_library(arguments: list[str]) -> None:
     probe = (
         "import atexit, runpy, sys; sys.argv = sys.argv[1:];"
         "heavy = {'torch', 'pandas', 'datasets'};"

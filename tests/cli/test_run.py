@@ -26,14 +26,14 @@ from tests.helpers.results_folder import Results
 SETTINGS = ["model=lstm", "task=sp500", "train.max_epochs=4", "train.learning_rate=0.01"]
 SEED = "seed=7"
 
-# Columns that sp500 has nothing to say in, for a run that ended well.
+# Columns that do not apply to sp500, for a run that ended ok.
 NOT_APPLICABLE = {"error", "accuracy", "perplexity", "bits_per_character", "other_metrics"}
 NOT_APPLICABLE |= {"sweep", "study", "trial", "baseline", "match_budget", "trained_together"}
 NOT_APPLICABLE |= {"volatility_rmse", "volatility_rmse_naive"}
 MAY_BE_EMPTY = {"load_average", "git_commit", "git_dirty"}  # by the system and the checkout
 MEASURED = {"run_id", "started_at", "load_average", "tokens_per_second", "peak_rss_mib"}
 MEASURED |= {"peak_gflops", "model_flops_utilisation"}
-MEASURED |= {"sweep", "concurrent_runs"}  # the same question may be asked in and beside a sweep
+MEASURED |= {"sweep", "concurrent_runs"}  # not the same in a sweep
 MEASURED |= {name for name in COLUMNS if "seconds" in name or "latency" in name}
 
 
@@ -91,9 +91,9 @@ def test_what_applies_is_filled_and_what_does_not_is_empty(finished: Finished) -
     assert empty - MAY_BE_EMPTY == NOT_APPLICABLE
 
 
-def test_the_row_says_what_was_asked_and_of_what_data(finished: Finished) -> None:
+def test_the_row_describes_configuration_and_data(finished: Finished) -> None:
     row = finished.results.row_json(finished.results.rows[0])
-    wanted = {
+    expected = {
         "smoke": False,
         "task": "sp500",
         "model": "lstm",
@@ -115,7 +115,7 @@ def test_the_row_says_what_was_asked_and_of_what_data(finished: Finished) -> Non
         "parameters": 4 * 32 * (2 + 32 + 2) + 32 + 1,
         "flops_per_token": 2 * 4 * 32 * (2 + 32),
     }
-    assert {name: row[name] for name in wanted} == wanted
+    assert {name: row[name] for name in expected} == expected
     assert len(row["dataset_sha256"]) == 64
     assert row["train_size"] > row["validation_size"] >= row["test_size"] > 100
     assert row["train_tokens"] == 4 * 30 * row["train_size"]
@@ -154,7 +154,7 @@ def test_the_kept_weights_reproduce_the_test_score(finished: Finished, shared_ca
     assert again["mase"] == float(row["mase"])
 
 
-def test_whoever_may_read_the_row_may_read_the_weights(finished: Finished) -> None:
+def test_all_files_of_a_run_have_the_same_permissions(finished: Finished) -> None:
     run = finished.results.run(finished.results.rows[0])
     modes = {file.name: oct(file.stat().st_mode) for file in run.iterdir()}
     assert set(modes) == {
@@ -180,7 +180,7 @@ def test_the_stored_command_is_that_of_the_run(finished: Finished) -> None:
 def test_the_kept_settings_are_those_of_the_run(finished: Finished, shared_cache: Path) -> None:
     """The file alone, under the schema, gives what the command line gave."""
     for row in finished.results.rows:
-        wanted = composed(
+        expected = composed(
             *SETTINGS,
             f"seed={row['seed']}",
             f"resume={'never' if row['sweep'] else 'continue'}",
@@ -188,9 +188,9 @@ def test_the_kept_settings_are_those_of_the_run(finished: Finished, shared_cache
             f"results_dir={finished.results.folder}",
             f"cache_dir={shared_cache}",
         )
-        schema = OmegaConf.structured(Config(type(wanted.task)(), type(wanted.model)()))
+        schema = OmegaConf.structured(Config(type(expected.task)(), type(expected.model)()))
         kept = OmegaConf.load(finished.results.run(row) / "config.yaml")
-        assert OmegaConf.to_object(OmegaConf.merge(schema, kept)) == wanted
+        assert OmegaConf.to_object(OmegaConf.merge(schema, kept)) == expected
 
 
 def test_one_seed_gives_one_result_bit_for_bit(finished: Finished) -> None:
@@ -223,7 +223,7 @@ def test_the_terminal_shows_data_curve_and_table(finished: Finished) -> None:
     assert "warning" not in (answer.stdout + answer.stderr).lower()
 
 
-def test_a_sweep_shows_its_cells_and_keeps_what_they_said(finished: Finished) -> None:
+def test_a_sweep_shows_its_cells_and_keeps_their_output(finished: Finished) -> None:
     answer = finished.second_answer
     assert "2 of 2 cells: 2 ok" in answer.stdout
     assert [line.partition(": ")[2] for line in answer.stderr.splitlines()] == [

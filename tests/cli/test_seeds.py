@@ -1,4 +1,4 @@
-"""`seeds=[0,1,2]` as a user meets it: rows, refusals, sweeps that go on from one another."""
+"""`seeds=[0,1,2]`: rows, errors, and sweeps that resume one another."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_seeds_leave_a_row_each_without_times_and_with_all_else(
     assert not list((results / "running").iterdir())
 
 
-def test_seeds_that_cannot_be_trained_together_take_turns(results: Path, places: list[str]) -> None:
+def test_ineligible_seeds_run_one_after_another(results: Path, places: list[str]) -> None:
     answer = run_py("model=rnn", "seeds=[0,1]", "model.kernel=torch", *places)
     assert answer.returncode == 0, answer.stderr
     assert "2 seeds are trained one after the other: the kernel torch computes" in answer.stdout
@@ -145,7 +145,7 @@ def test_an_experiment_may_have_seeds_and_the_command_line_others(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["seeds=[]"], "seeds=[]: is empty; use seeds=[0,1,2] or seed=0, say"),
         (["seeds=[0,1,0]"], "seeds=[0,1,0]: duplicate seed 0"),
@@ -164,11 +164,13 @@ def test_an_experiment_may_have_seeds_and_the_command_line_others(
         (["sedes=[0,1]"], "did you mean seeds?"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(arguments: list[str], told: str, tmp_path: Path) -> None:
+def test_a_mistake_is_explained_in_one_line(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
     folder = f"results_dir={tmp_path / 'r'}"
     answer = run_py("model=rnn", "task=sp500", *arguments, folder)
     assert answer.returncode == 2
-    assert told in answer.stderr
+    assert message in answer.stderr
     assert answer.stderr.startswith("error: ")
     assert answer.stderr.count("\n") == 1
     assert not list(tmp_path.glob("r/runs/*"))

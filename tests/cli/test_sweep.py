@@ -68,9 +68,9 @@ def test_a_fresh_process_per_cell_gives_the_numbers_of_one_for_all(
     assert answer.returncode == 0, answer.stderr
     expected = {key: score for key, score in scores(swept).items() if key[1] != "2"}
     assert scores(results) == expected
-    # At least: whatever else runs on this machine counts too. One may have run beside none.
-    beside = [int(row["concurrent_runs"]) >= 2 for row in rows(results)]
-    assert sum(beside) >= 2
+    # At least, because other runs on this machine count too. One may have run alone.
+    concurrent = [int(row["concurrent_runs"]) >= 2 for row in rows(results)]
+    assert sum(concurrent) >= 2
 
 
 def test_a_single_run_always_runs(swept: Path, places: list[str]) -> None:
@@ -81,7 +81,7 @@ def test_a_single_run_always_runs(swept: Path, places: list[str]) -> None:
     assert found[-1]["fingerprint"] in {row["fingerprint"] for row in found[:-1]}
 
 
-def test_resume_never_runs_everything_anew(tmp_path: Path, shared_cache: Path) -> None:
+def test_resume_never_runs_everything_again(tmp_path: Path, shared_cache: Path) -> None:
     arguments = ["-m", "model=rnn", "seed=0,1", *QUICK, f"cache_dir={shared_cache}"]
     folder = f"results_dir={tmp_path / 'r'}"
     assert run_py(*arguments, folder).returncode == 0
@@ -120,7 +120,7 @@ def test_impossible_pairs_are_left_out_with_the_reason(tmp_path: Path, shared_ca
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["model=rnn", "train.batch_size=8,0"], "train.batch_size=0: must be at least 1"),
         (["model=rnn,lsmt"], "model=lsmt: there is no such model"),
@@ -142,8 +142,8 @@ def test_impossible_pairs_are_left_out_with_the_reason(tmp_path: Path, shared_ca
         (["task=sp500", "task.csv=nowhere.csv"], "nowhere.csv"),
     ],
 )
-def test_a_mistake_in_any_cell_is_told_in_one_line_before_any_runs(
-    arguments: list[str], told: str, tmp_path: Path
+def test_a_mistake_in_any_cell_is_explained_before_any_runs(
+    arguments: list[str], message: str, tmp_path: Path
 ) -> None:
     folder = (
         []
@@ -152,7 +152,7 @@ def test_a_mistake_in_any_cell_is_told_in_one_line_before_any_runs(
     )
     answer = run_py("-m", "debug=smoke", "seed=0,1", *folder, *arguments)
     assert answer.returncode == 2
-    assert told in answer.stderr
+    assert message in answer.stderr
     assert answer.stderr.count("\n") == 1
     assert not list(tmp_path.glob("r/runs/*"))
 
@@ -174,7 +174,7 @@ def test_an_experiment_of_the_users_own(tmp_path: Path, shared_cache: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("hydra: {sweeper: {params: {model: 'rnn,lsmt'}}}", "in the experiment: model=lsmt: "),
         ("hydra: {sweeper: {params: {train.learnin_rate: 1}}}", "did you mean train.learning_rate"),
@@ -182,13 +182,13 @@ def test_an_experiment_of_the_users_own(tmp_path: Path, shared_cache: Path) -> N
         ("train: {max_epochs: 2", "mine.yaml"),
     ],
 )
-def test_a_mistake_in_an_experiment_is_found_in_it(text: str, told: str, tmp_path: Path) -> None:
+def test_a_mistake_in_an_experiment_is_found_in_it(text: str, message: str, tmp_path: Path) -> None:
     experiment = tmp_path / "experiment" / "mine.yaml"
     experiment.parent.mkdir()
     experiment.write_text(f"# @package _global_\n{text}\n")
     answer = run_py("-m", "--config-dir", str(tmp_path), "experiment=mine", "debug=smoke")
     assert answer.returncode == 2
-    assert told in answer.stderr
+    assert message in answer.stderr
     assert answer.stderr.count("\n") == 1
 
 

@@ -1,4 +1,4 @@
-"""A sweep's cells are what Hydra itself would compose, and all are looked at before any runs."""
+"""Cells equal what Hydra itself would compose, and all are checked before any runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ours(overrides: list[str]) -> list[Config]:
 
 
 def parsed_by_hydra(overrides: list[str]) -> list[list[str]]:
-    """The command lines of the jobs that Hydra's own sweeper would run."""
+    """Return the command lines of the jobs that Hydra's own sweeper would run."""
     parser = OverridesParser.create(GlobalHydra.instance().config_loader())
     (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides(overrides), None)
     return [list(job) for job in jobs]
@@ -83,8 +83,10 @@ def test_cells_are_those_of_hydra_in_its_order(overrides: list[str], count: int)
     assert found == hydras(overrides)
     assert len(found) == count
     types = [type(value) for config in found for value in vars(config.train).values()]
-    wanted = [type(value) for config in hydras(overrides) for value in vars(config.train).values()]
-    assert types == wanted  # 1 is equal to 1.0, and makes another fingerprint
+    expected = [
+        type(value) for config in hydras(overrides) for value in vars(config.train).values()
+    ]
+    assert types == expected  # 1 is equal to 1.0, and makes another fingerprint
 
 
 def test_values_may_have_commas_quotes_and_spaces(tmp_path: Path) -> None:
@@ -101,8 +103,8 @@ def test_values_may_have_commas_quotes_and_spaces(tmp_path: Path) -> None:
     assert [CellComposer([]).compose([*axes.fixed, *chosen]) for chosen in axes.cells()] == found
 
 
-def test_cells_share_nothing_that_one_could_change(tmp_path: Path) -> None:
-    """However many cells are put together before, each is what it would be alone."""
+def test_cells_share_no_mutable_state(tmp_path: Path) -> None:
+    """Each cell is the same, whichever cells were composed before."""
     overrides = ["task=sp500", "model.hidden_size=8,16", "train.batch_size=4,5", "seed=0,1"]
     axes = sweep_axes(overrides)
     alone = [CellComposer(axes.fixed).compose(chosen) for chosen in axes.cells()]
@@ -160,7 +162,7 @@ def test_the_command_line_wins_over_an_experiment(
 
 
 @pytest.mark.parametrize("key", ["results_dir", "cache_dir", "resume", "hydra/launcher"])
-def test_a_sweep_has_one_of_each(key: str) -> None:
+def test_a_sweep_has_one_value_of_some_keys(key: str) -> None:
     with pytest.raises(UserError, match=f"{key}: a sweep has one value of it"):
         sweep_axes(["task=sp500", f"{key}=basic,local"])
 
@@ -201,7 +203,7 @@ def plan_of(results: Path, *overrides: str) -> Plan:
         "resume=later",
     ],
 )
-def test_no_data_is_read_before_the_last_cell_was_found_right(wrong: str, tmp_path: Path) -> None:
+def test_no_data_is_read_before_all_cells_were_checked(wrong: str, tmp_path: Path) -> None:
     read: list[str] = []
 
     def describe(config: Config) -> DataDescription:
@@ -216,7 +218,7 @@ def test_no_data_is_read_before_the_last_cell_was_found_right(wrong: str, tmp_pa
     assert [*tmp_path.iterdir()] == []
 
 
-def test_the_results_folder_is_proved_before_data_is_read(tmp_path: Path) -> None:
+def test_the_results_directory_is_checked_before_data_is_read(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     def describe(config: Config) -> DataDescription:
@@ -227,7 +229,7 @@ def test_the_results_folder_is_proved_before_data_is_read(tmp_path: Path) -> Non
         make_plan(axes, describe, on_cpu)
 
 
-def test_impossible_pairs_are_left_out_and_named(tmp_path: Path) -> None:
+def test_impossible_pairs_are_left_out_with_a_reason(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, "task=sp500,shakespeare", "model=bigru,gru")
     assert [cell.label for cell in plan.cells] == [
         "task=sp500 model=bigru",
@@ -244,15 +246,15 @@ def test_impossible_pairs_are_left_out_and_named(tmp_path: Path) -> None:
         ours(["task=shakespeare", "model=bigru"])
 
 
-def test_a_question_asked_twice_is_one_cell(tmp_path: Path) -> None:
+def test_equal_configurations_are_one_cell(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, "task=sp500", "seed=0,1,0", "train.threads=1,2")
     assert [cell.config.seed for cell in plan.cells] == [0, 1]
 
 
-def test_a_sweep_is_named_by_its_questions(tmp_path: Path) -> None:
+def test_the_sweep_id_depends_on_the_cells(tmp_path: Path) -> None:
     first = plan_of(tmp_path, "task=sp500", "seed=0,1")
     assert plan_of(tmp_path, "seed=0,1", "task=sp500", "train.threads=2").sweep_id == first.sweep_id
-    # Jobs on a cluster know their cell by its number.
+    # Cluster jobs identify their cell by its number.
     assert plan_of(tmp_path, "task=sp500", "seed=1,0").sweep_id != first.sweep_id
     assert plan_of(tmp_path, "task=sp500", "seed=0,2").sweep_id != first.sweep_id
     assert plan_of(tmp_path, "task=sp500", "seed=0").sweep_id != first.sweep_id

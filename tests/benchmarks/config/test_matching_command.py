@@ -51,10 +51,10 @@ def test_a_sweep_at_equal_parameters(command: Command) -> None:
         written = OmegaConf.load(command.results / "runs" / row["run_id"] / "config.yaml")
         assert str(written.model.hidden_size) == row["hidden_size"]
         assert written.match.budget == SP500_BUDGET
-    # What is planned another time are the questions of these rows, so nothing runs twice.
+    # Another plan has the fingerprints of these rows, so nothing runs twice.
     again = (*axes, f"match.budget={SP500_BUDGET}", "model.hidden_size=5", *command.places)
-    asked = {cell.fingerprints[0] for cell in plan_of(*again).cells}
-    assert asked == {row["fingerprint"] for row in rows.values()}
+    planned = {cell.fingerprints[0] for cell in plan_of(*again).cells}
+    assert planned == {row["fingerprint"] for row in rows.values()}
 
 
 def test_a_run_at_equal_time(command: Command) -> None:

@@ -1,4 +1,4 @@
-"""Budgets as part of what is asked: contradictions, fingerprints, plans, searches."""
+"""Budgets in configurations, fingerprints, plans and searches."""
 
 from __future__ import annotations
 
@@ -60,31 +60,31 @@ def test_a_smoke_test_may_bound_the_steps_under_time() -> None:
     assert config.train.max_steps is not None
 
 
-# The question
+# Fingerprints
 
 
-def question(*overrides: str) -> tuple[str, str]:
+def hashes(*overrides: str) -> tuple[str, str]:
     config = composed(*overrides)
     return fingerprint(config, DATA, "cpu"), arm(config, DATA)
 
 
-def test_what_is_solved_for_is_no_part_of_the_question() -> None:
-    assert question(*SOLVED) == question(*SOLVED, "model.hidden_size=7")
-    assert question("model.hidden_size=8") != question("model.hidden_size=7")
+def test_a_solved_hidden_size_does_not_enter_the_fingerprint() -> None:
+    assert hashes(*SOLVED) == hashes(*SOLVED, "model.hidden_size=7")
+    assert hashes("model.hidden_size=8") != hashes("model.hidden_size=7")
     timed = ("match=time", "match.budget_seconds=5")
-    assert question(*timed, "model.hidden_size=8") != question(*timed, "model.hidden_size=7")
+    assert hashes(*timed, "model.hidden_size=8") != hashes(*timed, "model.hidden_size=7")
 
 
-def test_a_solved_configuration_asks_what_the_unsolved_one_asked() -> None:
+def test_the_solved_configuration_has_the_same_fingerprint() -> None:
     config = composed("model=rnn", "match=parameters", f"match.budget={SP500_BUDGET}")
     solved = matched(config, input_size=2)
     assert solved != config
     assert fingerprint(solved, DATA, "cpu") == fingerprint(config, DATA, "cpu")
 
 
-def test_every_match_and_budget_is_a_question_of_its_own() -> None:
-    asked = [
-        question(*text.split())
+def test_every_match_and_budget_has_its_own_fingerprint() -> None:
+    found = [
+        hashes(*text.split())
         for text in (
             "match=hidden",
             "match=parameters match.budget=5000",
@@ -94,23 +94,23 @@ def test_every_match_and_budget_is_a_question_of_its_own() -> None:
             "match=time match.budget_seconds=5",
         )
     ]
-    assert len(set(asked)) == len(asked)
-    assert len({arm for _, arm in asked}) == len(asked)
-    assert question() == question("match=hidden")
-    assert question(*SOLVED, "model.num_layers=2") != question(*SOLVED)
+    assert len(set(found)) == len(found)
+    assert len({arm for _, arm in found}) == len(found)
+    assert hashes() == hashes("match=hidden")
+    assert hashes(*SOLVED, "model.num_layers=2") != hashes(*SOLVED)
 
 
 def test_a_baseline_has_no_budget() -> None:
     baseline = ("model=baseline", "model.baseline=drift")
-    assert question(*baseline) == question(*baseline, *SOLVED)
-    assert question(*baseline) == question(*baseline, "match=time", "match.budget_seconds=5")
+    assert hashes(*baseline) == hashes(*baseline, *SOLVED)
+    assert hashes(*baseline) == hashes(*baseline, "match=time", "match.budget_seconds=5")
     assert not {"match", "match_budget"} & set(configuration_columns(composed(*baseline, *SOLVED)))
 
 
 # Plans and searches
 
 
-def test_a_plan_solves_alike_encoders_once(
+def test_a_plan_solves_equal_encoders_once(
     tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     builds: list[int] = []

@@ -42,12 +42,12 @@ def test_every_encoder_comes_as_near_to_the_budget_as_it_can(
     model: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     budget = 2_000_000
-    asked = composed(f"model={model}", f"match={kind}", f"match.budget={budget}")
+    tried = composed(f"model={model}", f"match={kind}", f"match.budget={budget}")
     # Only how much there is is looked at, and this takes long.
     monkeypatch.setattr(torch.nn.init, "orthogonal_", lambda tensor: tensor)
     for layers in (1, 2, 3):
         for bidirectional in (False, True):
-            config = with_model(asked, num_layers=layers, bidirectional=bidirectional)
+            config = with_model(tried, num_layers=layers, bidirectional=bidirectional)
             found = matched(config, input_size=5)
             size = found.model.hidden_size
             assert found == with_model(config, hidden_size=size)  # nothing else has changed
@@ -91,10 +91,10 @@ def test_known_formulas(cell: str, kind: str, input_size: int, budget: int) -> N
 )
 @pytest.mark.parametrize("budget", [8, 11, 12, 13, 64, 1000, 4099, 99_999])
 def test_the_sizes_around_a_budget(cost: Callable[[int], int], budget: int) -> None:
-    asked: list[int] = []
+    tried: list[int] = []
 
     def counted(size: int) -> int:
-        asked.append(size)
+        tried.append(size)
         return cost(size)
 
     found = sizes_around(budget, counted)
@@ -105,7 +105,7 @@ def test_the_sizes_around_a_budget(cost: Callable[[int], int], budget: int) -> N
     assert high == low + 1
     if cost(10**6) > budget:  # else no size is beyond it
         assert cost(low) <= budget < cost(high)
-    assert len(set(asked)) < 40
+    assert len(set(tried)) < 40
 
 
 def test_a_tiny_budget_is_met_where_there_is_a_size_for_it() -> None:

@@ -79,8 +79,8 @@ def test_time_alone_ends_the_training(
         3 * epoch + 1,
     ]
     assert all("validation_rmse" in line for line in trainer.state.history)
-    told = capsys.readouterr().err.splitlines()
-    assert [line.split("  ")[0] for line in told] == ["epoch 1", "epoch 2", "epoch 3", "epoch 4"]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["epoch 1", "epoch 2", "epoch 3", "epoch 4"]
 
 
 def test_a_budget_below_an_epoch_is_validated_at_its_end(

@@ -1,4 +1,4 @@
-"""Ranges are enforced, and the fingerprint tells questions apart and nothing else."""
+"""Ranges are enforced, and the fingerprint depends on what can change a score."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def composed(*overrides: str) -> Config:
         return checked_config(compose("config", overrides=list(overrides)))
 
 
-def question(*overrides: str, data: DataDescription = DATA, device_type: str = "cpu") -> str:
+def hash_of(*overrides: str, data: DataDescription = DATA, device_type: str = "cpu") -> str:
     return fingerprint(composed(*overrides), data, device_type)
 
 
@@ -100,7 +100,7 @@ def test_limits_mean_what_they_say(
 
 
 @pytest.mark.parametrize("key", ["train.clip_norm", "train.max_seconds", "model.forget_bias"])
-def test_null_is_allowed_where_the_type_says_so(key: str) -> None:
+def test_null_is_allowed_for_optional_types(key: str) -> None:
     section, _, name = key.partition(".")
     config = composed("model=lstm", f"{key}=null")
     assert getattr(getattr(config, section), name) is None
@@ -108,7 +108,7 @@ def test_null_is_allowed_where_the_type_says_so(key: str) -> None:
 
 def test_seed_zero_is_a_seed() -> None:
     assert composed("seed=0").seed == 0
-    assert question("seed=0") != question("seed=1")
+    assert hash_of("seed=0") != hash_of("seed=1")
 
 
 @pytest.mark.parametrize(
@@ -153,11 +153,11 @@ def test_bilstm_is_lstm_in_both_directions() -> None:
     ],
 )
 def test_fingerprint_stays(override: str, tmp_path: Path) -> None:
-    assert question(override.format(tmp_path=tmp_path)) == question()
+    assert hash_of(override.format(tmp_path=tmp_path)) == hash_of()
 
 
-def test_fingerprint_stays_however_a_model_is_asked_for() -> None:
-    assert question("model=bilstm") == question("model=lstm", "model.bidirectional=true")
+def test_fingerprint_does_not_depend_on_how_a_model_is_selected() -> None:
+    assert hash_of("model=bilstm") == hash_of("model=lstm", "model.bidirectional=true")
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def test_fingerprint_stays_with_the_sample_and_the_place_of_the_text(
     override: str, tmp_path: Path
 ) -> None:
     (tmp_path / "text.txt").write_text("To be")
-    asked = override.format(tmp_path=tmp_path)
-    assert question("task=shakespeare", asked) == question("task=shakespeare")
+    given = override.format(tmp_path=tmp_path)
+    assert hash_of("task=shakespeare", given) == hash_of("task=shakespeare")
 
 
 @pytest.mark.parametrize(
@@ -207,35 +207,35 @@ def test_fingerprint_stays_with_the_sample_and_the_place_of_the_text(
     ],
 )
 def test_fingerprint_changes_with_what_changes_numbers(override: str) -> None:
-    assert question(override) != question()
+    assert hash_of(override) != hash_of()
 
 
 @pytest.mark.parametrize(
     "change", [{"sha256": "cd" * 32}, {"split": "nanogpt"}], ids=["content", "split"]
 )
 def test_fingerprint_changes_with_the_data(change: dict[str, Any]) -> None:
-    assert question(data=dataclasses.replace(DATA, **change)) != question()
+    assert hash_of(data=dataclasses.replace(DATA, **change)) != hash_of()
 
 
 def test_fingerprint_does_not_know_where_the_data_came_from() -> None:
-    assert question(data=dataclasses.replace(DATA, name="another folder")) == question()
+    assert hash_of(data=dataclasses.replace(DATA, name="another folder")) == hash_of()
 
 
 def test_fingerprint_changes_with_the_kind_of_device() -> None:
-    assert question(device_type="cuda") != question()
+    assert hash_of(device_type="cuda") != hash_of()
 
 
 @pytest.mark.parametrize("settings", [ImdbSettings, RecurrentSettings])
 def test_fingerprint_changes_with_a_version(
     settings: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = question()
+    before = hash_of()
     monkeypatch.setattr(settings, "version", 99)
-    assert question() != before
+    assert hash_of() != before
 
 
-def test_fingerprint_tells_tasks_apart() -> None:
-    assert question("task=sp500") != question("task=shakespeare") != question("task=imdb")
+def test_fingerprint_differs_between_tasks() -> None:
+    assert hash_of("task=sp500") != hash_of("task=shakespeare") != hash_of("task=imdb")
 
 
 def test_the_schema_can_be_registered_twice() -> None:

@@ -98,7 +98,7 @@ DAMAGES = [cut_in_half, empty_array, remove_array, break_facts, empty_facts, rep
 
 
 @pytest.mark.parametrize("damage", [*DAMAGES, remove_facts])
-def test_a_damaged_entry_is_built_anew(damage: Callable[[Path], None], tmp_path: Path) -> None:
+def test_a_damaged_entry_is_rebuilt(damage: Callable[[Path], None], tmp_path: Path) -> None:
     build, cache = Builder(), DiskCache(tmp_path)
     cache("key", build)
     damage(tmp_path / "key")
@@ -169,7 +169,7 @@ def test_a_write_that_fails_leaves_no_draft(
     assert entries(tmp_path) == []
 
 
-def build_together(directory: Path, both_build: Barrier) -> None:
+def build_concurrently(directory: Path, both_build: Barrier) -> None:
     def build() -> tuple[Arrays, dict[str, Any]]:
         both_build.wait(timeout=60)
         return ARRAYS, FACTS
@@ -183,7 +183,7 @@ def test_two_processes_may_build_one_entry_at_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     both_build = context.Barrier(2)
     builders = [
-        context.Process(target=build_together, args=(tmp_path, both_build)) for _ in range(2)
+        context.Process(target=build_concurrently, args=(tmp_path, both_build)) for _ in range(2)
     ]
     for builder in builders:
         builder.start()

@@ -34,14 +34,16 @@ def _process_as_before() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_process_as_before")
 @pytest.mark.parametrize("deterministic", [True, False])
-def test_what_is_set_is_what_is_told(deterministic: bool) -> None:
-    device, told = prepare_process("cpu", 2, deterministic)
+def test_the_environment_describes_the_process(deterministic: bool) -> None:
+    device, environment = prepare_process("cpu", 2, deterministic)
     assert device == torch.device("cpu")
-    assert torch.get_num_threads() == told.threads == 2
-    assert torch.are_deterministic_algorithms_enabled() == told.deterministic == deterministic
-    assert told.torch_version == torch.__version__
-    assert told.device_name
-    assert set(dataclasses.asdict(told)) <= set(COLUMNS)
+    assert torch.get_num_threads() == environment.threads == 2
+    assert (
+        torch.are_deterministic_algorithms_enabled() == environment.deterministic == deterministic
+    )
+    assert environment.torch_version == torch.__version__
+    assert environment.device_name
+    assert set(dataclasses.asdict(environment)) <= set(COLUMNS)
 
 
 @pytest.mark.usefixtures("_process_as_before")
@@ -50,8 +52,8 @@ def test_no_more_threads_than_cores_this_process_may_use(monkeypatch: pytest.Mon
     if hasattr(os, "sched_getaffinity"):
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
         assert available_cores() == 1
-        _, told = prepare_process("cpu", None, True)
-        assert told.threads == 1
+        _, environment = prepare_process("cpu", None, True)
+        assert environment.threads == 1
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_a_device_that_is_not_there(
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with one commit, taken for the one the code runs from."""
+    """Make a repository with one commit, which replaces the project's own."""
     author = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_CONFIG_GLOBAL": os.devnull}
     author |= {"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
     for name, value in author.items():

@@ -38,14 +38,14 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[torch.dtype]]
 
     def plant(*rates: float | None) -> list[torch.dtype]:
         left: Iterator[float | None] = iter(rates)
-        asked: list[torch.dtype] = []
+        dtypes: list[torch.dtype] = []
 
         def planted(device: torch.device, dtype: torch.dtype) -> float | None:
-            asked.append(dtype)
+            dtypes.append(dtype)
             return next(left)
 
         monkeypatch.setattr(peak, "measure", planted)
-        return asked
+        return dtypes
 
     return plant
 
@@ -61,30 +61,30 @@ def make_old(file: Path, by: float = 2 * peak.REMEASURE_SECONDS) -> None:
 
 
 def test_it_is_measured_once(tmp_path: Path, answers: Callable[..., list[torch.dtype]]) -> None:
-    asked = answers(97.5)
+    dtypes = answers(97.5)
     assert [peak_gflops(tmp_path, CPU, HERE) for _ in range(3)] == [97.5] * 3
-    assert len(asked) == 1
+    assert len(dtypes) == 1
 
 
 @pytest.mark.parametrize(("later", "then"), [(120.0, 120.0), (60.0, 97.5)], ids=["higher", "lower"])
 def test_a_later_measurement_can_only_raise_it(
     later: float, then: float, tmp_path: Path, answers: Callable[..., list[torch.dtype]]
 ) -> None:
-    asked = answers(97.5, later)
+    dtypes = answers(97.5, later)
     peak_gflops(tmp_path, CPU, HERE)
     make_old(the_file(tmp_path))
     assert [peak_gflops(tmp_path, CPU, HERE) for _ in range(3)] == [then] * 3
-    assert len(asked) == 2  # and not a third time, whichever it was
+    assert len(dtypes) == 2  # and not a third time, whichever it was
 
 
 def test_a_clock_that_was_set_back_delays_nothing(
     tmp_path: Path, answers: Callable[..., list[torch.dtype]]
 ) -> None:
-    asked = answers(97.5, 120.0)
+    dtypes = answers(97.5, 120.0)
     peak_gflops(tmp_path, CPU, HERE)
     make_old(the_file(tmp_path), by=-1e6)
     assert peak_gflops(tmp_path, CPU, HERE) == 120.0
-    assert len(asked) == 2
+    assert len(dtypes) == 2
 
 
 OTHERS = [
@@ -99,7 +99,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=str)
-def test_what_it_depends_on_is_told_apart(
+def test_each_combination_of_conditions_has_its_own_record(
     other: dict[str, Any], tmp_path: Path, answers: Callable[..., list[torch.dtype]]
 ) -> None:
     answers(97.5, 300.0)
@@ -138,9 +138,9 @@ def test_products_are_of_what_the_net_multiplies(
     tmp_path: Path,
     answers: Callable[..., list[torch.dtype]],
 ) -> None:
-    asked = answers(1.0)
+    dtypes = answers(1.0)
     peak_gflops(tmp_path, CPU, dataclasses.replace(HERE, dtype=dtype, precision=precision))
-    assert asked == [multiplied]
+    assert dtypes == [multiplied]
 
 
 def test_what_is_measured_on_a_busy_machine_is_not_kept(
@@ -182,12 +182,12 @@ DAMAGE = {
 def test_a_damaged_file_is_as_none_and_goes_on_being_used(
     kind: str, tmp_path: Path, answers: Callable[..., list[torch.dtype]]
 ) -> None:
-    asked = answers(50.0, 97.5)
+    dtypes = answers(50.0, 97.5)
     peak_gflops(tmp_path, CPU, HERE)
     the_file(tmp_path).write_bytes(DAMAGE[kind])
     assert recorded(the_file(tmp_path)) is None
     assert [peak_gflops(tmp_path, CPU, HERE) for _ in range(2)] == [97.5, 97.5]
-    assert len(asked) == 2
+    assert len(dtypes) == 2
     assert recorded(the_file(tmp_path)) == 97.5
 
 
@@ -214,9 +214,9 @@ def test_a_folder_that_cannot_be_written_costs_only_time(
     in_the_way = (directory / place).resolve()
     in_the_way.parent.mkdir(exist_ok=True)
     in_the_way.write_text("a file where a folder should be")
-    asked = answers(97.5, 98.5)
+    dtypes = answers(97.5, 98.5)
     assert [peak_gflops(directory, CPU, HERE) for _ in range(2)] == [97.5, 98.5]
-    assert len(asked) == 2
+    assert len(dtypes) == 2
     assert capsys.readouterr().out.count("note: cannot record the peak") == 2
 
 
@@ -236,11 +236,11 @@ def test_processes_that_measure_at_once_lose_no_record(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_this_processor_has_a_peak(dtype: torch.dtype) -> None:
-    chance = torch.get_rng_state()
+    state = torch.get_rng_state()
     found = measure(CPU, dtype)
     assert found is not None
     assert 0.001 < found < 1e6
-    assert torch.equal(torch.get_rng_state(), chance)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_the_fastest_size_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.system import processes as owner
+from benchmarks.system import processes as processes
 from benchmarks.system.processes import (
     JOB_VARIABLE,
     LEASE_SECONDS,
@@ -41,7 +41,7 @@ def beat(tmp_path: Path) -> Path:
 
 
 def move(beat: Path, seconds: float) -> None:
-    """Let a heart have beaten so long ago, or ahead of time if that is negative."""
+    """Set the age of a heartbeat; a negative one lies in the future."""
     then = time.time() - seconds
     os.utime(beat, (then, then))
 
@@ -57,7 +57,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 # A process of this machine
 
 
-def test_this_process_lives_however_old_its_heartbeat(beat: Path) -> None:
+def test_this_process_is_alive_with_an_old_heartbeat(beat: Path) -> None:
     move(beat, 1e6)
     assert is_alive(this_process(), beat)
     assert this_process() == this_process()
@@ -68,9 +68,7 @@ def test_a_process_that_got_the_id_of_a_dead_one_is_not_it(beat: Path) -> None:
     assert not is_alive(dataclasses.replace(this_process(), born="12345"), beat)
 
 
-def test_a_process_is_dead_once_it_has_ended_also_before_anyone_asked_how(
-    beat: Path, child: subprocess.Popen[bytes]
-) -> None:
+def test_a_zombie_process_is_dead(beat: Path, child: subprocess.Popen[bytes]) -> None:
     born = start_time(child.pid)
     assert born is not None
     process = dataclasses.replace(this_process(), pid=child.pid, born=born)
@@ -83,7 +81,7 @@ def test_a_process_is_dead_once_it_has_ended_also_before_anyone_asked_how(
     assert not is_alive(process, beat)
 
 
-def test_processes_are_told_apart_where_there_is_no_proc(
+def test_processes_are_distinguished_without_proc(
     monkeypatch: pytest.MonkeyPatch, child: subprocess.Popen[bytes]
 ) -> None:
     class NoProc(type(Path())):  # type: ignore[misc]
@@ -93,7 +91,7 @@ def test_processes_are_told_apart_where_there_is_no_proc(
         def exists(self, *arguments: Any, **named: Any) -> bool:
             return False
 
-    monkeypatch.setattr(owner, "Path", NoProc)
+    monkeypatch.setattr(processes, "Path", NoProc)
     assert start_time(os.getpid()) == start_time(os.getpid()) is not None
     assert start_time(os.getpid()) != start_time(child.pid)
     child.kill()
@@ -114,26 +112,26 @@ def test_a_process_from_before_a_restart_of_this_machine_has_only_its_heartbeat(
 
 
 @pytest.mark.parametrize(
-    ("age", "lives"),
+    ("age", "alive"),
     [(0, True), (LEASE_SECONDS - 60, True), (LEASE_SECONDS + 60, False), (1e6, False)],
 )
 @pytest.mark.parametrize("is_ahead", [False, True])
-def test_a_process_elsewhere_lives_while_its_heart_beats(
-    age: float, lives: bool, is_ahead: bool, beat: Path
+def test_a_process_on_another_machine_is_alive_with_a_recent_heartbeat(
+    age: float, alive: bool, is_ahead: bool, beat: Path
 ) -> None:
     """A beat from the future, of a clock that was set back since, does not count forever."""
     move(beat, -age if is_ahead else age)
-    assert is_alive(ELSEWHERE, beat) == lives
+    assert is_alive(ELSEWHERE, beat) == alive
 
 
 @pytest.mark.parametrize("wrong", [-1e6, 1e6])
 def test_this_machines_own_clock_does_not_count(
     wrong: float, beat: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file server may live in another time; its clock made the heartbeat."""
+    """The heartbeat has the time of the file server's clock."""
     now = time.time
     clock = SimpleNamespace(time=lambda: now() + wrong, monotonic=time.monotonic)
-    monkeypatch.setattr(owner, "time", clock)
+    monkeypatch.setattr(processes, "time", clock)
     assert is_alive(ELSEWHERE, beat)
     move(beat, LEASE_SECONDS + 60)
     assert not is_alive(ELSEWHERE, beat)
@@ -150,7 +148,7 @@ def test_a_process_whose_lease_is_gone_is_dead_and_an_unknown_one_alive(
     def read_only(**named: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(owner.tempfile, "NamedTemporaryFile", read_only)
+    monkeypatch.setattr(processes.tempfile, "NamedTemporaryFile", read_only)
     assert is_alive(ELSEWHERE, beat)
     beat.unlink()
     assert not is_alive(ELSEWHERE, beat)

@@ -38,7 +38,7 @@ def test_a_signal_is_raised_at_once_and_by_its_name(
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_deferred_signal_waits_until_it_is_asked_for(
+def test_a_deferred_signal_is_raised_by_check(
     number: signal.Signals, interruption: Interruption
 ) -> None:
     with interruption.deferred():

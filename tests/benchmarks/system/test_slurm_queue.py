@@ -40,20 +40,20 @@ def beat(tmp_path: Path) -> Path:
 
 
 def move(beat: Path, seconds: float) -> None:
-    """Let a heart have beaten so long ago, or ahead of time if that is negative."""
+    """Set the age of a heartbeat."""
     then = time.time() - seconds
     os.utime(beat, (then, then))
 
 
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What squeue answers: `says` is called in its place; `asked` counts."""
-    answers: dict[str, Any] = {"asked": 0, "says": lambda: ""}
+    """Replace squeue by `output`, a function; `calls` counts."""
+    answers: dict[str, Any] = {"calls": 0, "output": lambda: ""}
 
     def run(command: list[str], **named: object) -> SimpleNamespace:
         assert command[0] == "squeue"
-        answers["asked"] += 1
-        return SimpleNamespace(stdout=answers["says"]())
+        answers["calls"] += 1
+        return SimpleNamespace(stdout=answers["output"]())
 
     monkeypatch.setattr(slurm_queue, "_queue", slurm_queue.Queue())
     monkeypatch.setattr(
@@ -63,10 +63,10 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def raising(error: Exception) -> Callable[[], str]:
-    def says() -> str:
+    def output() -> str:
         raise error
 
-    return says
+    return output
 
 
 def is_not_there() -> Callable[[], str]:
@@ -81,17 +81,17 @@ def is_slow() -> Callable[[], str]:
     return raising(subprocess.TimeoutExpired("squeue", 30))
 
 
-def test_the_queue_is_read_as_it_is_written(queue: dict[str, Any]) -> None:
-    queue["says"] = lambda: "7_1\n7_2\n9\n"
+def test_squeue_is_parsed_and_its_answer_reused(queue: dict[str, Any]) -> None:
+    queue["output"] = lambda: "7_1\n7_2\n9\n"
     assert queued_jobs() == {"7_1", "7_2", "9"}
     assert queued_jobs() == {"7_1", "7_2", "9"}
-    assert queue["asked"] == 1  # not for each of many cells
-    queue["says"] = lambda: ""
+    assert queue["calls"] == 1  # not for each of many cells
+    queue["output"] = lambda: ""
     assert queued_jobs(max_age=0.0) == set()
 
 
-def test_a_job_lives_while_it_is_in_the_queue(queue: dict[str, Any], beat: Path) -> None:
-    queue["says"] = lambda: "7_1\n"
+def test_a_job_is_alive_while_it_is_in_the_queue(queue: dict[str, Any], beat: Path) -> None:
+    queue["output"] = lambda: "7_1\n"
     move(beat, 1e6)
     waiting = ProcessIdentity(host="", boot="", pid=0, born="", job="7_1")
     died_here = dataclasses.replace(this_process(), born="12345", job="7_1")  # to be requeued
@@ -101,17 +101,17 @@ def test_a_job_lives_while_it_is_in_the_queue(queue: dict[str, Any], beat: Path)
     assert is_alive(dataclasses.replace(this_process(), job="7_2"), beat)
 
 
-def test_a_job_submitted_after_the_queue_was_asked_lives(queue: dict[str, Any], beat: Path) -> None:
+def test_a_job_newer_than_the_last_answer_is_alive(queue: dict[str, Any], beat: Path) -> None:
     assert queued_jobs() == set()
-    queue["says"] = lambda: "7_1\n"
+    queue["output"] = lambda: "7_1\n"
     assert is_alive(IN_JOB, beat)
 
 
 @pytest.mark.parametrize("without", [is_not_there, is_away, is_slow])
-def test_where_no_queue_ever_answered_the_heartbeat_tells(
+def test_without_any_answer_the_heartbeat_decides(
     without: Callable[[], Callable[[], str]], queue: dict[str, Any], beat: Path
 ) -> None:
-    queue["says"] = without()
+    queue["output"] = without()
     assert is_alive(IN_JOB, beat)
     move(beat, LEASE_SECONDS + 60)
     assert not is_alive(IN_JOB, beat)
@@ -120,18 +120,18 @@ def test_where_no_queue_ever_answered_the_heartbeat_tells(
 
 
 @pytest.mark.parametrize("without", [is_away, is_slow])
-def test_a_controller_that_is_away_for_a_while_kills_no_job(
+def test_jobs_are_alive_while_the_controller_is_down(
     without: Callable[[], Callable[[], str]], queue: dict[str, Any], beat: Path
 ) -> None:
-    queue["says"] = lambda: "7_1\n"
+    queue["output"] = lambda: "7_1\n"
     move(beat, 1e6)
     assert is_alive(IN_JOB, beat)
-    queue["says"] = without()
+    queue["output"] = without()
     queued_jobs(max_age=0.0)
     assert is_alive(IN_JOB, beat)
 
 
-def test_a_process_names_the_job_that_is_there_for_it_alone(
+def test_a_process_is_identified_by_its_own_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "5")

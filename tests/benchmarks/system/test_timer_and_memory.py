@@ -38,7 +38,7 @@ CPU = torch.device("cpu")
 
 
 class FakeClock:
-    """Time that passes only when told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
