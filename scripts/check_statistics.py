@@ -132,12 +132,7 @@ def false_verdicts(draws: int) -> str:
 
 
 def table_of(path: Path, scores: Array) -> None:
-    """Write a results table with one task per draw.
-
-    Args:
-        path: the file.
-        scores: (tasks, arms, seeds).
-    """
+    """Write a results table of scores (tasks, arms, seeds) with one task per draw."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         names = ("task", "model", "arm", "seed", "metric", "higher_is_better", "test_score")
@@ -189,26 +184,22 @@ def found(rng: np.random.Generator, draws: int, n: int, effect: float) -> str:
 def power(draws: int) -> str:
     """Measure how often planted differences are found, and the stated power."""
     rng = np.random.default_rng(2)
-    rows = []
+    cases = [(f"2 sd of the scores, {n} seeds", 2 / np.sqrt(2), n) for n in (3, 5, 10, 16)]
+    cases.append(("2 sd of the differences, 5 seeds", 2.0, 5))
     for n in (3, 5, 10, 16):
-        effect = 2 / np.sqrt(2)
-        stated = 100 * paired_power(effect, n)
-        rows.append(
-            [f"2 sd of the scores, {n} seeds", f"{stated:.1f}", found(rng, draws, n, effect)]
+        least = minimum_detectable(1.0, n) or 0.0
+        cases.append(
+            (f"minimum detectable, {n} seeds ({least:.2f} sd of the differences)", least, n)
         )
-    stated = 100 * paired_power(2.0, 5)
-    rows.append(["2 sd of the differences, 5 seeds", f"{stated:.1f}", found(rng, draws, 5, 2.0)])
-    for n in (3, 5, 10, 16):
-        least = minimum_detectable(1.0, n)
-        assert least is not None
-        name = f"minimum detectable, {n} seeds ({least:.2f} sd of the differences)"
-        rows.append([name, "80.0", found(rng, draws, n, least)])
     for effect in (0.8, 1.0, 2.0):
         n = seeds_needed(effect, 1.0) or 0
         for seeds, words in ((n, "needed"), (n - 1, "one fewer")):
             name = f"{effect:.1f} sd of the differences, {seeds} seeds ({words})"
-            stated = 100 * paired_power(effect, seeds)
-            rows.append([name, f"{stated:.1f}", found(rng, draws, seeds, effect)])
+            cases.append((name, effect, seeds))
+    rows = [
+        [name, f"{100 * paired_power(effect, n):.1f}", found(rng, draws, n, effect)]
+        for name, effect, n in cases
+    ]
     return markdown_table(["planted difference", "stated, %", "found, %"], rows)
 
 
@@ -224,11 +215,8 @@ def items(draws: int) -> str:
         ]
         rows.append(["McNemar", f"{n:,} reviews of different difficulty", share(hits)])
     for n, tails in ((60, "normal"), (184, "normal"), (184, "heavy-tailed")):
-        errors = (
-            rng.normal(size=(draws, 2, n))
-            if tails == "normal"
-            else rng.standard_t(4, size=(draws, 2, n))
-        )
+        size = (draws, 2, n)
+        errors = rng.normal(size=size) if tails == "normal" else rng.standard_t(4, size=size)
         hits = [is_shown(diebold_mariano(a, b).p) for a, b in errors]
         rows.append(["Diebold-Mariano (HLN)", f"{n} days, {tails} errors", share(hits)])
     for n in (500, 2000):

@@ -24,13 +24,7 @@ TIMING = ("concurrent_runs", "load_average", "threads", "device", "device_name",
 
 
 def make_arms(rows: pd.DataFrame, by: Sequence[str], higher_is_better: bool) -> list[Arm]:
-    """Return the arms of a group, best first, without skill and marks.
-
-    Args:
-        rows: of the group, with `arm_number`, sorted by it and by seed.
-        by: see `labels`.
-        higher_is_better: direction of `score`.
-    """
+    """Return the arms of a group, best first, without skill and marks; `by` as in `labels`."""
     seeds = rows.groupby(["arm_number", "seed"], dropna=False, sort=False)["score"].mean()
     means = seeds.groupby("arm_number", sort=False).mean()
     order = means.sort_values(ascending=not higher_is_better, kind="stable").index

@@ -35,15 +35,12 @@ class Arm:
         rows: its rows by seed, one per seed unless arms are pooled; columns as in the results
             table, and `score`, the compared value, and `table`, the file.
         score: mean over seeds and its interval.
-        deviation: standard deviation over seeds; None for one seed.
-        interquartile_mean: None for few seeds.
-        validation: mean validation score.
+        deviation: standard deviation over seeds.
         skill: relative to the naive arm of the group; None without a naive arm.
         train_seconds, latency_ms, memory_mib, rss_mib: medians over the rows; None if unknown.
             memory_mib is the tensors of a training step, rss_mib the process.
         doubtful_times: reason why the times are unreliable, or empty.
         kernel: implementation that computed the recurrence; empty if unknown.
-        precision: of the matrix products; empty for baselines.
         utilisation: share of the machine's peak used in training, median over the rows.
         trials: number of trials of the search whose best trial this arm is; else None.
         is_among_best: the best arm of its budget, or tested and not shown to be worse.
@@ -102,14 +99,12 @@ class Pair:
             with one arm were requested, which then is B.
         verdict: on A against B: better, worse, no difference shown, not comparable.
         seeds: difference over seeds; None where seeds allow no test.
-        p_adjusted: Holm-adjusted over the pairs of the group.
         detectable: smallest difference detected with 80 % power at this number of seeds; only
             where no difference is shown.
         seeds_needed: seeds to show a difference of the observed size; None if more than 1000.
         items: difference over the items of the test split; None without stored predictions, for
             pairs that are not in `pairs_to_show`, and for other metrics than the task's own.
         items_of: the runs that `items` refers to.
-        reason: for the verdict.
     """
 
     a: str
@@ -130,16 +125,13 @@ class Group:
 
     Attributes:
         title: the task and what distinguishes the group from others of the task.
-        unit: of the metric; may be empty.
         budget: what all nets have in common, as a phrase; states if it is mixed.
         arms: best first.
         pairs: the tested pairs, over which Holm's correction runs: of the nets and the best
             baseline; of baselines if there are no nets; only with the best arm or the best
             baseline in a large group; only with the requested arm if there is one.
-        naive: label of the naive arm, or None.
         confidence_set: labels of the Model Confidence Set over test items; empty without stored
             predictions and for two arms.
-        notes: remarks for the reader.
         asked: label of the arm whose pairs were requested, or None.
         family: number of pairs that p is corrected for, if larger than the number tested.
     """
@@ -197,11 +189,7 @@ class Change:
         before, after: scores in A and B, over the paired seeds only if those are fewer; None
             where the arm is missing.
         seeds: of the difference B - A.
-        p_adjusted: Holm-adjusted over all arms.
-        detectable: see `Pair`.
-        reason: for the verdict.
         dropped: number of seeds of A, and of B, that the other table does not contain.
-        is_deterministic: the arm does not depend on a seed.
     """
 
     task: str

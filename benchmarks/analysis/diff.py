@@ -45,9 +45,6 @@ def changes(before: Path, after: Path, options: Options = DEFAULTS) -> Changes:
     Args:
         before, after: A and B, CSV files or results folders.
         options: `baseline` and `items` have no effect.
-
-    Raises:
-        UserError: a table or an option is invalid.
     """
     read = [read_tables([path], options.by) for path in (before, after)]
     if Path(read[0].sources[0]).resolve() == Path(read[1].sources[0]).resolve():

@@ -34,14 +34,7 @@ Key = tuple[Hashable, ...]
 
 @dataclass(frozen=True)
 class Side:
-    """An arm in one of the two tables.
-
-    Attributes:
-        group: number of the comparable rows over both tables.
-        doubt: reason why its times are unreliable, or empty.
-        machine: of its runs.
-        kernel, precision: of its runs; empty for a baseline.
-    """
+    """An arm in one of the two tables; `doubt` is the reason why its times are unreliable."""
 
     group: int
     model_version: float
@@ -59,12 +52,9 @@ class Side:
 
 @dataclass(frozen=True)
 class ArmPair:
-    """An arm in tables A and B.
+    """An arm in tables A and B, or in one of them; `has_failed` refers to its runs in B.
 
-    Attributes:
-        a, b: None where the table does not contain the arm.
-        by_settings: True if the column `arm` differs and only the settings are equal.
-        has_failed: True if its runs in B failed.
+    `by_settings` is True if the column `arm` differs and only the settings are equal.
     """
 
     task: str
@@ -93,12 +83,8 @@ def paired_arms(frame: pd.DataFrame, options: Options, failed: pd.DataFrame) -> 
 
     An arm that only one table contains is paired with the only such arm of the other table that
     has the same model and settings: its data or version differ, or rnnbench distinguishes arms by
-    a new setting.
-
-    Args:
-        frame: rows of both tables, numbered, with `side` 0 and 1.
-        options: of the comparison.
-        failed: rows of failed runs in B.
+    a new setting. `frame` has the numbered rows of both tables with `side` 0 and 1, `failed` the
+    rows of failed runs in B.
     """
     firsts = frame.drop_duplicates(["arm_number", "side"])
     firsts = firsts.assign(settings=settings_numbers(firsts, options))

@@ -42,13 +42,9 @@ MOST_FILES = 500
 
 @dataclass(frozen=True)
 class Items:
-    """The losses of a run on its test items.
+    """The losses of a run on its test items, of which `first` and `last` are the numbers.
 
-    Attributes:
-        form: kind of predictions.
-        count: number of items.
-        first, last: numbers of the first and the last item.
-        losses: (steps,) error of 0 or 1, nats (mean of each piece) or squared error.
+    A loss is an error of 0 or 1, the mean nats of a piece of the split, or a squared error.
     """
 
     form: Form
@@ -100,17 +96,10 @@ class ItemTests:
         return self._read[file]
 
     def compare(self, a: Arm, b: Arm, draws: int) -> tuple[Paired, str] | None:
-        """Compare two arms over items; None without stored predictions.
+        """Return the difference of two arms and the runs it refers to; None without predictions.
 
         McNemar's test compares the runs of the first common seed, the other tests compare losses
         averaged over the common seeds.
-
-        Args:
-            a, b: the arms; differences are A - B.
-            draws: of the block bootstrap.
-
-        Returns:
-            The difference, and the runs it refers to.
         """
         pairs = []
         if not self.folders(a) or not self.folders(b):
@@ -135,11 +124,7 @@ class ItemTests:
         return dataclasses.replace(found, n=of_a.count), runs
 
     def confidence_set(self, arms: Sequence[Arm]) -> list[str]:
-        """Return the labels of the Model Confidence Set; empty for fewer than three arms.
-
-        Args:
-            arms: best first; the first 20 with predictions are used.
-        """
+        """Return the labels of the Model Confidence Set of the first arms with predictions."""
         found: list[tuple[str, Items, Vector]] = []
         for arm in arms:
             if not self.folders(arm):

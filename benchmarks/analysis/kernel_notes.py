@@ -34,14 +34,7 @@ Settings = frozenset[tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Speed:
-    """The training speed of an arm.
-
-    Attributes:
-        runs: number of runs whose median it is.
-        utilisation: share of the machine's peak.
-        seconds: per token.
-        flops: per token, forward.
-    """
+    """The training speed of an arm, the median over its runs; seconds and FLOPs are per token."""
 
     label: str
     model: str

@@ -71,13 +71,7 @@ def title_of(rows: pd.DataFrame, beside: list[pd.DataFrame]) -> str:
 
 
 def notes_of(rows: pd.DataFrame, arms: list[Arm], beside: list[pd.DataFrame]) -> list[str]:
-    """Return the notes on a group.
-
-    Args:
-        rows: of the group.
-        arms: best first, marked.
-        beside: rows of the same task and metric that are not comparable with them.
-    """
+    """Return the notes on a group; `beside` are the other groups of the same task and metric."""
     notes = []
     for other in beside:
         count = other["arm_number"].nunique()

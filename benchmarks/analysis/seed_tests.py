@@ -25,13 +25,7 @@ of threads or group of seeds."""
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of an arm.
-
-    Attributes:
-        seeds: (n,) ascending; NaN where there is none.
-        values: (n,) the score at each.
-        is_deterministic: True if the score does not depend on a seed.
-    """
+    """The scores of an arm at its seeds in ascending order, NaN for a run without a seed."""
 
     seeds: Vector
     values: Vector
@@ -63,10 +57,6 @@ def difference(a: Scores, b: Scores, family: int) -> tuple[Paired | None, str]:
     The test is paired over common seeds, unpaired with fewer than two of them, and one-sample
     against a deterministic arm. Scores that are equal up to rounding count as equal: a test would
     find the sign of the rounding.
-
-    Args:
-        a, b: the arms' scores.
-        family: number of comparisons in all.
 
     Returns:
         The difference A - B, None if an arm has one seed; a description of the test.

@@ -19,16 +19,7 @@ FORMATS = ("parquet", "csv", "json")
 
 
 def export(tables: Sequence[Path], out: Path, format: str | None) -> None:
-    """Write tables as one file.
-
-    Args:
-        tables: CSV files, or results folders with a `results.csv`.
-        out: the file.
-        format: one of `FORMATS`; None to infer it from the file name.
-
-    Raises:
-        UserError: a table is invalid, or the file cannot be written.
-    """
+    """Write CSV files or results folders as one file; a format of None follows from its name."""
     chosen = format or out.suffix.lstrip(".")
     if chosen not in FORMATS:
         raise UserError(

@@ -166,13 +166,7 @@ def as_markdown(sections: Sequence[Section]) -> str:
 def markdown_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: Container[int] = (0,)
 ) -> str:
-    """Format a Markdown table of Markdown cells, without a final line end.
-
-    Args:
-        header: column names.
-        rows: cells; bars in them are escaped.
-        text_columns: numbers of the left-aligned columns.
-    """
+    """Format a Markdown table without a final line end; cells are Markdown, bars are escaped."""
     rule = ["---" if n in text_columns else "---:" for n in range(len(header))]
     lines = [[re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in row] for row in (header, rule, *rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

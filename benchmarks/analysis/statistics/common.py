@@ -64,11 +64,7 @@ def vector(values: ArrayLike) -> Vector:
 
 
 def paired_vectors(a: ArrayLike, b: ArrayLike, name: str) -> tuple[Vector, Vector]:
-    """Return two vectors of equal length.
-
-    Raises:
-        ValueError: their lengths differ, or see `vector`.
-    """
+    """Return two vectors of equal length."""
     x, y = vector(a), vector(b)
     if len(x) != len(y):
         raise ValueError(f"{len(x)} and {len(y)} {name} do not pair")
@@ -83,11 +79,8 @@ def size_of(*vectors: Vector) -> float:
 def p_without_spread(d: Vector, size: float) -> float | None:
     """Return the two-sided p of equal differences by exchanging signs; None if they vary.
 
-    A t-test would divide by zero. Rounded scores often have equal differences at random.
-
-    Args:
-        d: (n,) differences.
-        size: of the numbers they are differences of.
+    A t-test would divide by zero. Rounded scores often have equal differences at random. `size` is
+    that of the numbers before the difference.
     """
     if np.ptp(d) > NO_SPREAD * size:
         return None

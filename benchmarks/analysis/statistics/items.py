@@ -144,15 +144,9 @@ def diebold_mariano(errors_a: ArrayLike, errors_b: ArrayLike) -> Paired:
 def model_confidence_set(
     losses: Sequence[ArrayLike], seed: int = 0, block: int = 10
 ) -> tuple[list[int], list[float]]:
-    """Return the models that may be the best (Hansen, Lunde and Nason 2011).
+    """Return the places of the models that may be the best, and each model's p-value.
 
-    Args:
-        losses: one sequence per model, at the same items.
-        seed: of the bootstrap.
-        block: block length; 1 for independent items.
-
-    Returns:
-        The places of the models in the set, and each model's p-value.
+    Hansen, Lunde and Nason (2011); `block` is the block length, 1 for independent items.
     """
     from arch.bootstrap import MCS
 

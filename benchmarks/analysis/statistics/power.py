@@ -38,13 +38,7 @@ def paired_power(effect: float, n: int, alpha: float = LEVEL) -> float:
 def minimum_detectable(sd: float, n: int, alpha: float = LEVEL) -> float | None:
     """Return the smallest mean difference that n pairs detect with 80 % power.
 
-    Args:
-        sd: of the paired differences.
-        n: number of pairs.
-        alpha: level of the test.
-
-    Returns:
-        None for one pair, or without spread.
+    None for one pair, or without spread; `sd` is that of the paired differences.
     """
     return detectable_effect(n, alpha) * sd if n > 1 and sd > 0 else None
 
@@ -62,8 +56,7 @@ def detectable_effect(n: int, alpha: float) -> float:
 def seeds_needed(difference: float, sd: float, alpha: float = LEVEL) -> int | None:
     """Return the number of pairs that detect a difference with 80 % power.
 
-    Returns:
-        None beyond 1000 pairs, or without a difference or spread.
+    None beyond 1000 pairs, or without a difference or spread.
     """
     if difference == 0 or sd <= 0:
         return None
