@@ -161,7 +161,7 @@ def shortened(cell: str) -> str:
 
 
 def comparison_text(table: Path) -> str:
-    """What scripts/compare.py says of a table, as part of a page."""
+    """Return the output of scripts/compare.py for a table, as part of a page."""
     sections = grids.sections_of(compare([table], Options()), only_changed=False)
     return re.sub(r"^## ", "### ", as_markdown(sections), flags=re.MULTILINE)
 

@@ -68,7 +68,7 @@ class ArmPair:
 
 
 def number_arms(frame: pd.DataFrame, options: Options) -> pd.DataFrame:
-    """Number groups and arms over both tables."""
+    """Assign numbers to groups and arms over both tables."""
     frame = frame.assign(group=group_numbers(frame))
     tuned = frame["arm_key"].astype("str")
     keys = arm_keys(frame).astype("str").where(~tuned.str.startswith(BEST_OF), tuned)
