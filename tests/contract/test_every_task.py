@@ -212,9 +212,7 @@ def test_showcase_is_seeded(name: str, loaded: Loader) -> None:
 
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("split", SPLITS)
-def test_items_number_a_split_whatever_the_batch_size(
-    name: str, split: Split, loaded: Loader
-) -> None:
+def test_items_number_a_split_for_every_batch_size(name: str, split: Split, loaded: Loader) -> None:
     counts = set()
     for batch_size in (1000, 64, 7):
         batches = [*loaded(name).batches(split, batch_size)]

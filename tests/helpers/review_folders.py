@@ -1,4 +1,4 @@
-"""IMDB reviews made up, in the two forms of folders, and what comes of reading them."""
+"""Synthetic IMDB reviews in folders of both formats, and tasks of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tasks.text import sources as imdb_sources
 from tasks.text.preparation import tokenise
 from tasks.text.task import ImdbSettings, ImdbTask
 
-WORDS = ("dull", "grand")  # what the made-up reviews of label 0 and 1 say
+WORDS = ("dull", "grand")  # of synthetic reviews of label 0 and 1
 LABEL_NAMES = ("neg", "pos")
 
 
 def reviews(split: str, count: int = 60) -> pd.DataFrame:
-    """Make up reviews; the three of a film have consecutive numbers."""
+    """Return reviews; the three of a film have consecutive numbers."""
     rows = [
         {
             "id": f"{split}/{LABEL_NAMES[label]}/{n}_{1 + 8 * label}",
@@ -33,7 +33,7 @@ def reviews(split: str, count: int = 60) -> pd.DataFrame:
 
 
 def write_parquet(folder: Path, *, movie: str = "column") -> Path:
-    """Write the parquet form; the film is in a `column`, in a `table` of its own, or `nowhere`."""
+    """Write parquet files; the film is in a `column`, in a `table` of its own, or `nowhere`."""
     frames = {split: reviews(split) for split in ("train", "test")}
     folder.mkdir(parents=True)
     for split, frame in frames.items():
@@ -45,7 +45,7 @@ def write_parquet(folder: Path, *, movie: str = "column") -> Path:
 
 
 def write_tree(folder: Path, *, urls: bool = True) -> Path:
-    """Write the official form: SPLIT/LABEL/ID_RATING.txt, a film's URL in line ID of urls_LABEL."""
+    """Write the official tree: SPLIT/LABEL/ID_RATING.txt, a film's URL in line ID of urls_LABEL."""
     for split in ("train", "test"):
         for label, rows in reviews(split).groupby("label"):
             name = LABEL_NAMES[int(str(label))]
@@ -66,7 +66,7 @@ def load(folder: Path, cache: Path) -> ImdbTask:
 
 
 def refusal(wanted: Path | str) -> str:
-    """Return the one line in which a source is refused."""
+    """Return the error of a source, one line."""
     with pytest.raises(DataError) as caught:
         tokenise(imdb_sources.find_source(str(wanted)).read(), 100, 1)
     text = str(caught.value)
@@ -75,7 +75,7 @@ def refusal(wanted: Path | str) -> str:
 
 
 def same_content(task: ImdbTask) -> tuple[object, ...]:
-    """Return what must not depend on the container: provenance but the name, and the reviews."""
+    """Return the data that must not depend on the file format."""
     data = task.data
     return (
         data.sha256,

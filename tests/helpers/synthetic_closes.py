@@ -1,4 +1,4 @@
-"""Closes made up, S&P 500 tasks of them, and forecasts that need no net."""
+"""Synthetic closes, S&P 500 tasks of them, and forecasts without a network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load(settings: Sp500Settings) -> Sp500Task:
 
 
 def random_walk(days: int = 300, seed: int = 0) -> Floats:
-    """Make up closes, all different."""
+    """Return different closes."""
     steps = np.random.default_rng(seed).normal(3e-4, 0.01, size=days)
     closes: Floats = 2000 * np.exp(np.cumsum(steps))
     assert len(set(closes.tolist())) == days
@@ -41,18 +41,18 @@ def random_walk(days: int = 300, seed: int = 0) -> Floats:
 def make_task(closes: Floats, target: str = "log_return", window: int = 5) -> Sp500Task:
     days = pd.bdate_range("2001-01-01", periods=len(closes))
     series = pd.Series(closes, index=days, dtype=float)
-    return Sp500Task(Sp500Settings(window=window, target=target), series, "made up")
+    return Sp500Task(Sp500Settings(window=window, target=target), series, "synthetic")
 
 
 def predicted_days(task: Sp500Task, closes: Floats, split: Split) -> list[int]:
-    """List the numbers of the days that a split predicts, found by what is true of them."""
+    """Return the days that a split predicts, identified by their true values."""
     known = absolute_returns(closes) if task.settings.target == "volatility" else closes
     number = {value: day for day, value in enumerate(known.tolist())}
     return [number[float(t)] for batch in task.batches(split, 16) for t in batch.targets[:, -1]]
 
 
 def absolute_returns(closes: Floats) -> Floats:
-    """In percent; day 0 has none."""
+    """Compute absolute returns in percent; day 0 is NaN."""
     return 100 * np.abs(np.diff(np.log(closes), prepend=math.nan))
 
 
@@ -76,5 +76,5 @@ def no_change(batch: Batch) -> Tensor:
 
 
 def closes_of(task: Sp500Task) -> Floats:
-    """Return all closes: the one before the first there is to predict, and those."""
+    """Return the first close and all closes to predict."""
     return torch.cat([task.targets[:1, 1], task.targets[:, 2]]).numpy()

@@ -1,4 +1,4 @@
-"""IMDB reviews made up, films and repeated texts among them, and what a task's batches hold."""
+"""Synthetic IMDB reviews with films and repeated texts, and the contents of batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Review = tuple[tuple[int, ...], int]
 
 
 def reviews(count: int, seed: int) -> pd.DataFrame:
-    """Make up reviews of 1 to 40 words; films have a few reviews, one review in five none."""
+    """Return reviews of 1 to 40 words; a film has a few reviews, one review in five no film."""
     draw = np.random.default_rng(seed)
     texts = [
         " ".join(f"w{i}" for i in draw.integers(0, 300, size=draw.integers(1, 41)))
@@ -26,7 +26,7 @@ def reviews(count: int, seed: int) -> pd.DataFrame:
 
 
 def repeat_texts(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Give one review in four the text of another, whose film and label may differ."""
+    """Replace the text of one review in four by that of another one."""
     draw = np.random.default_rng(seed)
     copies = draw.integers(0, len(frame), size=len(frame))
     copied = draw.random(len(frame)) < 0.25

@@ -1,4 +1,4 @@
-"""Character tasks of texts made up, and networks that need no training."""
+"""Character tasks of synthetic texts, and networks without training."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def load(settings: ShakespeareSettings) -> ShakespeareTask:
 
 
 def counting_task(characters: int, chunk_length: int = 16) -> ShakespeareTask:
-    """Make a task whose characters are all different, so that each one's id is its place."""
+    """Return a task with different characters, so that an id is a position."""
     text = "".join(chr(0x4E00 + i) for i in range(characters))
     return ShakespeareTask(ShakespeareSettings(chunk_length=chunk_length), text, "counting")
 
 
 def whole(task: ShakespeareTask) -> str:
-    """Decode the parts, in order, that make up the text."""
+    """Decode the parts of the text in order."""
     parts = [task.parts["train"], task.parts["validation"]]
     if task.settings.split != "nanogpt":
         parts.append(task.parts["test"])
@@ -36,7 +36,7 @@ def whole(task: ShakespeareTask) -> str:
 
 
 class FixedPrediction(nn.Module):
-    """Answers each character with a row of a table of logits."""
+    """Map each character to a row of a table of logits."""
 
     def __init__(self, table: Tensor) -> None:
         super().__init__()

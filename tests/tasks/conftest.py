@@ -1,4 +1,4 @@
-"""Tasks on their default data that several files look at, loaded once."""
+"""Tasks on their default data, loaded once for several files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.helpers import synthetic_closes, texts
 
 @pytest.fixture(scope="session")
 def sp500() -> Sp500Task:
-    """The default days of the default target."""
+    """Return the task with default settings."""
     return synthetic_closes.load(Sp500Settings())
 
 
 @pytest.fixture(scope="session")
 def tiny() -> ShakespeareTask:
-    """Tiny Shakespeare, in the default split."""
+    """Return tiny Shakespeare in the default split."""
     return texts.load(ShakespeareSettings())

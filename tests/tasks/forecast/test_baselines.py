@@ -1,4 +1,4 @@
-"""Forecasting baselines against formulas written out, other libraries, and the arrow of time."""
+"""Forecasting baselines against formulas and other libraries; no use of later days."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TRAIN_END = 1000
 
 
 def changing_market(days: int = 1400, seed: int = 0) -> Floats:
-    """Make up closes with GARCH returns that follow yesterday's and the day before's a little."""
+    """Return closes with GARCH returns and a weak autoregression of two days."""
     draws = np.random.default_rng(seed).standard_t(8, size=days) * math.sqrt(6 / 8)
     returns = np.zeros(days)
     variance = 1e-4
@@ -56,7 +56,7 @@ def forecast(name: str, closes: Floats = MARKET, train_end: int = TRAIN_END) -> 
 # --- against formulas
 
 
-def test_the_random_walk_says_the_last_close() -> None:
+def test_the_random_walk_predicts_the_last_close() -> None:
     np.testing.assert_array_equal(forecast("random_walk")[1:], MARKET[:-1])
 
 
@@ -71,7 +71,7 @@ def test_mean_return_grows_as_training_did() -> None:
 
 
 def least_squares(known: Floats, lags: int, first: int) -> tuple[Floats, float]:
-    """Constant and weights of an autoregression of the days from `first`; Akaike's criterion."""
+    """Return constant and weights of an autoregression from day `first`, and its AIC."""
     rows = [[1.0, *known[day - lags : day][::-1]] for day in range(first, len(known))]
     table, target = np.array(rows), known[first:]
     weights = np.linalg.lstsq(table, target, rcond=None)[0]
@@ -79,7 +79,7 @@ def least_squares(known: Floats, lags: int, first: int) -> tuple[Floats, float]:
     return weights, len(target) * math.log(squares / len(target)) + 2 * (lags + 2)
 
 
-# Seeds for which orders judged on different days would not be ranked alike.
+# Seeds for which a comparison of orders on different days would rank them differently.
 @pytest.mark.parametrize(("seed", "lags"), [(1, 8), (7, 2), (9, 10), (27, 2)])
 def test_the_autoregression_is_least_squares_with_akaike_s_order(seed: int, lags: int) -> None:
     closes = changing_market(400, seed)
@@ -96,7 +96,7 @@ def test_the_autoregression_is_least_squares_with_akaike_s_order(seed: int, lags
 
 
 def noisy_level() -> Floats:
-    """Closes whose best smoothing weight is far from 1."""
+    """Return closes whose best smoothing weight is far from 1."""
     draws = np.random.default_rng(1)
     level = 1000 + np.cumsum(draws.normal(0, 2, size=500))
     return level + draws.normal(0, 5, size=500)
@@ -178,7 +178,7 @@ def test_har_regresses_on_day_week_and_month() -> None:
     np.testing.assert_allclose(forecast("har")[2:], model.predict(table), rtol=1e-8)
 
 
-# --- the arrow of time
+# --- no use of later days
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -198,13 +198,13 @@ def test_every_day_after_training_has_a_forecast(name: str) -> None:
     assert np.isfinite(forecast(name)[TRAIN_END:]).all()
 
 
-# --- in the place of a net
+# --- as baselines of the task
 
 
 def task_of(closes: Floats, target: str, window: int = 5) -> Sp500Task:
     days = pd.bdate_range("2001-01-01", periods=len(closes))
     series = pd.Series(closes, index=days, dtype=float)
-    return Sp500Task(Sp500Settings(window=window, target=target), series, "made up")
+    return Sp500Task(Sp500Settings(window=window, target=target), series, "synthetic")
 
 
 @pytest.mark.parametrize("target", ["log_return", "price", "volatility"])
@@ -239,7 +239,7 @@ def test_scores_are_those_of_the_forecasts(target: str, name: str, split: Split)
 
 
 @pytest.mark.parametrize("target", ["log_return", "price"])
-def test_the_random_walk_is_what_skill_is_counted_from(target: str) -> None:
+def test_the_random_walk_is_the_reference_of_skill(target: str) -> None:
     task = task_of(MARKET, target)
     metrics = evaluate(task.fit_baseline("random_walk", 0), task, "test", 64)
     assert metrics["rmse_over_naive"] == pytest.approx(1, rel=1e-12)
@@ -266,11 +266,11 @@ def test_a_constant_series_is_forecast_without_error(name: str) -> None:
     assert metrics[task.settings.metric.name] == pytest.approx(0, abs=1e-9)
 
 
-# Of so few days arch says that its optimiser found no certain end.
+# arch warns that its optimiser did not converge on so few days.
 @pytest.mark.filterwarnings("ignore:The optimizer returned code")
 @pytest.mark.parametrize("window", [1, 30])
 @pytest.mark.parametrize("name", METHODS)
-def test_the_fewest_days_there_may_be_are_enough(name: str, window: int) -> None:
+def test_the_minimum_number_of_days_is_enough(name: str, window: int) -> None:
     closes = changing_market(days_needed(window), seed=3)
     task = task_of(closes, "log_return" if name in CLOSES else "volatility", window)
     score = evaluate(task.fit_baseline(name, 0), task, "test", 64)[task.settings.metric.name]

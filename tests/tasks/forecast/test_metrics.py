@@ -80,7 +80,7 @@ def test_errors_agree_with_scikit_learn_and_utilsforecast(split: Split, target: 
 
 
 def from_closes(task: Sp500Task, last: Sequence[float], close: Sequence[float]) -> Tensor:
-    """Return what `task` would have to predict for these closes."""
+    """Return the outputs with which `task` predicts these closes."""
     return torch.from_numpy(task.objective.scaled(np.array(close), np.array(last)))
 
 
@@ -100,7 +100,7 @@ def test_directions_by_hand(target: str) -> None:
     metrics = direction_metrics(
         make_task(random_walk(), target),
         last=[100.0] * 6,
-        # The third and fourth day do not move and are not counted.
+        # The third and fourth day have no change and do not count.
         close=[101.0, 98.0, 100.0, 100.0, 103.0, 100.5],
         predicted=[102.0, 101.0, 105.0, 95.0, 99.0, 107.0],
     )
@@ -110,14 +110,14 @@ def test_directions_by_hand(target: str) -> None:
 
 RISING = [1.0, 2.0, -1.0, 1.0, -0.5]
 FALLING = [-step for step in RISING]
-# Most days do not move; of those that do, more go up.
+# Most days have no change; of the others, more go up.
 RESTING = [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, -1.5]
 
 
 @pytest.mark.parametrize(
     ("steps", "base_rate"), [(RISING, 3 / 4), (FALLING, 1 / 4), (RESTING, 3 / 4)]
 )
-def test_the_base_rate_is_that_of_training_s_usual_direction(
+def test_the_base_rate_is_that_of_the_frequent_direction_of_training(
     steps: list[float], base_rate: float
 ) -> None:
     closes = 1000 + np.cumsum(np.tile(steps, 20))

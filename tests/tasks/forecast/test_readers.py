@@ -1,4 +1,4 @@
-"""The S&P 500 task's CSV files: what is read, and what is refused with its line."""
+"""The S&P 500 task's CSV files: valid ones, and errors with their line."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def reformatted(format_day: str) -> list[Row]:
     return [(pd.Timestamp(day).strftime(format_day), close) for day, close in rows()]
 
 
-def test_the_hash_is_of_days_and_closes_in_plain_text(tmp_path: Path) -> None:
+def test_the_hash_depends_on_days_and_closes_as_text(tmp_path: Path) -> None:
     content = "".join(f"{day},{float(close)!r}\n" for day, close in rows())
     expected = hashlib.sha256(content.encode()).hexdigest()
     assert read(write(tmp_path, rows())).data.sha256 == expected
@@ -58,7 +58,7 @@ def test_columns_are_found_in_any_case(tmp_path: Path, header: str) -> None:
     np.testing.assert_array_equal(closes_of(task), [float(close) for close in PRICES])
 
 
-def test_other_columns_do_not_matter(tmp_path: Path) -> None:
+def test_other_columns_are_ignored(tmp_path: Path) -> None:
     lines = [(close, f"{day},x,{close}") for day, close in rows()]
     task = read(write(tmp_path, lines, "open,date,note,close"))
     np.testing.assert_array_equal(closes_of(task), [float(close) for close in PRICES])
@@ -78,7 +78,7 @@ def test_other_columns_do_not_matter(tmp_path: Path) -> None:
         "%Y-%m-%d 00:00:00+09:00",
     ],
 )
-def test_dates_are_the_local_days_they_say(tmp_path: Path, format_day: str) -> None:
+def test_dates_are_local_days(tmp_path: Path, format_day: str) -> None:
     plain = read(write(tmp_path, rows())).data
     assert read(write(tmp_path, reformatted(format_day))).data == plain
 
@@ -113,7 +113,7 @@ def test_dates_of_summer_and_winter_time_may_follow_one_another(tmp_path: Path) 
         pytest.param(DAYS[50], '"1,000.5"', "a positive number: 1,000.5", id="thousands' comma"),
     ],
 )
-def test_a_bad_row_is_named_by_its_line_and_value(
+def test_a_bad_row_is_reported_with_its_line_and_value(
     tmp_path: Path, day: str, close: str, problem: str
 ) -> None:
     lines = rows()
@@ -123,7 +123,7 @@ def test_a_bad_row_is_named_by_its_line_and_value(
     assert problem in text
 
 
-def test_blank_lines_are_counted_like_an_editor_does(tmp_path: Path) -> None:
+def test_blank_lines_count_as_lines(tmp_path: Path) -> None:
     file = write(tmp_path, [*rows()[:50], (DAYS[50], "-1")])
     lines = file.read_text().splitlines()
     lines.insert(10, "")
@@ -136,7 +136,7 @@ def test_blank_lines_are_counted_like_an_editor_does(tmp_path: Path) -> None:
     ("header", "missing"),
     [("day,close", "'date'"), ("date,price", "'close'"), ("a,b", "'date'"), ("date,", "'close'")],
 )
-def test_a_missing_column_is_named_with_those_there_are(
+def test_a_missing_column_is_reported_with_the_existing_ones(
     tmp_path: Path, header: str, missing: str
 ) -> None:
     text = refusal(write(tmp_path, rows(), header))
@@ -157,16 +157,14 @@ def test_a_missing_column_is_named_with_those_there_are(
         pytest.param(b"date,close\n1,2\n1,2,3\n", "cannot be read as CSV", id="ragged"),
     ],
 )
-def test_a_file_that_is_no_such_table_is_refused(
-    tmp_path: Path, content: bytes, problem: str
-) -> None:
+def test_an_invalid_file_is_refused(tmp_path: Path, content: bytes, problem: str) -> None:
     file = tmp_path / "series.csv"
     file.write_bytes(content)
     assert problem in refusal(file)
 
 
 @pytest.mark.parametrize("window", [1, 5, 60])
-def test_the_window_decides_how_many_rows_are_needed(tmp_path: Path, window: int) -> None:
+def test_the_window_determines_the_number_of_rows_needed(tmp_path: Path, window: int) -> None:
     needed = days_needed(window)
     text = refusal(write(tmp_path, rows()[: needed - 1]), window)
     assert f"{needed - 1} days" in text

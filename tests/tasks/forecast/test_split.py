@@ -1,4 +1,4 @@
-"""The S&P 500 task's days: the span that is asked for, the split, items."""
+"""The S&P 500 task's days: the selected span, the split, items."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def test_start_and_end_choose_the_span(span: dict[str, Any], first: str, last: s
         ({"start": "2016-01-01", "end": "2016-01-01"}, "task.start=2016-01-01 is not before"),
     ],
 )
-def test_a_span_that_is_none_is_refused_at_once(settings: dict[str, Any], problem: str) -> None:
+def test_an_invalid_span_is_refused_at_once(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         Sp500Settings(**settings).check()
 
 
 @pytest.mark.parametrize("span", [{"start": "2030-01-01"}, {"end": "1990-01-01"}])
-def test_a_span_without_data_says_what_the_data_has(span: dict[str, Any]) -> None:
+def test_the_error_of_an_empty_span_contains_the_span_of_the_data(span: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"0 days from .* has 1999-01-04 to 2018-12-31$"):
         load(Sp500Settings(**span))
 
@@ -84,7 +84,7 @@ def test_the_split_is_70_15_15_in_order_of_time(days: int, window: int) -> None:
     closes = random_walk(days)
     task = make_task(closes, window=window)
     parts = {split: predicted_days(task, closes, split) for split in SPLITS}
-    # Every day is predicted once that has a window of returns, which take one day more, before it.
+    # Every day after a window of returns, which needs one day more, is predicted once.
     assert [*parts["train"], *parts["validation"], *parts["test"]] == list(range(window + 1, days))
     data = task.data
     sizes = [data.train_size, data.validation_size, data.test_size]

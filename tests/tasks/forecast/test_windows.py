@@ -1,4 +1,4 @@
-"""The S&P 500 task's windows: their days, their scale, no look into the future, the way back."""
+"""The S&P 500 task's windows: days, scale, no use of later days, inverse of the scale."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.helpers.synthetic_closes import (
 
 @pytest.mark.parametrize("window", [1, 5, 20])
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_window_holds_exactly_the_days_before(target: str, window: int) -> None:
+def test_a_window_contains_exactly_the_days_before(target: str, window: int) -> None:
     closes = random_walk()
     task = make_task(closes, target, window)
     train_end = predicted_days(task, closes, "train")[-1] + 1
@@ -51,7 +51,7 @@ def test_a_window_holds_exactly_the_days_before(target: str, window: int) -> Non
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_scale_is_fitted_on_the_training_part_alone(target: str) -> None:
+def test_the_scale_is_fitted_on_the_training_part_only(target: str) -> None:
     closes = random_walk()
     task = make_task(closes, target)
     train_end = predicted_days(task, closes, "train")[-1] + 1
@@ -97,7 +97,7 @@ def test_changing_the_future_changes_no_prediction_before_it(share: float, targe
 
 
 @pytest.mark.parametrize("target", CLOSES)
-def test_the_target_is_turned_back_into_the_close(target: str) -> None:
+def test_the_scaled_target_is_converted_back_to_the_close(target: str) -> None:
     closes = random_walk()
     task = make_task(closes, target)
     objective = task.objective
@@ -124,7 +124,7 @@ def test_a_constant_series_can_be_scaled() -> None:
 
 
 @pytest.mark.parametrize("target", CLOSES)
-def test_predictions_are_the_closes_before_after_and_said(target: str) -> None:
+def test_predictions_are_the_last_the_actual_and_the_predicted_close(target: str) -> None:
     closes = random_walk()
     task = make_task(closes, target)
     days = np.array(predicted_days(task, closes, "test"))

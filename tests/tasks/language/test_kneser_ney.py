@@ -1,4 +1,4 @@
-"""Kneser-Ney against dictionaries of strings that follow Chen and Goodman's formulas one by one."""
+"""Kneser-Ney against a reference with dictionaries that follows Chen and Goodman's formulas."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tasks.language.task import BUNDLED
 
 TEXT = BUNDLED.read_text(encoding="utf-8")
 TRAIN, TEST = TEXT[:6000], TEXT[200_000:200_400]
-# Characters that training lacks have a probability too.
+# Characters that are not in training have a probability too.
 ALPHABET = sorted(set(TRAIN + TEST + "xyz€"))
 
 
@@ -31,8 +31,8 @@ def encode(text: str, alphabet: list[str] = ALPHABET) -> Integers:
     return np.array([alphabet.index(character) for character in text], dtype=np.int64)
 
 
-class ByTheBook:
-    """Interpolated modified Kneser-Ney, as slowly as one likes."""
+class Reference:
+    """A slow reference of interpolated modified Kneser-Ney."""
 
     def __init__(self, text: str, alphabet: list[str], order: int) -> None:
         self.alphabet, self.order = alphabet, order
@@ -58,16 +58,16 @@ class ByTheBook:
         fits = all(0 <= d <= k for k, d in enumerate(found))
         return found if fits else [0.0, 0.5, 1.0, 1.5]
 
-    def chance(self, context: str, character: str) -> float:
+    def probability(self, context: str, character: str) -> float:
         """Probability after the last `order - 1` characters of a context, or as many as it has."""
         length = min(len(context), self.order - 1)
-        return self.chance_of_order(length + 1, context[len(context) - length :], character)
+        return self.probability_of_order(length + 1, context[len(context) - length :], character)
 
     @cache  # noqa: B019
-    def chance_of_order(self, n: int, context: str, character: str) -> float:
+    def probability_of_order(self, n: int, context: str, character: str) -> float:
         if n == 0:
             return 1 / len(self.alphabet)
-        lower = self.chance_of_order(n - 1, context[1:], character)
+        lower = self.probability_of_order(n - 1, context[1:], character)
         followers = [self.counts[n][context + other] for other in self.alphabet]
         total = sum(followers)
         if total == 0:
@@ -83,19 +83,19 @@ def distributions(model: KneserNey, text: str, alphabet: list[str] = ALPHABET) -
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 5])
-def test_probabilities_are_those_of_the_book(order: int) -> None:
-    reference = ByTheBook(TRAIN, ALPHABET, order)
+def test_probabilities_equal_the_reference(order: int) -> None:
+    reference = Reference(TRAIN, ALPHABET, order)
     found = distributions(KneserNey(encode(TRAIN), len(ALPHABET), order), TEST)
     for end in [*range(1, 10), *range(10, 400, 13)]:
-        expected = [reference.chance(TEST[:end], character) for character in ALPHABET]
+        expected = [reference.probability(TEST[:end], character) for character in ALPHABET]
         np.testing.assert_allclose(found[end - 1], expected, rtol=1e-10)
 
 
 def test_the_longest_orders_agree_too_where_contexts_are_known() -> None:
-    reference = ByTheBook(TRAIN, ALPHABET, 8)
+    reference = Reference(TRAIN, ALPHABET, 8)
     found = distributions(KneserNey(encode(TRAIN), len(ALPHABET), 8), TRAIN[:300])
     for end in [1, 5, 6, 7, 8, 9, 100, 300]:
-        expected = [reference.chance(TRAIN[:end], character) for character in "e \nxT€"]
+        expected = [reference.probability(TRAIN[:end], character) for character in "e \nxT€"]
         chosen = found[end - 1, encode("e \nxT€")]
         np.testing.assert_allclose(chosen, expected, rtol=1e-10)
 
@@ -124,7 +124,7 @@ def test_texts_without_counts_of_counts_have_distributions(text: str, order: int
 
 
 def test_large_alphabets_do_not_overflow() -> None:
-    """20,000 to the power of 8 is no 64-bit number."""
+    """20,000 to the power of 8 exceeds 64 bits."""
     text = np.random.default_rng(0).permutation(20_000)
     model = KneserNey(np.concatenate([text, text]), 20_000, 8)
     contexts = model.contexts(text[:40])
@@ -146,7 +146,7 @@ def test_discounts_follow_counts_of_counts() -> None:
     [[1, 1, 2, 3], [2, 3, 4, 4], [1, 1, 1, 2, 3, 3, 3, 3, 3, 4]],
     ids=["none of four", "none of one", "below zero"],
 )
-def test_discounts_that_cannot_be_are_the_usual_ones(counts: list[int]) -> None:
+def test_invalid_discounts_are_replaced_by_the_defaults(counts: list[int]) -> None:
     assert discounts(np.array(counts)) == DEFAULT_DISCOUNTS
 
 
@@ -157,15 +157,15 @@ def test_a_context_does_not_reach_back_before_its_split() -> None:
         "test": torch.from_numpy(encode(TEST)),
     }
     baseline = KneserNeyBaseline(4, parts, len(ALPHABET))
-    reference = ByTheBook(TRAIN, ALPHABET, 4)
+    reference = Reference(TRAIN, ALPHABET, 4)
     for split, text in (("validation", TRAIN[100:200]), ("test", TEST)):
         found = baseline.outputs(split, torch.arange(5).unsqueeze(0)).exp()  # type: ignore[arg-type]
         for item in range(5):
-            said = [reference.chance(text[: item + 1], character) for character in ALPHABET]
+            said = [reference.probability(text[: item + 1], character) for character in ALPHABET]
             np.testing.assert_allclose(found[0, item], said, rtol=1e-10)
 
 
-def test_outputs_are_log_probabilities_of_the_items_asked_for() -> None:
+def test_outputs_are_log_probabilities_of_the_given_items() -> None:
     text = torch.from_numpy(encode(TEST))
     parts: dict[Split, torch.Tensor] = {
         "train": torch.from_numpy(encode(TRAIN)),
@@ -179,6 +179,8 @@ def test_outputs_are_log_probabilities_of_the_items_asked_for() -> None:
     some = torch.tensor([[7, 300, 12], [0, 45, 7]])
     assert torch.equal(baseline.outputs("validation", some), whole[0, some])
     nats = float(F.cross_entropy(whole[0], text[1:]))
-    reference = ByTheBook(TRAIN, ALPHABET, 5)
-    by_hand = [-math.log(reference.chance(TEST[:end], TEST[end])) for end in range(1, len(TEST))]
+    reference = Reference(TRAIN, ALPHABET, 5)
+    by_hand = [
+        -math.log(reference.probability(TEST[:end], TEST[end])) for end in range(1, len(TEST))
+    ]
     assert nats == pytest.approx(np.mean(by_hand), rel=1e-10)

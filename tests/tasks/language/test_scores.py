@@ -30,7 +30,7 @@ def test_a_uniform_model_s_perplexity_is_the_size_of_the_alphabet(
 
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_metrics_are_those_of_an_n_gram_model_counted_apart(
+def test_metrics_equal_those_of_an_independent_n_gram_model(
     tiny: ShakespeareTask, split: Split, order: int
 ) -> None:
     text = BUNDLED.read_text(encoding="utf-8")
@@ -43,13 +43,13 @@ def test_metrics_are_those_of_an_n_gram_model_counted_apart(
     counts = np.array([[pairs[before, after] for after in alphabet] for before in alphabet])
     if order == 1:
         counts = np.broadcast_to(counts.sum(0), counts.shape)
-    chances = (counts + 1) / (counts + 1).sum(1, keepdims=True)
+    probabilities = (counts + 1) / (counts + 1).sum(1, keepdims=True)
     place = {character: i for i, character in enumerate(alphabet)}
     nats = -np.mean(
-        [math.log(chances[place[before], place[after]]) for before, after in pairwise(part)]
+        [math.log(probabilities[place[before], place[after]]) for before, after in pairwise(part)]
     )
     # Logits are log-probabilities up to a constant.
-    table = torch.from_numpy(np.log(chances)) + 3.0
+    table = torch.from_numpy(np.log(probabilities)) + 3.0
     metrics = evaluate(FixedPrediction(table), tiny, split, 1)
     assert metrics == pytest.approx(
         {
@@ -89,7 +89,7 @@ def test_predictions_are_the_nats_of_each_character(tiny: ShakespeareTask) -> No
     np.testing.assert_allclose(nats, -chosen.flatten(), rtol=1e-6)
 
 
-def test_a_hopeless_model_has_a_finite_perplexity(tiny: ShakespeareTask) -> None:
+def test_a_very_bad_model_has_a_finite_perplexity(tiny: ShakespeareTask) -> None:
     assert math.isfinite(tiny.metrics({"nats": 1e7, "characters": 10.0})["perplexity"])
 
 
@@ -100,7 +100,7 @@ def test_a_hopeless_model_has_a_finite_perplexity(tiny: ShakespeareTask) -> None
     ("name", "nats"),
     [("kneser_ney_3", 2.038), ("kneser_ney_4", 1.719), ("kneser_ney_7", 1.5165)],
 )
-def test_kneser_ney_has_its_known_nats_on_the_literature_s_split(name: str, nats: float) -> None:
+def test_kneser_ney_has_its_known_nats_on_the_nanogpt_split(name: str, nats: float) -> None:
     task = load(ShakespeareSettings(split="nanogpt"))
     metrics = evaluate(task.fit_baseline(name, 0), task, "test", 1)
     assert metrics["loss"] == pytest.approx(nats, abs=6e-4)
@@ -139,12 +139,12 @@ def sample(speaker: tuple[ShakespeareTask, nn.Module], seed: int, **settings: fl
     return text
 
 
-def test_a_sample_is_its_seed_s(speaker: tuple[ShakespeareTask, nn.Module]) -> None:
+def test_a_sample_depends_on_its_seed(speaker: tuple[ShakespeareTask, nn.Module]) -> None:
     before = torch.get_rng_state()
     first = sample(speaker, seed=0)
     assert sample(speaker, seed=0) == first
     assert sample(speaker, seed=1) != first
-    # Nothing else's chance is touched.
+    # No other probability changes.
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -157,18 +157,18 @@ def test_a_sample_has_its_length_and_the_text_s_alphabet(
     assert set(text) <= set(speaker[0].characters)
 
 
-def test_no_sample_is_made_where_none_is_wanted(
+def test_zero_characters_give_no_sample(
     speaker: tuple[ShakespeareTask, nn.Module],
 ) -> None:
     task = ShakespeareTask(ShakespeareSettings(sample_chars=0), TEXT, "none")
     assert task.showcase(speaker[1], 0) is None
 
 
-def test_near_temperature_zero_the_likeliest_character_is_taken(
+def test_near_temperature_zero_the_most_probable_character_is_sampled(
     speaker: tuple[ShakespeareTask, nn.Module],
 ) -> None:
     task, network = speaker
-    # Reference: read the whole text so far at every step, so the state carried is checked as well.
+    # The reference reads the whole text at every step, so the carried state is checked as well.
     text = [task.characters.index("\n")]
     with torch.no_grad():
         for _ in range(60):

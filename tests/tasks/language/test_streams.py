@@ -35,7 +35,7 @@ def test_streams_are_contiguous_across_chunks(
     assert [batch.continues for batch in batches] == [False] + [True] * (len(batches) - 1)
     streams = torch.cat([batch.inputs for batch in batches], dim=1)
     targets = torch.cat([batch.targets for batch in batches], dim=1)
-    # Ids are places: each stream goes up by one, and each target is the place after its input.
+    # Ids are positions: they ascend along a stream, and a target is the position after its input.
     assert torch.equal(streams.diff(dim=1), torch.ones_like(streams[:, 1:]))
     assert torch.equal(targets, streams + 1)
     assert all(batch.inputs.shape[1] == chunk_length for batch in batches[:-1])
@@ -56,7 +56,7 @@ def test_an_epoch_trains_nearly_every_pair_and_none_twice(
     assert len(set(targets.tolist())) == len(targets)
     assert int(targets.min()) >= 1
     assert int(targets.max()) <= last
-    # What may be missing: less than a chunk at the beginning, less than one each at the end.
+    # May be missing: less than one chunk at the start, and less than one per stream at the end.
     assert last - len(targets) < min(chunk_length, last) + batch_size
 
 
@@ -70,7 +70,7 @@ def test_an_epoch_has_the_planned_steps_or_one_fewer(
     assert task.steps_per_epoch(batch_size) - steps in (0, 1)
 
 
-def test_the_offset_is_drawn_anew_each_epoch() -> None:
+def test_each_epoch_has_a_new_random_offset() -> None:
     def starts(seed: int) -> list[int]:
         order = np.random.default_rng(seed)
         return [int(next(task.batches("train", 4, order)).inputs[0, 0]) for _ in range(200)]

@@ -1,4 +1,4 @@
-"""The character task's text: the bundled one, its parts, and corpora of the user's own."""
+"""The character task's text: the bundled file, its parts, and other corpora."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_bundled_file_is_tiny_shakespeare_byte_for_byte(tiny: ShakespeareTas
     assert len(tiny.characters) == 65
 
 
-def test_nanogpt_is_the_literature_s_split() -> None:
+def test_nanogpt_is_the_usual_split() -> None:
     task = load(ShakespeareSettings(split="nanogpt"))
     data = task.data
     assert (data.train_size, data.validation_size, data.test_size) == (1_003_854, 111_540, 111_540)
@@ -70,9 +70,7 @@ def corpus(folder: Path, content: bytes) -> ShakespeareSettings:
         pytest.param(TEXT.replace("\n", "\r\n").encode("utf-8-sig"), id="both"),
     ],
 )
-def test_the_same_text_is_the_same_data_however_it_was_saved(
-    content: bytes, tmp_path: Path
-) -> None:
+def test_the_file_format_does_not_change_the_data(content: bytes, tmp_path: Path) -> None:
     task = load(corpus(tmp_path, content))
     assert whole(task) == TEXT
     assert task.characters == sorted(set(TEXT))
@@ -104,7 +102,7 @@ def test_a_corpus_that_cannot_be_used_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "."])
-def test_a_corpus_that_is_no_file_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_missing_corpus_is_refused(name: str, tmp_path: Path) -> None:
     settings = ShakespeareSettings(corpus=str(tmp_path / name))
     with pytest.raises(DataError, match="no such file"):
         settings.check()
@@ -112,7 +110,7 @@ def test_a_corpus_that_is_no_file_is_refused(name: str, tmp_path: Path) -> None:
         load(settings)
 
 
-def test_sixty_characters_are_enough_as_the_message_says() -> None:
+def test_sixty_characters_are_enough() -> None:
     with pytest.raises(DataError, match="60 characters or more"):
         counting_task(20)
     task = counting_task(60)
@@ -120,7 +118,7 @@ def test_sixty_characters_are_enough_as_the_message_says() -> None:
     assert len(list(task.batches("test", 1))) == 1
 
 
-def test_the_complete_works_are_read_without_their_file_s_marks() -> None:
+def test_the_complete_works_are_read_without_byte_order_mark() -> None:
     file = ROOT.parent / "shared" / "data" / "shakespeare" / "complete.txt"
     if not file.is_file():
         pytest.skip("the complete works are not in ../shared/data/shakespeare")

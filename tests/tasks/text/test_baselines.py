@@ -1,4 +1,4 @@
-"""IMDB's baselines: against hand counts, dense references and the majority; chance; excerpts."""
+"""IMDB's baselines: against hand counts, dense references and the majority; seeds; excerpts."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def task_of(frames: Frames) -> imdb.ImdbTask:
     return imdb.ImdbTask(imdb.ImdbSettings(), Source("cut", "", lambda: frames), arrays, facts)
 
 
-def made_up(count: int, seed: int) -> pd.DataFrame:
-    """Reviews of 5 to 15 words, of which positive ones hold more of the even numbers."""
+def synthetic(count: int, seed: int) -> pd.DataFrame:
+    """Return reviews of 5 to 15 words; positive ones contain more even numbers."""
     draw = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     texts = []
@@ -46,7 +46,7 @@ def made_up(count: int, seed: int) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def frames() -> Frames:
-    return {"train": made_up(90, 1), "test": made_up(40, 2)}
+    return {"train": synthetic(90, 1), "test": synthetic(40, 2)}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def task(frames: Frames) -> imdb.ImdbTask:
 
 @pytest.fixture(scope="module")
 def bundled_cut() -> imdb.ImdbTask:
-    """1,600 + 400 of the bundled reviews, as they come, of either label as many."""
+    """Return 1,600 + 400 of the bundled reviews, balanced."""
     read = {split: pd.read_parquet(BUNDLED / f"{split}.parquet") for split in ("train", "test")}
     sizes = {"train": 800, "test": 200}
     return task_of(
@@ -68,7 +68,7 @@ def logits(fitted: FittedBaseline, task: imdb.ImdbTask) -> np.ndarray:
     return fitted.outputs("test", torch.arange(len(task.texts["test"]))).numpy()
 
 
-# --- what they are
+# --- fits
 
 
 @pytest.mark.parametrize("name", list(KNOWN)[1:])
@@ -101,7 +101,7 @@ def test_log_count_ratios_are_those_counted_by_hand() -> None:
 
 
 def test_log_count_ratios_of_pairs_come_from_the_texts() -> None:
-    """A word or pair counts once per review, however often it is there."""
+    """A word or pair counts once per review."""
     from sklearn.feature_extraction.text import CountVectorizer
 
     texts = ["Good, good film", "good film<br />good film", "a bad film", "a bad plot"]
@@ -121,7 +121,7 @@ def test_log_count_ratios_of_pairs_come_from_the_texts() -> None:
     assert ratios == pytest.approx({w: math.log((p[w] / 12) / (q[w] / 13)) for w in p})
 
 
-# --- against dense references, written anew
+# --- against dense references
 
 
 def grams(text: str, longest: int) -> list[str]:
@@ -136,7 +136,7 @@ def counts(texts: list[str], known: list[str], longest: int) -> np.ndarray:
 
 
 def vocabulary(texts: list[str], longest: int) -> list[str]:
-    """Whatever two texts hold."""
+    """Return the n-grams of at least two texts."""
     held = Counter(gram for text in texts for gram in set(grams(text, longest)))
     return sorted(gram for gram, number in held.items() if number >= 2)
 
@@ -192,7 +192,7 @@ def test_logits_are_those_of_a_dense_reference(
 
     w = optimize.minimize(penalised, np.zeros(x.shape[1]), jac=slope, options={"gtol": 1e-6}).x
     fitted = task.fit_baseline(name, 0)
-    # The solver stops where it is close enough.
+    # The solver has a tolerance.
     np.testing.assert_allclose(logits(fitted, task), held_out @ w, atol=0.02)
     assert np.abs(held_out @ w).mean() > 0.2
     learnt = x.shape[1] - 1
@@ -233,7 +233,7 @@ def test_weights_per_word_equal_the_trained_embeddings(
 
 
 def test_the_epoch_best_on_validation_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Validation that contradicts training is fitted best before training has gone far."""
+    """Validation labels that contradict training select an early epoch."""
     monkeypatch.setattr(reviews, "EMBEDDING_EPOCHS", 30)
     monkeypatch.setattr(reviews, "EMBEDDING_BATCH_SIZE", 2)
     shares = sparse.csr_matrix(np.eye(2)[[0, 1] * 10])
@@ -248,11 +248,11 @@ def test_the_epoch_best_on_validation_is_kept(monkeypatch: pytest.MonkeyPatch) -
     assert certainty(1 - labels) < 0.2 * certainty(labels)
 
 
-# --- what they may depend on
+# --- dependence on seeds and splits
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_chance_has_a_part_where_it_is_said(name: str, task: imdb.ImdbTask) -> None:
+def test_only_seeded_baselines_depend_on_the_seed(name: str, task: imdb.ImdbTask) -> None:
     torch.manual_seed(1)
     first = logits(task.fit_baseline(name, 0), task)
     torch.manual_seed(2)
@@ -262,8 +262,8 @@ def test_chance_has_a_part_where_it_is_said(name: str, task: imdb.ImdbTask) -> N
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_nothing_of_the_test_split_is_learnt(name: str, frames: Frames) -> None:
-    other = frames | {"test": made_up(60, 5).assign(label=1).replace({"label": {1: 0}})}
+def test_the_test_split_has_no_effect_on_a_fit(name: str, frames: Frames) -> None:
+    other = frames | {"test": synthetic(60, 5).assign(label=1).replace({"label": {1: 0}})}
     other["test"].loc[0, "label"] = 1
     outputs = [
         task.fit_baseline(name, 0).outputs("validation", torch.arange(8))
@@ -273,14 +273,14 @@ def test_nothing_of_the_test_split_is_learnt(name: str, frames: Frames) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in KNOWN if name != "mean_embedding"])
-def test_validation_chooses_no_linear_model(name: str, task: imdb.ImdbTask) -> None:
+def test_validation_has_no_effect_on_linear_models(name: str, task: imdb.ImdbTask) -> None:
     labels = {split: each.labels.numpy() for split, each in task.reviews.items()}
     turned = labels | {"validation": 1 - labels["validation"]}
     first, second = (reviews.fit(name, task.texts, each, 0) for each in (labels, turned))
     assert np.array_equal(logits(first, task), logits(second, task))
 
 
-# --- what is kept of a test
+# --- predictions and excerpts
 
 
 def test_predictions_are_log_odds_and_truth(task: imdb.ImdbTask) -> None:
@@ -301,7 +301,7 @@ def test_predictions_are_log_odds_and_truth(task: imdb.ImdbTask) -> None:
 def test_excerpts_are_the_reviews_of_the_largest_loss(
     task: imdb.ImdbTask, frames: Frames, first: int
 ) -> None:
-    """Of all, or of those alone that a smoke test has predicted."""
+    """Of all reviews, or of the few that a smoke test predicts."""
     items = torch.arange(first, 40)
     positive = task.reviews["test"].labels[items] == 1
     given = torch.from_numpy(np.random.default_rng(0).normal(size=len(items))).float() * 50

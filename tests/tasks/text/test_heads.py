@@ -14,7 +14,7 @@ LENGTHS = torch.tensor([7, 1, 4])
 
 
 def sequences(kind: str) -> Tensor:
-    """Outputs (3, 7, 5), zero beyond the lengths as an encoder's are."""
+    """Return outputs (3, 7, 5), zero beyond the lengths like those of an encoder."""
     torch.manual_seed(1)
     outputs = torch.randn(3, 7, 5, dtype=torch.float64)
     if kind == "negative":  # padding is greater than every valid step
@@ -46,5 +46,5 @@ def test_pooling_is_that_of_each_sequence_alone(
     (wanted * weights).sum().backward()
     assert outputs.grad is not None
     assert expected.grad is not None
-    valid = (torch.arange(7) < LENGTHS[:, None])[..., None]  # padding is nobody's gradient
+    valid = (torch.arange(7) < LENGTHS[:, None])[..., None]  # padding has no gradient
     assert torch.allclose(outputs.grad * valid, expected.grad, rtol=0, atol=1e-12)

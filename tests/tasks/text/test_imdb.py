@@ -48,7 +48,7 @@ def prepared(frames: Frames, max_length: int = 25) -> tuple[imdb.ImdbTask, Array
     """Return a task and the ragged arrays it was made from."""
     arrays, facts = imdb_preparation.tokenise(frames, vocabulary_size=200, minimum_count=1)
     settings = imdb.ImdbSettings(max_length=max_length, embedding_size=8)
-    return imdb.ImdbTask(settings, Source("made up", "", lambda: frames), arrays, facts), arrays
+    return imdb.ImdbTask(settings, Source("synthetic", "", lambda: frames), arrays, facts), arrays
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def task(frames: Frames) -> imdb.ImdbTask:
 
 
 def all_contents(task: imdb.ImdbTask) -> list[list[Review]]:
-    """List what every split's batches hold, in the order in which they come."""
+    """Return the contents of every split's batches, in order."""
     return [
         contents(batch)
         for split in SPLITS
@@ -91,15 +91,15 @@ def test_the_order_of_rows_in_the_source_changes_nothing(frames: Frames) -> None
 
 @pytest.mark.parametrize("column", ["text", "label"])
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_the_hash_sees_every_text_and_label(frames: Frames, split: str, column: str) -> None:
+def test_the_hash_depends_on_every_text_and_label(frames: Frames, split: str, column: str) -> None:
     changed = {name: frame.copy() for name, frame in frames.items()}
     values: dict[str, Any] = {"text": "another text", "label": 1}
     changed[split].loc[0, column] = values[column]
     assert prepared(changed)[0].data.sha256 != prepared(frames)[0].data.sha256
 
 
-def test_the_hash_sees_which_split_a_review_is_in() -> None:
-    # In canonical order, so that the same hashes follow one another wherever the border is.
+def test_the_hash_depends_on_the_split_of_a_review() -> None:
+    # In canonical order, so that the sequence of hashes does not depend on the border.
     frame = imdb_preparation.in_canonical_order(reviews(400, 1))
 
     def sha256(border: int) -> str:
@@ -114,7 +114,7 @@ def test_the_hash_sees_which_split_a_review_is_in() -> None:
 @pytest.mark.parametrize("seed", [None, 0, 1])
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
 @pytest.mark.parametrize("split", SPLITS)
-def test_an_epoch_holds_each_review_once(
+def test_an_epoch_contains_each_review_once(
     frames: Frames, split: Split, batch_size: int, seed: int | None
 ) -> None:
     task, arrays = prepared(frames, max_length=1000)
@@ -152,7 +152,7 @@ def test_a_cut_keeps_the_first_quarter_and_the_last_three(max_length: int, seed:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_only_places_beyond_a_review_s_end_hold_padding(task: imdb.ImdbTask, split: Split) -> None:
+def test_only_positions_beyond_a_review_contain_padding(task: imdb.ImdbTask, split: Split) -> None:
     for batch in batches(task, split, 16):
         assert batch.lengths is not None
         beyond = torch.arange(batch.inputs.shape[1]) >= batch.lengths.unsqueeze(1)
@@ -161,7 +161,7 @@ def test_only_places_beyond_a_review_s_end_hold_padding(task: imdb.ImdbTask, spl
         assert batch.inputs.shape[1] == int(batch.lengths.max()) <= task.settings.max_length
 
 
-def test_the_data_order_is_the_generator_s(task: imdb.ImdbTask) -> None:
+def test_the_data_order_depends_on_the_generator(task: imdb.ImdbTask) -> None:
     def epochs(seed: int) -> list[list[list[Review]]]:
         order = np.random.default_rng(seed)
         return [[contents(b) for b in task.batches("train", 16, order)] for _ in range(2)]
@@ -212,7 +212,7 @@ def test_items_are_places_in_the_canonical_order(frames: Frames, split: Split) -
 
 
 class CountedSource:
-    """A source that counts how often it is read."""
+    """A source that counts its reads."""
 
     def __init__(self, frames: Frames) -> None:
         self.frames = frames
@@ -233,7 +233,7 @@ def counted(frames: Frames, monkeypatch: pytest.MonkeyPatch) -> CountedSource:
     return source
 
 
-def test_a_second_start_reads_the_cache_alone(counted: CountedSource, tmp_path: Path) -> None:
+def test_a_second_start_reads_the_cache_only(counted: CountedSource, tmp_path: Path) -> None:
     first, second = (imdb.ImdbSettings().load(DiskCache(tmp_path)) for _ in range(2))
     assert counted.reads == 1
     assert isinstance(first, imdb.ImdbTask)
@@ -249,7 +249,7 @@ def test_a_second_start_reads_the_cache_alone(counted: CountedSource, tmp_path: 
     ("changed", "reads"),
     [({"vocabulary_size": 50}, 2), ({"minimum_count": 3}, 2), ({"max_length": 10}, 1)],
 )
-def test_the_cache_asks_again_where_the_tokens_would_differ(
+def test_settings_that_change_the_tokens_change_the_cache_key(
     counted: CountedSource, tmp_path: Path, changed: dict[str, Any], reads: int
 ) -> None:
     imdb.ImdbSettings().load(DiskCache(tmp_path))
@@ -265,7 +265,7 @@ def test_the_cache_asks_again_where_the_tokens_would_differ(
 
 
 def logits_of(batch: Batch) -> Tensor:
-    """Give outputs that depend on a review's tokens alone, not on the padding beside it."""
+    """Return outputs that depend on a review's tokens, not on its padding."""
     return (batch.inputs.double() * 0.37).sin().masked_fill(batch.inputs == PADDING, 0).sum(1)
 
 

@@ -84,7 +84,7 @@ def test_the_script_draws_the_same_subset_again(
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / f"{split}.parquet"), frame)
 
 
-def test_a_run_on_the_subset_says_so(bundled: imdb.ImdbTask) -> None:
+def test_a_run_on_the_subset_has_a_notice(bundled: imdb.ImdbTask) -> None:
     data = bundled.data
     assert (data.train_size, data.validation_size, data.test_size) == (4500, 500, 5000)
     assert "subset" in data.name
@@ -114,7 +114,7 @@ def test_validation_shares_no_film_and_no_text_with_training(bundled_frames: Fra
         assert not set(train[held_out][column]) & set(train[~held_out][column])
 
 
-def test_validation_is_the_same_whatever_the_order_of_rows(bundled_frames: Frames) -> None:
+def test_the_order_of_rows_does_not_change_validation(bundled_frames: Frames) -> None:
     def chosen(frame: pd.DataFrame) -> set[str]:
         ordered = imdb_preparation.in_canonical_order(frame)
         return set(ordered[imdb_preparation.choose_validation(ordered)]["id"])
@@ -126,7 +126,7 @@ def test_validation_is_the_same_whatever_the_order_of_rows(bundled_frames: Frame
 
 
 def groups_by_hand(texts: list[str], films: list[Any]) -> set[frozenset[int]]:
-    """Walk from review to review over shared texts and known films."""
+    """Return the groups found by a walk over shared texts and known films."""
     left, groups = set(range(len(texts))), set()
     while left:
         todo = [left.pop()]

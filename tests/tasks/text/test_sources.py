@@ -1,4 +1,4 @@
-"""IMDB reviews from folders of two formats: read as written, and the same data from either."""
+"""IMDB reviews from folders of two formats give the same data."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_films_unknown_changes_the_split_and_the_description_not_the_hash(tmp_pa
         assert "films unknown" in data.split
 
 
-def test_content_decides_about_the_cache_not_the_place(tmp_path: Path) -> None:
+def test_the_cache_key_depends_on_the_content_not_on_the_path(tmp_path: Path) -> None:
     def key(folder: Path) -> str:
         return imdb_sources.find_source(str(folder)).content_key
 

@@ -1,4 +1,4 @@
-"""Folders that hold no reviews, or broken ones, are refused in one line with what is wrong."""
+"""Invalid folders of reviews are refused with an error of one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.review_folders import refusal, reviews, write_parquet, write_
 TRAIN, TEST, MOVIES = "train.parquet", "test.parquet", "movies.parquet"
 BreakFolder = Callable[[Path], None]
 Fault = tuple[BreakFolder, str, list[str]]
-"""How to break a folder, the file to blame, and what to say of it."""
+"""A change that makes a folder invalid, the file in the error, and the text of the error."""
 
 
 def rewrite(change: Callable[[pd.DataFrame], pd.DataFrame], name: str = TRAIN) -> BreakFolder:
@@ -116,7 +116,7 @@ def test_faults_in_the_tree_are_named_in_one_line(tmp_path: Path, fault: str) ->
         assert part in text
 
 
-def test_a_missing_folder_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused_before_data_is_read(tmp_path: Path) -> None:
     missing = tmp_path / "nowhere"
     with pytest.raises(DataError) as caught:
         ImdbSettings(source=str(missing)).check()
@@ -126,12 +126,12 @@ def test_a_missing_folder_is_refused_before_anything_is_read(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("source", ["auto", "hub", "bundled", str(ROOT)])
-def test_words_and_folders_pass_the_check(source: str) -> None:
+def test_names_and_folders_pass_the_check(source: str) -> None:
     ImdbSettings(source=source).check()
 
 
 @pytest.mark.parametrize("files", [[], ["train.parquet"], ["train/pos", "train/neg", "test/pos"]])
-def test_a_folder_without_all_parts_says_what_belongs_there(
+def test_the_error_of_an_incomplete_folder_lists_its_parts(
     tmp_path: Path, files: list[str]
 ) -> None:
     for name in files:

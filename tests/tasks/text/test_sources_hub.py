@@ -1,4 +1,4 @@
-"""The full IMDB from the hub: reachable or not, a copy of it, what it answers."""
+"""The full IMDB from the hub: reachability, cached copy, invalid responses."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.helpers.review_folders import load, refusal, reviews, same_content, w
 
 @pytest.fixture
 def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """A machine without proxies, without a copy of the data, whose hub refuses connections."""
+    """Provide an environment without proxies and cached data, whose hub refuses connections."""
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_DATASETS_CACHE", "XDG_CACHE_HOME"):
-        # Set first, so that what the code under test leaves there is undone as well.
+        # Set first, so that changes by the code under test are undone as well.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
@@ -36,7 +36,7 @@ Answer = Callable[[socket.socket], None]
 
 @pytest.fixture
 def serve(no_hub: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], list[bytes]]]:
-    """Make the hub a local server; the list it gives holds what was asked."""
+    """Start a local server as the hub; the returned list contains its requests."""
     servers: list[socket.socket] = []
     connections: list[socket.socket] = []
 
@@ -44,12 +44,12 @@ def serve(no_hub: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], list[bytes]
         server = socket.create_server(("127.0.0.1", 0))
         servers.append(server)
         no_hub.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
-        asked: list[bytes] = []
+        requests: list[bytes] = []
 
         def attend(connection: socket.socket) -> None:
             # The other side hangs up, and the test's end closes all.
             with contextlib.suppress(OSError):
-                asked.append(connection.recv(4096))
+                requests.append(connection.recv(4096))
                 answer(connection)
 
         def listen() -> None:
@@ -60,14 +60,14 @@ def serve(no_hub: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], list[bytes]
                     threading.Thread(target=attend, args=[connection], daemon=True).start()
 
         threading.Thread(target=listen, daemon=True).start()
-        return asked
+        return requests
 
     yield start
     for each in (*servers, *connections):
         each.close()
 
 
-def say(content: bytes) -> Answer:
+def respond(content: bytes) -> Answer:
     def answer(connection: socket.socket) -> None:
         connection.sendall(content)
         connection.close()
@@ -76,7 +76,7 @@ def say(content: bytes) -> Answer:
 
 
 def stay_silent(connection: socket.socket) -> None:
-    """Answer nothing and keep the connection open."""
+    """Send no response and keep the connection open."""
 
 
 def answer_forever(connection: socket.socket) -> None:
@@ -87,7 +87,7 @@ def answer_forever(connection: socket.socket) -> None:
 
 
 class StubHub(types.ModuleType):
-    """The part of `datasets` that is used, with made-up reviews instead of a download."""
+    """The used part of `datasets`, with synthetic reviews instead of a download."""
 
     def __init__(self, failure: Exception | None = None) -> None:
         super().__init__("datasets")
@@ -125,7 +125,7 @@ def test_auto_without_a_hub_is_the_bundled_subset(no_hub: pytest.MonkeyPatch) ->
     assert "SUBSET" in found.notice
 
 
-def test_the_wait_for_the_hub_leaves_auto_its_five_seconds() -> None:
+def test_the_time_limit_of_the_hub_is_below_five_seconds() -> None:
     assert imdb_sources.PROBE_SECONDS < 5
 
 
@@ -134,19 +134,19 @@ def test_a_hub_that_hangs_is_given_up(
     serve: Callable[[Answer], list[bytes]], no_hub: pytest.MonkeyPatch, answer: Answer
 ) -> None:
     no_hub.setattr(imdb_sources, "PROBE_SECONDS", 0.6)
-    asked = serve(answer)
+    requests = serve(answer)
     for wanted, expected in (("hub", "cannot be reached"), ("auto", "SUBSET")):
         started = time.monotonic()
         text = refusal("hub") if wanted == "hub" else imdb_sources.find_source(wanted).notice
         assert expected in text
         assert 0.5 < time.monotonic() - started < 0.6 + 2
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
-def test_the_hub_is_asked_for_the_data_set(serve: Callable[[Answer], list[bytes]]) -> None:
-    asked = serve(say(b"HTTP/1.1 200 OK\r\n\r\n"))
+def test_the_request_names_the_data_set(serve: Callable[[Answer], list[bytes]]) -> None:
+    requests = serve(respond(b"HTTP/1.1 200 OK\r\n\r\n"))
     assert imdb_sources.hub_is_reachable()
-    assert asked[0].startswith(b"HEAD /api/datasets/stanfordnlp/imdb ")
+    assert requests[0].startswith(b"HEAD /api/datasets/stanfordnlp/imdb ")
 
 
 @pytest.mark.parametrize(
@@ -158,15 +158,15 @@ def test_the_hub_is_asked_for_the_data_set(serve: Callable[[Answer], list[bytes]
         b"hello\n",
     ],
 )
-def test_a_hub_that_answers_wrongly_counts_as_unreachable(
+def test_a_hub_with_invalid_responses_counts_as_unreachable(
     serve: Callable[[Answer], list[bytes]], content: bytes
 ) -> None:
-    serve(say(content))
+    serve(respond(content))
     assert not imdb_sources.hub_is_reachable()
 
 
 @pytest.mark.parametrize("address", ["not-an-address", "http://with space"])
-def test_a_hub_address_that_is_none_counts_as_unreachable(
+def test_an_invalid_hub_address_counts_as_unreachable(
     no_hub: pytest.MonkeyPatch, address: str
 ) -> None:
     no_hub.setenv("HF_ENDPOINT", address)
@@ -174,13 +174,13 @@ def test_a_hub_address_that_is_none_counts_as_unreachable(
 
 
 @pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"])
-def test_offline_mode_asks_nobody(
+def test_offline_mode_sends_no_request(
     serve: Callable[[Answer], list[bytes]], no_hub: pytest.MonkeyPatch, name: str
 ) -> None:
-    asked = serve(say(b"HTTP/1.1 200 OK\r\n\r\n"))
+    requests = serve(respond(b"HTTP/1.1 200 OK\r\n\r\n"))
     no_hub.setenv(name, "1")
     assert not imdb_sources.hub_is_reachable()
-    assert not asked
+    assert not requests
 
 
 @pytest.mark.parametrize("wanted", ["hub", "auto"])
@@ -190,7 +190,7 @@ def test_a_reachable_hub_gives_the_full_data(
     tmp_path: Path,
     wanted: str,
 ) -> None:
-    serve(say(b"HTTP/1.1 200 OK\r\n\r\n"))
+    serve(respond(b"HTTP/1.1 200 OK\r\n\r\n"))
     stub = StubHub()
     no_hub.setitem(sys.modules, "datasets", stub)
     task = load(Path(wanted), tmp_path / "cache")
@@ -209,7 +209,7 @@ def test_a_reachable_hub_gives_the_full_data(
         ("XDG_CACHE_HOME", "huggingface/datasets"),
     ],
 )
-def test_a_copy_of_the_hub_s_data_is_used_without_asking(
+def test_cached_data_is_used_without_a_request(
     no_hub: pytest.MonkeyPatch, tmp_path: Path, variable: str, place: str
 ) -> None:
     no_hub.delenv("HF_HOME")
@@ -219,7 +219,7 @@ def test_a_copy_of_the_hub_s_data_is_used_without_asking(
     (copy / "imdb-train.arrow").write_bytes(b"")
     no_hub.setitem(sys.modules, "datasets", StubHub())
     assert imdb_sources.find_source("hub").name == "IMDB (stanfordnlp/imdb)"
-    # Or datasets would ask the hub for news first.
+    # Otherwise datasets queries the hub first.
     assert os.environ["HF_HUB_OFFLINE"] == os.environ["HF_DATASETS_OFFLINE"] == "1"
 
 
@@ -227,7 +227,7 @@ def test_a_copy_of_the_hub_s_data_is_used_without_asking(
 def test_a_failed_download_is_one_line(
     serve: Callable[[Answer], list[bytes]], no_hub: pytest.MonkeyPatch, failure: Exception
 ) -> None:
-    serve(say(b"HTTP/1.1 200 OK\r\n\r\n"))
+    serve(respond(b"HTTP/1.1 200 OK\r\n\r\n"))
     no_hub.setitem(sys.modules, "datasets", StubHub(failure))
     reason = "the line broke" if str(failure) else "ValueError"
     assert f"stanfordnlp/imdb could not be loaded from the hub ({reason})" in refusal("hub")

@@ -28,7 +28,7 @@ def words(text: str) -> list[str]:
 
 
 def read_back(tokenizer: Any, texts: Sequence[str]) -> list[list[str]]:
-    """Encode texts and look up every id again."""
+    """Encode texts and return the token of every id."""
     tokens, offsets = encode(tokenizer, texts)
     return [
         [tokenizer.id_to_token(int(i)) for i in part] for part in np.split(tokens, offsets[1:-1])
@@ -52,7 +52,7 @@ def test_tokens_are_lower_case_words_and_runs_of_punctuation(
     assert read_back(tokenizer, [text]) == [expected]
 
 
-def test_real_reviews_are_split_like_a_regular_expression_does() -> None:
+def test_real_reviews_are_split_as_by_a_regular_expression() -> None:
     frame = pd.read_parquet(ROOT / "tasks/data/imdb/train.parquet").iloc[::10]
     texts = frame["text"].tolist()
     tokenizer = train_tokenizer(texts, vocabulary_size=1_000_000, minimum_count=2)
@@ -84,7 +84,7 @@ def test_the_vocabulary_keeps_the_most_frequent_words(size: int, kept: str) -> N
     assert set(tokenizer.get_vocab()) == {*kept, *SPECIAL_TOKENS}
 
 
-def test_words_of_one_count_are_kept_in_the_same_order_whatever_the_order_of_texts() -> None:
+def test_the_order_of_texts_does_not_change_the_order_of_words_of_equal_count() -> None:
     texts = [f"word{i} other{i}" for i in range(200)]
     vocabularies = [
         train_tokenizer(order, 50, 1).get_vocab() for order in (texts, texts[::-1], texts)
@@ -106,13 +106,13 @@ def test_a_text_without_tokens_becomes_one_unknown(text: str) -> None:
     assert tokens[1] == UNKNOWN
 
 
-def test_a_review_that_spells_a_special_token_gets_no_padding_id() -> None:
+def test_a_text_with_a_special_token_has_no_padding_id() -> None:
     texts = ["the [PAD] actor", "the [UNK] actor"]
     tokens, _ = encode(train_tokenizer(texts, 100, 1), texts)
     assert PADDING not in tokens
 
 
-def test_offsets_tell_the_texts_apart() -> None:
+def test_offsets_separate_the_texts() -> None:
     texts = ["a b c", "d", "", "e f"]
     tokenizer = train_tokenizer(texts, 100, 1)
     tokens, offsets = encode(tokenizer, texts)
@@ -121,7 +121,7 @@ def test_offsets_tell_the_texts_apart() -> None:
     assert read_back(tokenizer, texts) == [["a", "b", "c"], ["d"], ["[UNK]"], ["e", "f"]]
 
 
-def test_texts_are_read_back_as_they_were() -> None:
+def test_texts_are_read_back_unchanged() -> None:
     given = ["naïve", "", "two\nlines<br />", "", "日本 🎬", " "]
     texts = Texts(*flatten(given))
     assert len(texts) == len(given)
