@@ -55,11 +55,7 @@ class Library:
 
 
 def library() -> Library:
-    """Return the library; compile it at the first call.
-
-    Raises:
-        UnavailableError: no compiler, or a library that cannot be built or loaded.
-    """
+    """Return the library, compiled at the first call, or raise `UnavailableError`."""
     loaded = _load()
     if isinstance(loaded, str):
         raise UnavailableError(loaded)

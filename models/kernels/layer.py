@@ -52,18 +52,12 @@ def run_layer(
     Args:
         cell: a key of `GATES`.
         inputs: (batch, time, features).
-        weights: one entry per direction.
+        weights, states: one entry per direction; initial states are tensors (batch, hidden).
         lengths: (batch,) valid steps; None if all are full.
-        states: initial tensors (batch, hidden) per direction; None for zeros.
         directions: for each direction, True if it reads the valid steps backwards.
 
     Returns:
-        Outputs (batch, time, directions · hidden), zero beyond the lengths, and for each direction
-        the final state, tensors (batch, hidden).
-
-    Raises:
-        ValueError: the shapes do not match.
-        models.kernels.compiler.UnavailableError: no kernel on this machine.
+        Outputs (batch, time, directions · hidden), zero beyond the lengths, and the final states.
     """
     if torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):

@@ -104,11 +104,9 @@ def run_lstm_step(cell: nn.RNNBase, inputs: Tensor, state: State | None) -> tupl
 def run_lstm_holding(
     cell: nn.RNNBase, inputs: Tensor, padding: Padding, state: State | None
 ) -> tuple[Tensor, Tensor]:
-    """Run an LSTM layer that keeps its cell state unchanged through the padding.
+    """Run an LSTM layer that keeps its cell state (1, batch, hidden) through the padding.
 
-    Returns:
-        Outputs (batch, time, hidden), undefined beyond the lengths, and the cell state
-        (1, batch, hidden) after each sequence's last valid step.
+    Outputs (batch, time, hidden) are undefined beyond the lengths.
     """
     gate = {"input": -SATURATING, "forget": SATURATING}
     column = torch.cat(

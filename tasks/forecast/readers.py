@@ -19,11 +19,7 @@ time of day after it is ignored."""
 
 
 def read_closes(csv: str | None) -> tuple[pd.Series[float], str]:
-    """Return the closes by day, ascending, and a title for the data.
-
-    Raises:
-        DataError: the file is not a valid series; the text names the line.
-    """
+    """Return the closes by day, ascending, and a title for the data."""
     import pandas as pd
 
     if csv is None:
@@ -54,9 +50,7 @@ def arch_series() -> pd.DataFrame:
 def closes_of(table: pd.DataFrame, where: str) -> pd.Series[float]:
     """Return the closes by day of a table with the columns date and close, in any case.
 
-    Args:
-        table: row i is line i + 2 of the file.
-        where: start of error messages.
+    Row i is line i + 2 of the file; `where` is the start of error messages.
     """
     import pandas as pd
 

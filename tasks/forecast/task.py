@@ -110,11 +110,7 @@ class Sp500Settings(TaskSettings):
 def select_span(
     settings: Sp500Settings, closes: pd.Series[float], title: str
 ) -> tuple[pd.Series[float], str]:
-    """Return the closes from `start` to `end`, and a title for them.
-
-    Raises:
-        DataError: too few days for the window and the three parts.
-    """
+    """Return the closes from `start` to `end`, and a title; raise DataError for too few days."""
     import pandas as pd
 
     if not len(closes):

@@ -182,13 +182,8 @@ def train_embeddings(
 
     The best epoch depends on the number of documents: few need all epochs, many overfit after two.
 
-    Args:
-        shares: (documents, words) sparse, the share of each word in a document.
-        labels: (documents,) 0 or 1.
-        seed: of the initial embeddings and of the order of documents.
-
-    Returns:
-        Embeddings (words, width), head (width,) and bias ().
+    The input is the sparse share (documents, words) of each word in a document. The weights are
+    embeddings (words, width), head (width,) and bias ().
     """
     import torch
     from torch.nn import functional as F

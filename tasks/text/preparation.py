@@ -24,9 +24,8 @@ def tokenise(
 ) -> tuple[Arrays, dict[str, Any]]:
     """Split the training documents, build the vocabulary of the training split, encode all texts.
 
-    Returns:
-        Arrays `SPLIT_tokens`, `SPLIT_offsets` and `SPLIT_labels`, the texts as `SPLIT_content` and
-        `SPLIT_content_offsets`, and facts about the data.
+    The arrays are `SPLIT_tokens`, `SPLIT_offsets` and `SPLIT_labels`, and the texts
+    `SPLIT_content` and `SPLIT_content_offsets`.
     """
     ordered = {split: in_canonical_order(frame) for split, frame in frames.items()}
     digest = hashlib.sha256()
@@ -63,13 +62,7 @@ def choose_validation(train: pd.DataFrame) -> np.ndarray[Any, Any]:
 
     Reviews of one film often agree; a random split would share nearly every film and reward its
     recognition. Groups of documents that share a film or a text are taken in a fixed random order
-    while they fit the quota of both labels.
-
-    Returns:
-        A mask (documents,).
-
-    Raises:
-        DataError: no group fits, for example because there is only one film.
+    while they fit the quota of both labels. The result is a mask (documents,).
     """
     import numpy as np
 

@@ -44,11 +44,7 @@ class Source:
 
 
 def find_source(name: str) -> Source:
-    """Return the source for a value of `task.source`.
-
-    Raises:
-        DataError: a folder without usable files, or an unreachable hub.
-    """
+    """Return the source for a value of `task.source`."""
     if name == "bundled":
         return bundled()
     if name not in ("hub", "auto"):

@@ -17,10 +17,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary_size: int, minimum_count: i
     """Build a word-level tokenizer whose vocabulary is the most frequent tokens of `texts`.
 
     Text is in lower case. A token is a run of letters and digits or a run of punctuation. The line
-    break of web reviews, `<br />`, is removed.
-
-    Returns:
-        A `tokenizers.Tokenizer` with `PADDING` and `UNKNOWN` as its first two ids.
+    break of web reviews, `<br />`, is removed. `PADDING` and `UNKNOWN` are the first two ids.
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -42,11 +39,9 @@ def train_tokenizer(texts: Sequence[str], vocabulary_size: int, minimum_count: i
 
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> tuple[np.ndarray[Any, Any], ...]:
-    """Encode texts as one flat array.
+    """Encode texts as token ids (total,) int32 and offsets (texts + 1,) int64.
 
-    Returns:
-        Token ids (total,) int32, and offsets (texts + 1,) int64: text i is
-        `tokens[offsets[i]:offsets[i + 1]]`. A text without any token becomes one `UNKNOWN`.
+    Text i is `tokens[offsets[i]:offsets[i + 1]]`; a text without any token becomes one `UNKNOWN`.
     """
     import numpy as np
 
