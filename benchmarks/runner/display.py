@@ -47,56 +47,52 @@ class TrainingDisplay:
     """Show a progress bar on a terminal, a line per epoch elsewhere.
 
     Args:
-        title: what is trained.
+        bar: from `step_bar`; seeds of one arm share it.
         metric: metric of the shown score.
         total_steps: optimiser steps if nothing ends the training early; None if unknown.
         max_epochs: epochs, likewise.
         progress: receives the progress, for `scripts/status.py`.
+        seed: named in each line if several seeds are trained.
     """
 
     def __init__(
         self,
-        title: str,
+        bar: tqdm[Any],
         metric: Metric,
         total_steps: int | None,
         max_epochs: int | None,
         progress: dict[str, Any],
+        seed: int | None = None,
     ) -> None:
-        self.bar = step_bar(title, total_steps)
-        self.progress = progress
+        self.bar, self.metric, self.progress, self.seed = bar, metric, progress, seed
         self.progress |= {"step": 0, "total_steps": total_steps, "epoch": 0, "score": None}
-        self.metric = metric
         self.of_epochs = "" if max_epochs is None else f"/{max_epochs}"
         self.shown: dict[str, str] = {}
 
     def step(self, line: dict[str, float]) -> None:
         """Update the bar."""
+        self.bar.update(line["steps"] - self.progress["step"])
         self.progress |= {"step": line["steps"], "epoch": line["epoch"]}
         epoch = f"{line['epoch']:.0f}{self.of_epochs}"
         self.shown |= {"epoch": epoch, "loss": f"{line['train_loss']:.4f}"}
-        self.bar.set_postfix(self.shown, refresh=False)
-        self.bar.update(line["steps"] - self.bar.n)
+        if self.seed is None:
+            self.bar.set_postfix(self.shown, refresh=False)
 
     def epoch(self, line: dict[str, float]) -> None:
         """Show an epoch's validation score."""
         score = line[f"validation_{self.metric.name}"]
         self.progress["score"] = score
         self.shown[f"val {self.metric.name}"] = f"{score:.4f}"
-        self.bar.set_postfix(self.shown)
-        if self.bar.disable:
-            # An epoch of a run that took part in multi-seed training has no seconds.
-            seconds = f"  {line['train_seconds']:.1f} s" if "train_seconds" in line else ""
-            text = epoch_text(line, self.metric, self.of_epochs)
-            print(f"{text}{seconds}", file=sys.stderr, flush=True)
-
-
-def epoch_text(line: dict[str, float], metric: Metric, of_epochs: str) -> str:
-    """Format the results of an epoch; `of_epochs` is as in `/20`."""
-    score = line[f"validation_{metric.name}"]
-    return (
-        f"epoch {line['epoch']:.0f}{of_epochs}  train loss {line['train_loss']:.4f}  "
-        f"validation {metric.name} {score:.4f}"
-    )
+        if not self.bar.disable:
+            if self.seed is None:
+                self.bar.set_postfix(self.shown)
+            return
+        named = "" if self.seed is None else f"seed {self.seed}, "
+        # An epoch of multi-seed training has no seconds.
+        seconds = f"  {line['train_seconds']:.1f} s" if "train_seconds" in line else ""
+        text = f"{named}epoch {line['epoch']:.0f}{self.of_epochs}  "
+        text += f"train loss {line['train_loss']:.4f}  validation {self.metric.name} {score:.4f}"
+        print(f"{text}{seconds}", file=sys.stderr, flush=True)
 
 
 def console() -> Console:

@@ -117,12 +117,7 @@ def run(
 
 
 def prepare(config: Config) -> PreparedRun:
-    """Set up the process, read the data and resolve the configuration.
-
-    Raises:
-        UserError: the device is missing, or no hidden size meets the budget.
-        tasks.base.DataError: the data cannot be used.
-    """
+    """Set up the process, read the data and resolve the configuration."""
     started = time.perf_counter()
     train = config.train
     device, environment = prepare_process(train.device, train.threads, train.deterministic)
@@ -157,11 +152,7 @@ def new_row(prepared: PreparedRun, options: RunOptions, started_at: datetime) ->
 
 
 def acquire_lease(store: Store, row: Row, options: RunOptions, may_resume: bool) -> Lease:
-    """Acquire the lease of a new run, or that of the unfinished run which the row then resumes.
-
-    Raises:
-        AlreadyRunningError: another process runs this cell.
-    """
+    """Acquire the lease of a new run, or that of the unfinished run which the row then resumes."""
     assert row.fingerprint is not None
     resumes = options.resumes
     if resumes is not None and (store.row(resumes) or {}).get("status") == Status.OK:
@@ -242,12 +233,7 @@ def write_command(folder: RunFolder, overrides: Sequence[str]) -> None:
 
 @contextmanager
 def stored_row(context: RunContext, store: Store) -> Iterator[None]:
-    """Store the row of a run at the end of a block; suppress failures that the row reports.
-
-    Raises:
-        UserError: the disk is full.
-        Exception: a bug.
-    """
+    """Store the row of a run at the end of a block; raise a full disk and bugs only."""
     row, checkpoint = context.row, context.checkpoint
     try:
         yield
@@ -275,11 +261,7 @@ def stored_row(context: RunContext, store: Store) -> Iterator[None]:
 
 
 def store_row(store: Store, row: Row) -> None:
-    """Store the row; print it if that fails.
-
-    Raises:
-        UserError: it could not be written.
-    """
+    """Store the row; print it if that fails."""
     try:
         store.write_row(row)
     except OSError as error:

@@ -19,7 +19,7 @@ from benchmarks.results.leases import Lease
 from benchmarks.results.row import COLUMNS, Row
 from benchmarks.results.run_folder import RunFolder
 from benchmarks.runner.checkpointing import RunCheckpoint
-from benchmarks.runner.display import TrainingDisplay
+from benchmarks.runner.display import TrainingDisplay, step_bar
 from benchmarks.runner.row_columns import fill_from_training
 from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.disk_cache import cache_directory
@@ -83,10 +83,11 @@ def train_and_measure(context: RunContext) -> None:
     """Train and measure a network; an exception leaves all earlier results in row and folder."""
     config, row = context.config, context.row
     budget_seconds = config.match.budget_seconds
+    total_steps = planned_steps(context.task, config.train, budget_seconds)
     display = TrainingDisplay(
-        f"{row.model} on {row.task}",
+        step_bar(f"{row.model} on {row.task}", total_steps),
         config.task.metric,
-        planned_steps(context.task, config.train, budget_seconds),
+        total_steps,
         config.train.max_epochs if budget_seconds is None else None,
         context.lease.progress,
     )
@@ -102,24 +103,12 @@ def train_and_measure(context: RunContext) -> None:
 def begin_training(context: RunContext, progress: Progress) -> Trainer:
     """Build network and trainer, at the first step or restored from the run's checkpoint."""
     config, task, row = context.config, context.task, context.row
-    assert row.learning_rate is not None
     network, encoder = build_network(config, task, context.device)
     row.parameters = count_parameters(network)
     row.encoder_parameters = count_parameters(encoder)
     row.flops_per_token = encoder.flops_per_token()
-    trainer = Trainer(
-        network,
-        task,
-        config.task.metric,
-        config.train,
-        row.learning_rate,
-        config.seed,
-        context.device,
-        progress,
-        context.checkpoint.write,
-        context.interruption,
-        config.match.budget_seconds,
-    )
+    save, interruption = context.checkpoint.write, context.interruption
+    trainer = Trainer(config, network, task, context.device, progress, save, interruption)
     if encoder.kernel_unavailable_reason is not None:
         is_requested = getattr(config.model, "kernel", None) == "fused"
         report_missing_kernel(encoder.kernel_unavailable_reason, is_requested)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import time
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.config.schema import TrainSettings
+from benchmarks.config.schema import Config
 from benchmarks.system.signals import Interruption
 from benchmarks.system.timer import Stopwatch, synchronise
 from benchmarks.training.evaluation import NotFiniteError, evaluate
@@ -26,7 +25,7 @@ from benchmarks.training.optim import (
 )
 from benchmarks.training.seeding import SeedStreams, random_states, restore_random_states
 from benchmarks.training.state import EpochState, Progress, TrainingState
-from tasks.base import Batch, Metric, Task
+from tasks.base import Batch, Task
 
 REPORT_SECONDS = 0.5
 """Interval between two reports of the loss, each of which synchronises with the device."""
@@ -41,49 +40,41 @@ SaveCheckpoint = Callable[[dict[str, Tensor], dict[str, Any]], None]
 class Trainer:
     """Train a network on a task's training split and keep its best weights by validation.
 
+    Under `match=time` the budget replaces epochs and patience, and the schedule runs over it.
+
     Args:
-        network: already on the device.
-        task: already on the device.
-        metric: metric of the validation score.
-        settings: training settings.
-        learning_rate: peak, the model's factor included.
-        seed: seed of the data order.
+        config: configuration of the run.
+        network, task: already on the device.
         device: device of network and task.
         progress: receiver of the progress.
         save_checkpoint: called at the end, on an interruption and every `train.checkpoint_seconds`.
         interruption: checked after every step.
-        budget_seconds: duration of the training, which replaces epochs and patience; the schedule
-            then runs over this time.
     """
 
     def __init__(
         self,
+        config: Config,
         network: nn.Module,
         task: Task,
-        metric: Metric,
-        settings: TrainSettings,
-        learning_rate: float,
-        seed: int,
         device: torch.device,
         progress: Progress,
         save_checkpoint: SaveCheckpoint,
         interruption: Interruption,
-        budget_seconds: float | None = None,
     ) -> None:
         self.network = network
         self.parameters = list(network.parameters())  # walking the modules would cost every step
         self.task = task
-        self.settings = settings
-        self.seed = seed
+        self.settings = config.train
+        self.seed = config.seed
         self.progress = progress
         self.state = TrainingState()
-        self.metric = metric
+        self.metric = config.task.metric
         self.clock = Stopwatch(device)
         self.evaluation_clock = Stopwatch(device)
-        self.peak_learning_rate = learning_rate
-        self.optimizer = make_optimizer(network, settings, learning_rate, device)
-        self.budget_seconds = budget_seconds
-        self.total_steps = planned_steps(task, settings, budget_seconds)
+        self.peak_learning_rate = config.train.learning_rate * config.model.learning_rate_factor
+        self.optimizer = make_optimizer(network, config.train, self.peak_learning_rate, device)
+        self.budget_seconds = config.match.budget_seconds
+        self.total_steps = planned_steps(task, config.train, self.budget_seconds)
         self.save_checkpoint = save_checkpoint
         self.interruption = interruption
         self.epoch = EpochState()
@@ -199,11 +190,7 @@ class Trainer:
         self._saved_at = time.perf_counter()
 
     def report(self) -> None:
-        """Report the epoch's line so far.
-
-        Raises:
-            NotFiniteError: the loss is NaN or infinite.
-        """
+        """Report the epoch's line so far; raise NotFiniteError if its loss is not finite."""
         line = self.line()
         if not math.isfinite(line["train_loss"]):
             raise NotFiniteError(f"the training loss is not finite in epoch {self.epoch.number}")
@@ -294,19 +281,11 @@ class Trainer:
         tensors |= {"epoch.loss_sum": epoch.loss_sum, "epoch.norm_sum": epoch.norm_sum}
         if isinstance(epoch.encoder_state, tuple):
             tensors |= {f"state.{index}": part for index, part in enumerate(epoch.encoder_state)}
-        plain = {e.name: getattr(state, e.name) for e in dataclasses.fields(state)}
-        del plain["best_weights"]
-        clocks = {
-            "train_seconds": self.clock.seconds,
-            "evaluation_seconds": self.evaluation_clock.seconds,
-        }
-        facts = {
-            "epoch": epoch.number,
-            "epoch_steps": epoch.steps,
-            "epochs_since_best": self.epochs_since_best,
-            "state": plain | clocks,
-        }
-        return tensors, facts
+        plain = {name: value for name, value in vars(state).items() if name != "best_weights"}
+        plain["train_seconds"] = self.clock.seconds
+        plain["evaluation_seconds"] = self.evaluation_clock.seconds
+        facts = {"epoch": epoch.number, "epoch_steps": epoch.steps}
+        return tensors, facts | {"epochs_since_best": self.epochs_since_best, "state": plain}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Restore a checkpoint in a trainer made from the same settings and data."""

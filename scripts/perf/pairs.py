@@ -135,15 +135,7 @@ def trainer_of(config: Config, task: Task, device: torch.device) -> Trainer:
     from benchmarks.training.network import build_network
     from benchmarks.training.trainer import Trainer
 
+    network = build_network(config, task, device)[0]
     return Trainer(
-        build_network(config, task, device)[0],
-        task,
-        config.task.metric,
-        config.train,
-        config.train.learning_rate * config.model.learning_rate_factor,
-        config.seed,
-        device,
-        NoProgress(),
-        lambda tensors, facts: None,
-        Interruption(),
+        config, network, task, device, NoProgress(), lambda tensors, facts: None, Interruption()
     )

@@ -19,7 +19,7 @@ from tests.helpers.warm import WarmStarts
 
 @pytest.fixture(scope="session")
 def faults(request: pytest.FixtureRequest) -> Iterator[FaultTable]:
-    """Where faults are counted."""
+    """Return the counts of faults."""
     table = FaultTable()
     yield table
     request.config.faults += table.rows()  # type: ignore[attr-defined]
@@ -27,20 +27,20 @@ def faults(request: pytest.FixtureRequest) -> Iterator[FaultTable]:
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmStarts]:
-    """Runs without start-up time."""
+    """Run commands without start-up time."""
     with WarmStarts(tmp_path_factory.mktemp("warm")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def small(shared_cache: Path) -> list[str]:
-    """The command line of a small run that keeps a checkpoint after every step."""
+    """Return the command line of a small run with a checkpoint after every step."""
     return [*SMALL, ALWAYS, f"cache_dir={shared_cache}"]
 
 
 @pytest.fixture(scope="session")
 def right(warm: WarmStarts, small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Numbers:
-    """What the small run comes to when nothing disturbs it."""
+    """Return the results of the small run without faults."""
     folder = tmp_path_factory.mktemp("undisturbed") / "results"
     done = warm.run(small, folder)
     assert done.code == 0, done.errors

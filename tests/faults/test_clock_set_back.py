@@ -1,4 +1,4 @@
-"""A clock that is set back between two starts, or stands still: nothing is mixed up."""
+"""A clock that is set back between two starts, or stands still."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.helpers.faulty import (
     finished_rows,
     is_complete,
     rows_of,
-    wrong_questions,
+    wrong_results,
 )
 from tests.helpers.warm import WarmStarts
 
@@ -25,11 +25,11 @@ pytestmark = pytest.mark.skipif(FAKETIME is None, reason="faketime is not instal
 
 
 def at(moment: str) -> list[str]:
-    """A prefix that starts a program at another time."""
+    """Return a prefix that starts a program at another time."""
     return [str(FAKETIME), "-m", "-f", moment]
 
 
-def test_an_interrupted_run_goes_on_yesterday(
+def test_an_interrupted_run_resumes_with_an_earlier_clock(
     warm: WarmStarts, small: list[str], faults: FaultTable, tmp_path: Path
 ) -> None:
     """Its id is that of its first start; another run of that day sorts before it."""
@@ -46,12 +46,12 @@ def test_an_interrupted_run_goes_on_yesterday(
     assert rows[first]["starts"] == 2
     assert min(rows) < first
     assert is_complete(folder)
-    fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+    fault.nothing_wrong(wrong_results(folder, tmp_path / "right"))
     again = warm.run(command[:-1], folder)
     assert "2 of 2 cells: 2 ok (2 already finished)" in again.output
 
 
-def test_ids_differ_though_the_clock_stands_still(
+def test_ids_are_unique_while_the_clock_stands_still(
     small: list[str], faults: FaultTable, tmp_path: Path
 ) -> None:
     fault, folder = faults("clock stands still"), tmp_path / "results"

@@ -24,7 +24,7 @@ from tests.helpers.faulty import (
     numbers_of,
     rows_of,
     table_lines,
-    wrong_questions,
+    wrong_results,
 )
 from tests.helpers.warm import WarmStarts
 
@@ -34,7 +34,7 @@ Damage = Callable[[Path], object]
 
 
 def cut(file: Path) -> None:
-    """Leave half of a file, as a disk that lies about flushing may."""
+    """Truncate a file to half, as a disk without real flushes may do."""
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
@@ -54,7 +54,7 @@ DAMAGES: dict[str, Damage] = {
 
 @pytest.fixture(params=["mount", "file"])
 def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A results folder that cannot be written to, which root's permissions would not see to."""
+    """Return a read-only results folder, also for root."""
     folder = tmp_path / "results"
     if request.param == "file":
         folder.write_text("in the way")
@@ -126,11 +126,11 @@ def test_a_damaged_row_is_set_aside_and_its_cell_run_again(
     assert other in rows_of(folder)
     assert len(finished_rows(folder)) == 2
     assert rows_of(folder).keys() <= table_lines(folder).keys()
-    fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+    fault.nothing_wrong(wrong_results(folder, tmp_path / "right"))
 
 
 def edited(table: Path) -> None:
-    """What a spreadsheet may do: a column gone, one moved, one new, a value changed."""
+    """Edit like a spreadsheet: a column removed, one moved, one added, a value changed."""
     lines = [line.split(",") for line in table.read_text().splitlines()]
     for number, line in enumerate(lines):
         line.append("note" if number == 0 else "see mail")
@@ -140,7 +140,7 @@ def edited(table: Path) -> None:
 
 
 def as_folder(table: Path) -> None:
-    """Put a folder in the table's place."""
+    """Replace the table by a folder."""
     table.unlink()
     table.mkdir()
 
@@ -164,7 +164,7 @@ def test_a_damaged_table_ends_no_run_and_loses_no_row(
     tmp_path: Path,
     damage: str,
 ) -> None:
-    """It is a view: what is missing comes back from the rows, and a hand's additions stay."""
+    """The table is a view: rows are restored and additional columns remain."""
     fault, folder = faults("table damaged or edited"), tmp_path / "results"
     for seed in (1, 2):
         assert warm.run([*small, "train.max_steps=2", f"seed={seed}"], folder).code == 0
@@ -189,7 +189,7 @@ def test_a_damaged_table_ends_no_run_and_loses_no_row(
 
 
 def another_runs(file: Path, warm: WarmStarts, command: list[str], place: Path) -> None:
-    """Put the checkpoint of another question in a checkpoint's place."""
+    """Replace a checkpoint by that of another configuration."""
     other = warm.run([*command, "seed=5"], place, place=50, act="SIGKILL")
     assert other.was_killed
     (checkpoint,) = checkpoints(place)
@@ -205,7 +205,7 @@ def test_an_unusable_checkpoint_is_set_aside(
     tmp_path: Path,
     damage: str,
 ) -> None:
-    """Named and kept, never used: the run begins anew and comes to the right numbers."""
+    """The checkpoint is reported and kept but not used; the run restarts with the right results."""
     fault, folder = faults("checkpoint damaged or of another run"), tmp_path / "results"
     hit = warm.run(small, folder, place=80, act="SIGTERM")
     assert hit.code == 130, hit.errors

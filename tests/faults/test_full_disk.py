@@ -25,7 +25,7 @@ from tests.helpers.faulty import (
     started,
     untrue_lines,
     wait_until,
-    wrong_questions,
+    wrong_results,
 )
 from tests.helpers.warm import Ended, WarmStarts
 from tests.helpers.warm_server import fill
@@ -33,7 +33,7 @@ from tests.helpers.warm_server import fill
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small file system of the test's own."""
+    """Mount a small file system."""
     place = tmp_path / "disk"
     place.mkdir()
     mount = shutil.which("mount")
@@ -52,7 +52,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def check_answer(done: Ended) -> None:
-    """One line that says what is wrong, or a run that the missing space did not disturb."""
+    """Check for one line with the error, or a run that succeeded anyway."""
     lines = [line for line in done.errors.splitlines() if not line.startswith("epoch ")]
     if done.code == 0:
         assert not lines
@@ -98,7 +98,7 @@ def test_the_disk_fills_up_at_any_step(
         fault.nothing_lost(before, folder)
         assert len(finished_rows(folder)) == len(rows_of(folder)) == rows + 1
         assert is_complete(folder)
-        fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+        fault.nothing_wrong(wrong_results(folder, tmp_path / "right"))
         shutil.rmtree(folder)
     assert went_on
 
@@ -106,7 +106,7 @@ def test_the_disk_fills_up_at_any_step(
 def test_room_for_the_row_but_not_for_the_checkpoint(
     warm: WarmStarts, small: list[str], disk: Path, faults: FaultTable, tmp_path: Path
 ) -> None:
-    """The row says what happened, the earlier checkpoint is there to go on from."""
+    """The row contains the error, and the run can resume from the earlier checkpoint."""
     fault, folder = faults("disk full for a checkpoint, not for the row"), disk / "results"
     command = [*small, "model.hidden_size=32"]
     undisturbed = warm.run(command, tmp_path / "right", place=0)
@@ -126,7 +126,7 @@ def test_room_for_the_row_but_not_for_the_checkpoint(
     last = warm.run(command, folder)
     assert f"resuming {run_id} from step 5 of" in last.output
     assert len(finished_rows(folder)) == len(rows_of(folder)) == 1
-    fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+    fault.nothing_wrong(wrong_results(folder, tmp_path / "right"))
 
 
 @pytest.mark.parametrize("launcher", ["basic", "local"])
@@ -138,7 +138,7 @@ def test_the_disk_fills_up_under_a_sweep(
     tmp_path: Path,
     launcher: str,
 ) -> None:
-    """It ends without a traceback, and its other rows are whole."""
+    """The sweep ends without a traceback, and its other rows are complete."""
     fault, folder = faults(f"disk full under a {launcher} sweep"), disk / "results"
     axes = [*small, "train.max_epochs=5", "seed=0,1,2"]
     assert warm.run(["-m", *axes], tmp_path / "right").code == 0
@@ -161,4 +161,4 @@ def test_the_disk_fills_up_under_a_sweep(
     fault.nothing_lost(before, folder)
     assert len(finished_rows(folder)) == 3
     assert is_complete(folder)
-    fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+    fault.nothing_wrong(wrong_results(folder, tmp_path / "right"))

@@ -72,7 +72,7 @@ def test_killed_at_random_moments(
             kills += 1
             check_after_kill(fault, folder, before)
             if CHANCE.random() < 0.3:
-                continue  # and kill what goes on from there
+                continue  # and kill the resumed run
         else:
             assert done.code == 0, done.errors
         last = warm.run(small, folder)
@@ -87,7 +87,7 @@ def test_killed_at_random_moments(
 def test_killed_as_users_start_it(
     small: list[str], right: Numbers, faults: FaultTable, tmp_path: Path
 ) -> None:
-    """The same, with the interpreter's own start in the run's life."""
+    """The same, including the start of the interpreter."""
     fault, folder = faults("SIGKILL of a run, cold start"), tmp_path / "results"
     command = [*small, f"results_dir={folder}"]
     beginning = time.monotonic()
@@ -164,7 +164,7 @@ def test_killed_between_a_row_and_the_end_of_its_checkpoint(
     faults: FaultTable,
     tmp_path: Path,
 ) -> None:
-    """Nothing goes on from such a checkpoint, so the next start removes it with the dead lease."""
+    """No run resumes from such a checkpoint, so the next start removes it with the dead lease."""
     fault, folder = faults("SIGKILL before a checkpoint's end"), tmp_path / "results"
     command = [*small, "train.max_steps=2", *first]
     calls = warm.run(command, tmp_path / "rehearsal", place=0).calls
@@ -181,10 +181,10 @@ def test_killed_between_a_row_and_the_end_of_its_checkpoint(
 
 
 def is_end_of_checkpoint(call: str) -> bool:
-    """Whether a call removes a checkpoint."""
+    """Check that a call removes a checkpoint."""
     return call.startswith("unlink ") and call.endswith("/checkpoint.safetensors")
 
 
 def is_draft(call: str, part: str) -> bool:
-    """Whether a call opens the draft of a file."""
+    """Check that a call opens the draft of a file."""
     return call.startswith("open ") and f"/.{part}" in call

@@ -1,4 +1,4 @@
-"""SIGKILL and signals while seeds are trained together: each goes on, with others or alone.
+"""SIGKILL and signals during multi-seed training: each seed resumes, in a group or alone.
 
 The numbers are those of undisturbed single runs to rounding: going on alone rounds otherwise.
 """
@@ -43,7 +43,7 @@ def scores(rows: dict[str, dict[str, Any]]) -> Scores:
 
 @pytest.fixture(scope="module")
 def singly(warm: WarmStarts, small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Scores:
-    """What the seeds come to alone and undisturbed."""
+    """Return the results of the seeds alone, without faults."""
     folder = tmp_path_factory.mktemp("singly") / "results"
     done = warm.run([*small, *ALONE], folder)
     assert done.code == 0, done.errors
@@ -71,8 +71,8 @@ def test_killed_before_steps_on_the_disk(
     faults: FaultTable,
     tmp_path: Path,
 ) -> None:
-    """Between the checkpoints of two seeds too, so that they stand at different steps."""
-    fault = faults("SIGKILL of seeds trained together")
+    """Also between the checkpoints of two seeds, which are then at different steps."""
+    fault = faults("SIGKILL of multi-seed training")
     command = [*small, *TOGETHER, "train.checkpoint_seconds=0.005"]
     whole = warm.run(command, tmp_path / "whole", place=0)
     assert whole.code == 0, whole.errors
@@ -94,10 +94,10 @@ def test_killed_before_steps_on_the_disk(
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_signal_keeps_all_seeds_and_the_same_command_goes_on(
+def test_a_signal_saves_all_seeds_and_the_same_command_resumes(
     name: str, small: list[str], faults: FaultTable, tmp_path: Path
 ) -> None:
-    fault, folder = faults(f"{name} to seeds trained together"), tmp_path / "results"
+    fault, folder = faults(f"{name} to multi-seed training"), tmp_path / "results"
     command = [*small, *LONG, "seeds=[0,1,2]", f"results_dir={folder}"]
     with started(command, tmp_path) as run:
         wait_until(lambda: len(checkpoints(folder)) == 3, "checkpoints of all seeds")
@@ -116,7 +116,7 @@ def test_a_signal_keeps_all_seeds_and_the_same_command_goes_on(
     assert not checkpoints(folder)
 
 
-def test_a_second_process_leaves_seeds_that_are_taken(
+def test_a_second_process_skips_running_seeds(
     small: list[str], shared_cache: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "results"

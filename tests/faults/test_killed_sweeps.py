@@ -26,7 +26,7 @@ from tests.helpers.faulty import (
     stopped_in_training,
     untrue_lines,
     wait_until,
-    wrong_questions,
+    wrong_results,
 )
 from tests.helpers.warm import WarmStarts
 
@@ -74,7 +74,7 @@ def test_every_process_killed_at_three_moments(
     assert f"{CELLS} of {CELLS} cells: {CELLS} ok" in again.output
     assert len(rows_of(folder)) == CELLS
     assert is_complete(folder)
-    fault.nothing_wrong(wrong_questions(folder, undisturbed))
+    fault.nothing_wrong(wrong_results(folder, undisturbed))
 
 
 def test_the_launcher_killed_alone(
@@ -94,7 +94,7 @@ def test_the_launcher_killed_alone(
     again = ended(command, tmp_path)
     assert f"{CELLS} of {CELLS} cells: {CELLS} ok" in again.output
     assert len(finished_rows(folder)) == len(rows_of(folder)) == CELLS
-    fault.nothing_wrong(wrong_questions(folder, undisturbed))
+    fault.nothing_wrong(wrong_results(folder, undisturbed))
 
 
 def test_cells_in_training_save_themselves_when_the_launcher_is_killed(
@@ -151,7 +151,7 @@ def test_one_cell_dies(
     assert "3 of 3 cells: 3 ok (2 already finished)" in again.output
     assert "resuming" in log.read_text()
     fault.nothing_lost(before, folder)
-    fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+    fault.nothing_wrong(wrong_results(folder, tmp_path / "right"))
 
 
 def test_a_sweep_in_one_process_killed_before_every_step_on_the_disk(
@@ -178,4 +178,4 @@ def test_a_sweep_in_one_process_killed_before_every_step_on_the_disk(
         assert len(rows_of(folder)) == 2
         assert is_complete(folder)
         assert not checkpoints(folder)
-        fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+        fault.nothing_wrong(wrong_results(folder, tmp_path / "right"))

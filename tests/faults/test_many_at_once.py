@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.helpers.faulty import (
     ROUNDS,
     FaultTable,
-    by_question,
+    by_fingerprint,
     finished_rows,
     is_complete,
     rows_of,
@@ -20,7 +20,7 @@ RUNS = 64 if ROUNDS else 16
 def test_many_runs_at_once_leave_as_many_rows(
     warm: WarmStarts, small: list[str], faults: FaultTable, tmp_path: Path
 ) -> None:
-    """Half of them ask one question, which single runs do without minding each other."""
+    """Half of them run one configuration, which single runs may do concurrently."""
     fault, folder = faults("concurrent runs into one folder"), tmp_path / "results"
     seeds = [0] * (RUNS // 2) + list(range(1, RUNS // 2 + 1))
     all_ended = warm.run_at_once(
@@ -31,7 +31,7 @@ def test_many_runs_at_once_leave_as_many_rows(
     fault.lost += RUNS - len(rows_of(folder))
     assert len(finished_rows(folder)) == len(rows_of(folder)) == RUNS
     assert is_complete(folder)
-    assert len(by_question(folder)) == RUNS // 2 + 1
+    assert len(by_fingerprint(folder)) == RUNS // 2 + 1
     assert not list((folder / "running").iterdir())
     assert not list(folder.glob(".results.csv-*"))
     assert max(row["concurrent_runs"] for row in rows_of(folder).values()) > 1

@@ -1,4 +1,4 @@
-"""A cell that asks for more memory than there is: it alone fails, and says so."""
+"""A cell that requires more memory than available: it alone fails, with the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MORE_THAN_IS_LEFT = 12_000
 
 
 def check(folder: Path, output: str, absurd: int, fault_table: FaultTable, kind: str) -> None:
-    """The absurd cell has a row that says why, the two others are well."""
+    """Check that the large cell has a row with the reason, and the two others succeed."""
     fault = fault_table(kind)
     fault.injected += 1
     rows = rows_of(folder)

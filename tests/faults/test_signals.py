@@ -22,7 +22,7 @@ from tests.helpers.faulty import (
     stopped_in_training,
     untrue_lines,
     wait_until,
-    wrong_questions,
+    wrong_results,
 )
 from tests.helpers.warm import WarmStarts
 
@@ -31,7 +31,7 @@ LONGER = "train.max_epochs=10"
 
 
 @pytest.mark.parametrize("name", SIGNALS)
-def test_a_run_ends_cleanly_and_goes_on(
+def test_a_run_ends_cleanly_and_resumes(
     warm: WarmStarts, small: list[str], faults: FaultTable, tmp_path: Path, name: str
 ) -> None:
     """From the very step where it ended, though its last checkpoint in training was older."""
@@ -60,7 +60,7 @@ def test_a_run_ends_cleanly_and_goes_on(
     assert (row["run_id"], row["status"], row["starts"]) == (run_id, "ok", 2)
     assert is_complete(folder)
     assert not checkpoints(folder)
-    fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+    fault.nothing_wrong(wrong_results(folder, tmp_path / "right"))
 
 
 @pytest.mark.parametrize("name", SIGNALS)
@@ -92,14 +92,14 @@ def test_a_run_signalled_at_any_step_on_the_disk(
         assert hit.code in (0, 130) or not list(folder.glob("runs/*")), hit.errors
         last = warm.run(command, folder)
         assert last.code == 0, last.errors
-        fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+        fault.nothing_wrong(wrong_results(folder, tmp_path / "right"))
         assert finished_rows(folder)
         assert is_complete(folder)
     assert 130 in codes
 
 
 @pytest.mark.parametrize("name", SIGNALS)
-def test_a_local_sweep_ends_cleanly_and_goes_on(
+def test_a_local_sweep_ends_cleanly_and_resumes(
     warm: WarmStarts, small: list[str], faults: FaultTable, tmp_path: Path, name: str
 ) -> None:
     """Those in training are interrupted, those not begun leave nothing; then all of them end."""
@@ -131,7 +131,7 @@ def test_a_local_sweep_ends_cleanly_and_goes_on(
     fault.nothing_lost(before, folder)
     assert len(rows_of(folder)) == 3
     assert is_complete(folder)
-    fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+    fault.nothing_wrong(wrong_results(folder, tmp_path / "right"))
 
 
 @pytest.mark.parametrize("name", SIGNALS)
@@ -161,5 +161,5 @@ def test_a_basic_sweep_signalled_at_any_step_on_the_disk(
         assert len(finished_rows(folder)) == len(rows_of(folder)) == 2
         assert is_complete(folder)
         assert not list((folder / "running").glob("*.json"))
-        fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+        fault.nothing_wrong(wrong_results(folder, tmp_path / "right"))
     assert 130 in codes

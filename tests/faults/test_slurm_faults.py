@@ -16,7 +16,7 @@ from tests.helpers.faulty import (
     rows_of,
     started,
     wait_until,
-    wrong_questions,
+    wrong_results,
 )
 from tests.helpers.slurm_bed import (
     EPOCHS,
@@ -51,8 +51,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def only(folder: Path, right: Path) -> list[str]:
-    """Like `wrong_questions`, only for configurations that were run."""
-    return [line for line in wrong_questions(folder, right) if "no answer" not in line]
+    """Like `wrong_results`, only for configurations that were run."""
+    return [line for line in wrong_results(folder, right) if "no answer" not in line]
 
 
 def both_train(folder: Path) -> list[str] | None:
@@ -84,7 +84,7 @@ def test_cancelled_jobs_are_reported_and_finished_later(
     assert len(before) == 1
     ended(overrides, tmp_path)
     fault.nothing_lost(before, folder)
-    fault.nothing_wrong(wrong_questions(folder, undisturbed))
+    fault.nothing_wrong(wrong_results(folder, undisturbed))
     assert starts_of(folder) == [1, 2, 2]
     assert not list(folder.glob("running/*"))
 
@@ -185,7 +185,7 @@ def test_a_run_longer_than_the_time_limit_takes_several_starts(
         (row,) = rows_of(folder / "results").values()
         assert row["starts"] >= 2
         fault.injected += row["starts"] - 1
-        fault.nothing_wrong(wrong_questions(folder / "results", right / "results"))
+        fault.nothing_wrong(wrong_results(folder / "results", right / "results"))
 
 
 def test_a_job_that_cannot_start_is_reported_with_its_log(

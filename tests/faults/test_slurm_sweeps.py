@@ -20,7 +20,7 @@ from tests.helpers.faulty import (
     rows_of,
     started,
     wait_until,
-    wrong_questions,
+    wrong_results,
 )
 from tests.helpers.slurm_bed import LONG, SECONDS, SLURM, Bed, find_bed, submissions, tidy, training
 
@@ -74,7 +74,7 @@ def test_a_sweep_killed_three_times_gives_the_same_table(
             before = finished_rows(folder)
         ended(overrides, tmp_path, environment=place)
     fault.nothing_lost(before, folder)
-    fault.nothing_wrong(wrong_questions(folder, tmp_path / "right"))
+    fault.nothing_wrong(wrong_results(folder, tmp_path / "right"))
     assert len(rows_of(folder)) == CELLS
     assert is_complete(folder)
     assert leased(folder) == 0

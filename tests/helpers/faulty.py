@@ -1,4 +1,4 @@
-"""What the fault tests share: the real command, an end for all its processes, what it has left."""
+"""Helpers of the fault tests: the real command, its processes and its results."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from benchmarks.results.row import COLUMNS
 from tests.helpers.paths import ROOT
 
 WAIT_SECONDS = 120.0
-"""For what should happen at once, on a machine that may be busy."""
+"""Timeout for fast events on a machine that may be busy."""
 
 ROUNDS = int(os.environ.get("RNNBENCH_FAULTS", "0"))
-"""How many kills of a single run the long form makes; 0 is the short form of all fault tests."""
+"""Number of kills of a single run in the long form; 0 selects the short form of all tests."""
 
 MACHINE = ["train.device=cpu", "train.threads=1"]
 SMALL = ["model=lstm", "task=sp500", "model.hidden_size=8", "train.max_epochs=2", *MACHINE]
-"""A run of less than a second, its start apart, with dropout, so that chance must be continued."""
+"""A run of less than a second after its start, with dropout, whose RNG must be resumed."""
 
 ALWAYS = "train.checkpoint_seconds=0"
 """A checkpoint after every step."""
@@ -46,22 +46,22 @@ MEASURED = {"run_id", "started_at", "load_average", "tokens_per_second", "peak_r
     "sweep",
     *(name for name in COLUMNS if "seconds" in name or "latency" in name),
 }
-"""Columns that may differ between two runs of one question."""
+"""Columns that may differ between two runs of one configuration."""
 
 MARK = "RNNBENCH_TEST_MARK"
-"""Environment variable that every process a test starts hands on to its children."""
+"""Environment variable that the processes of a test pass on to their children."""
 
 Row = dict[str, Any]
 
 
 class Command:
-    """`python run.py …` in a session of its own, with output in files.
+    """`python run.py …` in its own session, with output in files.
 
     Args:
         overrides: its command line.
-        place: an empty folder for its output, and where it runs.
-        environment: added to this process's.
-        prefix: a program that starts it.
+        place: an empty folder, its working directory and folder of its output.
+        environment: variables in addition to those of this process.
+        prefix: a program that starts the command.
     """
 
     def __init__(
@@ -87,20 +87,20 @@ class Command:
 
     @property
     def output(self) -> str:
-        """What it has printed."""
+        """Return its standard output."""
         return self.out.read_text(errors="replace")
 
     @property
     def errors(self) -> str:
-        """What it has printed to stderr."""
+        """Return its standard error."""
         return self.err.read_text(errors="replace")
 
     def end(self, timeout: float = 5 * WAIT_SECONDS) -> int:
-        """Wait for its end; returns the exit code, minus the signal's number if one killed it."""
+        """Wait for its end and return the exit code, negative for a signal."""
         return self.process.wait(timeout)
 
     def alive(self) -> list[psutil.Process]:
-        """All processes that descend from it, those in other sessions and orphans too."""
+        """Return all processes that descend from it, including other sessions and orphans."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
@@ -110,13 +110,13 @@ class Command:
         return found
 
     def cells(self) -> list[psutil.Process]:
-        """The processes of a local sweep's cells: children of its fork server."""
+        """Return the processes of a local sweep's cells: children of its fork server."""
         ours = self.alive()
         servers = {p.pid for p in ours if "forkserver" in " ".join(command_of(p))}
         return [p for p in ours if parent_of(p) in servers]
 
     def kill_everything(self) -> None:
-        """SIGKILL every process at once, and see that none is left."""
+        """SIGKILL every process at once until none is left."""
         while processes := self.alive():
             for process in processes:
                 with contextlib.suppress(psutil.Error):
@@ -125,13 +125,13 @@ class Command:
         self.process.wait(WAIT_SECONDS)
 
     def no_process_is_left(self) -> bool:
-        """Whether all of them have ended."""
+        """Check that all processes have ended."""
         return not self.alive()
 
 
 @contextlib.contextmanager
 def started(*arguments: Any, **more: Any) -> Iterator[Command]:
-    """Start a command and leave no process of it, whatever becomes of the test."""
+    """Start a command and kill its processes at the end of the test."""
     command = Command(*arguments, **more)
     try:
         yield command
@@ -140,7 +140,7 @@ def started(*arguments: Any, **more: Any) -> Iterator[Command]:
 
 
 def ended(overrides: list[str], place: Path, code: int | None = 0, **more: Any) -> Command:
-    """Run a command to its end, which must come with that exit code if one is given."""
+    """Run a command to its end and check its exit code, if one is given."""
     with started(overrides, place, **more) as command:
         found = command.end()
     assert code is None or found == code, f"exit {found}\n{command.output}\n{command.errors}"
@@ -169,19 +169,19 @@ def wait_until(is_so: Callable[[], Any], what: str, timeout: float = WAIT_SECOND
 
 
 def places_of(calls: int, short_stride: int) -> range:
-    """Numbers of the calls to act at: all in the long form, else some, from a random one on."""
+    """Return the numbers of the calls to act at: all in the long form, else every nth."""
     if ROUNDS:
         return range(1, calls + 1)
     return range(random.randint(1, short_stride), calls + 1, short_stride)
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Checkpoints in a results folder."""
+    """Return the checkpoints in a results folder."""
     return list(folder.glob("runs/*/checkpoint.safetensors"))
 
 
 def rows_of(folder: Path) -> dict[str, Row]:
-    """The rows in the run folders, which must all be whole."""
+    """Return the rows in the run folders, which must all be complete."""
     found = {}
     for file in folder.glob("runs/*/row.json"):
         row = json.loads(file.read_text())
@@ -192,12 +192,12 @@ def rows_of(folder: Path) -> dict[str, Row]:
 
 
 def finished_rows(folder: Path) -> dict[str, Row]:
-    """Those that ended well."""
+    """Return the rows of status ok."""
     return {key: row for key, row in rows_of(folder).items() if row["status"] == "ok"}
 
 
 def table_lines(folder: Path) -> dict[str, list[str]]:
-    """The table's lines by run id; each must be whole and there once."""
+    """Return the table's lines by run id; each must be complete and unique."""
     table = folder / "results.csv"
     if not table.exists():
         return {}
@@ -212,7 +212,7 @@ def table_lines(folder: Path) -> dict[str, list[str]]:
 
 
 def untrue_lines(folder: Path) -> list[str]:
-    """Run ids in the table whose line is not the row in the run's folder."""
+    """Return the run ids in the table whose line differs from the row in the run's folder."""
     rows = rows_of(folder)
     return [
         run_id
@@ -222,12 +222,12 @@ def untrue_lines(folder: Path) -> list[str]:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether the table shows every row, as it is."""
+    """Check that the table contains every row unchanged."""
     return not untrue_lines(folder) and table_lines(folder).keys() == rows_of(folder).keys()
 
 
 def stopped_in_training(folder: Path) -> int | None:
-    """Halt a run that has a checkpoint and no row yet, and return its process; None if none is."""
+    """Stop a run that has a checkpoint but no row, and return its process id, or None."""
     for file in (folder / "running").glob("*.json"):
         with contextlib.suppress(OSError, ValueError, ProcessLookupError):
             lease = json.loads(file.read_text())
@@ -243,7 +243,7 @@ def stopped_in_training(folder: Path) -> int | None:
 
 @dataclass(frozen=True)
 class Numbers:
-    """What a run must come to, whatever happened on its way.
+    """The results of a run that must not depend on faults.
 
     Attributes:
         row: columns that are not measured.
@@ -257,7 +257,7 @@ class Numbers:
 
 
 def numbers_of(folder: Path, run_id: str) -> Numbers:
-    """Read what a run came to."""
+    """Read the results of a run."""
     run = folder / "runs" / run_id
     row = json.loads((run / "row.json").read_text())
     with (run / "history.csv").open(newline="") as file:
@@ -270,7 +270,7 @@ def numbers_of(folder: Path, run_id: str) -> Numbers:
 
 
 def differences(found: Numbers, right: Numbers) -> list[str]:
-    """Name what two runs of one question disagree in."""
+    """Name the differences between two runs of one configuration."""
     names = [
         f"{key}: {found.row.get(key)!r}, not {right.row.get(key)!r}"
         for key in COLUMNS
@@ -283,8 +283,8 @@ def differences(found: Numbers, right: Numbers) -> list[str]:
     return names
 
 
-def by_question(folder: Path) -> dict[str, Numbers]:
-    """What each question of a folder came to; one that was answered twice must have one answer."""
+def by_fingerprint(folder: Path) -> dict[str, Numbers]:
+    """Return the results by fingerprint; runs of one configuration must have equal results."""
     found: dict[str, Numbers] = {}
     for run_id, row in finished_rows(folder).items():
         numbers = numbers_of(folder, run_id)
@@ -292,19 +292,21 @@ def by_question(folder: Path) -> dict[str, Numbers]:
     return found
 
 
-def wrong_questions(folder: Path, right: Path) -> list[str]:
-    """Say which questions came to something else than in an undisturbed results folder."""
-    expected = by_question(right)
+def wrong_results(folder: Path, right: Path) -> list[str]:
+    """Return the differences from an undisturbed results folder."""
+    expected = by_fingerprint(right)
     wrong = []
-    for key, numbers in by_question(folder).items():
-        names = differences(numbers, expected[key]) if key in expected else ["nobody asked it"]
+    for key, numbers in by_fingerprint(folder).items():
+        names = (
+            differences(numbers, expected[key]) if key in expected else ["unknown configuration"]
+        )
         wrong += [f"{key}: {name}" for name in names]
     return wrong
 
 
 @dataclass
 class Fault:
-    """A kind of fault, and what became of the times it was injected."""
+    """A kind of fault, with counts of injections and their consequences."""
 
     kind: str
     injected: int = 0
@@ -312,35 +314,35 @@ class Fault:
     wrong: int = 0
 
     def nothing_lost(self, before: dict[str, Row], folder: Path) -> None:
-        """See that every row finished before is there as it was."""
+        """Check that every row finished before is unchanged."""
         now = rows_of(folder)
         missing = [run_id for run_id, row in before.items() if now.get(run_id) != row]
         self.lost += len(missing)
         assert not missing, f"{self.kind}: rows lost or changed: {missing}"
 
     def nothing_wrong(self, found: Collection[str]) -> None:
-        """See that nothing was found wrong."""
+        """Check that nothing wrong was found."""
         self.wrong += bool(found)
         assert not found, f"{self.kind}: {found}"
 
 
 @dataclass
 class FaultTable:
-    """All kinds."""
+    """The counts of all kinds of faults."""
 
     kinds: dict[str, Fault] = field(default_factory=dict)
 
     def __call__(self, kind: str) -> Fault:
-        """The counts of a kind."""
+        """Return the counts of a kind."""
         return self.kinds.setdefault(kind, Fault(kind))
 
     def rows(self) -> list[list[object]]:
-        """Kind, injected, lost and wrong of each."""
+        """Return kind, injected, lost and wrong of each."""
         return [[f.kind, f.injected, f.lost, f.wrong] for f in self.kinds.values()]
 
 
 def interrupt(process: subprocess.Popen[bytes], name: str) -> None:
-    """Signal as a scheduler does, one process, or as a terminal's Ctrl-C does, its group."""
+    """Signal one process, like a scheduler, or its group, like Ctrl-C in a terminal."""
     number = signal.Signals[name]
     if number == signal.SIGINT:
         os.killpg(process.pid, number)

@@ -1,4 +1,4 @@
-"""A training that stops somewhere and goes on in another process."""
+"""A training that is interrupted and resumed in another process."""
 
 from __future__ import annotations
 
@@ -49,31 +49,20 @@ def composed(*overrides: str) -> Config:
 
 @cache
 def loaded(name: str, cache_dir: Path) -> Task:
-    """The task of a name, shortened, on the data of the first kind of training that has it."""
+    """Return a task by name, shortened, with the settings of the first kind that uses it."""
     config = composed(*next(kind for kind in KINDS.values() if kind[0] == f"task={name}"))
     return shortened(config.task.load(DiskCache(cache_dir)))
 
 
 class Process:
-    """What a process has of a training: a trainer that begins as the runner lets it begin."""
+    """A process with a trainer, begun like the runner does."""
 
     def __init__(self, config: Config, task: Task, folder: Path) -> None:
         self.path = folder / "checkpoint.safetensors"
         self.interruption = Interruption()
         network, _ = build_network(config, task, CPU)
         self.writes = 0
-        self.trainer = Trainer(
-            network,
-            task,
-            config.task.metric,
-            config.train,
-            config.train.learning_rate,
-            config.seed,
-            CPU,
-            Silent(),
-            self.write,
-            self.interruption,
-        )
+        self.trainer = Trainer(config, network, task, CPU, Silent(), self.write, self.interruption)
         self.trainer.warm_up()
         SeedStreams(config.seed).seed_dropout()
 
@@ -81,8 +70,8 @@ class Process:
         write_checkpoint(self.path, tensors, facts)
         self.writes += 1
 
-    def go_on(self) -> Trainer:
-        """Restore what was kept, in a process where chance stands anywhere, and train on."""
+    def resume(self) -> Trainer:
+        """Restore the checkpoint, in a process with another RNG state, and train to the end."""
         torch.manual_seed(987)
         torch.rand(7)
         self.trainer.restore(*read_checkpoint(self.path))
@@ -90,15 +79,15 @@ class Process:
         return self.trainer
 
     def signal_after(self, step: int) -> None:
-        """Let a signal come while a step is being taken, counted from 1."""
-        take = self.trainer.optimizer.step
+        """Send a signal during a step, counted from 1."""
+        original = self.trainer.optimizer.step
 
-        def take_and_signal(*arguments: Any) -> Any:
+        def step_and_signal(*arguments: Any) -> Any:
             if self.trainer.state.steps == step - 1:
                 self.interruption.requested = "SIGTERM"
-            return take(*arguments)
+            return original(*arguments)
 
-        self.trainer.optimizer.step = take_and_signal  # type: ignore[method-assign]
+        self.trainer.optimizer.step = step_and_signal  # type: ignore[method-assign]
 
     def stop(self) -> None:
         """Train until the signal comes."""
@@ -107,11 +96,15 @@ class Process:
 
 
 def results(trainer: Trainer) -> dict[str, Any]:
-    """Everything that a training came to, but the time it took."""
+    """Return all results of a training except times."""
     tensors, facts = trainer.checkpoint()
-    record = {k: v for k, v in facts["state"].items() if k not in MEASURED}
-    record["history"] = [
+    state = {k: v for k, v in facts["state"].items() if k not in MEASURED}
+    state["history"] = [
         {name: value for name, value in line.items() if name not in MEASURED}
         for line in trainer.state.history
     ]
-    return {"tensors": bits(tensors), "record": record, "waited": trainer.epochs_since_best}
+    return {
+        "tensors": bits(tensors),
+        "state": state,
+        "epochs_since_best": trainer.epochs_since_best,
+    }

@@ -97,9 +97,7 @@ class Process:
 
         seeded = Config(**{**vars(config), "seed": seed})
         network, _ = build_network(seeded, task, CPU)
-        rate = config.train.learning_rate
-        of_task = (network, task, config.task.metric, config.train, rate, seed, CPU, Silent(), save)
-        trainer = Trainer(*of_task, self.interruption)
+        trainer = Trainer(seeded, network, task, CPU, Silent(), save, self.interruption)
         trainer.warm_up()
         SeedStreams(seed).seed_dropout()
         if path.exists():

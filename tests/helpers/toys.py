@@ -1,4 +1,4 @@
-"""A task and a network that can be reckoned by hand, their trainer, and what may befall it."""
+"""A task and a network small enough to check by hand, their trainer, and injected events."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TARGETS = {"train": 1.0, "validation": 0.0, "test": 0.0}
 
 
 class ToyNetwork(nn.Module):
-    """One number, and a state that counts the batches it was carried over."""
+    """One parameter, and a state that counts the batches it was carried over."""
 
     def __init__(self, encoder: SequenceEncoder) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class ToyNetwork(nn.Module):
 
 
 class ToyTask(Task):
-    """Training pulls the number to 1 while validation and test want it to stay at 0."""
+    """The training target is 1, the target of validation and test 0."""
 
     def __init__(self, continues: bool = False) -> None:
         self.data = DataDescription("toy", "ab" * 32, "none", ITEMS, ITEMS, ITEMS, "numbers")
@@ -109,7 +109,7 @@ class ToySettings(TaskSettings):
 
 
 class Listener:
-    """Takes down what the loop tells."""
+    """Record the lines of epochs."""
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
@@ -121,35 +121,23 @@ class Listener:
         self.epochs.append(line)
 
 
-def trainer_of(
-    network: nn.Module,
-    task: Task,
-    metric: Metric,
-    settings: TrainSettings,
-    learning_rate: float,
-    seed: int,
-) -> Trainer:
-    """A trainer whose checkpoints nobody keeps."""
-    return Trainer(
-        network,
-        task,
-        metric,
-        settings,
-        learning_rate,
-        seed,
-        CPU,
-        Listener(),
-        lambda tensors, facts: None,
-        Interruption(),
-    )
+def trainer_of(config: Config, network: nn.Module, task: Task) -> Trainer:
+    """Return a trainer whose checkpoints are dropped."""
+    save, interruption = lambda tensors, facts: None, Interruption()
+    return Trainer(config, network, task, CPU, Listener(), save, interruption)
 
 
 def toy_trainer(metric: Metric = RMSE, task: Task | None = None, **settings: Any) -> Trainer:
-    """Two steps an epoch, unless told otherwise."""
+    """Return a trainer with two steps per epoch, unless the settings differ."""
+
+    class Settings(ToySettings):
+        pass
+
+    Settings.metric = metric
     task = task or ToyTask()
     network = task.network(RecurrentSettings(hidden_size=2).build(1))
-    train = TrainSettings(**({"batch_size": ITEMS // 2} | settings))
-    return trainer_of(network, task, metric, train, 0.1, 0)
+    train = TrainSettings(**({"learning_rate": 0.1, "batch_size": ITEMS // 2} | settings))
+    return trainer_of(Config(Settings(), RecurrentSettings(), train), network, task)
 
 
 def run_toy(folder: Path) -> Row:
@@ -165,15 +153,15 @@ def run_toy(folder: Path) -> Row:
 
 
 def at_step(
-    monkeypatch: pytest.MonkeyPatch, step: int | None, happening: Callable[[Trainer], None]
+    monkeypatch: pytest.MonkeyPatch, step: int | None, event: Callable[[Trainer], None]
 ) -> None:
-    """Let something happen after the gradients of a step, counted from 0, or of all of them."""
+    """Call a function after the gradients of a step, counted from 0, or of every step."""
     original = Trainer.forward_backward
 
     def forward_backward(self: Trainer, batch: Batch, state: object) -> Any:
         result = original(self, batch, state)
         if step in (None, self.state.steps):
-            happening(self)
+            event(self)
         return result
 
     monkeypatch.setattr(Trainer, "forward_backward", forward_backward)

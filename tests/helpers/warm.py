@@ -1,4 +1,4 @@
-"""Runs of the real command without its start-up time, ended at a moment or at an exact call."""
+"""Runs of the real command without its start-up time, ended at a time or at an exact call."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 
 SERVER = Path(__file__).with_name("warm_server.py")
 LONGEST_LIFE = 300.0
-"""Seconds after which a run that hangs is killed."""
+"""Seconds after which a hanging run is killed."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
         code: exit code, or minus the number of the signal that killed it.
-        seconds: its life.
+        seconds: its duration.
         calls: of the system that touched the results folder, in order; with `place` only.
     """
 
@@ -35,12 +35,12 @@ class Ended:
 
     @property
     def was_killed(self) -> bool:
-        """Whether SIGKILL ended it."""
+        """True if SIGKILL ended it."""
         return self.code == -9
 
 
 class WarmStarts:
-    """A server that runs run.py in forks, one at a time.
+    """Run run.py in forks of a server process.
 
     Args:
         place: a folder for outputs.
@@ -48,7 +48,7 @@ class WarmStarts:
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        # Threads of numerical libraries would not survive the forks.
+        # Threads of numerical libraries do not survive forks.
         quiet = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         self.process = subprocess.Popen(
             [sys.executable, str(SERVER)],
@@ -104,7 +104,7 @@ class WarmStarts:
         name = uuid.uuid4().hex
         out, err, trace = (str(self.place / f"{name}.{end}") for end in ("out", "err", "calls"))
         for file in (out, err, trace):
-            Path(file).touch()  # it may be killed before it opens them
+            Path(file).touch()  # the run may be killed before it opens them
         return {
             "overrides": [*overrides, f"results_dir={quoted(str(folder))}"],
             "folder": str(folder),
@@ -136,6 +136,6 @@ class WarmStarts:
 
 
 def quoted(text: str) -> str:
-    """A value as the command line's grammar wants it when it has special characters."""
+    """Quote a value with special characters for the grammar of overrides."""
     escaped = text.replace("'", "\\'")
     return f"'{escaped}'"

@@ -1,9 +1,8 @@
 """A process that has imported what run.py needs and runs it in forks, ended at exact places.
 
-Each line of its input is a list of jobs in JSON, see `warm.py`; each line of its output says how
-they ended. Starting an interpreter and importing takes seconds, and a fault test wants thousands of
-runs. Only calls of the system are wrapped here, to end the process at one of them; nothing is
-pretended.
+Each line of the input is a list of jobs in JSON, see `warm.py`; each line of the output contains
+their results. Starting an interpreter and importing takes seconds, and a fault test needs thousands
+of runs. Only system calls are wrapped, to end the process at one of them; nothing is mocked.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ IMPORTS = (
 
 
 def fill(filler: str, spare: int) -> None:
-    """Let a file take all space of its disk but some."""
+    """Fill the disk with a file, except for some spare bytes."""
     with open(filler, "ab", buffering=0) as file:  # noqa: PTH123  pathlib may be wrapped
         for size in (65536, 1024, 1):
             try:
@@ -46,7 +45,7 @@ def fill(filler: str, spare: int) -> None:
 
 
 def act(job: dict[str, Any]) -> None:
-    """Do what the job wants done at its place."""
+    """Perform the action of a job."""
     if job["act"] == "fill":
         fill(job["filler"], job["spare"])
     elif job["act"] != "count":
@@ -54,7 +53,7 @@ def act(job: dict[str, Any]) -> None:
 
 
 def is_inside(argument: Any, folder: str) -> bool:
-    """Whether a call is about something in the results folder."""
+    """Check that a call is for a path in the results folder."""
     if isinstance(argument, int):
         try:
             return os.readlink(f"/proc/self/fd/{argument}").startswith(folder)  # noqa: PTH115
@@ -92,7 +91,7 @@ def wrap(job: dict[str, Any]) -> None:
 
 
 def run(job: dict[str, Any]) -> NoReturn:
-    """Be run.py in a fork, which ends."""
+    """Run run.py in this fork, then exit."""
     code: Any = 1
     try:
         os.setsid()
@@ -117,7 +116,7 @@ def run(job: dict[str, Any]) -> NoReturn:
 
 
 def serve(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Run jobs side by side to their ends, each for as long as it may live."""
+    """Run jobs concurrently to their ends, or until their time is over."""
     started = time.monotonic()
     running: dict[int, int] = {}
     answers: list[dict[str, Any]] = [{} for _ in jobs]

@@ -74,29 +74,19 @@ def seeds_per_step(prepared: PreparedRun) -> int:
 def new_trainer(prepared: PreparedRun, seed: int) -> Trainer:
     """Return a seed's trainer at its first step, without progress and checkpoints."""
     config: Config = dataclasses.replace(prepared.config, seed=seed)
-    network, _ = build_network(config, prepared.task, prepared.device)
-    return Trainer(
-        network,
-        prepared.task,
-        config.task.metric,
-        config.train,
-        config.train.learning_rate,
-        seed,
-        prepared.device,
-        NoProgress(),
-        lambda tensors, facts: None,
-        Interruption(),
-    )
+    task, device = prepared.task, prepared.device
+    network, _ = build_network(config, task, device)
+    nothing = (NoProgress(), lambda tensors, facts: None, Interruption())
+    return Trainer(config, network, task, device, *nothing)
 
 
 class NoProgress:
-    """Ignore progress; see `benchmarks.training.state.Progress`."""
+    """Ignore progress."""
 
     def step(self, line: dict[str, float]) -> None:
         """Ignore a report."""
 
-    def epoch(self, line: dict[str, float]) -> None:
-        """Ignore an epoch."""
+    epoch = step
 
 
 def reason_against_stacking(trainers: list[Trainer], batches: list[Batch]) -> str | None:
@@ -125,7 +115,7 @@ def reason_against_stacking(trainers: list[Trainer], batches: list[Batch]) -> st
         stacked.compute_gradients(batches)
     except UnsupportedNetworkError as error:
         return str(error)
-    except (RuntimeError, TypeError, ValueError, StopIteration) as error:
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
         return f"the network fails with stacked parameters ({describe(error)})"
     for found, (gradient, rng_state), generator in zip(
         stacked.gradients, expected, generators, strict=True

@@ -7,34 +7,24 @@ parameters of all networks.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class MaskQueue:
-    """Provide masks to the modules that replace dropout, in the order of their calls."""
-
-    def __init__(self) -> None:
-        self.masks: Iterator[Tensor] = iter(())
-
-    def fill(self, masks: Sequence[Tensor]) -> None:
-        """Set the masks (networks, batch, ...) of the next forward pass."""
-        self.masks = iter(masks)
-
-
 class MaskedDropout(nn.Module):
-    """Dropout with masks from a queue."""
+    """Dropout with masks (networks, batch, ...) from a queue, in the order of the calls."""
 
-    def __init__(self, queue: MaskQueue) -> None:
+    def __init__(self, masks: deque[Tensor]) -> None:
         super().__init__()
-        self.queue = queue
+        self.masks = masks
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Multiply by the next mask."""
-        return inputs * next(self.queue.masks).flatten(0, 1)
+        return inputs * self.masks.popleft().flatten(0, 1)
 
 
 class StackedLinear(nn.Module):
@@ -71,14 +61,14 @@ class UnsupportedNetworkError(Exception):
 
 
 def stacked_network(
-    network: nn.Module, parameters: Mapping[str, Tensor], queue: MaskQueue
+    network: nn.Module, parameters: Mapping[str, Tensor], masks: deque[Tensor]
 ) -> nn.Module:
     """Copy a network into one with stacked parameters, in training mode.
 
     Args:
         network: any of the networks.
         parameters: (networks, ...) by name; the copy uses these tensors themselves.
-        queue: provides the masks of its dropout.
+        masks: queue of the masks of its dropout.
 
     Raises:
         UnsupportedNetworkError: a layer is of an unknown type, or a tensor is not trained.
@@ -90,7 +80,7 @@ def stacked_network(
         names = [key for key, _ in module.named_parameters(recurse=False)]
         if isinstance(module, nn.Dropout):
             if module.p > 0:
-                copied.set_submodule(name, MaskedDropout(queue))
+                copied.set_submodule(name, MaskedDropout(masks))
             continue
         if not names:
             continue

@@ -1,76 +1,46 @@
-"""Terminal output of multi-seed training: one bar on a terminal, a line per epoch elsewhere."""
+"""Terminal output of multi-seed training."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Literal
 
 from rich.table import Table
+from tqdm import tqdm
 
 from benchmarks.results.row import Row
-from benchmarks.runner.display import console, epoch_text, readable, show_text, step_bar
+from benchmarks.runner.display import TrainingDisplay, console, readable, show_text, step_bar
 from benchmarks.runner.stages import RunContext
 from benchmarks.system.load import is_busy
 from benchmarks.training.optim import planned_steps
 from tasks.base import Metric
 
 
-class SeedsDisplay:
-    """Show the progress of all seeds, in steps of all of them.
-
-    Args:
-        contexts: the runs, of one arm.
-
-    Attributes:
-        each: progress receiver of each seed's trainer.
-    """
-
-    def __init__(self, contexts: list[RunContext]) -> None:
-        first = contexts[0]
-        steps = planned_steps(first.task, first.config.train)
-        self.bar = step_bar(
-            f"{first.row.model} on {first.row.task}, {len(contexts)} seeds",
-            None if steps is None else steps * len(contexts),
+def seed_displays(bar: tqdm[Any], contexts: list[RunContext]) -> list[TrainingDisplay]:
+    """Return a display for each seed of an arm, with one bar for all."""
+    first = contexts[0]
+    steps, train = planned_steps(first.task, first.config.train), first.config.train
+    return [
+        TrainingDisplay(
+            *(bar, each.config.task.metric, steps, train.max_epochs, each.lease.progress),
+            each.config.seed,
         )
-        self.each = [SeedProgress(self, context, steps) for context in contexts]
-
-    def update(self) -> None:
-        """Update the bar."""
-        self.bar.update(sum(each.progress["step"] for each in self.each) - self.bar.n)
+        for each in contexts
+    ]
 
 
-class SeedProgress:
-    """Progress of one seed."""
-
-    def __init__(self, display: SeedsDisplay, context: RunContext, steps: int | None) -> None:
-        self.display = display
-        self.seed = context.config.seed
-        self.metric: Metric = context.config.task.metric
-        self.of_epochs = f"/{context.config.train.max_epochs}"
-        self.progress: dict[str, Any] = context.lease.progress
-        self.progress |= {"step": 0, "total_steps": steps, "epoch": 0, "score": None}
-
-    def step(self, line: dict[str, float]) -> None:
-        """Update step and epoch."""
-        self.progress |= {"step": line["steps"], "epoch": line["epoch"]}
-        self.display.update()
-
-    def epoch(self, line: dict[str, float]) -> None:
-        """Show an epoch's validation score."""
-        self.progress["score"] = line[f"validation_{self.metric.name}"]
-        if self.display.bar.disable:
-            text = epoch_text(line, self.metric, self.of_epochs)
-            print(f"seed {self.seed}, {text}", file=sys.stderr, flush=True)
+def seeds_bar(contexts: list[RunContext]) -> tqdm[Any]:
+    """Return a progress bar over the steps of all seeds."""
+    first = contexts[0]
+    steps = planned_steps(first.task, first.config.train)
+    title = f"{first.row.model} on {first.row.task}, {len(contexts)} seeds"
+    return step_bar(title, None if steps is None else steps * len(contexts))
 
 
 def show_rows(rows: list[Row], metric: Metric, folder: str) -> None:
     """Print the rows of an arm's seeds as a table, one line each."""
     direction = "higher" if metric.higher_is_better else "lower"
-    first = rows[0]
-    table = Table(
-        title=f"{first.model} on {first.task} ({metric.name}, {direction} is better)",
-        title_justify="left",
-    )
+    title = f"{rows[0].model} on {rows[0].task} ({metric.name}, {direction} is better)"
+    table = Table(title=title, title_justify="left")
     for heading in ("seed", "status", "best epoch", "validation", "test", "training s", "run"):
         kind: Literal["left", "right"] = "left" if heading in ("status", "run") else "right"
         table.add_column(heading, justify=kind, overflow="fold")

@@ -17,7 +17,7 @@ from benchmarks.results.row import Row
 from benchmarks.results.store import Store
 from benchmarks.runner.display import show_data, show_start
 from benchmarks.runner.multiseed.eligibility import reason_against_multiseed, seeds_per_step
-from benchmarks.runner.multiseed.progress import SeedsDisplay
+from benchmarks.runner.multiseed.progress import seed_displays, seeds_bar
 from benchmarks.runner.multiseed.trainer import SeedTrainer, fit_seeds
 from benchmarks.runner.run import (
     AlreadyRunningError,
@@ -149,11 +149,7 @@ def run_multiseed(runs: SeedRuns) -> None:
 def open_seed(
     runs: SeedRuns, index: int, lease_held: ExitStack, concurrent: ConcurrentRuns, started: float
 ) -> RunContext:
-    """Acquire the lease of a seed, keep it renewed, and return the context of its run.
-
-    Raises:
-        AlreadyRunningError: another process runs this cell.
-    """
+    """Acquire the lease of a seed, keep it renewed, and return the context of its run."""
     prepared, options, store = runs.prepared[index], runs.options[index], runs.store
     row = new_row(prepared, options, datetime.now(UTC))
     may_resume = prepared.config.resume != "never"
@@ -174,13 +170,7 @@ def end_seed(
 ) -> None:
     """Measure a seed, store its row and release its lease.
 
-    Args:
-        runs: all runs.
-        index: index of this run.
-        context: context of this run.
-        lease_held: closed at the end.
-        trained: None if the training did not begin.
-        ended_by: the exception that ended the training of all seeds, if any.
+    `trained` is None if its training did not begin; `ended_by` ended the training of all seeds.
     """
     try:
         with lease_held, stored_row(context, runs.store):
@@ -201,17 +191,17 @@ def train(
     contexts: list[RunContext], interruption: Interruption, at_once: int
 ) -> tuple[list[SeedTrainer], BaseException | None]:
     """Train; return the seed trainers that began, and the exception that ended all, if any."""
-    display = SeedsDisplay(contexts)
+    bar = seeds_bar(contexts)
     begun: list[SeedTrainer] = []
     try:
         with interruption.immediate(), ExitStack() as open_files:
-            for context, progress in zip(contexts, display.each, strict=True):
-                trainer = begin_training(context, progress)
+            for context, display in zip(contexts, seed_displays(bar, contexts), strict=True):
+                trainer = begin_training(context, display)
                 generator = torch.Generator().set_state(torch.get_rng_state())
                 begun.append(SeedTrainer(trainer, generator))
                 log = tensorboard_log(trainer, context.config.log, context.folder.path)
                 open_files.enter_context(log)
-            open_files.enter_context(display.bar)
+            open_files.enter_context(bar)
             fit_seeds(begun, interruption, at_once)
     except (KeyboardInterrupt, Exception) as error:
         return begun, error

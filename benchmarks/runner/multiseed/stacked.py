@@ -26,9 +26,6 @@ class StackedTrainers:
         trainers: at the same step of the same epoch, on the CPU.
         generators: dropout generator of each trainer.
         seeds_per_step: largest number of trainers in one forward and backward pass.
-
-    Raises:
-        UnsupportedNetworkError: the network cannot be computed with stacked parameters.
     """
 
     def __init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from benchmarks.runner.multiseed.dropout import DropoutMasks, dropout_calls
-from benchmarks.runner.multiseed.layers import MaskQueue, stacked_network
+from benchmarks.runner.multiseed.layers import stacked_network
 from benchmarks.training.network import encoder_of
 from benchmarks.training.optim import clear_gradients
 from benchmarks.training.trainer import Trainer
@@ -29,9 +30,6 @@ class MultiSeedStep:
         generators: dropout generator of each trainer.
         parameters: (networks, parameters); the networks use its rows as their own.
         gradients: of the same shape, receives the results.
-
-    Raises:
-        UnsupportedNetworkError: the network cannot be computed with stacked parameters.
     """
 
     def __init__(
@@ -46,7 +44,7 @@ class MultiSeedStep:
         self.task, self.clip_norm = first.task, first.settings.clip_norm
         views = parameter_views(parameters, first)
         self.parameters = [view.detach().requires_grad_() for view in views]
-        self._queue = MaskQueue()
+        self._queue: deque[Tensor] = deque()
         names = [name for name, _ in first.network.named_parameters()]
         named = dict(zip(names, self.parameters, strict=True))
         self._network = stacked_network(first.network, named, self._queue)
@@ -87,7 +85,8 @@ class MultiSeedStep:
         targets = torch.stack([batch.targets for batch in batches])
         masks = self._masks_for(first)
         assert masks is not None
-        self._queue.fill(masks.draw(self.generators))
+        self._queue.clear()
+        self._queue.extend(masks.draw(self.generators))
         outputs, after = self._network(inputs, None, self.state if first.continues else None)
         outputs = outputs.unflatten(0, (len(batches), -1))
 

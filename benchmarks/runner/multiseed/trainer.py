@@ -55,11 +55,8 @@ def fit_seeds(
 
     Args:
         seed_trainers: of one arm.
-        interruption: used by the trainers, too.
+        interruption: also that of the trainers; all save a checkpoint before it is raised.
         seeds_per_step: largest number of seeds in one forward and backward pass.
-
-    Raises:
-        KeyboardInterrupt: a signal requested it; all have a checkpoint.
     """
     while waiting := [each for each in seed_trainers if not each.is_finished]:
         active = [each for each in waiting if each.position == waiting[0].position]
@@ -107,11 +104,7 @@ class SeedGroup:
         return StackedTrainers(trainers, generators, self.seeds_per_step)
 
     def fit(self) -> None:
-        """Train.
-
-        Raises:
-            KeyboardInterrupt: a signal requested it; every seed has saved a checkpoint.
-        """
+        """Train; on KeyboardInterrupt save a checkpoint of every seed first."""
         with self.interruption.deferred():
             try:
                 while len(self.active) > 1:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.config.schema import TrainSettings
-from benchmarks.runner.display import TrainingDisplay
+from benchmarks.config.schema import Config, MatchSettings, TrainSettings
+from benchmarks.runner.display import TrainingDisplay, step_bar
 from benchmarks.system import timer as clocks
 from benchmarks.system.disk_cache import DiskCache
 from benchmarks.system.signals import Interruption
@@ -35,14 +35,18 @@ class Timed:
     def __init__(self, task: Task, budget: float, **settings: Any) -> None:
         self.rates: list[float] = []
         self.stop_at: int | None = None
-        train = TrainSettings(batch_size=256, max_epochs=1, patience=1, **settings)
+        train = TrainSettings(
+            learning_rate=0.5, batch_size=256, max_epochs=1, patience=1, **settings
+        )
         torch.manual_seed(0)
         network = task.network(RecurrentSettings(cell="rnn", hidden_size=2).build(task.input_size))
-        self.display = TrainingDisplay("", Sp500Settings().metric, None, None, {})
+        self.display = TrainingDisplay(step_bar("", None), Sp500Settings().metric, None, None, {})
         self.interruption = Interruption()
+        match = MatchSettings(kind="time", budget_seconds=budget)
+        config = Config(Sp500Settings(), RecurrentSettings(), train, match)
         self.trainer = Trainer(
-            *(network, task, Sp500Settings().metric, train, 0.5, 0, torch.device("cpu")),
-            *(self.display, lambda tensors, facts: None, self.interruption, budget),
+            *(config, network, task, torch.device("cpu")),
+            *(self.display, lambda tensors, facts: None, self.interruption),
         )
 
     def fit(self, monkeypatch: pytest.MonkeyPatch) -> Trainer:

@@ -1,4 +1,4 @@
-"""A training that stopped anywhere and goes on ends with the numbers of one that never stopped."""
+"""A resumed training equals an uninterrupted one bit for bit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.helpers.short_trainings import EPOCHS, STEPS, Silent
 def whole(
     load_shortened: Load, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., dict[str, Any]]:
-    """What an undisturbed training comes to, with no checkpoint before its end."""
+    """Return the results of an uninterrupted training, with no checkpoint before its end."""
 
     @cache
     def train(*overrides: str) -> dict[str, Any]:
@@ -44,14 +44,16 @@ def test_a_signal_after_any_step_changes_no_bit(
     first.signal_after(step)
     first.stop()
     assert first.trainer.state.steps == step
-    assert results(Process(config, load_shortened(config), tmp_path).go_on()) == whole(*KINDS[kind])
+    assert results(Process(config, load_shortened(config), tmp_path).resume()) == whole(
+        *KINDS[kind]
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_process_killed_after_each_step_ends_with_the_same_bits(
     kind: str, load_shortened: Load, whole: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    """Each lives for one step and one checkpoint; what it does after that is lost."""
+    """Each process does one step and one checkpoint; its later work is lost."""
     config = composed(*KINDS[kind], "train.checkpoint_seconds=0")
     reached = []
     for number in itertools.count():
@@ -78,7 +80,7 @@ def test_a_process_killed_after_each_step_ends_with_the_same_bits(
     assert results(process.trainer) == whole(*KINDS[kind])
     # And the last, killed before its row: nothing is trained again.
     again = Process(config, load_shortened(config), tmp_path)
-    assert results(again.go_on()) == whole(*KINDS[kind])
+    assert results(again.resume()) == whole(*KINDS[kind])
 
 
 @pytest.mark.parametrize("kind", ["one output", "state carried on", "both directions"])
@@ -105,7 +107,7 @@ def test_a_signal_during_a_validation_changes_no_bit(
         patch.setattr(task, "sums", sums_and_signal)
         first.stop()
     assert first.trainer.state.epochs == epoch - 1
-    assert results(Process(config, task, tmp_path).go_on()) == whole(*KINDS[kind])
+    assert results(Process(config, task, tmp_path).resume()) == whole(*KINDS[kind])
 
 
 def test_a_signal_between_two_epochs_changes_no_bit(
@@ -123,7 +125,7 @@ def test_a_signal_between_two_epochs_changes_no_bit(
     first.trainer.progress = Signals()
     first.stop()
     assert first.trainer.state.epochs == 2
-    assert results(Process(config, load_shortened(config), tmp_path).go_on()) == whole(*kind)
+    assert results(Process(config, load_shortened(config), tmp_path).resume()) == whole(*kind)
 
 
 @pytest.mark.parametrize("max_steps", [STEPS + 2, 2 * STEPS])
@@ -140,6 +142,6 @@ def test_a_bound_on_steps_counts_those_of_all_starts(
     first = Process(config, load_shortened(config), tmp_path)
     first.signal_after(step)
     first.stop()
-    trainer = Process(config, load_shortened(config), tmp_path).go_on()
+    trainer = Process(config, load_shortened(config), tmp_path).resume()
     assert results(trainer) == whole(*overrides)
     assert (trainer.state.steps, trainer.state.stopped_by) == (max_steps, "steps")

@@ -1,4 +1,4 @@
-"""What a training that stops and goes on has counted, and how often it is kept on the way."""
+"""Counts of a resumed training, and the number of its checkpoints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_patience_counts_the_epochs_of_all_starts(
     first = Process(config, load_shortened(config), tmp_path)
     first.signal_after(step)
     first.stop()
-    trainer = Process(config, load_shortened(config), tmp_path).go_on()
+    trainer = Process(config, load_shortened(config), tmp_path).resume()
     record = trainer.state
     assert (record.epochs, record.best_epoch, record.stopped_by) == (4, 2, "patience")
     assert [line["validation_rmse"] for line in record.history] == [3.0, 2.0, 2.5, 2.4]
@@ -41,7 +41,7 @@ def test_seconds_add_up_over_the_starts(load_shortened: Load, tmp_path: Path) ->
     first.stop()
     before = dataclasses.replace(first.trainer.state)
     assert before.train_seconds > 0 < before.evaluation_seconds
-    trainer = Process(config, load_shortened(config), tmp_path).go_on()
+    trainer = Process(config, load_shortened(config), tmp_path).resume()
     assert trainer.state.history[0] == before.history[0]
     assert trainer.state.train_seconds > before.train_seconds
     assert trainer.state.evaluation_seconds > before.evaluation_seconds
@@ -49,7 +49,7 @@ def test_seconds_add_up_over_the_starts(load_shortened: Load, tmp_path: Path) ->
     assert seconds == sorted(seconds)
 
 
-def test_a_second_ctrl_c_in_a_step_keeps_no_half_step(load_shortened: Load, tmp_path: Path) -> None:
+def test_a_second_ctrl_c_in_a_step_saves_no_half_step(load_shortened: Load, tmp_path: Path) -> None:
     config = composed(*KINDS["one output"], "train.checkpoint_seconds=0")
     process = Process(config, load_shortened(config), tmp_path)
     take = process.trainer.optimizer.step
@@ -70,7 +70,7 @@ def test_a_second_ctrl_c_in_a_step_keeps_no_half_step(load_shortened: Load, tmp_
 @pytest.mark.parametrize(
     ("seconds", "writes"), [("null", 1), ("0", EPOCHS * STEPS + 1), ("1e9", 1)]
 )
-def test_checkpoints_are_as_old_as_wished(
+def test_checkpoints_have_the_requested_interval(
     seconds: str, writes: int, load_shortened: Load, tmp_path: Path
 ) -> None:
     config = composed(*KINDS["one output"], f"train.checkpoint_seconds={seconds}")

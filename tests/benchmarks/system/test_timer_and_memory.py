@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.config.schema import TrainSettings
-from benchmarks.runner.display import TrainingDisplay
+from benchmarks.config.schema import Config, TrainSettings
+from benchmarks.runner.display import TrainingDisplay, step_bar
 from benchmarks.runner.stages import measure_memory
 from benchmarks.system import timer as clocks
 from benchmarks.system.disk_cache import DiskCache
@@ -221,20 +221,12 @@ def test_a_larger_batch_needs_more_memory(sp500: Task) -> None:
     def needed(batch_size: int) -> float:
         torch.manual_seed(0)
         network = sp500.network(RecurrentSettings(hidden_size=16).build(sp500.input_size))
-        metric = Sp500Settings().metric
-        train = TrainSettings(batch_size=batch_size, max_epochs=1)
-        display = TrainingDisplay("", metric, 0, 1, {})
+        train = TrainSettings(batch_size=batch_size, max_epochs=1, learning_rate=0.01)
+        config = Config(Sp500Settings(), RecurrentSettings(), train)
+        display = TrainingDisplay(step_bar("", 0), config.task.metric, 0, 1, {})
         trainer = Trainer(
-            network,
-            sp500,
-            metric,
-            train,
-            0.01,
-            0,
-            CPU,
-            display,
-            lambda tensors, facts: None,
-            Interruption(),
+            *(config, network, sp500, CPU, display),
+            *(lambda tensors, facts: None, Interruption()),
         )
         trainer.fit()
         found = measure_memory(trainer, CPU)

@@ -1,4 +1,4 @@
-"""A checkpoint comes back exactly, or is refused with the reason and set aside."""
+"""A checkpoint is restored exactly, or refused with the reason and set aside."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_checkpoint_comes_back_bit_for_bit(path: Path) -> None:
+def test_a_checkpoint_is_restored_bit_for_bit(path: Path) -> None:
     tensors, facts = read_checkpoint(path)
     assert tensors.keys() == TENSORS.keys()
     for name, tensor in TENSORS.items():
@@ -74,7 +74,7 @@ def test_a_checkpoint_comes_back_bit_for_bit(path: Path) -> None:
     assert struct.pack("d", facts["seconds"]) == struct.pack("d", FACTS["seconds"])
 
 
-def test_tensors_that_learn_or_are_parts_of_one_are_kept_too(tmp_path: Path) -> None:
+def test_trainable_tensors_and_views_are_saved(tmp_path: Path) -> None:
     first, second = torch.arange(6.0).split(3)
     tensors = {"one": first, "other": second, "learns": torch.ones(2, requires_grad=True)}
     write_checkpoint(tmp_path / "c", tensors, {})
@@ -84,7 +84,7 @@ def test_tensors_that_learn_or_are_parts_of_one_are_kept_too(tmp_path: Path) -> 
 
 
 def regions(content: bytes) -> dict[str, range]:
-    """Where the parts of a safetensors file are: length, header with the facts in it, tensors."""
+    """Return the byte ranges of a safetensors file: length, header with the facts, tensors."""
     header = int.from_bytes(content[:8], "little")
     facts = content.index(b"facts")
     checksum = content.index(b"sha256")
@@ -98,8 +98,8 @@ def regions(content: bytes) -> dict[str, range]:
 
 
 @pytest.mark.parametrize("region", ["length", "header", "facts", "checksum", "tensors"])
-def test_no_flipped_bit_is_read(region: str, path: Path) -> None:
-    """A few bytes only change how the same content is written down, or where nothing is."""
+def test_flipped_bits_are_detected(region: str, path: Path) -> None:
+    """A few bytes of the header do not affect the content."""
     content = path.read_bytes()
     wanted, _ = read_checkpoint(path)
     places = list(regions(content)[region])
@@ -122,7 +122,7 @@ def test_no_flipped_bit_is_read(region: str, path: Path) -> None:
     assert refused >= 0.95 * min(len(places), 150)
 
 
-def test_no_beginning_of_a_checkpoint_is_read(path: Path) -> None:
+def test_a_truncated_checkpoint_is_refused(path: Path) -> None:
     content = path.read_bytes()
     for length in {0, 1, 7, 8, 9, 100, len(content) // 2, len(content) - 1}:
         path.write_bytes(content[:length])
@@ -168,7 +168,7 @@ def a_folder(path: Path) -> None:
         a_folder,
     ],
 )
-def test_what_is_no_checkpoint_is_refused(write: Callable[[Path], None], tmp_path: Path) -> None:
+def test_other_files_are_refused(write: Callable[[Path], None], tmp_path: Path) -> None:
     write(RunFolder(tmp_path).checkpoint)
     with pytest.raises(CheckpointError, match=r"damaged|another version"):
         read_checkpoint(RunFolder(tmp_path).checkpoint)
@@ -200,7 +200,7 @@ def test_the_old_checkpoint_survives_a_write_that_fails(
     assert [*path.parent.iterdir()] == [path]
 
 
-# Whose it is
+# Validity
 
 
 def row(**changes: Any) -> Row:
@@ -209,7 +209,7 @@ def row(**changes: Any) -> Row:
 
 
 def begun(folder: Path, device_type: str = "cpu", **changes: Any) -> RunCheckpoint:
-    """What a start of the run has at hand."""
+    """Return the checkpoint of a new start of the run."""
     started = time.perf_counter()
     return RunCheckpoint(RunFolder(folder), row(**changes), device_type, ConcurrentRuns(), started)
 
@@ -222,10 +222,10 @@ def written(folder: Path) -> RunCheckpoint:
     return earlier
 
 
-def test_the_same_code_goes_on(tmp_path: Path) -> None:
+def test_the_same_code_resumes(tmp_path: Path) -> None:
     assert begun(tmp_path).read() is None
     written(tmp_path)
-    # What may differ from start to start: threads, machine, time, a commit that changes no code.
+    # Starts may differ in threads, machine, time and commits that change no code.
     later = begun(tmp_path, threads=8, device_name="another", seed=None, git_commit=None)
     found = later.read()
     assert found is not None
@@ -243,7 +243,7 @@ def test_the_same_code_goes_on(tmp_path: Path) -> None:
         ({}, "cuda", "device_type"),
     ],
 )
-def test_a_checkpoint_of_something_else_is_named_and_set_aside(
+def test_a_checkpoint_of_another_run_is_reported_and_set_aside(
     changes: dict[str, Any],
     device_type: str,
     named: str,
@@ -257,9 +257,9 @@ def test_a_checkpoint_of_something_else_is_named_and_set_aside(
     (aside,) = tmp_path.iterdir()
     assert aside.name.startswith("checkpoint.safetensors.unusable-")
     assert aside.read_bytes() == content
-    told = capsys.readouterr().out
-    assert f"{RunFolder(tmp_path).checkpoint} cannot be used: its {named} is " in told
-    assert aside.name in told
+    printed = capsys.readouterr().out
+    assert f"{RunFolder(tmp_path).checkpoint} cannot be used: its {named} is " in printed
+    assert aside.name in printed
     assert (later.earlier_seconds, later.concurrent.maximum) == (0, 1)
 
 
@@ -273,7 +273,7 @@ def test_a_checkpoint_of_other_source_code_is_set_aside(
 
 
 @pytest.mark.parametrize("name", ["layer.py", "cells.cpp", "forward.h"])
-def test_source_code_is_that_of_the_kernel_too(
+def test_the_source_hash_includes_the_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(benchmarks.runner.checkpointing, "PROJECT_ROOT", tmp_path)
@@ -293,7 +293,7 @@ def test_drafts_of_a_killed_start_are_removed(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_damaged_checkpoint_is_named_and_set_aside(
+def test_a_damaged_checkpoint_is_reported_and_set_aside(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     written(tmp_path)
@@ -301,9 +301,9 @@ def test_a_damaged_checkpoint_is_named_and_set_aside(
     RunFolder(tmp_path).checkpoint.write_bytes(content[:-1])
     assert begun(tmp_path).read() is None
     (aside,) = tmp_path.iterdir()
-    told = capsys.readouterr().out
-    assert "cannot be used: it is damaged" in told
-    assert f"kept as {aside.name}, the run restarts" in told
+    printed = capsys.readouterr().out
+    assert "cannot be used: it is damaged" in printed
+    assert f"kept as {aside.name}, the run restarts" in printed
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
@@ -314,7 +314,7 @@ def test_a_checkpoint_is_removed_unless_the_run_may_resume(is_kept: bool, tmp_pa
     assert [*tmp_path.iterdir()] == ([RunFolder(tmp_path).checkpoint] if is_kept else [])
 
 
-def test_tied_weights_come_back_as_one_value_each(tmp_path: Path) -> None:
+def test_tied_weights_are_restored(tmp_path: Path) -> None:
     tied = torch.arange(6.0).reshape(2, 3)
     write_checkpoint(tmp_path / "c", {"a": tied, "b": tied, "c": tied[0]}, {})
     tensors, _ = read_checkpoint(tmp_path / "c")

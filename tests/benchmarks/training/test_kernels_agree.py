@@ -1,4 +1,4 @@
-"""A training by the fused kernel ends in the weights of one by PyTorch, dropout and all."""
+"""Training with the fused kernel gives the weights of PyTorch's kernel, dropout included."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def weights_after(model: str, task: str, kernel: str, cache: Path) -> list[Tenso
 
 
 @pytest.mark.parametrize(("model", "task"), PAIRS)
-def test_trainings_by_both_kernels_end_in_the_same_weights(
-    model: str, task: str, shared_cache: Path
-) -> None:
+def test_both_kernels_train_the_same_weights(model: str, task: str, shared_cache: Path) -> None:
     found = [weights_after(model, task, kernel, shared_cache) for kernel in ("torch", "fused")]
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)

@@ -1,4 +1,4 @@
-"""Model FLOPs utilisation: what is counted, and what a row says of it."""
+"""Model FLOPs utilisation: counts, and columns of the row."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BATCH = 16
 
 
 def per_token(task: TaskSettings, model: ModelSettings, cache: Path) -> tuple[float, Task]:
-    """FLOPs per token on the first batch of training, less those of the encoder."""
+    """Return the FLOPs per token on the first training batch without those of the encoder."""
     loaded = task.load(DiskCache(cache))
     loaded.to(CPU, torch.float32)
     network, encoder = build_network(Config(task, model), loaded, CPU)
@@ -42,32 +42,34 @@ def per_token(task: TaskSettings, model: ModelSettings, cache: Path) -> tuple[fl
     return found - encoder.flops_per_token(), loaded
 
 
-def test_a_vocabulary_is_multiplied_at_every_step(shared_cache: Path) -> None:
+def test_a_language_head_counts_every_step(shared_cache: Path) -> None:
     settings = ShakespeareSettings(embedding_size=5)
     found, task = per_token(settings, RecurrentSettings(hidden_size=HIDDEN), shared_cache)
     vocabulary = len(task.characters)  # type: ignore[attr-defined]
     assert found == 2 * HIDDEN * vocabulary
 
 
-def test_a_forecast_is_made_once_a_window(shared_cache: Path) -> None:
+def test_a_forecast_head_counts_once_per_window(shared_cache: Path) -> None:
     settings = Sp500Settings(window=20)
     found, _ = per_token(settings, RecurrentSettings(hidden_size=HIDDEN), shared_cache)
     assert found == pytest.approx(2 * HIDDEN / 20)
 
 
-def test_a_review_is_judged_once(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_classification_head_counts_once_per_review(
+    shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     settings = ImdbSettings(source="bundled", embedding_size=4, max_length=30, pooling="mean_max")
     model = RecurrentSettings(hidden_size=HIDDEN, bidirectional=True)
     found, task = per_token(settings, model, shared_cache)
     batch = next(iter(task.batches("train", BATCH, SeedStreams(0).data_order(0))))
-    # Two poolings of two directions; what is padded counts for nothing.
+    # Two poolings of two directions; padding does not count.
     assert found == pytest.approx(2 * 2 * 2 * HIDDEN * BATCH / batch.tokens)
     assert batch.lengths is not None
     assert batch.tokens == int(batch.lengths.sum())
 
 
-def test_the_share_is_of_three_forward_passes() -> None:
+def test_the_share_counts_three_forward_passes() -> None:
     """A product of 2 GFLOP per token at 10 tokens a second computes 60 of 120 GFLOP/s."""
     assert utilisation(2e9, 10.0, peak_gflops=120.0) == 0.5
 
@@ -79,7 +81,7 @@ def run_sp500(tmp_path: Path, model: ModelSettings) -> Row:
     return run(config, Store(tmp_path), Interruption(), RunOptions())
 
 
-def test_a_row_says_what_its_utilisation_is_made_of(
+def test_a_row_contains_the_terms_of_its_utilisation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peak, "measure", lambda device, dtype: 50.0)
@@ -92,7 +94,7 @@ def test_a_row_says_what_its_utilisation_is_made_of(
     assert (row.kernel, row.precision) == ("torch", "highest")
 
 
-def test_where_the_device_gives_no_answer_the_row_has_none(
+def test_an_unknown_peak_leaves_the_columns_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peak, "measure", lambda device, dtype: None)
@@ -112,10 +114,10 @@ def test_a_baseline_has_neither_kernel_nor_utilisation(
     assert row.model_flops_utilisation is None
 
 
-@pytest.mark.parametrize(("load", "told"), [(1.2, False), (2.2, True)])
-def test_a_run_on_a_busy_machine_says_so_at_its_end(
-    load: float, told: bool, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("load", "is_noted"), [(1.2, False), (2.2, True)])
+def test_a_run_on_a_busy_machine_prints_a_note(
+    load: float, is_noted: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row = Row("r", "ok", load_average=load, threads=1, model="lstm", task="sp500")
     show_row(row, Sp500Settings().metric, "runs/r")
-    assert ("its times are not reliable" in capsys.readouterr().out) == told
+    assert ("its times are not reliable" in capsys.readouterr().out) == is_noted

@@ -1,4 +1,4 @@
-"""Nothing in the training loop waits for the device but its reports, whichever task is trained."""
+"""Only reports synchronise with the device during training, for every task."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ METHODS = (
     *("item", "tolist", "cpu", "numpy", "__array__", "__contains__"),
     *("__bool__", "__float__", "__int__", "__index__"),
 )
-"""By which Python looks at what a tensor holds."""
+"""Methods by which Python reads the values of a tensor."""
 
 OPERATIONS = (
     torch.ops.aten._local_scalar_dense.default,
@@ -40,7 +40,7 @@ OPERATIONS = (
     torch.ops.aten._unique2.default,
     torch.ops.aten.repeat_interleave.Tensor,
 )
-"""Whose outcome, or its shape, hangs on what a tensor holds: an accelerator is waited for."""
+"""Operations whose shape depends on tensor values, so that they synchronise."""
 
 TASKS = {
     "sp500": ["model=gru", "model.num_layers=2", "model.dropout=0.3"],
@@ -50,15 +50,15 @@ TASKS = {
         *("task.word_dropout=0.1", "train.batch_size=16", "train.clip_norm=null"),
     ],
 }
-"""With models and settings by which every device for length, state and chance is seen."""
+"""Models and settings that cover lengths, states and random numbers."""
 
 
 class WaitsError(AssertionError):
-    """Something looked at what a tensor holds."""
+    """An operation read the values of a tensor."""
 
 
 class Watch(TorchDispatchMode):
-    """Lets nothing wait while it is closed, and counts the operations that it saw."""
+    """Refuse synchronisation while closed, and count the operations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Watch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.seen += self.is_closed
-        # A boolean mask as an index is made into the places where it is true.
+        # A boolean mask as an index requires the positions of its true values.
         indices = args[1] if func is torch.ops.aten.index.Tensor else ()
         if any(part is not None and part.dtype == torch.bool for part in indices):
             self.refuse(str(func))
@@ -80,7 +80,7 @@ class Watch(TorchDispatchMode):
             raise WaitsError(what)
 
     def during(self, is_closed: bool, work: Callable[..., Any]) -> Callable[..., Any]:
-        """Be closed, or open, while something is done."""
+        """Wrap a function so that it runs closed, or open."""
 
         def done(*arguments: Any) -> Any:
             before, self.is_closed = self.is_closed, is_closed
@@ -123,7 +123,7 @@ def composed(*overrides: str) -> Config:
 
 
 def watched_trainer(config: Config, cache_dir: Path, watch: Watch) -> Trainer:
-    """A trainer that must not wait from an epoch's begin to its end but to report or be kept."""
+    """Return a trainer that may synchronise within an epoch only to report or to save."""
     task = config.task.load(DiskCache(cache_dir))
     task.to(CPU, torch.float32)
     trainer = trainer_of(config, task, CPU)
@@ -135,7 +135,7 @@ def watched_trainer(config: Config, cache_dir: Path, watch: Watch) -> Trainer:
 
 @pytest.mark.parametrize("precision", ["highest", "bfloat16"])
 @pytest.mark.parametrize("name", TASKS)
-def test_nothing_between_reports_waits_for_the_device(
+def test_only_reports_synchronise(
     name: str, precision: str, shared_cache: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -162,7 +162,7 @@ WAITS: dict[str, Callable[[Tensor], object]] = {
 
 
 @pytest.mark.parametrize("kind", WAITS)
-def test_what_waits_would_be_seen(
+def test_synchronisation_is_detected(
     kind: str, shared_cache: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = watched_trainer(composed("task=sp500", "model=rnn"), shared_cache, watch)
@@ -178,7 +178,7 @@ def test_what_waits_would_be_seen(
         trainer.fit()
 
 
-def test_a_report_may_wait_and_is_not_made_at_every_step(
+def test_reports_are_not_made_at_every_step(
     shared_cache: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reports = []

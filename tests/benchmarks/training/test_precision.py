@@ -1,4 +1,4 @@
-"""Precision: what is refused, what stays float32, and that a lower one scores nearly the same."""
+"""Precision: refusals, tensors that stay float32, and scores at lower precision."""
 
 from __future__ import annotations
 
@@ -76,10 +76,10 @@ def load(shared_cache: Path) -> Any:
     return load
 
 
-# What is asked, and what is refused
+# Identity and refusals
 
 
-def test_a_precision_is_another_question(load: Any) -> None:
+def test_the_precision_changes_the_fingerprint(load: Any) -> None:
     data = load("sp500").data
     one, other = (config_of("sp500", precision) for precision in PRECISIONS)
     assert fingerprint(one, data, "cpu") != fingerprint(other, data, "cpu")
@@ -87,7 +87,7 @@ def test_a_precision_is_another_question(load: Any) -> None:
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
-def test_less_than_float32_does_not_go_with_float64(precision: str) -> None:
+def test_lower_precision_requires_float32(precision: str) -> None:
     wanted = f"train.precision={precision}: goes with train.dtype=float32, not float64"
     with pytest.raises(UserError, match=wanted):
         config_of("sp500", precision, "train.dtype=float64")
@@ -101,12 +101,12 @@ def test_less_than_float32_does_not_go_with_float64(precision: str) -> None:
         ("bfloat16", "mps", r"requires cpu or cuda, not mps \(allowed there: highest\)"),
     ],
 )
-def test_a_device_without_the_precision(precision: str, device: str, message: str) -> None:
+def test_an_unsupported_device_is_refused(precision: str, device: str, message: str) -> None:
     with pytest.raises(UserError, match=f"train.precision={precision}: {message}"):
         use_precision(precision, torch.device(device))
 
 
-def test_a_process_refuses_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_precision_is_checked_before_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_of("sp500", "tf32")
     monkeypatch.setattr(type(config.task), "load", lambda self, cache: pytest.fail("was read"))
     with pytest.raises(UserError, match="tf32: requires a CUDA device"):
@@ -129,18 +129,18 @@ def test_older_cards_have_no_tensorfloat(
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_what_a_run_before_has_set_is_undone(precision: str) -> None:
+def test_settings_of_an_earlier_run_are_reset(precision: str) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     use_precision(precision, CPU)
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
 
 
-# What is computed in it
+# Computation
 
 
 def one_step(task: Task, config: Config) -> tuple[Trainer, Batch, Any]:
-    """A trainer before its first step, a batch, and what the network gives for it."""
+    """Return a trainer before its first step, a batch, and the network's outputs."""
     trainer = trainer_of(config, task, CPU)
     batch = next(iter(task.batches("train", 16, SeedStreams(0).data_order(0))))
     return trainer, batch, trainer.network(batch.inputs, batch.lengths, None)
@@ -151,7 +151,7 @@ def tensors_in(given: Any) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_the_encoder_computes_in_it_and_all_else_stays_float32(name: str, load: Any) -> None:
+def test_only_the_network_computes_in_bfloat16(name: str, load: Any) -> None:
     config, task = config_of(name, "bfloat16"), load(name)
     trainer, batch, (outputs, _) = one_step(task, config)
     heads = [m for m in trainer.network.modules() if isinstance(m, nn.Linear)]
@@ -170,8 +170,8 @@ def test_the_encoder_computes_in_it_and_all_else_stays_float32(name: str, load: 
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_it_is_the_same_network_to_its_digits(name: str, load: Any) -> None:
-    """Near, and not equal: three digits are left out in training, evaluation and latency alike."""
+def test_outputs_are_close_but_not_equal(name: str, load: Any) -> None:
+    """bfloat16 is used in training, evaluation and latency."""
     task = load(name)
     outputs = {}
     for precision in PRECISIONS:
@@ -188,7 +188,7 @@ def test_it_is_the_same_network_to_its_digits(name: str, load: Any) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_gradients_are_clipped_as_they_are(name: str, load: Any) -> None:
+def test_gradients_are_clipped_in_float32(name: str, load: Any) -> None:
     task, norms = load(name), {}
     for precision in PRECISIONS:
         config = config_of(name, precision, "train.clip_norm=1e-3")
@@ -203,7 +203,7 @@ def test_gradients_are_clipped_as_they_are(name: str, load: Any) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_losses_and_metrics_are_added_up_in_full(name: str, load: Any) -> None:
+def test_losses_and_metrics_are_summed_in_full_precision(name: str, load: Any) -> None:
     """A sum of hundreds of terms in bfloat16 would be off by per cents."""
     task = load(name)
     trainer, *_ = one_step(task, config_of(name, "bfloat16"))
@@ -224,9 +224,7 @@ def run_of(config: Config, folder: Path, cache_dir: Path) -> Row:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_runs_end_well_and_say_their_precision(
-    name: str, tmp_path: Path, shared_cache: Path
-) -> None:
+def test_rows_contain_the_precision(name: str, tmp_path: Path, shared_cache: Path) -> None:
     rows = {
         precision: run_of(config_of(name, precision, "debug=smoke"), tmp_path, shared_cache)
         for precision in PRECISIONS

@@ -1,4 +1,4 @@
-"""What becomes of a run however its training ends."""
+"""The row of a run for every way its training can end."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def table(folder: Path) -> list[dict[str, str]]:
 
 
 def raising(error: BaseException) -> Callable[[Trainer], None]:
-    def happening(trainer: Trainer) -> None:
+    def event(trainer: Trainer) -> None:
         raise error
 
-    return happening
+    return event
 
 
-def lose_the_weights(trainer: Trainer) -> None:
+def corrupt_the_weights(trainer: Trainer) -> None:
     weight_of(trainer).data.fill_(math.nan)
 
 
-def lose_the_gradient(trainer: Trainer) -> None:
+def corrupt_the_gradient(trainer: Trainer) -> None:
     gradient = weight_of(trainer).grad
     assert gradient is not None
     gradient.fill_(math.inf)
@@ -44,25 +44,25 @@ NO_MEMORY = "[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't alloca
 
 
 @pytest.mark.parametrize(
-    ("happening", "status", "error"),
+    ("event", "status", "error"),
     [
         (raising(KeyboardInterrupt()), "interrupted", "KeyboardInterrupt"),
         (raising(RuntimeError(NO_MEMORY)), "out_of_memory", f"RuntimeError: {NO_MEMORY}"),
         (raising(torch.OutOfMemoryError("CUDA,\nfull")), "out_of_memory", "CUDA, full"),
         (raising(MemoryError()), "out_of_memory", "MemoryError"),
-        (lose_the_weights, "diverged", "NotFiniteError: the training loss is not finite"),
-        (lose_the_gradient, "diverged", "NotFiniteError: the validation loss is not finite"),
+        (corrupt_the_weights, "diverged", "NotFiniteError: the training loss is not finite"),
+        (corrupt_the_gradient, "diverged", "NotFiniteError: the validation loss is not finite"),
     ],
 )
-def test_a_run_that_ends_early_is_a_row(
-    happening: Callable[[Trainer], None],
+def test_a_run_that_ends_early_has_a_row(
+    event: Callable[[Trainer], None],
     status: str,
     error: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # In the last step of the second epoch, for what comes of it may show in the validation only.
-    at_step(monkeypatch, 3 if happening is lose_the_gradient else 2, happening)
+    # In the last step of the second epoch, because only the validation may detect it.
+    at_step(monkeypatch, 3 if event is corrupt_the_gradient else 2, event)
     row = run_toy(tmp_path)
     assert row.status == status
     assert row.error is not None
@@ -79,7 +79,9 @@ def test_a_run_that_ends_early_is_a_row(
     assert json.loads((folder / "row.json").read_text())["status"] == status
 
 
-def test_a_bug_goes_on_and_its_row_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_raised_and_its_row_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at_step(monkeypatch, 2, raising(ZeroDivisionError("a bug")))
     with pytest.raises(ZeroDivisionError, match="a bug"):
         run_toy(tmp_path)
@@ -88,7 +90,7 @@ def test_a_bug_goes_on_and_its_row_is_kept(tmp_path: Path, monkeypatch: pytest.M
     assert (line["epochs"], line["steps"], line["test_score"]) == ("1", "2", "")
 
 
-def test_what_does_not_apply_is_empty_in_a_run_that_ends_before_its_first_step(
+def test_a_run_that_ends_before_its_first_step_has_empty_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Trainer, "warm_up", raising(KeyboardInterrupt()))

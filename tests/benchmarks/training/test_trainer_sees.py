@@ -1,4 +1,4 @@
-"""What a network is built of and sees in training, and what it is scored on."""
+"""Initialisation of a network, its training batches, and its evaluation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from models.base import ModelSettings
 from models.recurrent import RecurrentSettings
 from tasks.base import Batch, Split, Task, TaskSettings
 from tasks.forecast.task import Sp500Settings, Sp500Task
-from tests.helpers.toys import CPU, RMSE, ToyNetwork, ToySettings, ToyTask, run_toy, trainer_of
+from tests.helpers.toys import CPU, ToyNetwork, ToySettings, ToyTask, run_toy, trainer_of
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,11 @@ def sp500(shared_cache: Path) -> Task:
 
 
 def inputs_seen(task: Task, model: ModelSettings, seed: int) -> list[Tensor]:
-    """The inputs of every training step that a model takes."""
-    config = Config(Sp500Settings(), model, TrainSettings(max_epochs=2, batch_size=200), seed)
+    """Return the inputs of every training step of a model."""
+    train = TrainSettings(max_epochs=2, batch_size=200, learning_rate=0.01)
+    config = Config(Sp500Settings(), model, train, seed=seed)
     network, _ = build_network(config, task, CPU)
-    trainer = trainer_of(network, task, RMSE, config.train, 0.01, seed)
+    trainer = trainer_of(config, network, task)
     seen = []
     original = trainer.forward_backward
 
@@ -74,7 +75,7 @@ def test_another_seed_and_another_epoch_see_another_order(sp500: Task) -> None:
     assert not torch.equal(first[0], first[epoch])
 
 
-def test_models_of_one_size_get_the_same_layers_around_them(sp500: Task) -> None:
+def test_models_of_one_size_get_the_same_head(sp500: Task) -> None:
     def built(cell: str, seed: int) -> tuple[Tensor, Tensor]:
         config = Config(Sp500Settings(), RecurrentSettings(cell=cell, hidden_size=4), seed=seed)
         network, encoder = build_network(config, sp500, CPU)
@@ -85,8 +86,8 @@ def test_models_of_one_size_get_the_same_layers_around_them(sp500: Task) -> None
     assert not torch.equal(built("rnn", 0)[1], built("rnn", 1)[1])
 
 
-def test_dropout_has_a_stream_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However much chance was used before, in building and warming up."""
+def test_dropout_has_its_own_random_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random numbers used before, in building and warm-up, have no effect."""
     states = []
 
     def fit(self: Trainer) -> None:

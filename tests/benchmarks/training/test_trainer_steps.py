@@ -41,7 +41,7 @@ def test_gradients_are_clipped_by_their_norm(clip_norm: float | None, kept: floa
     assert norm.item() == pytest.approx(2.0)
 
 
-def test_warming_up_teaches_nothing() -> None:
+def test_warm_up_changes_no_weight() -> None:
     trainer = toy_trainer()
     trainer.warm_up()
     assert weight_of(trainer).item() == 0
@@ -51,15 +51,15 @@ def test_warming_up_teaches_nothing() -> None:
 
 
 @pytest.mark.parametrize("continues", [True, False])
-def test_state_is_carried_where_a_batch_goes_on_and_cut_from_the_graph(continues: bool) -> None:
+def test_state_is_carried_into_continuing_batches_and_detached(continues: bool) -> None:
     trainer = toy_trainer(
         task=ToyTask(continues), batch_size=2, evaluation_batch_size=2, max_epochs=2
     )
     trainer.fit()
     assert isinstance(trainer.network, ToyNetwork)
     carried = [None if state is None else state[0].item() for state in trainer.network.states]
-    one_pass = [None, 1.0, 2.0, 3.0] if continues else [None] * 4
-    assert carried == 4 * one_pass  # training and validation, twice
+    one_epoch = [None, 1.0, 2.0, 3.0] if continues else [None] * 4
+    assert carried == 4 * one_epoch  # training and validation, twice
     given = [state for state in trainer.network.states if state]
     assert not any(part.requires_grad for state in given for part in state)
 
@@ -109,7 +109,7 @@ def test_optimizers(name: str, kind: type) -> None:
     assert (group["lr"], group["betas"], group["weight_decay"]) == (0.3, (0.9, 0.9), 0.5)
 
 
-# How long
+# Duration
 
 
 @pytest.mark.parametrize(
