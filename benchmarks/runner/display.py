@@ -83,16 +83,17 @@ class TrainingDisplay:
         score = line[f"validation_{self.metric.name}"]
         self.progress["score"] = score
         self.shown[f"val {self.metric.name}"] = f"{score:.4f}"
-        if not self.bar.disable:
-            if self.seed is None:
-                self.bar.set_postfix(self.shown)
-            return
-        named = "" if self.seed is None else f"seed {self.seed}, "
-        # An epoch of multi-seed training has no seconds.
-        seconds = f"  {line['train_seconds']:.1f} s" if "train_seconds" in line else ""
-        text = f"{named}epoch {line['epoch']:.0f}{self.of_epochs}  "
-        text += f"train loss {line['train_loss']:.4f}  validation {self.metric.name} {score:.4f}"
-        print(f"{text}{seconds}", file=sys.stderr, flush=True)
+        if self.seed is None:
+            self.bar.set_postfix(self.shown)
+        if self.bar.disable:
+            text = "" if self.seed is None else f"seed {self.seed}, "
+            text += f"epoch {line['epoch']:.0f}{self.of_epochs}  "
+            text += (
+                f"train loss {line['train_loss']:.4f}  validation {self.metric.name} {score:.4f}"
+            )
+            if "train_seconds" in line:  # not in epochs of multi-seed training
+                text += f"  {line['train_seconds']:.1f} s"
+            print(text, file=sys.stderr, flush=True)
 
 
 def console() -> Console:

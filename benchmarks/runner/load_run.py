@@ -50,14 +50,7 @@ class FinishedRun:
     weights: dict[str, Tensor]
 
     def network(self, kernel: str) -> tuple[nn.Module, Encoder]:
-        """Build the trained network, in eval mode on the CPU.
-
-        Args:
-            kernel: kernel of the recurrence, if the model has several.
-
-        Raises:
-            UserError: the weights do not fit the network.
-        """
+        """Build the trained network with a kernel, if it has several, in eval mode on the CPU."""
         model = self.config.model
         if hasattr(model, "kernel"):
             kernel_alone: dict[str, Any] = {"kernel": kernel}
@@ -117,9 +110,6 @@ def read_config(settings: Any, row: dict[str, Any], run_id: str) -> Config:
     """Return the configuration of a run from its YAML.
 
     The YAML does not contain the names of task and model, but the row does.
-
-    Raises:
-        UserError: they are not defined here, or not with these settings.
     """
     task = definition_of(
         "task", settings.task, row["task"], run_id, definitions(tasks, TaskSettings)
@@ -139,11 +129,7 @@ def read_config(settings: Any, row: dict[str, Any], run_id: str) -> Config:
 
 
 def definition_of(kind: str, settings: Any, name: str, run_id: str, known: dict[str, type]) -> Any:
-    """Return the settings as an instance of the known class that has their keys and name.
-
-    Raises:
-        UserError: there is no such class.
-    """
+    """Return the settings as an instance of the known class that has their keys and name."""
     for definition in known.values():
         try:
             found: Any = OmegaConf.to_object(

@@ -87,12 +87,9 @@ def data_columns(data: DataDescription) -> dict[str, Any]:
 
 def fill_from_training(row: Row, state: TrainingState) -> None:
     """Copy the results of a training into the row."""
-    row.epochs = state.epochs
-    row.stopped_by = state.stopped_by
-    row.steps = state.steps
-    row.train_tokens = state.tokens
-    row.eval_seconds = state.evaluation_seconds
-    row.best_epoch = state.best_epoch
+    for name in ("epochs", "stopped_by", "steps", "best_epoch"):
+        setattr(row, name, getattr(state, name))
+    row.train_tokens, row.eval_seconds = state.tokens, state.evaluation_seconds
     if state.trained_together:
         row.trained_together = state.trained_together
     else:

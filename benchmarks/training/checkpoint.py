@@ -29,12 +29,9 @@ class CheckpointError(Exception):
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Facts) -> None:
-    """Write a checkpoint atomically; if that fails, an earlier checkpoint remains.
+    """Write a checkpoint atomically: tensors on any device, and JSON-serialisable facts.
 
-    Args:
-        path: the file.
-        tensors: tensors on any device.
-        facts: JSON-serialisable data; floats are restored exactly.
+    Floats are restored exactly. If the disk is full, an earlier checkpoint remains.
     """
     on_cpu: Tensors = {}
     addresses: set[int] = set()
@@ -49,11 +46,7 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Facts) ->
 
 
 def read_checkpoint(path: Path) -> tuple[Tensors, Facts]:
-    """Read a checkpoint.
-
-    Raises:
-        CheckpointError: it is damaged or of another format.
-    """
+    """Read a checkpoint; raise CheckpointError if it is damaged or of another format."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -16,13 +16,7 @@ products for each of the forward pass, for the gradients of input and weights.""
 
 
 def utilisation(flops_per_token: float, tokens_per_second: float, peak_gflops: float) -> float:
-    """Return the share of the device's peak that training achieves.
-
-    Args:
-        flops_per_token: operations of the forward matrix products.
-        tokens_per_second: training speed.
-        peak_gflops: peak in 10⁹ operations per second.
-    """
+    """Return the share of the device's peak that training achieves, from forward FLOPs."""
     return STEP_OVER_FORWARD * flops_per_token * tokens_per_second / (peak_gflops * 1e9)
 
 

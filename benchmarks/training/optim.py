@@ -16,16 +16,7 @@ from tasks.base import Task
 def planned_steps(
     task: Task, settings: TrainSettings, budget_seconds: float | None = None
 ) -> int | None:
-    """Count the optimiser steps of a training that nothing ends early.
-
-    Args:
-        task: loaded.
-        settings: number of epochs, batch size and step limit.
-        budget_seconds: duration of the training if that alone ends it.
-
-    Returns:
-        The steps; None if only time limits them.
-    """
+    """Count the optimiser steps if nothing ends the training early; None if only time does."""
     if budget_seconds is not None:
         return settings.max_steps
     steps = settings.max_epochs * task.steps_per_epoch(settings.batch_size)
@@ -47,13 +38,8 @@ def schedule_factor(settings: TrainSettings, step: int, total_steps: int) -> flo
 def timed_factor(settings: TrainSettings, step: int, done: float) -> float:
     """Return the learning rate of a step relative to the peak, if time limits the training.
 
-    The duration of the warm-up is unknown in advance, so the decay starts at the first step and the
-    factor is the product of both.
-
-    Args:
-        settings: the schedule.
-        step: counted from 0.
-        done: share of the training time that has passed.
+    The duration of the warm-up is unknown in advance, so the decay starts at the first step and
+    runs over the training time, of which `done` is the share passed. The factors are multiplied.
     """
     return warmup_factor(settings, step) * decay_factor(settings, done)
 
@@ -107,10 +93,7 @@ def clip_gradients(parameters: list[nn.Parameter], bound: float | None) -> Tenso
 
     Equal to `nn.utils.clip_grad_norm_`, which sorts the gradients by device and type at every step
     and so takes twice the time on small networks.
-
-    Args:
-        parameters: on one device, of one type.
-        bound: largest norm; None leaves the gradients unchanged.
+    The parameters are on one device and of one type; without a bound nothing is scaled.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))

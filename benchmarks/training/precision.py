@@ -11,11 +11,7 @@ from benchmarks.errors import UserError
 
 
 def use_precision(precision: str, device: torch.device) -> None:
-    """Apply `train.precision` to this process.
-
-    Raises:
-        UserError: the device does not support it.
-    """
+    """Apply `train.precision` to this process, or raise UserError if the device cannot."""
     setting, problem, allowed = f"train.precision={precision}", None, "highest, bfloat16"
     if precision == "tf32" and device.type != "cuda":
         problem = f"requires a CUDA device, not {device}"
@@ -36,11 +32,6 @@ def in_precision(network: nn.Module, precision: str, device: torch.device) -> nn
 
     Parameters, gradients, optimiser state and outputs, from which losses and metrics are computed,
     stay float32. The recurrent state has the dtype that the cells give it.
-
-    Args:
-        network: called as `network(inputs, lengths, state) -> (outputs, state)`.
-        precision: of `train.precision`; all but bfloat16 leave the network unchanged.
-        device: device of the network.
     """
     if precision != "bfloat16":
         return network

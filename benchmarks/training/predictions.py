@@ -19,12 +19,7 @@ class Predictions:
         self._columns: list[dict[str, Tensor]] = []
 
     def add(self, items: Tensor, columns: dict[str, Tensor]) -> None:
-        """Add the predictions of a batch.
-
-        Args:
-            items: (count,) or (batch, time), item numbers within the split.
-            columns: (count,) each, in the same order.
-        """
+        """Add a batch: items (count,) or (batch, time), columns (count,) in the same order."""
         self._items.append(items.flatten())
         self._columns.append(columns)
 
@@ -42,13 +37,9 @@ class Predictions:
 def write_predictions(
     path: Path, items: Tensor, columns: dict[str, Tensor], names: dict[str, list[str]]
 ) -> None:
-    """Write predictions as compressed Parquet, one line per item.
+    """Write predictions and targets as compressed Parquet, one line per item.
 
-    Args:
-        path: the file.
-        items: item numbers within the split.
-        columns: predictions and targets.
-        names: further columns, with a value for each item of the split.
+    `items` are numbers within the split; `names` are further columns for all items of the split.
     """
     import pyarrow as pa
     from pyarrow import parquet

@@ -68,11 +68,6 @@ def tensorboard_log(trainer: Trainer, settings: LogSettings, folder: Path) -> It
 
     A training that resumes from a checkpoint purges what was logged after it. Readers drop whole
     steps, so the values at the checkpoint's own step are written again.
-
-    Args:
-        trainer: at its first step, or restored from a checkpoint.
-        settings: the requested logs.
-        folder: folder of the run.
     """
     if not settings.tensorboard:
         yield

@@ -15,12 +15,7 @@ from benchmarks.system.signals import INTERRUPTED, Interruption
 
 
 def run_all(config: Config, store: Store, options: RunOptions) -> int:
-    """Run a configuration with each of its seeds and return the exit code.
-
-    Raises:
-        UserError, tasks.base.DataError: a user error, or the disk is full.
-        Exception: a bug; its row was stored.
-    """
+    """Run a configuration with each of its seeds and return the exit code."""
     assert config.seeds is not None
     configs = [dataclasses.replace(config, seed=seed) for seed in config.seeds]
     each = [

@@ -48,13 +48,7 @@ def dropout_calls(network: nn.Module, forward: Callable[[], object]) -> list[Dro
 
 
 class DropoutMasks:
-    """The masks of one forward pass of several networks of one shape.
-
-    Args:
-        calls: uses of dropout in each network.
-        networks: number of networks.
-        dtype: dtype of the dropout inputs.
-    """
+    """The masks of one forward pass of several networks with the same uses of dropout."""
 
     def __init__(self, calls: Sequence[DropoutCall], networks: int, dtype: torch.dtype) -> None:
         self.calls = calls

@@ -63,15 +63,12 @@ class UnsupportedNetworkError(Exception):
 def stacked_network(
     network: nn.Module, parameters: Mapping[str, Tensor], masks: deque[Tensor]
 ) -> nn.Module:
-    """Copy a network into one with stacked parameters, in training mode.
+    """Copy one of the networks into one with stacked parameters, in training mode.
 
     Args:
         network: any of the networks.
         parameters: (networks, ...) by name; the copy uses these tensors themselves.
         masks: queue of the masks of its dropout.
-
-    Raises:
-        UnsupportedNetworkError: a layer is of an unknown type, or a tensor is not trained.
     """
     copied = copy.deepcopy(network).train()
     if any(not p.requires_grad for p in copied.parameters()) or any(True for _ in copied.buffers()):
@@ -95,11 +92,7 @@ def stacked_network(
 
 
 def stacked_layer(module: nn.Module) -> nn.Module:
-    """Return the layer that replaces a module; the module itself if it accepts stacked parameters.
-
-    Raises:
-        UnsupportedNetworkError: there is none.
-    """
+    """Return the layer that replaces a module; the module itself if it can be stacked."""
     if type(module) is nn.Linear:
         return StackedLinear()
     if type(module) is nn.Embedding and not (

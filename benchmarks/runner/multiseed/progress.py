@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from rich.table import Table
-from tqdm import tqdm
 
 from benchmarks.results.row import Row
 from benchmarks.runner.display import TrainingDisplay, console, readable, show_text, step_bar
@@ -15,25 +14,17 @@ from benchmarks.training.optim import planned_steps
 from tasks.base import Metric
 
 
-def seed_displays(bar: tqdm[Any], contexts: list[RunContext]) -> list[TrainingDisplay]:
-    """Return a display for each seed of an arm, with one bar for all."""
-    first = contexts[0]
-    steps, train = planned_steps(first.task, first.config.train), first.config.train
+def seed_displays(contexts: list[RunContext]) -> list[TrainingDisplay]:
+    """Return a display for each seed of an arm, with one bar over the steps of all."""
+    first, count = contexts[0], len(contexts)
+    steps, epochs = planned_steps(first.task, first.config.train), first.config.train.max_epochs
+    title = f"{first.row.model} on {first.row.task}, {count} seeds"
+    bar = step_bar(title, None if steps is None else steps * count)
+    metric = first.config.task.metric
     return [
-        TrainingDisplay(
-            *(bar, each.config.task.metric, steps, train.max_epochs, each.lease.progress),
-            each.config.seed,
-        )
+        TrainingDisplay(bar, metric, steps, epochs, each.lease.progress, each.config.seed)
         for each in contexts
     ]
-
-
-def seeds_bar(contexts: list[RunContext]) -> tqdm[Any]:
-    """Return a progress bar over the steps of all seeds."""
-    first = contexts[0]
-    steps = planned_steps(first.task, first.config.train)
-    title = f"{first.row.model} on {first.row.task}, {len(contexts)} seeds"
-    return step_bar(title, None if steps is None else steps * len(contexts))
 
 
 def show_rows(rows: list[Row], metric: Metric, folder: str) -> None:

@@ -17,7 +17,7 @@ from benchmarks.results.row import Row
 from benchmarks.results.store import Store
 from benchmarks.runner.display import show_data, show_start
 from benchmarks.runner.multiseed.eligibility import reason_against_multiseed, seeds_per_step
-from benchmarks.runner.multiseed.progress import seed_displays, seeds_bar
+from benchmarks.runner.multiseed.progress import seed_displays
 from benchmarks.runner.multiseed.trainer import SeedTrainer, fit_seeds
 from benchmarks.runner.run import (
     AlreadyRunningError,
@@ -191,17 +191,17 @@ def train(
     contexts: list[RunContext], interruption: Interruption, at_once: int
 ) -> tuple[list[SeedTrainer], BaseException | None]:
     """Train; return the seed trainers that began, and the exception that ended all, if any."""
-    bar = seeds_bar(contexts)
+    displays = seed_displays(contexts)
     begun: list[SeedTrainer] = []
     try:
         with interruption.immediate(), ExitStack() as open_files:
-            for context, display in zip(contexts, seed_displays(bar, contexts), strict=True):
+            for context, display in zip(contexts, displays, strict=True):
                 trainer = begin_training(context, display)
                 generator = torch.Generator().set_state(torch.get_rng_state())
                 begun.append(SeedTrainer(trainer, generator))
                 log = tensorboard_log(trainer, context.config.log, context.folder.path)
                 open_files.enter_context(log)
-            open_files.enter_context(bar)
+            open_files.enter_context(displays[0].bar)
             fit_seeds(begun, interruption, at_once)
     except (KeyboardInterrupt, Exception) as error:
         return begun, error
