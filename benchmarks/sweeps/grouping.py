@@ -1,4 +1,4 @@
-"""Groups of cells that share a process because their seeds train together."""
+"""Groups of cells that share a process and its multi-seed training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.system.environment import choose_device
 
 
 def effective_groups(cells: list[Cell]) -> list[Cell]:
-    """Return cells without those groups whose seeds could not train together.
+    """Return cells without those groups that multi-seed training does not support.
 
     Separate processes run such seeds sooner than one process would.
     """
@@ -29,7 +29,7 @@ def effective_groups(cells: list[Cell]) -> list[Cell]:
 
 
 def reason_to_separate(members: list[Cell]) -> str | None:
-    """Return why cells of a group cannot train together; None if they can."""
+    """Return why multi-seed training does not support a group; None if it does."""
     config = members[0].config
     device = choose_device(config.train.device)
     if device.type != "cpu":  # only the runs' own processes may open a GPU

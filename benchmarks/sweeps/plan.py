@@ -25,6 +25,7 @@ from tasks.base import DataDescription
 DescribeData = Callable[[Config], DataDescription]
 Resolve = Callable[[list[Config]], list[Config]]
 DeviceTypes = Callable[[Config], list[str]]
+ComposedCells = list[tuple[list[str], Config]]
 LeftOut = list[tuple[str, str]]
 
 
@@ -90,10 +91,10 @@ def make_plan(
     return Plan(store, list(cells.values()), left_out, sweep_id, len(cells))
 
 
-def compose_cells(axes: Axes) -> tuple[list[tuple[list[str], Config]], LeftOut]:
+def compose_cells(axes: Axes) -> tuple[ComposedCells, LeftOut]:
     """Return each cell's overrides and configuration, and the impossible pairs with a reason."""
     composer = CellComposer(axes.fixed)
-    composed: list[tuple[list[str], Config]] = []
+    composed: ComposedCells = []
     left_out: LeftOut = []
     for chosen in axes.cells():
         try:

@@ -20,15 +20,16 @@ from benchmarks.config.fingerprint import identity
 from benchmarks.config.matching import decides_size
 from benchmarks.config.schema import Config
 from benchmarks.config.search import TuneSettings
-from benchmarks.config.validation import ImpossiblePairError, check_ranges
+from benchmarks.config.validation import check_ranges
 from benchmarks.errors import UserError
 from benchmarks.runner.display import console, readable
 from benchmarks.sweeps.cell import Cell
 from benchmarks.sweeps.plan import (
+    ComposedCells,
     DataDescriptions,
     DeviceTypes,
-    LeftOut,
     Plan,
+    compose_cells,
     fingerprints_of,
     open_store,
     short_id,
@@ -52,7 +53,10 @@ def make_search(
     """
     settings = tune_settings(axes)
     space = {key: distribution_of(override) for key, override in axes.space.items()}
-    composed, left_out = compose_arms(axes, space, data)
+    composed, left_out = compose_cells(axes)
+    if not composed:
+        raise UserError(f"no arm is left to tune: {left_out[0][1]}")
+    check_arms(axes, composed, space, data)
     space = without_hidden_size(space, [config for _, config in composed])
     store = open_store(composed[0][1].results_dir)
     storage = open_storage(settings, store.directory)
@@ -95,29 +99,16 @@ def tune_settings(axes: Axes) -> TuneSettings:
     return settings
 
 
-def compose_arms(
-    axes: Axes, space: Space, data: DataDescriptions
-) -> tuple[list[tuple[list[str], Config]], LeftOut]:
-    """Return each arm's overrides and configuration, and the impossible pairs with a reason."""
+def check_arms(axes: Axes, arms: ComposedCells, space: Space, data: DataDescriptions) -> None:
+    """Check that each arm can be trained with all values of the space."""
     composer = CellComposer(axes.fixed)
-    composed: list[tuple[list[str], Config]] = []
-    left_out: LeftOut = []
-    for chosen in axes.cells():
-        try:
-            config = composer.compose(chosen)
-        except ImpossiblePairError as error:
-            left_out.append((" ".join(chosen), str(error)))
-            continue
+    for chosen, config in arms:
         if isinstance(config.model, BaselineSettings):
             raise UserError("model=baseline: a baseline has nothing to tune; run it without -m")
         for key, distribution in space.items():
             for value in bounds_of(distribution):
                 data.with_matched_size(composer.compose([*chosen, f"{key}={value}"]))
         data(config)
-        composed.append((chosen, config))
-    if not composed:
-        raise UserError(f"no arm is left to tune: {left_out[0][1]}")
-    return composed, left_out
 
 
 def without_hidden_size(space: Space, configs: list[Config]) -> Space:
