@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -186,16 +187,10 @@ class CellComposer:
 
     def __init__(self, fixed: list[str]) -> None:
         self.fixed = fixed
-        self.parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+        self._loader = GlobalHydra.instance().config_loader()
+        self.parsed = cache(OverridesParser.create(self._loader).parse_override)
+        self._is_group = cache(self._has_options)
         self._bases: dict[tuple[str, ...], BaseConfig] = {}
-        self._parsed: dict[str, Override] = {}
-        self._is_group: dict[str, bool] = {}
-
-    def parsed(self, text: str) -> Override:
-        """Parse an override, each text once."""
-        if text not in self._parsed:
-            self._parsed[text] = self.parser.parse_override(text)
-        return self._parsed[text]
 
     def compose(self, chosen: list[str]) -> Config:
         """Return the checked configuration of a cell.
@@ -221,12 +216,11 @@ class CellComposer:
 
     def _is_value(self, override: Override) -> bool:
         """Return True if an override sets a value and leaves the defaults list unchanged."""
-        key = override.key_or_group
-        if key not in self._is_group:
-            loader = GlobalHydra.instance().config_loader()
-            self._is_group[key] = bool(loader.list_groups(key) or loader.get_group_options(key))
         is_plain = not (override.is_add() or override.is_delete() or override.is_force_add())
-        return is_plain and not self._is_group[key] and override.package is None
+        return is_plain and override.package is None and not self._is_group(override.key_or_group)
+
+    def _has_options(self, key: str) -> bool:
+        return bool(self._loader.list_groups(key) or self._loader.get_group_options(key))
 
 
 def sweep_axes(overrides: list[str]) -> Axes:

@@ -34,7 +34,9 @@ def check_seeds(seeds: Sequence[int] | None) -> None:
     if seeds is None:
         return
     if not seeds:
-        raise UserError(f"{format_seeds(seeds)}: is empty; use seeds=[0,1,2] or seed=0, say")
+        raise UserError(
+            f"{format_seeds(seeds)}: is empty; give seeds, as in seeds=[0,1,2], or seed=0"
+        )
     for seed in seeds:
         if seeds.count(seed) > 1:
             raise UserError(f"{format_seeds(seeds)}: duplicate seed {seed}")

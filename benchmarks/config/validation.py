@@ -67,7 +67,7 @@ def no_option_text(group: str) -> str:
     """Return the message for a group without an option."""
     allowed = options(group)
     listed = ", ".join(allowed)
-    return f"{group}: no option is set; use {group}={allowed[0]}, say (allowed: {listed})"
+    return f"{group}: no option is set; choose one, as in {group}={allowed[0]} (allowed: {listed})"
 
 
 def check_keys(composed: DictConfig, settings: Any, prefix: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2")
 """Ctrl-C; `kill` and schedulers; a closed terminal; SLURM's warning through submitit."""
@@ -50,30 +50,26 @@ class Interruption:
         if self.requested is not None:
             raise KeyboardInterrupt(self.requested)
 
-    @contextmanager
-    def deferred(self) -> Iterator[None]:
+    def deferred(self) -> AbstractContextManager[None]:
         """Store the first signal during a block."""
-        before, self._deferred = self._deferred, True
-        try:
-            yield
-        finally:
-            self._deferred = before
+        return self._temporarily("_deferred", True)
 
-    @contextmanager
-    def shielded(self) -> Iterator[None]:
+    def shielded(self) -> AbstractContextManager[None]:
         """Store every signal during a short block that writes results."""
-        before, self._shielded = self._shielded, True
-        try:
-            yield
-        finally:
-            self._shielded = before
+        return self._temporarily("_shielded", True)
 
     @contextmanager
     def immediate(self) -> Iterator[None]:
         """Raise signals, a stored one included, in a part of a deferred block."""
-        before, self._deferred = self._deferred, False
-        try:
+        with self._temporarily("_deferred", False):
             self.check()
             yield
+
+    @contextmanager
+    def _temporarily(self, flag: str, value: bool) -> Iterator[None]:
+        before = getattr(self, flag)
+        setattr(self, flag, value)
+        try:
+            yield
         finally:
-            self._deferred = before
+            setattr(self, flag, before)

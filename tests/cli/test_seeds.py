@@ -147,11 +147,11 @@ def test_an_experiment_may_have_seeds_and_the_command_line_others(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["seeds=[]"], "seeds=[]: is empty; use seeds=[0,1,2] or seed=0, say"),
+        (["seeds=[]"], "seeds=[]: is empty; give seeds, as in seeds=[0,1,2], or seed=0"),
         (["seeds=[0,1,0]"], "seeds=[0,1,0]: duplicate seed 0"),
         (["seeds=[0,-1]"], "seeds=[0, -1]: must be at least 0 and below 4294967296"),
         (["-m", "seeds=[0,-1]"], "must be at least 0 and below 4294967296"),
-        (["-m", "seeds=[]"], "seeds=[]: is empty; use seeds=[0,1,2]"),
+        (["-m", "seeds=[]"], "seeds=[]: is empty; give seeds, as in seeds=[0,1,2]"),
         (["-m", "seeds=[1,1]"], "duplicate seed 1"),
         (["-m", "seeds=[0],[1]"], "seeds: is one list, as in seeds=[0,1,2]"),
         (["-m", "seeds=range(0,3)"], "seeds: is one list, as in seeds=[0,1,2]"),
