@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 from benchmarks.results.index import parsed
 from benchmarks.sweeps.cell import Cell
 from benchmarks.system.atomic_files import write_atomically
+from benchmarks.system.processes import this_process
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class SweepDirectory:
             "launcher": launcher,
             "cells": total,
             "started": time.time(),
+            "owner": dataclasses.asdict(this_process()),
         }
         write_atomically(self.path / "sweep.json", json.dumps(info, indent=2) + "\n")
 

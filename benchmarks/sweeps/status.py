@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import Counter
@@ -25,12 +26,12 @@ from benchmarks.sweeps.progress import (
     readable_or_empty,
     show_failure,
 )
-from benchmarks.system.processes import LEASE_SECONDS, boot, host, start_time
+from benchmarks.system.processes import LEASE_SECONDS, ProcessIdentity, boot, host, start_time
 from benchmarks.system.slurm_queue import queued_jobs
 
 FAILED = frozenset(status for status in Status if status.is_failure)
 WATCH_SECONDS = 2.0  # between two reads, at least
-IDLE_READS = 10  # without a running or queued cell, after which watching ends
+IDLE_READS = 10  # without an active cell or a live launcher, after which watching ends
 
 
 @dataclass
@@ -59,6 +60,7 @@ class Snapshot:
         shown: cells to list.
         new: cells that have ended since the sweep's latest start.
         minutes: from that start until now, or until the last end in an idle sweep.
+        has_launcher: the process that runs the sweep is alive on this machine.
     """
 
     total: int
@@ -66,6 +68,7 @@ class Snapshot:
     shown: list[CellStatus] = field(default_factory=list)
     new: int = 0
     minutes: float = 0.0
+    has_launcher: bool = False
 
     @property
     def failed(self) -> int:
@@ -81,6 +84,14 @@ class Snapshot:
     def is_active(self) -> bool:
         """Return whether a cell is running or queued."""
         return bool(self.counts["running"] + self.counts["queued"])
+
+    @property
+    def continues(self) -> bool:
+        """Return whether the sweep continues without a new command.
+
+        Between two cells, and while data are read, no cell has a lease but the launcher is alive.
+        """
+        return self.is_active or self.has_launcher
 
     def line(self) -> str:
         """Return the counts as text."""
@@ -108,9 +119,12 @@ class SweepReader:
 
     def read(self) -> Snapshot:
         """Return the present status of every cell."""
-        self.index.refresh()
+        has_launcher = self._has_launcher()
+        # A run writes its row before it releases its lease. With the leases read first, a run that
+        # ends in between is in the index. In the other order it would be in neither.
         leases = {lease.key: lease for lease in self.store.leases.all()}
-        snapshot = Snapshot(int(self.info["cells"]))
+        self.index.refresh()
+        snapshot = Snapshot(int(self.info["cells"]), has_launcher=has_launcher)
         started_ns, last_ns = int(self.info["started"] * 1e9), 0
         ended: list[CellStatus] = []
         active: list[CellStatus] = []
@@ -138,6 +152,12 @@ class SweepReader:
         snapshot.shown = ended + active + waiting
         return snapshot
 
+    def _has_launcher(self) -> bool:
+        """Return whether the process of the sweep's latest start is alive on this machine."""
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            return is_local(ProcessIdentity(**self.directory.info()["owner"]))
+        return False
+
     def _status_of(self, record: CellRecord, leases: dict[str, Lease]) -> CellStatus:
         entry = self.index.finished(record.fingerprints, self.since)
         if entry is not None:
@@ -155,11 +175,10 @@ class SweepReader:
 def is_probably_alive(lease: Lease, leases: Leases) -> bool:
     """Return whether a lease's process is alive; unlike `processes.is_alive`, write no file."""
     process = lease.process
-    if process.pid and process.host == host() and process.boot == boot():
-        if start_time(process.pid) == process.born:
-            return True
-        if process.job is None:
-            return False
+    if is_local(process):
+        return True
+    if process.pid and process.host == host() and process.boot == boot() and process.job is None:
+        return False
     if process.job:
         queued = queued_jobs()
         if queued is not None:
@@ -167,6 +186,13 @@ def is_probably_alive(lease: Lease, leases: Leases) -> bool:
         if not process.pid:
             return True  # without a queue on this machine nothing contradicts it
     return age_of(lease, leases) < LEASE_SECONDS
+
+
+def is_local(process: ProcessIdentity) -> bool:
+    """Return whether a process is alive on this machine."""
+    if not process.pid or process.host != host() or process.boot != boot():
+        return False
+    return start_time(process.pid) == process.born
 
 
 def age_of(lease: Lease, leases: Leases) -> float:
@@ -213,7 +239,7 @@ def show(reader: SweepReader, snapshot: Snapshot) -> None:
             show_failure(terminal, cell.state, cell.record.label, row.get("error"), log)
     if len(failed) < snapshot.failed:
         print(f"and {snapshot.failed - len(failed)} more failed cells")
-    if not snapshot.is_active and snapshot.done < snapshot.total:
+    if not snapshot.continues and snapshot.done < snapshot.total:
         print("no process runs this sweep; run its command again to resume it")
 
 
@@ -265,7 +291,7 @@ def status(results: Path, sweep: str | None, watch: bool) -> int:
             time.sleep(max(WATCH_SECONDS, 10 * (time.monotonic() - began)))
             began, before = time.monotonic(), snapshot.line()
             snapshot = reader.read()
-            idle = 0 if snapshot.is_active else idle + 1
+            idle = 0 if snapshot.continues else idle + 1
             if sys.stdout.isatty():
                 print("\x1b[H\x1b[J", end="")
             if sys.stdout.isatty() or snapshot.done == snapshot.total:
@@ -274,5 +300,5 @@ def status(results: Path, sweep: str | None, watch: bool) -> int:
                 print(snapshot.line())
     except KeyboardInterrupt:
         print()
-    interrupted = 0 if snapshot.is_active else snapshot.counts[Status.INTERRUPTED]
+    interrupted = 0 if snapshot.continues else snapshot.counts[Status.INTERRUPTED]
     return int(snapshot.failed + interrupted > 0)
