@@ -117,6 +117,7 @@ def check_reachable(address: str | None) -> None:
 
 def run_in_worker(conf: str, sweep: str, number: int, log: str, threads: int, root: str) -> int:
     """Run a cell in a child process of a Ray worker and return its exit code."""
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     module = "benchmarks.sweeps.launchers.cluster_job"
     command = [sys.executable, "-m", module, conf, sweep, str(number), str(threads)]
     with open(log, "ab") as file:  # noqa: PTH123  shipped to workers by value, without imports
@@ -125,7 +126,7 @@ def run_in_worker(conf: str, sweep: str, number: int, log: str, threads: int, ro
             stdin=subprocess.PIPE,  # closes when this worker ends
             stdout=file,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONPATH": root},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         )
         try:
             return process.wait()
