@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.faulty import (
+    Fault,
     FaultTable,
     checkpoints,
     finished_rows,
@@ -24,11 +25,14 @@ from tests.helpers.faulty import (
     rows_of,
     started,
     untrue_lines,
-    wait_until,
     wrong_results,
 )
+from tests.helpers.halting import Halt, go_on, wait_until
 from tests.helpers.warm import Ended, WarmStarts
 from tests.helpers.warm_server import fill
+
+BEAT_CALLS = 5
+"""File-system steps of a heartbeat: three for the draft of the claim, two for its folder."""
 
 
 @pytest.fixture
@@ -63,6 +67,33 @@ def check_answer(done: Ended) -> None:
     assert "No space left on device" in line
 
 
+def check_rerun(
+    warm: WarmStarts, command: list[str], fault: Fault, folder: Path, right: Path
+) -> bool:
+    """Check that the command ends well now that there is space; return whether it had a checkpoint.
+
+    A run that has kept both its row and a checkpoint continues under its id. Any other run has a
+    new row in the end.
+    """
+    rows, had_checkpoint = rows_of(folder), bool(checkpoints(folder))
+    cut_short = [row for row in rows.values() if row["status"] != "ok"]
+    for row in cut_short:
+        assert row["status"] == "failed"
+        assert "No space left on device" in row["error"]
+    before = finished_rows(folder)
+    last = warm.run(command, folder)
+    assert last.code == 0, last.errors
+    assert ("resuming" in last.output) == had_checkpoint
+    fault.nothing_lost(before, folder)
+    assert len(cut_short) <= 1
+    is_continued = bool(cut_short) and had_checkpoint
+    assert len(finished_rows(folder)) == len(before) + 1
+    assert len(rows_of(folder)) == len(rows) + (not is_continued)
+    assert is_complete(folder)
+    fault.nothing_wrong(wrong_results(folder, right))
+    return had_checkpoint
+
+
 def test_the_disk_fills_up_at_any_step(
     warm: WarmStarts, small: list[str], disk: Path, faults: FaultTable, tmp_path: Path
 ) -> None:
@@ -74,33 +105,39 @@ def test_the_disk_fills_up_at_any_step(
     for other in (prepared, tmp_path / "right"):
         assert warm.run([*command, "seed=1"], other).code == 0
     before = finished_rows(prepared)
+    rehearsal = Path(shutil.copytree(prepared, tmp_path / "rehearsal"))
+    calls = warm.run(command, rehearsal, place=0).calls
     folder, filler = disk / "results", disk / "filler"
     went_on = 0
-    for place in places_of(len(undisturbed.calls), short_stride=5):
+    for place in places_of(len(calls), short_stride=5):
         shutil.copytree(prepared, folder)
         hit = warm.run(command, folder, place=place, act="fill")
         fault.injected += 1
         check_answer(hit)
         fault.nothing_lost(before, folder)
         fault.nothing_wrong(untrue_lines(folder))
-        had_checkpoint, rows = bool(checkpoints(folder)), len(rows_of(folder))
-        if not filler.exists():
-            # Few runs have as many steps: it is for the load to say whether the peak is kept.
-            assert hit.code == 0
-            fault.injected -= 1
-            shutil.rmtree(folder)
-            continue
         filler.unlink()
-        last = warm.run(command, folder)
-        assert last.code == 0, last.errors
-        assert ("resuming" in last.output) == had_checkpoint
-        went_on += had_checkpoint
-        fault.nothing_lost(before, folder)
-        assert len(finished_rows(folder)) == len(rows_of(folder)) == rows + 1
-        assert is_complete(folder)
-        fault.nothing_wrong(wrong_results(folder, tmp_path / "right"))
+        went_on += check_rerun(warm, command, fault, folder, tmp_path / "right")
         shutil.rmtree(folder)
     assert went_on
+
+
+def test_the_disk_fills_up_at_any_step_of_a_heartbeat(
+    warm: WarmStarts, small: list[str], disk: Path, faults: FaultTable, tmp_path: Path
+) -> None:
+    """The write of a claim may free a page, so that the row fits though the checkpoint does not."""
+    fault = faults("full disk, each file-system step of a heartbeat")
+    command = [*small, "train.max_steps=3"]
+    assert warm.run(command, tmp_path / "right").code == 0
+    folder, filler = disk / "results", disk / "filler"
+    for place in range(1, BEAT_CALLS + 1):
+        hit = warm.run(command, folder, place=place, act="fill", heartbeat=True)
+        fault.injected += 1
+        check_answer(hit)
+        fault.nothing_wrong(untrue_lines(folder))
+        filler.unlink()
+        assert check_rerun(warm, command, fault, folder, tmp_path / "right")
+        shutil.rmtree(folder)
 
 
 def test_room_for_the_row_but_not_for_the_checkpoint(
@@ -144,11 +181,14 @@ def test_the_disk_fills_up_under_a_sweep(
     assert warm.run(["-m", *axes], tmp_path / "right").code == 0
     jobs = ["hydra.launcher.jobs=1"] if launcher == "local" else []
     command = ["-m", f"hydra/launcher={launcher}", *jobs, *axes, f"results_dir={folder}"]
-    with started(command, tmp_path) as run:
-        wait_until(lambda: finished_rows(folder), "a row")
+    halt = Halt(tmp_path / "halt", rows=1)
+    with started(command, tmp_path, halt=halt) as run:
+        halted = halt.wait(run.process)
         fill(str(disk / "filler"), 0)
         before = finished_rows(folder)
+        assert len(before) == 1
         fault.injected += 1
+        go_on(halted)
         assert run.end() in (1, 2), run.errors
         wait_until(run.no_process_is_left, "the end of every process")
     assert "Traceback" not in run.errors + run.output

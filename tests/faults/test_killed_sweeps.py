@@ -23,11 +23,10 @@ from tests.helpers.faulty import (
     places_of,
     rows_of,
     started,
-    stopped_in_training,
     untrue_lines,
-    wait_until,
     wrong_results,
 )
+from tests.helpers.halting import Halt, go_on, wait_until
 from tests.helpers.warm import WarmStarts
 
 LOCAL = ["-m", "hydra/launcher=local", "hydra.launcher.jobs=2"]
@@ -55,15 +54,21 @@ def undisturbed(sweep: list[str], tmp_path_factory: pytest.TempPathFactory) -> P
 def test_every_process_killed_at_three_moments(
     sweep: list[str], undisturbed: Path, faults: FaultTable, tmp_path: Path
 ) -> None:
-    """All at once, as a power cut would; each cell has one row in the end."""
+    """All at once, as a power cut would; each cell has one row in the end.
+
+    One cell halts in training, so that the sweep cannot end before it is killed.
+    """
     fault, folder = faults("SIGKILL of all of a sweep's processes"), tmp_path / "results"
     command = [*sweep, f"results_dir={folder}"]
     for share in (0.15, 0.45, 0.8):
         before = finished_rows(folder)
-        wanted = max(len(before), int(share * CELLS * CHANCE.uniform(0.7, 1.2)))
-        with started(command, tmp_path) as run:
+        wanted = int(share * CELLS * CHANCE.uniform(0.7, 1.2))
+        wanted = max(len(before), min(wanted, CELLS - 1))
+        halt = Halt(tmp_path / f"halt-{share}", number=CHANCE.randint(1, 4))
+        with started(command, tmp_path, halt=halt) as run:
+            halt.wait(run.process)
             wait_until(lambda n=wanted: len(finished_rows(folder)) >= n, "rows")
-            wait_until(run.cells, "a cell")
+            assert run.cells()
             time.sleep(CHANCE.uniform(0, 1.5))
             before = finished_rows(folder)
             run.kill_everything()
@@ -83,11 +88,14 @@ def test_the_launcher_killed_alone(
     """Its cells save themselves and end with it; nothing runs on unseen."""
     fault, folder = faults("SIGKILL of a sweep's launcher"), tmp_path / "results"
     command = [*sweep, f"results_dir={folder}"]
-    with started(command, tmp_path) as run:
-        wait_until(lambda: finished_rows(folder) and run.cells(), "a row and a cell")
+    halt = Halt(tmp_path / "halt", rows=1)
+    with started(command, tmp_path, halt=halt) as run:
+        halted = halt.wait(run.process)
         before = finished_rows(folder)
+        assert before
         run.process.kill()
         fault.injected += 1
+        go_on(halted)
         wait_until(run.no_process_is_left, "the end of every process")
     fault.nothing_lost(before, folder)
     fault.nothing_wrong(untrue_lines(folder))
@@ -129,10 +137,11 @@ def test_one_cell_dies(
     axes = [*small, "train.max_epochs=10", "model=rnn,lstm,gru"]
     command = [*LOCAL, *axes, f"results_dir={folder}"]
     assert warm.run(["-m", *axes], tmp_path / "right").code == 0
-    with started(command, tmp_path) as run:
-        victim = wait_until(lambda: stopped_in_training(folder), "a cell in training")
+    halt = Halt(tmp_path / "halt", number=2)
+    with started(command, tmp_path, halt=halt) as run:
+        victim = halt.wait(run.process)
         os.kill(victim, signal.Signals[name])
-        os.kill(victim, signal.SIGCONT)
+        go_on(victim)
         fault.injected += 1
         assert run.end() == 1, run.output
         wait_until(run.no_process_is_left, "the end of every process")

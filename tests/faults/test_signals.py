@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -19,11 +17,10 @@ from tests.helpers.faulty import (
     places_of,
     rows_of,
     started,
-    stopped_in_training,
     untrue_lines,
-    wait_until,
     wrong_results,
 )
+from tests.helpers.halting import Halt, go_on, wait_until
 from tests.helpers.warm import WarmStarts
 
 SIGNALS = ("SIGTERM", "SIGINT")
@@ -39,10 +36,11 @@ def test_a_run_ends_cleanly_and_resumes(
     command = [part for part in small if part != ALWAYS]
     command += ["train.max_epochs=50", "train.checkpoint_seconds=0.2"]
     assert warm.run(command, tmp_path / "right").code == 0
-    with started([*command, f"results_dir={folder}"], tmp_path) as run:
-        halted = wait_until(lambda: stopped_in_training(folder), "a run in training")
+    halt = Halt(tmp_path / "halt", cpu_seconds=0.05)  # so that it stops between two checkpoints
+    with started([*command, f"results_dir={folder}"], tmp_path, halt=halt) as run:
+        halted = halt.wait(run.process)
         interrupt(run.process, name)
-        os.kill(halted, signal.SIGCONT)
+        go_on(halted)
         fault.injected += 1
         assert run.end() == 130, run.errors
     ((run_id, row),) = rows_of(folder).items()
@@ -108,10 +106,11 @@ def test_a_local_sweep_ends_cleanly_and_resumes(
     assert warm.run(["-m", *axes], tmp_path / "right").code == 0
     jobs = ["hydra/launcher=local", "hydra.launcher.jobs=2"]
     command = ["-m", *jobs, *axes, f"results_dir={folder}"]
-    with started(command, tmp_path) as run:
-        halted = wait_until(lambda: stopped_in_training(folder), "a cell in training")
+    halt = Halt(tmp_path / "halt")
+    with started(command, tmp_path, halt=halt) as run:
+        halted = halt.wait(run.process)
         interrupt(run.process, name)
-        os.kill(halted, signal.SIGCONT)
+        go_on(halted)
         fault.injected += 1
         assert run.end() == 130, run.errors
         wait_until(run.no_process_is_left, "the end of every process")

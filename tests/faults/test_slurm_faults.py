@@ -15,9 +15,9 @@ from tests.helpers.faulty import (
     finished_rows,
     rows_of,
     started,
-    wait_until,
     wrong_results,
 )
+from tests.helpers.halting import wait_until
 from tests.helpers.slurm_bed import (
     EPOCHS,
     LONG,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -12,6 +11,7 @@ from benchmarks.config.launchers import SlurmSettings
 from benchmarks.errors import UserError
 from benchmarks.sweeps.launchers.slurm import parameters_of
 from benchmarks.sweeps.launchers.slurm_job import has_ended
+from tests.helpers.halting import wait_until
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,6 @@ def test_has_ended_does_not_reap_the_child() -> None:
     assert not has_ended(child.pid)
     assert child.stdin is not None
     child.stdin.close()
-    deadline = time.monotonic() + 60
-    while not has_ended(child.pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: has_ended(child.pid), "the end of the child")
     assert child.wait() == 1
     assert has_ended(child.pid)

@@ -19,9 +19,9 @@ from tests.helpers.faulty import (
     is_complete,
     rows_of,
     started,
-    wait_until,
     wrong_results,
 )
+from tests.helpers.halting import wait_until
 from tests.helpers.slurm_bed import LONG, SECONDS, SLURM, Bed, find_bed, submissions, tidy, training
 
 MODELS, SEEDS = ("rnn,lstm,gru", 12) if ROUNDS else ("rnn,lstm", 2)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,8 @@ import psutil
 
 from benchmarks.results.csv_table import as_text
 from benchmarks.results.row import COLUMNS
+from tests.helpers.halting import WAIT_SECONDS, Halt
 from tests.helpers.paths import ROOT
-
-WAIT_SECONDS = 120.0
-"""Timeout for fast events on a machine that may be busy."""
 
 ROUNDS = int(os.environ.get("RNNBENCH_FAULTS", "0"))
 """Number of kills of a single run in the long form; 0 selects the short form of all tests."""
@@ -62,6 +60,7 @@ class Command:
         place: an empty folder, its working directory and folder of its output.
         environment: variables in addition to those of this process.
         prefix: a program that starts the command.
+        halt: the step at which one of its processes stops.
     """
 
     def __init__(
@@ -70,7 +69,9 @@ class Command:
         place: Path,
         environment: dict[str, str] | None = None,
         prefix: Collection[str] = (),
+        halt: Halt | None = None,
     ) -> None:
+        environment = (environment or {}) | (halt.environment() if halt else {})
         place.mkdir(parents=True, exist_ok=True)
         self.mark = uuid.uuid4().hex
         self.out, self.err = place / f"{self.mark}.out", place / f"{self.mark}.err"
@@ -78,7 +79,7 @@ class Command:
             self.process = subprocess.Popen(
                 [*prefix, sys.executable, str(ROOT / "run.py"), *overrides],
                 cwd=place,
-                env=os.environ | {"HF_HUB_OFFLINE": "1", MARK: self.mark} | (environment or {}),
+                env=os.environ | {"HF_HUB_OFFLINE": "1", MARK: self.mark} | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -95,7 +96,7 @@ class Command:
         """Return its standard error."""
         return self.err.read_text(errors="replace")
 
-    def end(self, timeout: float = 5 * WAIT_SECONDS) -> int:
+    def end(self, timeout: float = 2 * WAIT_SECONDS) -> int:
         """Wait for its end and return the exit code, negative for a signal."""
         return self.process.wait(timeout)
 
@@ -159,15 +160,6 @@ def parent_of(process: psutil.Process) -> int | None:
     return None
 
 
-def wait_until(is_so: Callable[[], Any], what: str, timeout: float = WAIT_SECONDS) -> Any:
-    """Wait for something to become true and return it."""
-    deadline = time.monotonic() + timeout
-    while not (found := is_so()):
-        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
-        time.sleep(0.02)
-    return found
-
-
 def places_of(calls: int, short_stride: int) -> range:
     """Return the numbers of the calls to act at: all in the long form, else every nth."""
     if ROUNDS:
@@ -224,21 +216,6 @@ def untrue_lines(folder: Path) -> list[str]:
 def is_complete(folder: Path) -> bool:
     """Check that the table contains every row unchanged."""
     return not untrue_lines(folder) and table_lines(folder).keys() == rows_of(folder).keys()
-
-
-def stopped_in_training(folder: Path) -> int | None:
-    """Stop a run that has a checkpoint but no row, and return its process id, or None."""
-    for file in (folder / "running").glob("*.json"):
-        with contextlib.suppress(OSError, ValueError, ProcessLookupError):
-            lease = json.loads(file.read_text())
-            pid, run = lease["owner"]["pid"], folder / "runs" / lease["run_id"]
-            if not (run / "checkpoint.safetensors").exists():
-                continue
-            os.kill(pid, signal.SIGSTOP)
-            if not (run / "row.json").exists():
-                return int(pid)
-            os.kill(pid, signal.SIGCONT)
-    return None
 
 
 @dataclass(frozen=True)

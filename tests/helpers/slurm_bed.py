@@ -16,7 +16,8 @@ import pytest
 
 from benchmarks.results.leases import Lease, Leases
 from benchmarks.results.store import Store
-from tests.helpers.faulty import MACHINE, checkpoints, rows_of, wait_until
+from tests.helpers.faulty import MACHINE, checkpoints, rows_of
+from tests.helpers.halting import wait_until
 from tests.helpers.paths import ROOT
 
 SCRIPTS = ROOT / "tests" / "faults" / "slurm"

@@ -24,7 +24,8 @@ class Ended:
     Attributes:
         code: exit code, or minus the number of the signal that killed it.
         seconds: its duration.
-        calls: of the system that touched the results folder, in order; with `place` only.
+        calls: of the counted thread to the system that touched the results folder, in order; with
+            `place` only.
     """
 
     code: int
@@ -81,6 +82,7 @@ class WarmStarts:
         place: int | None = None,
         act: str = "count",
         spare: int = 0,
+        heartbeat: bool = False,
     ) -> Ended:
         """Run a command line into a results folder.
 
@@ -91,8 +93,9 @@ class WarmStarts:
             place: number, from 1, of the call that touches the folder before which to act.
             act: `count` for nothing, `fill` to fill the disk, or the name of a signal.
             spare: bytes that `fill` leaves.
+            heartbeat: count the calls of the heartbeat thread, not those of the main thread.
         """
-        how = {"life": life, "place": place, "act": act, "spare": spare}
+        how = {"life": life, "place": place, "act": act, "spare": spare, "heartbeat": heartbeat}
         (ended,) = self._run_jobs([self._job(overrides, folder) | how])
         return ended
 

@@ -6,12 +6,12 @@ import csv
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.helpers.halting import Halt, go_on, wait_until
 from tests.helpers.paths import ROOT
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
@@ -53,14 +53,6 @@ def jobs_of(results: Path) -> list[psutil.Process]:
     return found
 
 
-def wait_for(condition: object, what: str, seconds: float = 180) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"timed out waiting for {what}"
-        time.sleep(0.1)
-
-
 def test_cells_run_and_are_not_run_again(tmp_path: Path, shared_cache: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     assert run_py(here, shared_cache, *CELLS).returncode == 0
@@ -77,24 +69,29 @@ def test_a_killed_worker_is_retried_and_its_run_resumed(tmp_path: Path, shared_c
     often = "train.checkpoint_seconds=0.1"
     patience = "train.patience=null"
     assert run_py(undisturbed, shared_cache, *LONG, patience).returncode == 0
+    halt = Halt(tmp_path / "halt")
     process = subprocess.Popen(
         command(disturbed, shared_cache, *LONG, patience, often, *RAY),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | halt.environment(),
     )
-    wait_for(lambda: list(disturbed.glob("runs/*/checkpoint.safetensors")), "a checkpoint")
-    job = jobs_of(disturbed)[0]
-    worker = job.parent()
-    assert worker is not None
-    worker.kill()
-    output, _ = process.communicate(timeout=400)
+    try:
+        job = psutil.Process(halt.wait(process))
+        assert job in jobs_of(disturbed)
+        worker = job.parent()
+        assert worker is not None
+        worker.kill()
+        go_on(job.pid)
+        output, _ = process.communicate(timeout=400)
+    finally:
+        process.kill()
     assert process.returncode == 0, output
     assert scores(disturbed) == scores(undisturbed)
     with (disturbed / "results.csv").open(newline="", encoding="utf-8") as file:
         assert sorted(row["starts"] for row in csv.DictReader(file)) == ["1", "2"]
-    wait_for(lambda: not jobs_of(disturbed), "all jobs to end")
+    wait_until(lambda: not jobs_of(disturbed), "all jobs to end")
 
 
 def test_an_unreachable_cluster_is_one_line(tmp_path: Path, shared_cache: Path) -> None:
