@@ -187,7 +187,7 @@ def run_py(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -292,7 +292,7 @@ def test_printing_imports_no_heavy_library(arguments: list[str]) -> None:
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.endswith("heavy: []\n")

@@ -78,7 +78,7 @@ def test_ctrl_c_and_kill_leave_a_row_of_what_there_was(
     try:
         before = running.stderr.readline()
         running.send_signal(sent)
-        output, after = running.communicate(timeout=60)
+        output, after = running.communicate(timeout=300)
     finally:
         running.kill()
         running.wait()
@@ -119,7 +119,7 @@ def run_py_after(happening: str, *overrides: str) -> subprocess.CompletedProcess
         env=ENVIRONMENT | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 

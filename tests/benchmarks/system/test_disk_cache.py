@@ -171,7 +171,7 @@ def test_a_write_that_fails_leaves_no_draft(
 
 def build_concurrently(directory: Path, both_build: Barrier) -> None:
     def build() -> tuple[Arrays, dict[str, Any]]:
-        both_build.wait(timeout=60)
+        both_build.wait(timeout=300)
         return ARRAYS, FACTS
 
     with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -188,7 +188,7 @@ def test_two_processes_may_build_one_entry_at_once(tmp_path: Path) -> None:
     for builder in builders:
         builder.start()
     for builder in builders:
-        builder.join(timeout=120)
+        builder.join(timeout=300)
     assert [builder.exitcode for builder in builders] == [0, 0]
     assert entries(tmp_path) == ["key"]
     unneeded = Builder()

@@ -129,6 +129,6 @@ def test_what_the_starter_ignores_stays_ignored() -> None:
         "    print(error)\n"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "alive\nSIGTERM\n", "")

@@ -122,7 +122,7 @@ def test_missing_memory_in_a_thread_raises_memory_error():
         cwd=Path(library.SOURCE).parents[2],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "the fused kernel's forward_float32 ran out of memory\n"
