@@ -32,7 +32,7 @@ from tests.helpers.warm import Ended, WarmStarts
 from tests.helpers.warm_server import fill
 
 BEAT_CALLS = 5
-"""File-system steps of a heartbeat: three for the draft of the claim, two for its folder."""
+"""File-system steps of a heartbeat: three for the draft of the lease, two for its folder."""
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_the_disk_fills_up_at_any_step(
 def test_the_disk_fills_up_at_any_step_of_a_heartbeat(
     warm: WarmStarts, small: list[str], disk: Path, faults: FaultTable, tmp_path: Path
 ) -> None:
-    """The write of a claim may free a page, so that the row fits though the checkpoint does not."""
+    """The renewal of a lease may free a page, so that the row fits and the checkpoint does not."""
     fault = faults("full disk, each file-system step of a heartbeat")
     command = [*small, "train.max_steps=3"]
     assert warm.run(command, tmp_path / "right").code == 0

@@ -156,7 +156,7 @@ def test_killed_before_every_step_of_a_heartbeat(
     faults: FaultTable,
     tmp_path: Path,
 ) -> None:
-    """The thread that writes the claim is killed in it, while the training has a checkpoint."""
+    """The thread that renews the lease is killed in it, while the training has a checkpoint."""
     fault, folder = faults("SIGKILL of a run, each step of a heartbeat"), tmp_path / "results"
     killed = warm.run(small, folder, place=place, act="SIGKILL", heartbeat=True)
     assert killed.was_killed, killed.errors

@@ -128,8 +128,8 @@ def test_a_second_process_skips_running_seeds(
     with started([*small, *long, "-m", "seeds=[0,1,2]"], tmp_path / "a", halt=halt) as first:
         halted = halt.wait(first.process)
         with started(others, tmp_path / "b") as second:
-            claims = folder / "running"
-            wait_until(lambda: len([*claims.glob("*.json")]) == 5, "the second takes what is left")
+            leases = folder / "running"
+            wait_until(lambda: len([*leases.glob("*.json")]) == 5, "the second takes what is left")
             go_on(halted)
             assert second.end() == 0, second.errors
         assert first.end() == 0

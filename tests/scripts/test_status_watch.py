@@ -50,6 +50,6 @@ def test_a_real_sweep_is_watched_to_its_end(tmp_path: Path, shared_cache: Path) 
         watched, errors = watch.communicate(timeout=WAIT_SECONDS)
         assert running.wait(WAIT_SECONDS) == 0
     assert watch.returncode == 0, errors
-    assert "nobody works" not in watched
+    assert "no process runs" not in watched
     assert "2/2 done" in watched
     assert len(re.findall(r"model=\w+ +│ ok ", watched.rpartition("2/2 done")[2])) == 2
