@@ -21,6 +21,7 @@ from benchmarks.errors import UserError
 from benchmarks.runner.row_columns import effective_overrides
 from benchmarks.training.tensorboard import tensorboard_log
 from benchmarks.training.trainer import Trainer
+from tests.helpers.composing import composed
 from tests.helpers.paths import ROOT
 
 event_accumulator = pytest.importorskip(
@@ -153,10 +154,10 @@ def test_a_lost_file_leaves_the_others_alone(tmp_path: Path) -> None:
 
 
 def test_a_missing_tensorboard_is_reported_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.config.schema.find_spec", lambda name: None)
-    LogSettings().check()
+    monkeypatch.setattr("benchmarks.config.validation.find_spec", lambda name: None)
+    assert not composed("task=sp500").log.tensorboard
     with pytest.raises(UserError, match=r"log.tensorboard=true: requires TensorBoard: pip install"):
-        REQUESTED.check()
+        composed("task=sp500", "log.tensorboard=true")
 
 
 KILLED_AT = 2
