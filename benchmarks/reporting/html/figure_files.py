@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.reporting.html.figure import Figure
 from benchmarks.reporting.html.overview import Cell, Table
 from benchmarks.reporting.html.page import Part, vega_lite_version
-from benchmarks.reporting.renderers import in_latex
+from benchmarks.reporting.renderers import TextTable, in_latex, latex_table, markdown_table
 
 SCALE = 2
 """Pixels of a PNG per unit of the chart."""
@@ -53,32 +53,12 @@ def text_of(cell: Cell) -> str:
 
 def as_markdown(table: Table) -> str:
     """Format a table as Markdown."""
-    lines = [table.header, ["---"] * len(table.header)]
-    lines += [[text_of(cell) for cell in row] for row in table.rows]
-    return "".join(
-        "| " + " | ".join(_plain(cell).replace("|", "\\|") for cell in line) + " |\n"
-        for line in lines
-    )
+    rows = [[" ".join(text_of(c).split()).replace("<", "&lt;") for c in row] for row in table.rows]
+    return markdown_table(table.header, rows, range(len(table.header))) + "\n"
 
 
 def as_latex(table: Table, caption: str) -> str:
     """Format a table as LaTeX for the package booktabs."""
-    body = [" & ".join(in_latex(text_of(cell)) for cell in row) + r" \\" for row in table.rows]
-    lines = [
-        r"\begin{table}",
-        rf"\caption{{{in_latex(caption)}}}",
-        rf"\begin{{tabular}}{{{'l' * len(table.header)}}}",
-        r"\toprule",
-        " & ".join(map(in_latex, table.header)) + r" \\",
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _plain(text: str) -> str:
-    """Return text in one line without HTML."""
-    return " ".join(text.split()).replace("<", "&lt;")
+    rows = [[text_of(cell) for cell in row] for row in table.rows]
+    body = latex_table(TextTable(table.header, rows, frozenset(range(len(table.header)))))
+    return f"\\begin{{table}}\n\\caption{{{in_latex(caption)}}}\n{body}\n\\end{{table}}\n"

@@ -162,9 +162,6 @@ def _metric(group: Group) -> str:
 
 def _names(labels: list[str]) -> str:
     """Return the names of arms, or their number if there are many."""
-    return _listed(labels) if len(labels) <= MANY else f"{len(labels)} networks"
-
-
-def _listed(parts: list[str]) -> str:
-    """Join with commas and a final `and`."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    if len(labels) > MANY:
+        return f"{len(labels)} networks"
+    return f"{', '.join(labels[:-1])} and {labels[-1]}"
