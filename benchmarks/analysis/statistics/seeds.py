@@ -69,7 +69,7 @@ def paired_by_seed(a: ArrayLike, b: ArrayLike, seed: int = 0, permute: bool = Tr
     Args:
         a, b: (n,) scores in the same order of seeds.
         seed: of random sign changes.
-        permute: False for so many comparisons that no permutation p is small enough.
+        permute: False for this many comparisons that no permutation p is small enough.
     """
     x, y = paired_vectors(a, b, "scores")
     d = x - y
