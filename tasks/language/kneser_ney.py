@@ -1,7 +1,7 @@
 """Counting baselines for text: uniform, unigram, and interpolated modified Kneser-Ney.
 
 Kneser-Ney follows Chen and Goodman (1998, section 3). Each order has three discounts from counts of
-counts. Orders below the highest count distinct left adjacent values. All orders are interpolated, the
+counts. Orders below the highest count distinct left contexts. All orders are interpolated, the
 lowest with the uniform distribution. A text is one stream without sentence boundaries.
 """
 
@@ -86,7 +86,7 @@ class KneserNey:
         contexts = 1
         for length, (codes, counts, _) in enumerate(found, 1):
             if length < order:
-                # Distinct left adjacent values: the number of longer n-grams that end in this one.
+                # Distinct left contexts: the number of longer n-grams that end in this one.
                 counts = np.bincount(found[length][2], minlength=len(codes))
             self.levels.append(make_level(codes, counts, contexts, alphabet))
             contexts = len(codes)
