@@ -40,16 +40,11 @@ from tasks.base import DataError
 
 CONF = PROJECT_ROOT / "conf"
 
-NULL_OPTIONS = ("debug=null", "experiment=null")
-"""Overrides that set the default, which Hydra refuses."""
+NULL_OPTIONS = ("debug=null", "experiment=null")  # the defaults, which Hydra refuses
 
 
 def main(show: Callable[[], None]) -> int:
-    """Run what the command line specifies and return the exit code.
-
-    Args:
-        show: answers the flags that only print, from `sys.argv`.
-    """
+    """Run the command line and return the exit code; `show` answers the flags that only print."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise exceptions, which are explained below
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # no log lines of PyTorch's profiler
     # Required by cuBLAS's deterministic algorithms, which read it when CUDA starts.

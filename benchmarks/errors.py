@@ -35,12 +35,6 @@ def disk_errors_in_one_line() -> Iterator[None]:
 def nearest(
     given: str, allowed: Iterable[str], synonyms: Mapping[str, str] = types.MappingProxyType({})
 ) -> str:
-    """Return "; did you mean X?" for the allowed word closest to `given`, or an empty text.
-
-    Args:
-        given: by the user.
-        allowed: words.
-        synonyms: other names of allowed words.
-    """
+    """Return "; did you mean X?" for the allowed word closest to `given`, or an empty text."""
     close = difflib.get_close_matches(given.lower(), [*allowed, *synonyms], n=1, cutoff=0.5)
     return f"; did you mean {synonyms.get(close[0], close[0])}?" if close else ""

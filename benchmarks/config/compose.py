@@ -36,8 +36,7 @@ from benchmarks.config.validation import (
 )
 from benchmarks.errors import UserError
 
-FIXED_KEYS = ("experiment", "results_dir", "cache_dir", "resume")
-"""Keys with one value per sweep."""
+FIXED_KEYS = ("experiment", "results_dir", "cache_dir", "resume")  # one value per sweep
 
 EFFECTIVE_HYDRA_KEYS = (
     *("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.searchpath"),
@@ -75,16 +74,9 @@ def compose_run(overrides: list[str], config_name: str = "config") -> Config:
 
 @dataclass(frozen=True)
 class Axes:
-    """The axes of a sweep, read from its command line.
+    """The axes of a sweep: `values` has one list of overrides per axis, `fixed` those of all cells.
 
-    Attributes:
-        fixed: overrides that all cells share.
-        values: one list of overrides per axis.
-        hydra: Hydra's own section, with launcher and sweeper.
-        resume: the setting `resume`.
-        device: `train.device`, as far as the cells share it.
-        space: overrides that a search chooses, by key.
-        has_seeds: if the last axis was written `seeds=[…]`.
+    `device` is `train.device`, as far as the cells share it.
     """
 
     fixed: list[str]
@@ -107,9 +99,6 @@ class BaseConfig:
     Setting one value with OmegaConf takes several milliseconds. So each value is converted once,
     and the cells' dataclasses are built from the results. Values that others could depend on, an
     interpolation or a whole section, are merged with OmegaConf for each cell.
-
-    Args:
-        composed: not yet checked.
     """
 
     def __init__(self, composed: DictConfig) -> None:
@@ -123,14 +112,7 @@ class BaseConfig:
         self._sections: dict[tuple[str, ...], Any] = {}
 
     def with_values(self, overrides: dict[str, Override]) -> Config:
-        """Return the checked configuration with values set.
-
-        Args:
-            overrides: by their text.
-
-        Raises:
-            UserError, OmegaConfBaseException: a value is wrong, or values contradict each other.
-        """
+        """Return the checked configuration with values set."""
         if self._typed is not None:
             fields = [self._field(text, override) for text, override in overrides.items()]
             known = [field for field in fields if field is not None]
@@ -179,11 +161,7 @@ class BaseConfig:
 
 
 class CellComposer:
-    """Composes the cells of a sweep; cells that differ only in values share one composition.
-
-    Args:
-        fixed: overrides that all cells share.
-    """
+    """Composes the cells of a sweep; cells that differ only in values share one composition."""
 
     def __init__(self, fixed: list[str]) -> None:
         self.fixed = fixed
@@ -193,14 +171,7 @@ class CellComposer:
         self._bases: dict[tuple[str, ...], BaseConfig] = {}
 
     def compose(self, chosen: list[str]) -> Config:
-        """Return the checked configuration of a cell.
-
-        Args:
-            chosen: the cell's own overrides.
-
-        Raises:
-            UserError, HydraException, OmegaConfBaseException: as for a single run.
-        """
+        """Return the checked configuration of a cell."""
         values: dict[str, Override] = {}
         others: list[str] = []
         for text in chosen:
@@ -228,9 +199,6 @@ def sweep_axes(overrides: list[str]) -> Axes:
 
     These are the overrides with several values, and those under `hydra.sweeper.params` in an
     experiment's YAML, unless the command line sets the same key.
-
-    Raises:
-        UserError, HydraException, OmegaConfBaseException: it cannot be composed.
     """
     parser = OverridesParser.create(GlobalHydra.instance().config_loader())
     given = {override.get_key_element(): override for override in parser.parse_overrides(overrides)}
@@ -273,11 +241,7 @@ def sweep_axes(overrides: list[str]) -> Axes:
 def seeds_of(
     master: DictConfig, given: Mapping[str, Override], params: Iterable[Any]
 ) -> list[int] | None:
-    """Return the value of `seeds`; on the command line it replaces an experiment's axis `seed`.
-
-    Raises:
-        UserError: it is wrong, or `seed` is set too.
-    """
+    """Return the value of `seeds`; on the command line it replaces an experiment's axis `seed`."""
     if "seeds" in given and given["seeds"].is_sweep_override():
         raise UserError(SEEDS_IS_ONE_LIST)
     seeds = None if master.seeds is None else list(master.seeds)

@@ -32,13 +32,7 @@ TYPE_NAMES: dict[object, str] = {
 
 
 def explain(error: Exception, overrides: list[str], conf: list[Path]) -> str:
-    """Return one line that explains why Hydra refused a command line.
-
-    Args:
-        error: raised by Hydra or OmegaConf.
-        overrides: the command line without Hydra's own flags.
-        conf: the configuration directories, the project's first.
-    """
+    """Return one line that explains why Hydra refused a command line."""
     try:
         check_overrides(overrides, conf)
     except UserError as mistake:
@@ -105,11 +99,7 @@ def check_option(override: Override, conf: list[Path]) -> None:
 
 
 def composed_from(groups: list[str], conf: Path) -> tuple[DictConfig, DictConfig]:
-    """Return the configuration of the chosen groups, and its launcher and sweeper.
-
-    Raises:
-        UserError: a file of them is wrong.
-    """
+    """Return the configuration of the chosen groups, and its launcher and sweeper."""
     try:
         with hydra_at(conf):
             config = compose("config", overrides=groups, return_hydra_config=True)

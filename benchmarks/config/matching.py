@@ -15,11 +15,8 @@ from benchmarks.errors import UserError
 from models.base import ModelSettings
 from models.baseline import BaselineSettings
 
-TOLERANCE = 0.01
-"""Allowed relative distance of an encoder from the budget."""
-
-REACH = 20
-"""Hidden sizes on either side of the solution that `common_budget` tries."""
+TOLERANCE = 0.01  # allowed relative distance of an encoder from the budget
+REACH = 20  # hidden sizes on either side of the solution that `common_budget` tries
 
 COUNTED = {"parameters": "encoder parameters", "flops": "FLOPs per token"}
 
@@ -35,10 +32,6 @@ def decides_size(config: Config) -> bool:
 
 def matched(config: Config, input_size: int) -> Config:
     """Return the configuration with the hidden size whose encoder is nearest to the budget.
-
-    Args:
-        config: checked.
-        input_size: features per step that the task gives the encoder.
 
     Raises:
         NoSizeError: none is within 1 % of the budget.
@@ -65,12 +58,7 @@ def matched(config: Config, input_size: int) -> Config:
 
 
 def common_budget(models: Iterable[tuple[ModelSettings, int]], match: MatchSettings) -> int | None:
-    """Return the nearest budget that all models can meet, or None if none is near.
-
-    Args:
-        models: settings, each with the input size that its task gives it.
-        match: its budget cannot be met by some of the models.
-    """
+    """Return the nearest budget that all models can meet, or None if none is near."""
     budget = match.budget
     assert budget is not None
     costs: list[list[int]] = []
@@ -93,12 +81,7 @@ def is_met(budget: int, cost: int) -> bool:
 
 
 def sizes_around(budget: int, cost: Callable[[int], int]) -> list[int]:
-    """Return the largest hidden size within a budget and the next one; [1] if 1 exceeds it.
-
-    Args:
-        budget: in the unit of `cost`.
-        cost: of a hidden size; increasing.
-    """
+    """Return the largest hidden size within a budget and the next one; [1] if 1 exceeds it."""
     if cost(1) > budget:
         return [1]
     low, high = 1, 2

@@ -16,13 +16,9 @@ SEED_LIMIT = 2**32
 
 
 def setting(default: Any, help: str, **metadata: Any) -> Any:
-    """Declare a field with its help and its allowed range.
+    """Declare a field with its help and further metadata.
 
-    Args:
-        default: value.
-        help: shown in docs/settings.md.
-        metadata: `minimum`, `above`, `below` or `choices` (`known_as`: synonyms of choices), and
-            `identity`.
+    Metadata: `minimum`, `above`, `below`, `choices`, `known_as` (synonyms) and `identity`.
     """
     return field(default=default, metadata={"help": help, **metadata})
 

@@ -43,11 +43,7 @@ def checked_config(composed: DictConfig) -> Config:
 
 
 def typed_config(composed: DictConfig) -> Config:
-    """Convert what Hydra composed into dataclasses without checking the values.
-
-    Raises:
-        UserError: a key has no value or does not exist.
-    """
+    """Convert what Hydra composed into dataclasses without checking the values."""
     try:
         config = OmegaConf.to_object(composed)
     except MissingMandatoryValue as error:
@@ -83,11 +79,7 @@ def check_keys(composed: DictConfig, settings: Any, prefix: str = "") -> None:
 
 
 def check_ranges(settings: Any, prefix: str = "") -> None:
-    """Check every field, nested dataclasses included, against its metadata.
-
-    Raises:
-        UserError: contains the key, the value and what is allowed.
-    """
+    """Check every field, nested dataclasses included, against its metadata."""
     for entry in dataclasses.fields(settings):
         key, value = f"{prefix}{entry.name}", getattr(settings, entry.name)
         if dataclasses.is_dataclass(value):
@@ -125,12 +117,7 @@ def allowed_text(limits: Any) -> str:
 
 
 def check_combinations(config: Config) -> None:
-    """Check settings that depend on each other.
-
-    Raises:
-        UserError: they contradict each other.
-        tasks.base.DataError: a path in the settings does not exist.
-    """
+    """Check settings that depend on each other."""
     if not config.results_dir.strip():
         raise UserError("results_dir: is empty; set a directory, as in results_dir=results")
     for part in (config.model, config.task):

@@ -34,27 +34,17 @@ COMPARED = (*NOT_COMPARABLE, *NOTED, "task", "model")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The location of a row.
-
-    Attributes:
-        folder: number of the results folder.
-        has_folder: the row is in a run folder, not only in the table.
-        compared: its cells in the columns `COMPARED`, an object shared by equal rows.
-    """
+    """The number of a row's results folder, and its cells in the columns `COMPARED`."""
 
     run_id: str
     fingerprint: str
     folder: int
-    has_folder: bool
+    has_folder: bool  # in a run folder, not only in the table
     compared: tuple[str, ...]
 
 
 def survey(sources: list[Source]) -> list[Found]:
-    """Read every row once and return the locations.
-
-    Raises:
-        UserError: a run is in two folders with different rows.
-    """
+    """Read every row once and return the locations."""
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}
     found: dict[str, Found] = {}
     without_id: list[Found] = []
@@ -246,11 +236,7 @@ def report_unusual(source: Source, found: Iterable[Found], number: int) -> None:
 
 
 def collect(directories: list[Path], out: Path | None, runs: str, mix: bool) -> None:
-    """Rebuild a table, or merge several; see `rebuild` and `merge`.
-
-    Raises:
-        UserError: an argument is invalid.
-    """
+    """Rebuild a table, or merge several; see `rebuild` and `merge`."""
     if out is not None:
         merge(directories, out, runs == "last", mix)
     elif len(directories) > 1:

@@ -32,13 +32,7 @@ Signature = tuple[int, int, int]
 
 
 class TableView:
-    """A results table and the index of the runs in it.
-
-    Args:
-        table: the CSV file.
-        index: index of the run folders.
-        columns: the columns of a new table, in order.
-    """
+    """A results table and the index of the runs in it."""
 
     def __init__(self, table: Path, index: Index, columns: list[str]) -> None:
         self.table = table
@@ -174,8 +168,7 @@ def table_writer(table: Path) -> Iterator[Any]:
 def repair_torn(table: Path) -> bool:
     """Move an incomplete last line, left by another program, to a file beside the table.
 
-    Returns:
-        True if the last line is complete except for its line end.
+    Return True if the last line is complete except for its line end.
     """
     if ends_well(table):
         return False

@@ -15,12 +15,7 @@ LATEST = "latest"
 
 
 def find_run(name: str, results: Path) -> Path:
-    """Return the folder of a run.
-
-    Args:
-        name: its path, its id, a prefix of the id, or `latest` for the latest `ok` run of a
-            network.
-        results: the results folder.
+    """Return the folder of a run, given by its path, its id, a prefix of the id, or `latest`.
 
     Raises:
         UserError: no run matches, or more than one.
@@ -77,12 +72,7 @@ def no_runs_in(store: Store) -> str:
 
 
 def no_run_at(path: Path, ids: Sequence[str]) -> str:
-    """Return the message for a path without a row, with the most similar run.
-
-    Args:
-        path: a path without a row.
-        ids: the runs in the results folder.
-    """
+    """Return the message for a path without a row, with the most similar run."""
     if (path / "runs").is_dir():
         return f"{path}: is a results folder, not that of a run; use {LATEST} --results {path}"
     problem = f"has no {ROW}: it is not the folder of a run, or its run has not ended"

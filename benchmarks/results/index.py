@@ -38,12 +38,7 @@ class Entry(NamedTuple):
 
 
 class Index:
-    """The runs of a results folder that have a row.
-
-    Args:
-        directory: the results folder.
-        repair: set damaged rows aside; a read-only caller leaves them.
-    """
+    """The runs of a results folder that have a row; with `repair`, damaged rows are set aside."""
 
     def __init__(self, directory: Path, repair: bool) -> None:
         self.runs = directory / "runs"
@@ -163,11 +158,7 @@ def entry_of(
 
 
 def checked_row(content: bytes, run_id: str) -> dict[str, Any]:
-    """Parse a row file.
-
-    Raises:
-        ValueError: the file does not contain the complete row of this run.
-    """
+    """Parse a row file; raise ValueError unless it contains the complete row of this run."""
     row = json.loads(content)
     if not isinstance(row, dict) or row.get("run_id") != run_id:
         raise ValueError("not the row of this run")

@@ -31,19 +31,14 @@ TAKEOVER = "~"
 
 @dataclass
 class Lease:
-    """The right of one process to run a configuration.
+    """The right of one process, or of a queued job, to run a configuration.
 
-    Attributes:
-        key: the fingerprint, followed by the run id for a second run of the same configuration.
-        run_id: the run; empty while it waits in a queue.
-        process: the process that works on it, or the queued job.
-        row: the row of the run so far, to be recorded if the process dies.
-        progress: step, total_steps, epoch and score of the run.
-        has_row: the run has written its row, so that the lease is no longer required.
+    The key is the fingerprint, followed by the run id for a second run of the same configuration.
+    The row of the run so far is recorded if the process dies.
     """
 
     key: str
-    run_id: str
+    run_id: str  # empty while it waits in a queue
     process: ProcessIdentity
     row: dict[str, Any] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
@@ -152,10 +147,6 @@ class Leases:
 
         The lease is released at the end if the run has a row; otherwise it is the only record of
         the run and remains.
-
-        Args:
-            lease: an acquired lease.
-            each_beat: called at each renewal.
         """
         done = threading.Event()
         path = self.path(lease.key)
@@ -184,11 +175,7 @@ class Leases:
 
 
 def create_from(draft: Path, target: Path) -> None:
-    """Create a file with the content of a draft.
-
-    Raises:
-        FileExistsError: the file exists.
-    """
+    """Create a file with the content of a draft; raise FileExistsError if it exists."""
     try:
         os.link(draft, target)
     except FileExistsError:

@@ -38,13 +38,9 @@ TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
 
 @dataclass(frozen=True)
 class Tables:
-    """The rows of one or more tables.
+    """The rows of one or more tables, the files as given, and remarks on missing columns.
 
-    Attributes:
-        frame: all rows; missing text is empty, missing numbers are NaN. `table` is the file and
-            `line` the number of the row in it, from 1.
-        sources: the files, as given.
-        notes: remarks on missing columns.
+    Missing text is empty, missing numbers are NaN. The columns `table` and `line` locate a row.
     """
 
     frame: pd.DataFrame
@@ -54,10 +50,6 @@ class Tables:
 
 def read_tables(paths: Sequence[Path], extra: Sequence[str] = ()) -> Tables:
     """Read tables into one frame with all documented columns except `UNREAD`.
-
-    Args:
-        paths: CSV files, or results folders with a `results.csv`.
-        extra: further required columns.
 
     Raises:
         UserError: a file is missing or not a table, a required column is missing, or a cell has a
@@ -89,11 +81,7 @@ def read_tables(paths: Sequence[Path], extra: Sequence[str] = ()) -> Tables:
 
 
 def read_table(file: Path, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, list[str]]:
-    """Read one table; see `read_tables`.
-
-    Returns:
-        Its rows, and the missing columns that must be reported.
-    """
+    """Return the rows of one table, and the missing columns that must be reported."""
     header = header_of(file)
     check_header(file, header, [*NEEDED, *extra])
     wanted = [name for name in (*COLUMNS, *extra) if name not in UNREAD or name in extra]
@@ -117,11 +105,7 @@ def read_table(file: Path, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, lis
 
 
 def read_columns(file: Path, names: list[str]) -> pd.DataFrame:
-    """Read columns of a CSV file, as text or numbers; all lines must have the same length.
-
-    Raises:
-        UserError: the file is not a CSV table.
-    """
+    """Read columns of a CSV file, as text or numbers; all lines must have the same length."""
     import pyarrow as pa
     from pyarrow import csv as arrow
 
@@ -160,11 +144,7 @@ def read_columns(file: Path, names: list[str]) -> pd.DataFrame:
 
 
 def header_of(file: Path) -> list[str]:
-    """Read the column names of a table.
-
-    Raises:
-        UserError: the file is missing or has no header.
-    """
+    """Read the column names of a table."""
     header = next(iter(first_lines(file)), [])
     if not any(name.strip() for name in header):
         raise UserError(f"{file}: is empty")
@@ -172,11 +152,7 @@ def header_of(file: Path) -> list[str]:
 
 
 def first_lines(file: Path) -> list[list[str]]:
-    """Read the header of a CSV file and the line after it.
-
-    Raises:
-        UserError: the file is missing or not text.
-    """
+    """Read the header of a CSV file and the line after it."""
     try:
         with file.open("rb") as binary:
             if binary.read(4) == b"PAR1":
@@ -223,11 +199,7 @@ def most_similar(name: str, others: list[str], cutoff: float = 0.5) -> str:
 
 
 def numbers_of(file: Path, name: str, cells: pd.Series[Any], kind: type) -> pd.Series[float]:
-    """Convert the cells of a column to numbers: booleans to 1 and 0, empty cells to NaN.
-
-    Raises:
-        UserError: a cell has another value.
-    """
+    """Convert the cells of a column to numbers: booleans to 1 and 0, empty cells to NaN."""
     if kind is not bool and name != "seed" and pd.api.types.is_numeric_dtype(cells):
         return cells.astype("float64")
     if kind is bool:

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-SCHEMA_VERSION = 1
-"""Incremented when a column changes its meaning; a new column does not change it."""
+SCHEMA_VERSION = 1  # incremented when a column changes its meaning, not for a new column
 
 LOSS_UNIT = "nats, or squared standard deviations"
 
 METRIC_UNIT = "the metric's"
-"""Unit of a column in units of the task's metric."""
 
 Section = Literal["score", "time", "memory", "model", "training", "machine"]
 SECTIONS: tuple[Section, ...] = typing.get_args(Section)
@@ -43,16 +41,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """Facts about a column.
+    """Facts about a column: section on the terminal, better direction, and use in comparisons.
 
-    Attributes:
-        help: the meaning, for the documentation.
-        unit: the unit; empty for text, counts and ratios.
-        section: the section of a run's table on the terminal; None if it is not shown there.
-        better: the better direction, if the column can be compared.
-        kind: `setting` if it distinguishes arms; `exact` if it follows from the settings.
-        comparable: the rows that must be equal in it: all rows of a `table`, or those of one
-            `task`, `model` or `group` of a comparison. `noted`: differences are reported.
+    A `setting` distinguishes arms; an `exact` value follows from the settings. All rows of a table,
+    task, model or group must be equal in a column that is `comparable` within it; differences in a
+    `noted` column are reported.
     """
 
     help: str
@@ -227,11 +220,7 @@ KINDS = {name: kind_of(hint) for name, hint in typing.get_type_hints(Row).items(
 
 
 def columns_where(**facts: Any) -> tuple[str, ...]:
-    """Return the names of the columns with certain facts, in the order of the table.
-
-    Args:
-        facts: for each attribute of `Column`, a value or a tuple of values.
-    """
+    """Return the columns with a value, or one of several, for each given attribute of `Column`."""
     allowed = {key: value if isinstance(value, tuple) else (value,) for key, value in facts.items()}
     return tuple(
         name

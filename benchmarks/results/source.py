@@ -24,14 +24,7 @@ Cells = dict[str, str]
 
 
 class Source:
-    """A results folder to collect rows from.
-
-    Args:
-        directory: the folder.
-
-    Raises:
-        UserError: it is not a results folder.
-    """
+    """A results folder to collect rows from."""
 
     def __init__(self, directory: Path) -> None:
         self.store = Store(directory)

@@ -12,13 +12,9 @@ from benchmarks.system.processes import this_process
 def unfinished_run(
     store: Store, index: Index, fingerprints: list[str], since: str = ""
 ) -> str | None:
-    """Return the id of an unfinished run that no live process works on, or None.
+    """Return the id of an unfinished run after `since` that no live process works on, or None.
 
-    Args:
-        store: the results folder.
-        index: an up-to-date index of its runs.
-        fingerprints: of the configuration, one for each kind of device it may run on.
-        since: earlier run ids are ignored.
+    A configuration has one fingerprint per kind of device it may run on.
     """
     me = this_process()
     leases = (lease for fingerprint in fingerprints for lease in store.leases.of(fingerprint))

@@ -57,11 +57,7 @@ def remove_drafts(path: Path, older_than: float = STALE_DRAFT_SECONDS) -> None:
 
 
 def set_aside(path: Path, reason: str) -> Path | None:
-    """Rename a file or directory that must not be used and return its new path.
-
-    Returns:
-        None if another process was faster.
-    """
+    """Rename a file or directory and return its new path; None if another process was faster."""
     aside = path.with_name(f"{path.name}.{reason}-{time.time_ns()}")
     try:
         path.rename(aside)

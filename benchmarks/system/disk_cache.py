@@ -20,8 +20,7 @@ logger = logging.getLogger(__name__)
 
 Build = Callable[[], tuple[Arrays, dict[str, Any]]]
 
-DAMAGE = (OSError, ValueError, LookupError, TypeError, EOFError)
-"""Exceptions of reading a truncated or foreign entry."""
+DAMAGE = (OSError, ValueError, LookupError, TypeError, EOFError)  # of reading a damaged entry
 
 
 def cache_directory(given: str | None = None) -> Path:
@@ -76,11 +75,7 @@ class DiskCache:
 
 
 def read_entry(entry: Path) -> tuple[Arrays, dict[str, Any]]:
-    """Map an entry's arrays into memory, copy on write, and read its facts.
-
-    Raises:
-        One of DAMAGE: the entry is damaged.
-    """
+    """Map an entry's arrays into memory, copy on write, and read its facts, or raise DAMAGE."""
     document = json.loads((entry / "facts.json").read_text())
     names = document["arrays"]
     arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="c") for name in names}

@@ -43,11 +43,6 @@ def prepare_process(
 ) -> tuple[torch.device, Environment]:
     """Set threads and determinism of the process, and return the device and the environment.
 
-    Args:
-        wanted: `train.device`.
-        threads: `train.threads`.
-        deterministic: `train.deterministic`.
-
     Raises:
         UserError: the device does not exist.
     """

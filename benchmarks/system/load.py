@@ -16,9 +16,8 @@ import psutil
 
 from benchmarks.system.processes import start_time
 
-BUSY_LOAD = 0.5
-"""Load above the number of threads from which times are not reliable."""
-
+BUSY_LOAD = 0.5  # load above the number of threads from which times are not reliable
+BUSY_SHARE = 0.1  # share of all cores used by other processes, likewise
 MARKER = re.compile(r"(\d+)-[0-9a-f]{32}")
 
 
@@ -49,11 +48,7 @@ def marker_directory() -> Path | None:
 
 
 class ConcurrentRuns:
-    """Counts the runs of this user on this machine, this run included.
-
-    Attributes:
-        maximum: the largest count so far.
-    """
+    """Counts the runs of this user on this machine, this run included."""
 
     def __init__(self) -> None:
         self.maximum = 1
@@ -108,10 +103,6 @@ def is_running(marker: Path) -> bool:
             return True
         marker.unlink()
     return False
-
-
-BUSY_SHARE = 0.1
-"""Share of all cores used by other processes above which times are not reliable."""
 
 
 class ExternalLoad:

@@ -26,19 +26,11 @@ def persistent_bytes(network: nn.Module, optimizer: torch.optim.Optimizer) -> in
 
 
 def step_peak_mib(step: Callable[[], None], persistent: int, device: torch.device) -> float | None:
-    """Return the peak MiB of the tensors alive in one training step.
+    """Return the peak MiB of the tensors alive in one training step; None on other devices.
 
     On CUDA this is the peak of the caching allocator, data kept on the device included. On a CPU
     PyTorch's profiler records allocations and releases, which are summed in order of time. The
     resident size of the process would include libraries and memory that is free but not returned.
-
-    Args:
-        step: a whole training step, with gradients unset before it.
-        persistent: bytes alive before and after the step, batch included.
-        device: of the step.
-
-    Returns:
-        None on other devices.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -26,20 +26,11 @@ from benchmarks.system.timer import synchronise
 logger = logging.getLogger(__name__)
 
 REMEASURE_SECONDS = 3600.0
-"""Age of a record from which the device is measured again."""
-
-CPU_SIZES = (256, 1024)
+CPU_SIZES = (256, 1024)  # rows and columns of the products; caches decide which is faster
 ACCELERATOR_SIZES = (1024, 4096)
-"""Rows and columns of the products; caches decide which is faster."""
-
 MIN_REPEATS, MIN_SECONDS = 3, 0.05
-"""Minimum repeats and duration for products of one size."""
-
-MAX_PRODUCT_SECONDS = 0.1
-"""Larger products are skipped if one would take longer, as with emulated bfloat16."""
-
-PRODUCTS_PER_SYNC = 4
-"""Products on an accelerator per synchronisation."""
+MAX_PRODUCT_SECONDS = 0.1  # larger products are skipped, as with emulated bfloat16
+PRODUCTS_PER_SYNC = 4  # on an accelerator
 
 
 @dataclass(frozen=True)
@@ -72,15 +63,7 @@ def conditions(device: torch.device, device_name: str, dtype: str, precision: st
 def peak_gflops(directory: Path, device: torch.device, under: Conditions) -> float | None:
     """Return the peak in 10⁹ operations per second, measured if the record is missing or old.
 
-    A measurement on a busy machine is not recorded.
-
-    Args:
-        directory: of the cache.
-        device: to measure.
-        under: conditions of the record.
-
-    Returns:
-        None if the device cannot be measured.
+    A measurement on a busy machine is not recorded. None if the device cannot be measured.
     """
     file = directory / "peaks" / f"{short_hash(dataclasses.asdict(under))}.jsonl"
     known = recorded(file)
@@ -146,9 +129,6 @@ def measure(device: torch.device, dtype: torch.dtype) -> float | None:
     """Time square products and return the highest rate in 10⁹ operations per second.
 
     The random streams of a run are not used.
-
-    Returns:
-        None if the device lacks such a product or the memory for it.
     """
     highest = 0.0
     try:

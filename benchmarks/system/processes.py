@@ -28,14 +28,10 @@ JOB_VARIABLE = "RNNBENCH_JOB"
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """Identity of a process across machines; stored as JSON.
+    """Identity of a process across machines, or of a queued job (pid 0); stored as JSON.
 
-    Attributes:
-        host: name of the machine.
-        boot: id of the machine's start and PID namespace; empty if unknown.
-        pid: process id; 0 for a queued job.
-        born: start time, which distinguishes processes with the same id.
-        job: SLURM's id of the job that exists for this run only, if there is one.
+    `boot` identifies the machine's start and PID namespace, and `born` is the process's start time.
+    `job` is SLURM's id of the job that exists for this run only, if there is one.
     """
 
     host: str
@@ -97,10 +93,6 @@ def is_alive(process: ProcessIdentity, heartbeat: Path) -> bool:
     A process of this machine is looked up. A job is looked up in SLURM's queue, because it is
     requeued when its node fails. Otherwise the age of the heartbeat decides. It is compared with a
     file that is written now in the same directory, so both times are the file server's.
-
-    Args:
-        process: to check.
-        heartbeat: a file that the process touches.
     """
     if process.pid and process.host == host() and process.boot == boot():
         if start_time(process.pid) == process.born:

@@ -16,10 +16,8 @@ INTERRUPTED = 130
 class Interruption:
     """Converts signals to KeyboardInterrupt.
 
-    In a `deferred` block the first signal is stored for `check`; a second Ctrl-C is raised at once.
-
-    Attributes:
-        requested: name of the signal that was received.
+    In a `deferred` block the first signal is stored in `requested` for `check`; a second Ctrl-C is
+    raised at once.
     """
 
     def __init__(self) -> None:

@@ -12,13 +12,7 @@ COMMAND = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
 
 @dataclass
 class Queue:
-    """The latest answer of `squeue`.
-
-    Attributes:
-        jobs: ids of the user's pending and running jobs; None if there was no answer.
-        has_answered: if there was ever an answer.
-        error: the message instead of an answer.
-    """
+    """The latest answer of `squeue`: ids of the user's jobs, or None and the error."""
 
     queried: float = -1e9
     jobs: set[str] | None = None
@@ -30,11 +24,7 @@ _queue = Queue()
 
 
 def queued_jobs(max_age: float = MAX_AGE_SECONDS) -> set[str] | None:
-    """Return the ids of the user's pending and running jobs, or None without an answer.
-
-    Args:
-        max_age: seconds for which an earlier answer is used again.
-    """
+    """Return the ids of the user's pending and running jobs, at most `max_age` seconds old."""
     if time.monotonic() - _queue.queried < max_age:
         return _queue.jobs
     _queue.jobs = None
