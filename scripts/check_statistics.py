@@ -22,23 +22,28 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.signal import lfilter
 
-from benchmarks.analysis import Options, compare
+from benchmarks.analysis.compare import compare
 from benchmarks.analysis.comparison import NOT_SHOWN
-from benchmarks.analysis.statistics import (
-    LEVEL,
+from benchmarks.analysis.selection import Options
+from benchmarks.analysis.statistics.common import LEVEL
+from benchmarks.analysis.statistics.items import (
     block_bootstrap,
     diebold_mariano,
-    holm,
-    interval,
     mcnemar,
-    minimum_detectable,
     model_confidence_set,
-    paired_by_seed,
+)
+from benchmarks.analysis.statistics.power import (
+    holm,
+    minimum_detectable,
     paired_power,
     seeds_needed,
+)
+from benchmarks.analysis.statistics.seeds import (
+    ENOUGH_PAIRS_TO_PERMUTE,
+    interval,
+    paired_by_seed,
     unpaired,
 )
-from benchmarks.analysis.statistics.seeds import ENOUGH_PAIRS_TO_PERMUTE
 from benchmarks.errors import UserError
 from benchmarks.reporting.doc_blocks import put_between
 from benchmarks.reporting.renderers import markdown_table

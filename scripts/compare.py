@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmarks.analysis import Changes, Comparison
+    from benchmarks.analysis.comparison import Changes, Comparison
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 
@@ -28,7 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     chosen = parser().parse_args(arguments)
     # pandas and scipy are imported after the arguments are parsed, so that --help is immediate.
-    from benchmarks.analysis import Changes, Options, changes, compare
+    from benchmarks.analysis.compare import compare
+    from benchmarks.analysis.comparison import Changes
+    from benchmarks.analysis.diff import changes
+    from benchmarks.analysis.selection import Options
     from benchmarks.errors import UserError
     from benchmarks.reporting.sentences import untested_text
     from benchmarks.system.terminal import print_log_messages
@@ -98,7 +101,7 @@ def check_combination(chosen: argparse.Namespace, is_change: bool) -> None:
 
 def write(found: Changes | Comparison, form: str, only_changed: bool) -> None:
     """Print a result in a format."""
-    from benchmarks.analysis import Changes
+    from benchmarks.analysis.comparison import Changes
     from benchmarks.reporting import json_csv, renderers, tables
 
     as_csv: Any = json_csv.comparison_csv
@@ -121,8 +124,7 @@ def write(found: Changes | Comparison, form: str, only_changed: bool) -> None:
 
 def is_worse(found: Changes | Comparison) -> bool:
     """Return True if an arm is worse or failed."""
-    from benchmarks.analysis import Changes
-    from benchmarks.analysis.comparison import FAILED, WORSE
+    from benchmarks.analysis.comparison import FAILED, WORSE, Changes
 
     if isinstance(found, Changes):
         return any(change.verdict in (WORSE, FAILED) for change in found.changes)

@@ -23,8 +23,9 @@ from typing import Any
 
 import models
 import tasks
-from benchmarks.analysis import Options, compare
+from benchmarks.analysis.compare import compare
 from benchmarks.analysis.formatting import significant
+from benchmarks.analysis.selection import Options
 from benchmarks.config.launchers import LAUNCHERS
 from benchmarks.config.registry import definitions
 from benchmarks.config.schema import Config, LogSettings, MatchSettings, TrainSettings

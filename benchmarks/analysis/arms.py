@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.analysis import statistics
 from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.labels import cell_text, labels
 from benchmarks.analysis.metrics import default_perfect
+from benchmarks.analysis.statistics.seeds import interquartile_mean, interval
 from benchmarks.system.load import BUSY_LOAD
 
 MOST_ARMS = 500
@@ -48,9 +48,9 @@ def make_arm(rows: pd.DataFrame, label: str) -> Arm:
         match=str(first["match"]),
         match_budget=finite(first["match_budget"]),
         rows=rows,
-        score=statistics.interval(scores),
+        score=interval(scores),
         deviation=float(scores.std(ddof=1)) if len(scores) > 1 else None,
-        interquartile_mean=statistics.interquartile_mean(scores),
+        interquartile_mean=interquartile_mean(scores),
         validation=finite(rows["val_score"].mean()),
         skill=None,
         parameters=whole(median(rows, "parameters")),

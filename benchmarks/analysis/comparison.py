@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.analysis.seed_tests import Scores
-from benchmarks.analysis.statistics import Interval, Paired
+from benchmarks.analysis.statistics.common import Interval, Paired
 
 BETTER, WORSE = "better", "worse"
 FLIPPED = {BETTER: WORSE, WORSE: BETTER}

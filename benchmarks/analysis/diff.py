@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.analysis import statistics
 from benchmarks.analysis.comparison import (
     FAILED,
     IMPROVED,
@@ -30,7 +29,9 @@ from benchmarks.analysis.metrics import EXACT, TIMES
 from benchmarks.analysis.notes import difference_text
 from benchmarks.analysis.seed_tests import Scores, difference, equal_to_rounding
 from benchmarks.analysis.selection import DEFAULTS, Options, select_rows
-from benchmarks.analysis.statistics import LEVEL
+from benchmarks.analysis.statistics.common import LEVEL
+from benchmarks.analysis.statistics.power import holm, minimum_detectable
+from benchmarks.analysis.statistics.seeds import interval
 from benchmarks.errors import UserError
 from benchmarks.results.reader import read_tables
 
@@ -130,7 +131,7 @@ def tested(change: Change, a: Scores, b: Scores, family: int) -> Change:
         if len(in_a) >= 2:
             dropped = (a.n - len(in_a), b.n - len(in_a))
             a, b = a.at(in_a), b.at(in_b)
-            before, after = (statistics.interval(each.values) for each in (a, b))
+            before, after = (interval(each.values) for each in (a, b))
             change = dataclasses.replace(change, before=before, after=after, dropped=dropped)
     same_seeds = np.array_equal(a.seeds, b.seeds, equal_nan=True)
     is_equal = same_seeds and np.array_equal(a.values, b.values)
@@ -156,7 +157,7 @@ def direction_of(between: float, change: Change) -> str:
 def with_holm(found: Sequence[Change]) -> list[Change]:
     """Return the changes with final verdicts, in the order of verdicts."""
     tested = [each.seeds.p for each in found if each.seeds is not None and each.seeds.p is not None]
-    adjusted = iter(statistics.holm(tested))
+    adjusted = iter(holm(tested))
     decided = []
     for each in found:
         if each.seeds is not None and each.seeds.p is not None:
@@ -174,5 +175,5 @@ def decide(change: Change, p_adjusted: float, level: float) -> Change:
         return dataclasses.replace(change, verdict=direction_of(seeds.difference, change))
     if seeds.deviation is None:
         return change
-    detectable = statistics.minimum_detectable(seeds.deviation, seeds.n, level)
+    detectable = minimum_detectable(seeds.deviation, seeds.n, level)
     return dataclasses.replace(change, detectable=detectable)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmarks.analysis import statistics
 from benchmarks.analysis.arms import is_busy, is_shared, machine_text
 from benchmarks.analysis.labels import cell_text, labels, without_kernel
 from benchmarks.analysis.row_filter import (
@@ -22,7 +21,8 @@ from benchmarks.analysis.row_filter import (
 )
 from benchmarks.analysis.seed_tests import Scores
 from benchmarks.analysis.selection import Options, pooled
-from benchmarks.analysis.statistics import Interval
+from benchmarks.analysis.statistics.common import Interval
+from benchmarks.analysis.statistics.seeds import interval
 from benchmarks.results.row import Status
 
 TASK_AND_METRIC = ["task", "metric"]
@@ -47,7 +47,7 @@ class Side:
     @property
     def interval(self) -> Interval:
         """Mean score and its interval."""
-        return statistics.interval(self.scores.values)
+        return interval(self.scores.values)
 
 
 @dataclass(frozen=True)

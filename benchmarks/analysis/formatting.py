@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from benchmarks.analysis.statistics import Interval, Paired
+from benchmarks.analysis.statistics.common import Interval, Paired
 
 MAX_DECIMALS = 8
 

@@ -11,9 +11,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.analysis import statistics
 from benchmarks.analysis.comparison import Arm
-from benchmarks.analysis.statistics import Paired, Vector
+from benchmarks.analysis.statistics.common import Paired, Vector
+from benchmarks.analysis.statistics.items import (
+    block_bootstrap,
+    diebold_mariano,
+    mcnemar,
+    model_confidence_set,
+)
 from benchmarks.results.reader import folder_of
 from benchmarks.results.run_folder import RunFolder
 
@@ -113,14 +118,14 @@ class ItemTests:
         seed, of_a, of_b = pairs[0]
         one_seed = "" if np.isnan(seed) else f"seed {seed:.0f}"
         if of_a.form == "classes":
-            return statistics.mcnemar(of_a.losses == 0, of_b.losses == 0), one_seed
+            return mcnemar(of_a.losses == 0, of_b.losses == 0), one_seed
         left = np.mean([items.losses for _, items, _ in pairs], axis=0)
         right = np.mean([items.losses for _, _, items in pairs], axis=0)
         runs = one_seed if len(pairs) == 1 or not one_seed else f"mean of {len(pairs)} seeds"
         if of_a.form == "forecast":
             # The test squares errors: its argument is the root of the mean square.
-            return statistics.diebold_mariano(np.sqrt(left), np.sqrt(right)), runs
-        found = statistics.block_bootstrap(left, right, draws=draws)
+            return diebold_mariano(np.sqrt(left), np.sqrt(right)), runs
+        found = block_bootstrap(left, right, draws=draws)
         return dataclasses.replace(found, n=of_a.count), runs
 
     def confidence_set(self, arms: Sequence[Arm]) -> list[str]:
@@ -143,7 +148,7 @@ class ItemTests:
             return []
         is_independent = found[0][1].form == "classes"
         losses = [piece_means(each) if is_independent else each for _, _, each in found]
-        places, _ = statistics.model_confidence_set(losses, block=1 if is_independent else 10)
+        places, _ = model_confidence_set(losses, block=1 if is_independent else 10)
         return [found[place][0] for place in places]
 
 

@@ -8,7 +8,6 @@ from itertools import combinations
 
 import numpy as np
 
-from benchmarks.analysis import statistics
 from benchmarks.analysis.arms import budget_name
 from benchmarks.analysis.comparison import (
     BETTER,
@@ -21,7 +20,8 @@ from benchmarks.analysis.comparison import (
 from benchmarks.analysis.item_tests import ItemTests
 from benchmarks.analysis.metrics import EXACT, TIMES, Metric
 from benchmarks.analysis.seed_tests import difference
-from benchmarks.analysis.statistics import LEVEL, Paired
+from benchmarks.analysis.statistics.common import LEVEL, Paired
+from benchmarks.analysis.statistics.power import holm, minimum_detectable, seeds_needed
 
 MOST_FOR_ALL_PAIRS = 30
 """Number of arms up to which all pairs are tested, not only those with the best arms."""
@@ -118,7 +118,7 @@ def corrected(tests: Sequence[PairTest], metric: Metric, family: int) -> list[Pa
     if family > len(tested):
         adjusted = iter([min(1.0, p * family) for p in tested])
     else:
-        adjusted = iter(statistics.holm(tested))
+        adjusted = iter(holm(tested))
     family = max(family, len(tested))
     return [decided(t, metric, None if t.p is None else next(adjusted), family) for t in tests]
 
@@ -132,8 +132,8 @@ def decided(test: PairTest, metric: Metric, p_adjusted: float | None, family: in
             verdict = direction_of(seeds.difference, metric)
         elif seeds.deviation is not None:
             level = LEVEL / max(1, family)
-            detectable = statistics.minimum_detectable(seeds.deviation, seeds.n, level)
-            needed = statistics.seeds_needed(seeds.difference, seeds.deviation, level)
+            detectable = minimum_detectable(seeds.deviation, seeds.n, level)
+            needed = seeds_needed(seeds.difference, seeds.deviation, level)
     return Pair(
         a=test.a.label,
         b=test.b.label,

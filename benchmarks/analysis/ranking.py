@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from benchmarks.analysis import statistics
 from benchmarks.analysis.arms import budget_name
 from benchmarks.analysis.comparison import BETTER, FLIPPED, WORSE, Arm, Pair
 from benchmarks.analysis.formatting import listed
@@ -18,6 +17,7 @@ from benchmarks.analysis.pairwise import (
     decided,
     run_test,
 )
+from benchmarks.analysis.statistics.power import holm
 
 PairsByLabels = dict[frozenset[str], Pair]
 
@@ -107,7 +107,7 @@ def pairs_with_best(
     for pair in pairs:
         if pair is not None and pair.p_adjusted is not None and pair.seeds is not None:
             raw += [] if pair.seeds.p is None else [pair.seeds.p]
-    adjusted = iter(statistics.holm(raw))
+    adjusted = iter(holm(raw))
     new = iter([decided(t, metric, None if t.p is None else next(adjusted), 1) for t in tests])
     return [
         (arm, next(new) if pair is None else pair) for arm, pair in zip(others, pairs, strict=True)

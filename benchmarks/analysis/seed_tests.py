@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.analysis import statistics
-from benchmarks.analysis.statistics import Paired
-from benchmarks.analysis.statistics.common import Vector
+from benchmarks.analysis.statistics.common import Paired, Vector
+from benchmarks.analysis.statistics.seeds import paired_by_seed, unpaired
 
 MOST_TO_PERMUTE = 1000
 """Number of comparisons beyond which no permutation p-value survives the correction."""
@@ -67,16 +66,16 @@ def difference(a: Scores, b: Scores, family: int) -> tuple[Paired | None, str]:
     if a.is_deterministic or b.is_deterministic:
         n = max(a.n, b.n)
         x, y = np.resize(a.values, n), np.resize(b.values, n)
-        found = statistics.paired_by_seed(x, y, permute=permute)
+        found = paired_by_seed(x, y, permute=permute)
         found = dataclasses.replace(found, method=found.method.replace("paired", "one-sample"))
         return found, f"{found.method}, {n} seeds"
     _, in_a, in_b = np.intersect1d(a.seeds, b.seeds, return_indices=True)
     if len(in_a) >= 2:
         x, y = a.values[in_a], b.values[in_b]
         y = x if equal_to_rounding(x, y) else y
-        found = statistics.paired_by_seed(x, y, permute=permute)
+        found = paired_by_seed(x, y, permute=permute)
         return found, f"{found.method}, {found.n} seeds"
-    found = statistics.unpaired(a.values, b.values)
+    found = unpaired(a.values, b.values)
     if found.low is not None:
         # The deviation of as many pairs with the same standard error.
         spread = math.hypot(a.error, b.error) * math.sqrt(found.n)

@@ -25,7 +25,7 @@ from benchmarks.analysis.formatting import (
     rounded,
     significant,
 )
-from benchmarks.analysis.statistics import Paired
+from benchmarks.analysis.statistics.common import Paired
 
 DECIDED = (IMPROVED, WORSE, SAME, FAILED)
 """Verdicts on a change that do not need a test."""

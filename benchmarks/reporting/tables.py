@@ -28,7 +28,7 @@ from benchmarks.analysis.formatting import (
     significant,
 )
 from benchmarks.analysis.metrics import COSTS
-from benchmarks.analysis.statistics import Interval, Paired
+from benchmarks.analysis.statistics.common import Interval, Paired
 from benchmarks.reporting.renderers import Section, TextTable
 from benchmarks.reporting.sentences import (
     change_text,

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.analysis import Change, Comparison, Group, Options, Pair, changes, compare
+from benchmarks.analysis.compare import compare
+from benchmarks.analysis.comparison import Change, Comparison, Group, Pair
+from benchmarks.analysis.diff import changes
+from benchmarks.analysis.selection import Options
 
 Row = dict[str, Any]
 

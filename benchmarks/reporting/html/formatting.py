@@ -23,7 +23,7 @@ from benchmarks.analysis.formatting import (
     short_count,
     significant,
 )
-from benchmarks.analysis.statistics import Interval
+from benchmarks.analysis.statistics.common import Interval
 
 NONE = "–"  # noqa: RUF001  an en dash: an empty cell of a table
 

@@ -14,7 +14,7 @@ from benchmarks.analysis.comparison import (
     Pair,
 )
 from benchmarks.analysis.formatting import rounded
-from benchmarks.analysis.statistics import Paired
+from benchmarks.analysis.statistics.common import Paired
 from benchmarks.reporting.html.formatting import (
     NONE,
     against_baselines,

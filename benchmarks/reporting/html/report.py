@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.analysis import Comparison, Group, Options, compare
+from benchmarks.analysis.compare import compare
+from benchmarks.analysis.comparison import Comparison, Group
+from benchmarks.analysis.selection import Options
 from benchmarks.errors import UserError
 from benchmarks.reporting.html.costs import cost_figures
 from benchmarks.reporting.html.curves import curve_figures

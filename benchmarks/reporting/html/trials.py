@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.analysis.comparison import Group
-from benchmarks.analysis.statistics import expected_best
+from benchmarks.analysis.statistics.power import expected_best
 from benchmarks.reporting.html.figure import (
     ArmStyle,
     Figure,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.analysis import changes
+from benchmarks.analysis.diff import changes
 from tests.helpers.result_tables import arm, changed, fixed, write
 
 BEFORE = [0.81, 0.84, 0.83, 0.86, 0.82]

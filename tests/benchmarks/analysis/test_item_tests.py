@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.analysis import Group, Options, compare
+from benchmarks.analysis.compare import compare
+from benchmarks.analysis.comparison import Group
+from benchmarks.analysis.selection import Options
 from tests.helpers.result_tables import arm, fixed, keep_predictions, write
 
 N = 600

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.analysis import Options, changes
+from benchmarks.analysis.diff import changes
+from benchmarks.analysis.selection import Options
 from tests.helpers.result_tables import changed, compared, fixed, grouped, timed, write
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.analysis import Group
+from benchmarks.analysis.comparison import Group
 from tests.helpers.result_tables import GRU, LSTM, RNN, arm, compared, fixed, grouped, pair_of
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.analysis import Comparison
+from benchmarks.analysis.comparison import Comparison
 from tests.helpers.result_tables import arm, compared, fixed, grouped
 
 

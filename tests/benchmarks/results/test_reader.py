@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.analysis import Options, compare
+from benchmarks.analysis.compare import compare
 from benchmarks.analysis.metrics import HIGHER, LOWER, TIMES
 from benchmarks.analysis.row_filter import GROUP, SETTINGS
+from benchmarks.analysis.selection import Options
 from benchmarks.errors import UserError
 from benchmarks.results.reader import NEEDED, NOTED, folder_of, read_tables
 from benchmarks.results.row import COLUMNS

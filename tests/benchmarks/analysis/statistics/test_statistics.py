@@ -13,23 +13,28 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 
-from benchmarks.analysis.statistics import (
+from benchmarks.analysis.statistics.items import (
     block_bootstrap,
+    block_length,
+    block_means,
     diebold_mariano,
+    mcnemar,
+    model_confidence_set,
+)
+from benchmarks.analysis.statistics.power import (
     expected_best,
     holm,
-    interquartile_mean,
-    interval,
-    mcnemar,
     minimum_detectable,
-    model_confidence_set,
-    paired_by_seed,
     paired_power,
     seeds_needed,
+)
+from benchmarks.analysis.statistics.seeds import (
+    interquartile_mean,
+    interval,
+    paired_by_seed,
     sign_flip_p,
     unpaired,
 )
-from benchmarks.analysis.statistics.items import block_length, block_means
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.analysis import compare
+from benchmarks.analysis.compare import compare
 from benchmarks.reporting.html.costs import cost_figures, pareto, placed
 from benchmarks.reporting.html.theme import Looks
 from tests.helpers import planted

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.analysis import Group, compare
+from benchmarks.analysis.compare import compare
+from benchmarks.analysis.comparison import Group
 from benchmarks.reporting.html.curves import POINTS, curve_figures, mean_and_band, thinned
 from benchmarks.reporting.html.forecasts import advantage, forecast_figures, read
 from benchmarks.reporting.html.run_files import Runs

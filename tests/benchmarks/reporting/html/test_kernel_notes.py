@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.analysis import Group, compare
+from benchmarks.analysis.compare import compare
+from benchmarks.analysis.comparison import Group
 from benchmarks.reporting.html.costs import cost_figures
 from benchmarks.reporting.html.overview import arm_table
 from benchmarks.reporting.html.theme import Looks

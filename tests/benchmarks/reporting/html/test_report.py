@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.analysis import Options, compare
+from benchmarks.analysis.compare import compare
 from benchmarks.analysis.formatting import rounded
-from benchmarks.analysis.statistics import Interval
+from benchmarks.analysis.selection import Options
+from benchmarks.analysis.statistics.common import Interval
 from benchmarks.reporting.html.formatting import score_texts, with_minus
 from benchmarks.reporting.html.overview import arm_table
 from benchmarks.reporting.html.page import as_json
