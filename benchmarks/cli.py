@@ -23,23 +23,22 @@ from yaml import YAMLError
 
 from benchmarks import PROJECT_ROOT
 from benchmarks.config.compose import compose_run, hydra_at
+from benchmarks.config.help import CONF
 from benchmarks.config.hydra_errors import explain
 from benchmarks.config.overrides import SEEDS_IS_ONE_LIST
 from benchmarks.config.registry import register_schemas
-from benchmarks.config.schema import Config
 from benchmarks.config.validation import no_option_text
 from benchmarks.errors import UserError, disk_errors_in_one_line, nearest
 from benchmarks.results.row import Status
 from benchmarks.results.store import Store
 from benchmarks.sweeps.plan import selects_all_baselines
 from benchmarks.sweeps.sweep import sweep
-from benchmarks.system.signals import INTERRUPTED
+from benchmarks.system.signals import INTERRUPTED, Interruption
 from benchmarks.system.terminal import print_log_messages
 from models.baseline import BaselineSettings
 from tasks.base import DataError
 
-CONF = PROJECT_ROOT / "conf"
-
+PRINTING_FLAGS = ("help", "hydra_help", "cfg", "info", "shell_completion")
 NULL_OPTIONS = ("debug=null", "experiment=null")  # the defaults, which Hydra refuses
 
 
@@ -57,31 +56,31 @@ def main(show: Callable[[], None]) -> int:
         flags = parsed_flags(sys.argv[1:])
         if flags.config_path:
             folders = [(PROJECT_ROOT / flags.config_path).resolve()]
-        folders += [Path(flags.config_dir).resolve()] if flags.config_dir else []
+        if flags.config_dir is not None:
+            folders.append(Path(flags.config_dir).resolve())
         overrides = [text for text in flags.overrides if text not in NULL_OPTIONS]
         check_overrides(overrides, flags)
-        if only_prints(flags):
+        if any(getattr(flags, name) for name in PRINTING_FLAGS):
             sys.argv[1:] = [text for text in sys.argv[1:] if text not in NULL_OPTIONS]
             show()
             return 0
-        overrides = with_search_path(overrides, flags.config_dir)
+        if flags.config_dir is not None:
+            if not folders[-1].is_dir():
+                raise UserError(f"--config-dir {flags.config_dir}: there is no such folder")
+            overrides.append(f"hydra.searchpath=['file://{folders[-1]}']")
         with disk_errors_in_one_line():
             if flags.multirun:
                 return sweep(overrides, folders[0])
             return run_one(overrides, folders[0], flags.config_name or "config")
     except (HydraException, OmegaConfBaseException) as error:
-        return user_error(explain(error, overrides, folders))
+        text = explain(error, overrides, folders)
     except YAMLError as error:
-        return user_error(f"not YAML: {' '.join(str(error).split())}")
+        text = f"not YAML: {' '.join(str(error).split())}"
     except (UserError, DataError) as error:
-        return user_error(str(error))
+        text = str(error)
     except KeyboardInterrupt:
         print("interrupted before training began; nothing was written", file=sys.stderr)
         return INTERRUPTED
-
-
-def user_error(text: str) -> int:
-    """Print a mistake of the user and return its exit code."""
     print(f"error: {text}", file=sys.stderr)
     return 2
 
@@ -104,12 +103,6 @@ def parsed_flags(arguments: list[str]) -> argparse.Namespace:
     return flags
 
 
-def only_prints(flags: argparse.Namespace) -> bool:
-    """Return True if the flags request output of Hydra instead of a run."""
-    names = ("help", "hydra_help", "cfg", "info", "shell_completion")
-    return any(getattr(flags, name) for name in names)
-
-
 def check_overrides(overrides: list[str], flags: argparse.Namespace) -> None:
     """Raise UserError for overrides that Hydra would refuse with a traceback, or misread."""
     for group in ("model", "task", "match"):
@@ -125,16 +118,6 @@ def check_overrides(overrides: list[str], flags: argparse.Namespace) -> None:
                 raise UserError(f"{text}: several values make a sweep: add -m (--multirun)")
 
 
-def with_search_path(overrides: list[str], config_dir: str | None) -> list[str]:
-    """Add the user's configuration directory to the overrides."""
-    if config_dir is None:
-        return overrides
-    folder = Path(config_dir).resolve()
-    if not folder.is_dir():
-        raise UserError(f"--config-dir {config_dir}: there is no such folder")
-    return [*overrides, f"hydra.searchpath=['file://{folder}']"]
-
-
 def run_one(overrides: list[str], conf: Path, config_name: str) -> int:
     """Run one configuration, or all baselines of a task, and return the exit code."""
     with hydra_at(conf):
@@ -146,24 +129,19 @@ def run_one(overrides: list[str], conf: Path, config_name: str) -> int:
         return sweep(overrides if is_resume_set else [*overrides, "resume=never"], conf)
     store = Store(Path(config.results_dir))
     store.check_writable()
-    return run_config(config, store, tuple(overrides))
 
-
-def run_config(config: Config, store: Store, overrides: tuple[str, ...]) -> int:
-    """Train and measure one checked configuration and return the exit code."""
     from benchmarks.runner.display import show_row
     from benchmarks.runner.run import RunOptions, run
-    from benchmarks.system.signals import Interruption
 
+    options = RunOptions(overrides=tuple(overrides))
     if config.seeds is not None:
         from benchmarks.runner.multiseed.command import run_all
 
-        return run_all(config, store, RunOptions(overrides=overrides))
-
+        return run_all(config, store, options)
     interruption = Interruption()
     interruption.install()
     try:
-        row = run(config, store, interruption, RunOptions(overrides=overrides))
+        row = run(config, store, interruption, options)
     finally:
         with interruption.deferred():
             store.view().update()

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -89,8 +89,7 @@ class Axes:
 
     def cells(self) -> Iterator[list[str]]:
         """Yield each cell's own overrides; the last axis varies fastest."""
-        for chosen in itertools.product(*self.values):
-            yield list(chosen)
+        yield from map(list, itertools.product(*self.values))
 
 
 class BaseConfig:
@@ -101,38 +100,34 @@ class BaseConfig:
     interpolation or a whole section, are merged with OmegaConf for each cell.
     """
 
-    def __init__(self, composed: DictConfig) -> None:
+    def __init__(self, composed: DictConfig, parsed: Callable[[str], Override]) -> None:
         self.composed = composed
+        self.parsed = parsed
         self._scratch = copy.deepcopy(composed)
         self._typed: Config | None = None
         if "${" not in OmegaConf.to_yaml(composed):
             with contextlib.suppress(UserError, OmegaConfBaseException):
                 self._typed = typed_config(composed)
-        self._values: dict[str, tuple[str, str, Any] | None] = {}
+        self._field = cache(self._converted)
         self._sections: dict[tuple[str, ...], Any] = {}
 
-    def with_values(self, overrides: dict[str, Override]) -> Config:
+    def with_values(self, overrides: list[str]) -> Config:
         """Return the checked configuration with values set."""
         if self._typed is not None:
-            fields = [self._field(text, override) for text, override in overrides.items()]
-            known = [field for field in fields if field is not None]
+            known = [field for field in map(self._field, overrides) if field is not None]
             if len({field[:2] for field in known}) == len(overrides):
-                config = self._replace_fields(self._typed, list(overrides), known)
+                config = self._replace_fields(self._typed, overrides, known)
                 check_ranges(config)
                 check_combinations(config)
                 return config
         composed = copy.deepcopy(self.composed)
-        for override in overrides.values():
+        for override in map(self.parsed, overrides):
             OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
         return checked_config(composed)
 
-    def _field(self, text: str, override: Override) -> tuple[str, str, Any] | None:
+    def _converted(self, text: str) -> tuple[str, str, Any] | None:
         """Return section, name and value of the field that an override sets, if it is one field."""
-        if text not in self._values:
-            self._values[text] = self._converted(override)
-        return self._values[text]
-
-    def _converted(self, override: Override) -> tuple[str, str, Any] | None:
+        override = self.parsed(text)
         key, value = override.key_or_group, override.value()
         section, _, name = key.rpartition(".")
         if "." in section or not isinstance(value, str | int | float | None) or "${" in str(value):
@@ -172,21 +167,21 @@ class CellComposer:
 
     def compose(self, chosen: list[str]) -> Config:
         """Return the checked configuration of a cell."""
-        values: dict[str, Override] = {}
+        values: list[str] = []
         others: list[str] = []
         for text in chosen:
             override = self.parsed(text)
             if self._is_value(override):
-                values[text] = override
+                values.append(text)
             elif override.value() is not None:  # null is a group's default
                 others.append(text)
         key = tuple(others)
         if key not in self._bases:
-            self._bases[key] = BaseConfig(compose("config", overrides=[*self.fixed, *others]))
+            composed = compose("config", overrides=[*self.fixed, *others])
+            self._bases[key] = BaseConfig(composed, self.parsed)
         return self._bases[key].with_values(values)
 
     def _is_value(self, override: Override) -> bool:
-        """Return True if an override sets a value and leaves the defaults list unchanged."""
         is_plain = not (override.is_add() or override.is_delete() or override.is_force_add())
         return is_plain and override.package is None and not self._is_group(override.key_or_group)
 
@@ -195,11 +190,7 @@ class CellComposer:
 
 
 def sweep_axes(overrides: list[str]) -> Axes:
-    """Return the axes of a sweep's command line.
-
-    These are the overrides with several values, and those under `hydra.sweeper.params` in an
-    experiment's YAML, unless the command line sets the same key.
-    """
+    """Return the axes of a sweep's command line, which replace those of an experiment's YAML."""
     parser = OverridesParser.create(GlobalHydra.instance().config_loader())
     given = {override.get_key_element(): override for override in parser.parse_overrides(overrides)}
     refuse_without_effect(given)
@@ -225,8 +216,7 @@ def sweep_axes(overrides: list[str]) -> Axes:
         elif space is not None and is_searched(override):
             axes.space[key] = override
         elif override.is_discrete_sweep():
-            values = override.sweep_string_iterator()
-            axes.values.append([f"{key}={value}" for value in values])
+            axes.values.append([f"{key}={value}" for value in override.sweep_string_iterator()])
         else:
             raise UserError(
                 f"{override.input_line}: a sweep takes lists and ranges, as in seed=0,1,2 or "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 from omegaconf import ListConfig
@@ -14,14 +15,9 @@ SEEDS_IS_ONE_LIST = "seeds: is one list, as in seeds=[0,1,2]"
 def format_axis(value: object) -> str:
     """Write a value of an experiment's YAML, or a list of them, in Hydra's override grammar."""
     values = value if isinstance(value, ListConfig) else [value]
-    return ",".join(format_value(each) for each in values)
-
-
-def format_value(value: object) -> str:
-    """Write one value in Hydra's override grammar."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
+    return ",".join(
+        json.dumps(each) if each is None or isinstance(each, bool) else str(each) for each in values
+    )
 
 
 def format_seeds(seeds: Sequence[int]) -> str:
@@ -37,9 +33,9 @@ def check_seeds(seeds: Sequence[int] | None) -> None:
         raise UserError(
             f"{format_seeds(seeds)}: is empty; give seeds, as in seeds=[0,1,2], or seed=0"
         )
-    for seed in seeds:
-        if seeds.count(seed) > 1:
-            raise UserError(f"{format_seeds(seeds)}: duplicate seed {seed}")
+    repeated = [seed for seed in seeds if seeds.count(seed) > 1]
+    if repeated:
+        raise UserError(f"{format_seeds(seeds)}: duplicate seed {repeated[0]}")
 
 
 def refuse_both(overrides: Iterable[str], seeds: Sequence[int] | None) -> None:

@@ -11,18 +11,17 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from benchmarks.config.help import options
 from benchmarks.config.overrides import check_seeds
-from benchmarks.config.schema import Config, MatchSettings, TrainSettings
+from benchmarks.config.schema import Config, MatchSettings
 from benchmarks.errors import UserError, nearest
 from models.base import ModelSettings
 from models.baseline import BaselineSettings
 from tasks.base import TaskSettings
 
-BUDGETS = {
+BUDGETS = {  # by kind of match: the key of its budget, the meaning, and an example
     "parameters": ("budget", "number of encoder parameters of every model", 250000),
     "flops": ("budget", "forward FLOPs per token of every encoder", 500000),
     "time": ("budget_seconds", "training time of every model in seconds", 60),
 }
-"""By kind of match: the key of its budget, the meaning, and an example."""
 
 
 class ImpossiblePairError(UserError):
@@ -128,7 +127,11 @@ def check_combinations(config: Config) -> None:
     check_seeds(config.seeds)
     check_budget(config.match)
     check_time_limits(config)
-    check_precision(config.train)
+    train = config.train
+    if train.precision != "highest" and train.dtype != "float32":
+        raise UserError(
+            f"train.precision={train.precision}: goes with train.dtype=float32, not {train.dtype}"
+        )
     if config.log.tensorboard and find_spec("tensorboard") is None:
         raise UserError(
             "log.tensorboard=true: requires TensorBoard: pip install -e '.[tensorboard]'"
@@ -163,14 +166,6 @@ def check_time_limits(config: Config) -> None:
                 f"train.{name}={value}: under match=time only match.budget_seconds limits the "
                 f"training; leave it out"
             )
-
-
-def check_precision(train: TrainSettings) -> None:
-    """Raise UserError if a lower precision is combined with another dtype than float32."""
-    if train.precision != "highest" and train.dtype != "float32":
-        raise UserError(
-            f"train.precision={train.precision}: goes with train.dtype=float32, not {train.dtype}"
-        )
 
 
 def check_pair(config: Config) -> None:

@@ -6,6 +6,7 @@ The rows in the run folders are authoritative. They are read one at a time.
 from __future__ import annotations
 
 import csv
+import itertools
 import logging
 import sys
 from collections import Counter
@@ -25,10 +26,7 @@ NOT_COMPARABLE = {
     for name in columns_where(comparable=("table", "task", "model"))
 }
 """Columns that must be equal in all rows of a merged table, or in those of one task or model."""
-
-NOTED = columns_where(comparable="noted")
-"""Columns whose differences are reported: times and the last digits of scores may differ too."""
-
+NOTED = columns_where(comparable="noted")  # times and the last digits of scores may differ too
 COMPARED = (*NOT_COMPARABLE, *NOTED, "task", "model")
 
 
@@ -89,11 +87,7 @@ def check_equal(sources: list[Source], first: Found, cells: Cells, other: Source
 
 def last_only(found: list[Found]) -> list[Found]:
     """Keep the latest run of each configuration, and all rows without a fingerprint."""
-    latest: dict[str, Found] = {}
-    for each in found:
-        known = latest.setdefault(each.fingerprint, each)
-        if each.run_id > known.run_id:
-            latest[each.fingerprint] = each
+    latest = {each.fingerprint: each for each in sorted(found, key=lambda each: each.run_id)}
     return [each for each in found if not each.fingerprint or latest[each.fingerprint] is each]
 
 
@@ -149,10 +143,7 @@ def added_cells(source: Source) -> dict[str, Cells]:
 
 def all_columns(first: list[str], sources: list[Source]) -> list[str]:
     """Return the first columns, the documented ones, and those of the sources."""
-    columns = dict.fromkeys([*first, *COLUMNS])
-    for source in sources:
-        columns |= source.columns
-    return list(columns)
+    return [*dict.fromkeys([*first, *COLUMNS, *(name for s in sources for name in s.columns)])]
 
 
 def rebuild(directory: Path) -> None:
@@ -163,9 +154,8 @@ def rebuild(directory: Path) -> None:
     found = survey([source])
     write_table(source.table, all_columns(source.header, [source]), [source], found)
     report_unusual(source, found, 0)
-    for texts in differences(found):
-        for text in texts:
-            logger.info("the rows differ in %s", text)
+    for text in itertools.chain(*differences(found)):
+        logger.info("the rows differ in %s", text)
     TableView(source.table, source.index, COLUMNS).update()  # runs that ended in the meantime
     source.index.save()
     print(f"{len(found)} rows in {source.table}")
@@ -179,7 +169,7 @@ def merge(directories: list[Path], out: Path, last: bool, mix: bool) -> None:
     """
     if len({directory.resolve() for directory in directories}) < len(directories):
         raise UserError("a results folder is given twice")
-    sources = [Source(directory) for directory in directories]
+    sources = [*map(Source, directories)]
     if out.resolve() in {source.table.resolve() for source in sources}:
         raise UserError(f"--out {out}: is the table of one of the folders; choose another name")
     if not out.parent.is_dir():
@@ -230,7 +220,9 @@ def report_unusual(source: Source, found: Iterable[Found], number: int) -> None:
         )
     unfinished = source.unfinished()
     if unfinished:
-        running = len(source.running().intersection(unfinished))
+        leases = source.store.leases
+        live = {lease.run_id for lease in leases.all() if leases.is_live(lease)}
+        running = len(live.intersection(unfinished))
         text = f", {running} of them running now" if running else ""
         logger.info("%s: %d runs have no row yet%s", directory, len(unfinished), text)
 

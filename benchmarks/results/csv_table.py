@@ -17,18 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results.index import Entry, Index
+from benchmarks.results.index import Index
 from benchmarks.system.atomic_files import remove_drafts, replacing, write_atomically
 
 logger = logging.getLogger(__name__)
 
-ROUNDS = 100
-"""Limit for repeated checks; rows still missing are added by the next update."""
-
-SHARE_OF_TIME = 0.05
-"""Maximum share of a sweep's time that `update(lazily=True)` takes."""
-
-Signature = tuple[int, int, int]
+ROUNDS = 100  # limit for repeated checks; rows still missing are added by the next update
+SHARE_OF_TIME = 0.05  # maximum share of a sweep's time that `update(lazily=True)` takes
 
 
 class TableView:
@@ -39,7 +34,7 @@ class TableView:
         self.index = index
         self.columns = columns
         self._shown: dict[str, tuple[str, int]] = {}  # status and starts by run id
-        self._signature: Signature | None = None
+        self._signature: tuple[int, int, int] | None = None
         self._finished_at = -1e9
         self._warning = ""
         self._cost = 0.0
@@ -56,7 +51,11 @@ class TableView:
             for _ in range(ROUNDS):
                 self.index.refresh()
                 self._read_states()
-                outdated = {e.run_id for e in self.index.entries.values() if not self._is_shown(e)}
+                outdated = {
+                    entry.run_id
+                    for entry in self.index.entries.values()
+                    if self._shown.get(entry.run_id) != (entry.status, entry.starts)
+                }
                 if not outdated:
                     break
                 self._rewrite(outdated)
@@ -72,9 +71,6 @@ class TableView:
             self.index.save()
         self._finished_at = time.monotonic()
         self._cost = self._finished_at - started
-
-    def _is_shown(self, entry: Entry) -> bool:
-        return self._shown.get(entry.run_id) == (entry.status, entry.starts)
 
     def _read_states(self) -> None:
         """Read the states of the runs in the table, unless the file is unchanged."""
@@ -170,25 +166,20 @@ def repair_torn(table: Path) -> bool:
 
     Return True if the last line is complete except for its line end.
     """
-    if ends_well(table):
-        return False
-    whole, torn = split_torn(table.read_text(encoding="utf-8-sig"))
-    if torn:
-        with table.with_name(f"{table.name}.torn").open("a", encoding="utf-8") as file:
-            file.write(f"{torn}\n")
-        write_atomically(table, whole)
-        logger.warning("the torn last line of %s was moved to %s.torn", table, table.name)
-    return not torn
-
-
-def ends_well(table: Path) -> bool:
-    """Return True if a table ends with a complete line, reading it in small blocks."""
     quotes, last = 0, b"\n"
     with table.open("rb") as file:
         while block := file.read(2**20):
             quotes += block.count(b'"')
             last = block[-1:]
-    return last == b"\n" and quotes % 2 == 0
+    if last == b"\n" and quotes % 2 == 0:
+        return False
+    whole, torn = split_torn(table.read_text(encoding="utf-8-sig"))
+    if torn:
+        with table.with_name(f"{table.name}.torn").open("a", encoding="utf-8") as beside:
+            beside.write(f"{torn}\n")
+        write_atomically(table, whole)
+        logger.warning("the torn last line of %s was moved to %s.torn", table, table.name)
+    return not torn
 
 
 def split_torn(text: str) -> tuple[str, str]:

@@ -15,7 +15,6 @@ from benchmarks.results.reader import header_of, numbers_of, read_columns
 from benchmarks.results.row import COLUMNS, KINDS
 
 TYPES: dict[type, Any] = {str: "string", int: "Int64", float: "Float64", bool: "boolean"}
-"""The pandas types that can represent empty cells."""
 
 
 def typed(files: Sequence[Path]) -> pd.DataFrame:
@@ -24,14 +23,14 @@ def typed(files: Sequence[Path]) -> pd.DataFrame:
     Raises:
         UserError: a file is missing or not a table, a cell has a wrong type, or a run id repeats.
     """
-    frames = [typed_table(file) for file in files]
+    frames = [_typed_table(file) for file in files]
     names = dict.fromkeys(name for frame in frames for name in frame.columns)
     order = [*(name for name in COLUMNS if name in names), *(n for n in names if n not in COLUMNS)]
     frame = pd.concat(frames, ignore_index=True).reindex(columns=order)
     frame = frame.astype({name: TYPES[KINDS.get(name, str)] for name in order})
     if "run_id" in order:
-        repeated = frame["run_id"].dropna()
-        repeated = repeated[repeated.duplicated()]
+        run_ids = frame["run_id"].dropna()
+        repeated = run_ids[run_ids.duplicated()]
         if len(repeated):
             raise UserError(
                 f"duplicate run_id {repeated.iloc[0]}; scripts/collect.py --out merges folders "
@@ -40,8 +39,7 @@ def typed(files: Sequence[Path]) -> pd.DataFrame:
     return frame
 
 
-def typed_table(file: Path) -> pd.DataFrame:
-    """Read one table; see `typed`."""
+def _typed_table(file: Path) -> pd.DataFrame:
     header = header_of(file)
     repeated = [name for name in header if header.count(name) > 1]
     if repeated:

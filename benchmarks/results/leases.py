@@ -64,10 +64,8 @@ class Leases:
         """Read a lease; None if there is none or it is damaged."""
         try:
             plain = json.loads(self.path(key).read_text(encoding="utf-8"))
-            process = ProcessIdentity(**plain["owner"])
-            others = {name: value for name, value in plain.items() if name != "owner"}
-            return Lease(**others, process=process)
-        except (OSError, ValueError, TypeError, KeyError):
+            return Lease(process=ProcessIdentity(**plain.pop("owner")), **plain)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
     def of(self, fingerprint: str) -> Iterator[Lease]:

@@ -8,7 +8,6 @@ import itertools
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +100,11 @@ def read_table(file: Path, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, lis
     frame["table"] = str(file)
     frame["line"] = range(1, len(frame) + 1)
     unknown = [name for name in header if name not in KINDS]
-    return frame, [with_similar(name, unknown) for name in absent if name in NOTED]
+    missing = []
+    for name in (name for name in absent if name in NOTED):
+        close = most_similar(name, unknown, cutoff=0.8)
+        missing.append(f"{name} (is {close} meant for it?)" if close else name)
+    return frame, missing
 
 
 def read_columns(file: Path, names: list[str]) -> pd.DataFrame:
@@ -187,12 +190,6 @@ def check_header(file: Path, header: list[str], needed: Sequence[str]) -> None:
         raise UserError(f"{file}: duplicate column {repeated[0]}")
 
 
-def with_similar(name: str, unknown: list[str]) -> str:
-    """Return the name of a missing column, with the unknown column that is similar to it."""
-    close = most_similar(name, unknown, cutoff=0.8)
-    return f"{name} (is {close} meant for it?)" if close else name
-
-
 def most_similar(name: str, others: list[str], cutoff: float = 0.5) -> str:
     """Return the most similar of several names, or an empty string."""
     return next(iter(difflib.get_close_matches(name, others, n=1, cutoff=cutoff)), "")
@@ -226,13 +223,5 @@ def folder_of(table: str, run_id: str) -> RunFolder | None:
     # A table from elsewhere must not lead to other folders.
     if Path(run_id).name != run_id or run_id in ("", ".."):
         return None
-    runs = runs_beside(table)
-    folder = RunFolder(runs / run_id) if runs is not None else None
-    return folder if folder is not None and folder.path.is_dir() else None
-
-
-@lru_cache(maxsize=100)
-def runs_beside(table: str) -> Path | None:
-    """Return the folder of runs beside a table, cached as it is required for every row."""
-    runs = Path(table).parent / "runs"
-    return runs if runs.is_dir() else None
+    folder = RunFolder(Path(table).parent / "runs" / run_id)
+    return folder if folder.path.is_dir() else None

@@ -205,18 +205,14 @@ class Row:
         self.status = Status(self.status)
 
 
-def kind_of(hint: Any) -> type:
-    """Return the type of a column's values: str, int, float or bool."""
-    kinds: tuple[type, ...] = typing.get_args(hint) or (hint,)
-    return str if issubclass(kinds[0], str) else kinds[0]
-
-
 FACTS: dict[str, Column] = {
     entry.name: entry.metadata["column"] for entry in dataclasses.fields(Row)
 }
 COLUMNS = [*FACTS]
-KINDS = {name: kind_of(hint) for name, hint in typing.get_type_hints(Row).items()}
-"""The type of every column: str, int, float or bool."""
+KINDS: dict[str, type] = {
+    name: next(iter(typing.get_args(hint)), str)  # run_id and status are not optional
+    for name, hint in typing.get_type_hints(Row).items()
+}
 
 
 def columns_where(**facts: Any) -> tuple[str, ...]:

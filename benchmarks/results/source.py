@@ -17,8 +17,7 @@ from benchmarks.system.atomic_files import set_aside
 
 logger = logging.getLogger(__name__)
 
-LONGEST_LIST = 10
-"""Items named in a message."""
+LONGEST_LIST = 10  # items named in a message
 
 Cells = dict[str, str]
 
@@ -89,11 +88,6 @@ class Source:
             folders = {entry.name for entry in self.store.runs.iterdir() if entry.is_dir()}
             return sorted(folders - self.index.entries.keys())
         return []
-
-    def running(self) -> set[str]:
-        """Return the run ids with a live lease."""
-        leases = self.store.leases
-        return {lease.run_id for lease in leases.all() if leases.is_live(lease)} - {""}
 
 
 def named(items: list[str]) -> str:

@@ -72,19 +72,14 @@ def peak_gflops(directory: Path, device: torch.device, under: Conditions) -> flo
     quiet = not is_busy(load_average(), under.threads)
     if known is not None and not quiet:
         return known
-    measured = measure(device, product_dtype(under))
+    # Under autocast the products are computed in bfloat16.
+    dtype = torch.bfloat16 if under.precision == "bfloat16" else getattr(torch, under.dtype)
+    measured = measure(device, dtype)
     if measured is None:
         return known
     if quiet:
         record(file, measured, under, is_higher=known is None or measured > known)
     return max(measured, known or 0.0)
-
-
-def product_dtype(under: Conditions) -> torch.dtype:
-    """Return the dtype of the products, which is bfloat16 under autocast."""
-    found = torch.bfloat16 if under.precision == "bfloat16" else getattr(torch, under.dtype)
-    assert isinstance(found, torch.dtype)
-    return found
 
 
 def recorded(file: Path) -> float | None:

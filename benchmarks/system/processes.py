@@ -105,7 +105,7 @@ def is_alive(process: ProcessIdentity, heartbeat: Path) -> bool:
             queued = queued_jobs(max_age=0.0)  # the job may be newer than the last answer
         if queued is not None:
             return process.job in queued
-        if slurm_queue.has_answered():
+        if slurm_queue.queue.has_answered:
             return True  # the controller is down; its jobs may still run
     try:
         with tempfile.NamedTemporaryFile(dir=heartbeat.parent, prefix=".now-") as probe:

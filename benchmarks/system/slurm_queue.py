@@ -20,32 +20,22 @@ class Queue:
     error: str = ""
 
 
-_queue = Queue()
+queue = Queue()
 
 
 def queued_jobs(max_age: float = MAX_AGE_SECONDS) -> set[str] | None:
     """Return the ids of the user's pending and running jobs, at most `max_age` seconds old."""
-    if time.monotonic() - _queue.queried < max_age:
-        return _queue.jobs
-    _queue.jobs = None
+    if time.monotonic() - queue.queried < max_age:
+        return queue.jobs
+    queue.jobs = None
     try:
         answer = subprocess.run(COMMAND, capture_output=True, text=True, timeout=30, check=True)
-        _queue.jobs, _queue.has_answered, _queue.error = set(answer.stdout.split()), True, ""
+        queue.jobs, queue.has_answered, queue.error = set(answer.stdout.split()), True, ""
     except FileNotFoundError:
-        _queue.error = "squeue is not found"
+        queue.error = "squeue is not found"
     except subprocess.CalledProcessError as error:
-        _queue.error = " ".join(error.stderr.split())
+        queue.error = " ".join(error.stderr.split())
     except subprocess.TimeoutExpired:
-        _queue.error = "squeue does not answer"
-    _queue.queried = time.monotonic()
-    return _queue.jobs
-
-
-def has_answered() -> bool:
-    """Return True if the queue has answered this process before."""
-    return _queue.has_answered
-
-
-def queue_error() -> str:
-    """Return the reason why the queue did not answer."""
-    return _queue.error
+        queue.error = "squeue does not answer"
+    queue.queried = time.monotonic()
+    return queue.jobs

@@ -26,7 +26,7 @@ from benchmarks.sweeps.cell import Completion, Termination
 from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem, child_environment
 from benchmarks.sweeps.launchers.slurm_job import SlurmJob, lease_for_job, release_for_job
 from benchmarks.system.disk_cache import cache_directory
-from benchmarks.system.slurm_queue import queue_error, queued_jobs
+from benchmarks.system.slurm_queue import queue, queued_jobs
 
 POLL_SECONDS = 2.0
 RETRY_SECONDS = 10.0  # between attempts to submit, while SLURM rejects jobs
@@ -78,7 +78,7 @@ class SlurmLauncher(Launcher):
 
         parameters = parameters_of(settings)
         if queued_jobs() is None:
-            raise UserError(f"hydra/launcher=slurm: SLURM is not available ({queue_error()})")
+            raise UserError(f"hydra/launcher=slurm: SLURM is not available ({queue.error})")
         self.settings = settings
         self.context = context
         self.leases = context.store.leases

@@ -55,7 +55,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         answers["calls"] += 1
         return SimpleNamespace(stdout=answers["output"]())
 
-    monkeypatch.setattr(slurm_queue, "_queue", slurm_queue.Queue())
+    monkeypatch.setattr(slurm_queue, "queue", slurm_queue.Queue())
     monkeypatch.setattr(
         slurm_queue, "subprocess", SimpleNamespace(**vars(subprocess) | {"run": run})
     )
@@ -116,7 +116,7 @@ def test_without_any_answer_the_heartbeat_decides(
     move(beat, LEASE_SECONDS + 60)
     assert not is_alive(IN_JOB, beat)
     assert queued_jobs() is None
-    assert "\n" not in slurm_queue.queue_error() != ""
+    assert "\n" not in slurm_queue.queue.error != ""
 
 
 @pytest.mark.parametrize("without", [is_away, is_slow])
