@@ -1,7 +1,6 @@
-"""The command line `python run.py`: flags, one-line errors and exit codes.
+"""The command line `python run.py`; torch is imported only after it was checked.
 
-Exit codes: 0 all runs ended ok, 1 a run diverged, ran out of memory or failed, 2 a mistake of the
-user, 130 interrupted. Torch is imported only after the command line was checked.
+Exit codes: 0 all runs ended ok, 1 a run did not, 2 a mistake of the user, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -55,12 +55,7 @@ def hydra_at(conf: Path) -> Iterator[None]:
 
 
 def compose_run(overrides: list[str], config_name: str = "config") -> Config:
-    """Return the checked configuration of one run; call it within `hydra_at`.
-
-    Raises:
-        UserError, HydraException, OmegaConfBaseException: it cannot be composed.
-        tasks.base.DataError: a path in the settings does not exist.
-    """
+    """Return the checked configuration of one run; call it within `hydra_at`."""
     refuse_without_effect(overrides)
     composed = compose(config_name, overrides=overrides, return_hydra_config=True)
     if composed.hydra.sweeper.params or "space" in composed.hydra.sweeper:
@@ -95,9 +90,8 @@ class Axes:
 class BaseConfig:
     """A composed configuration in which cells set values.
 
-    Setting one value with OmegaConf takes several milliseconds. So each value is converted once,
-    and the cells' dataclasses are built from the results. Values that others could depend on, an
-    interpolation or a whole section, are merged with OmegaConf for each cell.
+    OmegaConf takes milliseconds per value, so each is converted once and dataclasses are replaced.
+    Values that others could depend on, as an interpolation or a section, are merged with OmegaConf.
     """
 
     def __init__(self, composed: DictConfig, parsed: Callable[[str], Override]) -> None:
@@ -213,7 +207,7 @@ def sweep_axes(overrides: list[str]) -> Axes:
                 axes.fixed.append(str(override.input_line))
         elif key in FIXED_KEYS or key.startswith("hydra"):
             raise UserError(f"{key}: a sweep has one value of it, not several")
-        elif space is not None and is_searched(override):
+        elif space is not None and _is_searched(override):
             axes.space[key] = override
         elif override.is_discrete_sweep():
             axes.values.append([f"{key}={value}" for value in override.sweep_string_iterator()])
@@ -253,8 +247,7 @@ def refuse_without_effect(overrides: Iterable[str]) -> None:
             )
 
 
-def is_searched(override: Override) -> bool:
-    """Return True if an override is a search space: an interval or `choice(...)`."""
+def _is_searched(override: Override) -> bool:
     value = override.value()
     return isinstance(value, IntervalSweep) or (
         isinstance(value, ChoiceSweep) and not value.simple_form

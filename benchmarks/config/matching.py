@@ -1,7 +1,4 @@
-"""Hidden sizes that meet a budget of parameters or FLOPs.
-
-Encoders are built on torch's meta device, where tensors have a shape and no memory.
-"""
+"""Hidden sizes that meet a budget of parameters or FLOPs."""
 
 from __future__ import annotations
 
@@ -31,11 +28,7 @@ def decides_size(config: Config) -> bool:
 
 
 def matched(config: Config, input_size: int) -> Config:
-    """Return the configuration with the hidden size whose encoder is nearest to the budget.
-
-    Raises:
-        NoSizeError: none is within 1 % of the budget.
-    """
+    """Return the configuration with the hidden size nearest to the budget, or raise NoSizeError."""
     if not decides_size(config):
         return config
     model, budget = config.model, config.match.budget
@@ -69,10 +62,9 @@ def common_budget(models: Iterable[tuple[ModelSettings, int]], match: MatchSetti
     # Each size meets a range of budgets, so the nearest common one is at an end of a range.
     ends = {math.ceil(each / (1 + TOLERANCE)) for model in costs for each in model}
     ends |= {math.floor(each / (1 - TOLERANCE)) for model in costs for each in model}
-    for end in sorted(ends, key=lambda end: abs(end - budget)):
-        if all(any(is_met(end, each) for each in model) for model in costs):
-            return end
-    return None
+    ordered = sorted(ends, key=lambda end: abs(end - budget))
+    met = (e for e in ordered if all(any(is_met(e, each) for each in model) for model in costs))
+    return next(met, None)
 
 
 def is_met(budget: int, cost: int) -> bool:
@@ -101,7 +93,7 @@ def counter(model: ModelSettings, kind: str, input_size: int) -> Callable[[int],
 
     @cache
     def cost(hidden_size: int) -> int:
-        with torch.device("meta"):
+        with torch.device("meta"):  # where tensors have a shape and no memory
             encoder = dataclasses.replace(model, hidden_size=hidden_size).build(input_size)
         if kind == "flops":
             return encoder.flops_per_token()

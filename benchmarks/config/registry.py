@@ -14,18 +14,16 @@ from hydra.core.config_store import ConfigStore
 import models
 import tasks
 from benchmarks.config.help import help_text
-from benchmarks.config.launchers import LAUNCHERS
+from benchmarks.config.launchers import LAUNCHERS, TuneSettings
 from benchmarks.config.schema import Config
-from benchmarks.config.search import TuneSettings
 from models.base import ModelSettings
 from tasks.base import TaskSettings
 
 
 def definitions(package: Any, base: type) -> dict[str, type]:
-    """Return the settings classes derived from `base` in a package, by name.
+    """Return the settings classes derived from `base`, by their attribute `name` or module name.
 
-    A definition is a module of the package, or the module `task` of a package in it. Its name is
-    the class attribute `name`, or else the module's.
+    A definition is a module of the package, or the module `task` of a package in it.
     """
     found = {}
     for module_info in pkgutil.iter_modules(package.__path__):
@@ -43,11 +41,9 @@ def definitions(package: Any, base: type) -> dict[str, type]:
 
 
 def register_schemas(conf: Path) -> None:
-    """Register the typed schemas: `schema/config`, `schema/model/NAME` and `schema/task/NAME`.
-
-    The help text is registered too, because Hydra's own would list the schemas as options.
-    """
+    """Register the typed schemas: `schema/config`, `schema/model/NAME` and `schema/task/NAME`."""
     store = ConfigStore.instance()
+    # Hydra's own help would list the schemas as options.
     help_node = {"app_name": "rnnbench", "header": "", "footer": "", "template": help_text(conf)}
     store.store(group="hydra/help", name="rnnbench", node=help_node)
     store.store(group="hydra/sweeper", name="tune", node=TuneSettings)

@@ -1,7 +1,6 @@
 """The typed schema of a run's configuration.
 
-Settings of tasks and models are dataclasses beside their definitions. A field with `identity=False`
-does not enter the fingerprint, because it cannot change a score.
+A field with `identity=False` does not enter the fingerprint: it cannot change a score.
 """
 
 from __future__ import annotations

@@ -29,12 +29,7 @@ class ImpossiblePairError(UserError):
 
 
 def checked_config(composed: DictConfig) -> Config:
-    """Convert what Hydra composed into a typed configuration and check it.
-
-    Raises:
-        UserError: a value is out of its range, or settings contradict each other.
-        tasks.base.DataError: a path in the settings does not exist.
-    """
+    """Return the typed, checked configuration, or raise UserError or DataError."""
     config = typed_config(composed)
     check_ranges(config)
     check_combinations(config)

@@ -1,7 +1,4 @@
-"""Rebuild the table of a results folder, or merge the rows of several folders into one table.
-
-The rows in the run folders are authoritative. They are read one at a time.
-"""
+"""Rebuild the table of a results folder from its run folders, or merge several into one table."""
 
 from __future__ import annotations
 
@@ -92,10 +89,7 @@ def last_only(found: list[Found]) -> list[Found]:
 
 
 def differences(found: list[Found]) -> tuple[list[str], list[str]]:
-    """Describe the differences among rows: those that forbid a common table, and the others.
-
-    Empty cells are ignored: the run ended before the value was determined.
-    """
+    """Describe differences among filled cells: those that forbid a common table, and others."""
     seen: dict[tuple[str, str], Counter[str]] = {}
     for compared, count in Counter(each.compared for each in found).items():
         cells = dict(zip(COMPARED, compared, strict=True))
@@ -162,11 +156,7 @@ def rebuild(directory: Path) -> None:
 
 
 def merge(directories: list[Path], out: Path, last: bool, mix: bool) -> None:
-    """Write one table of the rows of several results folders.
-
-    Raises:
-        UserError: an argument is invalid, rows contradict each other or are not comparable.
-    """
+    """Write one table of the rows of several results folders, or raise UserError."""
     if len({directory.resolve() for directory in directories}) < len(directories):
         raise UserError("a results folder is given twice")
     sources = [*map(Source, directories)]

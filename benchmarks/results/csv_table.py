@@ -1,8 +1,7 @@
 """The results table: a CSV view of the rows that any process may update, without a lock.
 
-An update reads the table, adds missing rows and replaces the file by one renaming. Two concurrent
-updates may overwrite each other, so each checks again after its own renaming: the last one finds
-the missing rows. Rows and columns of other versions, and those added by hand, are kept.
+Two concurrent updates may overwrite each other, so each checks again after its renaming: the last
+one adds the missing rows. Rows and columns of other versions, and added by hand, are kept.
 """
 
 from __future__ import annotations
@@ -183,10 +182,7 @@ def repair_torn(table: Path) -> bool:
 
 
 def split_torn(text: str) -> tuple[str, str]:
-    """Split a table without a proper end into its complete lines and an incomplete last line.
-
-    A last line with all cells and no open quote is complete; its line end is added.
-    """
+    """Split a table into complete lines and a last line with an open quote or too few cells."""
     end, in_quotes = 0, False
     for mark in re.finditer(r'["\n]', text):
         if mark[0] == '"':

@@ -18,11 +18,7 @@ TYPES: dict[type, Any] = {str: "string", int: "Int64", float: "Float64", bool: "
 
 
 def typed(files: Sequence[Path]) -> pd.DataFrame:
-    """Read tables into one frame, unknown columns as text.
-
-    Raises:
-        UserError: a file is missing or not a table, a cell has a wrong type, or a run id repeats.
-    """
+    """Read tables into one frame, unknown columns as text, or raise UserError."""
     frames = [_typed_table(file) for file in files]
     names = dict.fromkeys(name for frame in frames for name in frame.columns)
     order = [*(name for name in COLUMNS if name in names), *(n for n in names if n not in COLUMNS)]

@@ -15,11 +15,7 @@ LATEST = "latest"
 
 
 def find_run(name: str, results: Path) -> Path:
-    """Return the folder of a run, given by its path, its id, a prefix of the id, or `latest`.
-
-    Raises:
-        UserError: no run matches, or more than one.
-    """
+    """Find the folder of a run by path, id, prefix of the id or `latest`, or raise UserError."""
     if not name:
         raise UserError(f"RUN is empty (allowed: a run's id, a prefix of it, its folder, {LATEST})")
     path = Path(name)

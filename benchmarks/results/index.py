@@ -1,7 +1,4 @@
-"""An index of the runs of a results folder, so that rows need not be read again.
-
-The rows in the run folders are authoritative. The index is cached in a file that can be rebuilt.
-"""
+"""An index of the runs of a results folder, in a file that can be rebuilt from their rows."""
 
 from __future__ import annotations
 
@@ -21,9 +18,7 @@ from benchmarks.system.atomic_files import set_aside, write_atomically
 logger = logging.getLogger(__name__)
 
 INDEX_FORMAT = "rnnbench index 1"
-
-parsed = json.JSONDecoder().raw_decode
-"""`json.loads` without the check for trailing text, in half the time."""
+parsed = json.JSONDecoder().raw_decode  # `json.loads` in half the time
 
 
 class Entry(NamedTuple):

@@ -1,8 +1,7 @@
 """Leases on configurations: one file per fingerprint, so that no run is done twice at once.
 
-A run, or the launcher that queued it, creates `results/running/<fingerprint>.json` and removes it
-once the run has a row. The lease of a dead process is replaced by one process at a time. Only
-exclusive creation and renaming are used, which work on network file systems, and no locks.
+The lease of a dead process is replaced by one process at a time. Only exclusive creation and
+renaming are used, which work on network file systems, and no locks.
 """
 
 from __future__ import annotations
@@ -22,11 +21,8 @@ from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.processes import BEAT_SECONDS, ProcessIdentity, is_alive, this_process
 
 FIRST_BEAT_SECONDS = 1.0
-UNKNOWN_PROCESS = ProcessIdentity(host="", boot="", pid=0, born="")
-"""The process of an unreadable lease, which is live as long as its file is young."""
-
-TAKEOVER = "~"
-"""Suffix of the key of a short lease, held while the lease of a dead process is replaced."""
+UNKNOWN_PROCESS = ProcessIdentity(host="", boot="", pid=0, born="")  # of an unreadable lease
+TAKEOVER = "~"  # suffix of a key, while the lease of a dead process is replaced
 
 
 @dataclass
@@ -143,8 +139,7 @@ class Leases:
     def renewed(self, lease: Lease, each_beat: Callable[[], None]) -> Iterator[None]:
         """Renew a lease and write its progress from a thread until the block ends.
 
-        The lease is released at the end if the run has a row; otherwise it is the only record of
-        the run and remains.
+        Without a row the lease is the only record of the run, and remains.
         """
         done = threading.Event()
         path = self.path(lease.key)
@@ -184,10 +179,7 @@ def create_from(draft: Path, target: Path) -> None:
 
 
 def is_same_job(holder: ProcessIdentity, process: ProcessIdentity) -> bool:
-    """Return True if a lease was created for the job that a process runs in.
-
-    The launcher created it, or a previous start of the job. A launcher replaces no lease.
-    """
+    """Return True if a lease was created for, or by, the job that a process runs in."""
     return holder.job is not None and holder.job == process.job and process.pid != 0
 
 

@@ -18,20 +18,13 @@ from benchmarks.results.row import COLUMNS, KINDS, columns_where
 from benchmarks.results.run_folder import RunFolder
 
 NEEDED = ("task", "model", "seed", "metric", "higher_is_better", "test_score")
-"""Columns without which nothing can be compared."""
-
-UNREAD = ("error", "other_metrics", "started_at", "git_commit", "git_dirty")
-"""Long or unused columns, not read to save memory."""
-
-NOTED = (
+UNREAD = ("error", "other_metrics", "started_at", "git_commit", "git_dirty")  # to save memory
+NOTED = (  # columns whose absence is reported
     *columns_where(comparable=("table", "task", "model", "group")),
     *("status", "arm", "match", "baseline"),
     *("concurrent_runs", "device_name", "threads", "torch_version"),
 )
-"""Columns whose absence is reported."""
-
 MOST_NAMED = 6
-
 TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
 
 
@@ -48,12 +41,7 @@ class Tables:
 
 
 def read_tables(paths: Sequence[Path], extra: Sequence[str] = ()) -> Tables:
-    """Read tables into one frame with all documented columns except `UNREAD`.
-
-    Raises:
-        UserError: a file is missing or not a table, a required column is missing, or a cell has a
-            wrong type.
-    """
+    """Read the documented columns except `UNREAD` into one frame, or raise UserError."""
     if not paths:
         raise UserError("no table is given")
     files = [path / "results.csv" if path.is_dir() else path for path in paths]

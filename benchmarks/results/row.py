@@ -41,11 +41,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """Facts about a column: section on the terminal, better direction, and use in comparisons.
+    """Facts about a column. A `setting` distinguishes arms; an `exact` value follows from settings.
 
-    A `setting` distinguishes arms; an `exact` value follows from the settings. All rows of a table,
-    task, model or group must be equal in a column that is `comparable` within it; differences in a
-    `noted` column are reported.
+    Rows of a table, task, model or group must be equal in a column that is `comparable` within it;
+    differences in a `noted` column are reported.
     """
 
     help: str

@@ -36,11 +36,7 @@ class Store:
         self.leases = Leases(directory / "running")
 
     def check_writable(self) -> None:
-        """Create the folder and check that files can be written in it.
-
-        Raises:
-            UserError: the folder cannot be created or written to.
-        """
+        """Create the folder and check that files can be written in it, or raise UserError."""
         try:
             for folder in (self.directory, self.runs, self.leases.directory):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -60,11 +56,7 @@ class Store:
         return RunFolder(self.runs / run_id)
 
     def write_row(self, row: Row) -> None:
-        """Write a row into the folder of its run.
-
-        Raises:
-            OSError: the disk is full or read-only; the previous row is kept.
-        """
+        """Write a row into the folder of its run; on OSError the previous row is kept."""
         text = json.dumps(dataclasses.asdict(row), indent=2, allow_nan=False)
         write_atomically(self.run(row.run_id).create().row, text + "\n")
 

@@ -12,10 +12,7 @@ from benchmarks.system.processes import this_process
 def unfinished_run(
     store: Store, index: Index, fingerprints: list[str], since: str = ""
 ) -> str | None:
-    """Return the id of an unfinished run after `since` that no live process works on, or None.
-
-    A configuration has one fingerprint per kind of device it may run on.
-    """
+    """Return the id of an unfinished run after `since` that no live process works on, or None."""
     me = this_process()
     leases = (lease for fingerprint in fingerprints for lease in store.leases.of(fingerprint))
     for lease in leases:

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-STALE_DRAFT_SECONDS = 3600.0
-
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
@@ -48,7 +46,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-def remove_drafts(path: Path, older_than: float = STALE_DRAFT_SECONDS) -> None:
+def remove_drafts(path: Path, older_than: float = 3600.0) -> None:
     """Remove drafts of a file that killed processes left at least `older_than` seconds ago."""
     for draft in path.parent.glob(f".{path.name}-*"):
         with contextlib.suppress(OSError):

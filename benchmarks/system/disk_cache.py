@@ -34,8 +34,7 @@ def cache_directory(given: str | None = None) -> Path:
 class DiskCache:
     """A directory of entries, each a directory of arrays and facts named by its key.
 
-    An entry is written as a draft and renamed, so it appears complete. If two processes build the
-    same entry, the later one's is dropped.
+    An entry is written as a draft and renamed. The later of two drafts of an entry is dropped.
     """
 
     def __init__(self, directory: Path) -> None:

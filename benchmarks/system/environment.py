@@ -41,11 +41,7 @@ class Environment:
 def prepare_process(
     wanted: str, threads: int | None, deterministic: bool
 ) -> tuple[torch.device, Environment]:
-    """Set threads and determinism of the process, and return the device and the environment.
-
-    Raises:
-        UserError: the device does not exist.
-    """
+    """Set threads and determinism, and return device and environment, or raise UserError."""
     device = choose_device(wanted)
     torch.set_num_threads(threads or available_cores())
     keep_freed_memory()

@@ -32,10 +32,7 @@ def is_busy(load: float | None, threads: int | None) -> bool:
 
 
 def marker_directory() -> Path | None:
-    """Return the directory in which this user's runs register, or None if it is unusable.
-
-    It lies in a directory that everybody may write to, so one of another user is not used.
-    """
+    """Return the directory of this user's markers; None if it is unusable or another user's."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
     directory = Path(tempfile.gettempdir()) / f"rnnbench-{user}"
     try:

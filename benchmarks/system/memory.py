@@ -29,8 +29,7 @@ def step_peak_mib(step: Callable[[], None], persistent: int, device: torch.devic
     """Return the peak MiB of the tensors alive in one training step; None on other devices.
 
     On CUDA this is the peak of the caching allocator, data kept on the device included. On a CPU
-    PyTorch's profiler records allocations and releases, which are summed in order of time. The
-    resident size of the process would include libraries and memory that is free but not returned.
+    the allocations and releases in PyTorch's profile are summed in order of time.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -1,8 +1,7 @@
 """Peak rate of a device's matrix products, the denominator of a training's utilisation.
 
-Each new maximum is a line in a file of the user's cache directory, one file per combination of
-conditions. The peak is the highest line. So concurrent processes cannot lose each other's records,
-and a measurement on a busy machine is superseded by a later one.
+It is the highest line of a file per combination of conditions. So concurrent processes lose no
+record, and a measurement on a busy machine is superseded by a later one.
 """
 
 from __future__ import annotations
@@ -121,10 +120,7 @@ def record(file: Path, gflops: float, under: Conditions, is_higher: bool) -> Non
 
 @torch.inference_mode()
 def measure(device: torch.device, dtype: torch.dtype) -> float | None:
-    """Time square products and return the highest rate in 10⁹ operations per second.
-
-    The random streams of a run are not used.
-    """
+    """Time square products and return the highest rate, without use of a run's random streams."""
     highest = 0.0
     try:
         for size in CPU_SIZES if device.type == "cpu" else ACCELERATOR_SIZES:

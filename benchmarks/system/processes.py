@@ -17,13 +17,9 @@ from benchmarks.system import slurm_queue
 from benchmarks.system.slurm_queue import queued_jobs
 
 BEAT_SECONDS = 15.0
-LEASE_SECONDS = 90.0
-"""A process on another machine whose heartbeat is older than this is dead."""
-
+LEASE_SECONDS = 90.0  # a process on another machine with an older heartbeat is dead
 YOUNG_SECONDS = 60.0
-
-JOB_VARIABLE = "RNNBENCH_JOB"
-"""Environment variable that holds the job id of a sweep's cluster job."""
+JOB_VARIABLE = "RNNBENCH_JOB"  # environment variable with the id of a sweep's cluster job
 
 
 @dataclass(frozen=True)
@@ -80,19 +76,15 @@ def start_time(pid: int) -> str | None:
 
 
 def job_of_this_process() -> str | None:
-    """Return SLURM's id of the job that runs this process only.
-
-    SLURM's own variables do not suffice, because several processes may share an allocation.
-    """
+    """Return the id of the job for this process only; SLURM's own may be shared by several."""
     return os.environ.get(JOB_VARIABLE)
 
 
 def is_alive(process: ProcessIdentity, heartbeat: Path) -> bool:
     """Return True if a process runs, or its job will run.
 
-    A process of this machine is looked up. A job is looked up in SLURM's queue, because it is
-    requeued when its node fails. Otherwise the age of the heartbeat decides. It is compared with a
-    file that is written now in the same directory, so both times are the file server's.
+    A process here is looked up, a job in SLURM's queue, as it is requeued when its node fails. Else
+    the heartbeat is compared with a file written now: both times are the file server's.
     """
     if process.pid and process.host == host() and process.boot == boot():
         if start_time(process.pid) == process.born:

@@ -6,11 +6,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2")
-"""Ctrl-C; `kill` and schedulers; a closed terminal; SLURM's warning through submitit."""
-
-INTERRUPTED = 130
-"""Exit code of a command that a signal ended."""
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2")  # SIGUSR2: SLURM's warning through submitit
+INTERRUPTED = 130  # exit code
 
 
 class Interruption:

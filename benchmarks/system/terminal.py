@@ -1,7 +1,4 @@
-"""Notes and warnings on the terminal.
-
-A module logs with `logging.getLogger(__name__)`; the entry points call `print_log_messages`.
-"""
+"""Notes and warnings on the terminal, logged with `logging.getLogger(__name__)`."""
 
 from __future__ import annotations
 

@@ -18,11 +18,7 @@ def synchronise(device: torch.device) -> None:
 
 
 class Stopwatch:
-    """Sums the seconds spent in `running` blocks.
-
-    The device is synchronised at both ends of a block, so that exactly the work submitted in it is
-    counted.
-    """
+    """Sums the seconds of `running` blocks, at whose ends the device is synchronised."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
