@@ -9,11 +9,7 @@ from benchmarks.errors import UserError
 
 
 def put_between(page: Path, marks: tuple[str, str], content: str) -> None:
-    """Replace the text between two marks of a page.
-
-    Raises:
-        UserError: the page does not contain them.
-    """
+    """Replace the text between two marks of a page; a page without them is a `UserError`."""
     begin, end = marks
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
     if begin not in text:

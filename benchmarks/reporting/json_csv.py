@@ -66,23 +66,21 @@ def comparison_json(comparison: Comparison, only_changed: bool = False) -> dict[
     """Return a comparison as data, optionally only with the pairs that differ."""
     return {
         "sources": comparison.sources,
-        "groups": [group_json(group, only_changed) for group in comparison.groups],
+        "groups": [_group(group, only_changed) for group in comparison.groups],
         "left_out": [dataclasses.asdict(rows) for rows in comparison.left_out],
         "notes": comparison.notes,
     }
 
 
-def group_json(group: Group, only_changed: bool) -> dict[str, Any]:
-    """Return a group as data."""
+def _group(group: Group, only_changed: bool) -> dict[str, Any]:
     pairs = [pair for pair in group.pairs if not only_changed or pair.verdict in (BETTER, WORSE)]
     simple = {f.name: getattr(group, f.name) for f in dataclasses.fields(group)}
-    simple["arms"] = [arm_json(arm) for arm in group.arms]
+    simple["arms"] = [_arm(arm) for arm in group.arms]
     simple["pairs"] = [dataclasses.asdict(pair) for pair in pairs]
     return simple
 
 
-def arm_json(arm: Arm) -> dict[str, Any]:
-    """Return an arm as data: its numbers and the scores of its seeds."""
+def _arm(arm: Arm) -> dict[str, Any]:
     simple = {f.name: getattr(arm, f.name) for f in dataclasses.fields(arm) if f.name != "rows"}
     simple["score"] = dataclasses.asdict(arm.score)
     seeds = [None if math.isnan(seed) else int(seed) for seed in arm.by_seed.seeds.tolist()]
@@ -91,10 +89,10 @@ def arm_json(arm: Arm) -> dict[str, Any]:
 
 def changes_json(found: Changes, only_changed: bool = False) -> dict[str, Any]:
     """Return changes as data."""
-    return dataclasses.asdict(dataclasses.replace(found, changes=chosen(found, only_changed)))
+    return dataclasses.asdict(dataclasses.replace(found, changes=_chosen(found, only_changed)))
 
 
-def chosen(found: Changes, only_changed: bool) -> list[Change]:
+def _chosen(found: Changes, only_changed: bool) -> list[Change]:
     """Return all changes, or those that differ or could not be tested."""
     return [change for change in found.changes if change.is_shown or not only_changed]
 
@@ -106,22 +104,21 @@ def as_json(data: dict[str, Any]) -> str:
 
 def comparison_csv(comparison: Comparison, only_changed: bool = False) -> str:
     """Return one line per arm, with its verdict against the requested or the best arm."""
-    lines = [arm_line(group, arm) for group in comparison.groups for arm in group.arms]
-    return as_csv([e for e in lines if not only_changed or e["verdict"] in (BETTER, WORSE)])
+    lines = [_arm_line(group, arm) for group in comparison.groups for arm in group.arms]
+    return _as_csv([e for e in lines if not only_changed or e["verdict"] in (BETTER, WORSE)])
 
 
-def arm_line(group: Group, arm: Arm) -> dict[str, Any]:
-    """Return the cells of an arm."""
+def _arm_line(group: Group, arm: Arm) -> dict[str, Any]:
     line: dict[str, Any] = {"task": group.task, "group": group.title, "metric": group.metric}
     line |= {"n": arm.score.n, "mean": arm.score.mean, "low": arm.score.low, "high": arm.score.high}
     line |= {name: getattr(arm, name) for name in ARM_COLUMNS}
     reference = group.asked or (group.pairs[0].a if group.pairs else None)
     ends = {arm.label, reference}
     pair = next((p for p in group.pairs if {p.a, p.b} == ends and len(ends) == 2), None)
-    return line | (dict.fromkeys(PAIR_COLUMNS) if pair is None else pair_cells(pair, arm))
+    return line | (dict.fromkeys(PAIR_COLUMNS) if pair is None else _pair_cells(pair, arm))
 
 
-def pair_cells(pair: Pair, arm: Arm) -> dict[str, Any]:
+def _pair_cells(pair: Pair, arm: Arm) -> dict[str, Any]:
     """Return the cells of a pair, as seen from one of its arms."""
     is_a, seeds = pair.a == arm.label, pair.seeds
     sign = 1 if is_a else -1
@@ -148,11 +145,10 @@ def pair_cells(pair: Pair, arm: Arm) -> dict[str, Any]:
 
 def changes_csv(found: Changes, only_changed: bool = False) -> str:
     """Return one line per arm of either table."""
-    return as_csv([change_line(change) for change in chosen(found, only_changed)])
+    return _as_csv([_change_line(change) for change in _chosen(found, only_changed)])
 
 
-def change_line(change: Change) -> dict[str, Any]:
-    """Return the cells of a change."""
+def _change_line(change: Change) -> dict[str, Any]:
     line: dict[str, Any] = {"task": change.task, "metric": change.metric, "label": change.label}
     line["verdict"] = change.verdict
     for name, side in (("before", change.before), ("after", change.after)):
@@ -165,7 +161,7 @@ def change_line(change: Change) -> dict[str, Any]:
     return line | {name: getattr(change, name) for name in more}
 
 
-def as_csv(lines: Sequence[dict[str, Any]]) -> str:
+def _as_csv(lines: Sequence[dict[str, Any]]) -> str:
     """Return lines with the same columns as CSV; booleans as in a results table."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

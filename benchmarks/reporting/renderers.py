@@ -13,11 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-FOLD_WIDTH = 14
-"""Characters up to which a text column stays on one line."""
-
-DEFAULT_WIDTH = 110
-"""Columns of output that is not a terminal."""
+FOLD_WIDTH = 14  # characters up to which a text column stays on one line
+DEFAULT_WIDTH = 110  # columns of output that is not a terminal
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -44,21 +41,13 @@ MARKDOWN = "\\`*_{}[]<>#|"
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of formatted cells.
+    """A table of formatted cells, with numbers of columns and rows."""
 
-    Attributes:
-        header: column names, a unit in a second line.
-        rows: cells.
-        text_columns: numbers of the columns that hold text; the others are right-aligned.
-        bold_rows: numbers of the highlighted rows.
-        optional_columns: numbers of the columns to drop on a narrow terminal, in this order.
-    """
-
-    header: list[str]
+    header: list[str]  # a unit in a second line
     rows: list[list[str]]
-    text_columns: frozenset[int]
+    text_columns: frozenset[int]  # the others are right-aligned
     bold_rows: frozenset[int] = frozenset()
-    optional_columns: tuple[int, ...] = ()
+    optional_columns: tuple[int, ...] = ()  # dropped on a narrow terminal, in this order
 
     @property
     def flat_header(self) -> list[str]:
@@ -205,16 +194,8 @@ def latex_table(table: TextTable) -> str:
         rows.append(" & ".join(cells) + r" \\")
     # A bracket or a star at the start of a line would be an argument of the line before.
     rows = [rf"\relax {row}" if row[:1] in "[*" else row for row in rows]
-    lines = [
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(header) + r" \\",
-        r"\midrule",
-        *rows,
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines)
+    begin = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", " & ".join(header) + r" \\"]
+    return "\n".join([*begin, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"])
 
 
 def in_latex(text: str) -> str:

@@ -27,8 +27,7 @@ from benchmarks.analysis.formatting import (
 )
 from benchmarks.analysis.statistics.common import Paired
 
-DECIDED = (IMPROVED, WORSE, SAME, FAILED)
-"""Verdicts on a change that do not need a test."""
+DECIDED = (IMPROVED, WORSE, SAME, FAILED)  # verdicts on a change that need no test
 
 
 def direction_text(higher_is_better: bool) -> str:

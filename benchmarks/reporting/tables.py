@@ -40,16 +40,11 @@ from benchmarks.reporting.sentences import (
 
 BEST = "*"
 UNRELIABLE = "?"
-MOST_SHOWN = 40
-"""Number of arms, and of pairs, that are shown; JSON contains all, CSV all arms."""
-
-OPTIONAL = ("process\nMiB", "peak\n%", "memory\nMiB", "latency\nms")
-"""Columns that are dropped on a narrow terminal, in this order."""
-
-MEDIANS = ("train\ns", *OPTIONAL)
-
+MOST_SHOWN = 40  # arms, and pairs; JSON contains all, CSV all arms
 MOST_CHANGES = 200
-"""Number of changes that are shown, the shown differences first."""
+# Columns that are dropped on a narrow terminal, in this order.
+OPTIONAL = ("process\nMiB", "peak\n%", "memory\nMiB", "latency\nms")
+MEDIANS = ("train\ns", *OPTIONAL)
 
 
 def sections_of(comparison: Comparison, only_changed: bool) -> list[Section]:
@@ -75,12 +70,16 @@ def group_section(group: Group, only_changed: bool) -> Section:
     about.append(f"budget: {group.budget}")
     if len(arms) < len(group.arms):
         about.append(f"the best {len(arms)} of {len(group.arms):,} arms")
+    below = [*legend(group, arms), *baseline_lines(group)]
+    if group.confidence_set:
+        names = listed(group.confidence_set, MOST_SHOWN)
+        below.append(f"the best run over test items is one of (95 % Model Confidence Set): {names}")
     lists = [pair_list(group, only_changed), ("notes", group.notes)]
     return Section(
         title=f"{group.title}: {group.metric} ({unit}{direction_text(group.higher_is_better)})",
         about=about,
         table=arm_table(group, arms),
-        below=[*legend(group, arms), *baseline_lines(group), *confidence_set_lines(group)],
+        below=below,
         lists=[(heading, lines) for heading, lines in lists if lines],
     )
 
@@ -100,7 +99,10 @@ def arm_table(group: Group, arms: list[Arm]) -> TextTable:
         "skill": ["" if arm.skill is None else rounded(arm.skill, 3) for arm in arms],
         "para-\nmeters": [short_count(arm.parameters) for arm in arms],
         "train\ns": [time_cell(arm, arm.train_seconds) for arm in arms],
-        "peak\n%": [utilisation_cell(arm) for arm in arms],
+        "peak\n%": [
+            "" if a.utilisation is None else significant(100 * a.utilisation, 2) + mark(a)
+            for a in arms
+        ],
         "latency\nms": [time_cell(arm, arm.latency_ms) for arm in arms],
         "memory\nMiB": [significant(arm.memory_mib) for arm in arms],
         "process\nMiB": [significant(arm.rss_mib) for arm in arms],
@@ -140,14 +142,12 @@ def time_cell(arm: Arm, value: float | None) -> str:
     if value is None:
         return ""
     text = "<0.001" if 0 < value < 0.001 else rounded(value, 3) if value < 1 else significant(value)
-    return text + UNRELIABLE * bool(arm.doubtful_times)
+    return text + mark(arm)
 
 
-def utilisation_cell(arm: Arm) -> str:
-    """Return the share of the machine's peak in per cent, marked if it is unreliable."""
-    if arm.utilisation is None:
-        return ""
-    return significant(100 * arm.utilisation, 2) + UNRELIABLE * bool(arm.doubtful_times)
+def mark(arm: Arm) -> str:
+    """Return the mark of an arm with unreliable times, or an empty string."""
+    return UNRELIABLE if arm.doubtful_times else ""
 
 
 def legend(group: Group, arms: Sequence[Arm]) -> list[str]:
@@ -171,14 +171,6 @@ def baseline_lines(group: Group) -> list[str]:
         if arm.beats_baselines is not None:
             labels.setdefault(arm.against_baselines, []).append(arm.label)
     return [f"{text}: {', '.join(names[:MOST_SHOWN])}" for text, names in labels.items()]
-
-
-def confidence_set_lines(group: Group) -> list[str]:
-    """Return the Model Confidence Set over test items, if there is one."""
-    if not group.confidence_set:
-        return []
-    names = listed(group.confidence_set, MOST_SHOWN)
-    return [f"the best run over test items is one of (95 % Model Confidence Set): {names}"]
 
 
 def pair_list(group: Group, only_changed: bool) -> tuple[str, list[str]]:
@@ -236,7 +228,7 @@ def change_sections(found: Changes, only_changed: bool) -> list[Section]:
         title = f"{task}: {metric} ({direction_text(higher)})"
         more = len(changes) - MOST_CHANGES
         below = [f"and {more:,} more, in CSV and JSON"] if more > 0 else []
-        sections.append(Section(title, [], change_table(changes[:MOST_CHANGES]), below, []))
+        sections.append(Section(title, [], _change_table(changes[:MOST_CHANGES]), below, []))
     lists = [
         (f"excluded rows of {name}", [excluded_text(each) for each in excluded])
         for name, excluded in zip("AB", found.left_out, strict=True)
@@ -245,16 +237,14 @@ def change_sections(found: Changes, only_changed: bool) -> list[Section]:
     return [*sections, Section("", [], None, [], lists)] if lists else sections
 
 
-def change_table(found: list[Change]) -> TextTable:
-    """Return the table of changes."""
-    rows = [change_row(change) for change in found]
+def _change_table(found: list[Change]) -> TextTable:
+    rows = [_change_row(change) for change in found]
     header = ["verdict", "arm", "n", "A", "B", "B - A", "±\n95 %", "why"]
     bold = {n for n, change in enumerate(found) if change.verdict in (IMPROVED, WORSE, FAILED)}
     return TextTable(header, rows, frozenset({0, 1, 7}), frozenset(bold))
 
 
-def change_row(change: Change) -> list[str]:
-    """Return the cells of a change."""
+def _change_row(change: Change) -> list[str]:
     seeds, before, after = change.seeds, change.before, change.after
     sides = [side for side in (before, after) if side is not None]
     known = [decimals_of(half_width(side)) for side in sides]

@@ -6,23 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import altair as alt
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.analysis.comparison import Arm, Group
-from benchmarks.reporting.html.figure import (
-    ArmStyle,
-    Figure,
-    Record,
-    data,
-    layered,
-    rounded,
-    spec_of,
-)
-from benchmarks.reporting.html.formatting import direction, metric_name, nets, number, plural
+from benchmarks.reporting.html.figure import Figure, Record, chart, encode, rounded, spec_of, spread
+from benchmarks.reporting.html.formatting import metric_name, nets, number, plural
 from benchmarks.reporting.html.run_files import Runs, first_runs
-from benchmarks.reporting.html.theme import Looks
+from benchmarks.reporting.html.theme import Looks, Style
+from benchmarks.reporting.sentences import direction_text
 
 MOST_ARMS = 8
 MOST_SEEDS = 20
@@ -31,11 +25,10 @@ POINTS = 60
 
 AXES = {"steps": "optimiser steps", "train_seconds": "training time (s)", "tokens": "tokens seen"}
 
-Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Positions at which a run was evaluated, and the scores."""
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]  # places of evaluation, and the scores
 
 
-def curves_of(runs_: Runs, arm: Arm, axis: str, metric: str) -> list[tuple[str, Curve]]:
+def _curves_of(runs_: Runs, arm: Arm, axis: str, metric: str) -> list[tuple[str, Curve]]:
     """Return the seed and curve of each run of an arm that has one."""
     found = []
     for run_id, seed in first_runs(arm, MOST_SEEDS):
@@ -52,10 +45,8 @@ def curves_of(runs_: Runs, arm: Arm, axis: str, metric: str) -> list[tuple[str, 
 def mean_and_band(curves: Sequence[Curve]) -> pd.DataFrame:
     """Compute the mean, lowest and highest of curves over their common range.
 
-    Beyond the end of the first curve, the mean would be over other seeds and could jump.
-
-    Returns:
-        Columns x, mean, low, high; empty if the curves have no common range.
+    Beyond the end of the first curve, the mean would be over other seeds and could jump. The table
+    is empty if the curves have no common range.
     """
     begin = max(float(x[0]) for x, _ in curves)
     end = min(float(x[-1]) for x, _ in curves)
@@ -73,32 +64,22 @@ def mean_and_band(curves: Sequence[Curve]) -> pd.DataFrame:
 
 def thinned(curve: Curve) -> Curve:
     """Return a curve with at most POINTS points, including its first and last."""
-    x, y = curve
-    if len(x) <= POINTS:
-        return curve
-    keep = np.unique(np.linspace(0, len(x) - 1, POINTS).round().astype(int))
-    return x[keep], y[keep]
+    keep = spread(len(curve[0]), POINTS)
+    return curve[0][keep], curve[1][keep]
 
 
 @dataclass
 class _Drawn:
-    """The curves of a figure.
-
-    Attributes:
-        means: mean and band of each arm.
-        thin: single seeds.
-        points: curves of a single evaluation, where a line would be invisible.
-        rows: numbers of the figure, one row per arm.
-    """
+    """The curves of a figure."""
 
     arms: list[Arm] = field(default_factory=list)
-    means: list[Record] = field(default_factory=list)
-    thin: list[Record] = field(default_factory=list)
+    means: list[Record] = field(default_factory=list)  # mean and band of each arm
+    thin: list[Record] = field(default_factory=list)  # single seeds
+    # Curves of a single evaluation, where a line would be invisible.
     points: list[Record] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
 
     def add(self, arm: Arm, curves: list[tuple[str, Curve]], higher_is_better: bool) -> None:
-        """Add the curves of an arm."""
         self.arms.append(arm)
         band = mean_and_band([curve for _, curve in curves])
         for line in band.to_dict("records"):
@@ -128,57 +109,51 @@ def curve_figures(group: Group, runs_: Runs, looks: Looks, name: str) -> list[Fi
 def _figure(group: Group, runs_: Runs, looks: Looks, name: str, axis: str) -> Figure | None:
     drawn = _Drawn()
     for arm in nets(group)[:MOST_ARMS]:
-        if curves := curves_of(runs_, arm, axis, group.metric):
+        if curves := _curves_of(runs_, arm, axis, group.metric):
             drawn.add(arm, curves, group.higher_is_better)
     if not drawn.arms:
         return None
-    style = ArmStyle([arm.label for arm in drawn.arms], [looks.of(arm) for arm in drawn.arms])
+    style = looks.style(drawn.arms)
     return Figure(
         name=f"{name}-curve-{axis.removeprefix('train_')}",
         title=f"Learning against {AXES[axis].partition(' (')[0]}",
         caption=_caption(group, drawn, axis),
-        summary=f"Validation {metric_name(group)} ({direction(group)}) of "
+        summary=f"Validation {metric_name(group)} ({direction_text(group.higher_is_better)}) of "
         + "; ".join(f"{r[0]}, {plural(int(r[1]), 'seed')}, best end {r[3]}" for r in drawn.rows),
-        spec=spec_of(_chart(group, drawn, style, axis), 260, style.labels),
+        spec=spec_of(_layers(group, drawn, style, axis), style),
         header=["arm", "seeds", f"mean {AXES[axis]} at the end", "best seed's score at the end"],
         rows=drawn.rows,
     )
 
 
-def _chart(group: Group, drawn: _Drawn, style: ArmStyle, axis: str) -> Any:
-    import altair as alt
-
+def _layers(group: Group, drawn: _Drawn, style: Style, axis: str) -> list[Any]:
     x = alt.X("x:Q", title=AXES[axis], axis=alt.Axis(format="~s", tickCount=5))
-    title = f"validation {metric_name(group)}"
-    domain = list(_scale(group, drawn.means, drawn.thin, drawn.points))
-    scale = alt.Scale(zero=False, domain=domain, nice=True)
-    y = alt.Y("mean:Q", title=title, scale=scale)
-    colour = style.encode("color", "stroke")
+    scale = alt.Scale(zero=False, domain=list(_scale(group, drawn)), nice=True)
+    vertical: dict[str, Any] = {"title": f"validation {metric_name(group)}", "scale": scale}
+    y = alt.Y("mean:Q", **vertical)
+    colour = encode(style, "color", "stroke")
     tips = [
-        alt.Tooltip("arm:N"),
+        "arm:N",
         alt.Tooltip("x:Q", title=AXES[axis], format=",.4~g"),
-        alt.Tooltip("mean:Q"),
+        "mean:Q",
         alt.Tooltip("low:Q", title="lowest seed"),
         alt.Tooltip("high:Q", title="highest seed"),
     ]
-    base = alt.Chart(data(drawn.means))
-    return layered(
-        base.mark_area(opacity=0.14, clip=True).encode(
-            x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour
-        ),
-        alt.Chart(data(drawn.thin))
-        .mark_line(strokeWidth=0.8, opacity=0.4, clip=True)
-        .encode(x=x, y=alt.Y("y:Q", title=title, scale=scale), color=colour, detail="seed:N"),
-        base.mark_line(clip=True).encode(
-            x=x, y=y, color=colour, strokeDash=style.encode("strokeDash", "stroke")
-        ),
-        base.mark_point(size=70, opacity=0, filled=True).encode(
-            x=x, y=y, color=colour, tooltip=tips
-        ),
-        alt.Chart(data(drawn.points))
-        .mark_point(size=70, opacity=1, filled=True)
-        .encode(x=x, y=y, color=colour, shape=style.encode("shape"), tooltip=tips[:3]),
+    means, thin, points = (
+        chart(records).encode(x=x, color=colour)
+        for records in (drawn.means, drawn.thin, drawn.points)
     )
+    return [
+        means.mark_area(opacity=0.14, clip=True).encode(y="low:Q", y2="high:Q"),
+        thin.mark_line(strokeWidth=0.8, opacity=0.4, clip=True).encode(
+            y=alt.Y("y:Q", **vertical), detail="seed:N"
+        ),
+        means.mark_line(clip=True).encode(y=y, strokeDash=encode(style, "strokeDash", "stroke")),
+        means.mark_point(size=70, opacity=0, filled=True).encode(y=y, tooltip=tips),
+        points.mark_point(size=70, opacity=1, filled=True).encode(
+            y=y, shape=encode(style, "shape"), tooltip=tips[:3]
+        ),
+    ]
 
 
 def _caption(group: Group, drawn: _Drawn, axis: str) -> str:
@@ -196,16 +171,16 @@ def _caption(group: Group, drawn: _Drawn, axis: str) -> str:
     return caption
 
 
-def _scale(
-    group: Group, means: list[Record], thin: list[Record], points: list[Record]
-) -> tuple[float, float]:
+def _scale(group: Group, drawn: _Drawn) -> tuple[float, float]:
     """Return the ends of the score axis, excluding the first steps of an untrained network."""
-    values = [r[key] for r in means for key in ("mean", "low", "high")] + [r["y"] for r in thin]
+    values = [r[key] for r in drawn.means for key in ("mean", "low", "high")]
+    values += [r["y"] for r in drawn.thin]
     found = np.array([value for value in values if value is not None])
     low, high = float(found.min()), float(found.max())
     if group.higher_is_better:
         low = max(low, float(np.quantile(found, 0.02)))
     else:
         high = min(high, float(np.quantile(found, 0.95)))
-    low, high = min([low, *(r["mean"] for r in points)]), max([high, *(r["mean"] for r in points)])
+    ends = [low, high, *(r["mean"] for r in drawn.points)]
+    low, high = min(ends), max(ends)
     return (low, high) if high > low else (low - 0.5, high + 0.5)

@@ -5,23 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import altair as alt
 import numpy as np
 import pandas as pd
 
 from benchmarks.analysis.comparison import Arm, Group
 from benchmarks.reporting.html.figure import (
-    ArmStyle,
     Figure,
     Record,
-    data,
-    layered,
+    chart,
+    encode,
+    lines,
     rounded,
     spec_of,
+    spread,
     zero_line,
 )
 from benchmarks.reporting.html.formatting import metric_name, nets, number, plural
 from benchmarks.reporting.html.run_files import Runs, first_runs
-from benchmarks.reporting.html.theme import BASELINE_DASHES, GRID, INK, MUTED, Look, Looks
+from benchmarks.reporting.html.theme import BASELINE_DASHES, GRID, INK, MUTED, Look, Looks, Style
 
 MOST_ARMS = 4
 MOST_SEEDS = 20
@@ -33,49 +35,37 @@ NAIVE_LOOK = Look(MUTED, "cross", BASELINE_DASHES["naive"])
 
 @dataclass(frozen=True)
 class Forecasts:
-    """Forecasts of several arms for the same days.
+    """Forecasts of several arms for the same days."""
 
-    Attributes:
-        days: YYYY-MM-DD, in order.
-        actual: the actual values.
-        naive: name and forecast of the reference; None if there is none.
-        by_arm: forecast of each arm, the mean over its seeds.
-    """
-
-    days: list[str]
+    days: list[str]  # YYYY-MM-DD, in order
     actual: pd.Series[float]
-    naive: tuple[str, pd.Series[float]] | None
-    by_arm: dict[str, pd.Series[float]]
+    naive: dict[str, pd.Series[float]]  # the reference; empty if there is none
+    by_arm: dict[str, pd.Series[float]]  # means over the seeds
 
 
 def read(group: Group, runs_: Runs) -> Forecasts | None:
     """Return the forecasts of the best networks and of the best baseline; None without any."""
     actual: pd.Series[float] | None = None
     days: list[str] = []
-    last: pd.Series[float] | None = None
+    naive: dict[str, pd.Series[float]] = {}
     by_arm: dict[str, pd.Series[float]] = {}
     naive_arm = next((arm for arm in group.arms if arm.label == group.naive), None)
     for arm in [*nets(group)[:MOST_ARMS], group.best_baseline, naive_arm]:
         tables = _tables(arm, runs_) if arm is not None and arm.label not in by_arm else []
         if arm is None or not tables:
             continue
-        first = tables[0]
         if actual is None:
-            actual, days = first["actual"].astype(float), [str(day) for day in first["day"]]
-            last = first["last"].astype(float) if "last" in first else None
+            actual, days = tables[0]["actual"].astype(float), [str(d) for d in tables[0]["day"]]
+            if "last" in tables[0]:
+                naive = {"random walk": tables[0]["last"].astype(float)}
         same = [table for table in tables if list(table["day"].astype(str)) == days]
         if same:
             by_arm[arm.label] = sum(
                 (table["predicted"].astype(float) for table in same[1:]), same[0]["predicted"]
             ) / len(same)
-    naive = None
     if naive_arm is not None and naive_arm.label in by_arm:
-        naive = (naive_arm.label, by_arm.pop(naive_arm.label))
-    elif last is not None:
-        naive = ("random walk", last)
-    if actual is None or not by_arm:
-        return None
-    return Forecasts(days, actual, naive, by_arm)
+        naive = {naive_arm.label: by_arm.pop(naive_arm.label)}
+    return None if actual is None or not by_arm else Forecasts(days, actual, naive, by_arm)
 
 
 def _tables(arm: Arm, runs_: Runs) -> list[pd.DataFrame]:
@@ -89,8 +79,8 @@ def advantage(forecasts: Forecasts) -> pd.DataFrame:
 
     In percent of the naive forecast's total; the last value is 100 (1 - (RMSE / naive RMSE)²).
     """
-    assert forecasts.naive is not None
-    naive = (forecasts.naive[1] - forecasts.actual) ** 2
+    (reference,) = forecasts.naive.values()
+    naive = (reference - forecasts.actual) ** 2
     total = float(naive.sum()) or 1.0
     return pd.DataFrame(
         {
@@ -105,15 +95,10 @@ def forecast_figures(group: Group, runs_: Runs, looks: Looks, name: str) -> list
     forecasts = read(group, runs_)
     if forecasts is None:
         return []
-    looks_by_label = {arm.label: looks.of(arm) for arm in group.arms}
-    arms = {label: looks_by_label[label] for label in forecasts.by_arm}
-    figures = [
-        _against_actual(group, forecasts, arms, name),
-        _residuals(group, forecasts, arms, name),
-    ]
-    if forecasts.naive is not None:
-        figures.append(_cumulative_error(group, forecasts, arms, name))
-    return figures
+    all_looks = looks.style(group.arms)
+    arms = {label: all_looks[label] for label in forecasts.by_arm}
+    draw = [_against_actual, _residuals] + ([_cumulative_error] if forecasts.naive else [])
+    return [figure(group, forecasts, arms, name) for figure in draw]
 
 
 def _records(series: dict[str, pd.Series[float]], days: list[str], digits: int = 5) -> list[Record]:
@@ -125,29 +110,22 @@ def _records(series: dict[str, pd.Series[float]], days: list[str], digits: int =
     ]
 
 
-def _against_actual(group: Group, forecasts: Forecasts, arms: dict[str, Look], name: str) -> Figure:
-    import altair as alt
-
-    looks = {"actual": Look(INK, "circle", [1, 0])}
-    series = {"actual": forecasts.actual}
-    if forecasts.naive is not None:
-        looks[forecasts.naive[0]] = NAIVE_LOOK
-        series[forecasts.naive[0]] = forecasts.naive[1]
-    looks |= arms
-    series |= forecasts.by_arm
+def _against_actual(group: Group, forecasts: Forecasts, arms: Style, name: str) -> Figure:
+    style = {"actual": Look(INK, "circle", [1, 0])} | dict.fromkeys(forecasts.naive, NAIVE_LOOK)
+    style |= arms
+    series = {"actual": forecasts.actual} | forecasts.naive | forecasts.by_arm
     days = forecasts.days[-DAYS_IN_DETAIL:]
-    style = ArmStyle(list(looks), list(looks.values()))
     y = alt.Y("value:Q", title=_unit(group), scale=alt.Scale(zero=False))
-    lines = style.lines(_records(series, days, 7), _days(), y, _tips(), strokeWidth=1.8)
+    layers = lines(style, _records(series, days, 7), _days(), y, _tips(), strokeWidth=1.8)
     part = f"the last {len(days)} of " if len(days) < len(forecasts.days) else ""
     return Figure(
         name=f"{name}-forecasts",
         title="Forecasts and actual values",
         caption=f"Shown are {part}{plural(len(forecasts.days), 'test day')}; forecasts are means "
         "over the seeds. A forecast that repeats the previous day looks right, one day late.",
-        summary=f"Forecasts by {', '.join(style.labels[1:])} of {days[0]} to {days[-1]}.",
-        spec=spec_of(layered(*lines), 260, style.labels),
-        header=["day", *style.labels],
+        summary=f"Forecasts by {', '.join(list(style)[1:])} of {days[0]} to {days[-1]}.",
+        spec=spec_of(layers, style),
+        header=["day", *style],
         rows=[
             [day, *(number(float(values.iloc[i - len(days)]), 6) for values in series.values())]
             for i, day in enumerate(days)
@@ -155,14 +133,10 @@ def _against_actual(group: Group, forecasts: Forecasts, arms: dict[str, Look], n
     )
 
 
-def _residuals(group: Group, forecasts: Forecasts, arms: dict[str, Look], name: str) -> Figure:
+def _residuals(group: Group, forecasts: Forecasts, arms: Style, name: str) -> Figure:
     days = forecasts.days[-DAYS_IN_DETAIL:]
-    series = dict(forecasts.by_arm)
-    if forecasts.naive is not None:
-        series |= {forecasts.naive[0]: forecasts.naive[1]}
+    series = forecasts.by_arm | forecasts.naive
     residuals = {label: forecasts.actual - values for label, values in series.items()}
-    naive = forecasts.naive[0] if forecasts.naive is not None else None
-    bars = f"Bars: {naive}. A mark at the end of its bar is equal to it. " if naive else ""
     rows = []
     for label, values in residuals.items():
         error = values.to_numpy(float)
@@ -171,110 +145,85 @@ def _residuals(group: Group, forecasts: Forecasts, arms: dict[str, Look], name: 
     return Figure(
         name=f"{name}-residuals",
         title="Residuals of the forecasts",
-        caption=f"{bars}The same {len(days)} days; the numbers are of all {len(forecasts.days)}.",
+        caption="".join(
+            f"Bars: {naive}. A mark at the end of its bar is equal to it. "
+            for naive in forecasts.naive
+        )
+        + f"The same {len(days)} days; the numbers are of all {len(forecasts.days)}.",
         summary="Residuals by arm: "
         + "; ".join(f"{label}: RMSE {rmse}, mean {mean}" for label, rmse, mean, _ in rows),
-        spec=spec_of(_residual_chart(group, residuals, days, arms, naive), 260, list(arms)),
+        spec=spec_of(_residual_layers(group, residuals, days, arms), arms),
         header=["arm", "RMSE of the mean forecast", "mean residual", "largest residual"],
         rows=rows,
     )
 
 
-def _residual_chart(
-    group: Group,
-    residuals: dict[str, pd.Series[float]],
-    days: list[str],
-    arms: dict[str, Look],
-    naive: str | None,
-) -> Any:
-    import altair as alt
-
-    style = ArmStyle(list(arms), list(arms.values()))
+def _residual_layers(
+    group: Group, residuals: dict[str, pd.Series[float]], days: list[str], arms: Style
+) -> list[Any]:
+    """Return the bars of the naive forecast and the marks of the arms."""
     title = f"actual − forecast ({_unit(group)})"  # noqa: RUF001  a minus sign
-    x, y = _days(), alt.Y("value:Q", title=title)
-    tips = _tips("residual")
-    points = alt.Chart(data(_records({label: residuals[label] for label in arms}, days)))
-    layers = [
+    x, y, tips = _days(), alt.Y("value:Q", title=title), _tips("residual")
+    records = _records(residuals, days)
+    bars = chart([r | {"zero": 0} for r in records if r["arm"] not in arms])
+    marks = chart([r for r in records if r["arm"] in arms])
+    return [
+        bars.mark_rule(color=GRID, strokeWidth=4).encode(x=x, y=y, y2="zero:Q", tooltip=tips),
         zero_line(),
-        points.mark_point(filled=True, size=30, opacity=0.8).encode(
+        marks.mark_point(filled=True, size=30, opacity=0.8).encode(
             x=x,
             y=y,
-            color=style.encode("color", "shape"),
-            shape=style.encode("shape", "shape"),
+            color=encode(arms, "color", "shape"),
+            shape=encode(arms, "shape", "shape"),
             tooltip=tips,
         ),
     ]
-    if naive is not None:
-        bars = [r | {"zero": 0} for r in _records({naive: residuals[naive]}, days)]
-        bar = alt.Chart(data(bars)).mark_rule(color=GRID, strokeWidth=4)
-        layers.insert(0, bar.encode(x=x, y=y, y2=alt.Y2("zero:Q"), tooltip=tips))
-    return layered(*layers)
 
 
-def _cumulative_error(
-    group: Group, forecasts: Forecasts, arms: dict[str, Look], name: str
-) -> Figure:
-    import altair as alt
-
-    assert forecasts.naive is not None
+def _cumulative_error(group: Group, forecasts: Forecasts, arms: Style, name: str) -> Figure:
+    (naive,) = forecasts.naive
     table = advantage(forecasts)
-    keep = np.unique(np.linspace(0, len(table) - 1, min(POINTS, len(table))).round().astype(int))
     records: list[Record] = [
         {"arm": label, "day": forecasts.days[i], "value": rounded(float(table[label].iloc[i]), 4)}
         for label in table
-        for i in keep
+        for i in spread(len(table), POINTS)
     ]
-    naive, style = forecasts.naive[0], ArmStyle(list(arms), list(arms.values()))
     y = alt.Y("value:Q", title=f"squared error saved (% of {naive}'s)")
-    last = {label: float(table[label].iloc[-1]) for label in arms}
+    last = {label: number(float(table[label].iloc[-1]), 3) for label in arms}
     return Figure(
         name=f"{name}-race",
         title=f"Cumulative squared error against {naive}",
         caption=f"Above 0, an arm has a smaller error so far than {naive}, the naive forecast; a "
         f"single step is a single day.{_reference_line(group, forecasts)}",
         summary="Share of the naive forecast's squared error saved by the last day: "
-        + "; ".join(f"{label} {number(value, 3)} %" for label, value in last.items()),
-        spec=spec_of(
-            layered(zero_line(), *style.lines(records, _days(), y, _tips("%"))), 260, style.labels
-        ),
+        + "; ".join(f"{label} {value} %" for label, value in last.items()),
+        spec=spec_of([zero_line(), *lines(arms, records, _days(), y, _tips("%"))], arms),
         header=["arm", "squared error saved by the last day (%)"],
-        rows=[[label, number(value, 3)] for label, value in last.items()],
+        rows=[[label, value] for label, value in last.items()],
     )
 
 
 def _reference_line(group: Group, forecasts: Forecasts) -> str:
     """Return a sentence that names the line of the best baseline."""
-    assert forecasts.naive is not None
     best = group.best_baseline
     if best is None:
         return ""
-    if best.label == forecasts.naive[0]:
+    if best.label in forecasts.naive:
         return " It is also the best baseline, so the line at 0 is the reference."
     if best.label in forecasts.by_arm:
         return f" The reference line is that of {best.label}, the best baseline."
     return f" The best baseline, {best.label}, has no forecasts and is not drawn."
 
 
-def _days() -> Any:
+def _days() -> alt.X:
     """Return an axis of days, equal in every time zone."""
-    import altair as alt
-
-    return alt.X(
-        "day:T",
-        title=None,
-        scale=alt.Scale(type="utc"),
-        axis=alt.Axis(format="%b %Y", tickCount=5, labelOverlap=True),
-    )
+    axis = alt.Axis(format="%b %Y", tickCount=5, labelOverlap=True)
+    return alt.X("day:T", title=None, scale=alt.Scale(type="utc"), axis=axis)
 
 
 def _tips(title: str | None = None) -> list[Any]:
-    import altair as alt
-
-    return [
-        alt.Tooltip("arm:N"),
-        alt.Tooltip("day:T", timeUnit="utcyearmonthdate", format="%d %b %Y", title="day"),
-        alt.Tooltip("value:Q", title=title) if title else alt.Tooltip("value:Q"),
-    ]
+    day = alt.Tooltip("day:T", timeUnit="utcyearmonthdate", format="%d %b %Y", title="day")
+    return ["arm:N", day, alt.Tooltip("value:Q", title=title) if title else "value:Q"]
 
 
 def _unit(group: Group) -> str:

@@ -24,6 +24,7 @@ from benchmarks.analysis.formatting import (
     significant,
 )
 from benchmarks.analysis.statistics.common import Interval
+from benchmarks.reporting.sentences import direction_text
 
 NONE = "–"  # noqa: RUF001  an en dash: an empty cell of a table
 
@@ -44,11 +45,8 @@ def seconds(value: float | None) -> str:
         return NONE
     if value < 1:
         return f"{number(1000 * value, 2)} ms"
-    if value < 120:
-        return f"{number(value, 3)} s"
-    if value < 7200:
-        return f"{number(value / 60, 3)} min"
-    return f"{number(value / 3600, 3)} h"
+    size, unit = (1, "s") if value < 120 else (60, "min") if value < 7200 else (3600, "h")
+    return f"{number(value / size, 3)} {unit}"
 
 
 def count(value: float | None) -> str:
@@ -79,16 +77,11 @@ def score_texts(interval: Interval) -> tuple[str, str]:
     return mean, f"{low} to {high}"
 
 
-def budget(arm: Arm) -> str:
-    """Return the budget of a network, with its size and unit."""
-    return budget_name(arm.match, arm.match_budget)
-
-
 def budgets(group: Group) -> dict[str, list[Arm]]:
     """Return the networks by budget, best first; verdicts hold within a budget."""
     found: dict[str, list[Arm]] = {}
     for arm in nets(group):
-        found.setdefault(budget(arm), []).append(arm)
+        found.setdefault(budget_name(arm.match, arm.match_budget), []).append(arm)
     return found
 
 
@@ -99,15 +92,14 @@ def plural(n: int, word: str) -> str:
 
 def metric_name(group: Group, with_unit: bool = True) -> str:
     """Return the name of the metric, with its unit as in the title of an axis."""
-    name = group.metric.replace("_", " ")
-    name = " ".join(word.upper() if word == "rmse" else word for word in name.split())
-    unit = f" ({group.unit})" if group.unit and with_unit else ""
-    return f"{name}{unit}"
+    words = group.metric.replace("_", " ").split()
+    name = " ".join(word.upper() if word == "rmse" else word for word in words)
+    return f"{name} ({group.unit})" if group.unit and with_unit else name
 
 
-def direction(group: Group) -> str:
-    """Return the direction of the metric."""
-    return "higher is better" if group.higher_is_better else "lower is better"
+def metric_and_direction(group: Group, with_unit: bool = True) -> str:
+    """Return the name and the direction of the metric."""
+    return f"{metric_name(group, with_unit)}, {direction_text(group.higher_is_better)}"
 
 
 def nets(group: Group) -> list[Arm]:
@@ -130,7 +122,7 @@ def among_nets(group: Group, arm: Arm) -> str:
     if arm.baseline or len(nets(group)) < 2:
         return NONE
     by_budget = budgets(group)
-    others = by_budget[budget(arm)]
+    others = by_budget[budget_name(arm.match, arm.match_budget)]
     if len(others) == 1:
         return "only one in its budget"
     within = " of its budget" if len(by_budget) > 1 else ""
@@ -150,10 +142,3 @@ def among_nets(group: Group, arm: Arm) -> str:
             return f"one seed: not tested against {best.label}"
         return f"no difference from {best.label} shown"
     return f"{pair[1]} with {best.label}" if pair[1] == NOT_COMPARABLE else pair[1]
-
-
-def against_baselines(group: Group, arm: Arm) -> str:
-    """Return the verdict on a network against the best baseline."""
-    if not arm.baseline:
-        return arm.against_baselines or NONE
-    return "the best baseline" if arm is group.best_baseline else NONE

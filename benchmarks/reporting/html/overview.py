@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.analysis.arms import budget_name
 from benchmarks.analysis.comparison import (
     BETTER,
     NOT_COMPARABLE,
@@ -17,9 +18,7 @@ from benchmarks.analysis.formatting import rounded
 from benchmarks.analysis.statistics.common import Paired
 from benchmarks.reporting.html.formatting import (
     NONE,
-    against_baselines,
     among_nets,
-    budget,
     count,
     number,
     p_value,
@@ -36,34 +35,22 @@ TONES = {BETTER: "good", WORSE: "bad", NOT_SHOWN: "open", NOT_COMPARABLE: "open"
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table.
-
-    Attributes:
-        text: shown in the cell.
-        value: sort key; the text where it is None.
-        more: secondary text.
-        tone: CSS class: good, bad, open, among-best or empty.
-    """
+    """One cell of a table, with secondary text."""
 
     text: str
-    value: float | None = None
+    value: float | None = None  # sort key; the text where it is None
     more: str = ""
-    tone: str = ""
+    tone: str = ""  # CSS class: good, bad, open, among-best or empty
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose first column names the row.
-
-    Attributes:
-        units: second line of the header, may be empty.
-        left: number of omitted rows.
-    """
+    """A table whose first column names the row."""
 
     header: list[str]
-    units: list[str]
+    units: list[str]  # second line of the header
     rows: list[list[Cell]]
-    left: int = 0
+    left: int  # number of omitted rows
 
 
 ARM_HEADER = [
@@ -92,21 +79,20 @@ def arm_table(group: Group) -> Table:
 
 def _arm(group: Group, arm: Arm) -> list[Cell]:
     verdict = among_nets(group, arm)
-    tone = (
-        "good"
-        if verdict.startswith("best network")
-        else "bad"
-        if verdict.startswith("worse")
-        else "open"
-    )
-    against = against_baselines(group, arm)
+    tone = "bad" if verdict.startswith("worse") else "open"
+    tone = "good" if verdict.startswith("best network") else tone
+    against = "the best baseline" if arm is group.best_baseline else arm.against_baselines or NONE
     beaten = {True: "good", False: "open", None: ""}[arm.beats_baselines]
     kind = {"naive": "naive reference"}.get(arm.baseline, f"{arm.baseline} baseline")
     about = [kind] if arm.baseline else []
     if arm.match not in ("", "hidden") and arm.match_budget is not None:
-        about.append(budget(arm))
+        about.append(budget_name(arm.match, arm.match_budget))
     score, spread = score_texts(arm.score)
     doubt = " ?" if arm.doubtful_times else ""
+    peak = ""
+    if arm.utilisation is not None:
+        kernel = f", {arm.kernel}" if arm.kernel else ""
+        peak = f"{number(100 * arm.utilisation, 2)} % of peak{kernel}"
     return [
         Cell(arm.label, more=", ".join(about)),
         Cell(
@@ -118,26 +104,12 @@ def _arm(group: Group, arm: Arm) -> list[Cell]:
         Cell(NONE if arm.is_deterministic else str(arm.score.n), arm.score.n),
         Cell(verdict, tone=tone),
         Cell(against, tone="bad" if against.startswith("worse") else beaten),
-        _skill(arm.skill),
+        Cell(NONE if arm.skill is None else with_minus(rounded(arm.skill, 3)), arm.skill),
         Cell(count(arm.parameters), arm.parameters),
-        Cell(seconds(arm.train_seconds) + doubt, arm.train_seconds, _of_peak(arm)),
+        Cell(seconds(arm.train_seconds) + doubt, arm.train_seconds, peak),
         Cell(number(arm.latency_ms, 2) + doubt, arm.latency_ms),
         Cell(number(arm.memory_mib, 3), arm.memory_mib),
     ]
-
-
-def _of_peak(arm: Arm) -> str:
-    """Format the model FLOPs utilisation of an arm and its kernel."""
-    if arm.utilisation is None:
-        return ""
-    kernel = f", {arm.kernel}" if arm.kernel else ""
-    return f"{number(100 * arm.utilisation, 2)} % of peak{kernel}"
-
-
-def _skill(skill: float | None) -> Cell:
-    if skill is None:
-        return Cell(NONE)
-    return Cell(with_minus(rounded(skill, 3)), skill)
 
 
 PAIR_HEADER = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,9 +36,7 @@ MOST_GROUPS = 12
 def parts_of(comparison: Comparison, rows: pd.DataFrame) -> list[Part]:
     """Return the sections of the page.
 
-    Args:
-        comparison: of the tables.
-        rows: all rows of the tables; trials of a search are not in the comparison.
+    The rows are those of the tables: trials of a search are not in the comparison.
     """
     runs_ = Runs(Path(source) for source in comparison.sources)
     groups = comparison.groups[:MOST_GROUPS]
@@ -52,12 +51,8 @@ def parts_of(comparison: Comparison, rows: pd.DataFrame) -> list[Part]:
 def titles(groups: list[Group]) -> list[str]:
     """Return the titles of the groups, with the metric where a task has several."""
     plain = [group.title for group in groups]
-    return [
-        f"{group.title}, {metric_name(group, with_unit=False)}"
-        if plain.count(group.title) > 1
-        else group.title
-        for group in groups
-    ]
+    more = [f", {metric_name(g, with_unit=False)}" * (plain.count(g.title) > 1) for g in groups]
+    return [title + metric for title, metric in zip(plain, more, strict=True)]
 
 
 def _part(
@@ -71,6 +66,13 @@ def _part(
         ("Tuning", [trial_figure(group, rows, looks, name)]),
     ]
     drawn = [(heading, [figure for figure in row if figure]) for heading, row in figures]
+    notes = list(group.notes)
+    ids = [run_id for arm in nets(group) for run_id, _ in first_runs(arm, len(arm.rows))]
+    if bare := sum(runs_.file(run_id, "history") is None for run_id in ids):
+        notes.append(
+            f"{bare:,} of {len(ids):,} runs of networks have no files next to their table: "
+            "learning curves, forecasts and texts come from the others, or are missing."
+        )
     return Part(
         name,
         title,
@@ -81,20 +83,8 @@ def _part(
         [(heading, row) for heading, row in drawn if row],
         samples(group, runs_),
         hardest(group, runs_),
-        [*group.notes, *notes(group, runs_)],
+        notes,
     )
-
-
-def notes(group: Group, runs_: Runs) -> list[str]:
-    """Return a note on the number of runs without files."""
-    ids = [run_id for arm in nets(group) for run_id, _ in first_runs(arm, len(arm.rows))]
-    bare = sum(runs_.file(run_id, lambda run: run.history) is None for run_id in ids)
-    if not bare:
-        return []
-    return [
-        f"{bare:,} of {len(ids):,} runs of networks have no files next to their table: learning "
-        "curves, forecasts and texts come from the others, or are missing."
-    ]
 
 
 def anchors(names: list[str]) -> list[str]:
@@ -102,20 +92,13 @@ def anchors(names: list[str]) -> list[str]:
     found: list[str] = []
     for name in names:
         plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "task"
-        same, candidate = 1, plain
-        while candidate in found:
-            same += 1
-            candidate = f"{plain}-{same}"
-        found.append(candidate)
+        numbered = (f"{plain}-{same}" for same in itertools.count(2))
+        found.append(next(each for each in itertools.chain([plain], numbered) if each not in found))
     return found
 
 
-def check_writable(out: Path, figures: Path | None) -> None:
-    """Check the output paths before anything is computed.
-
-    Raises:
-        UserError: the page is a folder or its folder is missing, or the figures' folder is a file.
-    """
+def _check_writable(out: Path, figures: Path | None) -> None:
+    """Check the output paths before anything is computed."""
     if figures is not None and figures.exists() and not figures.is_dir():
         raise UserError(f"--figures {figures}: is a file; name a folder")
     if out.is_dir():
@@ -127,26 +110,16 @@ def check_writable(out: Path, figures: Path | None) -> None:
 def report(
     tables: Sequence[Path],
     out: Path,
-    title: str = "Comparison of recurrent networks",
-    figures: Path | None = None,
-    task: str | None = None,
+    title: str,
+    figures: Path | None,
+    task: str | None,
 ) -> str:
-    """Write the report page of tables, and its figures if a folder is given.
-
-    Args:
-        tables: CSV files or results folders.
-        out: file of the page.
-        title: its heading.
-        figures: folder for figures and tables as files.
-        task: only this task.
-
-    Returns:
-        A message that names the files written.
+    """Write the page of one or all tasks, and figures as files; return a message that names them.
 
     Raises:
         UserError: a table cannot be used, no row can be shown, or a file cannot be written.
     """
-    check_writable(out, figures)
+    _check_writable(out, figures)
     comparison = compare(tables, Options(task=task))
     if not comparison.groups:
         left = "; ".join(f"{left.reason}: {left.count:,}" for left in comparison.left_out)

@@ -1,8 +1,4 @@
-"""Files of runs next to their table: curves, predictions, samples, excerpts.
-
-A table may have been copied without them, and files may be damaged: an unreadable file counts as
-missing.
-"""
+"""Files of runs next to their table; a missing or unreadable file counts as no file."""
 
 from __future__ import annotations
 
@@ -11,13 +7,14 @@ import math
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 
 from benchmarks.analysis.comparison import Arm
 from benchmarks.results.reader import folder_of
-from benchmarks.results.run_folder import RunFolder
+
+T = TypeVar("T")
 
 
 class Runs:
@@ -26,73 +23,62 @@ class Runs:
     def __init__(self, tables: Iterable[Path]) -> None:
         """Open the run folders of tables; a table may have none."""
         self.tables = [str(table) for table in tables if (table.parent / "runs").is_dir()]
-        self.predictions = lru_cache(maxsize=64)(self._read_predictions)
+        self.predictions = lru_cache(maxsize=64)(self._predictions)
 
-    def file(self, run_id: str, path_in: Callable[[RunFolder], Path]) -> Path | None:
+    def file(
+        self, run_id: str, kind: Literal["history", "predictions", "sample", "excerpts"]
+    ) -> Path | None:
         """Return the path of a file of a run; None if it is missing."""
         folders = (folder_of(table, run_id) for table in self.tables)
-        places = (path_in(folder) for folder in folders if folder is not None)
+        places = (getattr(folder, kind) for folder in folders if folder is not None)
         return next((place for place in places if place.is_file()), None)
+
+    def _read(self, path: Path | None, reader: Callable[[Path], T]) -> T | None:
+        try:
+            return None if path is None else reader(path)
+        except (OSError, ValueError):  # pyarrow's own errors derive from these
+            return None
 
     def history(self, run_id: str) -> pd.DataFrame | None:
         """Read the learning curve: one row per epoch, all columns numeric."""
-        path = self.file(run_id, lambda run: run.history)
-        if path is None:
+        table = self._read(self.file(run_id, "history"), pd.read_csv)
+        if table is None or not len(table):
             return None
-        try:
-            table = pd.read_csv(path).apply(pd.to_numeric, errors="coerce")
-        except (OSError, ValueError):
-            return None
-        return table if len(table) else None
+        numbers: pd.DataFrame = table.apply(pd.to_numeric, errors="coerce")
+        return numbers
 
-    def _read_predictions(self, run_id: str) -> pd.DataFrame | None:
+    def _predictions(self, run_id: str) -> pd.DataFrame | None:
         """Read the predictions by item; the index is the item number."""
-        path = self.file(run_id, lambda run: run.predictions)
-        if path is None:
-            return None
-        try:
-            table = pd.read_parquet(path)
-        except (OSError, ValueError):  # pyarrow's own errors derive from these
-            return None
-        if "item" not in table or not len(table):
+        table = self._read(self.file(run_id, "predictions"), pd.read_parquet)
+        if table is None or "item" not in table or not len(table):
             return None
         return table.set_index("item").sort_index()
 
     def sample(self, run_id: str) -> str | None:
         """Read the generated text."""
-        path = self.file(run_id, lambda run: run.sample)
-        if path is None:
-            return None
-        try:
-            return path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return None
+        path = self.file(run_id, "sample")
+        return self._read(path, lambda text: text.read_text(encoding="utf-8", errors="replace"))
 
     def excerpts(self, run_id: str) -> list[dict[str, Any]]:
         """Read the items with the largest errors that have a number and a text."""
-        path = self.file(run_id, lambda run: run.excerpts)
-        if path is None:
-            return []
-        try:
-            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, ValueError):
-            return []
+        content = self._read(self.file(run_id, "excerpts"), _json_lines) or []
         return [
             line
-            for line in lines
+            for line in content
             if isinstance(line, dict)
             and isinstance(line.get("item"), int)
             and isinstance(line.get("text"), str)
         ]
 
 
+def _json_lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def first_runs(arm: Arm, most: int) -> list[tuple[str, str]]:
     """Return run id and seed of the first runs of an arm, by seed."""
     rows = arm.rows.iloc[:most]
-    return [
-        (str(run_id), seed_name(seed))
-        for run_id, seed in zip(rows["run_id"], rows["seed"], strict=True)
-    ]
+    return list(zip(rows["run_id"].map(str), rows["seed"].map(seed_name), strict=True))
 
 
 def seed_name(seed: object) -> str:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from benchmarks.analysis.comparison import BETTER, NOT_COMPARABLE, WORSE, Arm, Group
 from benchmarks.reporting.html.formatting import (
     budgets,
-    direction,
-    metric_name,
+    metric_and_direction,
     nets,
     number,
     p_value,
@@ -18,25 +17,16 @@ from benchmarks.reporting.html.formatting import (
     seconds,
 )
 
+# The best network is known and beats the baselines; something is not shown; a baseline is better.
 SHOWN, OPEN, BEATEN = "shown", "open", "beaten"
-"""Outcomes: the best network is known and beats the baselines; something is not shown; the networks
-are worse than a baseline."""
-
-MANY = 4
-"""Up to this number, arms are listed by name; more are counted."""
+MANY = 4  # up to this number, arms are listed by name; more are counted
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The result of a group in one headline and up to three sentences.
+    """The result of a group in one headline and the numbers behind it."""
 
-    Attributes:
-        tone: one of SHOWN, OPEN, BEATEN.
-        headline: the conclusion.
-        text: the numbers behind it.
-    """
-
-    tone: str
+    tone: str  # SHOWN, OPEN or BEATEN
     headline: str
     text: str
 
@@ -46,43 +36,40 @@ def summarise(group: Group) -> Summary:
     contenders = nets(group)
     if not contenders:
         best = group.arms[0]
-        text = f"Of the baselines, {best.label} is best: {_score(best)} ({_metric(group)})."
+        metric = metric_and_direction(group, with_unit=False)
+        text = f"Of the baselines, {best.label} is best: {_score(best)} ({metric})."
         return Summary(OPEN, "Baselines only", text)
     by_budget = budgets(group)
-    settled = is_settled(group, contenders)
-    tone, headline = _headline(group, contenders, settled)
-    rankings = [_ranking(group, contenders, settled)]
+    tone, headline = _headline(group, contenders)
+    rankings = [_ranking(group, contenders)]
     if len(by_budget) > 1:
         rankings = ["Budgets differ; verdicts hold within a budget."]
         for name, arms in by_budget.items():
-            text = _ranking(group, arms, is_settled(group, arms)) or f"{arms[0].label} only."
+            text = _ranking(group, arms) or f"{arms[0].label} only."
             rankings.append(f"{name[0].upper()}{name[1:]}: {text}")
-    texts = [_scores(group, contenders), *rankings]
-    texts += [_cost(contenders)]
+    texts = [_scores(group, contenders), *rankings, _cost(contenders)]
     return Summary(tone, headline, " ".join(text for text in texts if text))
 
 
-def is_settled(group: Group, contenders: list[Arm]) -> bool:
+def _is_settled(group: Group, contenders: list[Arm]) -> bool:
     """Check that the best network is shown to be better than every other."""
     found = [pair_of(group, contenders[0], other) for other in contenders[1:]]
     return all(each is not None and each[1] == BETTER for each in found)
 
 
-def _headline(group: Group, contenders: list[Arm], settled: bool) -> tuple[str, str]:
+def _headline(group: Group, contenders: list[Arm]) -> tuple[str, str]:
     """Return tone and headline: networks against the best baseline and each other."""
     best, baseline = contenders[0], group.best_baseline
-    alone = len(contenders) == 1
+    alone, settled = len(contenders) == 1, _is_settled(group, contenders)
     unknown = "no best network is shown"
     if len(budgets(group)) > 1:
         unknown = "the best network depends on the budget"
     if baseline is None:
         if alone:
             return OPEN, f"{best.label} is the only arm"
-        return (
-            (SHOWN, f"{best.label} is best")
-            if settled
-            else (OPEN, unknown[0].upper() + unknown[1:])
-        )
+        if settled:
+            return SHOWN, f"{best.label} is best"
+        return OPEN, unknown[0].upper() + unknown[1:]
     name = f"the best baseline, {baseline.label}"
     beating = [arm.label for arm in contenders if arm.beats_baselines]
     if not beating:
@@ -107,10 +94,11 @@ def _scores(group: Group, contenders: list[Arm]) -> str:
         named[-1] = f"… {contenders[-1].label} {_score(contenders[-1])}"
     baseline = group.best_baseline
     against = f" against {_score(baseline)}" if baseline is not None else ""
-    return f"{', '.join(named)}{against} ({_metric(group)})."
+    metric = metric_and_direction(group, with_unit=False)
+    return f"{', '.join(named)}{against} ({metric})."
 
 
-def _ranking(group: Group, contenders: list[Arm], settled: bool) -> str:
+def _ranking(group: Group, contenders: list[Arm]) -> str:
     """Return the lead of the best network over the next, and its verdict."""
     if len(contenders) == 1:
         return ""
@@ -126,6 +114,7 @@ def _ranking(group: Group, contenders: list[Arm], settled: bool) -> str:
     n = pair.seeds.n if pair is not None and pair.seeds is not None else best.score.n
     if verdict == BETTER and pair is not None:
         p = f" ({p_value(pair.p_adjusted)})" if pair.p_adjusted is not None else ""
+        settled = _is_settled(group, contenders)
         more = "" if settled else ", but not every other network is shown to be worse"
         return f"{lead_text}, which {plural(n, 'seed')} {'shows' if n == 1 else 'show'}{p}{more}."
     if pair is not None and pair.detectable is not None:
@@ -154,10 +143,6 @@ def _cost(contenders: list[Arm]) -> str:
 
 def _score(arm: Arm) -> str:
     return score_texts(arm.score)[0]
-
-
-def _metric(group: Group) -> str:
-    return f"{metric_name(group, with_unit=False)}, {direction(group)}"
 
 
 def _names(labels: list[str]) -> str:

@@ -1,8 +1,4 @@
-"""Look of the figures: one colour, shape and dash per arm in all of them, and one theme.
-
-Neutral colours are fixed values that the style sheet of the page replaces, so one chart serves the
-light and the dark setting.
-"""
+"""Look of the figures: one colour, shape and dash per arm in all of them, and one theme."""
 
 from __future__ import annotations
 
@@ -12,12 +8,11 @@ from typing import Any
 
 from benchmarks.analysis.comparison import Arm, Group
 
+# The style sheet of the page replaces these, so one chart serves the light and the dark setting.
 INK, MUTED, GRID, PAPER = "#1b1f24", "#6b7178", "#dfe2e6", "#fffffe"
 
+# Okabe and Ito (2008), without black and yellow, which are invisible on dark and light backgrounds.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito (2008), distinguishable with any colour vision; without black and yellow, which are
-invisible on dark and light backgrounds."""
-
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right")
 DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 3])
 BASELINE_SHAPES = {"naive": "cross", "simple": "triangle-right", "classical": "diamond"}
@@ -77,11 +72,11 @@ class Look:
     dash: list[int]
 
 
-def look_number(i: int, variant: int = 0) -> Look:
-    """Return the look of model i; its other arms have the same colour.
+Style = dict[str, Look]  # by label of the arm
 
-    The first few models differ in colour, shape and dash.
-    """
+
+def look_number(i: int, variant: int = 0) -> Look:
+    """Return the look of model i; its other arms have the same colour."""
     # When colours repeat, shapes and dashes differ.
     return Look(
         COLOURS[i % len(COLOURS)],
@@ -94,16 +89,10 @@ class Looks:
     """The look of every arm, equal in all figures; a model keeps its colour."""
 
     def __init__(self, groups: Iterable[Group], searched: Iterable[str] = ()) -> None:
-        """Assign colours to the models of all groups, or to the arms of a single model.
-
-        Args:
-            groups: of the page.
-            searched: models with a search in the tables.
-        """
+        """Assign colours to the models of groups and searches, or to the arms of a single model."""
         nets = [arm for group in groups for arm in group.arms if not arm.baseline]
-        models = sorted({arm.model for arm in nets} | set(searched))
-        self.models = models
-        self.nets: dict[str, Look] = {}
+        models = self.models = sorted({arm.model for arm in nets} | set(searched))
+        self.nets: Style = {}
         for i, model in enumerate(models):
             for k, label in enumerate(sorted({arm.label for arm in nets if arm.model == model})):
                 self.nets[label] = look_number(k) if len(models) == 1 else look_number(i, k)
@@ -111,12 +100,13 @@ class Looks:
     def of(self, arm: Arm) -> Look:
         """Return the look of an arm; baselines are grey."""
         if arm.baseline:
-            return Look(
-                MUTED,
-                BASELINE_SHAPES.get(arm.baseline, "diamond"),
-                BASELINE_DASHES.get(arm.baseline, [3, 3]),
-            )
+            shape = BASELINE_SHAPES.get(arm.baseline, "diamond")
+            return Look(MUTED, shape, BASELINE_DASHES.get(arm.baseline, [3, 3]))
         return self.nets[arm.label]
+
+    def style(self, arms: Iterable[Arm]) -> Style:
+        """Return the looks of arms by label."""
+        return {arm.label: self.of(arm) for arm in arms}
 
     def of_search(self, model: str, study: int) -> Look:
         """Return the look of a search of a model."""

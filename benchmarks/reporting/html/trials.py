@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import altair as alt
 import numpy as np
 import pandas as pd
 
 from benchmarks.analysis.comparison import Group
 from benchmarks.analysis.statistics.power import expected_best
-from benchmarks.reporting.html.figure import (
-    ArmStyle,
-    Figure,
-    Record,
-    layered,
-    rounded,
-    spec_of,
-)
-from benchmarks.reporting.html.formatting import direction, metric_name, number
+from benchmarks.reporting.html.figure import Figure, Record, lines, rounded, spec_of
+from benchmarks.reporting.html.formatting import metric_and_direction, metric_name, number
 from benchmarks.reporting.html.theme import Looks
 from benchmarks.results.row import Status
 
@@ -27,14 +19,9 @@ POINTS = 60
 
 
 def scores_by_search(rows: pd.DataFrame, task: str, metric: str) -> dict[str, list[float]]:
-    """Return the validation scores of the trials of each search, in the order of the trials.
+    """Return the validation scores of searches with two or more trials, in their order.
 
-    Args:
-        rows: of the tables, with their documented columns.
-        task, metric: of the group.
-
-    Returns:
-        Scores by model (and study, where a model has several) of searches with two or more trials.
+    The name is the model, with the study where a model has several.
     """
     mine = (rows["task"] == task) & (rows["metric"] == metric) & rows["trial"].notna()
     mine &= (
@@ -65,9 +52,24 @@ def trial_figure(group: Group, rows: pd.DataFrame, looks: Looks, name: str) -> F
     chosen = sorted(curves, key=lambda label: sign * curves[label][-1])[:MOST_SEARCHES]
     # A search has the colour of its model, which other figures use too.
     models = [each if each in looks.models else each.rpartition(" (")[0] for each in chosen]
-    style = ArmStyle(
-        chosen, [looks.of_search(m, models[:i].count(m)) for i, m in enumerate(models)]
-    )
+    style = {
+        label: looks.of_search(model, models[:i].count(model))
+        for i, (label, model) in enumerate(zip(chosen, models, strict=True))
+    }
+    records: list[Record] = [
+        {"arm": label, "k": int(k), "best": rounded(curves[label][k - 1])}
+        for label in chosen
+        for n in [len(curves[label])]
+        for k in np.unique(np.geomspace(1, n, min(n, POINTS)).round().astype(int))
+    ]
+    x = alt.X("k:Q", title="number of trials", axis=alt.Axis(tickMinStep=1, format="d"))
+    title = f"expected best validation {metric_name(group)}"
+    y = alt.Y("best:Q", title=title, scale=alt.Scale(zero=False))
+    tips = [
+        "arm:N",
+        alt.Tooltip("k:Q", title="trials"),
+        alt.Tooltip("best:Q", title="expected best"),
+    ]
     omitted = len(searches) - len(chosen)
     return Figure(
         name=f"{name}-trials",
@@ -75,36 +77,16 @@ def trial_figure(group: Group, rows: pd.DataFrame, looks: Looks, name: str) -> F
         caption="Expected best validation score of a number of trials, drawn in any order from "
         "those that were run (Dodge et al. 2019). If lines cross, the ranking depends on the "
         "number of trials." + (f" {omitted} further searches are not drawn." if omitted else ""),
-        summary=f"{metric_name(group)}, {direction(group)}: "
+        summary=f"{metric_and_direction(group)}: "
         + "; ".join(
             f"{label} {number(curves[label][0])} after 1 trial, {number(curves[label][-1])} "
             f"after {len(curves[label])}"
             for label in chosen
         ),
-        spec=spec_of(_chart(group, curves, style), 260, chosen),
+        spec=spec_of(lines(style, records, x, y, tips), chosen),
         header=["search", "trials", "after 1", "after half", "after all"],
-        rows=[[label, str(len(curves[label])), *_numbers(curves[label])] for label in chosen],
+        rows=[
+            [label, str(len(c)), *(number(c[i]) for i in (0, (len(c) - 1) // 2, -1))]
+            for label, c in ((label, curves[label]) for label in chosen)
+        ],
     )
-
-
-def _numbers(curve: Any) -> list[str]:
-    return [number(curve[0]), number(curve[(len(curve) - 1) // 2]), number(curve[-1])]
-
-
-def _chart(group: Group, curves: dict[str, Any], style: ArmStyle) -> Any:
-    import altair as alt
-
-    records: list[Record] = []
-    for label in style.labels:
-        n = len(curves[label])
-        for k in np.unique(np.geomspace(1, n, min(n, POINTS)).round().astype(int)):
-            records.append({"arm": label, "k": int(k), "best": rounded(curves[label][k - 1])})
-    x = alt.X("k:Q", title="number of trials", axis=alt.Axis(tickMinStep=1, format="d"))
-    title = f"expected best validation {metric_name(group)}"
-    y = alt.Y("best:Q", title=title, scale=alt.Scale(zero=False))
-    tips = [
-        alt.Tooltip("arm:N"),
-        alt.Tooltip("k:Q", title="trials"),
-        alt.Tooltip("best:Q", title="expected best"),
-    ]
-    return layered(*style.lines(records, x, y, tips))
