@@ -16,9 +16,7 @@ from benchmarks.analysis.metrics import default_perfect
 from benchmarks.analysis.statistics.seeds import interquartile_mean, interval
 from benchmarks.system.load import BUSY_LOAD
 
-MOST_ARMS = 500
-"""Number of arms of a group that are read and tested, the best first."""
-
+MOST_ARMS = 500  # number of arms of a group that are read and tested, the best first
 TIMING = ("concurrent_runs", "load_average", "threads", "device", "device_name", "torch_version")
 """Columns that determine whether a time is reliable."""
 

@@ -12,8 +12,7 @@ from benchmarks.analysis.seed_tests import Scores
 from benchmarks.analysis.statistics.common import Interval, Paired
 
 BETTER, WORSE = "better", "worse"
-FLIPPED = {BETTER: WORSE, WORSE: BETTER}
-"""Verdicts on A against B as verdicts on B against A."""
+FLIPPED = {BETTER: WORSE, WORSE: BETTER}  # Verdicts on A against B as verdicts on B against A
 
 NOT_SHOWN = "no difference shown"
 NOT_COMPARABLE = "not comparable"
@@ -21,8 +20,7 @@ IMPROVED, SAME = "improved", "same"
 FAILED = "failed in B"
 ONLY_IN_A, ONLY_IN_B = "only in A", "only in B"
 
-FEW_PAIRS = 15
-"""Number of pairs, those of six arms, up to which all pairs are shown."""
+FEW_PAIRS = 15  # number of pairs, those of six arms, up to which all pairs are shown
 
 
 @dataclass(frozen=True)
@@ -30,23 +28,14 @@ class Arm:
     """All runs that differ only in their seed.
 
     Attributes:
-        key: identity of the arm, from the column `arm` or from the settings.
         label: the model and the settings that distinguish it within its group.
-        rows: its rows by seed, one per seed unless arms are pooled; columns as in the results
-            table, and `score`, the compared value, and `table`, the file.
-        score: mean over seeds and its interval.
-        deviation: standard deviation over seeds.
-        skill: relative to the naive arm of the group; None without a naive arm.
-        train_seconds, latency_ms, memory_mib, rss_mib: medians over the rows; None if unknown.
+        rows: its rows by seed, with `score`, the compared value, and `table`, the file.
+        skill: relative to the naive arm of the group.
+        train_seconds, latency_ms, memory_mib, rss_mib, utilisation: medians over the rows;
             memory_mib is the tensors of a training step, rss_mib the process.
-        doubtful_times: reason why the times are unreliable, or empty.
-        kernel: implementation that computed the recurrence; empty if unknown.
-        utilisation: share of the machine's peak used in training, median over the rows.
-        trials: number of trials of the search whose best trial this arm is; else None.
+        trials: number of trials of the search whose best trial this arm is.
         is_among_best: the best arm of its budget, or tested and not shown to be worse.
-        beats_baselines: shown to be better than the best baseline; None for baselines, without
-            baselines, and for costs.
-        against_baselines: the same as a phrase; empty where it is None.
+        beats_baselines: None for baselines, without baselines, and for costs.
     """
 
     key: str
@@ -97,42 +86,41 @@ class Pair:
     Attributes:
         a, b: labels of the arms; differences are A - B. A has the better mean, unless the pairs
             with one arm were requested, which then is B.
-        verdict: on A against B: better, worse, no difference shown, not comparable.
         seeds: difference over seeds; None where seeds allow no test.
         detectable: smallest difference detected with 80 % power at this number of seeds; only
             where no difference is shown.
         seeds_needed: seeds to show a difference of the observed size; None if more than 1000.
-        items: difference over the items of the test split; None without stored predictions, for
-            pairs that are not in `pairs_to_show`, and for other metrics than the task's own.
-        items_of: the runs that `items` refers to.
+        items: difference over the test items of the runs `items_of`; None without predictions.
     """
 
     a: str
     b: str
     verdict: str
-    seeds: Paired | None
-    p_adjusted: float | None
-    detectable: float | None
-    seeds_needed: int | None
-    items: Paired | None
-    reason: str
+    seeds: Paired | None = None
+    p_adjusted: float | None = None
+    detectable: float | None = None
+    seeds_needed: int | None = None
+    items: Paired | None = None
+    reason: str = ""
     items_of: str = ""
+
+    @property
+    def p(self) -> float | None:
+        """The p-value over seeds, before the correction."""
+        return None if self.seeds is None else self.seeds.p
 
 
 @dataclass(frozen=True)
 class Group:
-    """Comparable arms: the same task and metric on the same data.
+    """Comparable arms: the same task and metric on the same data, the best arm first.
 
     Attributes:
-        title: the task and what distinguishes the group from others of the task.
         budget: what all nets have in common, as a phrase; states if it is mixed.
-        arms: best first.
         pairs: the tested pairs, over which Holm's correction runs: of the nets and the best
             baseline; of baselines if there are no nets; only with the best arm or the best
             baseline in a large group; only with the requested arm if there is one.
-        confidence_set: labels of the Model Confidence Set over test items; empty without stored
-            predictions and for two arms.
-        asked: label of the arm whose pairs were requested, or None.
+        confidence_set: labels of the Model Confidence Set over test items, or empty.
+        asked: label of the arm whose pairs were requested.
         family: number of pairs that p is corrected for, if larger than the number tested.
     """
 
@@ -183,13 +171,8 @@ class Group:
 class Change:
     """The change of one arm from table A to table B.
 
-    Attributes:
-        verdict: improved, worse, same, no difference shown, failed in B, not comparable, only in
-            A, only in B.
-        before, after: scores in A and B, over the paired seeds only if those are fewer; None
-            where the arm is missing.
-        seeds: of the difference B - A.
-        dropped: number of seeds of A, and of B, that the other table does not contain.
+    `before` and `after` are scores over the paired seeds, `dropped` the number of seeds of A, and
+    of B, that the other table does not contain. `seeds` is the difference B - A.
     """
 
     task: str

@@ -29,7 +29,7 @@ from benchmarks.analysis.metrics import EXACT, TIMES
 from benchmarks.analysis.notes import difference_text
 from benchmarks.analysis.seed_tests import Scores, difference, equal_to_rounding
 from benchmarks.analysis.selection import DEFAULTS, Options, select_rows
-from benchmarks.analysis.statistics.common import LEVEL
+from benchmarks.analysis.statistics.common import LEVEL, Paired
 from benchmarks.analysis.statistics.power import holm, minimum_detectable
 from benchmarks.analysis.statistics.seeds import interval
 from benchmarks.errors import UserError
@@ -41,12 +41,7 @@ ORDER = (WORSE, FAILED, IMPROVED, NOT_SHOWN, SAME, NOT_COMPARABLE, ONLY_IN_A, ON
 
 
 def changes(before: Path, after: Path, options: Options = DEFAULTS) -> Changes:
-    """Compare each arm of a table with the same arm of another.
-
-    Args:
-        before, after: A and B, CSV files or results folders.
-        options: `baseline` and `items` have no effect.
-    """
+    """Compare each arm of a table with the same arm of another."""
     read = [read_tables([path], options.by) for path in (before, after)]
     if Path(read[0].sources[0]).resolve() == Path(read[1].sources[0]).resolve():
         raise UserError(f"{after}: duplicate table")
@@ -106,8 +101,8 @@ def change_of(pair: ArmPair, group_difference: GroupDifference, family: int) -> 
         higher_is_better=pair.higher_is_better,
         label=pair.label,
         verdict=ONLY_IN_B if a is None else ONLY_IN_A,
-        before=None if a is None else a.interval,
-        after=None if b is None else b.interval,
+        before=None if a is None else interval(a.scores.values),
+        after=None if b is None else interval(b.scores.values),
         is_deterministic=all(side.scores.is_deterministic for side in (a, b) if side is not None),
     )
     if pair.has_failed:
@@ -157,19 +152,18 @@ def direction_of(between: float, change: Change) -> str:
 def with_holm(found: Sequence[Change]) -> list[Change]:
     """Return the changes with final verdicts, in the order of verdicts."""
     tested = [each.seeds.p for each in found if each.seeds is not None and each.seeds.p is not None]
-    adjusted = iter(holm(tested))
-    decided = []
-    for each in found:
-        if each.seeds is not None and each.seeds.p is not None:
-            each = decide(each, next(adjusted), LEVEL / len(tested))
-        decided.append(each)
+    adjusted, level = iter(holm(tested)), LEVEL / max(1, len(tested))
+    decided = [
+        decide(each, each.seeds, next(adjusted), level)
+        if each.seeds is not None and each.seeds.p is not None
+        else each
+        for each in found
+    ]
     return sorted(decided, key=lambda e: (e.task, e.metric, ORDER.index(e.verdict), e.label))
 
 
-def decide(change: Change, p_adjusted: float, level: float) -> Change:
+def decide(change: Change, seeds: Paired, p_adjusted: float, level: float) -> Change:
     """Return a change with its verdict."""
-    seeds = change.seeds
-    assert seeds is not None
     change = dataclasses.replace(change, p_adjusted=p_adjusted)
     if p_adjusted < LEVEL and seeds.difference != 0:
         return dataclasses.replace(change, verdict=direction_of(seeds.difference, change))

@@ -21,8 +21,6 @@ from benchmarks.analysis.row_filter import (
 )
 from benchmarks.analysis.seed_tests import Scores
 from benchmarks.analysis.selection import Options, pooled
-from benchmarks.analysis.statistics.common import Interval
-from benchmarks.analysis.statistics.seeds import interval
 from benchmarks.results.row import Status
 
 TASK_AND_METRIC = ["task", "metric"]
@@ -43,11 +41,6 @@ class Side:
     machine: str
     kernel: str
     precision: str
-
-    @property
-    def interval(self) -> Interval:
-        """Mean score and its interval."""
-        return interval(self.scores.values)
 
 
 @dataclass(frozen=True)
@@ -103,7 +96,9 @@ def paired_arms(frame: pd.DataFrame, options: Options, failed: pd.DataFrame) -> 
     ]
     places = [(b, 1) if a is None else (a, 0) for a, b in pairs]
     rows = firsts.set_index(["arm_number", "side"]).loc[places].reset_index()
-    names = labels_within_metric(rows, options)
+    names: dict[int, str] = {}  # distinct within their task and metric
+    for _, part in rows.groupby(TASK_AND_METRIC, observed=True, sort=False):
+        names.update(zip(part.index.tolist(), labels(part, options.by), strict=True))
     failures = have_failed(rows, failed)
     sides, known = sides_of(frame), set(by_settings)
     facts = zip(*(rows[name] for name in (*TASK_AND_METRIC, "higher_is_better")), strict=True)
@@ -118,14 +113,6 @@ def paired_arms(frame: pd.DataFrame, options: Options, failed: pd.DataFrame) -> 
             by_settings=(a, b) in known,
             has_failed=b is None and failures[place],
         )
-
-
-def labels_within_metric(rows: pd.DataFrame, options: Options) -> dict[int, str]:
-    """Return the labels of arms, distinct within their task and metric."""
-    names: dict[int, str] = {}
-    for _, part in rows.groupby(TASK_AND_METRIC, observed=True, sort=False):
-        names.update(zip(part.index.tolist(), labels(part, options.by), strict=True))
-    return names
 
 
 def settings_numbers(firsts: pd.DataFrame, options: Options) -> pd.Series[int]:

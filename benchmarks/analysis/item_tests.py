@@ -31,18 +31,10 @@ FORMS: dict[Form, list[str]] = {
 }
 """Columns of the predictions of each kind of task."""
 
-MOST_RUNS = 10
-"""Runs of an arm that are read: more seeds hardly change the mean loss of an item."""
-
-MOST_STEPS = 500
-"""Pieces into which a long test split is cut. A resampled block has at least ten of them: 1,000 of
-the 55,770 characters of tiny Shakespeare, beyond which the dependence is negligible."""
-
-MOST_IN_SET = 20
-"""Arms of a Model Confidence Set; its cost grows with their square."""
-
-MOST_FILES = 500
-"""Files of a group in memory; further predictions are ignored."""
+MOST_RUNS = 10  # runs of an arm that are read: more seeds hardly change the mean loss of an item
+MOST_STEPS = 500  # pieces of a long test split; the dependence of ten of them is negligible
+MOST_IN_SET = 20  # arms of a Model Confidence Set; its cost grows with their square
+MOST_FILES = 500  # files of a group in memory; further predictions are ignored
 
 
 @dataclass(frozen=True)
@@ -72,10 +64,7 @@ class ItemTests:
         self._folders: dict[str, dict[float | None, RunFolder]] = {}
 
     def folders(self, arm: Arm) -> dict[float | None, RunFolder]:
-        """Return the folders of an arm's runs by seed; None is the key of a deterministic arm.
-
-        Pooled arms have none, because several runs of a seed represent them.
-        """
+        """Return the folders of an arm's runs by seed, None if deterministic; empty if pooled."""
         rows = arm.rows
         if arm.label not in self._folders:
             found: dict[float | None, RunFolder] = {}

@@ -15,15 +15,9 @@ from benchmarks.analysis.formatting import listed, significant
 from benchmarks.analysis.labels import KERNEL, cell_text, without_kernel
 from benchmarks.analysis.row_filter import SETTINGS
 
-FACTOR = 1.25
-"""Largest factor between the ratio of two times and the ratio of their arithmetic."""
-
-FLOPS_TOLERANCE = 1e-3
-"""Relative rounding error of the FLOPs per token between rows of one network."""
-
-MOST_PAIRS = 3
-"""Number of pairs up to which each has its own note."""
-
+FACTOR = 1.25  # largest factor between the ratio of two times and the ratio of their arithmetic
+FLOPS_TOLERANCE = 1e-3  # relative rounding error of the FLOPs per token between rows of one network
+MOST_PAIRS = 3  # number of pairs up to which each has its own note
 MEASURED = ["model_flops_utilisation", "peak_gflops", "tokens_per_second"]
 
 FUSED = f"{KERNEL}fused"
@@ -136,9 +130,11 @@ def kernel_notes(arms: Sequence[Arm]) -> list[str]:
         notes.append(summary_note(found, len(others)))
     else:
         notes += [pair_note(*pair) for pair in found]
-    if names := single_run_arms([*same, *found]):
+    speeds = itertools.chain(*same, *found)
+    if names := list(dict.fromkeys(speed.label for speed in speeds if speed.runs == 1)):
         notes.append(f"the notes on kernels rest on one run of {listed(names)}: add a second seed")
-    if names := unreliable_arms(arms):
+    known = {s.label for each in speeds_by_precision(arms) if len(each) > 1 for s in each}
+    if names := [arm.label for arm in arms if arm.doubtful_times and arm.label in known]:
         text = f"the effect of kernels is not analysed for {listed(names)}: times are unreliable"
         notes.append(text)
     if names := unavailable_arms(arms):
@@ -186,17 +182,6 @@ def summary_note(found: Sequence[SpeedPair], tested: int) -> str:
         f"in {len(found):,} of {tested:,} pairs of nets the times depend on kernels as much as on "
         f"cells: these train at {low} to {high} of this machine's peak"
     )
-
-
-def single_run_arms(found: Iterable[SpeedPair]) -> list[str]:
-    """Return the labels of arms whose speed is measured by a single run."""
-    return list(dict.fromkeys(s.label for pair in found for s in pair if s.runs == 1))
-
-
-def unreliable_arms(arms: Sequence[Arm]) -> list[str]:
-    """Return the labels of comparable arms with unreliable times."""
-    known = {s.label for each in speeds_by_precision(arms) if len(each) > 1 for s in each}
-    return [arm.label for arm in arms if arm.doubtful_times and arm.label in known]
 
 
 def unavailable_arms(arms: Iterable[Arm]) -> list[str]:

@@ -12,12 +12,7 @@ KERNEL = "model.kernel="
 
 
 def labels(firsts: pd.DataFrame, by: Sequence[str] = ()) -> list[str]:
-    """Return a distinct label for each arm.
-
-    Args:
-        firsts: one row of each arm.
-        by: columns whose values define the arms; empty if arms differ in anything but the seed.
-    """
+    """Return a distinct label for each arm."""
     words = label_starts(firsts, by)
     for column in (*SETTINGS, "model_version"):
         append_values(words, column, [cell_text(v) or "unknown" for v in firsts[column].tolist()])

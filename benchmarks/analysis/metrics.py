@@ -9,7 +9,6 @@ from benchmarks.results.row import FACTS, columns_where
 
 HIGHER = columns_where(better="higher")
 LOWER = columns_where(better="lower")
-
 SHARES = columns_where(section="score", unit="share", better="higher")
 """Columns whose perfect value is 1."""
 
@@ -36,11 +35,7 @@ class Metric:
 
 
 def direction(metric: str) -> bool:
-    """Return True if higher values of a column are better.
-
-    Raises:
-        UserError: the column has no direction.
-    """
+    """Return True if higher values of a column are better."""
     if metric in HIGHER or metric in LOWER:
         return metric in HIGHER
     allowed = (*HIGHER, *LOWER)

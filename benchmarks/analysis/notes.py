@@ -22,11 +22,8 @@ DISTINGUISHING = (
 )
 """Columns that distinguish the groups of a task, the clearest first."""
 
-ROUNDING = 1e-6
-"""Largest excess of a share over 1 that is rounding."""
-
-LONGEST = 30
-"""Length beyond which a value is cut."""
+ROUNDING = 1e-6  # largest excess of a share over 1 that is rounding
+LONGEST = 30  # length beyond which a value is cut
 
 
 def most_frequent(rows: pd.DataFrame, column: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -23,37 +23,11 @@ from benchmarks.analysis.seed_tests import difference
 from benchmarks.analysis.statistics.common import LEVEL, Paired
 from benchmarks.analysis.statistics.power import holm, minimum_detectable, seeds_needed
 
-MOST_FOR_ALL_PAIRS = 30
-"""Number of arms up to which all pairs are tested, not only those with the best arms."""
-
-DRAWS_PER_PAIR = 100
-"""Bootstrap draws per pair: p is at least 1 / draws, which leaves room for Holm's correction."""
-
+MOST_FOR_ALL_PAIRS = 30  # arms up to which all pairs are tested, not only those with the best
+DRAWS_PER_PAIR = 100  # p is at least 1 / draws, which leaves room for Holm's correction
 FEWEST_DRAWS = 2000
 MOST_DRAWS = 20_000
-
 NO_ITEMS = "n = 1: one value each and no stored predictions"
-
-
-@dataclass(frozen=True)
-class PairTest:
-    """The test of two arms before the correction for the number of pairs.
-
-    Attributes:
-        seeds, items, items_of: see `Pair`.
-        p: the p-value that decides; None without a test.
-        verdict: if it does not depend on a p-value.
-        reason: the test, or why there is none.
-    """
-
-    a: Arm
-    b: Arm
-    seeds: Paired | None = None
-    items: Paired | None = None
-    items_of: str = ""
-    p: float | None = None
-    verdict: str = ""
-    reason: str = ""
 
 
 def incomparable_reason(a: Arm, b: Arm, metric: Metric) -> str:
@@ -72,35 +46,28 @@ def incomparable_reason(a: Arm, b: Arm, metric: Metric) -> str:
     return ""
 
 
-def run_test(a: Arm, b: Arm, metric: Metric, items: ItemTests | None, family: int) -> PairTest:
-    """Test two arms over seeds, or over items if both are deterministic.
-
-    Args:
-        a, b: the arms; differences are A - B.
-        metric: the compared column.
-        items: None if predictions are not used.
-        family: number of pairs in all.
-    """
-    reason = incomparable_reason(a, b, metric)
-    if reason:
-        return PairTest(a, b, verdict=NOT_COMPARABLE, reason=reason)
+def run_test(a: Arm, b: Arm, metric: Metric, items: ItemTests | None, family: int) -> Pair:
+    """Test two arms over seeds, or over items if both are deterministic, without correction."""
+    pair = Pair(a.label, b.label, NOT_SHOWN, reason=incomparable_reason(a, b, metric))
+    if pair.reason:
+        return replace(pair, verdict=NOT_COMPARABLE)
     between = a.score.mean - b.score.mean
     if metric.name in EXACT:
         verdict = direction_of(between, metric) if between else NOT_SHOWN
         exact = Paired(between, None, None, None, 1, "exact")
-        return PairTest(a, b, exact, verdict=verdict, reason="exact, independent of the seed")
+        return replace(pair, verdict=verdict, seeds=exact, reason="exact, independent of the seed")
     if not (a.is_deterministic and b.is_deterministic):
-        found, reason = difference(a.by_seed, b.by_seed, family)
-        return PairTest(a, b, found, p=None if found is None else found.p, reason=reason)
+        seeds, reason = difference(a.by_seed, b.by_seed, family)
+        return replace(pair, seeds=seeds, reason=reason)
     draws = int(np.clip(DRAWS_PER_PAIR * family, FEWEST_DRAWS, MOST_DRAWS))
     by_items = items.compare(a, b, draws) if items is not None and metric.is_own else None
     if by_items is None:
         seeds = Paired(between, None, None, None, 1, "one value each: no test")
-        return PairTest(a, b, seeds, reason=NO_ITEMS)
+        return replace(pair, seeds=seeds, reason=NO_ITEMS)
     found, items_of = by_items
     seeds = Paired(between, None, None, found.p, 1, found.method)
     reason = f"{found.method}, {found.n:,} items"
-    return PairTest(a, b, seeds, found, items_of, found.p, reason=reason)
+    return replace(pair, seeds=seeds, items=found, items_of=items_of, reason=reason)
 
 
 def direction_of(between: float, metric: Metric) -> str:
@@ -108,43 +75,35 @@ def direction_of(between: float, metric: Metric) -> str:
     return BETTER if (between > 0) == metric.higher_is_better else WORSE
 
 
-def corrected(tests: Sequence[PairTest], metric: Metric, family: int) -> list[Pair]:
+def corrected(pairs: Sequence[Pair], metric: Metric, family: int) -> list[Pair]:
     """Return the verdicts, with Holm's correction over all tests.
 
     If they were selected from a larger `family` of pairs, Bonferroni's correction accounts for the
     selection.
     """
-    tested = [each.p for each in tests if each.p is not None]
-    if family > len(tested):
-        adjusted = iter([min(1.0, p * family) for p in tested])
-    else:
-        adjusted = iter(holm(tested))
+    tested = [pair.p for pair in pairs if pair.p is not None]
+    selected = family > len(tested)
+    adjusted = iter([min(1.0, p * family) for p in tested] if selected else holm(tested))
     family = max(family, len(tested))
-    return [decided(t, metric, None if t.p is None else next(adjusted), family) for t in tests]
+    return [
+        pair if pair.p is None else decided(pair, metric, next(adjusted), family) for pair in pairs
+    ]
 
 
-def decided(test: PairTest, metric: Metric, p_adjusted: float | None, family: int) -> Pair:
-    """Return the verdict of a test."""
-    seeds = test.seeds
-    verdict, detectable, needed = test.verdict or NOT_SHOWN, None, None
-    if p_adjusted is not None and seeds is not None:
-        if p_adjusted < LEVEL and seeds.difference != 0:
-            verdict = direction_of(seeds.difference, metric)
-        elif seeds.deviation is not None:
-            level = LEVEL / max(1, family)
-            detectable = minimum_detectable(seeds.deviation, seeds.n, level)
-            needed = seeds_needed(seeds.difference, seeds.deviation, level)
-    return Pair(
-        a=test.a.label,
-        b=test.b.label,
-        verdict=verdict,
-        seeds=seeds,
-        p_adjusted=p_adjusted,
-        detectable=detectable,
-        seeds_needed=needed,
-        items=test.items,
-        reason=test.reason,
-        items_of=test.items_of,
+def decided(pair: Pair, metric: Metric, p_adjusted: float, family: int) -> Pair:
+    """Return a tested pair with its verdict."""
+    seeds = pair.seeds
+    assert seeds is not None
+    pair = replace(pair, p_adjusted=p_adjusted)
+    if p_adjusted < LEVEL and seeds.difference != 0:
+        return replace(pair, verdict=direction_of(seeds.difference, metric))
+    if seeds.deviation is None:
+        return pair
+    level = LEVEL / family
+    return replace(
+        pair,
+        detectable=minimum_detectable(seeds.deviation, seeds.n, level),
+        seeds_needed=seeds_needed(seeds.difference, seeds.deviation, level),
     )
 
 

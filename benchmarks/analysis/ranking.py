@@ -32,17 +32,9 @@ def with_marks(
     known = {frozenset((pair.a, pair.b)): pair for pair in pairs}
     best, notes = best_arms(arms, known, metric, items)
     baseline = None if metric.name in COSTS else best_baseline(arms)
-    result = []
-    for arm in arms:
-        beats, phrase = None, ""
-        if baseline is not None and not arm.baseline:
-            beats, phrase = against_baseline(arm, baseline, known)
-        is_best = arm.label in best
-        result.append(
-            dataclasses.replace(
-                arm, is_among_best=is_best, beats_baselines=beats, against_baselines=phrase
-            )
-        )
+    result = [dataclasses.replace(arm, is_among_best=arm.label in best) for arm in arms]
+    if baseline is not None:
+        result = [arm if arm.baseline else against(baseline, arm, known) for arm in result]
     return result, notes
 
 
@@ -99,19 +91,19 @@ def pairs_with_best(
     New tests are corrected for the pairs with the best arm, including the known ones.
     """
     others = [arm for arm in arms if arm is not best]
-    pairs = [known.get(frozenset((best.label, arm.label))) for arm in others]
-    missing = [arm for arm, pair in zip(others, pairs, strict=True) if pair is None]
-    tests = [run_test(best, arm, metric, items, len(others)) for arm in missing]
-    # The p-values before their correction that the verdicts rest on.
-    raw = [test.p for test in tests if test.p is not None]
-    for pair in pairs:
-        if pair is not None and pair.p_adjusted is not None and pair.seeds is not None:
-            raw += [] if pair.seeds.p is None else [pair.seeds.p]
-    adjusted = iter(holm(raw))
-    new = iter([decided(t, metric, None if t.p is None else next(adjusted), 1) for t in tests])
-    return [
-        (arm, next(new) if pair is None else pair) for arm, pair in zip(others, pairs, strict=True)
+    pairs = [
+        known.get(frozenset((best.label, arm.label)))
+        or run_test(best, arm, metric, items, len(others))
+        for arm in others
     ]
+    adjusted = iter(holm([pair.p for pair in pairs if pair.p is not None]))
+    result = []
+    for arm, pair in zip(others, pairs, strict=True):
+        p_adjusted = None if pair.p is None else next(adjusted)
+        if p_adjusted is not None and pair.p_adjusted is None:
+            pair = decided(pair, metric, p_adjusted, 1)
+        result.append((arm, pair))
+    return result
 
 
 def is_decided(pair: Pair) -> bool:
@@ -124,13 +116,11 @@ def verdict_of(arm: Arm, pair: Pair) -> str:
     return pair.verdict if pair.a == arm.label else FLIPPED.get(pair.verdict, pair.verdict)
 
 
-def against_baseline(net: Arm, baseline: Arm, known: PairsByLabels) -> tuple[bool, str]:
-    """Return True if a net is shown to beat the best baseline, and the verdict as a phrase."""
+def against(baseline: Arm, net: Arm, known: PairsByLabels) -> Arm:
+    """Return a net with the verdict against the best baseline."""
     pair = known[frozenset((net.label, baseline.label))]
     verdict = verdict_of(net, pair)
-    if verdict == BETTER:
-        return True, f"beats its best baseline, {baseline.label}"
-    if verdict == WORSE:
-        return False, f"worse than its best baseline, {baseline.label}"
+    words = {BETTER: "beats", WORSE: "worse than"}.get(verdict, "not shown to beat")
     why = "" if is_decided(pair) else f" ({pair.reason.partition(':')[0]})"
-    return False, f"not shown to beat its best baseline, {baseline.label}{why}"
+    phrase = f"{words} its best baseline, {baseline.label}{why}"
+    return dataclasses.replace(net, beats_baselines=verdict == BETTER, against_baselines=phrase)

@@ -38,27 +38,23 @@ a table without the column `arm`."""
 NEVER_POOLED = ("group", "model_version", "baseline", "match", "match_budget")
 """Columns in which the rows of one arm are always equal."""
 
-BEST_OF = "best of "
-"""Prefix of the key of an arm that is the best trial of a search."""
-
+BEST_OF = "best of "  # prefix of the key of an arm that is the best trial of a search
 EXAMPLES = 3
 
 
 def filter_rows(
     frame: pd.DataFrame, score: str = "a score"
 ) -> tuple[pd.DataFrame, list[ExcludedRows]]:
-    """Keep one row per arm and seed, sorted, with the columns `group` and `arm_number`.
-
-    Args:
-        frame: rows with the column `score`.
-        score: description of the compared value for the reason of an exclusion.
-    """
+    """Keep one row per arm and seed, sorted, with the columns `group` and `arm_number`."""
     excluded: list[ExcludedRows] = []
 
     def exclude(frame: pd.DataFrame, mask: Mask, reason: str) -> pd.DataFrame:
         if not mask.any():
             return frame
-        excluded.append(ExcludedRows(reason, int(mask.sum()), examples_of(frame[mask])))
+        first = frame[mask].head(EXAMPLES)
+        places = zip(first["run_id"], first["table"], first["line"], strict=True)
+        examples = [run_id or f"{table}, row {line}" for run_id, table, line in places]
+        excluded.append(ExcludedRows(reason, int(mask.sum()), examples))
         return frame[~mask]
 
     frame = exclude(frame, repeated_runs(frame), "duplicate rows of a run")
@@ -67,11 +63,8 @@ def filter_rows(
         mask = (frame["status"] == status).to_numpy()
         frame = exclude(frame, mask, f"runs that ended as {status}")
     frame = exclude(frame, ~np.isfinite(frame["score"].to_numpy()), f"runs without {score}")
-    frame = frame.assign(says_match=frame["match"] != "")
-    frame = with_net_defaults(frame)
-    frame = frame.assign(group=group_numbers(frame))
-    frame = frame.assign(arm_key=arm_keys(frame))
-    frame = frame.assign(trials=np.nan)
+    frame = with_net_defaults(frame.assign(says_match=frame["match"] != ""))
+    frame = frame.assign(group=group_numbers(frame), arm_key=arm_keys(frame), trials=np.nan)
     frame, not_best = best_trials(frame)
     frame = exclude(frame, not_best, "trials of a search that were not its best by validation")
     frame = frame.assign(arm_number=arm_numbers(frame))
@@ -87,19 +80,8 @@ def arm_numbers(frame: pd.DataFrame) -> pd.Series[int]:
     return frame.groupby(columns, sort=False, observed=True, dropna=False).ngroup()
 
 
-def examples_of(rows: pd.DataFrame) -> list[str]:
-    """Return the run ids of the first rows, or their places in the table."""
-    first = rows.head(EXAMPLES)
-    pairs = zip(first["run_id"], first["table"], first["line"], strict=True)
-    return [run_id or f"{table}, row {line}" for run_id, table, line in pairs]
-
-
 def repeated_runs(frame: pd.DataFrame) -> Mask:
-    """Return a mask of the rows that repeat the row of a run.
-
-    Raises:
-        UserError: two rows of one run id differ.
-    """
+    """Return a mask of the rows that repeat the row of a run."""
     named = frame["run_id"] != ""
     again = named & frame.duplicated("run_id", keep=False)
     mask = (named & frame.duplicated("run_id")).to_numpy()
@@ -173,10 +155,6 @@ def best_trials(frame: pd.DataFrame) -> tuple[pd.DataFrame, Mask]:
     """Represent each search by its best trial by validation.
 
     If runs outside of the search have the same settings, they represent it.
-
-    Returns:
-        The rows, with the number of trials in the column `trials` of those that represent a search,
-        and a mask of the other trials.
     """
     is_trial = frame["trial"].notna().to_numpy()
     not_best = is_trial.copy()

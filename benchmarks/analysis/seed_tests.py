@@ -16,7 +16,6 @@ MOST_TO_PERMUTE = 1000
 """Number of comparisons beyond which no permutation p-value survives the correction."""
 
 ONE_SEED = "n = 1: one seed allows no test"
-
 ROUNDING = 1e-6
 """Relative difference of scores that is rounding: another order of sums in another kernel, number
 of threads or group of seeds."""
@@ -56,12 +55,9 @@ def difference(a: Scores, b: Scores, family: int) -> tuple[Paired | None, str]:
     The test is paired over common seeds, unpaired with fewer than two of them, and one-sample
     against a deterministic arm. Scores that are equal up to rounding count as equal: a test would
     find the sign of the rounding.
-
-    Returns:
-        The difference A - B, None if an arm has one seed; a description of the test.
     """
     if min(each.n for each in (a, b) if not each.is_deterministic) == 1:
-        return None, ONE_SEED
+        return None, "n = 1: one seed allows no test"
     permute = family <= MOST_TO_PERMUTE
     if a.is_deterministic or b.is_deterministic:
         n = max(a.n, b.n)

@@ -18,12 +18,8 @@ from benchmarks.errors import UserError, nearest
 class Options:
     """Options of a comparison.
 
-    Attributes:
-        task: the only task; None for all.
-        metric: a column instead of the task's own metric.
-        by: columns whose values define the arms; empty if arms differ in anything but the seed.
-        baseline: label or model of the arm that all others are compared with.
-        items: also test over the items of the runs' predictions.
+    The task and the metric (None: all tasks, the task's own metric), the columns that define an
+    arm, the arm that all others are compared with, and whether to test over items.
     """
 
     task: str | None = None

@@ -12,9 +12,7 @@ Vector = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 LEVEL = 0.05
-
-NO_SPREAD = 1e-9
-"""Spread, relative to the size of the numbers, below which they differ only by rounding."""
+NO_SPREAD = 1e-9  # relative spread below which numbers differ only by rounding
 
 
 @dataclass(frozen=True)
@@ -29,16 +27,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Paired:
-    """The difference A - B of pairs, by seed or by item.
+    """The mean difference A - B of pairs, its interval and two-sided p; None for one pair.
 
-    Attributes:
-        difference: mean of A - B.
-        low, high: its confidence interval; None for one pair.
-        p: two-sided, of no difference; None for one pair.
-        n: number of pairs.
-        method: name of the test.
-        probability: that A's score is larger at a seed, ties counted half.
-        deviation: standard deviation of the differences; 0 if they differ only by rounding.
+    `probability` is that A's score is larger at a seed, ties counted half; `deviation` is that of
+    the differences, 0 if they differ only by rounding.
     """
 
     difference: float
@@ -52,11 +44,7 @@ class Paired:
 
 
 def vector(values: ArrayLike) -> Vector:
-    """Return numbers as a vector.
-
-    Raises:
-        ValueError: it is empty, or a number is not finite.
-    """
+    """Return numbers as a vector."""
     x = np.asarray(values, dtype=np.float64).reshape(-1)
     if not len(x) or not np.isfinite(x).all():
         raise ValueError("statistics need at least one number, all of them finite")

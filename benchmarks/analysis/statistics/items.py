@@ -23,26 +23,16 @@ from benchmarks.analysis.statistics.common import (
     vector,
 )
 
-FEWEST_BLOCKS = 10
-"""Fewest blocks from which the variance of their means can be estimated."""
-
-SHORTEST_BLOCK = 10
-"""Steps of a block, even if they seem independent."""
-
-FEWEST_STEPS = 50
-"""Shortest sequence that is cut into blocks."""
-
-DRAWS_AT_ONCE = 100
-"""Resampled sequences per batch, to limit memory."""
+FEWEST_BLOCKS = 10  # fewest blocks from which the variance of their means can be estimated
+SHORTEST_BLOCK = 10  # steps of a block, even if they seem independent
+FEWEST_STEPS = 50  # shortest sequence that is cut into blocks
+DRAWS_AT_ONCE = 100  # resampled sequences per batch, to limit memory
 
 
 def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> Paired:
     """Compare two classifiers on the same items by McNemar's exact test.
 
     The difference of accuracies has the interval of Agresti and Min (2005).
-
-    Args:
-        right_a, right_b: (items,) 1 for a correct answer, else 0.
     """
     x, y = paired_vectors(right_a, right_b, "items")
     a, b, n = x > 0, y > 0, len(x)
@@ -63,7 +53,6 @@ def block_bootstrap(
 
     A circular block bootstrap (Politis and Romano 1992) of A - B, see `block_length`, widened by
     `few_blocks_factor`. The interval is given by percentiles, p by the smaller tail beyond zero.
-
     """
     x, y = paired_vectors(losses_a, losses_b, "losses")
     d, method = x - y, "block bootstrap"

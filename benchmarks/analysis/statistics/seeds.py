@@ -20,24 +20,12 @@ from benchmarks.analysis.statistics.common import (
     vector,
 )
 
-ENOUGH_FOR_IQM = 8
-"""Number of values from which a quarter can be cut off at either end."""
-
-ENOUGH_PAIRS_TO_PERMUTE = 16
-"""n pairs give no two-sided p below 2 / 2**n, which Holm multiplies by the number of comparisons:
-ten pairs cannot show a difference among eight arms, sixteen can among fifty."""
-
-MOST_PAIRS_TO_PERMUTE = 30
-"""Number of pairs beyond which the mean is nearly normal, so that Student's t is used."""
-
-EXACT_PAIRS = 20
-"""Number of pairs up to which all sign changes are enumerated; beyond it they are drawn."""
-
-DRAWS = 50_000
-"""Random sign changes: p is at least 1 / DRAWS, which leaves room for Holm's correction."""
-
-AT_ONCE = 1000
-"""Draws per batch, to limit memory."""
+ENOUGH_FOR_IQM = 8  # number of values from which a quarter can be cut off at either end
+ENOUGH_PAIRS_TO_PERMUTE = 16  # the least p, 2 / 2**n, survives Holm among fifty arms
+MOST_PAIRS_TO_PERMUTE = 30  # beyond, the mean is nearly normal, and Student's t is used
+EXACT_PAIRS = 20  # up to here all sign changes are enumerated, beyond they are drawn
+DRAWS = 50_000  # p is at least 1 / DRAWS, which leaves room for Holm's correction
+AT_ONCE = 1000  # draws per batch, to limit memory
 
 
 def interval(values: ArrayLike) -> Interval:
@@ -65,11 +53,6 @@ def paired_by_seed(a: ArrayLike, b: ArrayLike, seed: int = 0, permute: bool = Tr
     """Compare the scores of two arms at the same seeds.
 
     The p-value is that of a paired t-test, or of a sign-flip permutation for 16 to 30 pairs.
-
-    Args:
-        a, b: (n,) scores in the same order of seeds.
-        seed: of random sign changes.
-        permute: False for this many comparisons that no permutation p is small enough.
     """
     x, y = paired_vectors(a, b, "scores")
     d = x - y
