@@ -18,8 +18,7 @@ def setting(default: Any, help: str, **limits: Any) -> Any:
 class ModelSettings:
     """Settings shared by all models; each model derives its own class from this one."""
 
-    version: ClassVar[int] = 1
-    """Raised whenever a change of code or of a default changes the numbers of a run."""
+    version: ClassVar[int] = 1  # raised by every change of a run's numbers
 
     hidden_size: int = setting(128, "units per layer and direction", minimum=1)
     num_layers: int = setting(1, "stacked layers", minimum=1)

@@ -52,15 +52,6 @@ class RecurrentSettings(ModelSettings):
         """Return the encoder, initialised from torch's global random state."""
         from models.modules.recurrent import RecurrentEncoder
 
-        return RecurrentEncoder(
-            input_size,
-            self.hidden_size,
-            cell=self.cell,
-            num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
-            dropout=self.dropout,
-            nonlinearity=self.nonlinearity,
-            initialisation=self.initialisation,
-            forget_bias=self.forget_bias,
-            kernel=self.kernel,
-        )
+        options = vars(self) | {"input_size": input_size}
+        del options["learning_rate_factor"]
+        return RecurrentEncoder(**options)

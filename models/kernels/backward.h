@@ -13,16 +13,6 @@
 
 namespace {
 
-// Copy the columns of a matrix to a panel for `multiply`, padded with zeros.
-template <typename T, int WIDTH>
-void pack_columns(const T* matrix, int64_t rows, int64_t columns, int64_t panel, T* to) {
-    const int64_t first = panel * WIDTH, valid = std::min<int64_t>(WIDTH, columns - first);
-    for (int64_t k = 0; k < rows; ++k, to += WIDTH) {
-        std::memset(to, 0, WIDTH * sizeof(T));
-        std::memcpy(to, matrix + k * columns + first, valid * sizeof(T));
-    }
-}
-
 template <typename T, int CELL> struct Backward {
     static constexpr int GATES = gates_of(CELL), COLS = 2, WIDTH = COLS * LANES<T>;
     static constexpr int64_t round_up(int64_t n) { return (n + WIDTH - 1) / WIDTH * WIDTH; }
@@ -40,16 +30,18 @@ template <typename T, int CELL> struct Backward {
     const int64_t input_sums = features * padded_gates, state_sums = hidden * padded_gates;
     const int64_t sums_size = input_sums + state_sums + (GATES + 1) * padded;
 
+    // Copy some columns of a weight to a panel for `multiply`, padded with zeros.
     void pack(int64_t index) {
         const int64_t group = index / panels, panel = index % panels;
+        const bool is_state = panel < state_panels;
+        const int64_t columns = is_state ? hidden : features;
+        const int64_t first = (is_state ? panel : panel - state_panels) * WIDTH;
+        const size_t valid = std::min<int64_t>(WIDTH, columns - first) * sizeof(T);
+        const T* from = static_cast<const T*>(is_state ? call.weight : call.input_weight);
+        from += group * gates * columns + first;
         T* to = packed + index * panel_size;
-        if (panel < state_panels) {
-            const T* weight = static_cast<const T*>(call.weight) + group * gates * hidden;
-            pack_columns<T, WIDTH>(weight, gates, hidden, panel, to);
-        } else {
-            const T* weight = static_cast<const T*>(call.input_weight) + group * gates * features;
-            pack_columns<T, WIDTH>(weight, gates, features, panel - state_panels, to);
-        }
+        std::memset(to, 0, panel_size * sizeof(T));
+        for (int64_t k = 0; k < gates; ++k) std::memcpy(to + k * WIDTH, from + k * columns, valid);
     }
 
     // Buffers of a thread; those of a block have one row per step and row of the slice.
@@ -189,9 +181,8 @@ template <typename T, int CELL> struct Backward {
         if (output_gradient) dh += load_some(output_gradient + at * call.width + unit, count);
         if constexpr (CELL == TANH_RNN || CELL == RELU_RNN) {
             const Vector<T> h = load_some(outputs + at * call.width + unit, count);
-            const Vector<T> slope =
-                CELL == TANH_RNN ? T(1) - h * h : (h > T(0) ? splat<T>(1) : Vector<T>{});
-            store_gradients(0, dh * slope, dh * slope);
+            dh *= CELL == TANH_RNN ? T(1) - h * h : (h > T(0) ? splat<T>(1) : Vector<T>{});
+            store_gradients(0, dh, dh);
             store(dh_slot, Vector<T>{});
         } else if constexpr (CELL == LSTM) {
             const Vector<T> i = activation(0), f = activation(1);

@@ -3,10 +3,6 @@
 // Each thread runs some rows of a batch through all steps without waiting for others. Weights are
 // rearranged into panels once per call, so that the inner loop reads them in order. Products that do
 // not depend on the previous step are computed for a block of steps at a time.
-//
-// The headers are included by this file only: call.h has the arguments, vectors.h and products.h the
-// arithmetic, forward.h and backward.h the two passes. C++17 with the vector extensions of GCC and
-// Clang, without headers of other libraries.
 
 #include <algorithm>
 #include <cstdint>

@@ -1,8 +1,4 @@
-"""Compile `cells.cpp` and its headers once for this machine, and call the functions.
-
-The compiled library is stored in the user's cache directory. Its file name contains a hash of
-everything it depends on.
-"""
+"""Compile `cells.cpp` once for this machine into the user's cache, and call its functions."""
 
 from __future__ import annotations
 
@@ -21,21 +17,11 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("cells.cpp")
 
+# No option may reorder sums: the rounding in `exponential` depends on their order.
 OPTIONS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-Wno-psabi")
-"""No option may reorder sums: the rounding in `exponential` depends on their order."""
-
-COMPILE_SECONDS = 120
-"""Time limit of a compiler, which needs about four seconds."""
-
-CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru")
-"""In the order of the enumeration `Cell` in the source."""
-
-Call = ctypes.c_int64 * 33
-"""The structure `Call` of the source: integers, then addresses, all of 8 bytes."""
-
-
-class UnavailableError(Exception):
-    """The kernels are unavailable on this machine; the text is the reason."""
+COMPILE_SECONDS = 120  # a compiler needs about four
+CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru")  # the enumeration `Cell` of the source
+Call = ctypes.c_int64 * 33  # the structure `Call` of the source: integers, then addresses
 
 
 class Library:
@@ -55,10 +41,10 @@ class Library:
 
 
 def library() -> Library:
-    """Return the library, compiled at the first call, or raise `UnavailableError`."""
+    """Return the library, compiled at the first call, or raise RuntimeError with the reason."""
     loaded = _load()
     if isinstance(loaded, str):
-        raise UnavailableError(loaded)
+        raise RuntimeError(loaded)
     return loaded
 
 
@@ -72,8 +58,7 @@ def unavailable_reason() -> str | None:
 def _load() -> Library | str:
     compiler = find_compiler()
     if compiler is None:
-        name = os.environ.get("CXX")
-        if name:
+        if name := os.environ.get("CXX"):
             return f"CXX={name}: no such C++ compiler"
         return "no C++ compiler found (c++, g++ or clang++; set CXX to use another)"
     try:
@@ -97,11 +82,11 @@ def find_compiler() -> str | None:
     """Return the path of a C++ compiler; the environment variable `CXX` has priority."""
     name = os.environ.get("CXX")
     candidates = [name] if name else ["c++", "g++", "clang++"]
-    return next((path for name in candidates if (path := shutil.which(name))), None)
+    return next(filter(None, map(shutil.which, candidates)), None)
 
 
 def cache_directory() -> Path:
-    """Return the directory of compiled kernels, following the XDG specification."""
+    """Return the directory of compiled kernels (XDG specification)."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
     return Path(base) / "rnnbench" / "kernels"
 
@@ -136,10 +121,7 @@ def processor() -> str:
 
 
 def compile_library(name: str, compiler: str) -> Path:
-    """Compile the source, and move the complete library to its place with its hash in its name.
-
-    The library is not linked to OpenMP: it uses the library that PyTorch has loaded (threads.h).
-    """
+    """Compile the source without OpenMP (threads.h), and move the complete library to its place."""
     directory = cache_directory()
     directory.mkdir(parents=True, exist_ok=True)
     for leftover in directory.glob(".draft-*"):  # from processes that were killed

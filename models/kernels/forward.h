@@ -143,16 +143,12 @@ template <typename T, int CELL> struct Forward {
         }
     }
 
-    INLINE void save_activation(int gate, int64_t at, int64_t unit, Vector<T> value,
-                                int count) const {
-        if (call.activations)
-            store_some(static_cast<T*>(call.activations) + at * gates + gate * hidden + unit, value,
-                       count);
-    }
-
-    INLINE void save_memory(int64_t at, int64_t unit, Vector<T> value, int count) const {
-        if (call.memory)
-            store_some(static_cast<T*>(call.memory) + at * hidden + unit, value, count);
+    template <typename... Vectors>
+    INLINE void save(int64_t at, int64_t unit, int count, Vector<T> memory, Vectors... gate) const {
+        if (!call.activations) return;
+        store_some(static_cast<T*>(call.memory) + at * hidden + unit, memory, count);
+        T* to = static_cast<T*>(call.activations) + at * gates + unit - hidden;
+        (store_some(to += hidden, gate, count), ...);
     }
 
     INLINE Vector<T> finish_cell(const Vector<T>* from_state, const Vector<T>* from_input, int64_t at,
@@ -169,20 +165,13 @@ template <typename T, int CELL> struct Forward {
             const Vector<T> o = sigmoid<T>(from_state[3] + from_input[3]);
             const Vector<T> c = f * load(cell) + i * g;
             store(cell, c);
-            save_activation(0, at, unit, i, count);
-            save_activation(1, at, unit, f, count);
-            save_activation(2, at, unit, g, count);
-            save_activation(3, at, unit, o, count);
-            save_memory(at, unit, c, count);
+            save(at, unit, count, c, i, f, g, o);
             return o * hyperbolic_tangent<T>(c);
         } else {
             const Vector<T> r = sigmoid<T>(from_state[0] + from_input[0]);
             const Vector<T> z = sigmoid<T>(from_state[1] + from_input[1]);
             const Vector<T> n = hyperbolic_tangent<T>(from_input[2] + r * from_state[2]);
-            save_activation(0, at, unit, r, count);
-            save_activation(1, at, unit, z, count);
-            save_activation(2, at, unit, n, count);
-            save_memory(at, unit, from_state[2], count);
+            save(at, unit, count, from_state[2], r, z, n);
             return n + z * (load(before) - n);
         }
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -15,25 +14,13 @@ GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
 
 DTYPES = (torch.float32, torch.float64)
 
-Weights = tuple[Tensor, Tensor, Tensor, Tensor]
-"""In PyTorch's layout: input (gates · hidden, features), recurrent (gates · hidden, hidden), and
-two biases (gates · hidden,)."""
+Weights = tuple[Tensor, Tensor, Tensor, Tensor]  # PyTorch's two weights and two biases
 
-PER_DIRECTION = 6
-"""Tensors of a direction: four weights, and the initial hidden and cell state."""
+PER_DIRECTION = 6  # tensors: four weights, and the initial hidden and cell state
 
+# Positions of the outputs and of their gradient among the arrays of a call. They contain all
+# directions, so each direction needs its own address.
 DIRECTIONAL = (10, 13)
-"""Positions of the outputs and of their gradient among the arrays of a call. They contain all
-directions, so each direction needs its own address."""
-
-
-@dataclass(frozen=True)
-class LayerOptions:
-    """The arguments of a layer that are no tensors; see `run_layer`."""
-
-    cell: str
-    directions: tuple[bool, ...]
-    has_backward: bool  # if True, the arrays of a backward pass are saved
 
 
 def run_layer(
@@ -46,18 +33,10 @@ def run_layer(
 ) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
     """Run a layer over whole sequences, on the CPU in float32 or float64.
 
-    Weights may have a leading dimension of groups, which are networks of one shape. The batch then
-    contains the sequences of all groups in equal parts, group by group.
-
-    Args:
-        cell: a key of `GATES`.
-        inputs: (batch, time, features).
-        weights, states: one entry per direction; initial states are tensors (batch, hidden).
-        lengths: (batch,) valid steps; None if all are full.
-        directions: for each direction, True if it reads the valid steps backwards.
-
-    Returns:
-        Outputs (batch, time, directions · hidden), zero beyond the lengths, and the final states.
+    Weights, states (batch, hidden) and `directions`, True for backwards, have one entry per
+    direction. Weights may have a leading dimension of groups, which are networks of one shape. The
+    batch then contains the sequences of all groups in equal parts, group by group.
+    Outputs (batch, time, directions · hidden) are zero beyond the lengths.
     """
     if torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
@@ -68,17 +47,17 @@ def run_layer(
     def prepared(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
         if tensor is None:
             return None
-        tensor = tensor.to(dtype).contiguous()
-        return (
-            tensor.view(*groups, len(tensor) // groups[0], *tensor.shape[1:]) if groups else tensor
-        )
+        size = len(tensor) // groups.numel()
+        return tensor.to(dtype).contiguous().view(*groups, size, *tensor.shape[1:])
 
     tensors: list[Tensor | None] = []
     for own_weights, state in zip(weights, states, strict=True):
         tensors += [weight.contiguous() for weight in own_weights]
         tensors += [prepared(part, dtype) for part in (*(state or ()), None, None)[:2]]
     results = FusedLayer.apply(  # type: ignore[no-untyped-call]
-        LayerOptions(cell, directions, torch.is_grad_enabled()),
+        cell,
+        directions,
+        torch.is_grad_enabled(),
         prepared(inputs, dtype),
         prepared(lengths, torch.int64),
         *tensors,
@@ -109,37 +88,37 @@ def check_shapes(
 
 
 class FusedLayer(torch.autograd.Function):
-    """The outputs and final states of a layer; see `run_layer`.
-
-    The arguments after the lengths are the `PER_DIRECTION` tensors of each direction. All tensors
-    are contiguous and may have a leading dimension of groups.
-    """
+    """The outputs and final states of a layer, from contiguous tensors; see `run_layer`."""
 
     @staticmethod
     def forward(
-        ctx: Any, options: LayerOptions, inputs: Tensor, lengths: Tensor | None, *own: Tensor | None
+        ctx: Any,
+        cell: str,
+        directions: tuple[bool, ...],
+        has_backward: bool,
+        inputs: Tensor,
+        lengths: Tensor | None,
+        *own: Tensor | None,
     ) -> tuple[Tensor, ...]:
         """Return outputs and, direction by direction, final states."""
-        has_gates = options.has_backward and options.cell in ("lstm", "gru")
+        has_gates = has_backward and cell in ("lstm", "gru")
         *sequences, time, _ = inputs.shape
         gates, hidden = cast(Tensor, own[1]).shape[-2:]
-        outputs = inputs.new_empty(*sequences, time, len(options.directions) * hidden)
+        outputs = inputs.new_empty(*sequences, time, len(directions) * hidden)
         finals: list[Tensor] = []
         saved: list[Tensor | None] = []
-        for number in range(len(options.directions)):
-            states = [
-                outputs.new_empty(*sequences, hidden)
-                for _ in range(2 if options.cell == "lstm" else 1)
-            ]
+        parts = 2 if cell == "lstm" else 1
+        for number in range(len(directions)):
+            states = [outputs.new_empty(*sequences, hidden) for _ in range(parts)]
             activations = outputs.new_empty(*sequences, time, gates) if has_gates else None
             memory = outputs.new_empty(*sequences, time, hidden) if has_gates else None
             given = own[PER_DIRECTION * number : PER_DIRECTION * (number + 1)]
             arrays = (lengths, inputs, *given, activations, memory, outputs, *states)
-            call("forward", options, number, *arrays)
+            call("forward", cell, directions, number, *arrays)
             finals += states
             saved += [activations, memory]
-        if options.has_backward:
-            ctx.options = options
+        if has_backward:
+            ctx.cell, ctx.directions = cell, directions
             ctx.set_materialize_grads(False)
             ctx.save_for_backward(inputs, lengths, outputs, *saved, *own)
         return outputs, *finals
@@ -153,9 +132,9 @@ class FusedLayer(torch.autograd.Function):
             raise RuntimeError(
                 "the fused kernel has no second derivative; use model.kernel=torch instead"
             )
-        options, (inputs, lengths, outputs, *rest) = ctx.options, ctx.saved_tensors
-        _, needs_input, _, *needs = ctx.needs_input_grad
-        count = len(options.directions)
+        inputs, lengths, outputs, *rest = ctx.saved_tensors
+        _, _, _, needs_input, _, *needs = ctx.needs_input_grad
+        count = len(ctx.directions)
         size = len(final_gradients) // count
         saved, own = rest[: 2 * count], rest[2 * count :]
         input_gradient = torch.empty_like(inputs) if needs_input else None
@@ -171,18 +150,17 @@ class FusedLayer(torch.autograd.Function):
             final = (*final_gradients[size * number : size * (number + 1)], None)[:2]
             given = [None if g is None else g.contiguous() for g in (output_gradient, *final)]
             call(
-                *("backward", options, number, lengths, inputs, *own[part]),
+                *("backward", ctx.cell, ctx.directions, number, lengths, inputs, *own[part]),
                 *(*saved[2 * number : 2 * number + 2], outputs, None, None),
                 *(*given, input_gradient, *gradients[part]),
             )
-        return None, input_gradient, None, *gradients
+        return None, None, None, input_gradient, None, *gradients
 
 
-def call(name: str, options: LayerOptions, number: int, *arrays: Tensor | None) -> None:
-    """Call a compiled function for one direction of a layer.
-
-    The arrays are contiguous and in the order of `Call` in the source; missing ones are null.
-    """
+def call(
+    name: str, cell: str, directions: tuple[bool, ...], number: int, *arrays: Tensor | None
+) -> None:
+    """Call a compiled function for one direction, with the arrays of `Call` in the source."""
     inputs, weight = cast(Tensor, arrays[1]), cast(Tensor, arrays[3])
     hidden = weight.shape[-1]
     addresses = [0 if array is None else array.data_ptr() for array in arrays]
@@ -191,7 +169,7 @@ def call(name: str, options: LayerOptions, number: int, *arrays: Tensor | None) 
             addresses[place] += number * hidden * inputs.element_size()
     library().run(
         f"{name}_float64" if inputs.dtype == torch.float64 else f"{name}_float32",
-        *(CELLS.index(options.cell), *(1, *inputs.shape)[-4:], hidden),
-        *(len(options.directions) * hidden, int(options.directions[number]), int(number > 0)),
+        *(CELLS.index(cell), *(1, *inputs.shape)[-4:], hidden),
+        *(len(directions) * hidden, int(directions[number]), int(number > 0)),
         *(torch.get_num_threads(), *addresses),
     )

@@ -11,19 +11,12 @@ State = tuple[Tensor, ...]
 
 
 class Encoder(nn.Module, ABC):
-    """Map a batch of sequences to a batch of sequences of features.
-
-    Attributes:
-        input_size: input features per step.
-        output_size: output features per step (directions x hidden).
-        dropout: dropout probability for the task's head; the encoder applies it between layers.
-        kernel: implementation used by the last forward pass: torch, or one of the encoder's own.
-    """
+    """Map a batch of sequences to a batch of sequences of features."""
 
     input_size: int
     output_size: int
-    dropout: float
-    kernel: str = "torch"
+    dropout: float  # for the task's head too
+    kernel: str = "torch"  # of the last forward pass
 
     @abstractmethod
     def forward(
@@ -33,17 +26,10 @@ class Encoder(nn.Module, ABC):
         state: State | None = None,
         need_state: bool = True,
     ) -> tuple[Tensor, State | None]:
-        """Encode a batch.
+        """Return outputs (batch, time, output_size), and the state after the last valid steps.
 
-        Args:
-            inputs: (batch, time, input_size); finite values beyond a length have no effect.
-            lengths: (batch,) valid steps of each sequence, at least 1; None if all are full.
-            state: initial state; None for zeros.
-            need_state: if False, the returned state may be None.
-
-        Returns:
-            Outputs (batch, time, output_size), zero beyond each length, and the state after the
-            last valid step of each sequence.
+        Outputs are zero beyond each length; finite inputs there have no effect. Lengths are at
+        least 1, None if all sequences are full. Without `need_state` the state may be None.
         """
 
     @property
@@ -60,12 +46,8 @@ class Encoder(nn.Module, ABC):
     ) -> Tensor:
         """Select each sequence's outputs (batch, output_size) after its last valid step.
 
-        For a backward direction these are the outputs at the first step.
-
-        Args:
-            outputs, state: results of `forward`. If the state contains these outputs, an encoder
-                uses it: the backward pass then needs no gradient of all steps.
-            lengths: as given to `forward`.
+        For a backward direction these are the outputs at the first step. An encoder whose state
+        contains them uses it: the backward pass then needs no gradient of all steps.
         """
         if lengths is None:
             return outputs[:, -1]

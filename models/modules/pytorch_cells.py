@@ -1,14 +1,4 @@
-"""PyTorch's RNN, LSTM and GRU cells, made exact for sequences of different lengths.
-
-`pack_padded_sequence` is an order of magnitude slower on CPUs than a plain padded batch. Here
-padded batches give the outputs, states and gradients of packed ones:
-
-* outputs beyond a length are set to zero, so that no padding contributes to a gradient;
-* the backward direction reads each sequence reversed within its own length;
-* PyTorch returns the LSTM's cell state at the last padded step only, so saturated gates hold it
-  through the padding. One more input feature, 0 on valid steps and 1 on padding, drives the forget
-  gate to exactly 1 and the input gate to exactly 0.
-"""
+"""PyTorch's cells on padded batches: the results of `pack_padded_sequence`, but much faster."""
 
 from __future__ import annotations
 
@@ -22,11 +12,8 @@ from models.modules.encoder import State
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
-LSTM_GATES = ("input", "forget", "cell", "output")
-"""Order of the gate blocks in PyTorch's LSTM weights."""
-
-SATURATING = 1e4
-"""Input of a sigmoid that gives exactly 0 or 1 beside any activation of training; fits float16."""
+LSTM_GATES = ("input", "forget", "cell", "output")  # in the order of PyTorch's weights
+SATURATING = 1e4  # makes a sigmoid exactly 0 or 1 beside any activation of training; fits float16
 
 
 class Padding:
@@ -42,7 +29,7 @@ class Padding:
         self.reversal = (rows + mirrored).flatten()
 
     def at_last(self, outputs: Tensor) -> Tensor:
-        """Select (1, batch, features): the outputs at each sequence's last valid step."""
+        """Select the outputs (1, batch, features) at each sequence's last valid step."""
         index = self.last.unsqueeze(-1).expand(-1, -1, outputs.shape[-1])
         return outputs.gather(1, index).transpose(0, 1)
 
@@ -106,7 +93,7 @@ def run_lstm_holding(
 ) -> tuple[Tensor, Tensor]:
     """Run an LSTM layer that keeps its cell state (1, batch, hidden) through the padding.
 
-    Outputs (batch, time, hidden) are undefined beyond the lengths.
+    One more feature, 1 on padding, drives the forget gate to exactly 1 and the input gate to 0.
     """
     gate = {"input": -SATURATING, "forget": SATURATING}
     column = torch.cat(

@@ -1,8 +1,4 @@
-"""An RNN, LSTM or GRU encoder, exact for sequences of different lengths.
-
-On a CPU the fused kernel (`models.kernels`) runs the cells; on other devices, or where they are
-faster, PyTorch's own cells do (`models.modules.pytorch_cells`).
-"""
+"""An RNN, LSTM or GRU encoder on the fused CPU kernel or on PyTorch's own cells."""
 
 from __future__ import annotations
 
@@ -16,21 +12,14 @@ from models.kernels.layer import DTYPES, GATES, Weights, run_layer
 from models.modules.encoder import Encoder, State
 from models.modules.pytorch_cells import CELLS, LSTM_GATES, Padding, reverse, run_cell
 
+# Beyond these limits PyTorch is faster (scripts/perf/kernels.py): its threads share the weights of
+# a layer instead of the rows, and it does not rearrange weights for a few steps.
 MAX_FUSED_WEIGHTS = 1_600_000
-"""With more weights in a layer PyTorch is faster: its threads share the weights, those of the fused
-kernel the rows (scripts/perf/kernels.py)."""
-
 MIN_FUSED_STEPS = 8
-"""With fewer steps the fused kernel rearranges its weights for longer than it saves."""
 
 
 class RecurrentEncoder(Encoder):
-    """Stacked recurrent layers of one or two directions.
-
-    Parameters per layer and direction, with `g` gates (rnn 1, gru 3, lstm 4), input size `I` and
-    hidden size `H`: g·H·(I + H + 2), as PyTorch has two bias vectors. The arguments are described
-    in `models.recurrent.RecurrentSettings`.
-    """
+    """Stacked recurrent layers of one or two directions; see `models.recurrent`."""
 
     def __init__(
         self,
@@ -112,8 +101,11 @@ class RecurrentEncoder(Encoder):
                 for place in places
             ]
             if is_fused:
-                inputs, layer_finals = self.run_fused(cells, inputs, lengths, starts)
-                finals += layer_finals
+                weights = [cast(Weights, tuple(cell.all_weights[0])) for cell in cells]
+                states = [None if start is None else tuple(p[0] for p in start) for start in starts]
+                ways = (False, True)[: self.directions]
+                inputs, ends = run_layer(self.cell, inputs, weights, lengths, states, ways)
+                finals += [tuple(part.unsqueeze(0) for part in end) for end in ends]
                 continue
             outputs = []
             for is_reversed, (cell, start) in enumerate(zip(cells, starts, strict=True)):
@@ -132,19 +124,15 @@ class RecurrentEncoder(Encoder):
         dtype = cast(nn.RNNBase, self.cells[0]).weight_ih_l0.dtype
         if self.requested_kernel == "torch" or inputs.device.type != "cpu" or dtype not in DTYPES:
             return False
-        if self.requested_kernel == "auto" and not self.is_faster_fused(*inputs.shape[-3:]):
-            return False
-        return unavailable_reason() is None
-
-    def is_faster_fused(self, batch: int, time: int, features: int) -> bool:
-        """Return True if the fused kernel is the faster one for a batch."""
-        gates = GATES[self.cell] * self.hidden_size
+        batch, time, features = inputs.shape[-3:]
         widest = max(features, self.output_size if self.num_layers > 1 else 0)
-        return (
-            gates * (widest + self.hidden_size) <= MAX_FUSED_WEIGHTS
+        weights = GATES[self.cell] * self.hidden_size * (widest + self.hidden_size)
+        is_faster = (
+            weights <= MAX_FUSED_WEIGHTS
             and time >= MIN_FUSED_STEPS
             and 8 * batch * time >= self.hidden_size
         )
+        return (is_faster or self.requested_kernel == "fused") and unavailable_reason() is None
 
     @property
     def kernel_unavailable_reason(self) -> str | None:
@@ -154,20 +142,6 @@ class RecurrentEncoder(Encoder):
         if next(self.parameters()).device.type != "cpu":
             return "requires a CPU" if self.requested_kernel == "fused" else None
         return unavailable_reason()
-
-    def run_fused(
-        self,
-        cells: list[nn.RNNBase],
-        inputs: Tensor,
-        lengths: Tensor | None,
-        states: list[State | None],
-    ) -> tuple[Tensor, list[State]]:
-        """Run all directions of one layer; states have shape (1, batch, hidden)."""
-        starts = [None if state is None else tuple(part[0] for part in state) for state in states]
-        weights = [cast(Weights, tuple(cell.all_weights[0])) for cell in cells]
-        directions = (False, True)[: len(cells)]
-        outputs, finals = run_layer(self.cell, inputs, weights, lengths, starts, directions)
-        return outputs, [tuple(part.unsqueeze(0) for part in final) for final in finals]
 
     def last_outputs(
         self, outputs: Tensor, lengths: Tensor | None, state: State | None = None
@@ -182,5 +156,5 @@ class RecurrentEncoder(Encoder):
         return torch.cat([forward, outputs[:, 0, self.hidden_size :]], dim=-1)
 
     def flops_per_token(self) -> int:
-        """Count two operations per weight: 2·g·H·(I + H) per layer and direction."""
+        """Count two operations per weight of the cells."""
         return 2 * sum(p.numel() for n, p in self.named_parameters() if "weight" in n)
