@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 def setting(default: Any, help: str, **limits: Any) -> Any:
-    """Define a field of a settings class; the harness enforces `minimum`, `choices` and so on."""
+    """Define a field with its help and limits: `minimum`, `above`, `below`, `choices`, `known_as`.
+
+    A field with `identity=False` is no part of a run's fingerprint, for example a path.
+    """
     return field(default=default, metadata={"help": help, **limits})
 
 

@@ -46,29 +46,17 @@ class Metric:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A method without a recurrent network, on the same data and metric.
-
-    Attributes:
-        kind: `naive` for the one baseline that skill is relative to, `simple` with one parameter
-            or none, `classical` for established methods without neural sequence models.
-        help: description and reference.
-        is_seeded: the fit depends on a random seed.
-        needs: modules to import before the fit is timed.
-    """
+    """A method without a recurrent network; skill is relative to the naive one."""
 
     kind: Literal["naive", "simple", "classical"]
     help: str
     is_seeded: bool = False
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()  # modules to import before the fit is timed
 
 
 @dataclass(frozen=True)
 class DataDescription:
-    """The provenance of a run's data.
-
-    Sizes are in `unit`, for example reviews; `sha256` is a hash of the content, independent of the
-    file format; `notice` is a warning for the user.
-    """
+    """The provenance of a run's data; the hash is independent of the file format."""
 
     name: str
     sha256: str
@@ -84,22 +72,15 @@ class DataDescription:
 class Batch:
     """Sequences of one forward pass.
 
-    Attributes:
-        inputs: (batch, time, ...), padded to the longest sequence.
-        targets: used by the task's loss only.
-        tokens: total number of valid steps.
-        lengths: (batch,) valid steps per sequence; None if all are full.
-        items: (batch,), or (batch, time) if every step is an item: indices within the split, from
-            0 and independent of the batch size.
-        continues: the sequences continue those of the previous batch; the state is carried over.
+    Items are indices within the split, (batch,), or (batch, time) if every step is an item.
     """
 
-    inputs: Tensor
+    inputs: Tensor  # (batch, time, ...), padded to the longest sequence
     targets: Tensor
-    tokens: int
+    tokens: int  # total number of valid steps
     items: Tensor
-    lengths: Tensor | None = None
-    continues: bool = False
+    lengths: Tensor | None = None  # (batch,) valid steps; None if all are full
+    continues: bool = False  # the state of the previous batch is carried over
 
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
@@ -108,11 +89,7 @@ Cache = Callable[[str, Callable[[], tuple[Arrays, dict[str, Any]]]], tuple[Array
 
 
 def setting(default: Any, help: str, **limits: Any) -> Any:
-    """Define a field of a settings class; the harness enforces `minimum`, `choices` and so on.
-
-    A field with `identity=False` is no part of a run's fingerprint, for example a path: the hash of
-    the data represents it.
-    """
+    """Define a field of a settings class; see `models.base.setting`."""
     return field(default=default, metadata={"help": help, **limits})
 
 
@@ -122,11 +99,8 @@ class TaskSettings(ABC):
 
     name: ClassVar[str]
     metric: ClassVar[Metric]
-    version: ClassVar[int] = 1
-    """Raised whenever a change of metric, split, preprocessing or default changes the numbers."""
-
-    causal: ClassVar[bool] = False
-    """True if outputs predict later steps of the sequence: no bidirectional model is allowed."""
+    version: ClassVar[int] = 1  # raised by every change of a run's numbers
+    causal: ClassVar[bool] = False  # True excludes bidirectional models
 
     def baselines(self) -> dict[str, Baseline]:
         """Return the task's baselines by name, the naive one first."""
@@ -151,17 +125,10 @@ class FittedBaseline(ABC):
 
 
 class Task(ABC):
-    """A loaded task: batches, the network around the encoder, loss and metrics.
-
-    Loss and metrics are sums over a split, divided once. They do not depend on the batch size of an
-    evaluation.
-
-    Attributes:
-        input_size: features per step of the encoder's inputs.
-    """
+    """A loaded task: batches, the network around the encoder, loss and metrics."""
 
     data: DataDescription
-    input_size: int
+    input_size: int  # of the encoder
 
     @abstractmethod
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -190,7 +157,7 @@ class Task(ABC):
 
     @abstractmethod
     def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return scalars; `metrics` takes their totals over all batches of a split."""
+        """Return scalars; `metrics` divides their totals over a split."""
 
     @abstractmethod
     def metrics(self, sums: dict[str, float]) -> dict[str, float]:
@@ -211,10 +178,7 @@ class Task(ABC):
     def excerpts(
         self, split: Split, items: Tensor, predictions: dict[str, Tensor]
     ) -> list[dict[str, Any]]:
-        """Return readable records of the worst predictions, worst first, with the item as `item`.
-
-        The predictions are columns for `items`, which are ascending, on the CPU.
-        """
+        """Return readable records of the worst predictions, worst first, each with its `item`."""
         return []
 
     def fit_baseline(self, name: str, seed: int) -> FittedBaseline:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.config.schema import setting
+from models.base import setting
 
 
 @dataclass

@@ -6,20 +6,11 @@ A field with `identity=False` does not enter the fingerprint: it cannot change a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from models.base import ModelSettings
+from models.base import ModelSettings, setting
 from tasks.base import TaskSettings
 
 SEED_LIMIT = 2**32
-
-
-def setting(default: Any, help: str, **metadata: Any) -> Any:
-    """Declare a field with its help and further metadata.
-
-    Metadata: `minimum`, `above`, `below`, `choices`, `known_as` (synonyms) and `identity`.
-    """
-    return field(default=default, metadata={"help": help, **metadata})
 
 
 @dataclass

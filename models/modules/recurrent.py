@@ -56,12 +56,7 @@ class RecurrentEncoder(Encoder):
         self.initialise(initialisation, forget_bias)
 
     def initialise(self, initialisation: str, forget_bias: float | None) -> None:
-        """Set the weights of every cell, gate block by gate block.
-
-        Orthogonal recurrent blocks (Saxe et al. 2014) or identities (Le et al. 2015),
-        Glorot-uniform input blocks and zero biases, as in Keras. The LSTM's forget bias
-        (Jozefowicz et al. 2015) is set in the first of PyTorch's two bias vectors only.
-        """
+        """Set the weights of every cell as Keras does, gate block by gate block."""
         forget = LSTM_GATES.index("forget") * self.hidden_size
         for name, parameter in self.named_parameters():
             if initialisation != "pytorch":

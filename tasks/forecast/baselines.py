@@ -1,8 +1,6 @@
 """Baselines for a daily series: forecasts of the next close, or of the size of the next return.
 
-Parameters are fitted to the training part. Each day is forecast from the closes before it. The
-simple methods follow Hyndman and Athanasopoulos, Forecasting: Principles and Practice, chapters 5
-and 8.
+The simple methods follow Hyndman and Athanasopoulos, Forecasting: Principles and Practice.
 """
 
 from __future__ import annotations
@@ -10,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,20 +20,13 @@ if TYPE_CHECKING:
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-MAX_LAGS = 10
-"""The longest autoregression, in trading days."""
-
+MAX_LAGS = 10  # of the autoregression
 RISKMETRICS_DECAY = 0.94
-HORIZONS = (1, 5, 22)
-"""Trading days of a day, a week and a month (Corsi 2009)."""
+HORIZONS = (1, 5, 22)  # trading days of a day, a week and a month (Corsi 2009)
 
 
 class Series:
-    """Daily closes (days,) and their log returns (days,), the first of which is NaN.
-
-    Attributes:
-        train_closes, train_returns: of the days before `train_end`, without the NaN.
-    """
+    """Daily closes (days,) and their log returns (days,), the first of which is NaN."""
 
     def __init__(self, closes: Floats, train_end: int) -> None:
         self.closes = closes
@@ -44,8 +36,7 @@ class Series:
         self.train_returns: Floats = self.returns[1:train_end]
 
 
-Forecast = tuple[Floats, int]
-"""(days,) forecast of each day, NaN where too few days precede it; number of parameters."""
+Forecast = tuple[Floats, int]  # of each day, NaN where too few precede it; and parameters
 
 
 @dataclass(frozen=True)
@@ -84,12 +75,8 @@ def lagged(values: Floats, days: int) -> Floats:
 
 def smoothed(first: float, decay: float, news: Floats) -> Floats:
     """Compute levels (days,): level[0] = first, level[d + 1] = decay * level[d] + news[d]."""
-    levels = np.empty(len(news))
-    level = first
-    for day, new in enumerate(news.tolist()):
-        levels[day] = level
-        level = decay * level + new
-    return levels
+    levels = accumulate(news[:-1].tolist(), lambda level, new: decay * level + new, initial=first)
+    return np.fromiter(levels, float)
 
 
 # --- the next close, in index points
@@ -151,8 +138,7 @@ def exponential_smoothing(series: Series) -> Forecast:
         return random_walk(series)
     found = SimpleExpSmoothing(known, initialization_method="estimated").fit().params
     weight = float(found["smoothing_level"])
-    first = float(found["initial_level"])
-    return smoothed(first, 1 - weight, weight * series.closes), 2
+    return smoothed(float(found["initial_level"]), 1 - weight, weight * series.closes), 2
 
 
 # --- the size of the next return, in percent
@@ -161,8 +147,7 @@ def exponential_smoothing(series: Series) -> Forecast:
 @method(VOLATILITY, "naive", "mean absolute return of the training part")
 def training_mean(series: Series) -> Forecast:
     """Forecast the training part's mean."""
-    mean = float(np.abs(100 * series.train_returns).mean())
-    return np.full(len(series.closes), mean), 1
+    return np.full(len(series.closes), np.abs(100 * series.train_returns).mean()), 1
 
 
 @method(VOLATILITY, "simple", "today's absolute return")
@@ -173,13 +158,9 @@ def yesterday(series: Series) -> Forecast:
 
 @method(VOLATILITY, "classical", "RiskMetrics: variance with a decay of 0.94, normal returns")
 def ewma(series: Series) -> Forecast:
-    """Forecast from a variance with a decay of 0.94 that starts at the training part's.
-
-    The expected size of a normal return with standard deviation s is s * sqrt(2 / pi).
-    """
-    squares = (100 * series.returns) ** 2
+    """Forecast the mean size of normal returns from a variance that starts at training's."""
     first = float((100 * series.train_returns).std() ** 2)
-    news = (1 - RISKMETRICS_DECAY) * squares
+    news = (1 - RISKMETRICS_DECAY) * (100 * series.returns) ** 2
     news[0] = (1 - RISKMETRICS_DECAY) * first  # day 0 has no return
     return np.sqrt(smoothed(first, RISKMETRICS_DECAY, news) * 2 / math.pi), 0
 
@@ -194,7 +175,7 @@ def garch(series: Series) -> Forecast:
         return training_mean(series)
     model = arch_model(known, mean="Zero", vol="GARCH", p=1, q=1, dist="t", rescale=False)
     found = model.fit(disp="off")
-    omega, alpha, beta, freedom = (float(value) for value in found.params)
+    omega, alpha, beta, freedom = map(float, found.params)
     first = float(found.conditional_volatility[0]) ** 2
     news = omega + alpha * (100 * series.returns[1:]) ** 2
     variances = np.concatenate([[math.nan], smoothed(first, beta, news)])

@@ -13,9 +13,7 @@ from tasks.base import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-DAY_FORMATS = {r"\d+/.*": "%m/%d/%Y", r"\d{8}": "%Y%m%d"}
-"""Date formats, selected by the first date of a file; any other date must be like 2015-12-31. A
-time of day after it is ignored."""
+DAY_FORMATS = {r"\d+/.*": "%m/%d/%Y", r"\d{8}": "%Y%m%d"}  # or 2015-12-31, with any time of day
 
 
 def read_closes(csv: str | None) -> tuple[pd.Series[float], str]:
@@ -34,10 +32,7 @@ def read_closes(csv: str | None) -> tuple[pd.Series[float], str]:
 
 
 def arch_series() -> pd.DataFrame:
-    """Read the file in the arch package without the import of the package, which takes seconds.
-
-    Its closes were stored as float32 (1831.97998 for 1831.98) and are rounded to cents.
-    """
+    """Read the arch package's file of float32 closes without its import, which takes seconds."""
     import pandas as pd
 
     spec = importlib.util.find_spec("arch")

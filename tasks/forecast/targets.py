@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
 
 class ScoredTarget(ABC):
-    """The quantity to forecast, scaled by statistics of the training part only.
-
-    Targets are columns (days - 1, columns) for all days but the first: the scaled value first, the
-    value itself last.
-    """
+    """The quantity to forecast; targets (days - 1, columns) are scaled values, ..., values."""
 
     @abstractmethod
     def predicted(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -52,10 +48,7 @@ RETURN_FEATURES = (
 
 
 def return_features(closes: Floats, deviation: float) -> Floats:
-    """Compute scaled log returns and their size (days, 2).
-
-    Day 0 has no return and gets zeros; it is in no window.
-    """
+    """Compute scaled log returns and their size (days, 2); zeros for day 0, in no window."""
     import numpy as np
 
     returns = np.diff(np.log(closes)) / deviation
@@ -64,17 +57,13 @@ def return_features(closes: Floats, deviation: float) -> Floats:
 
 @dataclass(frozen=True)
 class CloseObjective(ScoredTarget):
-    """The next close in index points, predicted as a log return or as a price.
-
-    Mean and deviation are those of the training part's log returns or prices; `naive_mae` is the
-    mean absolute error of the random walk in training, `mostly_up` its more frequent direction.
-    """
+    """The next close in index points, predicted as a log return or as a price."""
 
     name: str
     mean: float
     deviation: float
-    naive_mae: float
-    mostly_up: bool
+    naive_mae: float  # of the random walk in training
+    mostly_up: bool  # the more frequent direction of training
 
     def features(self, closes: Floats) -> Floats:
         """Return scaled returns and their size, or scaled prices."""
@@ -115,22 +104,18 @@ class CloseObjective(ScoredTarget):
         moves = self.naive_errors(targets)
         errors = self.predicted(outputs, targets) - targets[:, 2]
         predicted_moves = errors + targets[:, 2] - targets[:, 1]
-        moved = moves != 0
         right = (predicted_moves > 0) == (moves > 0)
-        usual = (moves > 0) if self.mostly_up else (moves < 0)
         return super().sums(outputs, targets) | {
             "absolutes": errors.abs().sum(),
-            "moved": moved.sum(),
-            "right": (right & moved).sum(),
-            "usual": (usual & moved).sum(),
+            "moved": (moves != 0).sum(),
+            "right": (right & (moves != 0)).sum(),
+            "usual": ((moves > 0) if self.mostly_up else (moves < 0)).sum(),
         }
 
     def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """Compute RMSE, MAE, MASE, RMSE over the random walk's, and direction accuracy.
+        """Compute RMSE, MAE, MASE (Hyndman & Koehler 2006) and direction accuracy.
 
-        MASE divides by the mean absolute daily change of the training part (Hyndman & Koehler
-        2006). The base rate is the direction accuracy of always predicting the direction that was
-        more frequent in training. Days without a change count for neither.
+        Days without a change count neither for the direction accuracy nor for its base rate.
         """
         rmse = math.sqrt(sums["squares"] / sums["days"])
         naive = math.sqrt(sums["naive_squares"] / sums["days"])
@@ -169,11 +154,7 @@ class CloseObjective(ScoredTarget):
 
 @dataclass(frozen=True)
 class VolatilityObjective(ScoredTarget):
-    """The size of the next day's log return, in percent.
-
-    The target is standardised by the training part's mean and deviation: an output of 0 is the
-    naive forecast, and the loss is proportional to the square of the metric.
-    """
+    """The size of the next day's log return, in percent, standardised by the training part's."""
 
     mean: float
     deviation: float
@@ -234,10 +215,7 @@ def absolute_returns(closes: Floats) -> Floats:
 
 
 def fitted(target: str, known: Floats) -> Objective:
-    """Fit the objective of `task.target` to the closes of the training part.
-
-    A constant series has no deviation; it is scaled by 1.
-    """
+    """Fit the objective of `task.target` to closes of training; a constant is scaled by 1."""
     import numpy as np
 
     returns = np.diff(np.log(known))

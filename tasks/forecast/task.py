@@ -1,9 +1,4 @@
-"""Forecasts of the next day of the S&P 500 from a window of past days: its close or volatility.
-
-Closes are scored by the RMSE in index points, beside that of the random walk (tomorrow = today) on
-the same days. Volatility is the size of the day's log return in percent; its RMSE is beside that of
-the training part's mean.
-"""
+"""Forecasts of the next day of the S&P 500 from a window of past days: its close or volatility."""
 
 from __future__ import annotations
 
@@ -43,7 +38,6 @@ PARTS: dict[Split, tuple[float, float]] = {
     "validation": (0.70, 0.85),
     "test": (0.85, 1.0),
 }
-"""Chronological split of the days to predict."""
 
 DEFAULT_YEARS = 5
 MINIMUM_DAYS = {"train": 20, "validation": 5, "test": 5}
@@ -110,7 +104,7 @@ class Sp500Settings(TaskSettings):
 def select_span(
     settings: Sp500Settings, closes: pd.Series[float], title: str
 ) -> tuple[pd.Series[float], str]:
-    """Return the closes from `start` to `end`, and a title; raise DataError for too few days."""
+    """Return the closes from `start` to `end`, and a title."""
     import pandas as pd
 
     if not len(closes):
@@ -146,11 +140,7 @@ def days_needed(window: int) -> int:
 
 
 class Sp500Task(Task):
-    """Windows over one series of closes, scaled by statistics of the training part.
-
-    A window may contain days of the part before its own, because they are past by then. Training
-    sees no target of a later part.
-    """
+    """Windows over one series of closes; they may contain past days of the part before."""
 
     def __init__(self, settings: Sp500Settings, closes: pd.Series[float], title: str) -> None:
         import numpy as np
@@ -202,8 +192,7 @@ class Sp500Task(Task):
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """See `Task.steps_per_epoch`."""
-        start, stop = self.bounds["train"]
-        return math.ceil((stop - start) / batch_size)
+        return math.ceil(self.data.train_size / batch_size)
 
     def batches(
         self, split: Split, batch_size: int, order: np.random.Generator | None = None

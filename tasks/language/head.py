@@ -34,10 +34,7 @@ class CharacterModel(nn.Module):
 def generate(
     network: nn.Module, prompt: Tensor, count: int, temperature: float, seed: int
 ) -> list[int]:
-    """Sample `count` characters after a prompt of character ids (time,).
-
-    The samples are drawn on the CPU, so that a seed gives the same text on every device.
-    """
+    """Sample `count` characters after a prompt (time,), on the CPU for the same text anywhere."""
     generator = torch.Generator().manual_seed(seed)
     network.eval()
     sampled: list[int] = []

@@ -1,8 +1,6 @@
 """Counting baselines for text: uniform, unigram, and interpolated modified Kneser-Ney.
 
-Kneser-Ney follows Chen and Goodman (1998, section 3). Each order has three discounts from counts of
-counts. Orders below the highest count distinct left contexts. All orders are interpolated, the
-lowest with the uniform distribution. A text is one stream without sentence boundaries.
+Kneser-Ney follows Chen and Goodman (1998, section 3), without sentence boundaries.
 """
 
 from __future__ import annotations
@@ -20,8 +18,7 @@ if TYPE_CHECKING:
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-DEFAULT_DISCOUNTS = (0.5, 1.0, 1.5)
-"""Used if the counts of counts give no discounts, as in KenLM (Heafield et al. 2013)."""
+DEFAULT_DISCOUNTS = (0.5, 1.0, 1.5)  # as in KenLM (Heafield et al. 2013)
 
 
 def baselines() -> dict[str, Baseline]:
@@ -44,20 +41,14 @@ def baselines() -> dict[str, Baseline]:
 class Level:
     """The n-grams of one length, sorted and grouped by context.
 
-    Attributes:
-        codes: (n-grams,) index of the context times the alphabet's size plus last character,
-            ascending. An n-gram's position is its index as a context of longer n-grams.
-        characters: (n-grams,) the last ones.
-        shares: (n-grams,) discounted counts over the context's total.
-        starts: (contexts + 1,) position of each context's first n-gram.
-        rest: (contexts,) the probability left to the next lower order.
+    An n-gram's position is its index as a context of longer n-grams.
     """
 
-    codes: Integers
-    characters: Integers
-    shares: Floats
-    starts: Integers
-    rest: Floats
+    codes: Integers  # (n-grams,) context times the alphabet's size plus last character, ascending
+    characters: Integers  # (n-grams,) the last ones
+    shares: Floats  # (n-grams,) discounted counts over the context's total
+    starts: Integers  # (contexts + 1,) position of each context's first n-gram
+    rest: Floats  # (contexts,) probability left to the next lower order
 
     def find(self, codes: Integers) -> Integers:
         """Return the indices of n-grams; -1 for those that are not in training."""
@@ -97,11 +88,7 @@ class KneserNey:
         return sum(len(level.shares) + len(level.rest) for level in self.levels)
 
     def contexts(self, text: Integers) -> list[Integers]:
-        """Return the index of the context that ends at each character of a text.
-
-        One array (characters,) per length from 0 on; -1 for contexts that are not in training or
-        that would begin before the text.
-        """
+        """Return the index of each character's context (characters,), or -1, per length from 0."""
         found: list[Integers] = [np.zeros(len(text), dtype=np.int64)]
         for level in self.levels[:-1]:
             first = 0 if len(found) == 1 else -1  # only the empty context ends before the text
@@ -125,10 +112,7 @@ class KneserNey:
 
 
 def make_level(codes: Integers, counts: Integers, contexts: int, alphabet: int) -> Level:
-    """Discount the counts (n-grams,) of one order, given the number of its contexts.
-
-    The first n-gram of the text may have a count of 0.
-    """
+    """Discount the counts (n-grams,) of one order; that of a text's first n-gram may be 0."""
     context, characters = np.divmod(codes, alphabet)
     discount = np.array([0.0, *discounts(counts)])[np.minimum(counts, 3)]
     totals = np.bincount(context, counts, contexts)
@@ -145,10 +129,7 @@ def make_level(codes: Integers, counts: Integers, contexts: int, alphabet: int) 
 
 
 def discounts(counts: Integers) -> tuple[float, float, float]:
-    """Compute the discounts of counts 1, 2, and 3 or more (Chen and Goodman 1998, eq. 17).
-
-    The defaults apply if a text has too few n-grams of a count up to 4.
-    """
+    """Compute the discounts of counts 1, 2, and 3 or more (Chen and Goodman 1998, eq. 17)."""
     once, twice, thrice, four = (int((counts == count).sum()) for count in (1, 2, 3, 4))
     if not once * twice * thrice * four:
         return DEFAULT_DISCOUNTS
@@ -200,7 +181,6 @@ def fit(name: str, parts: dict[Split, Tensor], alphabet: int) -> FittedBaseline:
     if name == "uniform":
         return UnconditionalBaseline(np.ones(alphabet), parameters=0)
     if name == "unigram":
-        ones = np.ones(alphabet)
-        counts = ones + np.bincount(parts["train"].cpu().numpy(), minlength=alphabet)
-        return UnconditionalBaseline(counts, parameters=alphabet)
+        counts = np.bincount(parts["train"].cpu().numpy(), minlength=alphabet)
+        return UnconditionalBaseline(np.ones(alphabet) + counts, parameters=alphabet)
     return KneserNeyBaseline(int(name.removeprefix("kneser_ney_")), parts, alphabet)

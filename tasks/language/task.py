@@ -1,8 +1,4 @@
-"""Character language modelling: tiny Shakespeare, or any UTF-8 text.
-
-Perplexity is exp(total nats / predicted characters). Every character of a split but the first is
-predicted once, with the state carried over the whole split.
-"""
+"""Character language modelling: tiny Shakespeare, or any UTF-8 text."""
 
 from __future__ import annotations
 
@@ -34,11 +30,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 BUNDLED = Path(__file__).parents[1] / "data" / "tinyshakespeare.txt"
-BOUNDARIES = {"90/5/5": (0.90, 0.95), "nanogpt": (0.90, 0.90)}
-"""End of the training part and start of the test part, as fractions of the text."""
-
-EVALUATION_CHUNK = 4096
-"""Characters per forward pass of an evaluation; limits memory and changes no number."""
+BOUNDARIES = {"90/5/5": (0.90, 0.95), "nanogpt": (0.90, 0.90)}  # train's end, test's start
+EVALUATION_CHUNK = 4096  # limits memory and changes no number
 
 
 @dataclass
@@ -83,11 +76,7 @@ class ShakespeareSettings(TaskSettings):
 
 
 def read_text(corpus: str | None) -> tuple[str, str]:
-    """Return the text and a title for it.
-
-    A byte-order mark is removed and Windows line ends become newlines: a carriage return before
-    every newline would be predicted without error.
-    """
+    """Return the text, without byte-order mark and Windows line ends, and a title for it."""
     path = BUNDLED if corpus is None else Path(corpus)
     try:
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
@@ -168,11 +157,7 @@ class ShakespeareTask(Task):
     def batches(
         self, split: Split, batch_size: int, order: np.random.Generator | None = None
     ) -> Iterator[Batch]:
-        """Yield consecutive chunks of a split.
-
-        Training runs `batch_size` streams in parallel, each a contiguous part of the text. A new
-        random offset in each epoch moves the borders of the chunks. An evaluation is one stream.
-        """
+        """Yield consecutive chunks of one stream, or of parallel streams at a random offset."""
         import torch
 
         text = self.parts[split]
@@ -258,10 +243,7 @@ def exact(outputs: Tensor) -> Tensor:
 
 
 def chunks(text: Tensor, streams: Tensor, length: int) -> Iterator[Batch]:
-    """Yield chunks of streams (count, steps) of items, ascending along each stream.
-
-    Item i has character i as its input and character i + 1 as its target.
-    """
+    """Yield chunks of streams (count, steps) of items; item i predicts character i + 1."""
     for start in range(0, streams.shape[1], length):
         items = streams[:, start : start + length]
         yield Batch(

@@ -1,9 +1,4 @@
-"""Baselines for documents: the majority class, linear models of n-grams, mean word embeddings.
-
-All read the raw text and split it into words like the networks' tokenizer. Their vocabulary is all
-words of at least two training documents. Their settings are the usual ones; validation selects only
-the epoch of the mean embeddings.
-"""
+"""Baselines for documents: the majority class, linear models of n-grams, mean word embeddings."""
 
 from __future__ import annotations
 
@@ -41,25 +36,14 @@ BASELINES = {
     ),
 }
 
-TOKEN = r"\w+|[^\w\s]+"
-MIN_DOCUMENTS = 2
-"""The vocabulary contains words and pairs of at least this many training documents."""
-
 TFIDF_C = 10.0
 NB_C = 0.1
-"""Inverse strengths of the L2 penalty, as in scikit-learn."""
+SMOOTHING = 1.0  # of the counts: alpha in Wang and Manning (2012)
 
-SMOOTHING = 1.0
-"""Added to the count of every feature in each label: alpha in Wang and Manning (2012)."""
-
-MAX_ITERATIONS = 1000
-
+# Width and epochs of the paper, which uses gradient steps on single documents instead of Adam.
 EMBEDDING_WIDTH = 10
 EMBEDDING_EPOCHS = 5
 EMBEDDING_BATCH_SIZE = 32
-EMBEDDING_LEARNING_RATE = 1e-2
-"""Of the mean embeddings; decays linearly to 0. Width and epochs are those of the paper, which uses
-plain gradient steps on single documents instead of Adam on small batches."""
 
 
 @dataclass
@@ -130,11 +114,7 @@ def tfidf(texts: Mapping[Split, Texts], labels: Numbers, longest: int) -> Linear
 
 
 def naive_bayes_weighted(texts: Mapping[Split, Texts], labels: Numbers) -> Linear:
-    """Fit a logistic regression to the presence of n-grams, scaled by their log-count ratios.
-
-    Wang and Manning (2012) fit a support vector machine and interpolate its weights with their
-    mean; logistic regression alone, as in Mesnil et al. (2015), reaches the same accuracy.
-    """
+    """Fit a logistic regression to n-grams scaled by log-count ratios (Mesnil et al. 2015)."""
     from sklearn.feature_extraction.text import CountVectorizer
 
     vectoriser = CountVectorizer(**word_options(2), binary=True)
@@ -145,10 +125,7 @@ def naive_bayes_weighted(texts: Mapping[Split, Texts], labels: Numbers) -> Linea
 
 
 def log_count_ratios(features: Any, labels: Numbers) -> Numbers:
-    """Compute the log ratios (features,) of the smoothed shares of each label's counts.
-
-    The features (documents, features) are sparse, 1 if a document contains a feature.
-    """
+    """Compute the log ratios (features,) of the smoothed shares of each label's counts."""
     import numpy as np
 
     positive, negative = (SMOOTHING + features[labels == label].sum(0).A1 for label in (1, 0))
@@ -159,10 +136,7 @@ def log_count_ratios(features: Any, labels: Numbers) -> Numbers:
 def mean_embedding(
     texts: Mapping[Split, Texts], labels: Mapping[Split, Numbers], seed: int
 ) -> Linear:
-    """Fit a linear classifier of mean word embeddings, and reduce it to one weight per word.
-
-    The mean of embeddings times the head's weights is the mean of each embedding times them.
-    """
+    """Fit a linear classifier of mean word embeddings, and reduce it to one weight per word."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectoriser = TfidfVectorizer(**word_options(1), use_idf=False, norm="l1")
@@ -178,12 +152,9 @@ def mean_embedding(
 def train_embeddings(
     shares: Mapping[Split, Any], labels: Mapping[Split, Numbers], seed: int
 ) -> tuple[Tensor, ...]:
-    """Train by Adam on the cross-entropy and return the weights of the best validation epoch.
+    """Train on shares (documents, words) of words; return the weights of the best epoch.
 
-    The best epoch depends on the number of documents: few need all epochs, many overfit after two.
-
-    The input is the sparse share (documents, words) of each word in a document. The weights are
-    embeddings (words, width), head (width,) and bias ().
+    The weights are embeddings (words, width), head (width,) and bias ().
     """
     import torch
     from torch.nn import functional as F
@@ -201,7 +172,7 @@ def train_embeddings(
 
     targets = torch.from_numpy(labels["train"]).float()
     validation_targets = torch.from_numpy(labels["validation"]).float()
-    optimiser = torch.optim.Adam(weights, EMBEDDING_LEARNING_RATE)
+    optimiser = torch.optim.Adam(weights, 1e-2)
     steps = EMBEDDING_EPOCHS * -(-documents // EMBEDDING_BATCH_SIZE)
     decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, steps)
     least, best = math.inf, weights
@@ -236,28 +207,20 @@ def mean_logits(shares: Any, embeddings: Tensor, head: Tensor, bias: Tensor) -> 
 
 
 def word_options(longest: int) -> dict[str, Any]:
-    """Return a vectoriser's options: what a word is, and the longest n-gram."""
+    """Return a vectoriser's options: words as in the networks' tokenizer, in two documents."""
     return {
-        "preprocessor": without_breaks,
-        "token_pattern": TOKEN,
+        "preprocessor": lambda text: text.replace("<br />", " ").lower(),
+        "token_pattern": r"\w+|[^\w\s]+",
         "ngram_range": (1, longest),
-        "min_df": MIN_DOCUMENTS,
+        "min_df": 2,
     }
 
 
-def without_breaks(text: str) -> str:
-    """Return the text in lower case, without the line breaks of web reviews."""
-    return text.replace("<br />", " ").lower()
-
-
 def logistic_regression(features: Any, labels: Numbers, c: float) -> tuple[Numbers, float]:
-    """Return weights and intercept under an L2 penalty.
-
-    The dual problem is the faster one, because features outnumber documents.
-    """
+    """Return weights and intercept; the dual is faster where features outnumber documents."""
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(
-        C=c, solver="liblinear", dual=True, max_iter=MAX_ITERATIONS, random_state=0
+        C=c, solver="liblinear", dual=True, max_iter=1000, random_state=0
     ).fit(features, labels)
     return model.coef_[0], float(model.intercept_[0])

@@ -13,23 +13,14 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-BATCHES_PER_BUCKET = 50
-"""Batches that are sorted by length at a time after a shuffle: batches contain documents of similar
-length and still differ in each epoch."""
+BATCHES_PER_BUCKET = 50  # sorted by length together after a shuffle
 
 
 @dataclass
 class Reviews:
     """Documents as one flat tensor of token ids, truncated as they are batched.
 
-    A document of more than `max_length` tokens keeps its head, a quarter of them, and its tail. A
-    review states its opinion in the first and, more often, in the last lines.
-
-    Attributes:
-        tokens: (total,) ids of the complete documents.
-        offsets: (documents + 1,) start of each document, and the end of the last.
-        labels: (documents,) 0 or 1.
-        max_length: tokens of a document in a batch.
+    A document of more than `max_length` tokens keeps its head, a quarter of them, and its tail.
     """
 
     tokens: Tensor

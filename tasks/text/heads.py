@@ -10,16 +10,9 @@ from torch.autograd.function import once_differentiable
 
 from tasks.base import SequenceEncoder
 
-POOLINGS = {"last": 1, "mean": 1, "max": 1, "mean_max": 2}
-"""Width of each pooling's result, in encoder outputs."""
-
 
 class SequenceClassifier(nn.Module):
-    """Classify sequences of token ids.
-
-    The arguments are settings of the task (`tasks.text.task.ImdbSettings`); word dropout replaces a
-    token by the id `unknown`.
-    """
+    """Classify sequences of token ids; word dropout replaces a token by the id `unknown`."""
 
     def __init__(
         self,
@@ -40,7 +33,7 @@ class SequenceClassifier(nn.Module):
         self.unknown = unknown
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.output_dropout = nn.Dropout(encoder.dropout)
-        self.head = nn.Linear(POOLINGS[pooling] * encoder.output_size, 1)
+        self.head = nn.Linear((2 if pooling == "mean_max" else 1) * encoder.output_size, 1)
 
     def forward(self, inputs: Tensor, lengths: Tensor, state: None = None) -> tuple[Tensor, None]:
         """Map token ids (batch, time) to logits (batch,); no state is carried over."""
@@ -75,10 +68,7 @@ def mean_over_steps(outputs: Tensor, lengths: Tensor) -> Tensor:
 
 
 def max_over_steps(outputs: Tensor, lengths: Tensor) -> Tensor:
-    """Return the maximum of (batch, time, width) over valid steps: (batch, width).
-
-    Equal maxima share the gradient evenly, as in `torch.amax`.
-    """
+    """Return the maximum of (batch, time, width) over valid steps: (batch, width)."""
     steps = torch.arange(outputs.shape[1], device=outputs.device)
     beyond = (steps >= lengths.unsqueeze(1)).unsqueeze(-1)
     # An addition is several times as fast as masked_fill, which copies first.
@@ -100,7 +90,7 @@ class _Max(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         outputs, maximum = ctx.saved_tensors
-        # 1 for a maximum, 0 for other steps.
+        # 1 for a maximum, 0 for other steps; equal maxima share the gradient.
         is_maximum: Tensor = (outputs - maximum.unsqueeze(1)).sign_().add_(1)
         share = gradient / is_maximum.sum(1)
         return is_maximum.mul_(share.unsqueeze(1))

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-FORM = 3
-"""Version of the format that `tokenise` returns; a new one invalidates older caches."""
-
+FORM = 3  # of the result of `tokenise`; a new one invalidates older caches
 VALIDATION_PART = 0.1
 VALIDATION_SEED = 20110619  # fixed, so that all runs and models validate on the same documents
 
@@ -22,11 +20,7 @@ VALIDATION_SEED = 20110619  # fixed, so that all runs and models validate on the
 def tokenise(
     frames: dict[str, pd.DataFrame], vocabulary_size: int, minimum_count: int
 ) -> tuple[Arrays, dict[str, Any]]:
-    """Split the training documents, build the vocabulary of the training split, encode all texts.
-
-    The arrays are `SPLIT_tokens`, `SPLIT_offsets` and `SPLIT_labels`, and the texts
-    `SPLIT_content` and `SPLIT_content_offsets`.
-    """
+    """Split the training documents, build the vocabulary of the training split, encode texts."""
     ordered = {split: in_canonical_order(frame) for split, frame in frames.items()}
     digest = hashlib.sha256()
     for split, frame in ordered.items():
@@ -58,11 +52,10 @@ def in_canonical_order(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def choose_validation(train: pd.DataFrame) -> np.ndarray[Any, Any]:
-    """Select a tenth of each label's documents, so that no film or text is in both parts.
+    """Select (documents,) a tenth of each label that shares no film or text with the rest.
 
-    Reviews of one film often agree; a random split would share nearly every film and reward its
-    recognition. Groups of documents that share a film or a text are taken in a fixed random order
-    while they fit the quota of both labels. The result is a mask (documents,).
+    Reviews of one film often agree: a random split would reward its recognition. Groups are taken
+    in a fixed random order while they fit the quota of both labels.
     """
     import numpy as np
 

@@ -20,25 +20,15 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parents[1] / "data" / "imdb"
 HUB_NAME = "stanfordnlp/imdb"
 PROBE_SECONDS = 4.0
-"""Time limit for the hub's first response."""
-
 LABELS = {"neg": 0, "pos": 1}
 
 
 @dataclass(frozen=True)
 class Source:
-    """Reviews that can be read.
-
-    Attributes:
-        name: title of the data in tables.
-        content_key: hash of the files, available before they are read.
-        read: returns {"train": frame, "test": frame} with the columns text, label and movie; movie
-            is missing if the film is unknown.
-        notice: a warning for the user; may be empty.
-    """
+    """Reviews: `read` returns a frame of text, label and movie for train and test."""
 
     name: str
-    content_key: str
+    content_key: str  # hash of the files, available before they are read
     read: Callable[[], dict[str, pd.DataFrame]]
     notice: str = ""
 
@@ -50,19 +40,19 @@ def find_source(name: str) -> Source:
     if name not in ("hub", "auto"):
         return folder(Path(name))
     is_available = hub_is_cached() or hub_is_reachable()
-    if name == "hub":
-        if not is_available:
-            raise DataError(
-                f"task.source=hub: {hub_address()} cannot be reached and {HUB_NAME} is not in "
-                f"the local cache; use task.source=bundled or task.source=FOLDER"
-            )
-        return hub()
-    if not is_available:
-        return bundled("the Hugging Face hub cannot be reached; ")
     try:
-        return hub()
+        if is_available:
+            return hub()
     except DataError as error:
+        if name == "hub":
+            raise
         return bundled(f"{error}; ")
+    if name == "auto":
+        return bundled("the Hugging Face hub cannot be reached; ")
+    raise DataError(
+        f"task.source=hub: {hub_address()} cannot be reached and {HUB_NAME} is not in the local "
+        f"cache; use task.source=bundled or task.source=FOLDER"
+    )
 
 
 def bundled(reason: str = "") -> Source:
@@ -231,10 +221,7 @@ def hub_address() -> str:
 
 
 def hub_is_reachable() -> bool:
-    """Return True if the hub responds within `PROBE_SECONDS`.
-
-    The request runs in a thread, because a look-up of the host name has no time limit.
-    """
+    """Return True if the hub responds; in a thread, as the look-up of a host has no time limit."""
     offline = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"))
     if any(value.upper() in ("1", "TRUE", "YES", "ON") for value in offline):
         return False

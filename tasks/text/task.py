@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 EXCERPTS = 20
-"""Number of reviews in `ImdbTask.excerpts`."""
 
 
 @dataclass

@@ -14,11 +14,7 @@ SPECIAL_TOKENS = ["[PAD]", "[UNK]"]
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary_size: int, minimum_count: int) -> Any:
-    """Build a word-level tokenizer whose vocabulary is the most frequent tokens of `texts`.
-
-    Text is in lower case. A token is a run of letters and digits or a run of punctuation. The line
-    break of web reviews, `<br />`, is removed. `PADDING` and `UNKNOWN` are the first two ids.
-    """
+    """Build a word-level tokenizer of lower-case text, without the line breaks of web reviews."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.WordLevel(unk_token=SPECIAL_TOKENS[UNKNOWN]))
@@ -39,10 +35,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary_size: int, minimum_count: i
 
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> tuple[np.ndarray[Any, Any], ...]:
-    """Encode texts as token ids (total,) int32 and offsets (texts + 1,) int64.
-
-    Text i is `tokens[offsets[i]:offsets[i + 1]]`; a text without any token becomes one `UNKNOWN`.
-    """
+    """Encode texts as token ids (total,) and `offsets_of` them; no token becomes one `UNKNOWN`."""
     import numpy as np
 
     # The fast variant omits character offsets, which are not needed.
