@@ -93,7 +93,6 @@ def changes_json(found: Changes, only_changed: bool = False) -> dict[str, Any]:
 
 
 def _chosen(found: Changes, only_changed: bool) -> list[Change]:
-    """Return all changes, or those that differ or could not be tested."""
     return [change for change in found.changes if change.is_shown or not only_changed]
 
 
@@ -119,7 +118,6 @@ def _arm_line(group: Group, arm: Arm) -> dict[str, Any]:
 
 
 def _pair_cells(pair: Pair, arm: Arm) -> dict[str, Any]:
-    """Return the cells of a pair, as seen from one of its arms."""
     is_a, seeds = pair.a == arm.label, pair.seeds
     sign = 1 if is_a else -1
     cells: dict[str, Any] = {
@@ -162,7 +160,6 @@ def _change_line(change: Change) -> dict[str, Any]:
 
 
 def _as_csv(lines: Sequence[dict[str, Any]]) -> str:
-    """Return lines with the same columns as CSV; booleans as in a results table."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if lines:

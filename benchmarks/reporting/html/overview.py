@@ -162,7 +162,6 @@ def _difference(found: Paired | None) -> Cell:
 
 
 def _share(found: Paired | None, higher_is_better: bool) -> Cell:
-    """Return the share of common seeds at which A has the better score."""
     if found is None or found.probability is None:
         return Cell(NONE)
     share = found.probability if higher_is_better else 1 - found.probability

@@ -98,7 +98,6 @@ def anchors(names: list[str]) -> list[str]:
 
 
 def _check_writable(out: Path, figures: Path | None) -> None:
-    """Check the output paths before anything is computed."""
     if figures is not None and figures.exists() and not figures.is_dir():
         raise UserError(f"--figures {figures}: is a file; name a folder")
     if out.is_dir():

@@ -88,7 +88,6 @@ def _headline(group: Group, contenders: list[Arm]) -> tuple[str, str]:
 
 
 def _scores(group: Group, contenders: list[Arm]) -> str:
-    """Return the scores of the networks and of the best baseline."""
     named = [f"{arm.label} {_score(arm)}" for arm in contenders[:MANY]]
     if len(contenders) > MANY:
         named[-1] = f"… {contenders[-1].label} {_score(contenders[-1])}"
@@ -124,7 +123,6 @@ def _ranking(group: Group, contenders: list[Arm]) -> str:
 
 
 def _cost(contenders: list[Arm]) -> str:
-    """Return the training time of the best network, relative to the fastest other."""
     best = contenders[0]
     if best.train_seconds is None:
         return ""
