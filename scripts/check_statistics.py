@@ -11,13 +11,13 @@ The tables count how often the results are right. Draws are seeded and reproduci
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.signal import lfilter
@@ -55,29 +55,22 @@ Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 MARKS = ("<!-- table: scripts/check_statistics.py -->\n", "<!-- end -->")
 DRAWS = 4000
 FEWEST_DRAWS = 20
-PART = 4
-"""Divisor of the number of draws of slow parts."""
-
-RESAMPLES = 1000
-BATCH = 50
+PART = 4  # divisor of the number of draws of slow parts
 TASKS_AT_ONCE = 25
-
-
-def failing(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
-    """Draw scores of which one in ten is ten standard deviations below the others."""
-    return rng.normal(size=size) - 10.0 * (rng.random(size) < 0.1) + 1.0
-
 
 DISTRIBUTIONS: dict[str, Draw] = {
     "normal": lambda rng, size: rng.normal(size=size),
     "skewed (exponential)": lambda rng, size: rng.exponential(size=size) - 1.0,
     "heavy tails (t, 3 degrees)": lambda rng, size: rng.standard_t(3, size=size),
-    "one seed in ten fails": failing,
+    "one seed in ten fails": lambda rng, size: (
+        rng.normal(size=size) - 10.0 * (rng.random(size) < 0.1) + 1.0
+    ),
 }
 """Distributions with mean 0."""
 
-COARSE = "coarse (steps of one sd)"
-NULLS = DISTRIBUTIONS | {COARSE: lambda rng, size: np.round(rng.normal(size=size))}
+NULLS = DISTRIBUTIONS | {
+    "coarse (steps of one sd)": lambda rng, size: np.round(rng.normal(size=size))
+}
 
 
 def share(hits: list[bool] | NDArray[np.bool_]) -> str:
@@ -90,7 +83,7 @@ def share(hits: list[bool] | NDArray[np.bool_]) -> str:
 def bootstrap_hits(x: Array, method: str, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Return for each row if the bootstrap interval of its mean contains 0."""
     found = stats.bootstrap(
-        (x,), np.mean, axis=1, n_resamples=RESAMPLES, batch=BATCH, method=method, rng=rng
+        (x,), np.mean, axis=1, n_resamples=1000, batch=50, method=method, rng=rng
     ).confidence_interval
     hits: NDArray[np.bool_] = (found.low <= 0) & (found.high >= 0)
     return hits
@@ -136,23 +129,18 @@ def false_verdicts(draws: int) -> str:
     return markdown_table([*header, "without common seeds, %", "against a constant, %"], rows)
 
 
-def table_of(path: Path, scores: Array) -> None:
-    """Write a results table of scores (tasks, arms, seeds) with one task per draw."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        names = ("task", "model", "arm", "seed", "metric", "higher_is_better", "test_score")
-        writer.writerow(names)
-        for (task, arm, seed), score in np.ndenumerate(scores):
-            writer.writerow([f"t{task:05}", f"m{arm}", arm, seed, "accuracy", "true", score])
-
-
 def any_difference(scores: Array) -> list[bool]:
-    """Return for each task if the comparison shows any difference."""
+    """Return for each task of scores (tasks, arms, seeds) if `compare` shows any difference."""
+    names = ("task", "model", "arm", "seed", "metric", "higher_is_better", "test_score")
     judged = []
     with tempfile.TemporaryDirectory() as folder:
         for number, part in enumerate(np.array_split(scores, -(-len(scores) // TASKS_AT_ONCE))):
             path = Path(folder) / f"{number}.csv"
-            table_of(path, part)
+            rows = [
+                (f"t{task:05}", f"m{arm}", arm, seed, "accuracy", "true", score)
+                for (task, arm, seed), score in np.ndenumerate(part)
+            ]
+            pd.DataFrame(rows, columns=names).to_csv(path, index=False)
             groups = compare([path], Options(items=False)).groups
             assert len(groups) == len(part)
             judged += [any(pair.verdict != NOT_SHOWN for pair in g.pairs) for g in groups]
@@ -172,18 +160,10 @@ def verdicts(draws: int) -> str:
         scores[:, 0] += planted
         stated = 100 * paired_power(planted / np.sqrt(2), n) if planted else 100 * LEVEL
         bound = "" if planted else "at most "
-        rows.append(
-            [name, str(n), f"{draws:,}", f"{bound}{stated:.1f}", share(any_difference(scores))]
-        )
+        hits = any_difference(scores)
+        rows.append([name, str(n), f"{draws:,}", f"{bound}{stated:.1f}", share(hits)])
     header = ["table", "seeds", "tables", "stated, %", "different, %"]
     return markdown_table(header, rows)
-
-
-def found(rng: np.random.Generator, draws: int, n: int, effect: float) -> str:
-    """Measure how often a difference is shown; `effect` is in sd of the differences."""
-    arms = rng.normal(size=(draws, 2, n))
-    arms[:, 0] += effect * np.sqrt(2)
-    return share([is_shown(paired_by_seed(a, b).p) for a, b in arms])
 
 
 def power(draws: int) -> str:
@@ -193,18 +173,19 @@ def power(draws: int) -> str:
     cases.append(("2 sd of the differences, 5 seeds", 2.0, 5))
     for n in (3, 5, 10, 16):
         least = minimum_detectable(1.0, n) or 0.0
-        cases.append(
-            (f"minimum detectable, {n} seeds ({least:.2f} sd of the differences)", least, n)
-        )
+        name = f"minimum detectable, {n} seeds ({least:.2f} sd of the differences)"
+        cases.append((name, least, n))
     for effect in (0.8, 1.0, 2.0):
         n = seeds_needed(effect, 1.0) or 0
         for seeds, words in ((n, "needed"), (n - 1, "one fewer")):
             name = f"{effect:.1f} sd of the differences, {seeds} seeds ({words})"
             cases.append((name, effect, seeds))
-    rows = [
-        [name, f"{100 * paired_power(effect, n):.1f}", found(rng, draws, n, effect)]
-        for name, effect, n in cases
-    ]
+    rows = []
+    for name, effect, n in cases:  # effects in sd of the differences
+        arms = rng.normal(size=(draws, 2, n))
+        arms[:, 0] += effect * np.sqrt(2)
+        hits = [is_shown(paired_by_seed(a, b).p) for a, b in arms]
+        rows.append([name, f"{100 * paired_power(effect, n):.1f}", share(hits)])
     return markdown_table(["planted difference", "stated, %", "found, %"], rows)
 
 
@@ -241,17 +222,12 @@ def items(draws: int) -> str:
 def tables(draws: int) -> Iterator[tuple[str, str]]:
     """Measure and yield each table with its caption."""
     few = draws // PART
-    yield (
-        f"How often 95 % intervals of an arm contain the true mean, {draws:,} draws each",
-        coverage(draws),
-    )
-    yield (
-        f"Differences shown where there are none (5 % allowed), {draws:,} draws each, {few:,} at "
-        f"{ENOUGH_PAIRS_TO_PERMUTE} seeds",
-        false_verdicts(draws),
-    )
+    each = f"{draws:,} draws each"
+    yield f"How often 95 % intervals of an arm contain the true mean, {each}", coverage(draws)
+    fewer = f"{each}, {few:,} at {ENOUGH_PAIRS_TO_PERMUTE} seeds"
+    yield f"Differences shown where there are none (5 % allowed), {fewer}", false_verdicts(draws)
     yield "The same through `compare`, and a planted difference", verdicts(few)
-    yield f"Planted differences found, normal scores, {draws:,} draws each", power(draws)
+    yield f"Planted differences found, normal scores, {each}", power(draws)
     yield f"Tests over items of equal models (5 % allowed), {few:,} draws each", items(few)
 
 

@@ -26,7 +26,21 @@ FORMATS = ("table", "markdown", "csv", "json", "latex")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    chosen = parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("tables", nargs="+", type=Path, metavar="TABLE", help="a CSV file or a results folder")
+    add("--by", default="arm", metavar="COLUMNS", help="columns that define an arm: a,b,…")
+    add("--task", metavar="NAME", help="compare only this task")
+    add("--metric", metavar="COLUMN", help="instead of the task's own metric: train_seconds, …")
+    reference = "only pairs with this arm or model; baseline means the best baseline"
+    add("--baseline", metavar="ARM", help=reference)
+    add("--format", choices=FORMATS, default="table", help="default: table")
+    add("--only-changed", action="store_true", help="only differences and untested changes")
+    add("--fail-on-worse", action="store_true", help="exit with 1 if an arm is worse or failed")
+    add("--merge", action="store_true", help="read two tables as one")
+    chosen = parser.parse_args(arguments)
     # pandas and scipy are imported after the arguments are parsed, so that --help is immediate.
     from benchmarks.analysis.compare import compare
     from benchmarks.analysis.comparison import Changes
@@ -43,11 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         check_combination(chosen, is_change)
         found: Changes | Comparison
-        if is_change:
-            before, after = chosen.tables
-            found = changes(before, after, options)
-        else:
-            found = compare(chosen.tables, options)
+        found = changes(*chosen.tables, options=options) if is_change else compare(chosen.tables, options)
         write(found, chosen.format, chosen.only_changed)
         if chosen.fail_on_worse and isinstance(found, Changes) and (why := untested_text(found)):
             print(why, file=sys.stderr)
@@ -60,34 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     return int(chosen.fail_on_worse and is_worse(found))
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("tables", nargs="+", type=Path, metavar="TABLE", help="a CSV file or a results folder")
-    add("--by", default="arm", metavar="COLUMNS", help="columns that define an arm: a,b,…")
-    add("--task", metavar="NAME", help="compare only this task")
-    add("--metric", metavar="COLUMN", help="instead of the task's own metric: train_seconds, …")
-    add(
-        "--baseline",
-        metavar="ARM",
-        help="only pairs with this arm or model; baseline means the best baseline",
-    )
-    add("--format", choices=FORMATS, default="table", help="default: table")
-    add("--only-changed", action="store_true", help="only differences and untested changes")
-    add("--fail-on-worse", action="store_true", help="exit with 1 if an arm is worse or failed")
-    add("--merge", action="store_true", help="read two tables as one")
-    return parser
-
-
 def check_combination(chosen: argparse.Namespace, is_change: bool) -> None:
-    """Check that no option is without effect.
-
-    Raises:
-        UserError: the first such option.
-    """
+    """Check that no option is without effect."""
     from benchmarks.errors import UserError
 
     if is_change and chosen.baseline is not None:

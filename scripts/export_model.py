@@ -23,12 +23,24 @@ from benchmarks.errors import UserError
 from benchmarks.results.find_run import find_run
 from benchmarks.system.terminal import print_log_messages
 
-NEEDED = ("onnx", "onnxruntime")
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Export and measure; return the exit code."""
-    options = parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("run", metavar="RUN", help="run id, its beginning, a run folder, or latest")
+    add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
+    add("--out", type=Path, metavar="DIR", help="default: export/ in the run folder")
+    add("--csv", type=Path, metavar="FILE", help="write the measurements as CSV")
+    add("--device", choices=("cpu", "cuda"), help="device of the times (default: cpu)")
+    add("--threads", type=int, metavar="N", help="default: as in training")
+    add("--seconds", type=float, metavar="S", help="time per form and batch size (default: 1)")
+    add("--write", type=Path, metavar="PAGE", help="write the tables into this page")
+    files_only = "write and verify the files only, without sizes, scores and times"
+    add("--no-times", action="store_true", help=files_only)
+    options = parser.parse_args(arguments)
     print_log_messages()
     try:
         check_options(options)
@@ -42,35 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("run", metavar="RUN", help="run id, its beginning, a run folder, or latest")
-    add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
-    add("--out", type=Path, metavar="DIR", help="default: export/ in the run folder")
-    add("--csv", type=Path, metavar="FILE", help="write the measurements as CSV")
-    add("--device", choices=("cpu", "cuda"), help="device of the times (default: cpu)")
-    add("--threads", type=int, metavar="N", help="default: as in training")
-    add("--seconds", type=float, metavar="S", help="time per form and batch size (default: 1)")
-    add("--write", type=Path, metavar="PAGE", help="write the tables into this page")
-    add(
-        "--no-times",
-        action="store_true",
-        help="write and verify the files only, without sizes, scores and times",
-    )
-    return parser
-
-
 def check_options(options: argparse.Namespace) -> None:
-    """Check that packages are installed and options can be used.
-
-    Raises:
-        UserError: the first problem.
-    """
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    """Check that packages are installed and options can be used."""
+    missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"export needs {' and '.join(missing)}: pip install -e '.[export]'")
     if options.threads is not None and options.threads < 1:

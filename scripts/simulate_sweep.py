@@ -28,8 +28,7 @@ from benchmarks.reporting.renderers import markdown_table
 from benchmarks.system.terminal import print_log_messages
 
 CELLS_PER_SEED = 10
-COUNTED = 200
-"""Cells of the sweep whose file-system operations are counted."""
+COUNTED = 200  # cells of the sweep whose file-system operations are counted
 MILLION = 1_000_000
 MARKS = ("<!-- table: scripts/simulate_sweep.py -->\n", "<!-- end -->")
 
@@ -47,13 +46,13 @@ def axes_of(cells: int, results: Path) -> list[str]:
     ]
 
 
-def child(arguments: list[str]) -> tuple[str, float, float]:
+def child(script: str, *arguments: str) -> tuple[str, float, float]:
     """Run a script of this project; return its output, wall-clock seconds and peak MiB."""
     with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, *arguments],
+            [sys.executable, str(PROJECT_ROOT / "scripts" / f"{script}.py"), *arguments],
             os.environ | {"PYTHONPATH": str(PROJECT_ROOT)},
             file_actions=[(os.POSIX_SPAWN_DUP2, output.fileno(), 1)],
         )
@@ -62,7 +61,7 @@ def child(arguments: list[str]) -> tuple[str, float, float]:
         output.seek(0)
         text = output.read()
     if os.waitstatus_to_exitcode(status) not in (0, 1):
-        raise RuntimeError(f"{' '.join(arguments)} failed: {text[-1000:]}")
+        raise RuntimeError(f"{script} {' '.join(arguments)} failed: {text[-1000:]}")
     scale = 1 if sys.platform == "darwin" else 1024
     return text, seconds, usage.ru_maxrss * scale / 2**20
 
@@ -78,9 +77,8 @@ class Measure(NamedTuple):
 
 def step(cells: int, results: Path, *flags: str) -> dict[str, float]:
     """Run one sweep in a new process."""
-    script = str(PROJECT_ROOT / "scripts" / "simulate_sweep.py")
-    text, _, _ = child([script, "--step", str(results), "--cells", str(cells), *flags])
-    measured: dict[str, float] = json.loads(text.splitlines()[-1])
+    given = ["simulate_sweep", "--step", str(results), "--cells", str(cells), *flags]
+    measured: dict[str, float] = json.loads(child(*given)[0].splitlines()[-1])
     return measured
 
 
@@ -90,14 +88,11 @@ def measure(cells: int, parent: Path) -> list[Measure]:
         results = Path(folder)
         first = step(cells, results)
         again = step(cells, results)
-        status, collect = (
-            str(PROJECT_ROOT / "scripts" / f"{name}.py") for name in ("status", "collect")
-        )
-        _, status_seconds, status_rss = child([status, folder])
-        _, collect_seconds, collect_rss = child([collect, folder])
+        _, status_seconds, status_rss = child("status", folder)
+        _, collect_seconds, collect_rss = child("collect", folder)
         merged = ["--out", str(results / "merged.csv"), "--runs", "last"]
-        _, merge_seconds, merge_rss = child([collect, folder, *merged])
-        files, used = disk_use(results / "runs")
+        _, merge_seconds, merge_rss = child("collect", folder, *merged)
+        blocks = [path.lstat().st_blocks for path in (results / "runs").rglob("*")]
         table = (results / "results.csv").stat().st_size
         index = (results / ".index.jsonl").stat().st_size
         plan = sum(f.stat().st_size for f in results.glob("sweeps/*/cells.jsonl"))
@@ -109,9 +104,7 @@ def measure(cells: int, parent: Path) -> list[Measure]:
         Measure("planning, ms per cell", first["planning"] * milli, 2, grows=False),
         Measure("launching and collecting, ms per cell", first["scheduler"] * milli, 2, False),
         Measure("skipping finished cells, ms per cell", skipping * milli, 2, grows=False),
-        Measure(
-            "the runs' own leases, folders and rows, ms", first["runs"] * milli, 2, grows=False
-        ),
+        Measure("the runs' own leases, folders and rows, ms", first["runs"] * milli, 2, False),
         Measure("writing `cells.jsonl`, s", first["writing the plan"], 2),
         Measure("writing `results.csv` at the end, s", first["table"], 2),
         Measure("`scripts/status.py`, s", status_seconds, 2),
@@ -121,24 +114,14 @@ def measure(cells: int, parent: Path) -> list[Measure]:
         Measure("of that before planning, MiB", first["rss before"], 0, grows=False),
         Measure("peak memory of status, MiB", status_rss, 0),
         Measure("peak memory of collect, MiB", max(collect_rss, merge_rss), 0),
-        Measure("files and folders in `runs/`", files, 0),
-        Measure("disk usage, MiB", used / mega, 1),
+        Measure("files and folders in `runs/`", len(blocks), 0),
+        Measure("disk usage, MiB", 512 * sum(blocks) / mega, 1),
         Measure("`results.csv`, MiB", table / mega, 2),
         Measure("`.index.jsonl`, MiB", index / mega, 2),
         Measure("`cells.jsonl`, MiB", plan / mega, 2),
         Measure("file-system operations of a run", operations["runs"], 0, grows=False),
         Measure("and of the scheduler for it", operations["scheduler"], 0, grows=False),
     ]
-
-
-def disk_use(folder: Path) -> tuple[int, int]:
-    """Return the number of entries below a folder, and the bytes of their blocks."""
-    entries = used = 0
-    for where, folders, files in os.walk(folder):
-        for name in [*folders, *files]:
-            entries += 1
-            used += os.lstat(os.path.join(where, name)).st_blocks * 512  # noqa: PTH118
-    return entries, used
 
 
 def table_of(columns: dict[int, list[Measure]]) -> str:
@@ -186,11 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def simulate(options: argparse.Namespace) -> int:
-    """Run the steps of the command line.
-
-    Raises:
-        UserError: an option is invalid.
-    """
+    """Run the steps of the command line."""
     for cells in options.cells:
         if cells < CELLS_PER_SEED or cells % CELLS_PER_SEED:
             raise UserError(f"--cells {cells}: must be a multiple of {CELLS_PER_SEED}")

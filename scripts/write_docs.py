@@ -11,7 +11,6 @@ docs/example.md shows between `<!-- compare: FILE -->` and `<!-- end -->` from c
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import re
 import statistics
@@ -20,6 +19,8 @@ import types
 import typing
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 import models
 import tasks
@@ -37,8 +38,7 @@ from models.base import ModelSettings
 from tasks.base import TaskSettings
 
 ROOT = Path(__file__).resolve().parent.parent
-FILLED = [ROOT / "README.md", ROOT / "docs" / "published.md", ROOT / "docs" / "example.md"]
-FILLED += [ROOT / "docs" / "performance.md"]
+FILLED = ("README.md", "docs/published.md", "docs/example.md", "docs/performance.md")
 GENERATED = "<!-- Written by scripts/write_docs.py from {source}; do not edit by hand. -->\n"
 
 TABLE_COLUMNS = {
@@ -95,12 +95,16 @@ def settings_table(settings: type, prefix: str) -> str:
         if entry.default is dataclasses.MISSING:
             default = "empty"
         limits = entry.metadata
-        allowed = (
-            allowed_text(limits) if limits.keys() & {"choices", "minimum", "above", "below"} else ""
-        )
+        is_limited = limits.keys() & {"choices", "minimum", "above", "below"}
+        allowed = allowed_text(limits) if is_limited else ""
         kind = type_text(hints[entry.name])
         rows.append([f"`{prefix}{entry.name}`", kind, default.lower(), allowed, limits["help"]])
     return text_table(["key", "type", "default", "allowed", "meaning"], rows)
+
+
+def settings_part(title: str, settings: type, prefix: str) -> str:
+    """Return the description of a settings class and its keys."""
+    return f"{title}\n\n{settings.__doc__}\n\n{settings_table(settings, prefix)}"
 
 
 def settings_page() -> str:
@@ -113,42 +117,28 @@ def settings_page() -> str:
         "--cfg job` prints what a pair ends up with.\n",
         "## Run\n\n" + settings_table(Config, ""),
         "## train\n\n" + settings_table(TrainSettings, "train."),
-        f"## match\n\n{MatchSettings.__doc__}\n\n" + settings_table(MatchSettings, "match."),
-        f"## log\n\n{LogSettings.__doc__}\n\n" + settings_table(LogSettings, "log."),
+        settings_part("## match", MatchSettings, "match."),
+        settings_part("## log", LogSettings, "log."),
     ]
-    for package, base, prefix in (
-        (models, ModelSettings, "model."),
-        (tasks, TaskSettings, "task."),
-    ):
+    for kind, package, base in (("model", models, ModelSettings), ("task", tasks, TaskSettings)):
         for name, settings in definitions(package, base).items():
-            parts.append(
-                f"## {prefix[:-1]}: {name}\n\n{settings.__doc__}\n\n"
-                + settings_table(settings, prefix)
-            )
+            parts.append(settings_part(f"## {kind}: {name}", settings, f"{kind}."))
     parts.append(
         "## Launchers of a sweep\n\n"
         "`python run.py -m hydra/launcher=NAME hydra.launcher.KEY=VALUE`; "
         "the default, `basic`, runs one cell after the other in one process and has no keys.\n"
     )
     for name, settings in LAUNCHERS.items():
-        parts.append(
-            f"### hydra/launcher={name}\n\n{settings.__doc__}\n\n"
-            + settings_table(settings, "hydra.launcher.")
-        )
-    parts.append(
-        f"## Search: experiment=tune\n\n{TuneSettings.__doc__}\n\n"
-        + settings_table(TuneSettings, "hydra.sweeper.")
-    )
+        parts.append(settings_part(f"### hydra/launcher={name}", settings, "hydra.launcher."))
+    parts.append(settings_part("## Search: experiment=tune", TuneSettings, "hydra.sweeper."))
     return "\n".join(parts)
 
 
 def measured_table(file: Path) -> str:
     """Turn a results table into Markdown; columns empty in all rows are left out."""
-    with file.open(newline="", encoding="utf-8") as handle:
-        lines = list(csv.DictReader(handle))
-    filled = [name for name in TABLE_COLUMNS if any(line[name] for line in lines)]
-    rows = [[shortened(line[name]) for name in filled] for line in lines]
-    return text_table([TABLE_COLUMNS[name] for name in filled], rows)
+    table = pd.read_csv(file, dtype=str, keep_default_na=False)[list(TABLE_COLUMNS)]
+    filled = table.loc[:, (table != "").any()].map(shortened).rename(columns=TABLE_COLUMNS)
+    return text_table([*filled], filled.to_numpy().tolist())
 
 
 def shortened(cell: str) -> str:
@@ -180,10 +170,9 @@ def ratios_table(folder: Path) -> str:
             target = f"{'≥' if sign == '>=' else '≤'} {bound}"
             kinds.setdefault((name, target), []).append((float(value), verdict == "met"))
         for (name, target), found in kinds.items():
-            values = sorted(value for value, _ in found)
-            middle = statistics.median(values)
+            values = [value for value, _ in found]
             met = f"{sum(is_met for _, is_met in found)} of {len(found)}"
-            numbers = [f"{value:.3g}" for value in (values[0], middle, values[-1])]
+            numbers = [f"{of(values):.3g}" for of in (min, statistics.median, max)]
             rows.append([f"`{file.stem}`", name, *numbers, target, met])
     return text_table(["program", "ratio", "lowest", "median", "highest", "target", "met"], rows)
 
@@ -209,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
     pages = {
         ROOT / "docs" / "results.md": results_page(),
         ROOT / "docs" / "settings.md": settings_page(),
-        **{page: filled_page(page) for page in FILLED},
+        **{ROOT / name: filled_page(ROOT / name) for name in FILLED},
     }
     stale = [p for p, text in pages.items() if not p.exists() or p.read_text("utf-8") != text]
     for page in stale:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+import pandas as pd
 import torch
 from torch import nn
 
@@ -24,11 +23,7 @@ from tasks.base import Metric
 EAGER = "PyTorch"
 FUSED = "PyTorch, fused"
 RUNTIME = "ONNX Runtime"
-BUSY = " (busy machine)"
-"""Suffix of every statement about times that were measured beside other work."""
-
-SCORE_TOLERANCE = 0.02
-"""Relative difference allowed from the score in the row: rounding depends on the machine."""
+SCORE_TOLERANCE = 0.02  # relative; rounding depends on the machine
 
 INT8_LSTM_NOTES = (
     "int8 arithmetic: weights of 7 bits, so integer sums do not saturate on x86 CPUs with or "
@@ -40,15 +35,7 @@ INT8_LSTM_NOTES = (
 
 @dataclass(frozen=True)
 class Form:
-    """Measurements of a trained network in one form.
-
-    Attributes:
-        name: the runtime.
-        mib: size of the file.
-        difference: largest difference from the network, None if it was not verified.
-        score: the task's metric on the validation split.
-        speeds: by batch size.
-    """
+    """Size, score and speeds by batch size of one form; its difference only if it was verified."""
 
     name: str
     mib: float
@@ -59,13 +46,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Measurements of all forms of a network, and the load of the machine meanwhile.
-
-    Attributes:
-        forms: the first is the reference of all ratios.
-        others: cores used by other processes.
-        is_busy: that load is high enough to distort times.
-    """
+    """Measurements of all forms, the first of which is the reference; cores used by others."""
 
     forms: list[Form]
     others: float
@@ -78,7 +59,12 @@ def measure(
     """Score every form that runs on a device, and time it for some seconds per batch size."""
     run.task.to(device, torch.float32)
     networks, files = forms_on(run, exports, device)
-    scores = {name: score(run, network) for name, network in networks.items()}
+    train, metric = run.config.train, run.config.task.metric.name
+    sizes = train.evaluation_batch_size, train.max_evaluation_batches
+    scores = {
+        name: evaluate(network, run.task, "validation", *sizes)[metric]
+        for name, network in networks.items()
+    }
     check_score(run, scores[EAGER])
     load = ExternalLoad()  # a load average would include the minute before
     found = {size: speeds(networks, run.task, size, seconds, device) for size in BATCH_SIZES}
@@ -109,20 +95,8 @@ def forms_on(
     return forms | {name: exports.networks[file] for name, file in files.items()}, files
 
 
-def score(run: FinishedRun, network: nn.Module) -> float:
-    """Evaluate a network on the validation split, as training does; the test split stays unread."""
-    train, metric = run.config.train, run.config.task.metric
-    bound = train.max_evaluation_batches
-    metrics = evaluate(network, run.task, "validation", train.evaluation_batch_size, bound)
-    return metrics[metric.name]
-
-
 def check_score(run: FinishedRun, found: float) -> None:
-    """Check that the network has the score in its row.
-
-    Raises:
-        UserError: it has another score, so it is not the network that was trained.
-    """
+    """Check that the network has the score in its row."""
     trained = run.row.get("val_score")
     if trained is not None and not math.isclose(found, trained, rel_tol=SCORE_TOLERANCE):
         raise UserError(
@@ -152,10 +126,9 @@ def sections(run: FinishedRun, found: Measurement, conditions: str) -> list[Sect
         f"{load}: these times are not reliable" if found.is_busy else load,
     ]
     files = files_table(found.forms, metric)
-    statements = conclusions(run, found, metric)
     return [
         Section(title, [f"data: {run.row['dataset']}"], files, [], []),
-        Section("", about, times_table(found.forms), statements, []),
+        Section("", about, times_table(found.forms), conclusions(run, found), []),
     ]
 
 
@@ -211,14 +184,14 @@ def fastest(forms: Sequence[Form], batch_size: int) -> Form:
     return max(forms, key=lambda form: speedup(form.speeds[batch_size], first, batch_size))
 
 
-def conclusions(run: FinishedRun, found: Measurement, metric: Metric) -> list[str]:
+def conclusions(run: FinishedRun, found: Measurement) -> list[str]:
     """Return statements about the fastest forms and about the int8 form."""
-    mark = BUSY if found.is_busy else ""
+    mark = " (busy machine)" if found.is_busy else ""
     lines = [fastest_text(found.forms, n) + mark for n in (BATCH_SIZES[0], BATCH_SIZES[-1])]
     by_name = {form.name: form for form in found.forms}
     if int8_name(run) in by_name:
         float32, int8 = by_name[RUNTIME], by_name[int8_name(run)]
-        lines += int8_texts(float32, int8, metric, is_lstm(run), mark)
+        lines += int8_texts(float32, int8, run.config.task.metric, is_lstm(run), mark)
     return lines
 
 
@@ -240,10 +213,7 @@ def fastest_text(forms: Sequence[Form], batch_size: int) -> str:
 def int8_texts(
     float32: Form, int8: Form, metric: Metric, is_lstm: bool, mark: str = ""
 ) -> list[str]:
-    """Return size, times and score of the int8 form relative to float32, and its arithmetic.
-
-    The arithmetic of an LSTM is int8 too. The times have the suffix `mark`.
-    """
+    """Return size, times (with suffix `mark`) and score of the int8 form relative to float32."""
     change = int8.score - float32.score
     is_better = (change > 0) == metric.higher_is_better
     by = f"{'better' if is_better else 'worse'} by {abs(change):.3g}" if change else "unchanged"
@@ -282,8 +252,4 @@ def as_csv(run: FinishedRun, found: Measurement, device: str, threads: int) -> s
         for form in found.forms
         for size, speed in form.speeds.items()
     ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue()
+    return pd.DataFrame(records).to_csv(index=False, lineterminator="\n")

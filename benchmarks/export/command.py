@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.errors import UserError
 from benchmarks.export.benchmark import as_csv, measure, sections
-from benchmarks.export.exporter import INT8, Exports, export_run
+from benchmarks.export.exporter import INT8, export_run
 from benchmarks.export.verification import UnequalError
 from benchmarks.reporting.doc_blocks import put_between
 from benchmarks.reporting.renderers import Section, show
@@ -25,16 +25,9 @@ from benchmarks.system.environment import available_cores, device_name, keep_fre
 from benchmarks.training.precision import use_precision
 from tasks.base import DataError
 
-SECONDS = 1.0
-"""Default of --seconds."""
-
 
 def export_and_measure(options: argparse.Namespace, folder: Path) -> int:
     """Export the network of a run and measure it; return the exit code.
-
-    Args:
-        options: of the command line.
-        folder: of the run.
 
     Raises:
         UserError: an option or the run cannot be used.
@@ -48,7 +41,10 @@ def export_and_measure(options: argparse.Namespace, folder: Path) -> int:
         threads = options.threads or default_threads(run)
         torch.set_num_threads(threads)
         keep_freed_memory()  # as in runs, and as ONNX Runtime does
-        check_page(options.write, run)
+        page, end = options.write, "<!-- end -->"
+        begin = f"<!-- export: {run.row['model']} on {run.row['task']} -->\n"
+        if page and not (page.is_file() and begin in page.read_text(encoding="utf-8")):
+            raise UserError(f"{page}: no line {begin.strip()} to write after")
         out = options.out or run.folder.export
         with writing(out):
             exports = export_run(run, out, threads)
@@ -61,30 +57,19 @@ def export_and_measure(options: argparse.Namespace, folder: Path) -> int:
         print(f"written: {out / name}, equal to the network to {difference:.1e}")
     for name in (INT8, *exports.others):
         print(f"written: {out / name}")
-    if not options.no_times:
-        print_measurements(options, run, exports, device, threads)
-    return 0
-
-
-def print_measurements(
-    options: argparse.Namespace,
-    run: FinishedRun,
-    exports: Exports,
-    device: torch.device,
-    threads: int,
-) -> None:
-    """Measure the exported network, print the tables and write the files of the options."""
-    seconds = options.seconds or SECONDS
+    if options.no_times:
+        return 0
+    seconds = options.seconds or 1.0
     found = measure(run, exports, device, seconds)
     if options.csv is not None:
         with writing(options.csv):
             write_atomically(options.csv, as_csv(run, found, str(device), threads))
     shown = sections(run, found, conditions(run, device, threads))
     show(shown)
-    if options.write is not None:
+    if page is not None:
         command = f"python scripts/export_model.py latest --device {device} --threads {threads}"
-        block = page_block(run, f"{command} --seconds {seconds:g}", shown)
-        put_between(options.write, page_marks(run), block)
+        put_between(page, (begin, end), page_block(run, f"{command} --seconds {seconds:g}", shown))
+    return 0
 
 
 def default_threads(run: FinishedRun) -> int:
@@ -101,33 +86,16 @@ def writing(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def check_page(page: Path | None, run: FinishedRun) -> None:
-    """Check before the measurement that the page has a place for it."""
-    begin, _ = page_marks(run)
-    if page is not None and (not page.is_file() or begin not in page.read_text(encoding="utf-8")):
-        raise UserError(f"{page}: no line {begin.strip()} to write after")
-
-
-def page_marks(run: FinishedRun) -> tuple[str, str]:
-    """Return the lines of a page between which the measurements of a pair stand."""
-    return f"<!-- export: {run.row['model']} on {run.row['task']} -->\n", "<!-- end -->"
-
-
 def page_block(run: FinishedRun, export_command: str, shown: list[Section]) -> str:
     """Return the printed tables as a Markdown block, after the commands that produce them."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         show(shown)
-    commands = [*training_command(run), export_command]
-    lines = [*(f"$ {command}" for command in commands), *printed.getvalue().splitlines()]
-    text = "\n".join(line.rstrip() for line in lines)
+    file = run.folder.command  # older folders do not have it
+    trained = file.read_text(encoding="utf-8").strip().splitlines() if file.is_file() else []
+    commands = (f"$ {command}" for command in [*trained, export_command])
+    text = "\n".join(line.rstrip() for line in [*commands, *printed.getvalue().splitlines()])
     return f"```\n{text}\n```\n"
-
-
-def training_command(run: FinishedRun) -> list[str]:
-    """Return the command line of a run; nothing for older folders, which do not have it."""
-    file = run.folder.command
-    return file.read_text(encoding="utf-8").strip().splitlines() if file.is_file() else []
 
 
 def conditions(run: FinishedRun, device: torch.device, threads: int) -> str:

@@ -30,15 +30,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Exports:
-    """Exported files.
-
-    Attributes:
-        folder: of the files.
-        signature: of the network.
-        networks: loaded from the files, by file name.
-        differences: largest difference from the network, by name of a verified file.
-        others: names of the files that describe the use.
-    """
+    """Exported files, by file name: the loaded networks, differences and other files."""
 
     folder: Path
     signature: Signature
@@ -48,12 +40,7 @@ class Exports:
 
 
 def export_run(run: FinishedRun, folder: Path, threads: int) -> Exports:
-    """Export a network, load the files and compare them with the network.
-
-    Args:
-        run: the run of the network.
-        folder: created if missing; the files appear there when all are verified.
-        threads: of ONNX Runtime.
+    """Export a network; the files appear in the folder when all equal the network.
 
     Raises:
         UserError: the network has no ONNX form.

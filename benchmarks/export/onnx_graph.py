@@ -9,27 +9,18 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 Array = np.ndarray[Any, Any]
 
-OPSET = 17
-"""Published in 2022 and supported by all current runtimes."""
-
+OPSET = 17  # published in 2022 and supported by all current runtimes
 IR_VERSION = 8
-MICROSOFT = "com.microsoft"
-"""Domain of the operations of ONNX Runtime."""
+MICROSOFT = "com.microsoft"  # domain of the operations of ONNX Runtime
 
 INT8_MOST = 127
-
+# Largest weight in integer arithmetic, the `reduce_range` of ONNX Runtime: x86 CPUs without VNNI
+# add two products in int16 with saturation, and 2 · 255 · 64 is within int16.
 INT8_REDUCED_MOST = 64
-"""Largest weight in integer arithmetic, the `reduce_range` of ONNX Runtime.
-
-x86 CPUs without VNNI add two products in int16 with saturation; 2 · 255 · 64 is within int16."""
 
 
 class Graph:
-    """Builder of a graph: adds nodes, constants, inputs and outputs.
-
-    Args:
-        is_int8: store matrices as int8 with one scale per row.
-    """
+    """Builder of a graph; as int8, matrices have one scale per row."""
 
     def __init__(self, is_int8: bool) -> None:
         self.is_int8 = is_int8

@@ -1,9 +1,4 @@
-"""ONNX graphs of the networks of the tasks, built from their weights.
-
-PyTorch's exporters unroll the time steps, or mask and reverse sequences step by step. ONNX has
-nodes for recurrent layers that take the lengths of sequences. So the graph is built here, with one
-node for each layer, both directions included.
-"""
+"""ONNX graphs of the tasks' networks with one node per layer; PyTorch's exporters unroll steps."""
 
 from __future__ import annotations
 
@@ -22,21 +17,13 @@ from tasks.language.head import CharacterModel
 from tasks.text.heads import SequenceClassifier
 
 GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
-"""Positions of ONNX's gates in PyTorch's order.
-
-ONNX's order is input, output, forget, cell (LSTM) and update, reset, new (GRU)."""
+"""Positions of ONNX's gates in PyTorch's order: i, o, f, c (LSTM) and update, reset, new (GRU)."""
 
 
 def onnx_model(
     network: nn.Module, signature: Signature, is_int8: bool, facts: dict[str, str]
 ) -> ModelProto:
-    """Return a trained network as an ONNX model.
-
-    Args:
-        network: of one of the tasks, on the CPU.
-        signature: its inputs and outputs.
-        is_int8: store weights as int8; an LSTM then computes in int8 too.
-        facts: metadata of the file.
+    """Return a trained network on the CPU as an ONNX model; an int8 LSTM also computes in int8.
 
     Raises:
         UserError: the network or its encoder has no ONNX form.
@@ -59,7 +46,8 @@ def onnx_model(
         case CharacterModel():
             outputs, finals = language_model(graph, network, encoder, inputs, state)
         case Forecaster():
-            outputs = forecaster(graph, network, encoder, inputs)
+            hidden = recurrent(graph, encoder, inputs, None, [])[1][0]
+            outputs = linear_to_one(graph, network.head, last(graph, hidden, encoder))
         case _:
             raise UserError(f"no ONNX form of the network {type(network).__name__}")
     graph.output("outputs", outputs, signature.output_shape)
@@ -109,12 +97,6 @@ def language_model(
     return graph.node("Add", product, graph.constant(array(network.head.bias))), finals
 
 
-def forecaster(graph: Graph, network: Forecaster, encoder: RecurrentEncoder, inputs: str) -> str:
-    """See `Forecaster.forward`."""
-    _, finals = recurrent(graph, encoder, inputs, None, [])
-    return linear_to_one(graph, network.head, last(graph, finals[0], encoder))
-
-
 def linear_to_one(graph: Graph, layer: nn.Linear, features: str) -> str:
     """Apply a linear layer: features (batch, width) to numbers (batch,)."""
     weight, bias = graph.matrix(array(layer.weight)), graph.constant(array(layer.bias))
@@ -123,10 +105,7 @@ def linear_to_one(graph: Graph, layer: nn.Linear, features: str) -> str:
 
 
 def last(graph: Graph, hidden: str, encoder: RecurrentEncoder) -> str:
-    """Return the final states of the last layer (batch, output_size).
-
-    See `Encoder.last_outputs`.
-    """
+    """Return the final states of the last layer (batch, output_size): see `last_outputs`."""
     ends = graph.node("Slice", hidden, *bounds(graph, -encoder.directions, 2**31))
     ends = graph.node("Transpose", ends, perm=[1, 0, 2])
     return graph.node("Reshape", ends, graph.constant([0, encoder.output_size], np.int64))
@@ -140,18 +119,9 @@ def bounds(graph: Graph, start: int, stop: int) -> list[str]:
 def recurrent(
     graph: Graph, encoder: RecurrentEncoder, inputs: str, lengths: str | None, state: list[str]
 ) -> tuple[str, list[str]]:
-    """Add the layers of an encoder.
+    """Add the layers of an encoder; return outputs and final state, both batch first.
 
-    Args:
-        graph: extended.
-        encoder: the layers.
-        inputs: (batch, time, features).
-        lengths: (batch,), or None if all sequences are full.
-        state: the initial state, empty for zeros.
-
-    Returns:
-        Outputs (batch, time, output_size) and the final state. Outputs beyond a length are
-        undefined: ONNX Runtime returns zeros, but the standard does not require it.
+    Outputs beyond a length are undefined: zeros in ONNX Runtime, but not by the standard.
     """
     layers, directions = encoder.num_layers, encoder.directions
     if lengths is not None:
@@ -178,11 +148,7 @@ def recurrent(
 def one_layer(
     graph: Graph, cells: list[nn.RNNBase], inputs: str, lengths: str, state: list[str]
 ) -> list[str]:
-    """Add one layer with all its directions; time is the first dimension.
-
-    Returns:
-        Outputs (time, directions, batch, hidden) and final states (directions, batch, hidden).
-    """
+    """Add one layer: outputs (time, directions, batch, hidden) and final states."""
     kind = cells[0].mode.partition("_")[0].upper()
     attributes: dict[str, Any] = {
         "hidden_size": cells[0].hidden_size,
@@ -196,23 +162,16 @@ def one_layer(
     input_weights, hidden_weights = (stacked(cells, kind, n) for n in ("weight_ih", "weight_hh"))
     biases = np.concatenate([stacked(cells, kind, n) for n in ("bias_ih", "bias_hh")], axis=1)
     start = [*state, *[""] * (count - 1 - len(state))]
+    scales: list[str] = []
     if kind == "LSTM" and graph.is_int8:
-        matrices, scales = zip(
-            *(quantised(graph, weights) for weights in (input_weights, hidden_weights)), strict=True
-        )
-        return graph.nodes(
-            *("DynamicQuantizeLSTM", inputs, *matrices, graph.constant(biases), lengths, *start),
-            *("", *scales[0], *scales[1]),
-            count=count,
-            domain=MICROSOFT,
-            **attributes,
-        )
-    weights = [shaped(graph, each) for each in (input_weights, hidden_weights)]
-    return graph.nodes(
-        *(kind, inputs, *weights, graph.constant(biases), lengths, *start),
-        count=count,
-        **attributes,
-    )
+        kind, attributes["domain"] = "DynamicQuantizeLSTM", MICROSOFT
+        pairs = [quantised(graph, each) for each in (input_weights, hidden_weights)]
+        weights = [matrix for matrix, _ in pairs]
+        scales = ["", *pairs[0][1], *pairs[1][1]]  # no weights for peepholes
+    else:
+        weights = [shaped(graph, each) for each in (input_weights, hidden_weights)]
+    given = (inputs, *weights, graph.constant(biases), lengths, *start, *scales)
+    return graph.nodes(kind, *given, count=count, **attributes)
 
 
 def stacked(cells: list[nn.RNNBase], kind: str, name: str) -> Array:
@@ -233,24 +192,15 @@ def shaped(graph: Graph, weights: Array) -> str:
 
 
 def quantised(graph: Graph, weights: Array) -> tuple[str, list[str]]:
-    """Add weights for `DynamicQuantizeLSTM`.
-
-    No weight is above `INT8_REDUCED_MOST`, so integer sums do not saturate on any CPU.
-
-    Returns:
-        The matrix (directions, columns, rows), and scales and zero points (directions, rows).
-    """
+    """Add a matrix (directions, columns, rows), and scales and zero points (directions, rows)."""
     directions, rows, columns = weights.shape
     whole, scales = as_int8(weights.reshape(-1, columns), INT8_REDUCED_MOST)
     matrix = graph.constant(whole.reshape(directions, rows, columns).transpose(0, 2, 1))
     shape = (directions, rows)
-    return matrix, [
-        graph.constant(scales.reshape(shape)),
-        graph.constant(np.zeros(shape, np.int8)),
-    ]
+    zeros = np.zeros(shape, np.int8)
+    return matrix, [graph.constant(scales.reshape(shape)), graph.constant(zeros)]
 
 
 def array(weights: Tensor) -> Array:
     """Return weights as an array."""
-    found: Array = weights.detach().cpu().numpy()
-    return found
+    return np.asarray(weights.detach())

@@ -14,9 +14,6 @@ from torch.export import ExportedProgram
 from benchmarks.export.signature import Signature
 from models.modules.encoder import State
 
-ERROR_SEVERITY = 3
-"""Log level of ONNX Runtime that prints errors only."""
-
 
 class ProgramNetwork(nn.Module):
     """A `torch.export` program."""
@@ -34,19 +31,12 @@ class ProgramNetwork(nn.Module):
         if self.signature.states:
             outputs, state = self.call(inputs, state or self.signature.zero_state(inputs))
             return outputs, state
-        return (
-            self.call(inputs, lengths) if self.signature.has_lengths else self.call(inputs)
-        ), None
+        given = (inputs, lengths) if self.signature.has_lengths else (inputs,)
+        return self.call(*given), None
 
 
 class OnnxNetwork(nn.Module):
-    """An ONNX file, run by ONNX Runtime on the CPU.
-
-    Args:
-        path: the file.
-        signature: of the original network.
-        threads: of one call.
-    """
+    """An ONNX file, run by ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path, signature: Signature, threads: int) -> None:
         super().__init__()
@@ -54,7 +44,7 @@ class OnnxNetwork(nn.Module):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = ERROR_SEVERITY
+        options.log_severity_level = 3  # errors only
         self.session = onnxruntime.InferenceSession(
             path.read_bytes(), options, providers=["CPUExecutionProvider"]
         )

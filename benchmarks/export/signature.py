@@ -8,26 +8,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from models.modules.encoder import State
 from tasks.base import Batch, Task
 
-STATE_NAMES = ("h", "c")
-"""The hidden state, and the LSTM's cell state."""
-
 
 @dataclass(frozen=True)
 class Signature:
-    """Types and shapes of the inputs and outputs of a network.
-
-    Attributes:
-        input_dtype: of the inputs.
-        input_shape: after batch and time, () for ids.
-        has_lengths: the network takes the number of valid steps of each sequence.
-        states: (layers x directions, hidden) of each tensor of the carried state; () if
-            sequences are independent.
-        output_shape: names and sizes of the dimensions of the outputs.
-    """
+    """Inputs and outputs of a network; `states` has (layers x directions, hidden) of each."""
 
     input_dtype: torch.dtype
     input_shape: tuple[int, ...]
@@ -49,8 +38,8 @@ class Signature:
         )
 
     def state_names(self) -> tuple[str, ...]:
-        """Return the names of the tensors of the state."""
-        return STATE_NAMES[: len(self.states)]
+        """Return the names of the hidden state and, of an LSTM, the cell state."""
+        return ("h", "c")[: len(self.states)]
 
     def zero_state(self, inputs: Tensor) -> State | None:
         """Return the state at the begin of a stream; None if no state is carried."""
@@ -64,15 +53,9 @@ class Signature:
 
 def collate(parts: Sequence[Batch]) -> Batch:
     """Join single sequences to one batch, padded with zeros to the longest."""
-    time = max(part.inputs.shape[1] for part in parts)
-    unpadded = [0, 0] * (parts[0].inputs.dim() - 2)
-    padded = [
-        nn.functional.pad(part.inputs, (*unpadded, 0, time - part.inputs.shape[1]))
-        for part in parts
-    ]
     lengths = [part.lengths for part in parts if part.lengths is not None]
     return Batch(
-        inputs=torch.cat(padded),
+        inputs=pad_sequence([part.inputs[0] for part in parts], batch_first=True),
         targets=torch.cat([part.targets for part in parts]),
         tokens=sum(part.tokens for part in parts),
         items=torch.cat([part.items for part in parts]),
@@ -81,10 +64,7 @@ def collate(parts: Sequence[Batch]) -> Batch:
 
 
 def real_batches(task: Task, batch_size: int, count: int) -> list[Batch]:
-    """Return batches of validation sequences in the order of the latency measurement.
-
-    Sequences are not sorted by length, like the requests of a server. A small split is repeated.
-    """
+    """Return batches of validation sequences, not sorted by length; a small split is repeated."""
     singles = list(task.single_sequences(batch_size * count))
     return [collate(singles[i * batch_size :][:batch_size]) for i in range(count)]
 

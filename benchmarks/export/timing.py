@@ -16,23 +16,14 @@ from benchmarks.system.timer import synchronise
 from tasks.base import Batch, Task
 
 BATCH_SIZES = (1, 8, 64, 512)
-DIFFERENT_SEQUENCES = 64
-"""Least number of sequences, in as many batches as needed."""
-
+DIFFERENT_SEQUENCES = 64  # at least, in as many batches as needed
 TURNS = 3
-FEWEST_CALLS = 2
-"""In a turn."""
+FEWEST_CALLS = 2  # in a turn
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Latency and throughput of one network at one batch size.
-
-    Attributes:
-        calls: number of timed calls.
-        latency_ms_p50, latency_ms_p95: of a call, which computes one batch.
-        sequences_per_second, tokens_per_second: valid steps only, by the median call of each batch.
-    """
+    """Latency of a batch and throughput in valid steps, by the median call of each batch."""
 
     calls: int
     latency_ms_p50: float
@@ -42,10 +33,7 @@ class Speed:
 
 
 def speedup(ours: Speed, theirs: Speed, batch_size: int) -> float:
-    """Return the ratio of speeds: by median latency at batch 1, by throughput above.
-
-    Typical sequences dominate the median latency, long ones weigh more in the throughput.
-    """
+    """Return the ratio of speeds: by median latency at batch 1, by throughput above."""
     if batch_size == 1:
         return theirs.latency_ms_p50 / ours.latency_ms_p50
     return ours.sequences_per_second / theirs.sequences_per_second
@@ -59,17 +47,10 @@ def speeds(
     seconds: float,
     device: torch.device,
 ) -> dict[str, Speed]:
-    """Time networks on the same batches of validation sequences.
+    """Time networks on the same batches of validation sequences for about `seconds` each.
 
     The networks take turns: a disturbance affects all of them, and the threads of one runtime are
     asleep before the next is timed.
-
-    Args:
-        networks: by name.
-        task: on the device.
-        batch_size: sequences per call.
-        seconds: approximate total for each network.
-        device: synchronised before and after each call.
     """
     batches = real_batches(task, batch_size, max(1, DIFFERENT_SEQUENCES // batch_size))
     passes: dict[str, list[list[float]]] = {name: [] for name in networks}

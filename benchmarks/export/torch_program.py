@@ -1,8 +1,6 @@
 """`torch.export` programs of networks, with one operation for each recurrent layer.
 
-Tracing unrolls a recurrent layer into the steps of the example. Here each call is traced as a
-placeholder operation that only has shapes. The placeholders are replaced by PyTorch's operations in
-the finished graph, so a loaded program needs PyTorch only.
+Tracing would unroll a layer into steps, so placeholders are traced and replaced in the graph.
 """
 
 from __future__ import annotations
@@ -41,18 +39,13 @@ def empty_outputs(
     return outputs, *(torch.empty_like(each) for each in states)
 
 
-def define_layers() -> None:
-    """Define the placeholders, with the signatures of PyTorch's operations."""
-    for name in LAYERS:
-        state, results = "Tensor hx", "(Tensor, Tensor)"
-        if name == "lstm":
-            state, results = "Tensor[] hx", "(Tensor, Tensor, Tensor)"
-        schema = f"{name}(Tensor input, {state}, {OPTIONS}) -> {results}"
-        library.define(schema)  # type: ignore[no-untyped-call]
-        torch.library.register_fake(f"{NAMESPACE}::{name}", empty_outputs, lib=library)
-
-
-define_layers()
+for layer in LAYERS:  # placeholders have the signatures of PyTorch's operations
+    signature = "Tensor hx, {}) -> (Tensor, Tensor)"
+    if layer == "lstm":
+        signature = "Tensor[] hx, {}) -> (Tensor, Tensor, Tensor)"
+    schema = f"{layer}(Tensor input, {signature.format(OPTIONS)}"
+    library.define(schema)  # type: ignore[no-untyped-call]
+    torch.library.register_fake(f"{NAMESPACE}::{layer}", empty_outputs, lib=library)
 
 
 class PlaceholderLayers(TorchFunctionMode):
@@ -106,29 +99,26 @@ class Streaming(Plain):
 
 
 def export_program(network: nn.Module, example: Batch, state: State | None) -> ExportedProgram:
-    """Trace a network for any number of sequences of any length.
+    """Trace a network in eval mode for any number of sequences of any length.
 
-    Args:
-        network: in eval mode, with PyTorch's kernels.
-        example: at least two sequences, as tracing takes dimensions of size 1 for fixed.
-        state: for these sequences, if the network carries one.
+    The example has at least two sequences, as tracing takes dimensions of size 1 for fixed.
     """
     # Doubled, as tracing takes a single step for fixed too.
     inputs = torch.cat([example.inputs, example.inputs], dim=1)
-    dynamic = {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}
-    arguments: tuple[Any, ...] = (inputs,)
-    shapes: tuple[Any, ...] = (dynamic,)
     form = Plain(network)
+    more: list[Any] = []
+    shapes: list[Any] = []
     if state is not None:
-        form = Streaming(network)
-        arguments, shapes = (inputs, state), (dynamic, tuple({1: Dim.DYNAMIC} for _ in state))
+        form, more, shapes = Streaming(network), [state], [tuple({1: Dim.DYNAMIC} for _ in state)]
     elif example.lengths is not None:
-        form = Ragged(network)
-        arguments, shapes = (inputs, example.lengths), (dynamic, {0: Dim.DYNAMIC})
+        form, more, shapes = Ragged(network), [example.lengths], [{0: Dim.DYNAMIC}]
+    dynamic = ({0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, *shapes)
     with PlaceholderLayers(), torch.no_grad(), warnings.catch_warnings():
         # PyTorch's layers keep lists of their weights, which tracing restores.
         warnings.filterwarnings("ignore", "The tensor attribute", UserWarning)
-        program = torch.export.export(form.eval(), arguments, dynamic_shapes=shapes, strict=False)
+        program = torch.export.export(
+            form.eval(), (inputs, *more), dynamic_shapes=dynamic, strict=False
+        )
     for node in program.graph.nodes:
         if node.op == "call_function" and getattr(node.target, "namespace", "") == NAMESPACE:
             name = node.target._schema.name.partition("::")[2]

@@ -10,10 +10,7 @@ from models.modules.encoder import State
 from tasks.base import Batch, Task
 
 TOLERANCE = 1e-4
-"""Largest allowed difference, relative to the largest output, or to 1 if that is smaller.
-
-It covers float32 rounding over hundreds of steps. A misplaced gate differs a thousand times more.
-"""
+"""Largest allowed difference relative to the largest output, or to 1 if that is smaller."""
 
 BATCH_SIZES = (1, 2, 5, 64)
 STREAMED_STEPS = 24
@@ -25,16 +22,9 @@ class UnequalError(Exception):
 
 @torch.inference_mode()
 def largest_difference(name: str, exported: nn.Module, network: nn.Module, task: Task) -> float:
-    """Compare an exported network with the original and return the largest difference.
+    """Return the largest difference of an exported network from the original.
 
-    Compares outputs and final states on batches of several sizes, whole and cut. A network with a
-    state is also run step by step.
-
-    Args:
-        name: of the exported network, for messages.
-        exported: the network to verify.
-        network: the original, in eval mode, on the same device.
-        task: source of the validation sequences.
+    Batches have several sizes, whole and cut. A network with a state also runs step by step.
 
     Raises:
         UnequalError: the difference is too large or not a number.
@@ -69,11 +59,7 @@ def step_by_step(network: nn.Module, batch: Batch) -> tuple[Tensor, State | None
 def difference(
     where: str, found: tuple[Tensor, State | None], expected: tuple[Tensor, State | None]
 ) -> float:
-    """Return the largest difference of outputs and states.
-
-    Raises:
-        UnequalError: they differ by more than rounding.
-    """
+    """Return the largest difference of outputs and states."""
     largest = 0.0
     for ours, theirs in zip(
         (found[0], *(found[1] or ())), (expected[0], *(expected[1] or ())), strict=True

@@ -3,10 +3,9 @@
     python -m scripts.perf.against_keras --keras-python ENVIRONMENT/bin/python
 
 The environment is made by `pip install keras tensorflow-cpu`, apart from that of rnnbench. Both
-sides train on the same reviews, cut to length, with the same number of threads, one after the
-other. The shapes are those of Keras's IMDB examples; both use Adam at its default rate without
-dropout. Keras predicts from the last output, rnnbench from all, the default of its imdb task.
-Throughput counts tokens without padding in the fastest epoch, so Keras's tracing is not included.
+sides train on the same reviews with the same number of threads and Adam at its default rate. Keras
+predicts from the last output, rnnbench from all. Throughput counts tokens without padding in the
+fastest epoch, so Keras's tracing is not included.
 """
 
 from __future__ import annotations
@@ -80,11 +79,7 @@ def job_of(config: Config, task: ImdbTask, threads: int) -> dict[str, np.ndarray
 
 
 def keras_run(python: Path, job: dict[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
-    """Train with Keras and return its versions, seconds and accuracies.
-
-    Raises:
-        UserError: the environment cannot do this.
-    """
+    """Train with Keras and return its versions, seconds and accuracies."""
     import numpy as np
 
     with tempfile.TemporaryDirectory(prefix="rnnbench-keras-") as folder:

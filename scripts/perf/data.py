@@ -3,9 +3,8 @@
     python -m scripts.perf.data
     python -m scripts.perf.data --source FOLDER      the full 50,000 reviews
 
-Every start is a process. The first has an empty cache and tokenises. The second is `python run.py`,
-stopped before its first training step; the time of imports is reported by Python. Finally, several
-processes load the data, read all of it and report their memory.
+The first start has an empty cache and tokenises. The second is `python run.py`, stopped before its
+first training step. Finally, several processes read all data and report their memory.
 """
 
 from __future__ import annotations
@@ -31,13 +30,9 @@ if TYPE_CHECKING:
     import torch
 
     from benchmarks.config.schema import Config
-    from benchmarks.training.trainer import Trainer
 
 REVIEWS = 50_000
-TOKENISING_SECONDS = 15.0
-START_SECONDS = 1.0
-BATCH_SHARE = 0.02
-SHARED = 1.05
+TOKENISING_SECONDS, START_SECONDS, BATCH_SHARE, SHARED = 15.0, 1.0, 0.02, 1.05
 """Targets; the share of batches is that of the training loop, which waits for the iterator."""
 
 HOLDERS = 2
@@ -117,14 +112,13 @@ def shared_memory(overrides: list[str]) -> list[dict[str, int]]:
         subprocess.Popen(command, cwd=PROJECT_ROOT, **pipes) for _ in range(HOLDERS)
     ]
     try:
-        for expected in ("ready", None):
-            lines = [holder.stdout.readline() for holder in holders]
-            for holder, line in zip(holders, lines, strict=True):
-                if expected is not None and line.strip() != expected:
-                    raise UserError(f"a process could not load the data: {line.strip()}")
-                holder.stdin.write("continue\n")
-                holder.stdin.flush()
-        return [json.loads(line) for line in lines]
+        for line in [holder.stdout.readline().strip() for holder in holders]:
+            if line != "ready":
+                raise UserError(f"a process could not load the data: {line}")
+        for holder in holders:
+            holder.stdin.write("continue\n")
+            holder.stdin.flush()
+        return [json.loads(holder.stdout.readline()) for holder in holders]
     finally:
         for holder in holders:
             holder.communicate()
@@ -146,10 +140,9 @@ def measure_starts(overrides: list[str], report: Report) -> None:
     python, *command = program("data", "--part", "start", "--set", *run)
     started, log = run_process([python, "-X", "importtime", *command])
     imports = sum(map(int, IMPORTED.findall(log))) / 1e6
-    report.write(
-        f"run.py to its first step: {started['seconds']:.2f} s, {imports:.2f} s of it imports"
-    )
-    beyond = started["seconds"] - imports
+    seconds = started["seconds"]
+    report.write(f"run.py to its first step: {seconds:.2f} s, {imports:.2f} s of it imports")
+    beyond = seconds - imports
     report.ratio("seconds to the first step beyond imports", beyond, at_most=START_SECONDS)
 
 
@@ -158,11 +151,10 @@ def measure_batches(config: Config, device: torch.device, steps: int, report: Re
     from benchmarks.training.seeding import SeedStreams
 
     task = load(config, device)
-    trainer: Trainer = trainer_of(config, task, device)
+    trainer = trainer_of(config, task, device)
     size = config.train.batch_size
-    batches = list(
-        itertools.islice(task.batches("train", size, SeedStreams(0).data_order(0)), steps)
-    )
+    epoch = task.batches("train", size, SeedStreams(0).data_order(0))
+    batches = list(itertools.islice(epoch, steps))
     trainer.warm_up()
     started = time.perf_counter()
     for batch in batches:
@@ -175,9 +167,8 @@ def measure_batches(config: Config, device: torch.device, steps: int, report: Re
         f"{config.model.label}: {1 / each:,.0f} batches of {size} a second by the iterator, "
         f"{1 / step:.1f} training steps a second"
     )
-    report.ratio(
-        f"time of a batch / of a step, {config.model.label}", each / step, at_most=BATCH_SHARE
-    )
+    name = f"time of a batch / of a step, {config.model.label}"
+    report.ratio(name, each / step, at_most=BATCH_SHARE)
 
 
 def measure_memory(overrides: list[str], cache: Path, report: Report) -> None:
@@ -191,11 +182,9 @@ def measure_memory(overrides: list[str], cache: Path, report: Report) -> None:
         text = ", ".join(f"{name} {value / 2**20:.1f}" for name, value in memory.items())
         report.write(f"process {number} of {len(held)}, MiB of {size / 2**20:.1f} cached: {text}")
     shares = sum(memory["its share of that"] for memory in held)
-    report.ratio(
-        f"memory of the cached data in {HOLDERS} processes / in one",
-        shares / max(memory["resident"] for memory in held),
-        at_most=SHARED,
-    )
+    share = shares / max(memory["resident"] for memory in held)
+    name = f"memory of the cached data in {HOLDERS} processes / in one"
+    report.ratio(name, share, at_most=SHARED)
 
 
 def measure(options: argparse.Namespace, report: Report) -> None:

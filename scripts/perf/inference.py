@@ -4,9 +4,7 @@
     python -m scripts.perf.inference --models lstm --tasks imdb --seconds 3
 
 The networks have the default shapes of the tasks and are not trained, as weights do not change
-times. All forms process the same validation sequences in batches of several sizes. Ratios are of
-speeds: by p50 at batch 1, by throughput above. The int8 form of a GRU or an RNN computes in
-float32; it is smaller, not faster, and not included.
+times. Ratios are of speeds: by p50 at batch 1, by throughput above.
 """
 
 from __future__ import annotations
@@ -26,22 +24,15 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchmarks.config.schema import Config
-    from benchmarks.export.timing import Speed
     from tasks.base import Task
 
-MODELS = ["rnn", "lstm", "gru"]
 TARGET = 1.0
-
 EAGER, FUSED, RUNTIME, INT8 = "torch", "fused", "onnxruntime", "int8"
 RATIOS = ((RUNTIME, EAGER), (INT8, RUNTIME), (FUSED, EAGER))
 
 
 def forms(config: Config, task: Task, threads: int, folder: Path) -> dict[str, nn.Module]:
-    """Build a network in every available form; int8 for LSTMs only.
-
-    Raises:
-        UserError: ONNX or its runtime is not installed.
-    """
+    """Build a network in every available form; int8 for LSTMs only."""
     try:
         from benchmarks.export.onnx_network import onnx_model
         from benchmarks.export.runtimes import OnnxNetwork
@@ -54,11 +45,11 @@ def forms(config: Config, task: Task, threads: int, folder: Path) -> dict[str, n
     signature = Signature.of(network, example)
     found = {EAGER: network}
     fused, encoder = build(config, task, FUSED)
-    Signature.of(fused, example)
+    Signature.of(fused, example)  # the encoder chooses its kernel in the first call
     if encoder.kernel == FUSED:
         found[FUSED] = fused
-    cell = getattr(config.model, "cell", None)
-    for name in (RUNTIME, INT8) if cell == "lstm" else (RUNTIME,):
+    # int8 arithmetic is for LSTMs only.
+    for name in (RUNTIME, INT8) if getattr(config.model, "cell", None) == "lstm" else (RUNTIME,):
         path = folder / f"{name}.onnx"
         path.write_bytes(onnx_model(network, signature, name == INT8, {}).SerializeToString())
         found[name] = OnnxNetwork(path, signature, threads)
@@ -77,14 +68,6 @@ def build(config: Config, task: Task, kernel: str) -> tuple[nn.Module, Any]:
     return network.eval(), encoder
 
 
-def line(name: str, speed: Speed) -> str:
-    """Return latency and throughput of a form as text."""
-    return (
-        f"  {name:11} p50 {speed.latency_ms_p50:9.3f} ms, p95 {speed.latency_ms_p95:9.3f} ms, "
-        f"{speed.sequences_per_second:9,.0f} sequences/s, {speed.tokens_per_second:11,.0f} tokens/s"
-    )
-
-
 def measure(options: argparse.Namespace, report: Report) -> None:
     """Compare the forms of each pair of model and task at each batch size."""
     import torch
@@ -99,7 +82,12 @@ def measure(options: argparse.Namespace, report: Report) -> None:
                 found = speeds(networks, task, size, options.seconds, cpu)
                 report.write(f"{pair}, batch {size}:")
                 for form, speed in found.items():
-                    report.write(line(form, speed))
+                    report.write(
+                        f"  {form:11} p50 {speed.latency_ms_p50:9.3f} ms, "
+                        f"p95 {speed.latency_ms_p95:9.3f} ms, "
+                        f"{speed.sequences_per_second:9,.0f} sequences/s, "
+                        f"{speed.tokens_per_second:11,.0f} tokens/s"
+                    )
                 by = "by p50" if size == 1 else "by throughput"
                 for ours, theirs in RATIOS:
                     if ours in found:
@@ -128,7 +116,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the program; return the exit code."""
     parser = parser_of(__doc__)
     add = parser.add_argument
-    add("--models", nargs="+", default=MODELS, metavar="M", help="default: rnn lstm gru")
+    add(
+        "--models",
+        nargs="+",
+        default=["rnn", "lstm", "gru"],
+        metavar="M",
+        help="default: rnn lstm gru",
+    )
     add("--tasks", nargs="+", default=[], metavar="T", help="default: all")
     add("--batch-sizes", nargs="+", type=size_of, default=[1, 8, 64, 512], metavar="N")
     add("--seconds", type=seconds_of, default=1.0, help="per form and batch size")

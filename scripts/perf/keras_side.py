@@ -2,9 +2,8 @@
 
     python keras_side.py JOB.npz
 
-Reads reviews and settings and trains like Keras's IMDB examples: padding before the reviews, no
-mask, Adam. Prints one line of JSON: versions, and seconds and validation accuracy of each epoch.
-It must not import rnnbench, which that environment does not have.
+Trains like Keras's IMDB examples and prints one line of JSON. It must not import rnnbench, which
+that environment does not have.
 """
 
 import json

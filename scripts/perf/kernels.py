@@ -3,11 +3,9 @@
     python -m scripts.perf.kernels
     python -m scripts.perf.kernels --shapes 32,240,128,128 --threads 1
 
-Times a training step of one layer, forward and backward, at shapes (batch, time, features, hidden)
-on one thread and on all. Arithmetic counts the matrix products, 2 operations per multiply-add. The
-gradient of the inputs is computed if there are more than a few features; raw data has none. The
-share of the peak is arithmetic per second relative to the fastest matrix product. If the shares of
-two cells are equal, the ratio of their times is that of their arithmetic.
+Times a training step of one layer at shapes (batch, time, features, hidden) on one thread and on
+all. Arithmetic counts the matrix products, 2 operations per multiply-add. The share of the peak is
+arithmetic per second relative to the fastest matrix product.
 """
 
 from __future__ import annotations
@@ -25,16 +23,13 @@ from scripts.perf.measuring import Report, interleaved, parser_of, run_benchmark
 if TYPE_CHECKING:
     from models.modules.recurrent import RecurrentEncoder
 
-CELLS = {"rnn": 1, "gru": 3, "lstm": 4}
-"""Number of gates of each cell."""
+CELLS = {"rnn": 1, "gru": 3, "lstm": 4}  # numbers of gates
 
 LIKE_LSTM, ARITHMETIC, NOT_SLOWER = 0.8, 1.25, 1.0
 """Targets: share of the peak relative to the LSTM's; factor between the ratio of two cells' times
 and that of their arithmetic; speed of the chosen kernel relative to PyTorch's."""
 
-TURN_SECONDS = 0.05
-"""Approximate length of a turn; long compared with disturbances by the scheduler."""
-
+TURN_SECONDS = 0.05  # long compared with disturbances by the scheduler
 RAW_FEATURES = 5
 
 

@@ -3,38 +3,25 @@
     python -m scripts.perf.loop
     python -m scripts.perf.loop --models gru lstm --tasks sp500 --turns 15
 
-The bare loop is efficient code for a single experiment: fused optimiser, gradients set to None, a
-list of parameters, clipping, the scheduled rate, the carried state. It records nothing. Both loops
-use the batches of the task in the same order, and copies of one network.
+The bare loop is efficient code for a single experiment and records nothing. Both loops use the
+batches of the task in the same order, and copies of one network.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 import time
-from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING
+from unittest.mock import patch
 
-from scripts.perf.measuring import (
-    Report,
-    Times,
-    interleaved,
-    parser_of,
-    run_benchmark,
-    speed,
-    spread,
-)
+from scripts.perf.measuring import Report, interleaved, parser_of, run_benchmark, speed, spread
 from scripts.perf.pairs import add_run_options, loaded_pairs, trainer_of
 
 if TYPE_CHECKING:
-    import torch
-
-    from benchmarks.config.schema import Config
     from benchmarks.training.trainer import Trainer
-    from tasks.base import Batch, Task
 
 TARGET = 0.98
 
@@ -55,7 +42,7 @@ def bare_epoch(trainer: Trainer, steps: int) -> None:
     batches = task.batches("train", settings.batch_size, order)
     network.train()
     state = None
-    for step, batch in enumerate(itertools.islice(batches, steps)):
+    for step, batch in enumerate(islice(batches, steps)):
         rate = peak * schedule_factor(settings, step, total_steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -71,31 +58,14 @@ def bare_epoch(trainer: Trainer, steps: int) -> None:
             state = tuple(part.detach() for part in state)
 
 
-class ShortTask:
-    """A task with only the first batches of its training split."""
-
-    def __init__(self, task: Task, steps: int) -> None:
-        self.task, self.steps = task, steps
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.task, name)
-
-    def batches(self, *arguments: Any) -> Iterator[Batch]:
-        """See `Task.batches`."""
-        return itertools.islice(self.task.batches(*arguments), self.steps)
-
-
 def harness_epoch(trainer: Trainer, steps: int) -> None:
     """Train on the same batches with the harness."""
     from benchmarks.training.state import EpochState
 
-    whole = trainer.task
-    trainer.task = ShortTask(whole, steps)  # type: ignore[assignment]
+    whole = trainer.task.batches
     trainer.epoch, trainer.state.steps = EpochState(), 0
-    try:
+    with patch.object(trainer.task, "batches", lambda *given: islice(whole(*given), steps)):
         trainer._train_epoch()
-    finally:
-        trainer.task = whole
 
 
 def steps_lasting(seconds: float, trainer: Trainer) -> tuple[int, int]:
@@ -109,28 +79,20 @@ def steps_lasting(seconds: float, trainer: Trainer) -> tuple[int, int]:
     return min(most, wanted), max(1, round(wanted / most))
 
 
-def compare(
-    config: Config, task: Task, device: torch.device, turns: int, seconds: float
-) -> tuple[Times, int]:
-    """Time both loops in turns; return seconds by loop, and the steps of a turn."""
-    trainers = {name: trainer_of(config, task, device) for name in ("bare", "harness")}
-    steps, epochs = steps_lasting(seconds, trainers["bare"])
-
-    arms = {
-        "bare": partial(bare_epoch, trainers["bare"], steps),
-        "harness": partial(harness_epoch, trainers["harness"], steps),
-    }
-    return interleaved(arms, turns, str(device), epochs), steps * epochs
-
-
 def measure(options: argparse.Namespace, report: Report) -> None:
     """Compare the loops for each pair of model and task."""
     from benchmarks.system.environment import choose_device
 
     device = choose_device(options.device)
     for pair, config, task in loaded_pairs(options.models, options.tasks, device, *options.set):
-        times, steps = compare(config, task, device, options.turns, options.seconds)
-        bare, harness = (1e3 * min(times[arm]) / steps for arm in ("bare", "harness"))
+        trainers = [trainer_of(config, task, device) for _ in range(2)]
+        steps, epochs = steps_lasting(options.seconds, trainers[0])
+        arms = {
+            "bare": partial(bare_epoch, trainers[0], steps),
+            "harness": partial(harness_epoch, trainers[1], steps),
+        }
+        times = interleaved(arms, options.turns, str(device), epochs)
+        bare, harness = (1e3 * min(times[arm]) / (steps * epochs) for arm in arms)
         turns = spread(times, "harness", over="bare")
         report.write(
             f"{pair}: a step takes {bare:.3f} ms bare, {harness:.3f} ms in the harness "

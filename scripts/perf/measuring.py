@@ -1,9 +1,6 @@
 """Shared parts of the performance programs: timing in turns, ratios with targets, output files.
 
-A program has a function `measure(options, report)`, which prints by `report.write`, `report.table`
-and `report.ratio`, and a `main` that calls `run_benchmark`. `python -m scripts.perf.NAME --write
-results/published/perf/NAME.md` writes the output to that file. `python scripts/write_docs.py` then
-updates the table of ratios in docs/performance.md.
+`python scripts/write_docs.py` copies the ratios of published outputs to docs/performance.md.
 """
 
 from __future__ import annotations
@@ -28,11 +25,8 @@ from benchmarks.errors import UserError
 from benchmarks.reporting.renderers import markdown_table
 from benchmarks.system.load import ExternalLoad
 
-SAME_MEASUREMENT_SECONDS = 0.02
-"""Ratios printed within this time are results of one measurement."""
-
+SAME_MEASUREMENT_SECONDS = 0.02  # between ratios of one measurement, at most
 AMOUNTS = ("threads", "turns", "runs", "epochs", "seeds", "steps", "batches", "seconds")
-"""Options that must be positive."""
 
 Times = Mapping[str, list[float]]
 """Seconds of each arm, by name, one for every turn."""
@@ -43,13 +37,7 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Time functions in turns, so that a disturbance of the machine affects all of them.
 
-    Each is called once before, uncounted. Every second turn has the reverse order.
-
-    Args:
-        arms: the functions by name. A returned float is the time, measured by the function.
-        repeats: number of turns.
-        device: synchronised before and after each measurement.
-        calls: of a function in each turn, timed as one measurement.
+    Each is called once before, uncounted. A function that returns a float has measured itself.
     """
     import torch
 
@@ -87,18 +75,7 @@ def program(name: str, *options: str) -> list[str]:
 
 
 def run_process(command: Sequence[str], failure: str = "") -> tuple[Any, str]:
-    """Run a command in the project's folder.
-
-    Args:
-        command: prints JSON in its last line.
-        failure: text before the error of the command.
-
-    Returns:
-        The value of the last line, and all that the command wrote to stderr.
-
-    Raises:
-        UserError: the command failed; the text is the last line of its error output.
-    """
+    """Run a command in the project's folder; return the JSON of its last line, and its stderr."""
     ended = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
     lines = ended.stdout.splitlines()
     if ended.returncode or not lines:
@@ -145,15 +122,16 @@ class Report:
         at_most: float | None = None,
     ) -> None:
         """Print a number with its target, and before it the load during the measurement."""
-        assert (at_least is None) != (at_most is None)
-        target = at_least if at_least is not None else at_most
-        is_met = value >= at_least if at_least is not None else value <= (at_most or 0.0)
+        if at_least is not None:
+            is_met, target = value >= at_least, f">= {at_least:g}"
+        else:
+            assert at_most is not None
+            is_met, target = value <= at_most, f"<= {at_most:g}"
         if self.load.seconds > SAME_MEASUREMENT_SECONDS:
             self.write(f"load: {load_text(self.load)}")
             self.was_busy = self.load.is_busy()
-        sense = "<=" if at_least is None else ">="
         verdict = ("met" if is_met else "not met") + ("; busy machine" if self.was_busy else "")
-        self.write(f"ratio: {name} = {value:.3f} (target {sense} {target:g}): {verdict}")
+        self.write(f"ratio: {name} = {value:.3f} (target {target}): {verdict}")
         self.load = ExternalLoad()
 
 
@@ -175,23 +153,26 @@ def run_benchmark(
     arguments: list[str] | None,
     measure: Callable[[argparse.Namespace, Report], None],
 ) -> int:
-    """Run a program and return its exit code.
-
-    Args:
-        name: of the module.
-        parser: made by `parser_of`.
-        arguments: None for those of the process.
-        measure: called with the options; `threads` is set in torch too.
-    """
+    """Run a program and return its exit code."""
     # Set before torch's profiler is imported: silences messages of its library.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(given)
     try:
         check_options(options)
-        options.threads = set_threads(options.threads)
+        import torch
+
+        from benchmarks.system.environment import available_cores, device_name, keep_freed_memory
+
+        keep_freed_memory()
+        torch.set_num_threads(options.threads or available_cores())
+        options.threads = torch.get_num_threads()
         report = Report()
-        report.write(conditions(options.threads))
+        report.write(
+            f"{device_name(torch.device('cpu'))}, {os.cpu_count()} cores, {options.threads} "
+            f"threads; Python {platform.python_version()}, torch {version('torch')}, "
+            f"rnnbench {version('rnnbench')}; {datetime.now(UTC):%Y-%m-%d}"
+        )
         measure(options, report)
         if options.write is not None:
             options.write.write_text(output_block(name, given, report), encoding="utf-8")
@@ -202,11 +183,7 @@ def run_benchmark(
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """Check amounts, the number of threads and the output folder.
-
-    Raises:
-        UserError: the first invalid option.
-    """
+    """Check amounts, the number of threads and the output folder."""
     from benchmarks.system.environment import available_cores
 
     for name in AMOUNTS:
@@ -218,30 +195,6 @@ def check_options(options: argparse.Namespace) -> None:
         raise UserError(f"--threads {options.threads}: this process has {available_cores()} cores")
     if options.write is not None and not options.write.parent.is_dir():
         raise UserError(f"--write {options.write}: no folder {options.write.parent}")
-
-
-def set_threads(wanted: int | None) -> int:
-    """Set torch's threads and memory as runs do; return the number of threads."""
-    import torch
-
-    from benchmarks.system.environment import available_cores, keep_freed_memory
-
-    keep_freed_memory()
-    torch.set_num_threads(wanted or available_cores())
-    return torch.get_num_threads()
-
-
-def conditions(threads: int) -> str:
-    """Return the hardware, the versions and the date."""
-    import torch
-
-    from benchmarks.system.environment import device_name
-
-    return (
-        f"{device_name(torch.device('cpu'))}, {os.cpu_count()} cores, {threads} threads; "
-        f"Python {platform.python_version()}, torch {version('torch')}, "
-        f"rnnbench {version('rnnbench')}; {datetime.now(UTC):%Y-%m-%d}"
-    )
 
 
 def output_block(name: str, arguments: list[str], report: Report) -> str:

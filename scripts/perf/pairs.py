@@ -30,11 +30,7 @@ TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
 
 
 def composed(model: str, task: str, *overrides: str) -> Config:
-    """Return the configuration of a run.
-
-    Raises:
-        UserError: it is invalid.
-    """
+    """Return the configuration of a run."""
     register_schemas(CONF)
     words = [f"model={model}", f"task={task}", *overrides]
     try:
@@ -65,14 +61,7 @@ def add_run_options(
 
 
 def pairs(models: list[str], tasks: list[str]) -> list[tuple[str, str]]:
-    """Return all pairs of models and tasks except bidirectional models on causal tasks.
-
-    Args:
-        models, tasks: names; empty for all.
-
-    Raises:
-        UserError: a name is unknown, or no pair is left.
-    """
+    """Return all pairs of models and tasks except bidirectional models on causal tasks."""
     for kind, wanted, known in (("model", models, MODELS), ("task", tasks, TASKS)):
         for name in wanted:
             if name not in known:
@@ -100,11 +89,7 @@ def is_bidirectional(model: str) -> bool:
 
 
 def load(config: Config, device: torch.device) -> Task:
-    """Load the task of a run to a device.
-
-    Raises:
-        UserError: the data cannot be used.
-    """
+    """Load the task of a run to a device."""
     import torch
 
     from benchmarks.system.disk_cache import DiskCache, cache_directory

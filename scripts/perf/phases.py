@@ -6,7 +6,7 @@ import functools
 import importlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 PHASES = {
@@ -35,16 +35,9 @@ PHASES = {
 
 Best weights and predictions are the rest of a validation and of the test without the evaluation."""
 
-FIRST_OF_A_RUN = "clean-up"
-"""The first phase of each run of a sweep in one process."""
-
 
 class PhaseTimer:
-    """Records the seconds of each call; a phase inside another is not counted twice.
-
-    Attributes:
-        calls: phase and seconds of each call, in the order of their ends.
-    """
+    """Records phase and seconds of each call; a phase inside another is not counted twice."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, float]] = []
@@ -71,14 +64,12 @@ class PhaseTimer:
     def patched(self) -> Iterator[None]:
         """Time the functions of all phases within the block."""
         found = [(phase, *resolve(path)) for phase, paths in PHASES.items() for path in paths]
-        originals = [(owner, name, getattr(owner, name)) for _, owner, name in found]
-        try:
-            for (phase, owner, name), (_, _, function) in zip(found, originals, strict=True):
+        with ExitStack() as stack:
+            for phase, owner, name in found:
+                function = getattr(owner, name)
+                stack.callback(setattr, owner, name, function)
                 setattr(owner, name, self.timed(phase, function))
             yield
-        finally:
-            for owner, name, function in originals:
-                setattr(owner, name, function)
 
 
 def by_phase(calls: Iterable[tuple[str, float]]) -> dict[str, float]:

@@ -3,10 +3,9 @@
     python -m scripts.perf.profile_run
     python -m scripts.perf.profile_run --models gru --tasks imdb
 
-Runs each pair at its defaults as `python run.py` does, and times its phases. The arithmetic of the
-training is the time of its matrix products at the peak measured on this machine, as in the row of
-the run. The kinds of operations are shares of further training steps under PyTorch's profiler,
-which takes time too. A recurrence computed in one call counts as one operation.
+Runs each pair at its defaults as `python run.py` does. The arithmetic of the training is the time
+of its matrix products at the measured peak. The kinds of operations are shares of further training
+steps under PyTorch's profiler, which takes time too.
 """
 
 from __future__ import annotations
@@ -47,10 +46,7 @@ KINDS = {
 }
 """Prefixes of the names of operations, by kind; the first match counts."""
 
-PYTHON = "Python, autograd's engine"
-"""The rest of the time."""
-
-SHOWN = tuple(phase for phase in PHASES if phase != "clean-up")
+PYTHON = "Python, autograd's engine"  # the rest of the time
 
 
 def run(overrides: list[str]) -> None:
@@ -121,7 +117,8 @@ def measure_pair(
         row = json.loads(file.read_text(encoding="utf-8"))
     phases, whole = result["phases"], result["seconds"]
     column = {"whole run, s": f"{whole:.2f}"}
-    column |= {phase: percent(phases[phase] / whole) for phase in SHOWN}
+    column |= {phase: percent(phases[phase] / whole) for phase in PHASES}
+    del column["clean-up"]
     column["everything else"] = percent(1 - sum(phases.values()) / whole)
     column["training, s"] = f"{row['train_seconds']:.2f}"
     column |= {f"of it {kind}": percent(s) for kind, s in profile(config, options.steps).items()}

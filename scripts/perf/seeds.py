@@ -4,9 +4,8 @@
     python -m scripts.perf.seeds --whole       whole commands too
     python -m scripts.perf.seeds --set model.hidden_size=64
 
-Compares `Trainer.fit` of one seed with `fit_seeds` of all, including validation, for the same
-number of epochs in turns. Whole commands are `python run.py seed=0` and `seeds=[0,1,…]`. Most of
-their time is the start of the interpreter and the measurements after training of every seed.
+Compares `Trainer.fit` of one seed with `fit_seeds` of all for the same number of epochs in turns.
+Whole commands are `python run.py seed=0` and `seeds=[0,1,…]`.
 """
 
 from __future__ import annotations
@@ -29,11 +28,7 @@ TARGET = 3.0
 
 
 def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[float]]:
-    """Time the training of one seed, and of all seeds in one process.
-
-    Raises:
-        UserError: the seeds cannot be trained together.
-    """
+    """Time the training of one seed, and of all seeds in one process."""
     import torch
 
     from benchmarks.runner.multiseed.eligibility import (

@@ -35,24 +35,14 @@ from benchmarks.system.signals import Interruption
 from tasks.base import DataDescription
 
 CONCURRENT_RUNS = 64
-FAILING = 100
-"""One of this number of runs fails."""
+FAILING = 100  # one of this number of runs fails
 
 COUNTED = {"open", "os.mkdir", "os.rename", "os.remove", "os.link", "os.scandir", "os.chmod"}
 """Audited events that are file-system operations; `stat` and `fsync` are not audited."""
 
 
 def sweep(overrides: list[str], results: Path, count: bool) -> dict[str, float]:
-    """Run and measure a simulated sweep.
-
-    Args:
-        overrides: command line of the sweep; all cells use the same data.
-        results: the results folder in it.
-        count: count file-system operations instead of measuring times.
-
-    Returns:
-        Seconds and MiB by name, or operations per cell of the runs and of the scheduler.
-    """
+    """Run a simulated sweep; return seconds and MiB, or with `count` operations per cell."""
     from benchmarks.system.memory import peak_rss_mib
 
     conf = PROJECT_ROOT / "conf"
@@ -121,15 +111,7 @@ def table_timer(view: TableView) -> Iterator[list[float]]:
 
 
 class SimulatedLauncher(Launcher):
-    """Runs all submitted items in each `poll`.
-
-    Args:
-        context: results folder and sweep directory.
-        data: description of the data in every row.
-
-    Attributes:
-        seconds: spent in the runs.
-    """
+    """Runs all submitted items in each `poll`, and sums the seconds spent in them."""
 
     def __init__(self, context: SweepContext, data: DataDescription) -> None:
         self.context = context

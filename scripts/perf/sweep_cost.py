@@ -5,10 +5,8 @@
                                                                  (share of evaluation)
     python -m scripts.perf.sweep_cost --table results/*.csv      the same from tables of such runs
 
-Sweeps with the sequential launcher over runs of a few steps and evaluation batches. Networks, data,
-latency and memory measurements are those of default runs. The cost is the time from the start of a
-run to the start of the next, minus training and evaluation in its row. The first run of a process
-includes what is done once and is printed apart.
+Sweeps with the sequential launcher over short runs. The cost is the time from the start of a run to
+the start of the next, minus training and evaluation in its row. The first run is printed apart.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import itertools
 import json
 import statistics
 import sys
@@ -27,18 +26,15 @@ from typing import Any
 from benchmarks.errors import UserError
 from scripts.perf.measuring import Report, parser_of, program, run_benchmark, run_process
 from scripts.perf.pairs import add_run_options, composed, pairs
-from scripts.perf.phases import FIRST_OF_A_RUN, PhaseTimer, by_phase
+from scripts.perf.phases import PhaseTimer, by_phase
 
-COST_SECONDS = 0.5
-EVALUATION_SHARE = 0.15
+COST_SECONDS, EVALUATION_SHARE = 0.5, 0.15
 """Targets."""
 
 NOT_COUNTED = ("training", "validation", "test")
 MEASURED = ("latency", "memory", "sample", "utilisation")
 
-Calls = list[tuple[str, float]]
-"""See `PhaseTimer.calls`."""
-
+Calls = list[tuple[str, float]]  # see `PhaseTimer`
 SHORT = ["train.max_epochs=1", "train.max_steps=5", "train.max_evaluation_batches=2"]
 
 
@@ -64,17 +60,16 @@ def run_sweep(overrides: list[str], folder: str) -> tuple[list[dict[str, Any]], 
 
 def calls_of_later_runs(calls: Calls) -> Calls:
     """Return the calls without those of the first run of a process."""
-    begins = [place for place, (phase, _) in enumerate(calls) if phase == FIRST_OF_A_RUN]
+    begins = [place for place, (phase, _) in enumerate(calls) if phase == "clean-up"]
     return calls[begins[1] :]
 
 
 def costs_of(rows: list[dict[str, Any]]) -> list[float]:
     """Return seconds besides training and evaluation of every run except the last."""
     starts = [datetime.fromisoformat(row["started_at"]).timestamp() for row in rows]
-    spent = [row["train_seconds"] + row["eval_seconds"] for row in rows]
     return [
-        after - start - busy
-        for start, after, busy in zip(starts[:-1], starts[1:], spent[:-1], strict=True)
+        after - start - (row["train_seconds"] + row["eval_seconds"])
+        for row, (start, after) in zip(rows, itertools.pairwise(starts), strict=False)
     ]
 
 
@@ -106,19 +101,12 @@ def measure_shares(rows: list[dict[str, Any]], report: Report) -> None:
         share = float(row["eval_seconds"]) / float(row["train_seconds"])
         shares.setdefault((row["model"], row["task"]), []).append(share)
     for (model, task), found in sorted(shares.items()):
-        report.ratio(
-            f"evaluation / training time at defaults, {model} on {task}",
-            max(found),
-            at_most=EVALUATION_SHARE,
-        )
+        name = f"evaluation / training time at defaults, {model} on {task}"
+        report.ratio(name, max(found), at_most=EVALUATION_SHARE)
 
 
 def rows_of(tables: list[Path], found: list[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Return the rows of finished runs of these pairs at their defaults.
-
-    Raises:
-        UserError: a table cannot be read or is not a table of results.
-    """
+    """Return the rows of finished runs of these pairs at their defaults."""
     rows: list[dict[str, Any]] = []
     for table in tables:
         try:

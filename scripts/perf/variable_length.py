@@ -39,8 +39,7 @@ WITHOUT_LENGTHS = 0.95
 OVER_PACKED = {"cpu": 7.0, "cuda": 1.0}
 """Targets."""
 
-TOLERANCE = 1e-4
-"""Largest difference of outputs that is due to rounding."""
+TOLERANCE = 1e-4  # of outputs, for rounding
 
 Sample = tuple["Tensor", "Tensor", int]
 """Features (batch, time, input), lengths on the CPU and the number of tokens."""
@@ -53,7 +52,11 @@ def samples(task: ImdbTask, config: Config, batches: int, is_sorted: bool) -> li
     from benchmarks.training.seeding import SeedStreams
 
     size, order = config.train.batch_size, SeedStreams(config.seed).data_order(0)
-    drawn = task.batches("train", size, order) if is_sorted else unsorted_batches(task, size, order)
+    drawn = task.batches("train", size, order)
+    if not is_sorted:
+        reviews = task.reviews["train"]
+        shuffled = order.permutation(len(reviews))
+        drawn = (reviews.batch(shuffled[i : i + size]) for i in range(0, len(shuffled), size))
     torch.manual_seed(config.seed)
     found = []
     for batch in itertools.islice(drawn, batches):
@@ -61,14 +64,6 @@ def samples(task: ImdbTask, config: Config, batches: int, is_sorted: bool) -> li
         assert batch.lengths is not None
         found.append((features.requires_grad_(), batch.lengths.cpu(), batch.tokens))
     return found
-
-
-def unsorted_batches(task: ImdbTask, size: int, order: Any) -> Any:
-    """Iterate over batches of reviews in random order."""
-    reviews = task.reviews["train"]
-    shuffled = order.permutation(len(reviews))
-    batches: Any = (reviews.batch(shuffled[i : i + size]) for i in range(0, len(shuffled), size))
-    return batches
 
 
 def packable(encoder: RecurrentEncoder, config: Config) -> nn.RNNBase:
@@ -122,11 +117,7 @@ def forward_backward(run: Callable[[Sample], Tensor], found: list[Sample]) -> No
 def throughputs(
     config: Config, task: ImdbTask, device: torch.device, batches: int, turns: int
 ) -> dict[str, float]:
-    """Return the tokens per second of each way.
-
-    Raises:
-        UserError: the encoder is not made of PyTorch's cells.
-    """
+    """Return the tokens per second of each way."""
     import torch
 
     from models.modules.recurrent import RecurrentEncoder
