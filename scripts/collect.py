@@ -24,15 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS")
-    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="file of the merged table")
-    parser.add_argument(
-        "--runs",
-        choices=("last", "all"),
-        default="all",
-        help="the latest run of each configuration, or all runs (default)",
-    )
-    parser.add_argument("--mix", action="store_true", help="merge rows that are not comparable")
+    add, runs = parser.add_argument, "the latest run of each configuration, or all runs (default)"
+    add("results", nargs="+", type=Path, metavar="RESULTS")
+    add("--out", type=Path, metavar="FILE.csv", help="file of the merged table")
+    add("--runs", choices=("last", "all"), default="all", help=runs)
+    add("--mix", action="store_true", help="merge rows that are not comparable")
     chosen = parser.parse_args(arguments)
     print_log_messages()
     try:

@@ -24,20 +24,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "tables", nargs="+", type=Path, metavar="TABLE", help="CSV files or results folders"
-    )
-    parser.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        metavar="FILE",
-        default=Path("report.html"),
-        help="file of the page (%(default)s)",
-    )
-    parser.add_argument("--title", default="Comparison of recurrent networks", help="heading")
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="write figures as files too")
-    parser.add_argument("--task", help="only this task")
+    add, page = parser.add_argument, "file of the page (%(default)s)"
+    add("tables", nargs="+", type=Path, metavar="TABLE", help="CSV files or results folders")
+    add("-o", "--out", type=Path, metavar="FILE", default="report.html", help=page)
+    add("--title", default="Comparison of recurrent networks", help="heading")
+    add("--figures", type=Path, metavar="DIR", help="write figures as files too")
+    add("--task", help="only this task")
     chosen = parser.parse_args(arguments)
     print_log_messages()
     # Imported late: --help and mistakes need no pandas.

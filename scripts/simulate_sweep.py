@@ -4,9 +4,8 @@
     python scripts/simulate_sweep.py --cells 10 10000 100000        sizes of the sweeps
     python scripts/simulate_sweep.py --write docs/scale.md          writes the table into the page
 
-Planning, scheduler, leases, index, results table, collect.py and status.py are those of real
-sweeps. A simulated run writes the files of a real one except weights and learning curve. Each step
-runs in a new process, so that its memory can be measured. Use a machine without other work.
+A simulated run writes the files of a real one except weights and learning curve. Each step runs in
+a new process, so that its memory can be measured. Use a machine without other work.
 """
 
 from __future__ import annotations
@@ -187,8 +186,7 @@ def simulate(options: argparse.Namespace) -> int:
     parent = options.folder or Path(tempfile.gettempdir())
     columns = {cells: measure(cells, parent) for cells in sorted(set(options.cells))}
     sizes = " ".join(map(str, options.cells))
-    moment = datetime.now(UTC).strftime("%Y-%m-%d")
-    content = f"`python scripts/simulate_sweep.py --cells {sizes}`, {moment}, "
+    content = f"`python scripts/simulate_sweep.py --cells {sizes}`, {datetime.now(UTC):%Y-%m-%d}, "
     content += f"{os.cpu_count()} cores, Python {sys.version.split()[0]}:\n\n{table_of(columns)}"
     print(content)
     if options.write is not None:

@@ -3,9 +3,8 @@
     python scripts/write_docs.py           writes them
     python scripts/write_docs.py --check   exits with 1 if one is out of date
 
-docs/results.md comes from the Row dataclass, docs/settings.md from the settings dataclasses, and
-each table in README.md between `<!-- table: FILE -->` and `<!-- end -->` from that CSV, and what
-docs/example.md shows between `<!-- compare: FILE -->` and `<!-- end -->` from comparing its arms.
+docs/results.md and docs/settings.md come from dataclasses. Other pages are filled between
+`<!-- table: FILE -->`, `<!-- compare: FILE -->` or `<!-- ratios: FOLDER -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations

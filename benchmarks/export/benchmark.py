@@ -65,7 +65,12 @@ def measure(
         name: evaluate(network, run.task, "validation", *sizes)[metric]
         for name, network in networks.items()
     }
-    check_score(run, scores[EAGER])
+    trained = run.row.get("val_score")
+    if trained is not None and not math.isclose(scores[EAGER], trained, rel_tol=SCORE_TOLERANCE):
+        raise UserError(
+            f"{run.row['run_id']}: the validation score is {scores[EAGER]:.6g} now and "
+            f"{trained:.6g} in the row: the code has changed since the run was trained"
+        )
     load = ExternalLoad()  # a load average would include the minute before
     found = {size: speeds(networks, run.task, size, seconds, device) for size in BATCH_SIZES}
     others, is_busy = load.cores(), load.is_busy()
@@ -95,16 +100,6 @@ def forms_on(
     return forms | {name: exports.networks[file] for name, file in files.items()}, files
 
 
-def check_score(run: FinishedRun, found: float) -> None:
-    """Check that the network has the score in its row."""
-    trained = run.row.get("val_score")
-    if trained is not None and not math.isclose(found, trained, rel_tol=SCORE_TOLERANCE):
-        raise UserError(
-            f"{run.row['run_id']}: the validation score is {found:.6g} now and {trained:.6g} in "
-            "the row: the code has changed since the run was trained"
-        )
-
-
 def is_lstm(run: FinishedRun) -> bool:
     """Check for the one cell that ONNX Runtime computes in int8 arithmetic."""
     return getattr(run.config.model, "cell", "") == "lstm"
@@ -117,7 +112,7 @@ def int8_name(run: FinishedRun) -> str:
 
 def sections(run: FinishedRun, found: Measurement, conditions: str) -> list[Section]:
     """Return tables of sizes, scores and times, and statements about them."""
-    metric = run.config.task.metric
+    metric = run.config.task.metric.name
     title = f"{run.row['model']} on {run.row['task']}, {run.row['run_id']}"
     load = f"load: others kept {found.others:.2f} of {os.cpu_count()} cores busy"
     about = [
@@ -125,15 +120,6 @@ def sections(run: FinishedRun, found: Measurement, conditions: str) -> list[Sect
         "at batch 1, by throughput at larger batches",
         f"{load}: these times are not reliable" if found.is_busy else load,
     ]
-    files = files_table(found.forms, metric)
-    return [
-        Section(title, [f"data: {run.row['dataset']}"], files, [], []),
-        Section("", about, times_table(found.forms), conclusions(run, found), []),
-    ]
-
-
-def files_table(forms: Sequence[Form], metric: Metric) -> TextTable:
-    """Return size, difference and score of every form."""
     rows = [
         [
             form.name,
@@ -141,10 +127,14 @@ def files_table(forms: Sequence[Form], metric: Metric) -> TextTable:
             "" if form.difference is None else f"{form.difference:.1e}",
             f"{form.score:.6g}",
         ]
-        for form in forms
+        for form in found.forms
     ]
-    header = ["form", "file\nMiB", "largest\ndifference", f"validation\n{metric.name}"]
-    return TextTable(header, rows, frozenset({0}))
+    header = ["form", "file\nMiB", "largest\ndifference", f"validation\n{metric}"]
+    files = TextTable(header, rows, frozenset({0}))
+    return [
+        Section(title, [f"data: {run.row['dataset']}"], files, [], []),
+        Section("", about, times_table(found.forms), conclusions(run, found), []),
+    ]
 
 
 def times_table(forms: Sequence[Form]) -> TextTable:

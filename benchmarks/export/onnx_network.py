@@ -176,11 +176,9 @@ def one_layer(
 
 def stacked(cells: list[nn.RNNBase], kind: str, name: str) -> Array:
     """Return weights (directions, gates · hidden, …) with the gates in ONNX's order."""
-    found = []
-    for cell in cells:
-        blocks = np.split(array(getattr(cell, f"{name}_l0")), len(GATES[kind]))
-        found.append(np.concatenate([blocks[gate] for gate in GATES[kind]]))
-    return np.stack(found)
+    weights = np.stack([array(getattr(cell, f"{name}_l0")) for cell in cells])
+    blocks = np.split(weights, len(GATES[kind]), axis=1)
+    return np.concatenate([blocks[gate] for gate in GATES[kind]], axis=1)
 
 
 def shaped(graph: Graph, weights: Array) -> str:

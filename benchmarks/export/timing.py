@@ -47,11 +47,7 @@ def speeds(
     seconds: float,
     device: torch.device,
 ) -> dict[str, Speed]:
-    """Time networks on the same batches of validation sequences for about `seconds` each.
-
-    The networks take turns: a disturbance affects all of them, and the threads of one runtime are
-    asleep before the next is timed.
-    """
+    """Time networks in turns on the same batches of validation sequences for `seconds` each."""
     batches = real_batches(task, batch_size, max(1, DIFFERENT_SEQUENCES // batch_size))
     passes: dict[str, list[list[float]]] = {name: [] for name in networks}
     for _ in range(TURNS):

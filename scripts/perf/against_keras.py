@@ -22,12 +22,12 @@ from benchmarks.errors import UserError
 from scripts.perf import keras_side
 from scripts.perf.measuring import Report, parser_of, run_benchmark, run_process
 from scripts.perf.pairs import composed, load, trainer_of
+from tasks.base import SPLITS
 
 if TYPE_CHECKING:
     import numpy as np
 
     from benchmarks.config.schema import Config
-    from tasks.base import Split
     from tasks.text.task import ImdbTask
 
 SPEED, SCORE = 4.0, 1.0
@@ -53,8 +53,7 @@ def job_of(config: Config, task: ImdbTask, threads: int) -> dict[str, np.ndarray
     import numpy as np
 
     job: dict[str, np.ndarray[Any, Any]] = {}
-    splits: tuple[Split, ...] = ("train", "validation")
-    for split in splits:
+    for split in SPLITS[:2]:
         reviews = task.reviews[split]
         batch = reviews.batch(np.arange(len(reviews)))
         assert batch.lengths is not None
@@ -91,8 +90,7 @@ def keras_run(python: Path, job: dict[str, np.ndarray[Any, Any]]) -> dict[str, A
         except OSError as error:
             reason = f"cannot be started ({error.strerror})"
             raise UserError(f"--keras-python {python}: {reason}") from error
-    found: dict[str, Any] = result
-    return found
+    return dict(result)
 
 
 def our_run(config: Config, task: ImdbTask) -> tuple[float, list[float]]:
@@ -132,10 +130,8 @@ def measure(options: argparse.Namespace, report: Report) -> None:
             f"tokens, batch {config.train.batch_size}, {options.epochs} epochs; "
             f"{theirs['versions']}"
         )
-        for side, fast, scores in (
-            ("Keras", keras_speed, theirs["accuracies"]),
-            ("rnnbench", speed, accuracies),
-        ):
+        both = ("Keras", keras_speed, theirs["accuracies"]), ("rnnbench", speed, accuracies)
+        for side, fast, scores in both:
             text = ", ".join(f"{score:.3f}" for score in scores)
             report.write(f"    {side}: {fast / 1e3:.1f} thousand real tokens/s, accuracies {text}")
         report.ratio(f"throughput over Keras's, {name}", speed / keras_speed, at_least=SPEED)
@@ -146,15 +142,12 @@ def measure(options: argparse.Namespace, report: Report) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the program; return the exit code."""
     parser = parser_of(__doc__)
-    parser.add_argument(
-        "--keras-python", type=Path, required=True, help="of an environment with Keras"
-    )
-    parser.add_argument(
-        "--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES), help="default: all"
-    )
-    parser.add_argument("--epochs", type=int, default=3, help="of both sides")
-    parser.add_argument("--source", default="bundled", help="bundled, or a folder as task.source")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="as for run.py")
+    add, shapes = parser.add_argument, list(SHAPES)
+    add("--keras-python", type=Path, required=True, help="of an environment with Keras")
+    add("--shapes", nargs="+", choices=shapes, default=shapes, help="default: all")
+    add("--epochs", type=int, default=3, help="of both sides")
+    add("--source", default="bundled", help="bundled, or a folder as task.source")
+    add("--set", nargs="+", default=[], metavar="KEY=VALUE", help="as for run.py")
     return run_benchmark("against_keras", parser, arguments, measure)
 
 

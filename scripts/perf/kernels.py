@@ -15,13 +15,9 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from benchmarks.errors import UserError
 from scripts.perf.measuring import Report, interleaved, parser_of, run_benchmark, spread
-
-if TYPE_CHECKING:
-    from models.modules.recurrent import RecurrentEncoder
 
 CELLS = {"rnn": 1, "gru": 3, "lstm": 4}  # numbers of gates
 
@@ -91,7 +87,7 @@ def training_step(shape: Shape, cell: str, kernel: str) -> tuple[Callable[[], No
         cell=cell, hidden_size=shape.hidden, kernel=kernel, initialisation="pytorch"
     )
     torch.manual_seed(0)
-    encoder: RecurrentEncoder = settings.build(shape.features)
+    encoder = settings.build(shape.features)
     inputs = torch.randn(
         shape.batch, shape.time, shape.features, requires_grad=not shape.has_raw_inputs
     )
@@ -175,10 +171,9 @@ def measure(chosen: argparse.Namespace, report: Report) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the program; return the exit code."""
     parser = parser_of(__doc__)
-    parser.add_argument(
-        "--shapes", nargs="+", type=shape_of, metavar="B,T,F,H", help="default: those published"
-    )
-    parser.add_argument("--turns", type=int, default=7, help="of each kernel")
+    add = parser.add_argument
+    add("--shapes", nargs="+", type=shape_of, metavar="B,T,F,H", help="default: those published")
+    add("--turns", type=int, default=7, help="of each kernel")
     return run_benchmark("kernels", parser, arguments, measure)
 
 

@@ -35,10 +35,7 @@ Times = Mapping[str, list[float]]
 def interleaved(
     arms: Mapping[str, Callable[[], object]], repeats: int, device: str = "cpu", calls: int = 1
 ) -> dict[str, list[float]]:
-    """Time functions in turns, so that a disturbance of the machine affects all of them.
-
-    Each is called once before, uncounted. A function that returns a float has measured itself.
-    """
+    """Time functions in turns, after an uncounted call; a returned float is the measured time."""
     import torch
 
     from benchmarks.system.timer import synchronise

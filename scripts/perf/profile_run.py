@@ -20,22 +20,13 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks import PROJECT_ROOT
-from scripts.perf.measuring import (
-    Report,
-    load_text,
-    parser_of,
-    program,
-    run_benchmark,
-    run_process,
-)
+from benchmarks.config.schema import Config
+from scripts.perf.measuring import Report, load_text, parser_of, program, run_benchmark, run_process
 from scripts.perf.pairs import add_run_options, composed, load, pairs, trainer_of
 from scripts.perf.phases import PHASES, PhaseTimer, by_phase
-
-if TYPE_CHECKING:
-    from benchmarks.config.schema import Config
 
 KINDS = {
     "recurrences in one call": ("mkldnn_rnn_layer", "FusedLayer"),

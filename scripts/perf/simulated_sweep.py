@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
+import itertools
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from unittest.mock import patch
 from benchmarks import PROJECT_ROOT
 from benchmarks.config.compose import CellComposer, hydra_at, sweep_axes
 from benchmarks.config.registry import register_schemas
-from benchmarks.results.csv_table import TableView
 from benchmarks.results.leases import new_lease
 from benchmarks.results.row import Row, Status
 from benchmarks.results.store import Store, new_run_id
@@ -32,6 +32,7 @@ from benchmarks.sweeps.progress import SweepProgress
 from benchmarks.sweeps.scheduler import Scheduler
 from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.signals import Interruption
+from scripts.perf.phases import PhaseTimer
 from tasks.base import DataDescription
 
 CONCURRENT_RUNS = 64
@@ -53,61 +54,41 @@ def sweep(overrides: list[str], results: Path, count: bool) -> dict[str, float]:
         # Read before, as reading the data is not part of planning.
         data = describe(CellComposer(axes.fixed).compose(["model=gru"]))
         before_rss = peak_rss_mib()
-        lap = lap_timer()
+        moments = [time.perf_counter()]
         plan = make_plan(axes, describe, local_device_types)
-        measured = {"planning": lap()}
+        moments.append(time.perf_counter())
     store = Store(results)
     folder = SweepDirectory(results / "sweeps" / plan.sweep_id)
     folder.write(plan.cells, overrides, "simulated", len(plan.cells))
-    measured["writing the plan"] = lap()
+    moments.append(time.perf_counter())
     context = SweepContext(store, store.index(), folder, conf)
-    measured["index"] = lap()
+    moments.append(time.perf_counter())
     launcher = SimulatedLauncher(context, data)
     cells = len(plan.cells)
     scheduler = Scheduler(
         plan.cells, launcher, context, "skip_failed", SweepProgress(cells), Interruption()
     )
-    with table_timer(scheduler.view) as writes, contextlib.redirect_stderr(io.StringIO()):
+    rewrites = PhaseTimer()
+    rewrite = rewrites.timed("table", scheduler.view._rewrite)
+    with patch.object(scheduler.view, "_rewrite", rewrite), redirect_stderr(io.StringIO()):
         if count:
             counts = count_operations(scheduler.run, launcher)
             return {name: value / cells for name, value in counts.items()}
         scheduler.run()
     assert len(scheduler.outcomes) == cells
-    return measured | {
-        "scheduler": lap() - launcher.seconds,
+    moments.append(time.perf_counter())
+    planning, writing, index, whole = (b - a for a, b in itertools.pairwise(moments))
+    return {
+        "planning": planning,
+        "writing the plan": writing,
+        "index": index,
+        "scheduler": whole - launcher.seconds,
         "runs": launcher.seconds,
-        "table writes": len(writes),
-        "table": max(writes),
+        "table writes": len(rewrites.calls),
+        "table": max((seconds for _, seconds in rewrites.calls), default=0.0),
         "rss": peak_rss_mib(),
         "rss before": before_rss,
     }
-
-
-def lap_timer() -> Callable[[], float]:
-    """Return a function that returns the seconds since its last call."""
-    last = time.perf_counter()
-
-    def lap() -> float:
-        nonlocal last
-        before, last = last, time.perf_counter()
-        return last - before
-
-    return lap
-
-
-@contextlib.contextmanager
-def table_timer(view: TableView) -> Iterator[list[float]]:
-    """Record the seconds of each rewrite of a results table within the block."""
-    times: list[float] = [0.0]
-    rewrite = view._rewrite
-
-    def timed(outdated: set[str]) -> None:
-        started = time.perf_counter()
-        rewrite(outdated)
-        times.append(time.perf_counter() - started)
-
-    view._rewrite = timed  # type: ignore[method-assign]
-    yield times
 
 
 class SimulatedLauncher(Launcher):
@@ -118,6 +99,7 @@ class SimulatedLauncher(Launcher):
         self.data = data
         self.items: list[WorkItem] = []
         self.seconds = 0.0
+        self.is_running = False
         self.pool = ThreadPoolExecutor(CONCURRENT_RUNS)
 
     def free_slots(self) -> int:
@@ -132,7 +114,9 @@ class SimulatedLauncher(Launcher):
         """See `Launcher`."""
         started = time.perf_counter()
         items, self.items = self.items, []
+        self.is_running = True
         ended = list(self.pool.map(self.run, items))
+        self.is_running = False
         self.seconds += time.perf_counter() - started
         return ended
 
@@ -181,36 +165,22 @@ class SimulatedLauncher(Launcher):
 def count_operations(run: Callable[[], object], launcher: SimulatedLauncher) -> Counter[str]:
     """Count the file-system operations of the runs and of the scheduler."""
     counts: Counter[str] = Counter()
-    origin = "scheduler"
     is_active = True
-    poll = launcher.poll
-
-    def counted_poll() -> list[Completion]:
-        nonlocal origin
-        origin = "runs"
-        try:
-            return poll()
-        finally:
-            origin = "scheduler"
 
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
         is_descriptor = event == "open" and isinstance(arguments[0], int)
         if is_active and event in COUNTED and not is_descriptor:
-            counts[origin] += 1
+            counts["runs" if launcher.is_running else "scheduler"] += 1
 
     def counted(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
-            counts[origin] += 1
+            counts["runs" if launcher.is_running else "scheduler"] += 1
             return function(*arguments, **options)
 
         return call
 
     sys.addaudithook(audit)
-    with (
-        patch.object(launcher, "poll", counted_poll),
-        patch.object(os, "stat", counted(os.stat)),
-        patch.object(os, "fsync", counted(os.fsync)),
-    ):
+    with patch.multiple(os, stat=counted(os.stat), fsync=counted(os.fsync)):
         run()
     is_active = False  # an audit hook cannot be removed
     return counts
