@@ -80,15 +80,6 @@ def share(hits: list[bool] | NDArray[np.bool_]) -> str:
     return f"{100 * part:.1f} ± {100 * error:.1f}"
 
 
-def bootstrap_hits(x: Array, method: str, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return for each row if the bootstrap interval of its mean contains 0."""
-    found = stats.bootstrap(
-        (x,), np.mean, axis=1, n_resamples=1000, batch=50, method=method, rng=rng
-    ).confidence_interval
-    hits: NDArray[np.bool_] = (found.low <= 0) & (found.high >= 0)
-    return hits
-
-
 def coverage(draws: int) -> str:
     """Measure how often 95 % intervals of a mean contain the true mean."""
     rows = []
@@ -97,9 +88,13 @@ def coverage(draws: int) -> str:
             rng = np.random.default_rng(n)
             x = draw(rng, (draws, n))
             students = [interval(each) for each in x]
-            hits = np.array([each.low <= 0 <= each.high for each in students])  # type: ignore[operator]
-            others = [bootstrap_hits(x, method, rng) for method in ("percentile", "BCa")]
-            rows.append([name, str(n), *map(share, (hits, *others))])
+            hits = [np.array([each.low <= 0 <= each.high for each in students])]  # type: ignore[operator]
+            options = {"n_resamples": 1000, "batch": 50, "rng": rng}
+            for method in ("percentile", "BCa"):
+                resampled = stats.bootstrap((x,), np.mean, axis=1, method=method, **options)
+                bounds = resampled.confidence_interval
+                hits.append((bounds.low <= 0) & (bounds.high >= 0))
+            rows.append([name, str(n), *map(share, hits)])
     header = ["scores", "seeds", "Student's t, %", "percentile bootstrap, %", "BCa bootstrap, %"]
     return markdown_table(header, rows)
 

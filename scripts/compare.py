@@ -57,11 +57,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         check_combination(chosen, is_change)
         found: Changes | Comparison
-        found = (
-            changes(*chosen.tables, options=options)
-            if is_change
-            else compare(chosen.tables, options)
-        )
+        if is_change:
+            before, after = chosen.tables
+            found = changes(before, after, options)
+        else:
+            found = compare(chosen.tables, options)
         write(found, chosen.format, chosen.only_changed)
         if chosen.fail_on_worse and isinstance(found, Changes) and (why := untested_text(found)):
             print(why, file=sys.stderr)

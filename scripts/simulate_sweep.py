@@ -18,6 +18,7 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from platform import python_version
 from typing import NamedTuple
 
 from benchmarks import PROJECT_ROOT
@@ -161,36 +162,32 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     print_log_messages()
     try:
-        return simulate(options)
+        for cells in options.cells:
+            if cells < CELLS_PER_SEED or cells % CELLS_PER_SEED:
+                raise UserError(f"--cells {cells}: must be a multiple of {CELLS_PER_SEED}")
+        if options.folder is not None and not options.folder.is_dir():
+            raise UserError(f"--folder {options.folder}: no such folder")
+        if options.write is not None:
+            put_between(options.write, MARKS, "")
+        if options.step is not None:
+            # Imports torch, and a new process starts with the memory of its parent.
+            from scripts.perf.simulated_sweep import sweep
+
+            axes = axes_of(options.cells[0], options.step)
+            print(json.dumps(sweep(axes, options.step, options.count)))
+            return 0
+        parent = options.folder or Path(tempfile.gettempdir())
+        columns = {cells: measure(cells, parent) for cells in sorted(set(options.cells))}
+        sizes = " ".join(map(str, options.cells))
+        about = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {python_version()}"
+        command = f"python scripts/simulate_sweep.py --cells {sizes}"
+        content = f"`{command}`, {about}:\n\n{table_of(columns)}"
+        print(content)
+        if options.write is not None:
+            put_between(options.write, MARKS, content)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-
-
-def simulate(options: argparse.Namespace) -> int:
-    """Run the steps of the command line."""
-    for cells in options.cells:
-        if cells < CELLS_PER_SEED or cells % CELLS_PER_SEED:
-            raise UserError(f"--cells {cells}: must be a multiple of {CELLS_PER_SEED}")
-    if options.step is not None:
-        # Imports torch, and a new process starts with the memory of its parent.
-        from scripts.perf.simulated_sweep import sweep
-
-        axes = axes_of(options.cells[0], options.step)
-        print(json.dumps(sweep(axes, options.step, options.count)))
-        return 0
-    if options.folder is not None and not options.folder.is_dir():
-        raise UserError(f"--folder {options.folder}: no such folder")
-    if options.write is not None:
-        put_between(options.write, MARKS, "")
-    parent = options.folder or Path(tempfile.gettempdir())
-    columns = {cells: measure(cells, parent) for cells in sorted(set(options.cells))}
-    sizes = " ".join(map(str, options.cells))
-    content = f"`python scripts/simulate_sweep.py --cells {sizes}`, {datetime.now(UTC):%Y-%m-%d}, "
-    content += f"{os.cpu_count()} cores, Python {sys.version.split()[0]}:\n\n{table_of(columns)}"
-    print(content)
-    if options.write is not None:
-        put_between(options.write, MARKS, content)
     return 0
 
 

@@ -25,13 +25,6 @@ FUSED = "PyTorch, fused"
 RUNTIME = "ONNX Runtime"
 SCORE_TOLERANCE = 0.02  # relative; rounding depends on the machine
 
-INT8_LSTM_NOTES = (
-    "int8 arithmetic: weights of 7 bits, so integer sums do not saturate on x86 CPUs with or "
-    "without VNNI (checked)",
-    "int8 results may differ in the last digits between CPUs, batch sizes and numbers of threads; "
-    "other CPUs than x86 were not checked",
-)
-
 
 @dataclass(frozen=True)
 class Form:
@@ -216,7 +209,13 @@ def int8_texts(
         f"{float32.score:.6g} to {int8.score:.6g}, {by}"
     )
     if is_lstm:
-        return [line, *INT8_LSTM_NOTES]
+        return [
+            line,
+            "int8 arithmetic: weights of 7 bits, so integer sums do not saturate on x86 CPUs with "
+            "or without VNNI (checked)",
+            "int8 results may differ in the last digits between CPUs, batch sizes and numbers of "
+            "threads; other CPUs than x86 were not checked",
+        ]
     return [f"{line}; its arithmetic is float32: ONNX Runtime has int8 arithmetic only for LSTMs"]
 
 

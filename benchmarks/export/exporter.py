@@ -40,12 +40,7 @@ class Exports:
 
 
 def export_run(run: FinishedRun, folder: Path, threads: int) -> Exports:
-    """Export a network; the files appear in the folder when all equal the network.
-
-    Raises:
-        UserError: the network has no ONNX form.
-        UnequalError: an exported network differs; no file was kept.
-    """
+    """Export a network; the files appear in the folder when all equal the network."""
     network, _ = run.network("torch")
     signature = Signature.of(network, real_batches(run.task, 3, 1)[0])
     facts = {"run": run.row["run_id"], "model": run.row["model"], "task": run.row["task"]}

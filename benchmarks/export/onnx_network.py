@@ -119,10 +119,7 @@ def bounds(graph: Graph, start: int, stop: int) -> list[str]:
 def recurrent(
     graph: Graph, encoder: RecurrentEncoder, inputs: str, lengths: str | None, state: list[str]
 ) -> tuple[str, list[str]]:
-    """Add the layers of an encoder; return outputs and final state, both batch first.
-
-    Outputs beyond a length are undefined: zeros in ONNX Runtime, but not by the standard.
-    """
+    """Add the layers of an encoder; return outputs (batch, time, features) and final state."""
     layers, directions = encoder.num_layers, encoder.directions
     if lengths is not None:
         lengths = graph.node("Cast", lengths, to=TensorProto.INT32)

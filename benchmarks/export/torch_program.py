@@ -1,7 +1,4 @@
-"""`torch.export` programs of networks, with one operation for each recurrent layer.
-
-Tracing would unroll a layer into steps, so placeholders are traced and replaced in the graph.
-"""
+"""`torch.export` programs with one operation per recurrent layer, which is not unrolled."""
 
 from __future__ import annotations
 
@@ -99,11 +96,8 @@ class Streaming(Plain):
 
 
 def export_program(network: nn.Module, example: Batch, state: State | None) -> ExportedProgram:
-    """Trace a network in eval mode for any number of sequences of any length.
-
-    The example has at least two sequences, as tracing takes dimensions of size 1 for fixed.
-    """
-    # Doubled, as tracing takes a single step for fixed too.
+    """Trace a network in eval mode for any number of sequences of any length."""
+    # Tracing takes dimensions of size 1 for fixed: two sequences or more, and steps doubled.
     inputs = torch.cat([example.inputs, example.inputs], dim=1)
     form = Plain(network)
     more: list[Any] = []

@@ -22,13 +22,7 @@ class UnequalError(Exception):
 
 @torch.inference_mode()
 def largest_difference(name: str, exported: nn.Module, network: nn.Module, task: Task) -> float:
-    """Return the largest difference of an exported network from the original.
-
-    Batches have several sizes, whole and cut. A network with a state also runs step by step.
-
-    Raises:
-        UnequalError: the difference is too large or not a number.
-    """
+    """Return the largest difference on whole and cut batches, with a state also step by step."""
     largest = 0.0
     for size in BATCH_SIZES:
         whole = real_batches(task, size, 1)[0]

@@ -45,7 +45,6 @@ SHAPES = {
     "GRU 128": ("gru", "model.hidden_size=128", "model.num_layers=1", "task.max_length=400"),
     "BiLSTM 2x64": ("bilstm", "model.hidden_size=64", "model.num_layers=2", "task.max_length=200"),
 }
-"""The last shape is that of Keras's bidirectional IMDB example."""
 
 
 def job_of(config: Config, task: ImdbTask, threads: int) -> dict[str, np.ndarray[Any, Any]]:

@@ -204,21 +204,14 @@ def measure(options: argparse.Namespace, report: Report) -> None:
         measure_memory(overrides, cache, report)
 
 
-PARTS = {"prepare": prepare, "start": start_run, "hold": hold}
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the program; return the exit code."""
     parser = parser_of(__doc__)
     add_run_options(parser)
     parser.add_argument("--source", default="bundled", help="bundled, or a folder as task.source")
     parser.add_argument("--steps", type=int, default=30, help="of training, per model")
-    parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
-    options, _ = parser.parse_known_args(arguments)
-    if options.part is not None:
-        PARTS[options.part](options.set)
-        return 0
-    return run_benchmark("data", parser, arguments, measure)
+    parts = {"prepare": prepare, "start": start_run, "hold": hold}
+    return run_benchmark("data", parser, arguments, measure, parts)
 
 
 if __name__ == "__main__":

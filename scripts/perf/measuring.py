@@ -1,7 +1,4 @@
-"""Shared parts of the performance programs: timing in turns, ratios with targets, output files.
-
-`python scripts/write_docs.py` copies the ratios of published outputs to docs/performance.md.
-"""
+"""Shared parts of the performance programs: timing in turns, ratios with targets, output files."""
 
 from __future__ import annotations
 
@@ -28,8 +25,7 @@ from benchmarks.system.load import ExternalLoad
 SAME_MEASUREMENT_SECONDS = 0.02  # between ratios of one measurement, at most
 AMOUNTS = ("threads", "turns", "runs", "epochs", "seeds", "steps", "batches", "seconds")
 
-Times = Mapping[str, list[float]]
-"""Seconds of each arm, by name, one for every turn."""
+Times = Mapping[str, list[float]]  # seconds of each turn by arm
 
 
 def interleaved(
@@ -149,12 +145,17 @@ def run_benchmark(
     parser: argparse.ArgumentParser,
     arguments: list[str] | None,
     measure: Callable[[argparse.Namespace, Report], None],
+    parts: Mapping[str, Callable[[list[str]], None]] | None = None,
 ) -> int:
-    """Run a program and return its exit code."""
+    """Run a program, or one of its parts in a process of its own; return the exit code."""
     # Set before torch's profiler is imported: silences messages of its library.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     given = sys.argv[1:] if arguments is None else arguments
+    parser.add_argument("--part", choices=[*(parts or ())], help=argparse.SUPPRESS)
     options = parser.parse_args(given)
+    if parts and options.part:
+        parts[options.part](options.set)
+        return 0
     try:
         check_options(options)
         import torch

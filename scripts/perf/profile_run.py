@@ -103,7 +103,7 @@ def measure_pair(
     config = composed(model, task, *given)
     with tempfile.TemporaryDirectory(prefix="rnnbench-profile-") as folder:
         overrides = [f"model={model}", f"task={task}", f"results_dir={folder}", *given]
-        result, _ = run_process(program("profile_run", "--part", "--set", *overrides))
+        result, _ = run_process(program("profile_run", "--part", "run", "--set", *overrides))
         (file,) = Path(folder).glob("runs/*/row.json")
         row = json.loads(file.read_text(encoding="utf-8"))
     phases, whole = result["phases"], result["seconds"]
@@ -145,11 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = parser_of(__doc__)
     add_run_options(parser, tasks=[], models=["lstm"])
     parser.add_argument("--steps", type=int, default=20, help="under the profiler")
-    parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
-    options, _ = parser.parse_known_args(arguments)
-    if options.part:
-        run(options.set)
-    return run_benchmark("profile_run", parser, arguments, measure)
+    return run_benchmark("profile_run", parser, arguments, measure, {"run": run})
 
 
 if __name__ == "__main__":

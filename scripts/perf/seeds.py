@@ -46,7 +46,6 @@ def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[flo
         raise UserError(
             f"{config.model.label} on {config.task.name}: cannot be trained together: {reason}"
         )
-
     at_once = seeds_per_step(ready)
 
     def one() -> float:

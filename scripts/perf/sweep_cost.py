@@ -53,7 +53,7 @@ def sweep(overrides: list[str]) -> None:
 def run_sweep(overrides: list[str], folder: str) -> tuple[list[dict[str, Any]], Calls]:
     """Run a sweep in a new process; return its rows in order and its calls of phases."""
     given = [*overrides, f"results_dir={folder}", "train.device=cpu"]
-    calls, _ = run_process(program("sweep_cost", "--part", "--set", *given))
+    calls, _ = run_process(program("sweep_cost", "--part", "sweep", "--set", *given))
     files = sorted(Path(folder).glob("runs/*/row.json"))  # sorted by start
     return [json.loads(file.read_text(encoding="utf-8")) for file in files], calls
 
@@ -153,11 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=4, help="counted, in each sweep")
     parser.add_argument("--full", action="store_true", help="run every pair at its defaults too")
     parser.add_argument("--table", nargs="+", type=Path, default=[], help="of runs at defaults")
-    parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
-    options, _ = parser.parse_known_args(arguments)
-    if options.part:
-        sweep(options.set)
-    return run_benchmark("sweep_cost", parser, arguments, measure)
+    return run_benchmark("sweep_cost", parser, arguments, measure, {"sweep": sweep})
 
 
 if __name__ == "__main__":

@@ -3,15 +3,12 @@
     python -m scripts.perf.variable_length
     python -m scripts.perf.variable_length --models gru bigru --device cuda
 
-Runs the encoders of imdb's default runs forward and backward, with the lengths of the bundled
-reviews, in four ways:
+Runs the encoders of imdb's default runs forward and backward in four ways:
 
     lengths     batches of similar length, as in training, with their lengths
     padded      the same batches without lengths: includes the arithmetic on the padding
     packed      pack_padded_sequence and nn.RNN, nn.LSTM or nn.GRU with the same batches and weights
     unsorted    packed, with batches of random lengths
-
-Throughput counts tokens without padding.
 """
 
 from __future__ import annotations
