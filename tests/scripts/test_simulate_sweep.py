@@ -21,7 +21,7 @@ def test_a_second_sweep_skips_finished_cells(
     store = Store(tmp_path)
     runs = sorted(store.index().entries)
     assert len(runs) == 200
-    assert first["table writes"] > 1
+    assert first["table writes"] >= 1
     assert first["runs"] > 0
     assert len(store.table.read_text().splitlines()) == 201
     assert list((tmp_path / "running").iterdir()) == []
