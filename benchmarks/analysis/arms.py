@@ -12,13 +12,11 @@ import pandas as pd
 from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.labels import cell_text, labels
-from benchmarks.analysis.metrics import default_perfect
 from benchmarks.analysis.statistics.seeds import interquartile_mean, interval
 from benchmarks.system.load import BUSY_LOAD
 
 MOST_ARMS = 500  # number of arms of a group that are read and tested, the best first
 TIMING = ("concurrent_runs", "load_average", "threads", "device", "device_name", "torch_version")
-"""Columns that determine whether a time is reliable."""
 
 
 def make_arms(rows: pd.DataFrame, by: Sequence[str], higher_is_better: bool) -> list[Arm]:
@@ -90,7 +88,7 @@ def with_skill(arms: list[Arm], naive: Arm, metric: str, higher_is_better: bool)
     """Add the skill: 0 for the score of the naive arm, 1 for a perfect score."""
     perfect = finite(naive.rows["perfect_score"].iloc[0])
     if perfect is None:
-        perfect = default_perfect(metric, higher_is_better)
+        perfect = {"perplexity": 1.0}.get(metric, 1.0 if higher_is_better else 0.0)
     span = naive.score.mean - perfect
     if span == 0:
         return arms
@@ -130,14 +128,11 @@ def with_timing_doubts(arms: list[Arm]) -> list[Arm]:
         load=("load_average", "max"),
     )
     elsewhere = rows[rows["machine"] != usual].groupby("arm")["machine"].first()
-    doubts = [
-        timing_doubt(fact, str(elsewhere.get(place, "")), usual)
-        for place, fact in enumerate(facts.to_dict("records"))
-    ]
-    return [
-        dataclasses.replace(arm, doubtful_times=reason)
-        for arm, reason in zip(arms, doubts, strict=True)
-    ]
+    result = []
+    for place, (arm, fact) in enumerate(zip(arms, facts.to_dict("records"), strict=True)):
+        doubt = timing_doubt(fact, str(elsewhere.get(place, "")), usual)
+        result.append(dataclasses.replace(arm, doubtful_times=doubt))
+    return result
 
 
 def timing_doubt(fact: Mapping[Hashable, Any], elsewhere: str, usual: str) -> str:

@@ -13,7 +13,7 @@ from benchmarks.analysis.comparison import NOT_COMPARABLE, Arm, Comparison, Grou
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.item_tests import ItemTests
 from benchmarks.analysis.kernel_notes import kernel_notes
-from benchmarks.analysis.metrics import Metric, unit_of
+from benchmarks.analysis.metrics import Metric
 from benchmarks.analysis.notes import most_frequent, notes_of, percent_notes, title_of
 from benchmarks.analysis.pairwise import (
     FEWEST_DRAWS,
@@ -26,17 +26,13 @@ from benchmarks.analysis.ranking import with_marks
 from benchmarks.analysis.selection import DEFAULTS, Options, select_rows
 from benchmarks.errors import UserError, nearest
 from benchmarks.results.reader import read_tables
+from benchmarks.results.row import FACTS
 
-MOST_BY_ITEMS = 40
-"""Number of pairs of a group that are also tested over items: as many as are shown."""
+MOST_BY_ITEMS = 40  # pairs of a group that are also tested over items: as many as are shown
 
 
 def compare(tables: Sequence[Path], options: Options = DEFAULTS) -> Comparison:
     """Compare the arms of one or more tables.
-
-    Args:
-        tables: CSV files or results folders.
-        options: by default all tasks by their own metrics.
 
     Raises:
         UserError: a table or an option is invalid.
@@ -97,7 +93,7 @@ def make_group(rows: pd.DataFrame, beside: list[pd.DataFrame], options: Options)
         task=task,
         title=title_of(rows, beside),
         metric=name,
-        unit=unit_of(name),
+        unit=FACTS[name].unit if name in FACTS else "",
         higher_is_better=metric.higher_is_better,
         dataset=most_frequent(rows, "dataset"),
         split=most_frequent(rows, "split"),
@@ -118,21 +114,16 @@ def add_item_tests(group: Group, items: ItemTests) -> Group:
     shown = [id(pair) for pair in group.pairs_to_show[:MOST_BY_ITEMS] if pair.items is None]
     pairs = []
     for pair in group.pairs:
-        found = None
         if id(pair) in shown and pair.verdict != NOT_COMPARABLE:
             found = items.compare(group.arm(pair.a), group.arm(pair.b), FEWEST_DRAWS)
-        if found is not None:
-            pair = dataclasses.replace(pair, items=found[0], items_of=found[1])
+            if found is not None:
+                pair = dataclasses.replace(pair, items=found[0], items_of=found[1])
         pairs.append(pair)
     return dataclasses.replace(group, pairs=pairs)
 
 
 def requested_arm(arms: list[Arm], name: str | None) -> Arm | None:
-    """Return the arm with this label or model; "baseline" is the best baseline of the group.
-
-    Raises:
-        UserError: several arms have this model.
-    """
+    """Return the arm with this label or model; "baseline" is the best baseline of the group."""
     if name is None:
         return None
     found = [arm for arm in arms if arm.label == name] or [arm for arm in arms if arm.model == name]

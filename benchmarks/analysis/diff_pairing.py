@@ -181,10 +181,7 @@ def failed_rows(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def have_failed(rows: pd.DataFrame, failed: pd.DataFrame) -> list[bool]:
-    """Return True for each row whose arm has a failed run.
-
-    Arms are identified by the column `arm`, or by the settings where either row has none.
-    """
+    """Return True for each row whose arm, by the column `arm` or the settings, has a failed run."""
     keys = list(failure_keys(failed))
     seen = {key for pair in keys for key in pair if key}
     settings_with_arm = {settings for arm, settings in keys if arm}

@@ -29,7 +29,6 @@ FORMS: dict[Form, list[str]] = {
     "language": ["nats"],
     "forecast": ["actual", "predicted"],
 }
-"""Columns of the predictions of each kind of task."""
 
 MOST_RUNS = 10  # runs of an arm that are read: more seeds hardly change the mean loss of an item
 MOST_STEPS = 500  # pieces of a long test split; the dependence of ten of them is negligible
@@ -90,11 +89,7 @@ class ItemTests:
         return self._read[file]
 
     def compare(self, a: Arm, b: Arm, draws: int) -> tuple[Paired, str] | None:
-        """Return the difference of two arms and the runs it refers to; None without predictions.
-
-        McNemar's test compares the runs of the first common seed, the other tests compare losses
-        averaged over the common seeds.
-        """
+        """Return the difference of two arms and the runs it refers to; None without predictions."""
         pairs = []
         if not self.folders(a) or not self.folders(b):
             return None
@@ -104,7 +99,7 @@ class ItemTests:
                 pairs.append((seed, of_a, of_b))
         if not pairs:
             return None
-        seed, of_a, of_b = pairs[0]
+        seed, of_a, of_b = pairs[0]  # McNemar's test compares runs, not mean losses
         one_seed = "" if np.isnan(seed) else f"seed {seed:.0f}"
         if of_a.form == "classes":
             return mcnemar(of_a.losses == 0, of_b.losses == 0), one_seed

@@ -23,7 +23,6 @@ MEASURED = ["model_flops_utilisation", "peak_gflops", "tokens_per_second"]
 FUSED = f"{KERNEL}fused"
 
 Settings = frozenset[tuple[str, ...]]
-"""The settings of an arm's runs without kernel and seed."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,12 @@ def kernel_notes(arms: Sequence[Arm]) -> list[str]:
     if names := [arm.label for arm in arms if arm.doubtful_times and arm.label in known]:
         text = f"the effect of kernels is not analysed for {listed(names)}: times are unreliable"
         notes.append(text)
-    if names := unavailable_arms(arms):
+    requested = [
+        arm
+        for arm in arms
+        if all(FUSED in words.split() for words in arm.rows["overrides"].astype("str"))
+    ]
+    if names := [arm.label for arm in requested if arm.kernel == "torch"]:
         text = f"{FUSED} was requested, PyTorch's kernel ran: {listed(names)}; "
         notes.append(f"{text}the first lines of such a run state the reason")
     return notes
@@ -182,16 +186,6 @@ def summary_note(found: Sequence[SpeedPair], tested: int) -> str:
         f"in {len(found):,} of {tested:,} pairs of nets the times depend on kernels as much as on "
         f"cells: these train at {low} to {high} of this machine's peak"
     )
-
-
-def unavailable_arms(arms: Iterable[Arm]) -> list[str]:
-    """Return the labels of arms that requested the fused kernel and ran PyTorch's."""
-    return [
-        arm.label
-        for arm in arms
-        if arm.kernel == "torch"
-        and all(FUSED in words.split() for words in arm.rows["overrides"].astype("str"))
-    ]
 
 
 def change_notes(arms: Iterable[ArmPair]) -> list[str]:

@@ -19,8 +19,7 @@ DISTINGUISHING = (
     "validation_size",
     "schema_version",
     "dataset_sha256",
-)
-"""Columns that distinguish the groups of a task, the clearest first."""
+)  # the clearest first
 
 ROUNDING = 1e-6  # largest excess of a share over 1 that is rounding
 LONGEST = 30  # length beyond which a value is cut

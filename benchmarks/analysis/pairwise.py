@@ -124,10 +124,7 @@ def best_baseline(arms: Sequence[Arm]) -> Arm | None:
 
 
 def family_of(arms: Sequence[Arm], worse: int) -> int:
-    """Return the number of pairs from which the tested ones are selected; 0 if all are tested.
-
-    `worse` is the number of further arms that are not read.
-    """
+    """Return the number of pairs the tested are selected from, with `worse` unread arms, or 0."""
     among = contenders(arms)
     if len(among) <= MOST_FOR_ALL_PAIRS:
         return 0

@@ -19,7 +19,6 @@ GROUP = (
     "metric",
     *[name for name in columns_where(comparable=("table", "task", "group")) if name != "smoke"],
 )
-"""Columns in which comparable rows are equal; smoke tests are excluded before."""
 
 SETTINGS = (
     "match",
@@ -31,13 +30,9 @@ SETTINGS = (
     "learning_rate",
     "batch_size",
     "precision",
-)
-"""Columns that distinguish the arms of a model, the most informative first; they define the arms of
-a table without the column `arm`."""
+)  # the most informative first
 
 NEVER_POOLED = ("group", "model_version", "baseline", "match", "match_budget")
-"""Columns in which the rows of one arm are always equal."""
-
 BEST_OF = "best of "  # prefix of the key of an arm that is the best trial of a search
 EXAMPLES = 3
 
@@ -152,10 +147,7 @@ def arm_keys(frame: pd.DataFrame) -> pd.Series[Any]:
 
 
 def best_trials(frame: pd.DataFrame) -> tuple[pd.DataFrame, Mask]:
-    """Represent each search by its best trial by validation.
-
-    If runs outside of the search have the same settings, they represent it.
-    """
+    """Represent each search by runs with the settings of its best trial, or by that trial."""
     is_trial = frame["trial"].notna().to_numpy()
     not_best = is_trial.copy()
     if not is_trial.any():

@@ -12,13 +12,8 @@ from numpy.typing import NDArray
 from benchmarks.analysis.statistics.common import Paired, Vector
 from benchmarks.analysis.statistics.seeds import paired_by_seed, unpaired
 
-MOST_TO_PERMUTE = 1000
-"""Number of comparisons beyond which no permutation p-value survives the correction."""
-
-ONE_SEED = "n = 1: one seed allows no test"
-ROUNDING = 1e-6
-"""Relative difference of scores that is rounding: another order of sums in another kernel, number
-of threads or group of seeds."""
+MOST_TO_PERMUTE = 1000  # comparisons beyond which no permutation p survives the correction
+ROUNDING = 1e-6  # relative difference of scores that another order of sums causes
 
 
 @dataclass(frozen=True)

@@ -54,10 +54,7 @@ def rows_of_task(frame: pd.DataFrame, task: str | None) -> pd.DataFrame:
 
 
 def with_score(frame: pd.DataFrame, metric: str | None) -> pd.DataFrame:
-    """Add the column `score`: the test score, or the column of the metric.
-
-    The columns `own_metric` and `own_higher` contain the task's own metric and direction.
-    """
+    """Add the column `score`, and the task's own metric as `own_metric` and `own_higher`."""
     check_directions(frame)
     frame = frame.assign(own_metric=frame["metric"], own_higher=frame["higher_is_better"])
     if metric is None or metric == "test_score":
@@ -88,11 +85,7 @@ def check_directions(frame: pd.DataFrame) -> None:
 
 
 def pooled(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Return the rows with arms defined by these columns.
-
-    Baselines keep their arms, and rows that are not comparable are not pooled. The column `single`
-    contains the previous arm numbers.
-    """
+    """Return the rows with arms defined by these columns, and the previous numbers as `single`."""
     is_net = frame["baseline"] == ""
     keys = frame.assign(
         of_baseline=frame["arm_key"].astype("str").mask(is_net, ""),

@@ -30,10 +30,7 @@ DRAWS_AT_ONCE = 100  # resampled sequences per batch, to limit memory
 
 
 def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> Paired:
-    """Compare two classifiers on the same items by McNemar's exact test.
-
-    The difference of accuracies has the interval of Agresti and Min (2005).
-    """
+    """Compare two classifiers by McNemar's exact test; interval of Agresti and Min (2005)."""
     x, y = paired_vectors(right_a, right_b, "items")
     a, b, n = x > 0, y > 0, len(x)
     only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
@@ -84,20 +81,13 @@ def block_length(d: Vector) -> int:
 
 
 def few_blocks_factor(blocks: float) -> float:
-    """Return the factor that widens a bootstrap interval of few blocks.
-
-    Blocks are the independent values: Student's t replaces the normal distribution, and the
-    variance is divided by one fewer.
-    """
+    """Return the factor of an interval of few blocks: Student's t, and the variance of n - 1."""
     normal = float(special.ndtri((1 + CONFIDENCE) / 2))
     return t_quantile((1 + CONFIDENCE) / 2, blocks - 1) / normal * math.sqrt(blocks / (blocks - 1))
 
 
 def block_means(d: Vector, length: int, draws: int, rng: np.random.Generator) -> Vector:
-    """Return the means of sequences resampled from circular blocks of `d`, (draws,).
-
-    Running sums make this fast: 2,000 draws of 100,000 characters would take seconds.
-    """
+    """Return the means of sequences resampled from circular blocks of `d`, by running sums."""
     n = len(d)
     whole, rest = divmod(n, length)
     running = np.concatenate(([0.0], np.cumsum(np.concatenate((d, d[:length])))))

@@ -36,10 +36,7 @@ def paired_power(effect: float, n: int, alpha: float = LEVEL) -> float:
 
 
 def minimum_detectable(sd: float, n: int, alpha: float = LEVEL) -> float | None:
-    """Return the smallest mean difference that n pairs detect with 80 % power.
-
-    None for one pair, or without spread; `sd` is that of the paired differences.
-    """
+    """Return the least difference that n pairs detect with 80 % power; None without spread."""
     return detectable_effect(n, alpha) * sd if n > 1 and sd > 0 else None
 
 
@@ -54,10 +51,7 @@ def detectable_effect(n: int, alpha: float) -> float:
 
 
 def seeds_needed(difference: float, sd: float, alpha: float = LEVEL) -> int | None:
-    """Return the number of pairs that detect a difference with 80 % power.
-
-    None beyond 1000 pairs, or without a difference or spread.
-    """
+    """Return the number of pairs, at most 1000, that detect a difference with 80 % power."""
     if difference == 0 or sd <= 0:
         return None
     effect, numbers = abs(difference) / sd, range(2, MOST_SEEDS + 1)

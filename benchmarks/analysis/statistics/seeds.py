@@ -29,11 +29,7 @@ AT_ONCE = 1000  # draws per batch, to limit memory
 
 
 def interval(values: ArrayLike) -> Interval:
-    """Return the mean and Student's t interval of the scores of seeds.
-
-    With few seeds a bootstrap interval covers too little (five values: 0.83 instead of 0.95);
-    Student's t is accurate unless the scores are far from normal.
-    """
+    """Return the mean and Student's t interval; a bootstrap of five values covers 0.83."""
     x = vector(values)
     mean = float(x.mean())
     if len(x) < 2:
@@ -91,10 +87,7 @@ def unpaired(a: ArrayLike, b: ArrayLike) -> Paired:
 
 
 def sign_flip_p(differences: ArrayLike, seed: int = 0) -> float:
-    """Return the two-sided p of a mean difference under random sign changes.
-
-    All sign changes are enumerated for up to 20 pairs, otherwise 50,000 are drawn.
-    """
+    """Return the two-sided p of a mean difference under random sign changes."""
     d = vector(differences)
     # Equal sums differ by rounding.
     observed = abs(d.sum()) - 1e-12 * np.abs(d).sum()
