@@ -106,7 +106,7 @@ def test_local_gives_seeds_that_gain_nothing_a_process_each(
 ) -> None:
     answer = run_py("-m", "model=rnn,lstm", "seeds=[0,1]", "model.kernel=torch", *places, *LOCAL)
     assert answer.returncode == 0, answer.stderr
-    assert "model=rnn: seeds are trained separately: its cells run" in answer.stdout
+    assert "model=rnn: seeds are trained separately: the kernel torch" in answer.stdout
     assert sorted(row["trained_together"] for row in rows(results)) == [""] * 4
 
 
