@@ -69,7 +69,7 @@ def is_draft(path: Any, start: str) -> bool:
 
 
 class Counter:
-    """Counts the calls of one thread that touch the results folder and acts before one of them.
+    """Count the calls of one thread that touch the results folder and act before one of them.
 
     The calls of the main thread come in the same order in every run. How often the heartbeat
     thread writes depends on how long a run takes, so its calls are not counted among them.
