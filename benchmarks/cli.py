@@ -22,7 +22,7 @@ from yaml import YAMLError
 
 from benchmarks import PROJECT_ROOT
 from benchmarks.config.compose import compose_run, hydra_at
-from benchmarks.config.help import CONF
+from benchmarks.config.help import CONF, help_text
 from benchmarks.config.hydra_errors import explain
 from benchmarks.config.overrides import SEEDS_IS_ONE_LIST
 from benchmarks.config.registry import register_schemas
@@ -37,7 +37,7 @@ from benchmarks.system.terminal import print_log_messages
 from models.baseline import BaselineSettings
 from tasks.base import DataError
 
-PRINTING_FLAGS = ("help", "hydra_help", "cfg", "info", "shell_completion")
+PRINTING_FLAGS = ("hydra_help", "cfg", "info", "shell_completion")
 NULL_OPTIONS = ("debug=null", "experiment=null")  # the defaults, which Hydra refuses
 
 
@@ -59,6 +59,9 @@ def main(show: Callable[[], None]) -> int:
             folders.append(Path(flags.config_dir).resolve())
         overrides = [text for text in flags.overrides if text not in NULL_OPTIONS]
         check_overrides(overrides, flags)
+        if flags.help:  # Hydra would compose a configuration first, for half a second
+            print(help_text(CONF))
+            return 0
         if any(getattr(flags, name) for name in PRINTING_FLAGS):
             sys.argv[1:] = [text for text in sys.argv[1:] if text not in NULL_OPTIONS]
             show()
