@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.system import processes as processes
+from benchmarks.system import processes
 from benchmarks.system.processes import (
     JOB_VARIABLE,
     LEASE_SECONDS,
