@@ -21,6 +21,7 @@ OPTIONS = (
     "bool bidirectional, bool batch_first"
 )
 
+# torch.library has no annotations.
 library = torch.library.Library(NAMESPACE, "DEF")  # type: ignore[no-untyped-call]
 
 
