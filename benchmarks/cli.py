@@ -48,7 +48,7 @@ def main(show: Callable[[], None]) -> int:
     # Required by cuBLAS's deterministic algorithms, which read it when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     print_log_messages()
-    register_schemas(CONF)
+    register_schemas()
     overrides: list[str] = []
     folders = [CONF]
     try:

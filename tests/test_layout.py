@@ -192,7 +192,7 @@ def test_the_source_stays_small() -> None:
 def test_every_pair_composes_or_is_refused_with_its_reason(
     model: str, task: str, extra: list[str]
 ) -> None:
-    register_schemas(CONF)
+    register_schemas()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         composed = compose("config", overrides=[f"model={model}", f"task={task}", *extra])
     if task == "shakespeare" and model.startswith("bi"):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.analysis.comparison import ExcludedRows
 from benchmarks.errors import UserError
-from benchmarks.results.row import COLUMNS, columns_where
+from benchmarks.results.row import COLUMNS, Status, columns_where
 
 Mask = NDArray[np.bool_]
 
@@ -54,7 +54,7 @@ def filter_rows(
 
     frame = exclude(frame, repeated_runs(frame), "duplicate rows of a run")
     frame = exclude(frame, (frame["smoke"] == 1).to_numpy(), "smoke tests")
-    for status in sorted(set(frame["status"].astype("str")) - {"", "ok"}):
+    for status in sorted(set(frame["status"].astype("str")) - {"", Status.OK}):
         mask = (frame["status"] == status).to_numpy()
         frame = exclude(frame, mask, f"runs that ended as {status}")
     frame = exclude(frame, ~np.isfinite(frame["score"].to_numpy()), f"runs without {score}")

@@ -6,14 +6,12 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
 import models
 import tasks
-from benchmarks.config.help import help_text
 from benchmarks.config.launchers import LAUNCHERS, TuneSettings
 from benchmarks.config.schema import Config
 from models.base import ModelSettings
@@ -40,12 +38,9 @@ def definitions(package: Any, base: type) -> dict[str, type]:
     return found
 
 
-def register_schemas(conf: Path) -> None:
+def register_schemas() -> None:
     """Register the typed schemas: `schema/config`, `schema/model/NAME` and `schema/task/NAME`."""
     store = ConfigStore.instance()
-    # Hydra's own help would list the schemas as options.
-    help_node = {"app_name": "rnnbench", "header": "", "footer": "", "template": help_text(conf)}
-    store.store(group="hydra/help", name="rnnbench", node=help_node)
     store.store(group="hydra/sweeper", name="tune", node=TuneSettings)
     store.store(group="schema", name="config", node=Config)
     for group, settings_by_name in {

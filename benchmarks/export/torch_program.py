@@ -80,6 +80,9 @@ class Plain(nn.Module):
         return self.network(inputs, None, None)[0]
 
 
+# `forward` takes what the exported program takes: lengths or a state besides the inputs.
+
+
 class Ragged(Plain):
     """A network of sequences of different lengths: inputs and lengths to outputs."""
 

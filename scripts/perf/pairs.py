@@ -31,7 +31,7 @@ TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
 
 def composed(model: str, task: str, *overrides: str) -> Config:
     """Return the configuration of a run."""
-    register_schemas(CONF)
+    register_schemas()
     words = [f"model={model}", f"task={task}", *overrides]
     try:
         with hydra_at(CONF):

@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks import PROJECT_ROOT
 from benchmarks.config.schema import Config
+from benchmarks.results.run_folder import ROW
 from scripts.perf.measuring import Report, load_text, parser_of, program, run_benchmark, run_process
 from scripts.perf.pairs import add_run_options, composed, load, pairs, trainer_of
 from scripts.perf.phases import PHASES, PhaseTimer, by_phase
@@ -104,7 +105,7 @@ def measure_pair(
     with tempfile.TemporaryDirectory(prefix="rnnbench-profile-") as folder:
         overrides = [f"model={model}", f"task={task}", f"results_dir={folder}", *given]
         result, _ = run_process(program("profile_run", "--part", "run", "--set", *overrides))
-        (file,) = Path(folder).glob("runs/*/row.json")
+        (file,) = Path(folder).glob(f"runs/*/{ROW}")
         row = json.loads(file.read_text(encoding="utf-8"))
     phases, whole = result["phases"], result["seconds"]
     column = {"whole run, s": f"{whole:.2f}"}

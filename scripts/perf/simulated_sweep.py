@@ -47,7 +47,7 @@ def sweep(overrides: list[str], results: Path, count: bool) -> dict[str, float]:
     from benchmarks.system.memory import peak_rss_mib
 
     conf = PROJECT_ROOT / "conf"
-    register_schemas(conf)
+    register_schemas()
     with hydra_at(conf):
         axes = sweep_axes(overrides)
         describe = DataDescriptions()

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import UserError
+from benchmarks.results.row import Status
+from benchmarks.results.run_folder import ROW
 from scripts.perf.measuring import Report, parser_of, program, run_benchmark, run_process
 from scripts.perf.pairs import add_run_options, composed, pairs
 from scripts.perf.phases import PhaseTimer, by_phase
@@ -54,7 +56,7 @@ def run_sweep(overrides: list[str], folder: str) -> tuple[list[dict[str, Any]], 
     """Run a sweep in a new process; return its rows in order and its calls of phases."""
     given = [*overrides, f"results_dir={folder}", "train.device=cpu"]
     calls, _ = run_process(program("sweep_cost", "--part", "sweep", "--set", *given))
-    files = sorted(Path(folder).glob("runs/*/row.json"))  # sorted by start
+    files = sorted(Path(folder).glob(f"runs/*/{ROW}"))  # sorted by start
     return [json.loads(file.read_text(encoding="utf-8")) for file in files], calls
 
 
@@ -120,7 +122,7 @@ def rows_of(tables: list[Path], found: list[tuple[str, str]]) -> list[dict[str, 
     return [
         row
         for row in rows
-        if row["status"] == "ok" and (row["model"], row["task"]) in found
+        if row["status"] == Status.OK and (row["model"], row["task"]) in found
         if row.get("train_seconds") and not row.get("overrides")
     ]
 
@@ -142,7 +144,7 @@ def measure(options: argparse.Namespace, report: Report) -> None:
                 composed(model, task, *options.set)
                 given = [f"model={model}", f"task={task}", f"train.threads={options.threads}"]
                 run_sweep([*given, *options.set], folder)
-            rows = [json.loads(file.read_text()) for file in Path(folder).glob("runs/*/row.json")]
+            rows = [json.loads(file.read_text()) for file in Path(folder).glob(f"runs/*/{ROW}")]
         measure_shares(rows, report)
 
 

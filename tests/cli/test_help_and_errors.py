@@ -261,7 +261,7 @@ def test_help_shows_no_schema_and_no_placeholder(help_text: str) -> None:
 
 
 def test_the_examples_in_the_help_are_right(help_text: str, tmp_path: Path) -> None:
-    register_schemas(ROOT / "conf")
+    register_schemas()
     section = help_text.partition("Examples\n")[2].partition("\n\n")[0]
     examples = re.findall(r"python run\.py (.*?)(?:  .*)?$", section, re.MULTILINE)
     assert len(examples) >= 5

@@ -19,7 +19,7 @@ def composed(*overrides: str) -> Config:
 
 
 def plan_of(*overrides: str) -> Any:
-    register_schemas(CONF)
+    register_schemas()
     descriptions = DataDescriptions()
     with hydra_at(CONF):
         axes = sweep_axes(["task=sp500", *overrides])

@@ -21,6 +21,6 @@ def composed(*overrides: str) -> Config:
     Raises:
         UserError: they are refused.
     """
-    register_schemas(CONF)
+    register_schemas()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return checked_config(compose("config", overrides=list(overrides)))

@@ -19,7 +19,7 @@ TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
 @cache
 def composed(model: str, task: str, *overrides: str) -> Config:
     """Return the configuration of a pair."""
-    register_schemas(CONF)
+    register_schemas()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return checked_config(
             compose("config", overrides=[f"model={model}", f"task={task}", *overrides])

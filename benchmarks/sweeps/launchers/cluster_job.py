@@ -53,7 +53,7 @@ def main(conf: Path, sweep: Path, number: int, threads: int | None = None) -> in
 def read_cell(conf: Path, directory: SweepDirectory, number: int) -> Cell:
     """Return a cell of a sweep, with its results in the sweep's own results folder."""
     record = directory.record(number)
-    register_schemas(conf)
+    register_schemas()
     with hydra_at(conf):
         config = CellComposer([]).compose(record.overrides)
     return Cell(

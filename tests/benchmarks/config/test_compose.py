@@ -26,7 +26,7 @@ from tests.helpers.paths import ROOT
 
 @pytest.fixture(autouse=True)
 def _hydra() -> Iterator[None]:
-    register_schemas(ROOT / "conf")
+    register_schemas()
     with hydra_at(ROOT / "conf"):
         yield
 

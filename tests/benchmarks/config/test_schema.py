@@ -39,7 +39,7 @@ SECTIONS: dict[type, str] = {
 
 
 def composed(*overrides: str) -> Config:
-    register_schemas(CONF)
+    register_schemas()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return checked_config(compose("config", overrides=list(overrides)))
 
@@ -239,6 +239,6 @@ def test_fingerprint_differs_between_tasks() -> None:
 
 
 def test_the_schema_can_be_registered_twice() -> None:
-    register_schemas(CONF)
-    register_schemas(CONF)
+    register_schemas()
+    register_schemas()
     assert composed("task=sp500").task.name == "sp500"

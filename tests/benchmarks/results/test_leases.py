@@ -17,13 +17,13 @@ import benchmarks.results.leases
 from benchmarks.results.leases import TAKEOVER, Lease, Leases, new_lease
 from benchmarks.system import processes as owner
 from benchmarks.system.processes import JOB_VARIABLE, LEASE_SECONDS, ProcessIdentity, this_process
+from tests.helpers.heartbeats import ELSEWHERE
 from tests.helpers.processes import at_once
 
 KEY = "f" * 16
 PATIENCE = 120.0
 DEAD = dataclasses.replace(this_process(), born="before this process")
 """The id was another process's once: as after a reboot of the process table."""
-ELSEWHERE = ProcessIdentity(host="another machine", boot="b", pid=1, born="1")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ DATA = DataDescription("closes", "ab" * 32, "in order", 8, 1, 1, "days")
 
 def planned(folder: Path) -> list[Cell]:
     """Cells of a sweep over a net and all baselines, two seeds each."""
-    register_schemas(ROOT / "conf")
+    register_schemas()
     values = [["model=rnn", "model=baseline"], ["seed=3", "seed=4"], ["train.max_epochs=1"]]
     fixed = ["task=sp500", f"results_dir={folder}"]
     axes = Axes(fixed, values, OmegaConf.create(), "continue", "cpu", has_seeds=True)
@@ -43,7 +43,7 @@ def test_a_deterministic_baseline_is_labelled_without_a_seed(tmp_path: Path) -> 
 
 
 def config_of(*overrides: str) -> Config:
-    register_schemas(ROOT / "conf")
+    register_schemas()
     with hydra_at(ROOT / "conf"):
         return CellComposer(["task=sp500"]).compose(list(overrides))
 

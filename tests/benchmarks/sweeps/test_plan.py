@@ -25,7 +25,7 @@ FIXED = ["task=sp500", "train.max_epochs=3"]
 
 @pytest.fixture(autouse=True)
 def _hydra() -> Iterator[None]:
-    register_schemas(ROOT / "conf")
+    register_schemas()
     with hydra_at(ROOT / "conf"):
         yield
 

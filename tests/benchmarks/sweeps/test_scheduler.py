@@ -9,11 +9,9 @@ from benchmarks.results.row import Row
 from benchmarks.sweeps import scheduler
 from benchmarks.sweeps.cell import Completion
 from benchmarks.sweeps.launchers.base import WorkItem
-from benchmarks.system.processes import ProcessIdentity
 from benchmarks.system.signals import Interruption
 from tests.helpers.faked_sweeps import DEAD, FakeLauncher, Sweep, terminates, writes_row
-
-ELSEWHERE = ProcessIdentity(host="another machine", boot="b", pid=1, born="1")
+from tests.helpers.heartbeats import ELSEWHERE
 
 
 def test_each_cell_runs_once_within_the_free_slots(sweep: Sweep) -> None:

@@ -16,34 +16,13 @@ import pytest
 
 from benchmarks.system import processes
 from benchmarks.system.processes import (
-    JOB_VARIABLE,
     LEASE_SECONDS,
     ProcessIdentity,
     is_alive,
     start_time,
     this_process,
 )
-
-ELSEWHERE = ProcessIdentity(host="another machine", boot="b", pid=1, born="1")
-IN_JOB = dataclasses.replace(ELSEWHERE, job="7_1")
-
-
-@pytest.fixture(autouse=True)
-def _outside_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(JOB_VARIABLE, raising=False)
-
-
-@pytest.fixture
-def beat(tmp_path: Path) -> Path:
-    file = tmp_path / "lease.json"
-    file.touch()
-    return file
-
-
-def move(beat: Path, seconds: float) -> None:
-    """Set the age of a heartbeat; a negative one lies in the future."""
-    then = time.time() - seconds
-    os.utime(beat, (then, then))
+from tests.helpers.heartbeats import ELSEWHERE, set_age
 
 
 @pytest.fixture
@@ -58,7 +37,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_this_process_is_alive_with_an_old_heartbeat(beat: Path) -> None:
-    move(beat, 1e6)
+    set_age(beat, 1e6)
     assert is_alive(this_process(), beat)
     assert this_process() == this_process()
     assert is_alive(ProcessIdentity(**dataclasses.asdict(this_process())), beat)
@@ -104,7 +83,7 @@ def test_a_process_from_before_a_restart_of_this_machine_has_only_its_heartbeat(
 ) -> None:
     before = dataclasses.replace(this_process(), boot="an earlier start")
     assert is_alive(before, beat)
-    move(beat, LEASE_SECONDS + 60)
+    set_age(beat, LEASE_SECONDS + 60)
     assert not is_alive(before, beat)
 
 
@@ -120,7 +99,7 @@ def test_a_process_on_another_machine_is_alive_with_a_recent_heartbeat(
     age: float, alive: bool, is_ahead: bool, beat: Path
 ) -> None:
     """A beat from the future, of a clock that was set back since, does not count forever."""
-    move(beat, -age if is_ahead else age)
+    set_age(beat, -age if is_ahead else age)
     assert is_alive(ELSEWHERE, beat) == alive
 
 
@@ -133,7 +112,7 @@ def test_this_machines_own_clock_does_not_count(
     clock = SimpleNamespace(time=lambda: now() + wrong, monotonic=time.monotonic)
     monkeypatch.setattr(processes, "time", clock)
     assert is_alive(ELSEWHERE, beat)
-    move(beat, LEASE_SECONDS + 60)
+    set_age(beat, LEASE_SECONDS + 60)
     assert not is_alive(ELSEWHERE, beat)
 
 

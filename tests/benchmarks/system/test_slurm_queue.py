@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,27 +20,7 @@ from benchmarks.system.processes import (
     this_process,
 )
 from benchmarks.system.slurm_queue import queued_jobs
-
-ELSEWHERE = ProcessIdentity(host="another machine", boot="b", pid=1, born="1")
-IN_JOB = dataclasses.replace(ELSEWHERE, job="7_1")
-
-
-@pytest.fixture(autouse=True)
-def _outside_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(JOB_VARIABLE, raising=False)
-
-
-@pytest.fixture
-def beat(tmp_path: Path) -> Path:
-    file = tmp_path / "lease.json"
-    file.touch()
-    return file
-
-
-def move(beat: Path, seconds: float) -> None:
-    """Set the age of a heartbeat."""
-    then = time.time() - seconds
-    os.utime(beat, (then, then))
+from tests.helpers.heartbeats import IN_JOB, set_age
 
 
 @pytest.fixture
@@ -92,7 +70,7 @@ def test_squeue_is_parsed_and_its_answer_reused(queue: dict[str, Any]) -> None:
 
 def test_a_job_is_alive_while_it_is_in_the_queue(queue: dict[str, Any], beat: Path) -> None:
     queue["output"] = lambda: "7_1\n"
-    move(beat, 1e6)
+    set_age(beat, 1e6)
     waiting = ProcessIdentity(host="", boot="", pid=0, born="", job="7_1")
     died_here = dataclasses.replace(this_process(), born="12345", job="7_1")  # to be requeued
     for job in (IN_JOB, waiting, died_here):
@@ -113,7 +91,7 @@ def test_without_any_answer_the_heartbeat_decides(
 ) -> None:
     queue["output"] = without()
     assert is_alive(IN_JOB, beat)
-    move(beat, LEASE_SECONDS + 60)
+    set_age(beat, LEASE_SECONDS + 60)
     assert not is_alive(IN_JOB, beat)
     assert queued_jobs() is None
     assert "\n" not in slurm_queue.queue.error != ""
@@ -124,7 +102,7 @@ def test_jobs_are_alive_while_the_controller_is_down(
     without: Callable[[], Callable[[], str]], queue: dict[str, Any], beat: Path
 ) -> None:
     queue["output"] = lambda: "7_1\n"
-    move(beat, 1e6)
+    set_age(beat, 1e6)
     assert is_alive(IN_JOB, beat)
     queue["output"] = without()
     queued_jobs(max_age=0.0)

@@ -111,7 +111,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 
 @cache
 def composed(*overrides: str) -> Config:
-    register_schemas(ROOT / "conf")
+    register_schemas()
     bounds = [
         "model.hidden_size=8",
         "train.max_epochs=2",

@@ -55,7 +55,7 @@ def _process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @cache
 def composed(*overrides: str) -> Config:
-    register_schemas(ROOT / "conf")
+    register_schemas()
     machine = ["train.device=cpu", "train.threads=1"]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return checked_config(compose("config", overrides=[*machine, *overrides]))

@@ -198,7 +198,7 @@ def test_a_killed_and_resumed_run_has_every_step_once(tmp_path: Path, shared_cac
 
 
 def test_the_log_does_not_change_the_identity() -> None:
-    register_schemas(ROOT / "conf")
+    register_schemas()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         configs = [
             checked_config(compose("config", overrides=["task=sp500", *extra]))

@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def run(store: Store, shared_cache: Path) -> Run:
-    register_schemas(ROOT / "conf")
+    register_schemas()
     machine = ["train.device=cpu", "train.threads=1", f"cache_dir='{shared_cache}'"]
     fixed = ["model=rnn", "task=sp500", "debug=smoke", *machine]
 

@@ -49,7 +49,7 @@ def _process_as_before() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def cells(shared_cache: Path) -> list[Cell]:
-    register_schemas(ROOT / "conf")
+    register_schemas()
     machine = ["train.device=cpu", "train.threads=1", f"cache_dir='{shared_cache}'"]
     describe = DataDescriptions()
 
