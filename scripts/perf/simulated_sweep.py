@@ -1,4 +1,4 @@
-"""The simulated sweep that `scripts/simulate_sweep.py` measures: its runs write their rows only."""
+"""The simulated sweep that `simulate_sweep` measures: its runs write their rows only."""
 
 from __future__ import annotations
 

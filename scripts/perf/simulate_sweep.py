@@ -1,8 +1,8 @@
 """Measure the overhead of a sweep with simulated runs, which write their rows only.
 
-    python scripts/simulate_sweep.py                                prints a table
-    python scripts/simulate_sweep.py --cells 10 10000 100000        sizes of the sweeps
-    python scripts/simulate_sweep.py --write docs/scale.md          writes the table into the page
+    python -m scripts.perf.simulate_sweep                           prints a table
+    python -m scripts.perf.simulate_sweep --cells 10 10000 100000   sizes of the sweeps
+    python -m scripts.perf.simulate_sweep --write docs/scale.md     writes the table into the page
 
 A simulated run writes the files of a real one except weights and learning curve. Each step runs in
 a new process, so that its memory can be measured. Use a machine without other work.
@@ -26,11 +26,12 @@ from benchmarks.errors import UserError
 from benchmarks.reporting.doc_blocks import put_between
 from benchmarks.reporting.renderers import markdown_table
 from benchmarks.system.terminal import print_log_messages
+from scripts.perf.measuring import program
 
 CELLS_PER_SEED = 10
 COUNTED = 200  # cells of the sweep whose file-system operations are counted
 MILLION = 1_000_000
-MARKS = ("<!-- table: scripts/simulate_sweep.py -->\n", "<!-- end -->")
+MARKS = ("<!-- table: scripts/perf/simulate_sweep.py -->\n", "<!-- end -->")
 
 
 def axes_of(cells: int, results: Path) -> list[str]:
@@ -46,13 +47,13 @@ def axes_of(cells: int, results: Path) -> list[str]:
     ]
 
 
-def child(script: str, *arguments: str) -> tuple[str, float, float]:
-    """Run a script of this project; return its output, wall-clock seconds and peak MiB."""
+def child(command: list[str]) -> tuple[str, float, float]:
+    """Run a command of Python; return its output, wall-clock seconds and peak MiB."""
     with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, str(PROJECT_ROOT / "scripts" / f"{script}.py"), *arguments],
+            command,
             os.environ | {"PYTHONPATH": str(PROJECT_ROOT)},
             file_actions=[(os.POSIX_SPAWN_DUP2, output.fileno(), 1)],
         )
@@ -61,9 +62,14 @@ def child(script: str, *arguments: str) -> tuple[str, float, float]:
         output.seek(0)
         text = output.read()
     if os.waitstatus_to_exitcode(status) not in (0, 1):
-        raise RuntimeError(f"{script} {' '.join(arguments)} failed: {text[-1000:]}")
+        raise RuntimeError(f"{' '.join(command)} failed: {text[-1000:]}")
     scale = 1 if sys.platform == "darwin" else 1024
     return text, seconds, usage.ru_maxrss * scale / 2**20
+
+
+def script(name: str, *arguments: str) -> list[str]:
+    """Return the command of a script."""
+    return [sys.executable, str(PROJECT_ROOT / "scripts" / f"{name}.py"), *arguments]
 
 
 class Measure(NamedTuple):
@@ -77,8 +83,8 @@ class Measure(NamedTuple):
 
 def step(cells: int, results: Path, *flags: str) -> dict[str, float]:
     """Run one sweep in a new process."""
-    given = ["simulate_sweep", "--step", str(results), "--cells", str(cells), *flags]
-    measured: dict[str, float] = json.loads(child(*given)[0].splitlines()[-1])
+    command = program("simulate_sweep", "--step", str(results), "--cells", str(cells), *flags)
+    measured: dict[str, float] = json.loads(child(command)[0].splitlines()[-1])
     return measured
 
 
@@ -88,10 +94,10 @@ def measure(cells: int, parent: Path) -> list[Measure]:
         results = Path(folder)
         first = step(cells, results)
         again = step(cells, results)
-        _, status_seconds, status_rss = child("status", folder)
-        _, collect_seconds, collect_rss = child("collect", folder)
+        _, status_seconds, status_rss = child(script("status", folder))
+        _, collect_seconds, collect_rss = child(script("collect", folder))
         merged = ["--out", str(results / "merged.csv"), "--runs", "last"]
-        _, merge_seconds, merge_rss = child("collect", folder, *merged)
+        _, merge_seconds, merge_rss = child(script("collect", folder, *merged))
         blocks = [path.lstat().st_blocks for path in (results / "runs").rglob("*")]
         table = (results / "results.csv").stat().st_size
         index = (results / ".index.jsonl").stat().st_size
@@ -104,14 +110,14 @@ def measure(cells: int, parent: Path) -> list[Measure]:
         Measure("planning, ms per cell", first["planning"] * milli, 2, grows=False),
         Measure("launching and collecting, ms per cell", first["scheduler"] * milli, 2, False),
         Measure("skipping finished cells, ms per cell", skipping * milli, 2, grows=False),
-        Measure("the runs' own leases, folders and rows, ms", first["runs"] * milli, 2, False),
+        Measure("leases, folders and rows of a run, ms", first["runs"] * milli, 2, False),
         Measure("writing `cells.jsonl`, s", first["writing the plan"], 2),
         Measure("writing `results.csv` at the end, s", first["table"], 2),
         Measure("`scripts/status.py`, s", status_seconds, 2),
         Measure("`scripts/collect.py RESULTS`, s", collect_seconds, 1),
         Measure("`scripts/collect.py RESULTS --out`, s", merge_seconds, 1),
         Measure("peak memory of the sweep, MiB", max(first["rss"], again["rss"]), 0),
-        Measure("of that before planning, MiB", first["rss before"], 0, grows=False),
+        Measure("memory before planning, MiB", first["rss before"], 0, grows=False),
         Measure("peak memory of status, MiB", status_rss, 0),
         Measure("peak memory of collect, MiB", max(collect_rss, merge_rss), 0),
         Measure("files and folders in `runs/`", len(blocks), 0),
@@ -120,7 +126,9 @@ def measure(cells: int, parent: Path) -> list[Measure]:
         Measure("`.index.jsonl`, MiB", index / mega, 2),
         Measure("`cells.jsonl`, MiB", plan / mega, 2),
         Measure("file-system operations of a run", operations["runs"], 0, grows=False),
-        Measure("and of the scheduler for it", operations["scheduler"], 0, grows=False),
+        Measure(
+            "file-system operations of the scheduler, per run", operations["scheduler"], 0, False
+        ),
     ]
 
 
@@ -180,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
         columns = {cells: measure(cells, parent) for cells in sorted(set(options.cells))}
         sizes = " ".join(map(str, options.cells))
         about = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {python_version()}"
-        command = f"python scripts/simulate_sweep.py --cells {sizes}"
+        command = f"python -m scripts.perf.simulate_sweep --cells {sizes}"
         content = f"`{command}`, {about}:\n\n{table_of(columns)}"
         print(content)
         if options.write is not None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.results.store import Store
+from scripts.perf.simulate_sweep import MARKS, axes_of, main
 from scripts.perf.simulated_sweep import sweep
-from scripts.simulate_sweep import MARKS, axes_of, main
 from tests.helpers.paths import ROOT
 
 
@@ -47,7 +47,9 @@ def test_operations_are_counted(tmp_path: Path) -> None:
 
 def test_the_parent_process_imports_no_large_library() -> None:
     """A new process starts with the memory of its parent."""
-    program = "import sys, scripts.simulate_sweep; print({'numpy', 'torch'} & set(sys.modules))"
+    program = (
+        "import sys, scripts.perf.simulate_sweep\nprint({'numpy', 'torch'} & set(sys.modules))"
+    )
     ended = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
     )
@@ -77,7 +79,7 @@ def test_invalid_options_are_refused_in_one_line(
     for arguments, message in (
         (["--cells", "7"], "--cells 7: must be a multiple of 10"),
         (["--folder", str(tmp_path / "none")], "no such folder"),
-        (["--write", str(tmp_path / "none.md")], "has no line <!-- table: scripts/simulate_sweep"),
+        (["--write", str(tmp_path / "none.md")], "no line <!-- table: scripts/perf/simulate_sweep"),
     ):
         assert main(arguments) == 2
         (line,) = capsys.readouterr().err.splitlines()
