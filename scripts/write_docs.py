@@ -26,9 +26,10 @@ import tasks
 from benchmarks.analysis.compare import compare
 from benchmarks.analysis.formatting import significant
 from benchmarks.analysis.selection import Options
-from benchmarks.config.launchers import LAUNCHERS, TuneSettings
+from benchmarks.config.launchers import LAUNCHERS
 from benchmarks.config.registry import definitions
 from benchmarks.config.schema import Config, LogSettings, MatchSettings, TrainSettings
+from benchmarks.config.search import TuneSettings
 from benchmarks.config.validation import allowed_text
 from benchmarks.reporting import tables as grids
 from benchmarks.reporting.renderers import as_markdown, markdown_table

@@ -1,9 +1,8 @@
-"""Settings of the launchers and of a search: `hydra.launcher.KEY` and `hydra.sweeper.KEY`."""
+"""Settings of the launchers: `hydra.launcher.KEY`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from models.base import setting
 
@@ -49,25 +48,6 @@ class RaySettings:
     cpus: int = setting(1, "CPUs per run, and threads of the run", minimum=1)
     gpus: float = setting(0.0, "GPUs per run; may be a fraction", minimum=0.0)
     retries: int = setting(2, "restarts of a run whose process terminated", minimum=0)
-
-
-@dataclass
-class TuneSettings:
-    """A search with Optuna: N trials per arm, the best chosen by validation score."""
-
-    trials: int = setting(20, "per arm", minimum=1)
-    sampler: str = setting("tpe", "sampling algorithm", choices=("tpe", "random"))
-    seed: int = setting(0, "seed of the sampler", minimum=0)
-    storage: str | None = setting(
-        None, "URL of a database; null for a journal in results_dir/studies"
-    )
-    params: dict[str, Any] = field(
-        default_factory=dict, metadata={"help": "arms listed in an experiment's YAML"}
-    )
-    space: dict[str, str] = field(
-        default_factory=dict,
-        metadata={"help": "search space: KEY: interval(a,b), tag(log,interval(a,b)), choice()"},
-    )
 
 
 LAUNCHERS: dict[str, type] = {"local": LocalSettings, "slurm": SlurmSettings, "ray": RaySettings}

@@ -12,8 +12,9 @@ from hydra.core.config_store import ConfigStore
 
 import models
 import tasks
-from benchmarks.config.launchers import LAUNCHERS, TuneSettings
+from benchmarks.config.launchers import LAUNCHERS
 from benchmarks.config.schema import Config
+from benchmarks.config.search import TuneSettings
 from models.base import ModelSettings
 from tasks.base import TaskSettings
 

@@ -28,8 +28,8 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from benchmarks.config.launchers import TuneSettings
 from benchmarks.config.schema import Config
+from benchmarks.config.search import TuneSettings
 from benchmarks.errors import UserError
 from benchmarks.results.row import Status
 from benchmarks.sweeps.cell import TRIAL_FAILURES, Cell, Outcome

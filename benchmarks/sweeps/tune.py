@@ -17,9 +17,9 @@ from rich.table import Table
 
 from benchmarks.config.compose import Axes, CellComposer
 from benchmarks.config.fingerprint import identity
-from benchmarks.config.launchers import TuneSettings
 from benchmarks.config.matching import decides_size
 from benchmarks.config.schema import Config
+from benchmarks.config.search import TuneSettings
 from benchmarks.config.validation import check_ranges
 from benchmarks.errors import UserError
 from benchmarks.runner.display import console, readable

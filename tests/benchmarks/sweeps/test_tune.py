@@ -16,8 +16,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from benchmarks.config.launchers import TuneSettings
 from benchmarks.config.schema import Config
+from benchmarks.config.search import TuneSettings
 from benchmarks.errors import UserError
 from benchmarks.results.row import Status
 from benchmarks.sweeps.cell import Cell, Outcome
