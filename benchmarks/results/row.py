@@ -178,7 +178,8 @@ class Row:
         "most runs on this machine at once; above 1, times are unreliable", **MACHINE
     )
     load_average: float | None = column(
-        "at the end of training; 0.5 or more above `threads`, times are unreliable", **MACHINE
+        "at the end of training; if it exceeds `threads` by more than 0.5, times are unreliable",
+        **MACHINE,
     )
 
     device: str | None = column("cpu, cuda:N or mps", **MACHINE)

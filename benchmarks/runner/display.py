@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from tasks.base import DataDescription, Metric
 if TYPE_CHECKING:  # it imports torch, and status does not need it
     from benchmarks.system.environment import Environment
 
+logger = logging.getLogger(__name__)
+
 
 def show_start(model: str, task: str, seeds: Sequence[int], environment: Environment) -> None:
     """Print model, task, seeds, device and threads of a run; without seeds if it uses none."""
@@ -33,7 +36,7 @@ def show_data(data: DataDescription) -> None:
         f"{data.test_size:,} test {data.unit}; {data.split}"
     )
     if data.notice:
-        print(f"NOTE: {data.notice}")
+        logger.info("%s", data.notice)
     sys.stdout.flush()
 
 
@@ -129,10 +132,11 @@ def show_row(row: Row, metric: Metric, folder: str) -> None:
             table.add_section()
     terminal = console()
     terminal.print(table)
-    if is_busy(row.load_average, row.threads):
-        print(
-            f"NOTE: the machine's load was {row.load_average:.1f} and this run has {row.threads} "
-            f"threads: other processes slowed it, its times are not reliable"
+    if is_busy(row.load_average, row.threads, row.device):
+        logger.warning(
+            "the machine's load was %.1f and this run has %s threads: other processes slowed it, "
+            "its times are not reliable",
+            *(row.load_average, row.threads),
         )
     if row.error:
         show_text(terminal, f"{row.status}: {row.error}")

@@ -114,7 +114,7 @@ class Outcome:
 def is_slowed_by_load(row: Mapping[str, Any]) -> bool:
     """Return whether a row has a training time that other work on the machine affected."""
     has_time = row.get("train_seconds") is not None
-    return has_time and is_busy(row.get("load_average"), row.get("threads"))
+    return has_time and is_busy(row.get("load_average"), row.get("threads"), row.get("device"))
 
 
 def used_fallback_kernel(row: Mapping[str, Any]) -> bool:

@@ -26,9 +26,14 @@ def load_average() -> float | None:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
-def is_busy(load: float | None, threads: int | None) -> bool:
-    """Return True if a load is that of more than `threads` threads."""
-    return load is not None and threads is not None and load > threads + BUSY_LOAD
+def is_busy(load: float | None, threads: int | None, device: str | None) -> bool:
+    """Return True if the load exceeds the threads of a run so far that its times are unreliable.
+
+    Only runs on the CPU, which an empty device means too, share cores with other processes.
+    """
+    if load is None or threads is None or device not in ("cpu", "", None):
+        return False
+    return load > threads + BUSY_LOAD
 
 
 def marker_directory() -> Path | None:
@@ -126,6 +131,11 @@ class ExternalLoad:
         """Return the mean number of cores in use; running children count as other processes."""
         return max(0.0, (self._cpu_seconds() - self._before[0]) / max(1e-9, self.seconds))
 
+    @staticmethod
+    def text(cores: float) -> str:
+        """Return a number of cores in use as a statement."""
+        return f"other processes used {cores:.2f} of {os.cpu_count()} cores"
+
     def is_busy(self) -> bool:
-        """Check that the load is high enough to distort times."""
+        """Return True if the load is high enough to distort times."""
         return self.cores() > BUSY_SHARE * (os.cpu_count() or 1)

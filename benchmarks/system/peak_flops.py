@@ -68,7 +68,7 @@ def peak_gflops(directory: Path, device: torch.device, under: Conditions) -> flo
     known = recorded(file)
     if known is not None and is_recent(file):
         return known
-    quiet = not is_busy(load_average(), under.threads)
+    quiet = not is_busy(load_average(), under.threads, under.device)
     if known is not None and not quiet:
         return known
     # Under autocast the products are computed in bfloat16.

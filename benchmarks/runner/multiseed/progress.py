@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
 from rich.table import Table
@@ -12,6 +13,8 @@ from benchmarks.runner.stages import RunContext
 from benchmarks.system.load import is_busy
 from benchmarks.training.optim import planned_steps
 from tasks.base import Metric
+
+logger = logging.getLogger(__name__)
 
 
 def seed_displays(contexts: list[RunContext]) -> list[TrainingDisplay]:
@@ -44,6 +47,6 @@ def show_rows(rows: list[Row], metric: Metric, folder: str) -> None:
     for row in rows:
         if row.error:
             show_text(terminal, f"seed {row.seed}, {row.status}: {row.error}")
-    if any(is_busy(row.load_average, row.threads) for row in rows):
-        print("NOTE: other processes slowed these runs, their times are not reliable")
+    if any(is_busy(row.load_average, row.threads, row.device) for row in rows):
+        logger.warning("other processes slowed these runs, their times are not reliable")
     show_text(terminal, f"stored in {folder}")

@@ -160,13 +160,17 @@ def test_what_is_measured_on_a_busy_machine_is_not_kept(
 
 
 @pytest.mark.parametrize(
-    ("load", "threads", "busy"),
-    [(2.4, 2, False), (2.6, 2, True), (None, 2, False), (9.0, None, False)],
+    ("load", "threads", "device", "busy"),
+    [
+        *((2.4, 2, "cpu", False), (2.5, 2, "cpu", False), (2.6, 2, "cpu", True)),
+        *((None, 2, "cpu", False), (9.0, None, "cpu", False)),
+        *((9.0, 2, None, True), (9.0, 2, "", True), (9.0, 2, "cuda:0", False)),
+    ],
 )
-def test_busy_is_a_load_above_the_threads(
-    load: float | None, threads: int | None, busy: bool
+def test_busy_is_a_load_above_the_threads_of_a_cpu_run(
+    load: float | None, threads: int | None, device: str | None, busy: bool
 ) -> None:
-    assert is_busy(load, threads) == busy
+    assert is_busy(load, threads, device) == busy
 
 
 DAMAGE = {
