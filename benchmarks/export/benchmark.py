@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -39,7 +38,10 @@ class Form:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Measurements of all forms, the first of which is the reference; cores used by others."""
+    """Measurements of all forms, the reference first.
+
+    `others` is the number of cores used by other processes.
+    """
 
     forms: list[Form]
     others: float
@@ -94,7 +96,7 @@ def forms_on(
 
 
 def is_lstm(run: FinishedRun) -> bool:
-    """Check for the one cell that ONNX Runtime computes in int8 arithmetic."""
+    """Return True for the one cell that ONNX Runtime computes in int8 arithmetic."""
     return getattr(run.config.model, "cell", "") == "lstm"
 
 
@@ -107,7 +109,7 @@ def sections(run: FinishedRun, found: Measurement, conditions: str) -> list[Sect
     """Return tables of sizes, scores and times, and statements about them."""
     metric = run.config.task.metric.name
     title = f"{run.row['model']} on {run.row['task']}, {run.row['run_id']}"
-    load = f"load: others kept {found.others:.2f} of {os.cpu_count()} cores busy"
+    load = f"load: {ExternalLoad.text(found.others)}"
     about = [
         f"times: {conditions}; speeds are relative to {EAGER}; the fastest form is bold: by p50 "
         "at batch 1, by throughput at larger batches",

@@ -51,7 +51,7 @@ def export_and_measure(options: argparse.Namespace, folder: Path) -> int:
     except DataError as error:
         raise UserError(str(error)) from error
     except UnequalError as error:
-        print(f"error: no file was kept in {out}: {error}", file=sys.stderr)
+        print(f"error: nothing was written to {out}: {error}", file=sys.stderr)
         return 1
     for name, difference in exports.differences.items():
         print(f"written: {out / name}, equal to the network to {difference:.1e}")

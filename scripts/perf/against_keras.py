@@ -63,6 +63,7 @@ def job_of(config: Config, task: ImdbTask, threads: int) -> dict[str, np.ndarray
     settings = {
         "threads": threads,
         "seed": config.seed,
+        # the settings of recurrent models have a cell
         "cell": config.model.cell,  # type: ignore[attr-defined]
         "hidden": config.model.hidden_size,
         "layers": config.model.num_layers,
@@ -82,6 +83,7 @@ def keras_run(python: Path, job: dict[str, np.ndarray[Any, Any]]) -> dict[str, A
 
     with tempfile.TemporaryDirectory(prefix="rnnbench-keras-") as folder:
         file = Path(folder) / "job.npz"
+        # numpy's stubs take any keyword for allow_pickle
         np.savez(file, **job)  # type: ignore[arg-type]
         command = [str(python), str(keras_side.__file__), str(file)]
         try:
@@ -132,7 +134,10 @@ def measure(options: argparse.Namespace, report: Report) -> None:
         both = ("Keras", keras_speed, theirs["accuracies"]), ("rnnbench", speed, accuracies)
         for side, fast, scores in both:
             text = ", ".join(f"{score:.3f}" for score in scores)
-            report.write(f"    {side}: {fast / 1e3:.1f} thousand real tokens/s, accuracies {text}")
+            report.write(
+                f"    {side}: {fast / 1e3:.1f} thousand tokens/s, without padding; "
+                f"accuracies {text}"
+            )
         report.ratio(f"throughput over Keras's, {name}", speed / keras_speed, at_least=SPEED)
         score = accuracies[-1] / theirs["accuracies"][-1]
         report.ratio(f"validation accuracy over Keras's, {name}", score, at_least=SCORE)

@@ -68,6 +68,7 @@ def start_run(overrides: list[str]) -> None:
         sys.stderr.flush()
         os._exit(0)
 
+    # replaced for this process only
     Trainer._step = stop  # type: ignore[method-assign, assignment]
     sys.argv = ["run.py", "task=imdb", *overrides]
     runpy.run_path(str(PROJECT_ROOT / "run.py"), run_name="__main__")
@@ -97,10 +98,10 @@ def mapped_memory(folder: Path) -> dict[str, int]:
 
     held = [part for part in psutil.Process().memory_maps() if part.path.startswith(str(folder))]
     return {
-        "resident": sum(part.rss for part in held),
-        "its share of that": sum(part.pss for part in held),
+        "resident (RSS)": sum(part.rss for part in held),
+        "proportional (PSS)": sum(part.pss for part in held),
         # Dirty pages would include those of a file that has just been written.
-        "copied": sum(part.anonymous for part in held),
+        "private": sum(part.anonymous for part in held),
     }
 
 
@@ -134,7 +135,7 @@ def measure_starts(overrides: list[str], report: Report) -> None:
     scaled = first["seconds"] * REVIEWS / first["reviews"]
     name = f"seconds for {REVIEWS:,} reviews"
     if first["reviews"] != REVIEWS:
-        name += f", reckoned from {first['reviews']:,}"
+        name += f", scaled from {first['reviews']:,}"
     report.ratio(name, scaled, at_most=TOKENISING_SECONDS)
     run = ["train.max_steps=1", "log.tensorboard=false", *overrides]
     python, *command = program("data", "--part", "start", "--set", *run)
@@ -181,8 +182,8 @@ def measure_memory(overrides: list[str], cache: Path, report: Report) -> None:
     for number, memory in enumerate(held, 1):
         text = ", ".join(f"{name} {value / 2**20:.1f}" for name, value in memory.items())
         report.write(f"process {number} of {len(held)}, MiB of {size / 2**20:.1f} cached: {text}")
-    shares = sum(memory["its share of that"] for memory in held)
-    share = shares / max(memory["resident"] for memory in held)
+    shares = sum(memory["proportional (PSS)"] for memory in held)
+    share = shares / max(memory["resident (RSS)"] for memory in held)
     name = f"memory of the cached data in {HOLDERS} processes / in one"
     report.ratio(name, share, at_most=SHARED)
 

@@ -43,7 +43,7 @@ class Shape:
 
     @property
     def has_raw_inputs(self) -> bool:
-        """Check for raw data, whose gradient is not computed."""
+        """Return True for raw data, whose gradient is not computed."""
         return self.features <= RAW_FEATURES
 
     def operations(self, gates: int) -> float:
@@ -115,7 +115,7 @@ def measure_cell(
     own(), fused()
     steps = max(1, round(2 * TURN_SECONDS / (time.perf_counter() - started)))
     times = interleaved({"torch": own, "fused": fused}, turns, calls=steps)
-    least = {arm: min(seconds) / steps for arm, seconds in times.items()}
+    least = {kernel: min(seconds) / steps for kernel, seconds in times.items()}
     gain = least["torch"] / least["fused"]
     name = f"{cell} {shape}, {threads} threads"
     if chosen == "fused":
@@ -137,7 +137,7 @@ def compare_cells(report: Report, shape: Shape, threads: int, seconds: dict[str,
         report.ratio(f"share of the peak over the lstm's, {name}", share, at_least=LIKE_LSTM)
         off = max(share, 1 / share)
         report.ratio(
-            f"factor between time and arithmetic, {name} beside lstm", off, at_most=ARITHMETIC
+            f"factor between time and arithmetic, {name} relative to lstm", off, at_most=ARITHMETIC
         )
 
 

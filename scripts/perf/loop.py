@@ -48,6 +48,7 @@ def bare_epoch(trainer: Trainer, steps: int) -> None:
             group["lr"] = rate
         outputs, state = network(batch.inputs, batch.lengths, state if batch.continues else None)
         loss = task.loss(outputs, batch)
+        # backward has no annotations
         loss.backward()  # type: ignore[no-untyped-call]
         if bound is not None:
             torch.nn.utils.clip_grad_norm_(parameters, bound)
@@ -69,7 +70,7 @@ def harness_epoch(trainer: Trainer, steps: int) -> None:
 
 
 def steps_lasting(seconds: float, trainer: Trainer) -> tuple[int, int]:
-    """Return steps per epoch and epochs that take about so long."""
+    """Return steps per epoch and number of epochs that take about `seconds`."""
     bare_epoch(trainer, 3)
     started = time.perf_counter()
     bare_epoch(trainer, 3)
@@ -87,12 +88,12 @@ def measure(options: argparse.Namespace, report: Report) -> None:
     for pair, config, task in loaded_pairs(options.models, options.tasks, device, *options.set):
         trainers = [trainer_of(config, task, device) for _ in range(2)]
         steps, epochs = steps_lasting(options.seconds, trainers[0])
-        arms = {
+        variants = {
             "bare": partial(bare_epoch, trainers[0], steps),
             "harness": partial(harness_epoch, trainers[1], steps),
         }
-        times = interleaved(arms, options.turns, str(device), epochs)
-        bare, harness = (1e3 * min(times[arm]) / (steps * epochs) for arm in arms)
+        times = interleaved(variants, options.turns, str(device), epochs)
+        bare, harness = (1e3 * min(times[name]) / (steps * epochs) for name in variants)
         turns = spread(times, "harness", over="bare")
         report.write(
             f"{pair}: a step takes {bare:.3f} ms bare, {harness:.3f} ms in the harness "

@@ -25,11 +25,14 @@ from benchmarks.system.load import ExternalLoad
 SAME_MEASUREMENT_SECONDS = 0.02  # between ratios of one measurement, at most
 AMOUNTS = ("threads", "turns", "runs", "epochs", "seeds", "steps", "batches", "seconds")
 
-Times = Mapping[str, list[float]]  # seconds of each turn by arm
+Times = Mapping[str, list[float]]  # seconds of each turn by variant
 
 
 def interleaved(
-    arms: Mapping[str, Callable[[], object]], repeats: int, device: str = "cpu", calls: int = 1
+    variants: Mapping[str, Callable[[], object]],
+    repeats: int,
+    device: str = "cpu",
+    calls: int = 1,
 ) -> dict[str, list[float]]:
     """Time functions in turns, after an uncounted call; a returned float is the measured time."""
     import torch
@@ -37,13 +40,14 @@ def interleaved(
     from benchmarks.system.timer import synchronise
 
     where = torch.device(device)
-    times: dict[str, list[float]] = {name: [] for name in arms}
-    for turn, names in zip(range(-1, repeats), itertools.cycle([list(arms), list(arms)[::-1]])):
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    orders = itertools.cycle([list(variants), list(variants)[::-1]])
+    for turn, names in zip(range(-1, repeats), orders, strict=False):
         for name in names:
             synchronise(where)
             started = time.perf_counter()
             for _ in range(calls):
-                own = arms[name]()
+                own = variants[name]()
             synchronise(where)
             seconds = own if isinstance(own, float) else time.perf_counter() - started
             if turn >= 0:
@@ -51,14 +55,14 @@ def interleaved(
     return times
 
 
-def speed(times: Times, arm: str, over: str) -> float:
-    """Return the speed of an arm relative to another, by their shortest times."""
-    return min(times[over]) / min(times[arm])
+def speed(times: Times, variant: str, over: str) -> float:
+    """Return the speed of a variant relative to another, by their shortest times."""
+    return min(times[over]) / min(times[variant])
 
 
-def spread(times: Times, arm: str, over: str) -> str:
+def spread(times: Times, variant: str, over: str) -> str:
     """Return median and range of the relative speeds of the turns."""
-    turns = [slow / fast for slow, fast in zip(times[over], times[arm], strict=True)]
+    turns = [slow / fast for slow, fast in zip(times[over], times[variant], strict=True)]
     return f"{statistics.median(turns):.3f} [{min(turns):.3f}, {max(turns):.3f}]"
 
 
@@ -80,10 +84,7 @@ def run_process(command: Sequence[str], failure: str = "") -> tuple[Any, str]:
 def load_text(load: ExternalLoad) -> str:
     """Return the load averages of 1 and 5 minutes, and the cores used by other processes."""
     average = os.getloadavg() if hasattr(os, "getloadavg") else (0.0, 0.0)
-    return (
-        f"load average {average[0]:.2f} (5 minutes: {average[1]:.2f}); "
-        f"others kept {load.cores():.2f} of {os.cpu_count()} cores busy"
-    )
+    return f"load average {average[0]:.2f} (5 minutes: {average[1]:.2f}); {load.text(load.cores())}"
 
 
 class Report:
@@ -181,7 +182,7 @@ def run_benchmark(
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """Check amounts, the number of threads and the output folder."""
+    """Raise UserError for invalid amounts, numbers of threads and output folders."""
     from benchmarks.system.environment import available_cores
 
     for name in AMOUNTS:

@@ -78,13 +78,13 @@ def pairs(models: list[str], tasks: list[str]) -> list[tuple[str, str]]:
 
 @cache
 def is_causal(task: str) -> bool:
-    """Check whether a task refuses bidirectional models."""
+    """Return True if a task refuses bidirectional models."""
     return composed("lstm", task).task.causal
 
 
 @cache
 def is_bidirectional(model: str) -> bool:
-    """Check a model on a task that is not causal."""
+    """Return True if a model is bidirectional, tried on a task that is not causal."""
     return composed(model, next(t for t in TASKS if not is_causal(t))).model.bidirectional
 
 

@@ -33,7 +33,8 @@ PHASES = {
 }
 """Functions by phase, as `module:name`, in the module whose code calls them.
 
-Best weights and predictions are the rest of a validation and of the test without the evaluation."""
+`best weights` is validation without its evaluation, `predictions` is the test without its
+evaluation."""
 
 
 class PhaseTimer:

@@ -113,13 +113,15 @@ def measure_pair(
     del column["clean-up"]
     column["everything else"] = percent(1 - sum(phases.values()) / whole)
     column["training, s"] = f"{row['train_seconds']:.2f}"
-    column |= {f"of it {kind}": percent(s) for kind, s in profile(config, options.steps).items()}
+    column |= {
+        f"training: {kind}": percent(s) for kind, s in profile(config, options.steps).items()
+    }
     arithmetic = row["model_flops_utilisation"]
     if arithmetic is not None:
-        column["of it arithmetic, at this machine's peak"] = percent(arithmetic)
-        column["of it not arithmetic"] = percent(1 - arithmetic)
+        column["training: arithmetic at peak"] = percent(arithmetic)
+        column["training: other"] = percent(1 - arithmetic)
         share = arithmetic * row["train_seconds"] / whole
-        column["of the whole run training's arithmetic"] = percent(share)
+        column["arithmetic / whole run"] = percent(share)
     load = load_text(report.load)
     report.write(f"{model} on {task}, kernel {row['kernel']}: {whole:.1f} s; {load}")
     return column

@@ -43,29 +43,28 @@ def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[flo
     ready = prepare(config)
     reason = reason_against_multiseed(ready, range(seeds))
     if reason is not None:
-        raise UserError(
-            f"{config.model.label} on {config.task.name}: cannot be trained together: {reason}"
-        )
+        pair = f"{config.model.label} on {config.task.name}"
+        raise UserError(f"{pair}: cannot be trained in one multi-seed step: {reason}")
     at_once = seeds_per_step(ready)
 
-    def one() -> float:
+    def one_seed() -> float:
         trainer = new_trainer(ready, 0)
         trainer.warm_up()
         started = time.perf_counter()
         trainer.fit()
         return time.perf_counter() - started
 
-    def together() -> float:
-        members = []
+    def multi_seed() -> float:
+        trainers = []
         for seed in range(seeds):
             trainer = new_trainer(ready, seed)
             trainer.warm_up()
-            members.append(SeedTrainer(trainer, torch.Generator().manual_seed(seed)))
+            trainers.append(SeedTrainer(trainer, torch.Generator().manual_seed(seed)))
         started = time.perf_counter()
-        fit_seeds(members, Interruption(), at_once)
+        fit_seeds(trainers, Interruption(), at_once)
         return time.perf_counter() - started
 
-    return interleaved({"one": one, "together": together}, turns)
+    return interleaved({"one seed": one_seed, "multi-seed": multi_seed}, turns)
 
 
 def command_times(
@@ -83,14 +82,14 @@ def command_times(
             raise UserError(f"{' '.join(command)}: {ended.stderr.strip()[-200:]}")
 
     numbers = ",".join(map(str, range(seeds)))
-    arms = {"one": lambda: run("seed=0"), "together": lambda: run(f"seeds=[{numbers}]")}
-    return interleaved(arms, options.turns)
+    variants = {"one seed": lambda: run("seed=0"), "multi-seed": lambda: run(f"seeds=[{numbers}]")}
+    return interleaved(variants, options.turns)
 
 
 def measure(options: argparse.Namespace, report: Report) -> None:
     """Compare one seed and several for each pair of model and task."""
     if options.device != "cpu":
-        raise UserError(f"--device {options.device}: seeds are trained together on cpu only")
+        raise UserError(f"--device {options.device}: multi-seed training runs on cpu only")
     if options.seeds < 2:
         raise UserError(f"--seeds {options.seeds}: must be at least 2")
     found = pairs(options.models, options.tasks)
@@ -109,22 +108,22 @@ def print_times(
     report: Report, times: dict[str, list[float]], seeds: int, what: str, pair: str
 ) -> None:
     """Print the times of one seed and of all, and their ratio."""
-    one, together = (1e3 * min(times[arm]) for arm in ("one", "together"))
-    turns = spread(times, "one", over="together")
+    one, several = (1e3 * min(times[variant]) for variant in ("one seed", "multi-seed"))
+    turns = spread(times, "one seed", over="multi-seed")
     report.write(
-        f"{pair}, {what}: one {one:.0f} ms, {seeds} together {together:.0f} ms, as long as "
-        f"{together / one:.2f} one after the other (turn by turn {turns})"
+        f"{pair}, {what}: one seed {one:.0f} ms; {seeds} seeds {several:.0f} ms, the time of "
+        f"{several / one:.2f} single trainings (turn by turn {turns})"
     )
     if seeds == SEEDS:
         name = f"time of {seeds} seeds / of one, {what}, {pair}"
-        report.ratio(name, speed(times, "one", over="together"), at_most=TARGET)
+        report.ratio(name, speed(times, "one seed", over="multi-seed"), at_most=TARGET)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program; return the exit code."""
     parser = parser_of(__doc__)
     add_run_options(parser, tasks=["sp500"], models=["rnn", "lstm", "gru"])
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="trained together")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="number of seeds")
     parser.add_argument("--epochs", type=int, default=15, help="of each training")
     parser.add_argument("--turns", type=int, default=5, help="of each way")
     parser.add_argument("--whole", action="store_true", help="whole commands too")

@@ -88,12 +88,14 @@ def measure_cost(model: str, task: str, options: argparse.Namespace, report: Rep
     parts = sorted(each.items(), key=lambda item: -item[1])
     text = ", ".join(f"{name} {seconds:.3f}" for name, seconds in parts if seconds >= 0.0005)
     report.write(
-        f"{model} on {task}, seconds beside training and evaluation: {statistics.median(costs):.3f}"
-        f" [{min(costs):.3f}, {max(costs):.3f}], of the first run {first:.3f}; without what the "
-        f"row measures {statistics.median(costs) - sum(each[name] for name in MEASURED):.3f}\n"
+        f"{model} on {task}, seconds per run without training and evaluation: "
+        f"{statistics.median(costs):.3f} [{min(costs):.3f}, {max(costs):.3f}], first run "
+        f"{first:.3f}; without {', '.join(MEASURED[:-1])} and {MEASURED[-1]} "
+        f"{statistics.median(costs) - sum(each[name] for name in MEASURED):.3f}\n"
         f"    by phase, without the first run: {text}"
     )
-    report.ratio(f"seconds beside training, {model} on {task}", min(costs), at_most=COST_SECONDS)
+    name = f"seconds per run without training and evaluation, {model} on {task}"
+    report.ratio(name, min(costs), at_most=COST_SECONDS)
 
 
 def measure_shares(rows: list[dict[str, Any]], report: Report) -> None:
@@ -130,14 +132,14 @@ def rows_of(tables: list[Path], found: list[tuple[str, str]]) -> list[dict[str, 
 def measure(options: argparse.Namespace, report: Report) -> None:
     """Measure the cost of a run, and the share of evaluation if requested."""
     found = pairs(options.models, options.tasks)
-    known = rows_of(options.table, found)
+    given_rows = rows_of(options.table, found)
     for model, task in found:
         measure_cost(model, task, options, report)
     if options.table:
         for model, task in found:
-            if not any((row["model"], row["task"]) == (model, task) for row in known):
+            if not any((row["model"], row["task"]) == (model, task) for row in given_rows):
                 report.write(f"no rows for {model} on {task} at defaults in the table")
-        measure_shares(known, report)
+        measure_shares(given_rows, report)
     if options.full:
         with tempfile.TemporaryDirectory(prefix="rnnbench-sweep-") as folder:
             for model, task in found:

@@ -69,6 +69,7 @@ def packable(encoder: RecurrentEncoder, config: Config) -> nn.RNNBase:
 
     from models.modules.pytorch_cells import CELLS
 
+    # the settings of recurrent models have a cell
     module = CELLS[config.model.cell](  # type: ignore[attr-defined]
         encoder.input_size,
         encoder.hidden_size,
@@ -107,6 +108,7 @@ def through_packing(module: nn.RNNBase, sample: Sample) -> Tensor:
 def forward_backward(run: Callable[[Sample], Tensor], found: list[Sample]) -> None:
     """Run batches forward and backward with output gradients of 1."""
     for sample in found:
+        # backward has no annotations
         run(sample).sum().backward()  # type: ignore[no-untyped-call]
         sample[0].grad = None
 
@@ -137,8 +139,8 @@ def throughputs(
     torch.testing.assert_close(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE)
     encoder.train()
     module.train()
-    arms = {name: partial(forward_backward, *way) for name, way in ways.items()}
-    times = interleaved(arms, turns, str(device))
+    variants = {name: partial(forward_backward, *way) for name, way in ways.items()}
+    times = interleaved(variants, turns, str(device))
     return {
         name: sum(tokens for *_, tokens in found) / min(times[name])
         for name, (_, found) in ways.items()
@@ -156,7 +158,7 @@ def measure(options: argparse.Namespace, report: Report) -> None:
         model = pair.split()[0]
         speeds = throughputs(config, task, device, options.batches, options.turns)
         text = ", ".join(f"{name} {speed / 1e3:.1f}" for name, speed in speeds.items())
-        report.write(f"{model}, thousand real tokens/s: {text}")
+        report.write(f"{model}, thousand tokens/s, without padding: {text}")
         ours = speeds["lengths"]
         report.ratio(
             f"with lengths / without, {model}", ours / speeds["padded"], at_least=WITHOUT_LENGTHS

@@ -90,7 +90,7 @@ def test_a_busy_machine_is_marked_in_every_ratio(
     report.ratio("b", 1.0, at_least=1.0)
     output = capsys.readouterr().out
     assert [ratio.was_busy for ratio in read_ratios(output)] == [True, False]
-    assert "others kept 0.50 of 2 cores busy" in output
+    assert "other processes used 0.50 of 2 cores" in output
 
 
 def options() -> argparse.ArgumentParser:

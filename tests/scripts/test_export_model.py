@@ -95,8 +95,8 @@ def test_times_of_a_busy_machine_are_marked_everywhere(
     code, output, _ = run_script(forecaster, *QUICK, "--csv", table)
     assert code == 0
     text = " ".join(output.split())
-    assert "load: others kept 1.25 of" in text
-    assert ("cores busy: these times are not reliable" in text) == is_busy
+    assert "load: other processes used 1.25 of" in text
+    assert ("cores: these times are not reliable" in text) == is_busy
     one, many = (text.index(words) for words in ("one sequence: ", "512 sequences at once: "))
     int8 = text.index("int8: ", many)
     for sentence in (text[one:many], text[many:int8], text[int8:]):
@@ -182,7 +182,7 @@ def test_unequal_exports_are_not_kept(
     code, _, output = run_script(forecaster, "--no-times")
     assert code == 1
     assert output.count("\n") == 1
-    assert output.startswith(f"error: no file was kept in {forecaster / 'export'}: model.onnx, ")
+    assert output.startswith(f"error: nothing was written to {forecaster / 'export'}: model.onnx, ")
     assert list((forecaster / "export").iterdir()) == []
 
 
