@@ -23,6 +23,7 @@ import pandas as pd
 
 import models
 import tasks
+from benchmarks import PROJECT_ROOT
 from benchmarks.analysis.compare import compare
 from benchmarks.analysis.formatting import significant
 from benchmarks.analysis.selection import Options
@@ -37,7 +38,6 @@ from benchmarks.results.row import FACTS, KINDS
 from models.base import ModelSettings
 from tasks.base import TaskSettings
 
-ROOT = Path(__file__).resolve().parent.parent
 FILLED = ("README.md", "docs/published.md", "docs/example.md", "docs/performance.md")
 GENERATED = "<!-- Written by scripts/write_docs.py from {source}; do not edit by hand. -->\n"
 
@@ -114,7 +114,7 @@ def settings_page() -> str:
         "# Settings\n",
         "Every key can be given on the command line as `KEY=VALUE`. A task's YAML in `conf/task/`\n"
         "overrides some of these defaults with its training recipe; `python run.py model=M task=T\n"
-        "--cfg job` prints what a pair ends up with.\n",
+        "--cfg job` prints the resolved settings of a pair.\n",
         "## Run\n\n" + settings_table(Config, ""),
         "## train\n\n" + settings_table(TrainSettings, "train."),
         settings_part("## match", MatchSettings, "match."),
@@ -182,7 +182,7 @@ def filled_page(page: Path) -> str:
     kinds = {"table": measured_table, "compare": comparison_text, "ratios": ratios_table}
 
     def fill(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{kinds[match[2]](ROOT / match[3])}{match[4]}"
+        return f"{match[1]}\n{kinds[match[2]](PROJECT_ROOT / match[3])}{match[4]}"
 
     pattern = r"(<!-- (table|compare|ratios): (\S+) -->)\n.*?(<!-- end -->)"
     return re.sub(pattern, fill, page.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -196,13 +196,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args(arguments).check
     pages = {
-        ROOT / "docs" / "results.md": results_page(),
-        ROOT / "docs" / "settings.md": settings_page(),
-        **{ROOT / name: filled_page(ROOT / name) for name in FILLED},
+        PROJECT_ROOT / "docs" / "results.md": results_page(),
+        PROJECT_ROOT / "docs" / "settings.md": settings_page(),
+        **{PROJECT_ROOT / name: filled_page(PROJECT_ROOT / name) for name in FILLED},
     }
     stale = [p for p, text in pages.items() if not p.exists() or p.read_text("utf-8") != text]
     for page in stale:
-        print(f"{'out of date' if check else 'written'}: {page.relative_to(ROOT)}")
+        print(f"{'out of date' if check else 'written'}: {page.relative_to(PROJECT_ROOT)}")
         if not check:
             page.write_text(pages[page], encoding="utf-8")
     return 1 if stale and check else 0

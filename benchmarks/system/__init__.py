@@ -1,1 +1,1 @@
-"""The process and the machine: files, signals, locks, time and memory."""
+"""The process and the machine: files, processes, signals, load, time and memory."""
