@@ -1,4 +1,4 @@
-"""The command line `python run.py`; torch is imported only after it was checked.
+"""The command line `python run.py`. It is checked before torch is imported.
 
 Exit codes: 0 all runs ended ok, 1 a run did not, 2 a mistake of the user, 130 interrupted.
 """
@@ -27,7 +27,7 @@ from benchmarks.config.hydra_errors import explain
 from benchmarks.config.overrides import SEEDS_IS_ONE_LIST
 from benchmarks.config.registry import register_schemas
 from benchmarks.config.validation import no_option_text
-from benchmarks.errors import UserError, disk_errors_in_one_line, nearest
+from benchmarks.errors import UserError, disk_errors_in_one_line, nearest, one_line
 from benchmarks.results.row import Status
 from benchmarks.results.store import Store
 from benchmarks.sweeps.plan import selects_all_baselines
@@ -42,7 +42,7 @@ NULL_OPTIONS = ("debug=null", "experiment=null")  # the defaults, which Hydra re
 
 
 def main(show: Callable[[], None]) -> int:
-    """Run the command line and return the exit code; `show` answers the flags that only print."""
+    """Run the command line and return the exit code; `show` handles `PRINTING_FLAGS`."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise exceptions, which are explained below
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # no log lines of PyTorch's profiler
     # Required by cuBLAS's deterministic algorithms, which read it when CUDA starts.
@@ -58,7 +58,7 @@ def main(show: Callable[[], None]) -> int:
         if flags.config_dir is not None:
             folders.append(Path(flags.config_dir).resolve())
         overrides = [text for text in flags.overrides if text not in NULL_OPTIONS]
-        check_overrides(overrides, flags)
+        refuse_unsupported(overrides, flags)
         if flags.help:  # Hydra would compose a configuration first, for half a second
             print(help_text(CONF))
             return 0
@@ -77,7 +77,7 @@ def main(show: Callable[[], None]) -> int:
     except (HydraException, OmegaConfBaseException) as error:
         text = explain(error, overrides, folders)
     except YAMLError as error:
-        text = f"not YAML: {' '.join(str(error).split())}"
+        text = f"not YAML: {one_line(error)}"
     except (UserError, DataError) as error:
         text = str(error)
     except KeyboardInterrupt:
@@ -96,16 +96,18 @@ def parsed_flags(arguments: list[str]) -> argparse.Namespace:
         raise UserError(f"{message}{nearest(unknown, known)}; see python run.py --help")
 
     parser = get_args_parser()
+    # argparse would exit
     parser.error = refuse  # type: ignore[method-assign]
     flags = parser.parse_intermixed_args(arguments)
-    if flags.multirun and (flags.config_name or flags.config_path or flags.cfg):
-        raise UserError("--config-name, --config-path and --cfg: not in a sweep, without -m")
+    for name in ("config_name", "config_path", "cfg") if flags.multirun else ():
+        if getattr(flags, name):
+            raise UserError(f"--{name.replace('_', '-')}: cannot be combined with -m (--multirun)")
     if flags.experimental_rerun:
         raise UserError("--experimental-rerun: not supported; repeat the command of the run")
     return flags
 
 
-def check_overrides(overrides: list[str], flags: argparse.Namespace) -> None:
+def refuse_unsupported(overrides: list[str], flags: argparse.Namespace) -> None:
     """Raise UserError for overrides that Hydra would refuse with a traceback, or misread."""
     for group in ("model", "task", "match"):
         if {f"{group}=", f"{group}=null"} & set(overrides):

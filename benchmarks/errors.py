@@ -13,6 +13,11 @@ class UserError(Exception):
     """A mistake of the user; the text is one line that says how to fix it."""
 
 
+def one_line(text: object) -> str:
+    """Fold a text, or the text of an error, into one line."""
+    return " ".join(str(text).split())
+
+
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Error numbers of a full or read-only disk."""
 

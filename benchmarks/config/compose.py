@@ -206,7 +206,7 @@ def sweep_axes(overrides: list[str]) -> Axes:
             if not key.startswith("hydra") or key == "hydra.searchpath":
                 axes.fixed.append(str(override.input_line))
         elif key in FIXED_KEYS or key.startswith("hydra"):
-            raise UserError(f"{key}: a sweep has one value of it, not several")
+            raise UserError(f"{override.input_line}: must have a single value in a sweep")
         elif space is not None and _is_searched(override):
             axes.space[key] = override
         elif override.is_discrete_sweep():

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from benchmarks.config.compose import hydra_at
 from benchmarks.config.launchers import LAUNCHERS
 from benchmarks.config.overrides import format_axis
-from benchmarks.errors import UserError, nearest
+from benchmarks.errors import UserError, nearest, one_line
 
 HYDRA_OPTIONS = {"hydra/launcher": ["basic", *LAUNCHERS], "hydra/sweeper": ["basic", "tune"]}
 
@@ -37,7 +37,7 @@ def explain(error: Exception, overrides: list[str], conf: list[Path]) -> str:
         check_overrides(overrides, conf)
     except UserError as mistake:
         return str(mistake)
-    return one_line(error)
+    return with_cause(error)
 
 
 def check_overrides(overrides: list[str], conf: list[Path]) -> None:
@@ -105,7 +105,7 @@ def composed_from(groups: list[str], conf: Path) -> tuple[DictConfig, DictConfig
             config = compose("config", overrides=groups, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         experiment = [f"{group}: " for group in groups if group.startswith("experiment=")]
-        raise UserError("".join([*experiment, one_line(error)])) from error
+        raise UserError("".join([*experiment, with_cause(error)])) from error
     hydra = OmegaConf.create(
         {"hydra": OmegaConf.masked_copy(config.hydra, ["launcher", "sweeper"])}
     )
@@ -167,7 +167,7 @@ def type_name(config: DictConfig, key: str) -> str:
     return " or ".join(names) or "a section of keys, not a value"
 
 
-def one_line(error: BaseException) -> str:
-    """Fold an error's text, and that of its cause, into one line."""
+def with_cause(error: BaseException) -> str:
+    """Return an error's text, and that of its cause, in one line."""
     texts = [str(each) for each in (error, error.__cause__) if each is not None and str(each)]
-    return "; ".join(" ".join(text.split()) for text in texts) or type(error).__name__
+    return "; ".join(map(one_line, texts)) or type(error).__name__

@@ -42,7 +42,7 @@ def typed_config(composed: DictConfig) -> Config:
         config = OmegaConf.to_object(composed)
     except MissingMandatoryValue as error:
         key = str(error.full_key)
-        text = no_option_text(key) if key in ("task", "model") else f"{key} has no value"
+        text = no_option_text(key) if key in ("task", "model") else f"{key}: a value is required"
         raise UserError(text) from error
     assert isinstance(config, Config)
     for name, base in (("model", ModelSettings), ("task", TaskSettings)):
@@ -73,7 +73,7 @@ def check_keys(composed: DictConfig, settings: Any, prefix: str = "") -> None:
 
 
 def check_ranges(settings: Any, prefix: str = "") -> None:
-    """Check every field, nested dataclasses included, against its metadata."""
+    """Raise UserError for a value that its field's metadata refuses, also in nested dataclasses."""
     for entry in dataclasses.fields(settings):
         key, value = f"{prefix}{entry.name}", getattr(settings, entry.name)
         if dataclasses.is_dataclass(value):
@@ -111,7 +111,7 @@ def allowed_text(limits: Any) -> str:
 
 
 def check_combinations(config: Config) -> None:
-    """Check settings that depend on each other."""
+    """Raise UserError for settings that do not fit each other."""
     if not config.results_dir.strip():
         raise UserError("results_dir: is empty; set a directory, as in results_dir=results")
     for part in (config.model, config.task):
@@ -125,7 +125,7 @@ def check_combinations(config: Config) -> None:
     train = config.train
     if train.precision != "highest" and train.dtype != "float32":
         raise UserError(
-            f"train.precision={train.precision}: goes with train.dtype=float32, not {train.dtype}"
+            f"train.precision={train.precision}: requires train.dtype=float32, not {train.dtype}"
         )
     if config.log.tensorboard and find_spec("tensorboard") is None:
         raise UserError(
@@ -142,11 +142,11 @@ def check_budget(match: MatchSettings) -> None:
         if value is not None and name != own:
             kinds = [f"match={kind}" for kind, (key, *_) in BUDGETS.items() if key == name]
             raise UserError(
-                f"match.{name}={value}: goes with {' or '.join(kinds)}, not with match={match.kind}"
+                f"match.{name}={value}: requires {' or '.join(kinds)}, not match={match.kind}"
             )
     if own and getattr(match, own) is None:
         raise UserError(
-            f"match={match.kind}: needs match.{own}, the {meaning}, as in match.{own}={example}"
+            f"match={match.kind}: requires match.{own} (the {meaning}, as in match.{own}={example})"
         )
 
 

@@ -30,7 +30,9 @@ def onnx_model(
     """
     encoder = network.encoder
     if not isinstance(encoder, RecurrentEncoder):
-        raise UserError(f"no ONNX form of the encoder {type(encoder).__name__} (has: rnn lstm gru)")
+        raise UserError(
+            f"no ONNX form of the encoder {type(encoder).__name__} (supported: rnn, lstm, gru)"
+        )
     graph = Graph(is_int8)
     dtype = str(signature.input_dtype).removeprefix("torch.")
     inputs = graph.input("inputs", dtype, ("batch", "time", *signature.input_shape))
@@ -49,7 +51,10 @@ def onnx_model(
             hidden = recurrent(graph, encoder, inputs, None, [])[1][0]
             outputs = linear_to_one(graph, network.head, last(graph, hidden, encoder))
         case _:
-            raise UserError(f"no ONNX form of the network {type(network).__name__}")
+            raise UserError(
+                f"no ONNX form of the network {type(network).__name__} (supported: the networks of "
+                f"imdb, shakespeare and sp500)"
+            )
     graph.output("outputs", outputs, signature.output_shape)
     for name, final, shape in zip(names, finals, shapes, strict=True):
         graph.output(f"new_{name}", final, shape)

@@ -157,8 +157,10 @@ def rebuild(directory: Path) -> None:
 
 def merge(directories: list[Path], out: Path, last: bool, mix: bool) -> None:
     """Write one table of the rows of several results folders, or raise UserError."""
-    if len({directory.resolve() for directory in directories}) < len(directories):
-        raise UserError("a results folder is given twice")
+    resolved = [directory.resolve() for directory in directories]
+    for place, directory in enumerate(directories):
+        if resolved[place] in resolved[:place]:
+            raise UserError(f"{directory}: duplicate results folder")
     sources = [*map(Source, directories)]
     if out.resolve() in {source.table.resolve() for source in sources}:
         raise UserError(f"--out {out}: is the table of one of the folders; choose another name")

@@ -20,7 +20,7 @@ import models
 import tasks
 from benchmarks.config.registry import definitions
 from benchmarks.config.schema import Config, TrainSettings
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, one_line
 from benchmarks.results.row import Status
 from benchmarks.results.run_folder import RunFolder
 from benchmarks.system.disk_cache import DiskCache, cache_directory
@@ -78,8 +78,7 @@ def load_run(path: Path) -> FinishedRun:
         row = json.loads(folder.row.read_text(encoding="utf-8"))
         settings = OmegaConf.load(folder.config)
     except (OSError, ValueError, YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: cannot read the run ({reason})") from error
+        raise UserError(f"{path}: cannot read the run ({one_line(error)})") from error
     if not isinstance(row, dict) or not {*REQUIRED} <= set(row):
         raise UserError(f"{folder.row}: not the row of a run")
     if not isinstance(settings, DictConfig) or not {"task", "model", "train"} <= set(settings):

@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.config.fingerprint import seed_of
 from benchmarks.config.schema import Config
+from benchmarks.errors import one_line
 from benchmarks.results.row import SCHEMA_VERSION, Row, Status
 from benchmarks.training.evaluation import NotFiniteError
 from benchmarks.training.state import TrainingState
@@ -118,5 +119,5 @@ def status_of(error: BaseException) -> Status:
 
 def describe(error: BaseException) -> str:
     """Return class and message of an error in one line."""
-    message = " ".join(str(error).split())
+    message = one_line(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -30,7 +30,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.config.schema import Config
 from benchmarks.config.search import TuneSettings
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, one_line
 from benchmarks.results.row import Status
 from benchmarks.sweeps.cell import TRIAL_FAILURES, Cell, Outcome
 
@@ -193,7 +193,7 @@ def open_storage(settings: TuneSettings, results: Path) -> BaseStorage:
     try:
         return optuna.storages.get_storage(settings.storage)
     except Exception as error:  # each database has errors of its own
-        text = " ".join(str(error).split())[:200]
+        text = one_line(error)[:200]
         raise UserError(f"hydra.sweeper.storage={settings.storage}: {text}") from error
 
 

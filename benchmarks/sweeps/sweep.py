@@ -129,7 +129,7 @@ def launcher_settings(hydra: DictConfig) -> tuple[str, Any]:
     if name not in LAUNCHERS:
         allowed = ["basic", *LAUNCHERS]
         raise UserError(
-            f"hydra/launcher={name}: rnnbench runs its own sweeps "
+            f"hydra/launcher={name}: there is no such launcher "
             f"(allowed: {', '.join(allowed)}){nearest(name, allowed)}"
         )
     settings = OmegaConf.to_object(hydra.launcher)

@@ -100,7 +100,7 @@ def tune_settings(axes: Axes) -> TuneSettings:
 
 
 def check_arms(axes: Axes, arms: ComposedCells, space: Space, data: DataDescriptions) -> None:
-    """Check that each arm can be trained with all values of the space."""
+    """Raise UserError unless each arm can be trained with all values of the space."""
     composer = CellComposer(axes.fixed)
     for chosen, config in arms:
         if isinstance(config.model, BaselineSettings):
@@ -119,13 +119,15 @@ def without_hidden_size(space: Space, configs: list[Config]) -> Space:
     if not all(decides_size(config) for config in configs):
         every = ",".join(sorted({config.match.kind for config in configs}))
         raise UserError(
-            f"match={every}: a search has one space for all of its arms, but {HIDDEN_SIZE} is "
-            f"free only in some of them; search them one after the other"
+            f"match={every}: a search has one space for all of its arms, but match determines "
+            f"{HIDDEN_SIZE} in some arms; run one search per match"
         )
     if len(space) == 1:
-        raise UserError(f"{HIDDEN_SIZE}: match={kinds.pop()} decides it, so nothing is left")
-    deciding = " and ".join(f"match={kind}" for kind in sorted(kinds))
-    logger.info("%s is not searched, %s decides it", HIDDEN_SIZE, deciding)
+        raise UserError(
+            f"{HIDDEN_SIZE}: match={kinds.pop()} determines it, so the search space is empty"
+        )
+    kind = " and ".join(f"match={name}" for name in sorted(kinds))
+    logger.info("%s is not searched: %s determines it", HIDDEN_SIZE, kind)
     return {key: distribution for key, distribution in space.items() if key != HIDDEN_SIZE}
 
 

@@ -6,6 +6,8 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from benchmarks.errors import one_line
+
 MAX_AGE_SECONDS = 2.0
 COMMAND = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
 
@@ -34,7 +36,7 @@ def queued_jobs(max_age: float = MAX_AGE_SECONDS) -> set[str] | None:
     except FileNotFoundError:
         queue.error = "squeue is not found"
     except subprocess.CalledProcessError as error:
-        queue.error = " ".join(error.stderr.split())
+        queue.error = one_line(error.stderr)
     except subprocess.TimeoutExpired:
         queue.error = "squeue does not answer"
     queue.queried = time.monotonic()

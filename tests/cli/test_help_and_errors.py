@@ -83,7 +83,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "resume=nver": ("resume=nver", "continue, skip_failed, never", "did you mean never?"),
     "experiment=headline": ("experiment", "python run.py -m"),
     "--multirn": ("--multirn", "did you mean --multirun?"),
-    "-m task=sp500 seed=0,1 --config-name x": ("--config-name", "not in a sweep"),
+    "-m task=sp500 seed=0,1 --config-name x": ("--config-name", "cannot be combined with -m"),
     # Every cell of a sweep is looked at before any runs, also those that are wrong in the end.
     "-m task=sp500 model=rnn,gru train.batch_size=64,0": ("train.batch_size=0", "at least 1"),
     "-m task=sp500 seed=1,two": ("seed=two", "a whole number"),
@@ -96,7 +96,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "-m task=sp500 seed=interval(0,1)": ("seed=interval(0,1)", "range(0,3)", "experiment=tune"),
     "-m task=sp500 resume=never,continue": ("resume", "one value"),
     "-m task=sp500 results_dir={file}/a,{file}/b": ("results_dir", "one value"),
-    "-m task=sp500 hydra/launcher=basic,local": ("hydra/launcher", "one value"),
+    "-m task=sp500 hydra/launcher=basic,local": ("hydra/launcher", "a single value"),
     "-m task=sp500 hydra/launcher=local hydra.launcher.jobs=0": (
         "hydra.launcher.jobs=0",
         "least 1",

@@ -124,7 +124,7 @@ def test_impossible_pairs_are_left_out_with_the_reason(tmp_path: Path, shared_ca
     [
         (["model=rnn", "train.batch_size=8,0"], "train.batch_size=0: must be at least 1"),
         (["model=rnn,lsmt"], "model=lsmt: there is no such model"),
-        (["results_dir=a,b"], "results_dir: a sweep has one value of it"),
+        (["results_dir=a,b"], "results_dir=a,b: must have a single value in a sweep"),
         (["train.dropout=0.1,0.2"], "train.dropout: there is no such key"),
         (["model=birnn", "task=shakespeare"], "no cells to run"),
         (["train.learning_rate=interval(0,1)"], "to search an interval add experiment=tune"),
@@ -135,8 +135,11 @@ def test_impossible_pairs_are_left_out_with_the_reason(tmp_path: Path, shared_ca
         (["hydra/launcher=local", "hydra.launcher.jobs=x"], "must be a whole number or null"),
         (["hydra.launcher.jobs=2"], "the launcher basic has no settings; add hydra/launcher=local"),
         (["results_dir="], "results_dir: is empty"),
-        (["experiment=headline,tune"], "experiment: a sweep has one value of it"),
-        (["--cfg", "job"], "--cfg: not in a sweep"),
+        (
+            ["experiment=headline,tune"],
+            "experiment=headline,tune: must have a single value in",
+        ),
+        (["--cfg", "job"], "--cfg: cannot be combined with -m"),
         (["--mutlirun"], "did you mean --multirun?"),
         (["--config-dir", "nowhere"], "--config-dir nowhere: there is no such folder"),
         (["task=sp500", "task.csv=nowhere.csv"], "nowhere.csv"),

@@ -280,7 +280,7 @@ def test_invalid_arguments_are_refused_in_one_line(
     assert "is no results folder" in refused(capsys, tmp_path / "none")
     assert "--out" in refused(capsys, a, b)
     assert "--runs last" in refused(capsys, a, "--runs", "last")
-    assert "given twice" in refused(capsys, a, a / ".", "--out", tmp_path / "c.csv")
+    assert "duplicate results folder" in refused(capsys, a, a / ".", "--out", tmp_path / "c.csv")
     assert "choose another name" in refused(capsys, a, b, "--out", a / "results.csv")
     assert "there is no folder" in refused(capsys, a, "--out", tmp_path / "none" / "c.csv")
     assert "no table of results" in refused(capsys, a, "--out", tmp_path / "letter.txt")

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import PROJECT_ROOT
 from benchmarks.config.launchers import RaySettings
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, one_line
 from benchmarks.results.row import Status
 from benchmarks.sweeps.cell import Cell, Completion, Termination
 from benchmarks.sweeps.launchers.base import Launcher, SweepContext, WorkItem
@@ -34,7 +34,7 @@ class RayLauncher(Launcher):
         try:
             ray.init(address=settings.address, log_to_driver=False, configure_logging=False)
         except ConnectionError as error:
-            raise UserError(f"hydra.launcher.address={settings.address}: {error}") from error
+            raise unreachable(settings.address, error) from error
         self.remote: Any = ray.remote(
             num_cpus=settings.cpus, num_gpus=settings.gpus, max_calls=1, max_retries=0
         )(run_in_worker)
@@ -82,7 +82,7 @@ class RayLauncher(Launcher):
             if retries > 0 and not self.is_ending:
                 self._submit(cell, retries - 1)
                 return None
-            text = f"Ray: {' '.join(str(error).split())[:200]}"
+            text = f"Ray: {one_line(error)[:200]}"
             return Completion(cell, termination=Termination(text, Status.INTERRUPTED))
         if code != 0:
             text = f"process of the run terminated with exit code {code}"
@@ -106,13 +106,18 @@ class RayLauncher(Launcher):
 
 
 def check_reachable(address: str | None) -> None:
-    """Check a cluster's address, for which Ray itself would wait minutes."""
+    """Raise UserError if nothing listens at a cluster's address; Ray itself would wait minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         try:
             socket.create_connection((host, int(port)), timeout=10).close()
         except OSError as error:
-            raise UserError(f"hydra.launcher.address={address}: {error}") from error
+            raise unreachable(address, error) from error
+
+
+def unreachable(address: str | None, error: OSError) -> UserError:
+    """Return the error for a cluster that cannot be reached."""
+    return UserError(f"hydra.launcher.address={address}: cannot be reached ({one_line(error)})")
 
 
 def run_in_worker(conf: str, sweep: str, number: int, log: str, threads: int, root: str) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.config.launchers import SlurmSettings
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, one_line
 from benchmarks.results.index import Entry
 from benchmarks.results.row import Status
 from benchmarks.sweeps.cell import Completion, Termination
@@ -112,7 +112,7 @@ class SlurmLauncher(Launcher):
             try:
                 ids = self._submit(array)
             except (RuntimeError, OSError) as error:  # submitit's own derive from RuntimeError
-                text = " ".join(str(error).split())
+                text = one_line(error)
                 if not self._has_sent and queued_jobs(max_age=0.0) is not None:
                     raise UserError(f"SLURM rejected the jobs: {text}") from error
                 logger.warning("SLURM rejected the jobs (%s); trying again", text)

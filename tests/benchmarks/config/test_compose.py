@@ -163,7 +163,7 @@ def test_the_command_line_wins_over_an_experiment(
 
 @pytest.mark.parametrize("key", ["results_dir", "cache_dir", "resume", "hydra/launcher"])
 def test_a_sweep_has_one_value_of_some_keys(key: str) -> None:
-    with pytest.raises(UserError, match=f"{key}: a sweep has one value of it"):
+    with pytest.raises(UserError, match=f"{key}=basic,local: must have a single value in a sweep"):
         sweep_axes(["task=sp500", f"{key}=basic,local"])
 
 

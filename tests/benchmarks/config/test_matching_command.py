@@ -76,7 +76,7 @@ def test_a_search_at_equal_flops_leaves_the_hidden_size_alone(command: Command) 
     search = ["-m", "experiment=tune", "model=rnn,gru", "debug=smoke", "hydra.sweeper.trials=1"]
     answer = command(*search, "match=flops", "match.budget=20000")
     assert answer.returncode == 0, answer.stderr
-    assert "note: model.hidden_size is not searched, match=flops decides it" in answer.stdout
+    assert "note: model.hidden_size is not searched: match=flops determines it" in answer.stdout
     rows = command.rows()
     assert len(rows) == 2
     for row in rows:

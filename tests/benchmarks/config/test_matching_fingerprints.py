@@ -24,17 +24,17 @@ SOLVED = ("match=parameters", "match.budget=5000")
     [
         (
             "match=parameters",
-            "match=parameters: needs match.budget, the number of encoder parameters",
+            "match=parameters: requires match.budget (the number of encoder parameters",
         ),
-        ("match=flops", "match=flops: needs match.budget, the forward FLOPs per token"),
-        ("match=time", "match=time: needs match.budget_seconds, the training time"),
-        ("match.budget=5", "match.budget=5: goes with match=parameters or match=flops, not with"),
-        ("match.budget_seconds=5", "match.budget_seconds=5.0: goes with match=time, not with"),
+        ("match=flops", "match=flops: requires match.budget (the forward FLOPs per token"),
+        ("match=time", "match=time: requires match.budget_seconds (the training time"),
+        ("match.budget=5", "match.budget=5: requires match=parameters or match=flops, not match="),
+        ("match.budget_seconds=5", "match.budget_seconds=5.0: requires match=time, not match="),
         (
             "match=parameters match.budget=5 match.budget_seconds=5",
-            "match.budget_seconds=5.0: goes with match=time, not with match=parameters",
+            "match.budget_seconds=5.0: requires match=time, not match=parameters",
         ),
-        ("match=time match.budget=5 match.budget_seconds=5", "match.budget=5: goes with"),
+        ("match=time match.budget=5 match.budget_seconds=5", "match.budget=5: requires"),
         ("match=flops match.budget=0", "match.budget=0: must be at least 1"),
         ("match=time match.budget_seconds=0", "match.budget_seconds=0.0: must be above 0"),
         ("match.kind=tim", "match.kind=tim: must be one of hidden, parameters, flops, time"),
@@ -155,5 +155,5 @@ def test_a_search_has_one_space() -> None:
     assert list(tune.without_hidden_size(space, [solved, solved])) == ["train.beta2"]
     with pytest.raises(UserError, match="match=hidden,parameters: a search has one space"):
         tune.without_hidden_size(space, [set_by_hand, solved])
-    with pytest.raises(UserError, match="match=parameters decides it, so nothing is left"):
+    with pytest.raises(UserError, match="match=parameters determines it, so the search space"):
         tune.without_hidden_size(width, [solved])

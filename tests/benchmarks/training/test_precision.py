@@ -88,7 +88,7 @@ def test_the_precision_changes_the_fingerprint(load: Any) -> None:
 
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
 def test_lower_precision_requires_float32(precision: str) -> None:
-    wanted = f"train.precision={precision}: goes with train.dtype=float32, not float64"
+    wanted = f"train.precision={precision}: requires train.dtype=float32, not float64"
     with pytest.raises(UserError, match=wanted):
         config_of("sp500", precision, "train.dtype=float64")
 

@@ -99,4 +99,4 @@ def test_an_unreachable_cluster_is_one_line(tmp_path: Path, shared_cache: Path) 
         tmp_path / "r", shared_cache, *CELLS, *RAY, "hydra.launcher.address=127.0.0.1:1"
     )
     assert answer.returncode == 2
-    assert "hydra.launcher.address=127.0.0.1:1" in answer.stderr
+    assert "hydra.launcher.address=127.0.0.1:1: cannot be reached (" in answer.stderr
