@@ -1,4 +1,4 @@
-"""Search over settings with Optuna: one study per arm.
+"""Search over settings with Optuna: one study per configuration.
 
 Only the launching process uses the studies. Trials run as ordinary cells, so skipping, resuming
 and failures work as in any sweep. A trial that an ended launcher left unfinished is run again.
@@ -41,17 +41,18 @@ FINISHED = (TrialState.COMPLETE, TrialState.FAIL)
 
 
 @dataclass
-class Arm:
-    """One model on one task with one seed, tuned by itself.
+class Study:
+    """The search over one configuration: one model on one task with one seed.
 
     Attributes:
-        label: the overrides in which it differs from other arms.
+        label: the overrides in which it differs from other configurations.
         overrides: shared by all of its trials.
+        backend: its study in Optuna.
     """
 
     label: str
     overrides: list[str]
-    study: optuna.Study
+    backend: optuna.Study
 
 
 @dataclass
@@ -59,54 +60,58 @@ class Search:
     """Sample trials as cells for a scheduler and record their outcomes in the studies."""
 
     settings: TuneSettings
-    arms: list[Arm]
+    studies: list[Study]
     space: dict[str, BaseDistribution]
     make_cell: MakeCell
     val_score: Callable[[str], float | None]
 
     def __post_init__(self) -> None:
-        self.total = self.settings.trials * len(self.arms)
+        self.total = self.settings.trials * len(self.studies)
         self._unfinished = [
-            (arm, trial)
-            for arm in self.arms
-            for trial in arm.study.get_trials(states=(TrialState.RUNNING,))
+            (study, trial)
+            for study in self.studies
+            for trial in study.backend.get_trials(states=(TrialState.RUNNING,))
         ]
 
     def finished_cells(self) -> list[Cell]:
         """Return the cells of trials that finished in earlier sweeps."""
         return [
-            self._cell(arm, trial)
-            for arm in self.arms
-            for trial in arm.study.get_trials(states=FINISHED)
+            self._cell(study, trial)
+            for study in self.studies
+            for trial in study.backend.get_trials(states=FINISHED)
         ]
 
     def ask(self, count: int) -> list[Cell]:
         """Return up to `count` trials to run: unfinished ones, then new ones.
 
-        Arms take turns, so that early results are comparable.
+        Studies take turns, so that early results are comparable.
         """
         cells: list[Cell] = []
         while self._unfinished and len(cells) < count:
             cells.append(self._cell(*self._unfinished.pop()))
         while len(cells) < count:
-            enqueued = [a for a in self.arms if a.study.get_trials(states=(TrialState.WAITING,))]
-            arm = min(enqueued or self.arms, key=lambda candidate: len(candidate.study.trials))
+            enqueued = [
+                a for a in self.studies if a.backend.get_trials(states=(TrialState.WAITING,))
+            ]
+            study = min(
+                enqueued or self.studies, key=lambda candidate: len(candidate.backend.trials)
+            )
             if not enqueued:
-                if len(arm.study.trials) >= self.settings.trials:
+                if len(study.backend.trials) >= self.settings.trials:
                     break
-                arm.study.enqueue_trial(self._sample(arm))
-            number = arm.study.ask(self.space).number
-            cells.append(self._cell(arm, arm.study.trials[number]))
+                study.backend.enqueue_trial(self._sample(study))
+            number = study.backend.ask(self.space).number
+            cells.append(self._cell(study, study.backend.trials[number]))
         return cells
 
-    def _sample(self, arm: Arm) -> dict[str, Any]:
-        """Sample all settings of an arm's next trial in a study of its own.
+    def _sample(self, study: Study) -> dict[str, Any]:
+        """Sample all settings of a study's next trial in a separate study.
 
         A launcher killed while sampling would otherwise leave a trial with half its settings.
         """
-        finished = arm.study.get_trials(states=FINISHED)
-        sampler = sampler_for(self.settings, len(arm.study.trials))
-        scratch = optuna.create_study(direction=arm.study.direction, sampler=sampler)
+        finished = study.backend.get_trials(states=FINISHED)
+        sampler = sampler_for(self.settings, len(study.backend.trials))
+        scratch = optuna.create_study(direction=study.backend.direction, sampler=sampler)
         scratch.add_trials([self._with_all_settings(trial) for trial in finished])
         return scratch.ask(self.space).params
 
@@ -124,28 +129,29 @@ class Search:
     def tell(self, outcome: Outcome) -> None:
         """Record a trial's outcome; a trial that was interrupted stays open."""
         number = outcome.cell.trial
-        for arm in self.arms:
-            if arm.study.study_name == outcome.cell.study and number is not None:
+        for study in self.studies:
+            if study.backend.study_name == outcome.cell.study and number is not None:
                 value = self.val_score(outcome.run_id) if outcome.status == Status.OK else None
                 if value is not None and math.isfinite(value):
-                    arm.study.tell(number, value, skip_if_finished=True)
+                    study.backend.tell(number, value, skip_if_finished=True)
                 elif outcome.status in TRIAL_FAILURES:
-                    arm.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+                    study.backend.tell(number, state=TrialState.FAIL, skip_if_finished=True)
 
-    def best(self) -> list[tuple[Arm, int, FrozenTrial | None]]:
-        """Return each arm, its number of complete trials and the best of them."""
-        counts = [len(a.study.get_trials(states=(TrialState.COMPLETE,))) for a in self.arms]
+    def best(self) -> list[tuple[Study, int, FrozenTrial | None]]:
+        """Return each study, its number of complete trials and the best of them."""
+        complete = (TrialState.COMPLETE,)
+        counts = [len(s.backend.get_trials(states=complete)) for s in self.studies]
         return [
-            (arm, count, arm.study.best_trial if count else None)
-            for arm, count in zip(self.arms, counts, strict=True)
+            (study, count, study.backend.best_trial if count else None)
+            for study, count in zip(self.studies, counts, strict=True)
         ]
 
-    def command_of(self, arm: Arm, trial: FrozenTrial) -> list[str]:
+    def command_of(self, study: Study, trial: FrozenTrial) -> list[str]:
         """Return the overrides that repeat a trial's settings outside the search."""
         # The experiment's YAML sets this factor, and `experiment=` is not repeated.
-        factor = self._cell(arm, trial).config.model.learning_rate_factor
+        factor = self._cell(study, trial).config.model.learning_rate_factor
         dropped = ("experiment=", "seed=", "resume=", "hydra")
-        kept = [text for text in arm.overrides if not text.lstrip("+").startswith(dropped)]
+        kept = [text for text in study.overrides if not text.lstrip("+").startswith(dropped)]
         return [*kept, f"model.learning_rate_factor={factor}", *self.overrides_of(trial)]
 
     def overrides_of(self, trial: FrozenTrial) -> list[str]:
@@ -157,11 +163,11 @@ class Search:
         chosen = trial.system_attrs.get("fixed_params", {}) | trial.params
         return {key: chosen[key] for key in self.space}
 
-    def _cell(self, arm: Arm, trial: FrozenTrial) -> Cell:
-        number = self.arms.index(arm) + len(self.arms) * trial.number
-        overrides = [*arm.overrides, *self.overrides_of(trial)]
-        label = " ".join(filter(None, [arm.label, f"trial={trial.number}"]))
-        return self.make_cell(number, overrides, label, arm.study.study_name, trial.number)
+    def _cell(self, study: Study, trial: FrozenTrial) -> Cell:
+        number = self.studies.index(study) + len(self.studies) * trial.number
+        overrides = [*study.overrides, *self.overrides_of(trial)]
+        label = " ".join(filter(None, [study.label, f"trial={trial.number}"]))
+        return self.make_cell(number, overrides, label, study.backend.study_name, trial.number)
 
 
 def distribution_of(override: Override) -> BaseDistribution:
@@ -197,30 +203,30 @@ def open_storage(settings: TuneSettings, results: Path) -> BaseStorage:
         raise UserError(f"hydra.sweeper.storage={settings.storage}: {text}") from error
 
 
-def open_arm(
+def open_study(
     settings: TuneSettings,
     storage: BaseStorage,
     label: str,
     overrides: list[str],
     config: Config,
     content: Any,
-) -> Arm:
-    """Open or create an arm's study, whose name has a hash of `content`."""
+) -> Study:
+    """Open or create the study of a configuration; its name has a hash of `content`."""
     text = json.dumps([content, settings.sampler, settings.seed], sort_keys=True, default=str)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    study = optuna.create_study(
+    backend = optuna.create_study(
         storage=storage,
         study_name=f"{config.task.name}-{config.model.label}-s{config.seed}-{digest}",
         direction="maximize" if config.task.metric.higher_is_better else "minimize",
         load_if_exists=True,
     )
-    return Arm(label, overrides, study)
+    return Study(label, overrides, backend)
 
 
 def sampler_for(settings: TuneSettings, trial: int) -> BaseSampler:
     """Return the sampler of one trial, seeded by the trial's number.
 
-    An interrupted search thus samples the same settings, and all arms start with equal ones.
+    An interrupted search thus samples the same settings, and all studies start with equal ones.
     """
     seed = zlib.crc32(f"{settings.seed} {trial}".encode())
     if settings.sampler == "random":

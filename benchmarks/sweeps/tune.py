@@ -32,9 +32,9 @@ from benchmarks.sweeps.plan import (
     compose_cells,
     fingerprints_of,
     open_store,
-    short_id,
 )
-from benchmarks.sweeps.search import Search, distribution_of, open_arm, open_storage
+from benchmarks.sweeps.search import Search, distribution_of, open_storage, open_study
+from benchmarks.system.hashing import short_hash
 from models.baseline import BaselineSettings
 
 logger = logging.getLogger(__name__)
@@ -46,26 +46,26 @@ Space = dict[str, BaseDistribution]
 def make_search(
     axes: Axes, data: DataDescriptions, device_types: DeviceTypes
 ) -> tuple[Search, Plan]:
-    """Open a study for each arm and return the search with the plan of its earlier trials.
+    """Open a study per configuration; return the search with the plan of its earlier trials.
 
     Raises:
-        UserError: an arm or the space is wrong.
+        UserError: a configuration or the space is wrong.
     """
     settings = tune_settings(axes)
     space = {key: distribution_of(override) for key, override in axes.space.items()}
     composed, left_out = compose_cells(axes)
     if not composed:
-        raise UserError(f"no arm is left to tune: {left_out[0][1]}")
-    check_arms(axes, composed, space, data)
+        raise UserError(f"no configuration is left to tune: {left_out[0][1]}")
+    check_configurations(axes, composed, space, data)
     space = without_hidden_size(space, [config for _, config in composed])
     store = open_store(composed[0][1].results_dir)
     storage = open_storage(settings, store.directory)
     written = {key: str(axes.space[key].input_line) for key in space}
-    arms = []
+    studies = []
     for chosen, config in composed:
         content = [identity(config), data(config).sha256, written]
         overrides = [*axes.fixed, *chosen]
-        arms.append(open_arm(settings, storage, " ".join(chosen), overrides, config, content))
+        studies.append(open_study(settings, storage, " ".join(chosen), overrides, config, content))
     composer = CellComposer([])
 
     def make_cell(number: int, overrides: list[str], label: str, study: str, trial: int) -> Cell:
@@ -76,8 +76,8 @@ def make_search(
     def val_score(run_id: str) -> float | None:
         return (store.row(run_id) or {}).get("val_score")
 
-    search = Search(settings, arms, space, make_cell, val_score)
-    sweep_id = short_id([arm.study.study_name for arm in arms])
+    search = Search(settings, studies, space, make_cell, val_score)
+    sweep_id = short_hash([study.backend.study_name for study in studies], 12)
     return search, Plan(store, search.finished_cells(), left_out, sweep_id, search.total)
 
 
@@ -99,10 +99,12 @@ def tune_settings(axes: Axes) -> TuneSettings:
     return settings
 
 
-def check_arms(axes: Axes, arms: ComposedCells, space: Space, data: DataDescriptions) -> None:
-    """Raise UserError unless each arm can be trained with all values of the space."""
+def check_configurations(
+    axes: Axes, composed: ComposedCells, space: Space, data: DataDescriptions
+) -> None:
+    """Raise UserError unless each configuration can be trained with all values of the space."""
     composer = CellComposer(axes.fixed)
-    for chosen, config in arms:
+    for chosen, config in composed:
         if isinstance(config.model, BaselineSettings):
             raise UserError("model=baseline: a baseline has nothing to tune; run it without -m")
         for key, distribution in space.items():
@@ -119,8 +121,8 @@ def without_hidden_size(space: Space, configs: list[Config]) -> Space:
     if not all(decides_size(config) for config in configs):
         every = ",".join(sorted({config.match.kind for config in configs}))
         raise UserError(
-            f"match={every}: a search has one space for all of its arms, but match determines "
-            f"{HIDDEN_SIZE} in some arms; run one search per match"
+            f"match={every}: a search has one space for all configurations, but match "
+            f"determines {HIDDEN_SIZE} in some of them; run one search per match"
         )
     if len(space) == 1:
         raise UserError(
@@ -140,20 +142,20 @@ def bounds_of(distribution: BaseDistribution) -> Sequence[object]:
 
 
 def show_best(search: Search) -> None:
-    """Print each arm's best trial by validation score, with a command to repeat it."""
+    """Print each configuration's best trial by validation score, with a command to repeat it."""
     table = Table(title="best by validation, one trial of one seed each", title_justify="left")
-    table.add_column("arm", overflow="fold")
+    table.add_column("configuration", overflow="fold")
     for name in ("trials", "validation", "trial"):
         table.add_column(name, justify="right")
     table.add_column("settings", overflow="fold")
     commands = []
-    for arm, count, best in search.best():
+    for study, count, best in search.best():
         cells = ["", "", ""]
         if best is not None:
             score = "" if best.value is None else readable(best.value)
             cells = [score, str(best.number), " ".join(search.overrides_of(best))]
-            commands.append(shlex.join(search.command_of(arm, best)))
-        table.add_row(arm.label, f"{count}/{search.settings.trials}", *cells)
+            commands.append(shlex.join(search.command_of(study, best)))
+        table.add_row(study.label, f"{count}/{search.settings.trials}", *cells)
     console().print(table)
     if commands:
         print("to run the best settings with several seeds:")

@@ -1,4 +1,4 @@
-"""A search: equal conditions for every arm, studies, and resuming."""
+"""A search: equal conditions for every configuration, studies, and resuming."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchmarks.config.search import TuneSettings
 from benchmarks.errors import UserError
 from benchmarks.results.row import Status
 from benchmarks.sweeps.cell import Cell, Outcome
-from benchmarks.sweeps.search import Arm, Search, distribution_of, sampler_for
+from benchmarks.sweeps.search import Search, Study, distribution_of, sampler_for
 from models.recurrent import RecurrentSettings
 from tasks.text.task import ImdbSettings
 from tests.helpers.halting import Halt
@@ -173,9 +173,9 @@ def test_a_launcher_killed_while_sampling_leaves_a_complete_trial() -> None:
     """The later trials are equal too, whichever settings the study contained."""
     space = {"x": FloatDistribution(0.0, 1.0), "y": FloatDistribution(0.0, 1.0)}
 
-    def search(arm: Arm) -> Search:
+    def search(study: Study) -> Search:
         scores = iter((3.0, 1.0, 2.0, 0.0))
-        return Search(TuneSettings(trials=4), [arm], space, made, lambda run_id: next(scores))
+        return Search(TuneSettings(trials=4), [study], space, made, lambda run_id: next(scores))
 
     def made(number: int, overrides: list[str], label: str, study: str, trial: int) -> Cell:
         config = Config(ImdbSettings(), RecurrentSettings())
@@ -188,17 +188,17 @@ def test_a_launcher_killed_while_sampling_leaves_a_complete_trial() -> None:
             search.tell(Outcome(cells[0], Status.OK, "run"))
         return found
 
-    whole = trials(search(Arm("", [], optuna.create_study())))
+    whole = trials(search(Study("", [], optuna.create_study())))
     assert len(whole) == 4
     for heard in ({}, {"x": space["x"]}, space):
         study = optuna.create_study()
         first = {key: float(value) for key, value in (text.split("=") for text in whole[0])}
         study.enqueue_trial(first)
         study.ask(heard)
-        assert trials(search(Arm("", [], study))) == whole
+        assert trials(search(Study("", [], study))) == whole
     study = optuna.create_study()
     study.enqueue_trial(first)  # and it was not even asked for
-    assert trials(search(Arm("", [], study))) == whole
+    assert trials(search(Study("", [], study))) == whole
 
 
 @pytest.mark.parametrize(
