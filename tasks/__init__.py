@@ -1,1 +1,1 @@
-"""Sequence tasks; only the `head` files import torch with the module."""
+"""Sequence tasks; only head.py and heads.py import torch at module level."""

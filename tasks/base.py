@@ -30,6 +30,13 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
+def exact_dtype(device: torch.device) -> torch.dtype:
+    """Return float64, or float32 on a device without it."""
+    import torch
+
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 class DataError(Exception):
     """Data of the user that cannot be used; the text is one line with the error and its place."""
 

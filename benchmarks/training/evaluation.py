@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.training.predictions import Predictions
-from tasks.base import Batch, FittedBaseline, Split, Task
+from tasks.base import Batch, FittedBaseline, Split, Task, exact_dtype
 
 Predictor = nn.Module | FittedBaseline
 
@@ -50,7 +50,7 @@ def evaluate(
         if predictions is not None:
             predictions.add(batch.items, task.predictions(outputs, batch))
         for name, value in task.sums(outputs, batch).items():
-            exact = value if value.device.type == "mps" else value.double()
+            exact = value.to(exact_dtype(value.device))
             totals[name] = totals[name] + exact if name in totals else exact
     sums = {name: float(total) for name, total in totals.items()}
     if not all(map(math.isfinite, sums.values())):

@@ -54,6 +54,7 @@ def run_layer(
     for own_weights, state in zip(weights, states, strict=True):
         tensors += [weight.contiguous() for weight in own_weights]
         tensors += [prepared(part, dtype) for part in (*(state or ()), None, None)[:2]]
+    # `Function.apply` has no annotations.
     results = FusedLayer.apply(  # type: ignore[no-untyped-call]
         cell,
         directions,

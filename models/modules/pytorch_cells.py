@@ -13,7 +13,7 @@ from models.modules.encoder import State
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 LSTM_GATES = ("input", "forget", "cell", "output")  # in the order of PyTorch's weights
-SATURATING = 1e4  # makes a sigmoid exactly 0 or 1 beside any activation of training; fits float16
+SATURATING = 1e4  # makes a sigmoid exactly 0 or 1 whatever the other summands; fits float16
 
 
 class Padding:
@@ -55,6 +55,7 @@ def reverse(sequence: Tensor, padding: Padding | None) -> Tensor:
     """Reverse (batch, time, features) in time, each sequence within its own length."""
     if padding is None:
         return sequence.flip(1)
+    # `Function.apply` has no annotations.
     rows = _PermuteSteps.apply(sequence.flatten(0, 1), padding.reversal)  # type: ignore[no-untyped-call]
     reordered: Tensor = rows.view_as(sequence)
     return reordered

@@ -26,7 +26,7 @@ HORIZONS = (1, 5, 22)  # trading days of a day, a week and a month (Corsi 2009)
 
 
 class Series:
-    """Daily closes (days,) and their log returns (days,), the first of which is NaN."""
+    """Daily closes (days,) and their log returns (days,); the first return is NaN."""
 
     def __init__(self, closes: Floats, train_end: int) -> None:
         self.closes = closes
@@ -90,13 +90,13 @@ def random_walk(series: Series) -> Forecast:
 
 @method(CLOSES, "simple", "today's close plus the mean change of training")
 def drift(series: Series) -> Forecast:
-    """Add the mean daily change of the training part, in index points."""
+    """Add the mean daily change of the training split, in index points."""
     return lagged(series.closes, 1) + np.diff(series.train_closes).mean(), 1
 
 
 @method(CLOSES, "simple", "today's close grown by the mean log return of training")
 def mean_return(series: Series) -> Forecast:
-    """Let the last close grow by the mean log return of the training part."""
+    """Let the last close grow by the mean log return of the training split."""
     return lagged(series.closes, 1) * math.exp(series.train_returns.mean()), 1
 
 
@@ -110,13 +110,13 @@ def ar(series: Series) -> Forecast:
     """Let the last close grow by the log return that AR(p) expects, p selected by AIC."""
     from statsmodels.tsa.ar_model import AutoReg
 
-    known = series.train_returns
-    if np.ptp(known) == 0:  # the regression would be singular
+    train = series.train_returns
+    if np.ptp(train) == 0:  # the regression would be singular
         return mean_return(series)
-    most = min(MAX_LAGS, len(known) // 4)
+    most = min(MAX_LAGS, len(train) // 4)
     # All orders are compared on the days that the longest can forecast.
-    criteria = [AutoReg(known, p, hold_back=most).fit().aic for p in range(1, most + 1)]
-    constant, *weights = AutoReg(known, 1 + int(np.argmin(criteria))).fit().params
+    criteria = [AutoReg(train, p, hold_back=most).fit().aic for p in range(1, most + 1)]
+    constant, *weights = AutoReg(train, 1 + int(np.argmin(criteria))).fit().params
     expected = np.full(len(series.returns), constant)
     for lag, weight in enumerate(weights, 1):
         expected += weight * lagged(series.returns, lag)
@@ -133,10 +133,10 @@ def exponential_smoothing(series: Series) -> Forecast:
     """Forecast the level of simple exponential smoothing of the closes."""
     from statsmodels.tsa.holtwinters import SimpleExpSmoothing
 
-    known = series.train_closes
-    if np.ptp(known) == 0:  # every weight is optimal
+    train = series.train_closes
+    if np.ptp(train) == 0:  # every weight is optimal
         return random_walk(series)
-    found = SimpleExpSmoothing(known, initialization_method="estimated").fit().params
+    found = SimpleExpSmoothing(train, initialization_method="estimated").fit().params
     weight = float(found["smoothing_level"])
     return smoothed(float(found["initial_level"]), 1 - weight, weight * series.closes), 2
 
@@ -144,9 +144,9 @@ def exponential_smoothing(series: Series) -> Forecast:
 # --- the size of the next return, in percent
 
 
-@method(VOLATILITY, "naive", "mean absolute return of the training part")
+@method(VOLATILITY, "naive", "mean absolute return of the training split")
 def training_mean(series: Series) -> Forecast:
-    """Forecast the training part's mean."""
+    """Forecast the training split's mean."""
     return np.full(len(series.closes), np.abs(100 * series.train_returns).mean()), 1
 
 
@@ -170,10 +170,10 @@ def garch(series: Series) -> Forecast:
     """Forecast from GARCH(1,1) with zero mean and Student's t (Bollerslev 1987)."""
     from arch import arch_model
 
-    known = 100 * series.train_returns
-    if not known.any():  # no variance to model
+    train = 100 * series.train_returns
+    if not train.any():  # no variance to model
         return training_mean(series)
-    model = arch_model(known, mean="Zero", vol="GARCH", p=1, q=1, dist="t", rescale=False)
+    model = arch_model(train, mean="Zero", vol="GARCH", p=1, q=1, dist="t", rescale=False)
     found = model.fit(disp="off")
     omega, alpha, beta, freedom = map(float, found.params)
     first = float(found.conditional_volatility[0]) ** 2
@@ -198,8 +198,8 @@ def har(series: Series) -> Forecast:
         lagged(sizes.rolling(days, min_periods=1).mean().to_numpy(float), 1) for days in HORIZONS
     ]
     table = np.stack([np.ones(len(sizes)), *means], axis=1)
-    known = slice(2, series.train_end)  # day 2 is the first with a return before it
-    weights = np.linalg.lstsq(table[known], sizes.to_numpy(float)[known], rcond=None)[0]
+    train = slice(2, series.train_end)  # day 2 is the first with a return before it
+    weights = np.linalg.lstsq(table[train], sizes.to_numpy(float)[train], rcond=None)[0]
     return table @ weights, len(weights)
 
 

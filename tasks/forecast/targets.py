@@ -154,7 +154,7 @@ class CloseObjective(ScoredTarget):
 
 @dataclass(frozen=True)
 class VolatilityObjective(ScoredTarget):
-    """The size of the next day's log return, in percent, standardised by the training part's."""
+    """The size of the next day's log return, in percent, standardised by the training split's."""
 
     mean: float
     deviation: float
@@ -180,7 +180,7 @@ class VolatilityObjective(ScoredTarget):
         return outputs.to(targets.dtype) * self.deviation + self.mean
 
     def naive_errors(self, targets: Tensor) -> Tensor:
-        """Return the errors of the training part's mean."""
+        """Return the errors of the training split's mean."""
         return targets[:, 1] - self.mean
 
     def metrics(self, sums: dict[str, float]) -> dict[str, float]:
@@ -214,19 +214,19 @@ def absolute_returns(closes: Floats) -> Floats:
     return sizes
 
 
-def fitted(target: str, known: Floats) -> Objective:
+def fitted(target: str, train: Floats) -> Objective:
     """Fit the objective of `task.target` to closes of training; a constant is scaled by 1."""
     import numpy as np
 
-    returns = np.diff(np.log(known))
+    returns = np.diff(np.log(train))
     if target == "volatility":
-        sizes = absolute_returns(known)
+        sizes = absolute_returns(train)
         return VolatilityObjective(
             mean=float(sizes.mean()),
             deviation=float(sizes.std()) or 1.0,
             return_deviation=float(returns.std()) or 1.0,
         )
-    values, moves = returns if target == "log_return" else known, np.diff(known)
+    values, moves = returns if target == "log_return" else train, np.diff(train)
     return CloseObjective(
         target,
         mean=float(values.mean()),

@@ -22,6 +22,7 @@ from tasks.base import (
     Split,
     Task,
     TaskSettings,
+    exact_dtype,
     setting,
 )
 from tasks.forecast.readers import read_closes
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-PARTS: dict[Split, tuple[float, float]] = {
+SPLIT_BOUNDS: dict[Split, tuple[float, float]] = {
     "train": (0.0, 0.70),
     "validation": (0.70, 0.85),
     "test": (0.85, 1.0),
@@ -68,6 +69,7 @@ class Sp500Settings(TaskSettings):
     )
 
     @property
+    # Depends on the target; in the base class it is a ClassVar.
     def metric(self) -> Metric:  # type: ignore[override]
         """Return the metric of the target."""
         if self.target == "volatility":
@@ -133,14 +135,14 @@ def first_and_last(closes: pd.Series[float]) -> str:
 
 
 def days_needed(window: int) -> int:
-    """Count the days that give every part of the split its minimum."""
-    parts = (MINIMUM_DAYS[name] / (stop - start) for name, (start, stop) in PARTS.items())
+    """Count the days that give every split its minimum."""
+    needed = (MINIMUM_DAYS[name] / (stop - start) for name, (start, stop) in SPLIT_BOUNDS.items())
     # A window of returns needs one day more than one of prices.
-    return math.ceil(max(parts)) + window + 1
+    return math.ceil(max(needed)) + window + 1
 
 
 class Sp500Task(Task):
-    """Windows over one series of closes; they may contain past days of the part before."""
+    """Windows over one series of closes; they may contain days of the split before."""
 
     def __init__(self, settings: Sp500Settings, closes: pd.Series[float], title: str) -> None:
         import numpy as np
@@ -155,7 +157,7 @@ class Sp500Task(Task):
         count = len(self.closes) - first_target
         self.bounds: dict[Split, tuple[int, int]] = {
             name: (first_target + round(start * count), first_target + round(stop * count))
-            for name, (start, stop) in PARTS.items()
+            for name, (start, stop) in SPLIT_BOUNDS.items()
         }
         self.objective = fitted(settings.target, self.closes[: self.bounds["train"][1]])
         features = self.objective.features(self.closes)
@@ -177,12 +179,9 @@ class Sp500Task(Task):
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """See `Task.to`. Targets stay in float64 if the device supports it."""
-        import torch
-
-        exact = torch.float32 if device.type == "mps" else torch.float64
         self.features = self.features.to(device, dtype)
         self.lags = self.lags.to(device)
-        self.targets = self.targets.to(device, exact)
+        self.targets = self.targets.to(device, exact_dtype(device))
 
     def network(self, encoder: SequenceEncoder) -> nn.Module:
         """See `Task.network`."""
@@ -252,7 +251,7 @@ class Sp500Task(Task):
         return ForecastBaseline(scaled.to(self.targets), starts, parameters)
 
     def single_sequences(self, count: int) -> Iterator[Batch]:
-        """Yield single windows of the validation part, repeated if there are too few."""
+        """Yield single windows of the validation split, repeated if there are too few."""
         import torch
 
         start, stop = self.bounds["validation"]

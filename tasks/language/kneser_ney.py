@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.base import Baseline, FittedBaseline, Split
+from tasks.base import Baseline, FittedBaseline, Split, exact_dtype
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,7 +112,7 @@ class KneserNey:
 
 
 def make_level(codes: Integers, counts: Integers, contexts: int, alphabet: int) -> Level:
-    """Discount the counts (n-grams,) of one order; that of a text's first n-gram may be 0."""
+    """Discount the counts (n-grams,) of one order; that of the text's first n-gram may be 0."""
     context, characters = np.divmod(codes, alphabet)
     discount = np.array([0.0, *discounts(counts)])[np.minimum(counts, 3)]
     totals = np.bincount(context, counts, contexts)
@@ -142,8 +142,8 @@ def discounts(counts: Integers) -> tuple[float, float, float]:
 class KneserNeyBaseline(FittedBaseline):
     """Kneser-Ney of some order on the character ids of each split."""
 
-    def __init__(self, order: int, parts: dict[Split, Tensor], alphabet: int) -> None:
-        texts = {split: part.cpu().numpy() for split, part in parts.items()}
+    def __init__(self, order: int, splits: dict[Split, Tensor], alphabet: int) -> None:
+        texts = {split: text.cpu().numpy() for split, text in splits.items()}
         self.model = KneserNey(texts.pop("train"), alphabet, order)
         self.parameters = self.model.parameters
         # Like the state of a network, contexts begin empty in each split.
@@ -172,15 +172,14 @@ def on_device(values: Floats, items: Tensor) -> Tensor:
     """Move values to the device of the items, in float64 if the device supports it."""
     import torch
 
-    exact = torch.float32 if items.device.type == "mps" else torch.float64
-    return torch.from_numpy(values).to(items.device, exact)
+    return torch.from_numpy(values).to(items.device, exact_dtype(items.device))
 
 
-def fit(name: str, parts: dict[Split, Tensor], alphabet: int) -> FittedBaseline:
-    """Fit one of the `baselines` to the character ids of the training part."""
+def fit(name: str, splits: dict[Split, Tensor], alphabet: int) -> FittedBaseline:
+    """Fit one of the `baselines` to the character ids of the training split."""
     if name == "uniform":
         return UnconditionalBaseline(np.ones(alphabet), parameters=0)
     if name == "unigram":
-        counts = np.bincount(parts["train"].cpu().numpy(), minlength=alphabet)
+        counts = np.bincount(splits["train"].cpu().numpy(), minlength=alphabet)
         return UnconditionalBaseline(np.ones(alphabet) + counts, parameters=alphabet)
-    return KneserNeyBaseline(int(name.removeprefix("kneser_ney_")), parts, alphabet)
+    return KneserNeyBaseline(int(name.removeprefix("kneser_ney_")), splits, alphabet)

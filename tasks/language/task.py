@@ -21,6 +21,7 @@ from tasks.base import (
     Split,
     Task,
     TaskSettings,
+    exact_dtype,
     setting,
 )
 
@@ -93,7 +94,7 @@ def read_text(corpus: str | None) -> tuple[str, str]:
 
 
 class ShakespeareTask(Task):
-    """One text in three parts; training reads it in parallel streams."""
+    """One text in three splits; training reads it in parallel streams."""
 
     def __init__(self, settings: ShakespeareSettings, text: str, title: str) -> None:
         import numpy as np
@@ -109,26 +110,26 @@ class ShakespeareTask(Task):
         numbers = np.zeros(alphabet[-1] + 1, dtype=np.int64)
         numbers[alphabet] = np.arange(len(alphabet))
         encoded = torch.from_numpy(numbers[codes])
-        train_end, test_start = (int(part * len(text)) for part in BOUNDARIES[settings.split])
+        train_end, test_start = (int(end * len(text)) for end in BOUNDARIES[settings.split])
         same = settings.split == "nanogpt"
-        self.parts: dict[Split, Tensor] = {
+        self.splits: dict[Split, Tensor] = {
             "train": encoded[:train_end],
             "validation": encoded[train_end:] if same else encoded[train_end:test_start],
             "test": encoded[test_start:],
         }
-        for split, part in self.parts.items():
-            if len(part) < 2:
+        for split, ids in self.splits.items():
+            if len(ids) < 2:
                 raise DataError(
                     f"task.corpus={settings.corpus}: the text has {len(text)} characters, "
-                    f"{len(part)} of them for {split}; give one of 60 characters or more"
+                    f"{len(ids)} of them for {split}; give one of 60 characters or more"
                 )
         self.data = DataDescription(
             name=title,
             sha256=hashlib.sha256(text.encode()).hexdigest(),
             split="90/10 in order, validation = test" if same else "90/5/5 in order",
-            train_size=len(self.parts["train"]),
-            validation_size=len(self.parts["validation"]),
-            test_size=len(self.parts["test"]),
+            train_size=len(self.splits["train"]),
+            validation_size=len(self.splits["validation"]),
+            test_size=len(self.splits["test"]),
             unit="characters",
             notice="validation = test in this split, so the test score is that of model selection"
             if same
@@ -137,7 +138,7 @@ class ShakespeareTask(Task):
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """See `Task.to`."""
-        self.parts = {split: part.to(device) for split, part in self.parts.items()}
+        self.splits = {split: ids.to(device) for split, ids in self.splits.items()}
 
     def network(self, encoder: SequenceEncoder) -> nn.Module:
         """See `Task.network`."""
@@ -147,11 +148,13 @@ class ShakespeareTask(Task):
 
     def streams(self, batch_size: int) -> int:
         """Count the parallel streams of training: the batch size, or fewer for a short text."""
-        return max(1, min(batch_size, (len(self.parts["train"]) - 1) // self.settings.chunk_length))
+        return max(
+            1, min(batch_size, (len(self.splits["train"]) - 1) // self.settings.chunk_length)
+        )
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """See `Task.steps_per_epoch`."""
-        predicted = len(self.parts["train"]) - 1
+        predicted = len(self.splits["train"]) - 1
         return math.ceil(predicted // self.streams(batch_size) / self.settings.chunk_length)
 
     def batches(
@@ -160,7 +163,7 @@ class ShakespeareTask(Task):
         """Yield consecutive chunks of one stream, or of parallel streams at a random offset."""
         import torch
 
-        text = self.parts[split]
+        text = self.splits[split]
         items = torch.arange(len(text) - 1, device=text.device)
         if order is None:
             yield from chunks(text, items.unsqueeze(0), EVALUATION_CHUNK)
@@ -191,10 +194,10 @@ class ShakespeareTask(Task):
         }
 
     def single_sequences(self, count: int) -> Iterator[Batch]:
-        """Yield single chunks that are spread over the validation part."""
+        """Yield single chunks that are spread over the validation split."""
         import torch
 
-        text = self.parts["validation"]
+        text = self.splits["validation"]
         length = min(self.settings.chunk_length, len(text) - 1)
         for i in range(count):
             start = (i * length) % (len(text) - length)
@@ -209,7 +212,7 @@ class ShakespeareTask(Task):
         """See `Task.fit_baseline`."""
         from tasks.language import kneser_ney
 
-        return kneser_ney.fit(name, self.parts, len(self.characters))
+        return kneser_ney.fit(name, self.splits, len(self.characters))
 
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
         """See `Task.preprocessing`."""
@@ -227,7 +230,7 @@ class ShakespeareTask(Task):
         from tasks.language.head import generate
 
         start = self.characters.index("\n") if "\n" in self.characters else 0
-        prompt = self.parts["train"].new_tensor([start])
+        prompt = self.splits["train"].new_tensor([start])
         ids = generate(network, prompt, self.settings.sample_chars, self.settings.temperature, seed)
         return "".join(self.characters[i] for i in ids)
 
@@ -239,7 +242,7 @@ class ShakespeareTask(Task):
 
 def exact(outputs: Tensor) -> Tensor:
     """Convert outputs to float64 if the device supports it."""
-    return outputs.double() if outputs.device.type != "mps" else outputs
+    return outputs.to(exact_dtype(outputs.device))
 
 
 def chunks(text: Tensor, streams: Tensor, length: int) -> Iterator[Batch]:

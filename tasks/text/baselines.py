@@ -182,6 +182,7 @@ def train_embeddings(
             group = order[start : start + EMBEDDING_BATCH_SIZE]
             loss = loss_of(shares["train"][group.numpy()], targets[group])
             optimiser.zero_grad()
+            # PyTorch's `backward` has no annotations.
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             decay.step()
@@ -207,7 +208,9 @@ def mean_logits(shares: Any, embeddings: Tensor, head: Tensor, bias: Tensor) -> 
 
 
 def word_options(longest: int) -> dict[str, Any]:
-    """Return a vectoriser's options: words as in the networks' tokenizer, in two documents."""
+    """Return a vectoriser's options: the networks' tokenisation, and words that occur in at least
+    two documents.
+    """
     return {
         "preprocessor": lambda text: text.replace("<br />", " ").lower(),
         "token_pattern": r"\w+|[^\w\s]+",

@@ -73,6 +73,7 @@ def max_over_steps(outputs: Tensor, lengths: Tensor) -> Tensor:
     beyond = (steps >= lengths.unsqueeze(1)).unsqueeze(-1)
     # An addition is several times as fast as masked_fill, which copies first.
     penalty = outputs.new_zeros(beyond.shape).masked_fill_(beyond, -torch.inf)
+    # `Function.apply` has no annotations.
     maximum: Tensor = _Max.apply(outputs + penalty)  # type: ignore[no-untyped-call]
     return maximum
 

@@ -33,6 +33,14 @@ class Source:
     notice: str = ""
 
 
+def check_source(name: str) -> None:
+    """Raise DataError unless a value of `task.source` is a name or an existing folder."""
+    if name not in ("auto", "hub", "bundled") and not Path(name).is_dir():
+        raise DataError(
+            f"task.source={name}: no such folder (allowed: auto, hub, bundled or a folder)"
+        )
+
+
 def find_source(name: str) -> Source:
     """Return the source for a value of `task.source`."""
     if name == "bundled":
@@ -68,10 +76,7 @@ def bundled(reason: str = "") -> Source:
 
 def folder(path: Path) -> Source:
     """Return a folder with train.parquet and test.parquet, or the official aclImdb tree."""
-    if not path.is_dir():
-        raise DataError(
-            f"task.source={path}: no such folder (allowed: auto, hub, bundled or a folder)"
-        )
+    check_source(str(path))
     name = f"IMDB (folder {path.name})"
     files = [path / "train.parquet", path / "test.parquet"]
     if all(file.is_file() for file in files):

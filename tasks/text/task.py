@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.base import (
@@ -16,7 +15,6 @@ from tasks.base import (
     Batch,
     Cache,
     DataDescription,
-    DataError,
     FittedBaseline,
     Metric,
     SequenceEncoder,
@@ -28,7 +26,7 @@ from tasks.base import (
 from tasks.text.baselines import BASELINES, fit
 from tasks.text.batches import Reviews, shuffled_by_length
 from tasks.text.preparation import FORM, tokenise
-from tasks.text.sources import Source, find_source
+from tasks.text.sources import Source, check_source, find_source
 from tasks.text.tokenizer import PADDING, UNKNOWN, Texts, train_tokenizer
 
 if TYPE_CHECKING:
@@ -83,12 +81,8 @@ class ImdbSettings(TaskSettings):
         return BASELINES
 
     def check(self) -> None:
-        """Check the name or the folder of the source."""
-        if self.source not in ("auto", "hub", "bundled") and not Path(self.source).is_dir():
-            raise DataError(
-                f"task.source={self.source}: no such folder "
-                f"(allowed: auto, hub, bundled or a folder)"
-            )
+        """See `TaskSettings.check`."""
+        check_source(self.source)
 
     def load(self, cache: Cache) -> Task:
         """Read the reviews, or their token ids from the cache."""
@@ -100,22 +94,22 @@ class ImdbSettings(TaskSettings):
             f"v{self.version} form {FORM} tokenizers {tokenizers.__version__}"
         )
         key = f"imdb-{hashlib.sha256(content.encode()).hexdigest()[:32]}"
-        arrays, facts = cache(
+        arrays, metadata = cache(
             key, lambda: tokenise(source.read(), self.vocabulary_size, self.minimum_count)
         )
-        return ImdbTask(self, source, arrays, facts)
+        return ImdbTask(self, source, arrays, metadata)
 
 
 class ImdbTask(Task):
     """Reviews as ragged token ids, in batches of similar length."""
 
     def __init__(
-        self, settings: ImdbSettings, source: Source, arrays: Arrays, facts: dict[str, Any]
+        self, settings: ImdbSettings, source: Source, arrays: Arrays, metadata: dict[str, Any]
     ) -> None:
         import torch
 
         self.settings = settings
-        self.vocabulary_size: int = facts["vocabulary_size"]
+        self.vocabulary_size: int = metadata["vocabulary_size"]
         self.input_size = settings.embedding_size
         self.reviews: dict[Split, Reviews] = {
             split: Reviews(
@@ -131,15 +125,15 @@ class ImdbTask(Task):
             for split in SPLITS
         }
         trained = len(self.reviews["train"]) + len(self.reviews["validation"])
-        known = facts["films_known"]
+        known = metadata["films_known"]
         films = {trained: "no film or text shared", 0: "no text shared (films unknown)"}.get(
             known, f"no text shared, no film where known ({known:,} of {trained:,})"
         )
         self.data = DataDescription(
             name=source.name,
-            sha256=facts["sha256"],
+            sha256=metadata["sha256"],
             split=f"official test; validation 10% of train, {films}, "
-            f"sha256 {facts['validation_sha256'][:8]}",
+            f"sha256 {metadata['validation_sha256'][:8]}",
             train_size=len(self.reviews["train"]),
             validation_size=len(self.reviews["validation"]),
             test_size=len(self.reviews["test"]),

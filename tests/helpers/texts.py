@@ -29,9 +29,9 @@ def counting_task(characters: int, chunk_length: int = 16) -> ShakespeareTask:
 
 def whole(task: ShakespeareTask) -> str:
     """Decode the parts of the text in order."""
-    parts = [task.parts["train"], task.parts["validation"]]
+    parts = [task.splits["train"], task.splits["validation"]]
     if task.settings.split != "nanogpt":
-        parts.append(task.parts["test"])
+        parts.append(task.splits["test"])
     return "".join(task.characters[i] for i in torch.cat(parts).tolist())
 
 

@@ -123,7 +123,7 @@ def test_characters_are_predicted_one_by_one_with_onnxruntime_only(
     assert run_script(folder, "--no-times", "--out", tmp_path)[0] == 0
     finished = load_run(folder)
     task: Any = finished.task
-    ids = task.parts["validation"][:60]
+    ids = task.splits["validation"][:60]
     with torch.inference_mode():
         logits, _ = finished.network("torch")[0](ids[None, :-1])
     nats = torch.nn.functional.cross_entropy(logits[0], ids[1:], reduction="none")

@@ -34,11 +34,11 @@ def test_metrics_equal_those_of_an_independent_n_gram_model(
     tiny: ShakespeareTask, split: Split, order: int
 ) -> None:
     text = BUNDLED.read_text(encoding="utf-8")
-    sizes = np.cumsum([len(tiny.parts[name]) for name in SPLIT_NAMES])
+    sizes = np.cumsum([len(tiny.splits[name]) for name in SPLIT_NAMES])
     train = text[: sizes[0]]
     part = {"validation": text[sizes[0] : sizes[1]], "test": text[sizes[1] :]}[split]
     alphabet = sorted(set(text))
-    # Add-one estimates from the training part; the unigram model does not look at the context.
+    # Add-one estimates from the training split; the unigram model does not look at the context.
     pairs = Counter(pairwise(train))
     counts = np.array([[pairs[before, after] for after in alphabet] for before in alphabet])
     if order == 1:
@@ -111,8 +111,8 @@ def test_the_naive_baseline_is_the_add_one_unigram(tiny: ShakespeareTask) -> Non
     assert [*settings.baselines()][:2] == ["unigram", "uniform"]
     kinds = [baseline.kind for baseline in settings.baselines().values()]
     assert kinds == ["naive", "simple", *["classical"] * 6]
-    counts = np.bincount(tiny.parts["train"], minlength=65) + 1.0
-    nats = -np.log(counts / counts.sum())[tiny.parts["test"][1:]].mean()
+    counts = np.bincount(tiny.splits["train"], minlength=65) + 1.0
+    nats = -np.log(counts / counts.sum())[tiny.splits["test"][1:]].mean()
     found = evaluate(tiny.fit_baseline("unigram", 0), tiny, "test", 1)
     assert found["loss"] == pytest.approx(nats, rel=1e-12)
     uniform = evaluate(tiny.fit_baseline("uniform", 0), tiny, "test", 1)

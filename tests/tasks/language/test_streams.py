@@ -52,7 +52,7 @@ def test_an_epoch_trains_nearly_every_pair_and_none_twice(
 ) -> None:
     task = counting_task(characters, chunk_length)
     targets = torch.cat([batch.targets.flatten() for batch in epoch(task, batch_size, seed)])
-    last = len(task.parts["train"]) - 1
+    last = len(task.splits["train"]) - 1
     assert len(set(targets.tolist())) == len(targets)
     assert int(targets.min()) >= 1
     assert int(targets.max()) <= last
@@ -90,7 +90,7 @@ def test_an_evaluation_predicts_every_character_but_the_first_once(
     monkeypatch.setattr(shakespeare, "EVALUATION_CHUNK", chunk)
     task = counting_task(3000)
     batches = list(task.batches(split, batch_size))
-    part = task.parts[split].tolist()
+    part = task.splits[split].tolist()
     assert [i for batch in batches for i in batch.targets.flatten().tolist()] == part[1:]
     assert [i for batch in batches for i in batch.inputs.flatten().tolist()] == part[:-1]
     assert [batch.continues for batch in batches] == [False] + [True] * (len(batches) - 1)
@@ -103,7 +103,7 @@ def test_an_evaluation_predicts_every_character_but_the_first_once(
 @pytest.mark.parametrize("characters", [60, 1000])
 def test_single_sequences_lie_in_the_validation_part(characters: int) -> None:
     task = counting_task(characters, chunk_length=16)
-    known = set(task.parts["validation"].tolist())
+    known = set(task.splits["validation"].tolist())
     first = min(known)
     batches = list(task.single_sequences(20))
     assert len(batches) == 20

@@ -28,7 +28,7 @@ def test_nanogpt_is_the_usual_split() -> None:
     task = load(ShakespeareSettings(split="nanogpt"))
     data = task.data
     assert (data.train_size, data.validation_size, data.test_size) == (1_003_854, 111_540, 111_540)
-    assert torch.equal(task.parts["validation"], task.parts["test"])
+    assert torch.equal(task.splits["validation"], task.splits["test"])
     assert "validation = test" in data.split
     assert "validation = test" in data.notice
 
@@ -50,7 +50,7 @@ def test_the_parts_are_the_text_in_order(split: str) -> None:
 @pytest.mark.parametrize("characters", [60, 61, 79, 99, 1234])
 def test_short_texts_are_split_without_loss(characters: int) -> None:
     task = counting_task(characters)
-    assert torch.cat(list(task.parts.values())).tolist() == list(range(characters))
+    assert torch.cat(list(task.splits.values())).tolist() == list(range(characters))
 
 
 # --- corpora
@@ -114,7 +114,7 @@ def test_sixty_characters_are_enough() -> None:
     with pytest.raises(DataError, match="60 characters or more"):
         counting_task(20)
     task = counting_task(60)
-    assert all(len(task.parts[split]) >= 2 for split in SPLIT_NAMES)
+    assert all(len(task.splits[split]) >= 2 for split in SPLIT_NAMES)
     assert len(list(task.batches("test", 1))) == 1
 
 
