@@ -29,8 +29,7 @@ from benchmarks.config.registry import register_schemas
 from benchmarks.config.validation import no_option_text
 from benchmarks.errors import UserError, disk_errors_in_one_line, nearest, one_line
 from benchmarks.results.row import Status
-from benchmarks.results.store import Store
-from benchmarks.sweeps.plan import selects_all_baselines
+from benchmarks.sweeps.plan import open_store, selects_all_baselines
 from benchmarks.sweeps.sweep import sweep
 from benchmarks.system.signals import INTERRUPTED, Interruption
 from benchmarks.system.terminal import print_log_messages
@@ -96,7 +95,7 @@ def parsed_flags(arguments: list[str]) -> argparse.Namespace:
         raise UserError(f"{message}{nearest(unknown, known)}; see python run.py --help")
 
     parser = get_args_parser()
-    # argparse would exit
+    # argparse would exit.
     parser.error = refuse  # type: ignore[method-assign]
     flags = parser.parse_intermixed_args(arguments)
     for name in ("config_name", "config_path", "cfg") if flags.multirun else ():
@@ -131,8 +130,7 @@ def run_one(overrides: list[str], conf: Path, config_name: str) -> int:
     ):
         is_resume_set = any(text.lstrip("+").startswith("resume=") for text in overrides)
         return sweep(overrides if is_resume_set else [*overrides, "resume=never"], conf)
-    store = Store(Path(config.results_dir))
-    store.check_writable()
+    store = open_store(config.results_dir)
 
     from benchmarks.runner.display import show_row
     from benchmarks.runner.run import RunOptions, run

@@ -71,7 +71,7 @@ def compose_run(overrides: list[str], config_name: str = "config") -> Config:
 class Axes:
     """The axes of a sweep: `values` has one list of overrides per axis, `fixed` those of all cells.
 
-    `device` is `train.device`, as far as the cells share it.
+    `device` is the value of `train.device` outside the axes.
     """
 
     fixed: list[str]
@@ -90,8 +90,9 @@ class Axes:
 class BaseConfig:
     """A composed configuration in which cells set values.
 
-    OmegaConf takes milliseconds per value, so each is converted once and dataclasses are replaced.
-    Values that others could depend on, as an interpolation or a section, are merged with OmegaConf.
+    Setting a value with OmegaConf takes milliseconds. Each value is therefore converted once, and
+    cells replace fields of dataclasses. Sections, and configurations with interpolations, are
+    merged with OmegaConf.
     """
 
     def __init__(self, composed: DictConfig, parsed: Callable[[str], Override]) -> None:

@@ -101,7 +101,7 @@ class MatchSettings:
 
 @dataclass
 class LogSettings:
-    """Optional records of the training, beside `history.csv`."""
+    """Optional records of the training, in addition to `history.csv`."""
 
     tensorboard: bool = setting(
         False,

@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from benchmarks.errors import UserError
-from benchmarks.export.exporter import INT8, MIB, ONNX, PROGRAM, Exports, program_on
+from benchmarks.export.exporter import INT8, ONNX, PROGRAM, Exports, program_on
 from benchmarks.export.timing import BATCH_SIZES, Speed, speeds, speedup
 from benchmarks.reporting.renderers import Section, TextTable
 from benchmarks.runner.load_run import FinishedRun
 from benchmarks.system.load import ExternalLoad
+from benchmarks.system.memory import MIB
 from benchmarks.training.evaluation import evaluate
 from tasks.base import Metric
 

@@ -25,7 +25,6 @@ ONNX = "model.onnx"
 INT8 = "model.int8.onnx"
 PROGRAM = "model.pt2"
 DESCRIPTION = "inputs.json"
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ def export_run(run: FinishedRun, folder: Path, threads: int) -> Exports:
     """Export a network; the files appear in the folder when all equal the network."""
     network, _ = run.network("torch")
     signature = Signature.of(network, real_batches(run.task, 3, 1)[0])
-    facts = {"run": run.row["run_id"], "model": run.row["model"], "task": run.row["task"]}
-    facts["rnnbench"] = version("rnnbench")
+    metadata = {"run": run.row["run_id"], "model": run.row["model"], "task": run.row["task"]}
+    metadata["rnnbench"] = version("rnnbench")
     folder.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=folder, prefix=".export-"))
     try:
@@ -52,7 +51,7 @@ def export_run(run: FinishedRun, folder: Path, threads: int) -> Exports:
         program = torch.export.load(draft / PROGRAM)
         loaded: dict[str, nn.Module] = {PROGRAM: ProgramNetwork(program, signature)}
         for name in (ONNX, INT8):
-            model = onnx_model(network, signature, name == INT8, facts)
+            model = onnx_model(network, signature, name == INT8, metadata)
             (draft / name).write_bytes(model.SerializeToString())
             loaded[name] = OnnxNetwork(draft / name, signature, threads)
         onnx.checker.check_model(draft / ONNX, full_check=True)
@@ -61,7 +60,7 @@ def export_run(run: FinishedRun, folder: Path, threads: int) -> Exports:
             for name in (ONNX, PROGRAM)
         }
         preprocessing, files = run.task.preprocessing()
-        description = describe(signature, facts) | {"preprocessing": preprocessing}
+        description = describe(signature, metadata) | {"preprocessing": preprocessing}
         text = json.dumps(description, indent=2, ensure_ascii=False)
         files = {DESCRIPTION: f"{text}\n", **files}
         for name, content in files.items():
@@ -73,7 +72,7 @@ def export_run(run: FinishedRun, folder: Path, threads: int) -> Exports:
     return Exports(folder, signature, loaded, differences, list(files))
 
 
-def describe(signature: Signature, facts: dict[str, str]) -> dict[str, Any]:
+def describe(signature: Signature, metadata: dict[str, str]) -> dict[str, Any]:
     """Return the files, inputs and outputs, as `inputs.json` has them."""
     dtype = str(signature.input_dtype).removeprefix("torch.")
     names, arguments = signature.state_names(), ["inputs"]
@@ -89,7 +88,7 @@ def describe(signature: Signature, facts: dict[str, str]) -> dict[str, Any]:
     if names:
         arguments.append(f"({', '.join(names)}{',' if len(names) == 1 else ''})")
     return {
-        **facts,
+        **metadata,
         "files": {
             ONNX: "float32, standard operations of ONNX alone",
             INT8: "weights of int8; for an LSTM with an operation of ONNX Runtime, whose weights "

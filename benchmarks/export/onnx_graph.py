@@ -82,8 +82,8 @@ class Graph:
         scale = self.node("Gather", self.constant(scales[:, None]), ids)
         return self.node("Mul", self.node("Cast", found, to=TensorProto.FLOAT), scale)
 
-    def model(self, facts: dict[str, str]) -> ModelProto:
-        """Return the model, with facts as its metadata."""
+    def model(self, metadata: dict[str, str]) -> ModelProto:
+        """Return the model with its metadata."""
         graph = helper.make_graph(
             self._nodes, "network", self.inputs, self.outputs, self._constants
         )
@@ -94,7 +94,7 @@ class Graph:
             ir_version=IR_VERSION,
             opset_imports=[helper.make_opsetid(name, number) for name, number in domains.items()],
         )
-        helper.set_model_props(model, facts)
+        helper.set_model_props(model, metadata)
         return model
 
 

@@ -21,7 +21,7 @@ GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
 
 
 def onnx_model(
-    network: nn.Module, signature: Signature, is_int8: bool, facts: dict[str, str]
+    network: nn.Module, signature: Signature, is_int8: bool, metadata: dict[str, str]
 ) -> ModelProto:
     """Return a trained network on the CPU as an ONNX model; an int8 LSTM also computes in int8.
 
@@ -58,7 +58,7 @@ def onnx_model(
     graph.output("outputs", outputs, signature.output_shape)
     for name, final, shape in zip(names, finals, shapes, strict=True):
         graph.output(f"new_{name}", final, shape)
-    return graph.model(facts)
+    return graph.model(metadata)
 
 
 def classifier(

@@ -95,7 +95,7 @@ class TableView:
         self._signature = signature
 
     def _replace_if_cut(self, last: dict[str, str]) -> None:
-        """Have the last line replaced if its last cell is only the beginning of its value."""
+        """Mark the last row as outdated if its last cell was cut off."""
         run_id, (name, cell) = last.get("run_id", ""), last.popitem()
         row = self.index.row(run_id) if run_id in self.index.entries else None
         value = as_text(row.get(name)) if row else cell
@@ -174,8 +174,8 @@ def repair_torn(table: Path) -> bool:
         return False
     whole, torn = split_torn(table.read_text(encoding="utf-8-sig"))
     if torn:
-        with table.with_name(f"{table.name}.torn").open("a", encoding="utf-8") as beside:
-            beside.write(f"{torn}\n")
+        with table.with_name(f"{table.name}.torn").open("a", encoding="utf-8") as torn_file:
+            torn_file.write(f"{torn}\n")
         write_atomically(table, whole)
         logger.warning("the torn last line of %s was moved to %s.torn", table, table.name)
     return not torn

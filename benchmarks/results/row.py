@@ -39,6 +39,9 @@ class Status(StrEnum):
         return self in (Status.INTERRUPTED, Status.TIMEOUT)
 
 
+FAILURES = frozenset(status for status in Status if status.is_failure)
+
+
 @dataclass(frozen=True)
 class Column:
     """Facts about a column. A `setting` distinguishes arms; an `exact` value follows from settings.

@@ -7,7 +7,7 @@ from importlib import import_module
 from benchmarks.runner.stages import RunContext, measure_latency, test
 from benchmarks.system.load import load_average
 from benchmarks.system.memory import peak_rss_mib
-from benchmarks.system.timer import Stopwatch
+from benchmarks.system.timer import Timer
 from benchmarks.training.evaluation import evaluate
 from benchmarks.training.seeding import SeedStreams
 from models.baseline import BaselineSettings
@@ -20,7 +20,7 @@ def fit_and_measure(context: RunContext) -> None:
     assert config.model.baseline is not None
     for module in config.task.baselines()[config.model.baseline].needs:
         import_module(module)
-    training, evaluation = Stopwatch(context.device), Stopwatch(context.device)
+    training, evaluation = Timer(context.device), Timer(context.device)
     SeedStreams(config.seed).seed_task()
     try:
         with training.running():

@@ -78,28 +78,30 @@ class RunCheckpoint:
         if not self.path.exists():
             return None
         try:
-            tensors, facts = read_checkpoint(self.path)
+            tensors, metadata = read_checkpoint(self.path)
             for name, value in self.code.items():
-                if facts["code"].get(name) != value:
-                    raise CheckpointError(f"its {name} is {facts['code'].get(name)}, not {value}")
+                if metadata["code"].get(name) != value:
+                    raise CheckpointError(
+                        f"its {name} is {metadata['code'].get(name)}, not {value}"
+                    )
         except CheckpointError as error:
             aside = set_aside(self.path, "unusable")
             kept = f"kept as {aside.name}" if aside else "it is gone"
             logger.warning("%s cannot be used: %s; %s, the run restarts", self.path, error, kept)
             return None
-        self.earlier_seconds = facts["total_seconds"]
-        self.concurrent.maximum = max(self.concurrent.maximum, facts["concurrent_runs"])
-        return tensors, facts["training"]
+        self.earlier_seconds = metadata["total_seconds"]
+        self.concurrent.maximum = max(self.concurrent.maximum, metadata["concurrent_runs"])
+        return tensors, metadata["training"]
 
     def write(self, tensors: dict[str, Tensor], training: dict[str, Any]) -> None:
         """Write a checkpoint; if the disk is full, the earlier checkpoint remains."""
-        facts = {
+        metadata = {
             "code": self.code,
             "total_seconds": self.total_seconds,
             "concurrent_runs": self.concurrent.maximum,
             "training": training,
         }
-        write_checkpoint(self.path, tensors, facts)
+        write_checkpoint(self.path, tensors, metadata)
 
     def remove_if_obsolete(self) -> None:
         """Remove the checkpoint unless the run may resume from it."""

@@ -129,7 +129,7 @@ def prepare(config: Config) -> PreparedRun:
 
 
 def new_row(prepared: PreparedRun, options: RunOptions, started_at: datetime) -> Row:
-    """Return the row of a new run, as it stays if the process is killed."""
+    """Return the row of a new run, with the status it has if the process is killed."""
     config, data = prepared.config, prepared.task.data
     return Row(
         run_id=new_run_id(config.model.label, config.task.name, config.seed, started_at),
@@ -233,7 +233,7 @@ def write_command(folder: RunFolder, overrides: Sequence[str]) -> None:
 
 @contextmanager
 def stored_row(context: RunContext, store: Store) -> Iterator[None]:
-    """Store the row of a run at the end of a block; raise a full disk and bugs only."""
+    """Store the row at the end of a block; re-raise only disk errors and bugs."""
     row, checkpoint = context.row, context.checkpoint
     try:
         yield

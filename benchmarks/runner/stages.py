@@ -28,7 +28,7 @@ from benchmarks.system.load import load_average
 from benchmarks.system.memory import peak_rss_mib, persistent_bytes, step_peak_mib, tensor_bytes
 from benchmarks.system.peak_flops import conditions, peak_gflops
 from benchmarks.system.signals import Interruption
-from benchmarks.system.timer import Stopwatch
+from benchmarks.system.timer import Timer
 from benchmarks.training.evaluation import Predictor, evaluate
 from benchmarks.training.latency import latencies_ms
 from benchmarks.training.mfu import flops_per_token, utilisation
@@ -153,7 +153,7 @@ def measure(context: RunContext, trainer: Trainer) -> None:
     row, network, weights = context.row, trainer.network, trainer.state.best_weights
     assert weights is not None
     network.load_state_dict(weights)
-    test(context, network, trainer.evaluation_clock)
+    test(context, network, trainer.evaluation_timer)
     text = context.task.showcase(network, context.config.seed)
     if text is not None:
         write_atomically(context.folder.sample, text)
@@ -172,14 +172,14 @@ def measure_latency(context: RunContext, network: Predictor) -> None:
     row.latency_ms_p50, row.latency_ms_p95 = np.percentile(latencies, [50, 95]).tolist()
 
 
-def test(context: RunContext, network: Predictor, clock: Stopwatch) -> None:
+def test(context: RunContext, network: Predictor, timer: Timer) -> None:
     """Evaluate the test split, once, and store its metrics and predictions."""
     config, task, row = context.config, context.task, context.row
     bounds = config.train.evaluation_batch_size, config.train.max_evaluation_batches
     predictions = Predictions()
-    with clock.running():
+    with timer.running():
         metrics = evaluate(network, task, "test", *bounds, predictions)
-    row.eval_seconds = clock.seconds
+    row.eval_seconds = timer.seconds
     row.test_score = metrics[config.task.metric.name]
     row.test_loss = metrics.pop("loss")
     others = {name: value for name, value in metrics.items() if name not in COLUMNS}

@@ -39,7 +39,7 @@ class Cell:
     group: str | None = None
 
     def is_grouped_with(self, other: Cell) -> bool:
-        """Return whether a launcher may run both cells in one process."""
+        """Return True if a launcher may run both cells in one process."""
         return self.group is not None and self.group == other.group
 
     def with_threads(self, threads: int | None) -> Cell:
@@ -112,12 +112,12 @@ class Outcome:
 
 
 def is_slowed_by_load(row: Mapping[str, Any]) -> bool:
-    """Return whether a row has a training time that other work on the machine affected."""
+    """Return True if a row has a training time that other work on the machine affected."""
     has_time = row.get("train_seconds") is not None
     return has_time and is_busy(row.get("load_average"), row.get("threads"), row.get("device"))
 
 
 def used_fallback_kernel(row: Mapping[str, Any]) -> bool:
-    """Return whether PyTorch's kernel ran although the fused kernel was required."""
+    """Return True if PyTorch's kernel ran although the fused kernel was required."""
     is_required = "model.kernel=fused" in (row.get("overrides") or "").split()
     return is_required and row.get("kernel") == "torch"

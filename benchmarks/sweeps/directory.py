@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results.index import parsed
+from benchmarks.results.index import decode_json
 from benchmarks.sweeps.cell import Cell
 from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.processes import this_process
@@ -84,7 +84,7 @@ class SweepDirectory:
         with self.cells_path.open(encoding="utf-8") as file:
             for line in file:
                 if line.endswith("\n"):
-                    yield CellRecord(**parsed(line)[0])
+                    yield CellRecord(**decode_json(line)[0])
 
     def record(self, number: int) -> CellRecord:
         """Read one cell, without reading all of them if they are in order."""

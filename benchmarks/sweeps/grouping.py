@@ -20,18 +20,18 @@ def effective_groups(cells: list[Cell]) -> list[Cell]:
         if cell.group is not None:
             groups.setdefault(cell.group, []).append(cell)
     separated: set[str] = set()
-    for name, members in groups.items():
-        reason = reason_to_separate(members)
+    for name, grouped in groups.items():
+        reason = reason_to_separate(grouped)
         if reason is not None:
             separated.add(name)
             print(f"{name or 'all cells'}: seeds are trained separately: {reason}")
     return [dataclasses.replace(c, group=None) if c.group in separated else c for c in cells]
 
 
-def reason_to_separate(members: list[Cell]) -> str | None:
+def reason_to_separate(cells: list[Cell]) -> str | None:
     """Return why multi-seed training does not support a group; None if it does."""
-    config = members[0].config
+    config = cells[0].config
     device = choose_device(config.train.device)
     if device.type != "cpu":  # only the runs' own processes may open a GPU
         return f"the device is {device}"
-    return reason_against_multiseed(prepare(config), [member.config.seed for member in members])
+    return reason_against_multiseed(prepare(config), [cell.config.seed for cell in cells])

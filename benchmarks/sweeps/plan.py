@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from benchmarks.errors import UserError
 from benchmarks.results.store import Store
 from benchmarks.sweeps.cell import Cell
 from benchmarks.system.disk_cache import DiskCache, cache_directory
+from benchmarks.system.hashing import short_hash
 from models.base import ModelSettings
 from models.baseline import BaselineSettings
 from tasks.base import DataDescription
@@ -87,7 +87,7 @@ def make_plan(
             fingerprints,
             group=arm if has_group else None,
         )
-    sweep_id = short_id([cell.fingerprints for cell in cells.values()])
+    sweep_id = short_hash([cell.fingerprints for cell in cells.values()], 12)
     return Plan(store, list(cells.values()), left_out, sweep_id, len(cells))
 
 
@@ -111,12 +111,12 @@ def compose_cells(axes: Axes) -> tuple[ComposedCells, LeftOut]:
 
 
 def selects_all_baselines(config: Config) -> bool:
-    """Return whether a configuration has `model=baseline` without the name of a baseline."""
+    """Return True if a configuration has `model=baseline` without the name of a baseline."""
     return isinstance(config.model, BaselineSettings) and config.model.baseline is None
 
 
 def open_store(directory: str) -> Store:
-    """Open a results folder."""
+    """Open a results folder, or raise UserError if it is not writable."""
     store = Store(Path(directory))
     store.check_writable()
     return store
@@ -126,11 +126,6 @@ def fingerprints_of(config: Config, describe: DescribeData, device_types: Device
     """Return a configuration's fingerprint on each kind of device."""
     data = describe(config)
     return [fingerprint(config, data, kind) for kind in device_types(config)]
-
-
-def short_id(content: object) -> str:
-    """Return an id for JSON content, so that the same command finds its sweep again."""
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 
 class DataDescriptions:

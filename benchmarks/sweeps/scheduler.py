@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.results.leases import Lease
-from benchmarks.results.row import COLUMNS, Row, Status
+from benchmarks.results.row import COLUMNS, FAILURES, Row, Status
 from benchmarks.results.store import new_run_id
 from benchmarks.results.unfinished import clean_up, release_finished, unfinished_run
 from benchmarks.runner.row_columns import configuration_columns
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 RECHECK_SECONDS = 2.0  # between two checks of cells that other processes run, at least
 SHUTDOWN_SECONDS = 30.0  # for interrupted cells to end before they are killed
-FAILURES = tuple(status for status in Status if status.is_failure)
 
 
 @dataclass
@@ -86,14 +85,14 @@ class Scheduler:
         return self.outcomes
 
     def _request_trials(self) -> None:
-        """Take no more trials than can start now: later ones profit from more outcomes."""
+        """Sample only as many trials as can start now, so that later trials use more outcomes."""
         if self.search is not None:
             for cell in self.search.ask(max(0, self.launcher.free_slots() - len(self.waiting))):
                 self.context.directory.add(cell)
                 self.waiting.append(cell)
 
     def _is_finished(self, cell: Cell) -> bool:
-        """Return whether a cell needs no run; if so, record its outcome."""
+        """Return True if a cell needs no run, after recording its outcome."""
         if self.resume == "never":
             return False
         entry = self.index.finished(cell.fingerprints)
@@ -138,7 +137,7 @@ class Scheduler:
             self.launcher.submit(items)
 
     def _shares_slot(self, cell: Cell, items: list[WorkItem]) -> bool:
-        """Return whether a cell runs in the process of the last item."""
+        """Return True if a cell runs in the process of the last item."""
         is_grouped = bool(items) and cell.is_grouped_with(items[-1].cell)
         return is_grouped and self.launcher.takes_groups
 
@@ -187,7 +186,7 @@ class Scheduler:
         self._record_outcome(cell, run_id)
 
     def _update_row(self, run_id: str, termination: Termination) -> None:
-        """Write into the row of an interrupted run what ended it."""
+        """Store the cause of an interruption in the row."""
         row = row_of(self.index.row(run_id) or {})
         is_same = row.status == termination.status and not termination.replaces_error
         if row.status.is_resumable and not is_same:

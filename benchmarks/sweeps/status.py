@@ -15,7 +15,7 @@ from rich.text import Text
 from benchmarks.errors import UserError, nearest
 from benchmarks.results.index import Entry, Index
 from benchmarks.results.leases import Lease, Leases
-from benchmarks.results.row import Status
+from benchmarks.results.row import FAILURES, Status
 from benchmarks.results.store import Store
 from benchmarks.runner.display import console
 from benchmarks.sweeps.directory import CellRecord, SweepDirectory
@@ -29,7 +29,6 @@ from benchmarks.sweeps.progress import (
 from benchmarks.system.processes import LEASE_SECONDS, ProcessIdentity, boot, host, start_time
 from benchmarks.system.slurm_queue import queued_jobs
 
-FAILED = frozenset(status for status in Status if status.is_failure)
 WATCH_SECONDS = 2.0  # between two reads, at least
 IDLE_READS = 10  # without an active cell or a live launcher, after which watching ends
 
@@ -73,7 +72,7 @@ class Snapshot:
     @property
     def failed(self) -> int:
         """Return the number of failed cells."""
-        return sum(self.counts[status] for status in FAILED)
+        return sum(self.counts[status] for status in FAILURES)
 
     @property
     def done(self) -> int:
@@ -82,12 +81,12 @@ class Snapshot:
 
     @property
     def is_active(self) -> bool:
-        """Return whether a cell is running or queued."""
+        """Return True if a cell is running or queued."""
         return bool(self.counts["running"] + self.counts["queued"])
 
     @property
     def continues(self) -> bool:
-        """Return whether the sweep continues without a new command.
+        """Return True if the sweep continues without a new command.
 
         Between two cells, and while data are read, no cell has a lease but the launcher is alive.
         """
@@ -138,7 +137,7 @@ class SweepReader:
             snapshot.counts[cell.state] += 1
             if cell.state in ("running", "queued"):
                 active.append(cell)
-            elif snapshot.total <= MOST_ROWS or cell.state in FAILED:
+            elif snapshot.total <= MOST_ROWS or cell.state in FAILURES:
                 (waiting if cell.entry is None else ended).append(cell)
             if cell.entry is not None and cell.entry.changed_ns >= started_ns:
                 last_ns = max(last_ns, cell.entry.changed_ns)
@@ -153,7 +152,7 @@ class SweepReader:
         return snapshot
 
     def _has_launcher(self) -> bool:
-        """Return whether the process of the sweep's latest start is alive on this machine."""
+        """Return True if the process of the sweep's latest start is alive on this machine."""
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             return is_local(ProcessIdentity(**self.directory.info()["owner"]))
         return False
@@ -173,7 +172,7 @@ class SweepReader:
 
 
 def is_probably_alive(lease: Lease, leases: Leases) -> bool:
-    """Return whether a lease's process is alive; unlike `processes.is_alive`, write no file."""
+    """Return True if a lease's process is alive; unlike `processes.is_alive`, write no file."""
     process = lease.process
     if is_local(process):
         return True
@@ -189,7 +188,7 @@ def is_probably_alive(lease: Lease, leases: Leases) -> bool:
 
 
 def is_local(process: ProcessIdentity) -> bool:
-    """Return whether a process is alive on this machine."""
+    """Return True if a process is alive on this machine."""
     if not process.pid or process.host != host() or process.boot != boot():
         return False
     return start_time(process.pid) == process.born
@@ -231,7 +230,7 @@ def show(reader: SweepReader, snapshot: Snapshot) -> None:
     terminal = console()
     if snapshot.shown:
         terminal.print(table_of(reader, snapshot.shown))
-    failed = [cell for cell in snapshot.shown if cell.state in FAILED]
+    failed = [cell for cell in snapshot.shown if cell.state in FAILURES]
     for cell in failed:
         if cell.entry is not None:
             row = reader.index.row(cell.entry.run_id) or {}

@@ -32,7 +32,7 @@ def cache_directory(given: str | None = None) -> Path:
 
 
 class DiskCache:
-    """A directory of entries, each a directory of arrays and facts named by its key.
+    """A directory of entries, each a directory of arrays and metadata named by its key.
 
     An entry is written as a draft and renamed. The later of two drafts of an entry is dropped.
     """
@@ -41,7 +41,7 @@ class DiskCache:
         self.directory = directory
 
     def __call__(self, key: str, build: Build) -> tuple[Arrays, dict[str, Any]]:
-        """Return the arrays and facts under `key`; build them if they are missing or damaged."""
+        """Return the arrays and metadata under `key`; build them if they are missing or damaged."""
         entry = self.directory / key
         if entry.exists():
             try:
@@ -50,21 +50,21 @@ class DiskCache:
                 aside = set_aside(entry, "broken")
                 if aside is not None:
                     logger.info("cached data is damaged and set aside as %s (%r)", aside, error)
-        arrays, facts = build()
+        arrays, metadata = build()
         try:
-            self._write(entry, arrays, facts)
+            self._write(entry, arrays, metadata)
         except OSError as error:  # costs time, not the run
             logger.info("prepared data could not be cached in %s (%s)", entry, error.strerror)
-            return arrays, facts
+            return arrays, metadata
         return read_entry(entry)
 
-    def _write(self, entry: Path, arrays: Arrays, facts: dict[str, Any]) -> None:
+    def _write(self, entry: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=self.directory, prefix=".draft-"))
         try:
             for name, array in arrays.items():
                 np.save(draft / f"{name}.npy", array)
-            document = {"arrays": sorted(arrays), "facts": facts}
+            document = {"arrays": sorted(arrays), "facts": metadata}
             (draft / "facts.json").write_text(json.dumps(document))
             draft.rename(entry)
         except OSError:
@@ -74,7 +74,7 @@ class DiskCache:
 
 
 def read_entry(entry: Path) -> tuple[Arrays, dict[str, Any]]:
-    """Map an entry's arrays into memory, copy on write, and read its facts, or raise DAMAGE."""
+    """Map an entry's arrays into memory, copy on write, and read its metadata, or raise DAMAGE."""
     document = json.loads((entry / "facts.json").read_text())
     names = document["arrays"]
     arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="c") for name in names}

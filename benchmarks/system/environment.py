@@ -48,6 +48,7 @@ def prepare_process(
     # Equals use_deterministic_algorithms, which would import the compiler for most of a second.
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
     # Determinism would fill new tensors with NaN, which takes a tenth of a small step.
+    # The attribute is missing in torch's stubs.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     commit, dirty = git_state()
     return device, Environment(
@@ -123,6 +124,7 @@ def reset_process() -> None:
     gc.collect()
     if not gc.get_freeze_count():
         gc.freeze()  # mostly libraries, which are slow to scan
+    # `is_initialized` has no annotations.
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

@@ -1,7 +1,8 @@
 """Peak rate of a device's matrix products, the denominator of a training's utilisation.
 
-It is the highest line of a file per combination of conditions. So concurrent processes lose no
-record, and a measurement on a busy machine is superseded by a later one.
+Each combination of conditions has a file to which measurements are appended; the peak is the
+highest. Concurrent processes therefore lose no record, and a measurement on a busy machine is
+superseded by a later one.
 """
 
 from __future__ import annotations
@@ -65,20 +66,20 @@ def peak_gflops(directory: Path, device: torch.device, under: Conditions) -> flo
     A measurement on a busy machine is not recorded. None if the device cannot be measured.
     """
     file = directory / "peaks" / f"{short_hash(dataclasses.asdict(under))}.jsonl"
-    known = recorded(file)
-    if known is not None and is_recent(file):
-        return known
+    cached = recorded(file)
+    if cached is not None and is_recent(file):
+        return cached
     quiet = not is_busy(load_average(), under.threads, under.device)
-    if known is not None and not quiet:
-        return known
+    if cached is not None and not quiet:
+        return cached
     # Under autocast the products are computed in bfloat16.
     dtype = torch.bfloat16 if under.precision == "bfloat16" else getattr(torch, under.dtype)
     measured = measure(device, dtype)
     if measured is None:
-        return known
+        return cached
     if quiet:
-        record(file, measured, under, is_higher=known is None or measured > known)
-    return max(measured, known or 0.0)
+        record(file, measured, under, is_higher=cached is None or measured > cached)
+    return max(measured, cached or 0.0)
 
 
 def recorded(file: Path) -> float | None:

@@ -1,4 +1,4 @@
-"""Identity of processes, and whether one is alive on this machine or another."""
+"""Identity of processes, and checks that a process is alive."""
 
 from __future__ import annotations
 
@@ -83,8 +83,9 @@ def job_of_this_process() -> str | None:
 def is_alive(process: ProcessIdentity, heartbeat: Path) -> bool:
     """Return True if a process runs, or its job will run.
 
-    A process here is looked up, a job in SLURM's queue, as it is requeued when its node fails. Else
-    the heartbeat is compared with a file written now: both times are the file server's.
+    A process on this machine is looked up by pid. A job is looked up in SLURM's queue, because
+    SLURM requeues it when its node fails. Otherwise the age of the lease file decides; it is
+    measured against a file written now, so both times come from the file server.
     """
     if process.pid and process.host == host() and process.boot == boot():
         if start_time(process.pid) == process.born:

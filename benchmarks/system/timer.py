@@ -1,4 +1,4 @@
-"""A stopwatch that is synchronised with the device."""
+"""A timer that is synchronised with the device."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def synchronise(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-class Stopwatch:
+class Timer:
     """Sums the seconds of `running` blocks, at whose ends the device is synchronised."""
 
     def __init__(self, device: torch.device) -> None:

@@ -21,15 +21,15 @@ from benchmarks.system.atomic_files import write_atomically
 FORMAT = 1
 
 Tensors = dict[str, Tensor]
-Facts = dict[str, Any]
+Metadata = dict[str, Any]
 
 
 class CheckpointError(Exception):
     """A checkpoint cannot be used; the message gives the reason."""
 
 
-def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Facts) -> None:
-    """Write a checkpoint atomically: tensors on any device, and JSON-serialisable facts.
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], metadata: Metadata) -> None:
+    """Write a checkpoint atomically: tensors on any device, and JSON-serialisable metadata.
 
     Floats are restored exactly. If the disk is full, an earlier checkpoint remains.
     """
@@ -41,25 +41,25 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Facts) ->
         is_shared = contiguous.data_ptr() in addresses
         on_cpu[name] = contiguous.clone() if is_shared else contiguous
         addresses.add(contiguous.data_ptr())
-    text = json.dumps({"format": FORMAT} | facts)
+    text = json.dumps({"format": FORMAT} | metadata)
     write_atomically(path, save(on_cpu, {"facts": text, "sha256": digest(text, on_cpu)}))
 
 
-def read_checkpoint(path: Path) -> tuple[Tensors, Facts]:
+def read_checkpoint(path: Path) -> tuple[Tensors, Metadata]:
     """Read a checkpoint; raise CheckpointError if it is damaged or of another format."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        text = metadata["facts"]
-        facts: Any = json.loads(text)
+        text = header["facts"]
+        metadata: Any = json.loads(text)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(f"it is damaged ({error!r})") from error
-    if metadata.get("sha256") != digest(text, tensors):
+    if header.get("sha256") != digest(text, tensors):
         raise CheckpointError("it is damaged (its checksum is wrong)")
-    if not isinstance(facts, dict) or facts.pop("format", None) != FORMAT:
+    if not isinstance(metadata, dict) or metadata.pop("format", None) != FORMAT:
         raise CheckpointError("another version of rnnbench wrote it")
-    return tensors, facts
+    return tensors, metadata
 
 
 def digest(text: str, tensors: Mapping[str, Tensor]) -> str:

@@ -16,7 +16,10 @@ from tasks.base import Task
 def planned_steps(
     task: Task, settings: TrainSettings, budget_seconds: float | None = None
 ) -> int | None:
-    """Count the optimiser steps if nothing ends the training early; None if only time does."""
+    """Return the number of optimiser steps without early stopping.
+
+    None if only time limits the training.
+    """
     if budget_seconds is not None:
         return settings.max_steps
     steps = settings.max_epochs * task.steps_per_epoch(settings.batch_size)
@@ -38,8 +41,8 @@ def schedule_factor(settings: TrainSettings, step: int, total_steps: int) -> flo
 def timed_factor(settings: TrainSettings, step: int, done: float) -> float:
     """Return the learning rate of a step relative to the peak, if time limits the training.
 
-    The duration of the warm-up is unknown in advance, so the decay starts at the first step and
-    runs over the training time, of which `done` is the share passed. The factors are multiplied.
+    The warm-up's duration is unknown, so the decay starts at the first step. `done` is the elapsed
+    share of the training time. The factors are multiplied.
     """
     return warmup_factor(settings, step) * decay_factor(settings, done)
 
@@ -50,7 +53,7 @@ def warmup_factor(settings: TrainSettings, step: int) -> float:
 
 
 def decay_factor(settings: TrainSettings, done: float) -> float:
-    """Return the schedule's factor after a share of it, limited to 1."""
+    """Return the decay factor after a share `done` of the schedule; `done` is limited to 1."""
     if settings.schedule == "constant":
         return 1.0
     floor = settings.final_learning_rate_factor

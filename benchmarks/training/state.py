@@ -35,7 +35,7 @@ class TrainingState:
     trained_together: int = 0
 
     def is_best(self, metrics: dict[str, float], metric: Metric) -> bool:
-        """Compare with the best so far; the lower loss decides a tie, common with accuracies."""
+        """Return True for a new best; the lower loss decides a tie, common with accuracies."""
         best, sign = self.best_metrics, -1.0 if metric.higher_is_better else 1.0
         return not best or (sign * metrics[metric.name], metrics["loss"]) < (
             sign * best[metric.name],

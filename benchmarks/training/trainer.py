@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.config.schema import Config
 from benchmarks.system.signals import Interruption
-from benchmarks.system.timer import Stopwatch, synchronise
+from benchmarks.system.timer import Timer, synchronise
 from benchmarks.training.evaluation import NotFiniteError, evaluate
 from benchmarks.training.optim import (
     clear_gradients,
@@ -69,8 +69,8 @@ class Trainer:
         self.progress = progress
         self.state = TrainingState()
         self.metric = config.task.metric
-        self.clock = Stopwatch(device)
-        self.evaluation_clock = Stopwatch(device)
+        self.training_timer = Timer(device)
+        self.evaluation_timer = Timer(device)
         self.peak_learning_rate = config.train.learning_rate * config.model.learning_rate_factor
         self.optimizer = make_optimizer(network, config.train, self.peak_learning_rate, device)
         self.budget_seconds = config.match.budget_seconds
@@ -90,6 +90,7 @@ class Trainer:
         """
         outputs, state = self.network(batch.inputs, batch.lengths, state)
         loss = self.task.loss(outputs, batch)
+        # PyTorch's `backward` has no annotations.
         loss.backward()  # type: ignore[no-untyped-call]
         norm = clip_gradients(self.parameters, self.settings.clip_norm)
         if isinstance(state, tuple):
@@ -133,21 +134,21 @@ class Trainer:
         batches = self.begin_epoch()
         reported = time.perf_counter()
         try:
-            with self.clock.running():
+            with self.training_timer.running():
                 for batch in batches:
                     if epoch.steps and self.reached_limit():
                         break
                     self._step(batch)
                     now = time.perf_counter()
                     if now - reported > REPORT_SECONDS or self.is_checkpoint_due(now):
-                        with self.clock.paused():
+                        with self.training_timer.paused():
                             self.report()
                             if self.is_checkpoint_due(now):
                                 self.save()
                             reported = time.perf_counter()
                     self.interruption.check()
         finally:
-            self.state.train_seconds = self.clock.seconds
+            self.state.train_seconds = self.training_timer.seconds
         self.report()
 
     def begin_epoch(self) -> Iterator[Batch]:
@@ -180,7 +181,7 @@ class Trainer:
         self._in_step = False
 
     def is_checkpoint_due(self, now: float) -> bool:
-        """Check the age of the last checkpoint."""
+        """Return True if the last checkpoint is old enough for another."""
         interval = self.settings.checkpoint_seconds
         return interval is not None and now - self._saved_at >= interval
 
@@ -204,7 +205,7 @@ class Trainer:
             "epoch": epoch.number,
             "steps": state.steps,
             "tokens": state.tokens,
-            **({} if state.trained_together else {"train_seconds": self.clock.seconds}),
+            **({} if state.trained_together else {"train_seconds": self.training_timer.seconds}),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "train_loss": loss_sum / epoch.steps,
             "gradient_norm": norm_sum / epoch.steps,
@@ -216,10 +217,10 @@ class Trainer:
         bounds = limits.evaluation_batch_size, limits.max_evaluation_batches
         try:
             # No update is in progress, so a signal may interrupt at once.
-            with self.interruption.immediate(), self.evaluation_clock.running():
+            with self.interruption.immediate(), self.evaluation_timer.running():
                 metrics = evaluate(self.network, self.task, "validation", *bounds)
         finally:
-            state.evaluation_seconds = self.evaluation_clock.seconds
+            state.evaluation_seconds = self.evaluation_timer.seconds
         self.epochs_since_best += 1
         if state.is_best(metrics, self.metric):
             self.epochs_since_best = 0
@@ -254,15 +255,15 @@ class Trainer:
         seconds = limits.max_seconds if self.budget_seconds is None else self.budget_seconds
         if seconds is None:
             return None
-        if self.clock.seconds >= seconds - SYNCHRONISED_SECONDS:
+        if self.training_timer.seconds >= seconds - SYNCHRONISED_SECONDS:
             # Else steps queued on an accelerator would exceed the time.
-            synchronise(self.clock.device)
-        return "seconds" if self.clock.seconds >= seconds else None
+            synchronise(self.training_timer.device)
+        return "seconds" if self.training_timer.seconds >= seconds else None
 
     def set_learning_rate(self, step: int) -> None:
         """Set the optimiser's learning rate for a step, counted from 0."""
         if self.budget_seconds is not None:
-            done = self.clock.seconds / self.budget_seconds
+            done = self.training_timer.seconds / self.budget_seconds
             factor = timed_factor(self.settings, step, done)
         else:
             assert self.total_steps is not None
@@ -277,19 +278,21 @@ class Trainer:
         tensors |= {f"best.{name}": t for name, t in (state.best_weights or {}).items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": t for name, t in moments.items()}
-        tensors |= {f"random.{name}": t for name, t in random_states(self.clock.device).items()}
+        tensors |= {
+            f"random.{name}": t for name, t in random_states(self.training_timer.device).items()
+        }
         tensors |= {"epoch.loss_sum": epoch.loss_sum, "epoch.norm_sum": epoch.norm_sum}
         if isinstance(epoch.encoder_state, tuple):
             tensors |= {f"state.{index}": part for index, part in enumerate(epoch.encoder_state)}
         plain = {name: value for name, value in vars(state).items() if name != "best_weights"}
-        plain["train_seconds"] = self.clock.seconds
-        plain["evaluation_seconds"] = self.evaluation_clock.seconds
-        facts = {"epoch": epoch.number, "epoch_steps": epoch.steps}
-        return tensors, facts | {"epochs_since_best": self.epochs_since_best, "state": plain}
+        plain["train_seconds"] = self.training_timer.seconds
+        plain["evaluation_seconds"] = self.evaluation_timer.seconds
+        metadata = {"epoch": epoch.number, "epoch_steps": epoch.steps}
+        return tensors, metadata | {"epochs_since_best": self.epochs_since_best, "state": plain}
 
-    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    def restore(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         """Restore a checkpoint in a trainer made from the same settings and data."""
-        device = self.clock.device
+        device = self.training_timer.device
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
@@ -302,18 +305,18 @@ class Trainer:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         carried = sorted(part("state.").items(), key=lambda item: int(item[0]))
-        self.state = TrainingState(**facts["state"])
+        self.state = TrainingState(**metadata["state"])
         self.state.best_weights = part("best.") or None
         self.epoch = EpochState(
-            facts["epoch"],
-            facts["epoch_steps"],
+            metadata["epoch"],
+            metadata["epoch_steps"],
             tensors["epoch.loss_sum"].to(device),
             tensors["epoch.norm_sum"].to(device),
             tuple(tensor.to(device) for _, tensor in carried) or None,
         )
-        self.epochs_since_best = facts["epochs_since_best"]
-        self.clock.start_from(self.state.train_seconds)
+        self.epochs_since_best = metadata["epochs_since_best"]
+        self.training_timer.start_from(self.state.train_seconds)
         # A resumed epoch without further steps reports the rate of its last step.
         self.set_learning_rate(max(0, self.state.steps - 1))
-        self.evaluation_clock.start_from(self.state.evaluation_seconds)
+        self.evaluation_timer.start_from(self.state.evaluation_seconds)
         restore_random_states(part("random."), device)

@@ -63,7 +63,7 @@ def job_of(config: Config, task: ImdbTask, threads: int) -> dict[str, np.ndarray
     settings = {
         "threads": threads,
         "seed": config.seed,
-        # the settings of recurrent models have a cell
+        # The settings of recurrent models have a cell.
         "cell": config.model.cell,  # type: ignore[attr-defined]
         "hidden": config.model.hidden_size,
         "layers": config.model.num_layers,
@@ -83,7 +83,7 @@ def keras_run(python: Path, job: dict[str, np.ndarray[Any, Any]]) -> dict[str, A
 
     with tempfile.TemporaryDirectory(prefix="rnnbench-keras-") as folder:
         file = Path(folder) / "job.npz"
-        # numpy's stubs take any keyword for allow_pickle
+        # NumPy's stubs take any keyword for `allow_pickle`.
         np.savez(file, **job)  # type: ignore[arg-type]
         command = [str(python), str(keras_side.__file__), str(file)]
         try:

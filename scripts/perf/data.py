@@ -68,7 +68,7 @@ def start_run(overrides: list[str]) -> None:
         sys.stderr.flush()
         os._exit(0)
 
-    # replaced for this process only
+    # Only this process is affected.
     Trainer._step = stop  # type: ignore[method-assign, assignment]
     sys.argv = ["run.py", "task=imdb", *overrides]
     runpy.run_path(str(PROJECT_ROOT / "run.py"), run_name="__main__")

@@ -48,7 +48,7 @@ def bare_epoch(trainer: Trainer, steps: int) -> None:
             group["lr"] = rate
         outputs, state = network(batch.inputs, batch.lengths, state if batch.continues else None)
         loss = task.loss(outputs, batch)
-        # backward has no annotations
+        # PyTorch's `backward` has no annotations.
         loss.backward()  # type: ignore[no-untyped-call]
         if bound is not None:
             torch.nn.utils.clip_grad_norm_(parameters, bound)

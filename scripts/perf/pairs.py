@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmarks import PROJECT_ROOT
 from benchmarks.config.compose import compose_run, hydra_at
+from benchmarks.config.help import CONF
 from benchmarks.config.hydra_errors import explain
 from benchmarks.config.registry import register_schemas
 from benchmarks.config.schema import Config
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from benchmarks.training.trainer import Trainer
     from tasks.base import Task
 
-CONF = PROJECT_ROOT / "conf"
 MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml") if file.stem != "baseline")
 TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
 
@@ -114,13 +113,7 @@ def loaded_pairs(
 
 
 def trainer_of(config: Config, task: Task, device: torch.device) -> Trainer:
-    """Build a run's network and its trainer, without progress and checkpoints."""
-    from benchmarks.runner.multiseed.eligibility import NoProgress
-    from benchmarks.system.signals import Interruption
-    from benchmarks.training.network import build_network
-    from benchmarks.training.trainer import Trainer
+    """Return the trainer of a run; imported here, because the module imports torch."""
+    from benchmarks.runner.multiseed import eligibility
 
-    network = build_network(config, task, device)[0]
-    return Trainer(
-        config, network, task, device, NoProgress(), lambda tensors, facts: None, Interruption()
-    )
+    return eligibility.trainer_of(config, task, device)

@@ -32,9 +32,9 @@ def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[flo
     import torch
 
     from benchmarks.runner.multiseed.eligibility import (
-        new_trainer,
         reason_against_multiseed,
         seeds_per_step,
+        trainer_of_seed,
     )
     from benchmarks.runner.multiseed.trainer import SeedTrainer, fit_seeds
     from benchmarks.runner.run import prepare
@@ -48,7 +48,7 @@ def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[flo
     at_once = seeds_per_step(ready)
 
     def one_seed() -> float:
-        trainer = new_trainer(ready, 0)
+        trainer = trainer_of_seed(ready, 0)
         trainer.warm_up()
         started = time.perf_counter()
         trainer.fit()
@@ -57,7 +57,7 @@ def training_times(config: Config, seeds: int, turns: int) -> dict[str, list[flo
     def multi_seed() -> float:
         trainers = []
         for seed in range(seeds):
-            trainer = new_trainer(ready, seed)
+            trainer = trainer_of_seed(ready, seed)
             trainer.warm_up()
             trainers.append(SeedTrainer(trainer, torch.Generator().manual_seed(seed)))
         started = time.perf_counter()

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks import PROJECT_ROOT
 from benchmarks.config.compose import CellComposer, hydra_at, sweep_axes
+from benchmarks.config.help import CONF
 from benchmarks.config.registry import register_schemas
 from benchmarks.results.leases import new_lease
 from benchmarks.results.row import Row, Status
@@ -46,9 +46,8 @@ def sweep(overrides: list[str], results: Path, count: bool) -> dict[str, float]:
     """Run a simulated sweep; return seconds and MiB, or with `count` operations per cell."""
     from benchmarks.system.memory import peak_rss_mib
 
-    conf = PROJECT_ROOT / "conf"
     register_schemas()
-    with hydra_at(conf):
+    with hydra_at(CONF):
         axes = sweep_axes(overrides)
         describe = DataDescriptions()
         # Read before, as reading the data is not part of planning.
@@ -61,7 +60,7 @@ def sweep(overrides: list[str], results: Path, count: bool) -> dict[str, float]:
     folder = SweepDirectory(results / "sweeps" / plan.sweep_id)
     folder.write(plan.cells, overrides, "simulated", len(plan.cells))
     moments.append(time.perf_counter())
-    context = SweepContext(store, store.index(), folder, conf)
+    context = SweepContext(store, store.index(), folder, CONF)
     moments.append(time.perf_counter())
     launcher = SimulatedLauncher(context, data)
     cells = len(plan.cells)

@@ -69,7 +69,7 @@ def packable(encoder: RecurrentEncoder, config: Config) -> nn.RNNBase:
 
     from models.modules.pytorch_cells import CELLS
 
-    # the settings of recurrent models have a cell
+    # The settings of recurrent models have a cell.
     module = CELLS[config.model.cell](  # type: ignore[attr-defined]
         encoder.input_size,
         encoder.hidden_size,
@@ -108,7 +108,7 @@ def through_packing(module: nn.RNNBase, sample: Sample) -> Tensor:
 def forward_backward(run: Callable[[Sample], Tensor], found: list[Sample]) -> None:
     """Run batches forward and backward with output gradients of 1."""
     for sample in found:
-        # backward has no annotations
+        # PyTorch's `backward` has no annotations.
         run(sample).sum().backward()  # type: ignore[no-untyped-call]
         sample[0].grad = None
 

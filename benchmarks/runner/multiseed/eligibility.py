@@ -19,7 +19,7 @@ from benchmarks.training.optim import clear_gradients
 from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.trainer import Trainer
 from models.baseline import BaselineSettings
-from tasks.base import Batch
+from tasks.base import Batch, Task
 
 MAX_STEP_FLOPS = 100e6
 """Operations per thread of the encoders' forward pass in a step, up to which seeds are faster in
@@ -50,7 +50,7 @@ def reason_against_multiseed(prepared: PreparedRun, seeds: Sequence[int]) -> str
         return "a time limit ends the training, and each seed requires its own clock"
     if config.train.precision != "highest":
         return f"train.precision is {config.train.precision}"
-    pair = [new_trainer(prepared, seed) for seed in seeds[:2]]
+    pair = [trainer_of_seed(prepared, seed) for seed in seeds[:2]]
     batches = [next(trainer.begin_epoch()) for trainer in pair]
     if any(batch.lengths is not None for batch in batches):
         return "sequences have different lengths"
@@ -67,16 +67,20 @@ def efficient_seeds(trainer: Trainer, batch: Batch) -> int:
 
 def seeds_per_step(prepared: PreparedRun) -> int:
     """Return the largest number of seeds in one step of multi-seed training."""
-    trainer = new_trainer(prepared, prepared.config.seed)
+    trainer = trainer_of(prepared.config, prepared.task, prepared.device)
     return efficient_seeds(trainer, next(trainer.begin_epoch()))
 
 
-def new_trainer(prepared: PreparedRun, seed: int) -> Trainer:
+def trainer_of_seed(prepared: PreparedRun, seed: int) -> Trainer:
     """Return a seed's trainer at its first step, without progress and checkpoints."""
     config: Config = dataclasses.replace(prepared.config, seed=seed)
-    task, device = prepared.task, prepared.device
+    return trainer_of(config, prepared.task, prepared.device)
+
+
+def trainer_of(config: Config, task: Task, device: torch.device) -> Trainer:
+    """Return the trainer of a run at its first step, without progress and checkpoints."""
     network, _ = build_network(config, task, device)
-    nothing = (NoProgress(), lambda tensors, facts: None, Interruption())
+    nothing = (NoProgress(), lambda tensors, metadata: None, Interruption())
     return Trainer(config, network, task, device, *nothing)
 
 

@@ -16,10 +16,8 @@ from benchmarks.runner.multiseed.layers import stacked_network
 from benchmarks.training.network import encoder_of
 from benchmarks.training.optim import clear_gradients
 from benchmarks.training.trainer import Trainer
+from models.modules.encoder import State
 from tasks.base import Batch
-
-State = tuple[Tensor, ...]
-"""Recurrent state of an encoder: tensors (layers · directions, batch, hidden)."""
 
 
 class MultiSeedStep:
@@ -74,7 +72,7 @@ class MultiSeedStep:
         return losses, norms
 
     def can_stack(self, batches: Sequence[Batch]) -> bool:
-        """Check that batches have one shape and no lengths, and that a fused kernel runs."""
+        """Return True if batches have one shape and no lengths, and a fused kernel runs."""
         kinds = {(b.inputs.shape, b.targets.shape, b.tokens, b.continues) for b in batches}
         has_lengths = any(batch.lengths is not None for batch in batches)
         return len(kinds) == 1 and not has_lengths and self._masks_for(batches[0]) is not None

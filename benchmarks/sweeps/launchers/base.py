@@ -46,7 +46,7 @@ class SweepContext:
         )
 
     def is_leased(self, cell: Cell) -> bool:
-        """Return whether a process that is alive holds a lease of a cell."""
+        """Return True if a process that is alive holds a lease of a cell."""
         found = [self.store.leases.read(fingerprint) for fingerprint in cell.fingerprints]
         return any(lease is not None and self.store.leases.is_live(lease) for lease in found)
 
@@ -83,7 +83,10 @@ class Launcher(ABC):
         return
 
     def has_started(self, cell: Cell) -> bool:
-        """Return whether `poll` will report a submitted cell: not if `submit` failed before it."""
+        """Return True if `poll` will report a submitted cell.
+
+        False if `submit` failed before the cell started.
+        """
         return True
 
 
@@ -100,7 +103,7 @@ def grouped(items: list[WorkItem]) -> list[list[WorkItem]]:
 
 @contextlib.contextmanager
 def child_environment(**variables: str) -> Iterator[None]:
-    """Set variables for child processes within the block, and let them import this very code."""
+    """Set variables for child processes within the block, and let them import this checkout."""
     saved = dict(os.environ)
     paths = [str(PROJECT_ROOT), *filter(None, [saved.get("PYTHONPATH")])]
     try:

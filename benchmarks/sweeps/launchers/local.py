@@ -100,7 +100,7 @@ class LocalLauncher(Launcher):
             sender.close()
 
     def has_started(self, cell: Cell) -> bool:
-        """Return whether a cell has a process."""
+        """Return True if a cell has a process."""
         return any(cell.number in slot.cells for slot in self.slots)
 
     def poll(self) -> list[Completion]:

@@ -47,5 +47,5 @@ class SequentialLauncher(Launcher):
         return completions
 
     def has_started(self, cell: Cell) -> bool:
-        """Return whether a cell has run."""
+        """Return True if a cell has run."""
         return any(each.cell.number == cell.number for each in self.completions)

@@ -168,7 +168,7 @@ class SlurmLauncher(Launcher):
         return latest if latest != job.before else None
 
     def _has_ended(self, job: SubmittedJob, queued: set[str] | None) -> bool:
-        """Return whether a job has written a final row, or has left a queue that answers."""
+        """Return True if a job has written a final row, or has left a queue that answers."""
         if is_final(self._latest(job)):
             return True
         if queued is None or job.job_id in queued:
@@ -213,7 +213,7 @@ class SlurmLauncher(Launcher):
 
 
 def is_final(entry: Entry | None) -> bool:
-    """Return whether a job's row ends its work: the job of a resumable run may continue."""
+    """Return True if a job's row ends its work; the job of a resumable run may continue."""
     return entry is not None and not entry.status.is_resumable
 
 

@@ -67,7 +67,7 @@ class SlurmJob:
 
 
 def has_ended(pid: int) -> bool:
-    """Return whether a child has ended, without reaping it.
+    """Return True if a child has ended, without reaping it.
 
     `Popen.wait` holds a lock, on which a signal handler that interrupts it would wait forever.
     """

@@ -28,7 +28,7 @@ from benchmarks.system.memory import (
     tensor_bytes,
 )
 from benchmarks.system.signals import Interruption
-from benchmarks.system.timer import Stopwatch
+from benchmarks.system.timer import Timer
 from benchmarks.training.trainer import Trainer
 from models.recurrent import RecurrentSettings
 from tasks.base import Task
@@ -55,58 +55,58 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 
 def test_only_running_blocks_count(clock: FakeClock) -> None:
-    stopwatch = Stopwatch(CPU)
-    assert stopwatch.seconds == 0
+    timer = Timer(CPU)
+    assert timer.seconds == 0
     clock.pass_seconds(100)
     for seconds in (1, 2):
-        with stopwatch.running():
+        with timer.running():
             clock.pass_seconds(seconds)
         clock.pass_seconds(100)
-    assert stopwatch.seconds == 3
+    assert timer.seconds == 3
 
 
 def test_the_time_so_far_can_be_read_while_running(clock: FakeClock) -> None:
-    stopwatch = Stopwatch(CPU)
-    with stopwatch.running():
+    timer = Timer(CPU)
+    with timer.running():
         clock.pass_seconds(2)
-        assert stopwatch.seconds == 2
+        assert timer.seconds == 2
         clock.pass_seconds(3)
-        with stopwatch.paused():
+        with timer.paused():
             clock.pass_seconds(100)
-            assert stopwatch.seconds == 5
-        assert stopwatch.seconds == 5
+            assert timer.seconds == 5
+        assert timer.seconds == 5
 
 
 def test_pauses_do_not_count(clock: FakeClock) -> None:
-    stopwatch = Stopwatch(CPU)
-    with stopwatch.running():
+    timer = Timer(CPU)
+    with timer.running():
         for _ in range(3):
             clock.pass_seconds(1)
-            with stopwatch.paused():
+            with timer.paused():
                 clock.pass_seconds(100)
         clock.pass_seconds(1)
-    assert stopwatch.seconds == 4
+    assert timer.seconds == 4
 
 
 @pytest.mark.parametrize("is_paused", [False, True])
 def test_an_exception_stops_the_clock(is_paused: bool, clock: FakeClock) -> None:
-    stopwatch = Stopwatch(CPU)
+    timer = Timer(CPU)
 
     def fail() -> None:
         clock.pass_seconds(7)
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), stopwatch.running():  # noqa: PT012  the clock is the point
+    with pytest.raises(KeyboardInterrupt), timer.running():  # noqa: PT012  the clock is the point
         clock.pass_seconds(2)
         if is_paused:
-            with stopwatch.paused():
+            with timer.paused():
                 fail()
         fail()
     clock.pass_seconds(100)
-    assert stopwatch.seconds == (2 if is_paused else 9)
-    with stopwatch.running():
+    assert timer.seconds == (2 if is_paused else 9)
+    with timer.running():
         clock.pass_seconds(1)
-    assert stopwatch.seconds == (3 if is_paused else 10)
+    assert timer.seconds == (3 if is_paused else 10)
 
 
 def test_the_device_is_waited_for_at_both_ends(
@@ -121,13 +121,13 @@ def test_the_device_is_waited_for_at_both_ends(
             clock.pass_seconds(pending.pop())
 
     monkeypatch.setattr(clocks, "synchronise", synchronise)
-    stopwatch = Stopwatch(CPU)
-    with stopwatch.running():
+    timer = Timer(CPU)
+    with timer.running():
         pending.append(1.0)
-        with stopwatch.paused():
+        with timer.paused():
             pending.append(50.0)
         pending.append(2.0)
-    assert stopwatch.seconds == 3
+    assert timer.seconds == 3
 
 
 def mebibytes(count: int) -> Tensor:

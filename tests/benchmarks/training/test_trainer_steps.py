@@ -47,7 +47,7 @@ def test_warm_up_changes_no_weight() -> None:
     assert weight_of(trainer).item() == 0
     assert weight_of(trainer).grad is None
     assert not trainer.optimizer.state
-    assert trainer.state.steps == trainer.state.tokens == trainer.clock.seconds == 0
+    assert trainer.state.steps == trainer.state.tokens == trainer.training_timer.seconds == 0
 
 
 @pytest.mark.parametrize("continues", [True, False])
