@@ -94,8 +94,8 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "-m experiment=headlin": ("experiment=headlin", "did you mean headline?"),
     "-m task=shakespeare model=bilstm,bigru": ("model=bilstm", "task=shakespeare", "no cell"),
     "-m task=sp500 seed=interval(0,1)": ("seed=interval(0,1)", "range(0,3)", "experiment=tune"),
-    "-m task=sp500 resume=never,continue": ("resume", "one value"),
-    "-m task=sp500 results_dir={file}/a,{file}/b": ("results_dir", "one value"),
+    "-m task=sp500 resume=never,continue": ("resume", "a single value"),
+    "-m task=sp500 results_dir={file}/a,{file}/b": ("results_dir", "a single value"),
     "-m task=sp500 hydra/launcher=basic,local": ("hydra/launcher", "a single value"),
     "-m task=sp500 hydra/launcher=local hydra.launcher.jobs=0": (
         "hydra.launcher.jobs=0",
