@@ -15,10 +15,7 @@ from benchmarks import cli
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def show(composed: DictConfig) -> None:
-    """Print --cfg, --info, --hydra-help or a shell completion.
-
-    `benchmarks.cli` handles everything else.
-    """
+    """Print --cfg, --info, --hydra-help or a shell completion; `benchmarks.cli` does the rest."""
 
 
 if __name__ == "__main__":

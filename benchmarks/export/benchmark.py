@@ -39,10 +39,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Measurements of all forms, the reference first.
-
-    `others` is the number of cores used by other processes.
-    """
+    """Measurements, the reference first; `others` is the number of cores other processes used."""
 
     forms: list[Form]
     others: float

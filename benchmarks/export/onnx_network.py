@@ -30,9 +30,8 @@ def onnx_model(
     """
     encoder = network.encoder
     if not isinstance(encoder, RecurrentEncoder):
-        raise UserError(
-            f"no ONNX form of the encoder {type(encoder).__name__} (supported: rnn, lstm, gru)"
-        )
+        name = type(encoder).__name__
+        raise UserError(f"no ONNX form of the encoder {name} (supported: rnn, lstm, gru)")
     graph = Graph(is_int8)
     dtype = str(signature.input_dtype).removeprefix("torch.")
     inputs = graph.input("inputs", dtype, ("batch", "time", *signature.input_shape))

@@ -140,9 +140,7 @@ class Index:
     def _load(self) -> list[Entry]:
         try:
             lines = self.file.read_text(encoding="utf-8").splitlines()
-            return [
-                entry_of(*decode_json(line)[0]) for line in lines[1:] if lines[0] == INDEX_FORMAT
-            ]
+            return [entry_of(*decode_json(row)[0]) for row in lines[1:] if lines[0] == INDEX_FORMAT]
         except (OSError, ValueError, TypeError):
             return []
 

@@ -181,8 +181,7 @@ class Row:
         "most runs on this machine at once; above 1, times are unreliable", **MACHINE
     )
     load_average: float | None = column(
-        "at the end of training; if it exceeds `threads` by more than 0.5, times are unreliable",
-        **MACHINE,
+        "after training; times are unreliable if it exceeds `threads` by more than 0.5", **MACHINE
     )
 
     device: str | None = column("cpu, cuda:N or mps", **MACHINE)

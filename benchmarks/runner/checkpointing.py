@@ -80,10 +80,8 @@ class RunCheckpoint:
         try:
             tensors, metadata = read_checkpoint(self.path)
             for name, value in self.code.items():
-                if metadata["code"].get(name) != value:
-                    raise CheckpointError(
-                        f"its {name} is {metadata['code'].get(name)}, not {value}"
-                    )
+                if (stored := metadata["code"].get(name)) != value:
+                    raise CheckpointError(f"its {name} is {stored}, not {value}")
         except CheckpointError as error:
             aside = set_aside(self.path, "unusable")
             kept = f"kept as {aside.name}" if aside else "it is gone"

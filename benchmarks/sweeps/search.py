@@ -37,6 +37,7 @@ from benchmarks.sweeps.cell import TRIAL_FAILURES, Cell, Outcome
 MakeCell = Callable[[int, list[str], str, str, int], Cell]
 """Return a checked cell from number, overrides, label, study and trial."""
 
+WAITING, COMPLETE = (TrialState.WAITING,), (TrialState.COMPLETE,)
 FINISHED = (TrialState.COMPLETE, TrialState.FAIL)
 
 
@@ -90,12 +91,8 @@ class Search:
         while self._unfinished and len(cells) < count:
             cells.append(self._cell(*self._unfinished.pop()))
         while len(cells) < count:
-            enqueued = [
-                a for a in self.studies if a.backend.get_trials(states=(TrialState.WAITING,))
-            ]
-            study = min(
-                enqueued or self.studies, key=lambda candidate: len(candidate.backend.trials)
-            )
+            enqueued = [s for s in self.studies if s.backend.get_trials(states=WAITING)]
+            study = min(enqueued or self.studies, key=lambda s: len(s.backend.trials))
             if not enqueued:
                 if len(study.backend.trials) >= self.settings.trials:
                     break
@@ -139,8 +136,7 @@ class Search:
 
     def best(self) -> list[tuple[Study, int, FrozenTrial | None]]:
         """Return each study, its number of complete trials and the best of them."""
-        complete = (TrialState.COMPLETE,)
-        counts = [len(s.backend.get_trials(states=complete)) for s in self.studies]
+        counts = [len(s.backend.get_trials(states=COMPLETE)) for s in self.studies]
         return [
             (study, count, study.backend.best_trial if count else None)
             for study, count in zip(self.studies, counts, strict=True)

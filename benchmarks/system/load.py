@@ -27,13 +27,9 @@ def load_average() -> float | None:
 
 
 def is_busy(load: float | None, threads: int | None, device: str | None) -> bool:
-    """Return True if the load exceeds the threads of a run so far that its times are unreliable.
-
-    Only runs on the CPU, which an empty device means too, share cores with other processes.
-    """
-    if load is None or threads is None or device not in ("cpu", "", None):
-        return False
-    return load > threads + BUSY_LOAD
+    """Return True if the load makes the times of a CPU run unreliable; no device means the CPU."""
+    is_on_cpu = device in ("cpu", "", None)
+    return is_on_cpu and load is not None and threads is not None and load > threads + BUSY_LOAD
 
 
 def marker_directory() -> Path | None:

@@ -16,10 +16,7 @@ from tasks.base import Task
 def planned_steps(
     task: Task, settings: TrainSettings, budget_seconds: float | None = None
 ) -> int | None:
-    """Return the number of optimiser steps without early stopping.
-
-    None if only time limits the training.
-    """
+    """Return the optimiser steps without early stopping; None if only time limits the training."""
     if budget_seconds is not None:
         return settings.max_steps
     steps = settings.max_epochs * task.steps_per_epoch(settings.batch_size)

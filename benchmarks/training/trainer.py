@@ -278,9 +278,8 @@ class Trainer:
         tensors |= {f"best.{name}": t for name, t in (state.best_weights or {}).items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": t for name, t in moments.items()}
-        tensors |= {
-            f"random.{name}": t for name, t in random_states(self.training_timer.device).items()
-        }
+        random = random_states(self.training_timer.device)
+        tensors |= {f"random.{name}": t for name, t in random.items()}
         tensors |= {"epoch.loss_sum": epoch.loss_sum, "epoch.norm_sum": epoch.norm_sum}
         if isinstance(epoch.encoder_state, tuple):
             tensors |= {f"state.{index}": part for index, part in enumerate(epoch.encoder_state)}

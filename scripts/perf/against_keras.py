@@ -134,10 +134,8 @@ def measure(options: argparse.Namespace, report: Report) -> None:
         both = ("Keras", keras_speed, theirs["accuracies"]), ("rnnbench", speed, accuracies)
         for side, fast, scores in both:
             text = ", ".join(f"{score:.3f}" for score in scores)
-            report.write(
-                f"    {side}: {fast / 1e3:.1f} thousand tokens/s, without padding; "
-                f"accuracies {text}"
-            )
+            rate = f"{fast / 1e3:.1f} thousand tokens/s, without padding"
+            report.write(f"    {side}: {rate}; accuracies {text}")
         report.ratio(f"throughput over Keras's, {name}", speed / keras_speed, at_least=SPEED)
         score = accuracies[-1] / theirs["accuracies"][-1]
         report.ratio(f"validation accuracy over Keras's, {name}", score, at_least=SCORE)

@@ -25,14 +25,12 @@ from benchmarks.system.load import ExternalLoad
 SAME_MEASUREMENT_SECONDS = 0.02  # between ratios of one measurement, at most
 AMOUNTS = ("threads", "turns", "runs", "epochs", "seeds", "steps", "batches", "seconds")
 
+Variants = Mapping[str, Callable[[], object]]
 Times = Mapping[str, list[float]]  # seconds of each turn by variant
 
 
 def interleaved(
-    variants: Mapping[str, Callable[[], object]],
-    repeats: int,
-    device: str = "cpu",
-    calls: int = 1,
+    variants: Variants, repeats: int, device: str = "cpu", calls: int = 1
 ) -> dict[str, list[float]]:
     """Time functions in turns, after an uncounted call; a returned float is the measured time."""
     import torch

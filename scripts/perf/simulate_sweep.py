@@ -26,7 +26,6 @@ from benchmarks.errors import UserError
 from benchmarks.reporting.doc_blocks import put_between
 from benchmarks.reporting.renderers import markdown_table
 from benchmarks.system.terminal import print_log_messages
-from scripts.perf.measuring import program
 
 CELLS_PER_SEED = 10
 COUNTED = 200  # cells of the sweep whose file-system operations are counted
@@ -47,13 +46,13 @@ def axes_of(cells: int, results: Path) -> list[str]:
     ]
 
 
-def child(command: list[str]) -> tuple[str, float, float]:
-    """Run a command of Python; return its output, wall-clock seconds and peak MiB."""
+def child(module: str, *arguments: str) -> tuple[str, float, float]:
+    """Run a module of `scripts`; return its output, wall-clock seconds and peak MiB."""
     with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
         pid = os.posix_spawn(
             sys.executable,
-            command,
+            [sys.executable, "-m", f"scripts.{module}", *arguments],
             os.environ | {"PYTHONPATH": str(PROJECT_ROOT)},
             file_actions=[(os.POSIX_SPAWN_DUP2, output.fileno(), 1)],
         )
@@ -62,14 +61,9 @@ def child(command: list[str]) -> tuple[str, float, float]:
         output.seek(0)
         text = output.read()
     if os.waitstatus_to_exitcode(status) not in (0, 1):
-        raise RuntimeError(f"{' '.join(command)} failed: {text[-1000:]}")
+        raise RuntimeError(f"{module} {' '.join(arguments)} failed: {text[-1000:]}")
     scale = 1 if sys.platform == "darwin" else 1024
     return text, seconds, usage.ru_maxrss * scale / 2**20
-
-
-def script(name: str, *arguments: str) -> list[str]:
-    """Return the command of a script."""
-    return [sys.executable, str(PROJECT_ROOT / "scripts" / f"{name}.py"), *arguments]
 
 
 class Measure(NamedTuple):
@@ -83,8 +77,8 @@ class Measure(NamedTuple):
 
 def step(cells: int, results: Path, *flags: str) -> dict[str, float]:
     """Run one sweep in a new process."""
-    command = program("simulate_sweep", "--step", str(results), "--cells", str(cells), *flags)
-    measured: dict[str, float] = json.loads(child(command)[0].splitlines()[-1])
+    given = ["perf.simulate_sweep", "--step", str(results), "--cells", str(cells), *flags]
+    measured: dict[str, float] = json.loads(child(*given)[0].splitlines()[-1])
     return measured
 
 
@@ -94,10 +88,10 @@ def measure(cells: int, parent: Path) -> list[Measure]:
         results = Path(folder)
         first = step(cells, results)
         again = step(cells, results)
-        _, status_seconds, status_rss = child(script("status", folder))
-        _, collect_seconds, collect_rss = child(script("collect", folder))
+        _, status_seconds, status_rss = child("status", folder)
+        _, collect_seconds, collect_rss = child("collect", folder)
         merged = ["--out", str(results / "merged.csv"), "--runs", "last"]
-        _, merge_seconds, merge_rss = child(script("collect", folder, *merged))
+        _, merge_seconds, merge_rss = child("collect", folder, *merged)
         blocks = [path.lstat().st_blocks for path in (results / "runs").rglob("*")]
         table = (results / "results.csv").stat().st_size
         index = (results / ".index.jsonl").stat().st_size

@@ -208,9 +208,7 @@ def mean_logits(shares: Any, embeddings: Tensor, head: Tensor, bias: Tensor) -> 
 
 
 def word_options(longest: int) -> dict[str, Any]:
-    """Return a vectoriser's options: the networks' tokenisation, and words that occur in at least
-    two documents.
-    """
+    """Return a vectoriser's options: the networks' words, if in at least two documents."""
     return {
         "preprocessor": lambda text: text.replace("<br />", " ").lower(),
         "token_pattern": r"\w+|[^\w\s]+",

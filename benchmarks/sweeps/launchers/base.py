@@ -83,10 +83,7 @@ class Launcher(ABC):
         return
 
     def has_started(self, cell: Cell) -> bool:
-        """Return True if `poll` will report a submitted cell.
-
-        False if `submit` failed before the cell started.
-        """
+        """Return True if `poll` will report a cell; False if `submit` failed before it started."""
         return True
 
 

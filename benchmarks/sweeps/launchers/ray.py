@@ -30,11 +30,12 @@ class RayLauncher(Launcher):
         self.context = context
         self.tasks: dict[Any, tuple[Cell, int]] = {}  # cells and retries left
         self.is_ending = False
-        check_reachable(settings.address)
         try:
+            check_reachable(settings.address)
             ray.init(address=settings.address, log_to_driver=False, configure_logging=False)
         except ConnectionError as error:
-            raise unreachable(settings.address, error) from error
+            text = f"hydra.launcher.address={settings.address}: cannot be reached"
+            raise UserError(f"{text} ({one_line(error)})") from error
         self.remote: Any = ray.remote(
             num_cpus=settings.cpus, num_gpus=settings.gpus, max_calls=1, max_retries=0
         )(run_in_worker)
@@ -106,18 +107,13 @@ class RayLauncher(Launcher):
 
 
 def check_reachable(address: str | None) -> None:
-    """Raise UserError if nothing listens at a cluster's address; Ray itself would wait minutes."""
+    """Raise ConnectionError if nothing listens at an address; Ray itself would wait minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         try:
             socket.create_connection((host, int(port)), timeout=10).close()
         except OSError as error:
-            raise unreachable(address, error) from error
-
-
-def unreachable(address: str | None, error: OSError) -> UserError:
-    """Return the error for a cluster that cannot be reached."""
-    return UserError(f"hydra.launcher.address={address}: cannot be reached ({one_line(error)})")
+            raise ConnectionError(error) from error
 
 
 def run_in_worker(conf: str, sweep: str, number: int, log: str, threads: int, root: str) -> int:
