@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,19 @@ from benchmarks.analysis.statistics.common import (
     p_without_spread,
     paired_vectors,
     size_of,
+    t_difference,
     t_quantile,
-    two_sided_t,
     vector,
+)
+from benchmarks.analysis.statistics.dependence import (
+    cosine_coefficients,
+    cosine_terms,
+    dependence_warning,
 )
 
 FEWEST_BLOCKS = 10  # fewest blocks from which the variance of their means can be estimated
 SHORTEST_BLOCK = 10  # steps of a block, even if they seem independent
-FEWEST_STEPS = 50  # shortest sequence that is cut into blocks
+FEWEST_STEPS = 200  # shortest sequence that is cut into blocks: they are too short in others
 DRAWS_AT_ONCE = 100  # resampled sequences per batch, to limit memory
 
 
@@ -64,7 +70,8 @@ def block_bootstrap(
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     beyond = int(min((means <= 0).sum(), (means >= 0).sum()))
     p = min(1.0, 2 * (beyond + 1) / (draws + 1))
-    return Paired(float(d.mean()), float(low), float(high), p, len(d), method)
+    warning = dependence_warning(d)
+    return Paired(float(d.mean()), float(low), float(high), p, len(d), method, warning=warning)
 
 
 def block_length(d: Vector) -> int:
@@ -101,23 +108,21 @@ def block_means(d: Vector, length: int, draws: int, rng: np.random.Generator) ->
 
 
 def diebold_mariano(errors_a: ArrayLike, errors_b: ArrayLike) -> Paired:
-    """Compare the squared errors of two forecasts one day ahead (Diebold and Mariano 1995).
+    """Compare the squared errors of two forecasts of the same days (Diebold and Mariano 1995).
 
-    With the small-sample correction of Harvey, Leybourne and Newbold (1997): the statistic times
-    sqrt((T - 1) / T), against Student's t with T - 1 degrees of freedom.
+    The variance is the equal-weighted cosine estimate (Lazarus, Lewis, Stock and Watson 2018),
+    with as many degrees of freedom of Student's t as it has terms.
     """
     x, y = (e**2 for e in paired_vectors(errors_a, errors_b, "errors"))
-    d, method = x - y, "Diebold-Mariano (HLN)"
-    n, mean = len(d), float(d.mean())
-    if n == 1:
+    d, method = x - y, "Diebold-Mariano (EWC)"
+    n, mean, freedom = len(d), float(d.mean()), cosine_terms(len(d))
+    if not freedom:
         return Paired(mean, None, None, None, n, f"{method}: too few days")
     p = p_without_spread(d, size_of(x, y))
     if p is not None:
         return Paired(mean, None, None, p, n, "equal differences: signs")
-    centred = d - mean
-    error = math.sqrt(float(centred @ centred) / n / n / ((n - 1) / n))
-    half = t_quantile((1 + CONFIDENCE) / 2, n - 1) * error
-    return Paired(mean, mean - half, mean + half, two_sided_t(mean / error, n - 1), n, method)
+    error = math.sqrt(float((cosine_coefficients(d, freedom) ** 2).mean()) / n)
+    return replace(t_difference(mean, error, freedom, n, method), warning=dependence_warning(d))
 
 
 def model_confidence_set(

@@ -1,0 +1,41 @@
+"""Equivalence within a margin, and the size of a difference in standard deviations."""
+
+from __future__ import annotations
+
+from scipy import special
+
+from benchmarks.analysis.statistics.common import CONFIDENCE, Interval, Paired
+
+
+def tost_p(found: Paired, margin: float) -> float | None:
+    """Return the p of two one-sided t-tests (Schuirmann 1987): the difference is below the margin.
+
+    None without a t statistic. p < 0.05 if and only if the 90 % interval lies between -margin and
+    margin. Equal differences have no spread: zero at all seeds is equivalent, any other value below
+    the margin is tested by exchanging signs, as scores in coarse steps agree by chance.
+    """
+    if margin <= 0:
+        raise ValueError("a margin is above 0")
+    if found.error is None or found.freedom is None:
+        return None
+    within = margin - abs(found.difference)  # the smaller distance has the larger p
+    if found.error == 0:
+        by_signs = 2.0**-found.freedom if found.difference else 0.0
+        return by_signs if within > 0 else 1.0
+    return float(special.stdtr(found.freedom, -within / found.error))
+
+
+def effect_size(found: Paired) -> Interval | None:
+    """Return the difference in standard deviations with its 95 % interval; None without spread.
+
+    The unit is the sd of the difference of two scores at one seed: sd of the differences if paired,
+    sqrt(s_a**2 + s_b**2) for arms without common seeds, so that both have the same scale. The
+    interval is that of the noncentrality of t = difference / error (Steiger and Fouladi 1997). It
+    is exact for the paired t-test; for Welch's it takes the ratio of the variances as known.
+    """
+    if not found.error or not found.deviation or found.freedom is None:
+        return None
+    statistic, unit = found.difference / found.error, found.error / found.deviation
+    tails = ((1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2)
+    low, high = (float(special.nctdtrinc(found.freedom, p, statistic)) * unit for p in tails)
+    return Interval(found.difference / found.deviation, low, high, found.n)

@@ -1,0 +1,1 @@
+"""Simulated data with known truth: one module per subject, each with `tables(draws)`."""
