@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import UserError
-from benchmarks.results.csv_table import TableView, as_text, cells_of, opened, table_writer
+from benchmarks.results.csv_cells import as_text
+from benchmarks.results.csv_table import TableView, cells_of, opened, table_writer
 from benchmarks.results.row import COLUMNS, FACTS, columns_where
 from benchmarks.results.source import Cells, Source, named
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results.csv_cells import CsvWriter, as_text, unescaped_line
 from benchmarks.results.index import Index
 from benchmarks.system.atomic_files import remove_drafts, replacing, write_atomically
 
@@ -145,17 +146,17 @@ def opened(table: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
         return
     with table.open(newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file)
-        yield next(lines, []), lines
+        yield unescaped_line(next(lines, [])), map(unescaped_line, lines)
 
 
 @contextlib.contextmanager
-def table_writer(table: Path) -> Iterator[Any]:
+def table_writer(table: Path) -> Iterator[CsvWriter]:
     """Replace a table atomically by the lines that are written in the block."""
     remove_drafts(table)
     with replacing(table) as binary:
         text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
         try:
-            yield csv.writer(text, lineterminator="\n")
+            yield CsvWriter(text)
         finally:
             text.detach()  # which flushes
 
@@ -195,12 +196,3 @@ def split_torn(text: str) -> tuple[str, str]:
     if not in_quotes and len(cells) == len(header):
         return f"{text}\n" if rest else text, ""
     return whole, rest
-
-
-def as_text(value: Any) -> str:
-    """Format a value as a cell: None is empty, bools are lower case, floats have all digits."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.errors import UserError
-from benchmarks.results.reader import header_of, numbers_of, read_columns
+from benchmarks.results.reader import header_of, numbers_of, read_columns, seeds_of
 from benchmarks.results.row import COLUMNS, KINDS
 
 TYPES: dict[type, Any] = {str: "string", int: "Int64", float: "Float64", bool: "boolean"}
@@ -46,7 +46,12 @@ def _typed_table(file: Path) -> pd.DataFrame:
     columns = {}
     for name in header:
         kind, column = KINDS.get(name, str), cells[name]
-        values = column.mask(column == "") if kind is str else numbers_of(file, name, column, kind)
+        if kind is str:
+            values = column.mask(column == "")
+        elif name == "seed":
+            values = seeds_of(file, column)
+        else:
+            values = numbers_of(file, name, column, kind)
         columns[name] = values.astype(TYPES[kind])
     return pd.DataFrame(columns)
 

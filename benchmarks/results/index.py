@@ -109,14 +109,15 @@ class Index:
 
     def finished(self, fingerprints: list[str], since: str = "") -> Entry | None:
         """Return the earliest `ok` run after `since` with one of the fingerprints."""
-        finished = (e for e in self._of(fingerprints) if e.status == Status.OK and e.run_id > since)
+        finished = (e for e in self.of(fingerprints) if e.status == Status.OK and e.run_id > since)
         return min(finished, default=None)
 
     def latest(self, fingerprints: list[str]) -> Entry | None:
         """Return the latest run with one of the fingerprints."""
-        return max(self._of(fingerprints), default=None)
+        return max(self.of(fingerprints), default=None)
 
-    def _of(self, fingerprints: list[str]) -> Iterator[Entry]:
+    def of(self, fingerprints: list[str]) -> Iterator[Entry]:
+        """Iterate over the runs with one of the fingerprints."""
         for fingerprint in fingerprints:
             yield from self.by_fingerprint.get(fingerprint, {}).values()
 

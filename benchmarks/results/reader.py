@@ -8,12 +8,14 @@ import itertools
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from benchmarks.errors import UserError
+from benchmarks.results.csv_cells import FORMULA, unescaped_line
 from benchmarks.results.row import COLUMNS, KINDS, columns_where
 from benchmarks.results.run_folder import RunFolder
 
@@ -80,6 +82,8 @@ def read_table(file: Path, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, lis
         kind = KINDS.get(name, str)
         if kind is str:
             frame[name] = frame[name].astype("str").fillna("")
+        elif name == "seed":
+            frame[name] = seeds_of(file, frame[name])
         else:
             frame[name] = numbers_of(file, name, frame[name], kind)
     absent = [name for name in COLUMNS if name not in present and name not in UNREAD]
@@ -98,9 +102,12 @@ def read_table(file: Path, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, lis
 def read_columns(file: Path, names: list[str]) -> pd.DataFrame:
     """Read columns of a CSV file, as text or numbers; all lines must have the same length."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     from pyarrow import csv as arrow
 
-    numeric = {name for name in names if KINDS.get(name, str) in (int, float)}
+    # A seed as a floating-point number would lose digits beyond 2**53.
+    numeric = {n for n in names if KINDS.get(n, str) in (int, float) and n != "seed"}
+    written = dict(zip(header_of(file), first_lines(file)[0], strict=True))
     wrong: list[Any] = []
 
     def refuse(row: Any) -> str:
@@ -113,8 +120,8 @@ def read_columns(file: Path, names: list[str]) -> pd.DataFrame:
             arrow.ReadOptions(use_threads=False),
             arrow.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
             arrow.ConvertOptions(
-                include_columns=names,
-                column_types={name: pa.string() for name in names if name not in numeric},
+                include_columns=[written[name] for name in names],
+                column_types={written[n]: pa.string() for n in names if n not in numeric},
             ),
         )
     except (OSError, ValueError) as error:
@@ -130,13 +137,15 @@ def read_columns(file: Path, names: list[str]) -> pd.DataFrame:
     for place, column in enumerate(table.schema):
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             text = table.column(place).cast(pa.string())
+            if pc.any(pc.starts_with(text, "'")).as_py():
+                text = pc.replace_substring_regex(text, f"^'({FORMULA})", r"\1")
             table = table.set_column(place, column.name, text)
-    return typing.cast(pd.DataFrame, table.to_pandas())
+    return typing.cast(pd.DataFrame, table.rename_columns(names).to_pandas())
 
 
 def header_of(file: Path) -> list[str]:
     """Read the column names of a table."""
-    header = next(iter(first_lines(file)), [])
+    header = unescaped_line(next(iter(first_lines(file)), []))
     if not any(name.strip() for name in header):
         raise UserError(f"{file}: is empty")
     return header
@@ -185,7 +194,7 @@ def most_similar(name: str, others: list[str], cutoff: float = 0.5) -> str:
 
 def numbers_of(file: Path, name: str, cells: pd.Series[Any], kind: type) -> pd.Series[float]:
     """Convert the cells of a column to numbers: booleans to 1 and 0, empty cells to NaN."""
-    if kind is not bool and name != "seed" and pd.api.types.is_numeric_dtype(cells):
+    if kind is not bool and pd.api.types.is_numeric_dtype(cells):
         return cells.astype("float64")
     if kind is bool:
         values = cells.str.lower().map(TRUTHS).astype("float64")
@@ -194,16 +203,36 @@ def numbers_of(file: Path, name: str, cells: pd.Series[Any], kind: type) -> pd.S
         values = pd.to_numeric(cells, errors="coerce").astype("float64")
         filled = cells.notna() & ~cells.astype("str").str.lower().isin(["", "nan"])
         wrong = values.isna() & filled
-        if name == "seed":
-            wrong |= values.notna() & (values % 1 != 0)
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
-        expected = "true or false" if kind is bool else "a number"
-        raise UserError(
-            f"{file}: row {row + 1}, column {name}: {str(cells.iloc[row])[:40]!r} is not "
-            f"{'a whole number' if name == 'seed' else expected}"
-        )
+        raise wrong_cell(file, name, row, cells, "true or false" if kind is bool else "a number")
     return values
+
+
+def seeds_of(file: Path, cells: pd.Series[Any]) -> pd.Series[Any]:
+    """Convert cells of text to exact integers of the type Int64; empty cells are missing."""
+    texts = [text.strip() for text in cells]
+    numbers = {text: whole_number(text) for text in {*texts} if text.lower() not in ("", "nan")}
+    for row, text in enumerate(texts):
+        if numbers.get(text, 0) is None:
+            raise wrong_cell(file, "seed", row, cells, "a whole number of at most 64 bits")
+    return pd.Series(pd.array([numbers.get(text) for text in texts], dtype="Int64"), cells.index)
+
+
+def whole_number(text: str) -> int | None:
+    """Return the integer that a text such as 3, 3.0 or 1e3 stands for, or None."""
+    try:
+        value = Decimal(text)
+        is_whole = -(2**63) <= value < 2**63 and value % 1 == 0
+    except InvalidOperation:  # not a number, or not a finite one
+        return None
+    return int(value) if is_whole else None
+
+
+def wrong_cell(file: Path, name: str, row: int, cells: pd.Series[Any], expected: str) -> UserError:
+    """Return the error of a cell that cannot be converted."""
+    cell = str(cells.iloc[row])[:40]
+    return UserError(f"{file}: row {row + 1}, column {name}: {cell!r} is not {expected}")
 
 
 def folder_of(table: str, run_id: str) -> RunFolder | None:

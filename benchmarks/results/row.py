@@ -96,6 +96,8 @@ class Row:
         "naive (reference of the skill), simple or classical; empty for a network"
     )
     seed: int | None = column("empty for deterministic baselines", **TRAINING)
+    init_seed: int | None = column("train.init_seed: of the initial weights", **TRAINING)
+    order_seed: int | None = column("train.order_seed: of batch order and dropout", **TRAINING)
     bidirectional: bool | None = column("a second stack reads backwards", **SETTING)
     num_layers: int | None = column("stacked layers", **ARCHITECTURE)
     hidden_size: int | None = column("per layer and direction", "units", **ARCHITECTURE)
@@ -110,6 +112,9 @@ class Row:
     dataset: str | None = column("name and origin of the data")
     dataset_sha256: str | None = column("hash of the data's content", comparable="task")
     split: str | None = column("how train, validation and test were split", comparable="task")
+    split_seed: int | None = column(
+        "seed of a random split; empty for the default one and where a split is not random"
+    )
     data_unit: str | None = column("the unit of the sizes")
     train_size: int | None = column("training split", "data_unit", comparable="group")
     validation_size: int | None = column("validation split", "data_unit", comparable="group")
@@ -118,6 +123,7 @@ class Row:
     metric: str | None = column("name of the column that holds the scores")
     higher_is_better: bool | None = column("direction of the metric")
     perfect_score: float | None = column("best possible value of the metric", METRIC_UNIT)
+    margin: str | None = column("smallest difference worth a decision, may be in per cent")
     val_score: float | None = column("metric on validation at the best epoch", METRIC_UNIT, **SCORE)
     test_score: float | None = column("metric on test at the best epoch", METRIC_UNIT, **SCORE)
     val_loss: float | None = column("mean loss on validation at the best epoch", LOSS_UNIT, **ERROR)

@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 import benchmarks.results.csv_table
-from benchmarks.results.csv_table import TableView, as_text
+from benchmarks.results.csv_cells import as_text
+from benchmarks.results.csv_table import TableView
 from benchmarks.results.row import COLUMNS, Row
 from benchmarks.results.store import Store
 from tests.helpers.processes import at_once

@@ -157,3 +157,17 @@ def test_a_large_table_is_read_without_a_loop_over_rows(tmp_path: Path) -> None:
 
 def test_baselines_need_no_options(tmp_path: Path) -> None:
     assert compare([write(tmp_path / "t.csv", fixed("majority", 0.5))], Options()).groups
+
+
+def test_escaped_text_is_read_as_it_was(tmp_path: Path) -> None:
+    columns = {"dataset": "'=cmd()", "split": "'quoted'", "overrides": "''-x", "'=own": "'@x"}
+    table = write(tmp_path / "t.csv", arm("'+m", [-0.5], seeds=[0], **columns))
+    (row,) = read_tables([table], extra=["=own"]).frame.to_dict("records")
+    assert {n: row[n] for n in ("dataset", "split", "overrides", "=own", "model")} == {
+        "dataset": "=cmd()",
+        "split": "'quoted'",
+        "overrides": "'-x",
+        "=own": "@x",
+        "model": "+m",
+    }
+    assert row["test_score"] == -0.5

@@ -40,7 +40,7 @@ def test_every_column_with_a_direction_is_shown() -> None:
 def test_ordered_lists_are_complete() -> None:
     """Their order is for readers; their names are facts of the columns."""
     assert {*SETTINGS} == {*columns_where(kind="setting")}
-    assert {*DISTINGUISHING} == {*GROUP} - {"task", "metric"}
+    assert {*DISTINGUISHING} == {*GROUP, "dataset"} - {"task", "metric"}
 
 
 def test_columns_by_facts() -> None:
