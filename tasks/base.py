@@ -43,12 +43,19 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class Metric:
-    """The metric of a task; its name is a column of the results table, `perfect` its best value."""
+    """The metric of a task.
+
+    Attributes:
+        name: a column of the results table.
+        perfect: the best value.
+        margin: smallest difference worth a decision: a number, or per cent of the score (`2%`).
+    """
 
     name: str
     unit: str
     higher_is_better: bool
     perfect: float
+    margin: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ class DataDescription:
     test_size: int
     unit: str
     notice: str = ""
+    split_seed: int | None = None  # of a random split; None for the default one
 
 
 @dataclass

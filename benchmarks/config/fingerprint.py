@@ -17,8 +17,10 @@ def identity(settings: Any) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for entry in dataclasses.fields(settings):
         value = getattr(settings, entry.name)
-        if entry.metadata.get("identity", True):
-            plain[entry.name] = identity(value) if dataclasses.is_dataclass(value) else value
+        part = entry.metadata.get("identity", True)
+        if part is False or (part == "unless null" and value is None):
+            continue
+        plain[entry.name] = identity(value) if dataclasses.is_dataclass(value) else value
     return plain
 
 

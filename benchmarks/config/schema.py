@@ -1,6 +1,7 @@
 """The typed schema of a run's configuration.
 
-A field with `identity=False` does not enter the fingerprint: it cannot change a score.
+A field with `identity=False` does not enter the fingerprint: it cannot change a score. One with
+`identity="unless null"` was added later: null keeps the fingerprints of earlier runs.
 """
 
 from __future__ import annotations
@@ -64,6 +65,20 @@ class TrainSettings:
     threads: int | None = setting(
         None, "CPU threads; null for all cores", minimum=1, identity=False
     )
+    init_seed: int | None = setting(
+        None,
+        "seed of the initial weights; null for seed",
+        minimum=0,
+        below=SEED_LIMIT,
+        identity="unless null",
+    )
+    order_seed: int | None = setting(
+        None,
+        "seed of the batch order and of dropout; null for seed",
+        minimum=0,
+        below=SEED_LIMIT,
+        identity="unless null",
+    )
     deterministic: bool = setting(True, "equal seeds give bitwise equal results; slower on CUDA")
 
 
@@ -119,7 +134,12 @@ class Config:
     train: TrainSettings = field(default_factory=TrainSettings)
     match: MatchSettings = field(default_factory=MatchSettings)
     log: LogSettings = field(default_factory=LogSettings, metadata={"identity": False})
-    seed: int = setting(0, "seed of all random streams", minimum=0, below=SEED_LIMIT)
+    seed: int = setting(
+        0,
+        "seed of all random streams, except those with a train.init_seed or train.order_seed",
+        minimum=0,
+        below=SEED_LIMIT,
+    )
     seeds: list[int] | None = field(
         default=None,
         metadata={

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from benchmarks.config.help import options
-from benchmarks.config.overrides import check_seeds
+from benchmarks.config.overrides import check_seeds, format_seeds
 from benchmarks.config.schema import Config, MatchSettings
 from benchmarks.errors import UserError, nearest
 from models.base import ModelSettings
@@ -120,6 +120,7 @@ def check_combinations(config: Config) -> None:
         except ValueError as error:
             raise UserError(str(error)) from error
     check_seeds(config.seeds)
+    check_streams(config)
     check_budget(config.match)
     check_time_limits(config)
     train = config.train
@@ -132,6 +133,20 @@ def check_combinations(config: Config) -> None:
             "log.tensorboard=true: requires TensorBoard: pip install -e '.[tensorboard]'"
         )
     check_pair(config)
+
+
+def check_streams(config: Config) -> None:
+    """Raise UserError if a seed is given although the random streams do not depend on it."""
+    train = config.train
+    is_free = train.init_seed is None or train.order_seed is None
+    if is_free or isinstance(config.model, BaselineSettings):
+        return
+    if config.seed or config.seeds is not None:
+        given = f"seed={config.seed}" if config.seeds is None else format_seeds(config.seeds)
+        raise UserError(
+            f"{given}: has no effect, because train.init_seed and train.order_seed seed all "
+            f"random streams; set at most two of the three"
+        )
 
 
 def check_budget(match: MatchSettings) -> None:

@@ -17,7 +17,7 @@ def build_network(config: Config, task: Task, device: torch.device) -> tuple[nn.
 
     The task's own layers therefore start equal for every model of one size.
     """
-    streams = SeedStreams(config.seed)
+    streams = SeedStreams.of(config)
     streams.seed_encoder()
     encoder = config.model.build(task.input_size)
     streams.seed_task()

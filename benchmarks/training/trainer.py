@@ -65,7 +65,7 @@ class Trainer:
         self.parameters = list(network.parameters())  # walking the modules would cost every step
         self.task = task
         self.settings = config.train
-        self.seed = config.seed
+        self.streams = SeedStreams.of(config)
         self.progress = progress
         self.state = TrainingState()
         self.metric = config.task.metric
@@ -106,7 +106,7 @@ class Trainer:
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
         """Iterate over the batches of an epoch, counted from 0."""
-        order = SeedStreams(self.seed).data_order(epoch)
+        order = self.streams.data_order(epoch)
         return self.task.batches("train", self.settings.batch_size, order)
 
     def fit(self) -> None:
@@ -124,7 +124,7 @@ class Trainer:
                     self.interruption.check()
                 self.save()
             except KeyboardInterrupt:
-                if not self._in_step:  # a second signal may arrive during an update
+                if not self._in_step:  # else the update is incomplete
                     self.save()
                 raise
 

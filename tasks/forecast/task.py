@@ -73,8 +73,8 @@ class Sp500Settings(TaskSettings):
     def metric(self) -> Metric:  # type: ignore[override]
         """Return the metric of the target."""
         if self.target == "volatility":
-            return Metric("volatility_rmse", "percent", higher_is_better=False, perfect=0.0)
-        return Metric("rmse", "index points", higher_is_better=False, perfect=0.0)
+            return Metric("volatility_rmse", "percent", False, perfect=0.0, margin="1%")
+        return Metric("rmse", "index points", False, perfect=0.0, margin="1%")
 
     def baselines(self) -> dict[str, Baseline]:
         """See `TaskSettings.baselines`."""

@@ -25,7 +25,7 @@ from tasks.base import (
 )
 from tasks.text.baselines import BASELINES, fit
 from tasks.text.batches import Reviews, shuffled_by_length
-from tasks.text.preparation import FORM, tokenise
+from tasks.text.preparation import FORM, VALIDATION_SEED, tokenise
 from tasks.text.sources import Source, check_source, find_source
 from tasks.text.tokenizer import PADDING, UNKNOWN, Texts, train_tokenizer
 
@@ -43,7 +43,7 @@ class ImdbSettings(TaskSettings):
 
     name: ClassVar[str] = "imdb"
     metric: ClassVar[Metric] = Metric(
-        "accuracy", "share of reviews", higher_is_better=True, perfect=1.0
+        "accuracy", "share of reviews", higher_is_better=True, perfect=1.0, margin="0.005"
     )
 
     source: str = setting(
@@ -55,6 +55,14 @@ class ImdbSettings(TaskSettings):
     vocabulary_size: int = setting(20_000, "number of the most frequent tokens", minimum=3)
     minimum_count: int = setting(
         2, "occurrences in training of a token of the vocabulary", minimum=1
+    )
+    split_seed: int | None = setting(
+        None,
+        "seed of the choice of the validation reviews, which sets the reviews and the vocabulary "
+        "of training too; null for the choice that runs share by default",
+        minimum=0,
+        below=2**32,
+        identity=False,  # the fingerprint contains a hash of the validation reviews
     )
     max_length: int = setting(400, "tokens per review; longer ones keep head and tail", minimum=2)
     embedding_size: int = setting(128, "per token", minimum=1)
@@ -93,9 +101,12 @@ class ImdbSettings(TaskSettings):
             f"{source.content_key} {self.vocabulary_size} {self.minimum_count} "
             f"v{self.version} form {FORM} tokenizers {tokenizers.__version__}"
         )
+        if self.split_seed is not None:
+            content += f" split {self.split_seed}"
+        seed = VALIDATION_SEED if self.split_seed is None else self.split_seed
         key = f"imdb-{hashlib.sha256(content.encode()).hexdigest()[:32]}"
         arrays, metadata = cache(
-            key, lambda: tokenise(source.read(), self.vocabulary_size, self.minimum_count)
+            key, lambda: tokenise(source.read(), self.vocabulary_size, self.minimum_count, seed)
         )
         return ImdbTask(self, source, arrays, metadata)
 
@@ -139,6 +150,7 @@ class ImdbTask(Task):
             test_size=len(self.reviews["test"]),
             unit="reviews",
             notice=source.notice,
+            split_seed=settings.split_seed,
         )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:

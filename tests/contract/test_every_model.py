@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,8 +10,11 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from benchmarks.training.network import build_network
 from models.modules.encoder import Encoder, State
+from tasks.base import Task
 from tests.helpers.definitions import MODELS, TASKS, composed, is_bidirectional, is_causal
+from tests.helpers.toys import trainer_of
 
 FREE_TASK = next(task for task in TASKS if not is_causal(task))
 ONE_WAY = [model for model in MODELS if not is_bidirectional(model)]
@@ -123,6 +127,33 @@ def test_the_random_seed_determines_the_initialisation(model: str) -> None:
     torch.manual_seed(1)
     third = composed(model, FREE_TASK, "model.hidden_size=8").model.build(5)
     assert not all(map(torch.equal, first.parameters(), third.parameters()))
+
+
+def streams(model: str, task: Task, *seeds: str) -> dict[str, Any]:
+    """Return the first numbers of each random stream of a training."""
+    config = composed(model, FREE_TASK, "model.hidden_size=8", *seeds)
+    network, _ = build_network(config, task, torch.device("cpu"))
+    trainer = trainer_of(config, network, task)
+    trainer.streams.seed_dropout()
+    return {
+        "weights": torch.cat([p.detach().flatten() for p in network.parameters()]).tolist(),
+        "order": [next(trainer.training_batches(epoch)).items.tolist() for epoch in range(2)],
+        "dropout": torch.rand(3).tolist(),
+    }
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_fixed_stream_stays_when_the_seed_changes(
+    model: str, loaded: Callable[[str], Task]
+) -> None:
+    task = loaded(FREE_TASK)
+    plain = [streams(model, task, f"seed={seed}") for seed in (1, 2)]
+    assert not [name for name in plain[0] if plain[0][name] == plain[1][name]]
+    same_weights = streams(model, task, "seed=2", "train.init_seed=1")
+    assert same_weights == plain[1] | {"weights": plain[0]["weights"]}
+    same_order = streams(model, task, "seed=2", "train.order_seed=1")
+    assert same_order == plain[0] | {"weights": plain[1]["weights"]}
+    assert streams(model, task, "train.init_seed=1", "train.order_seed=2") == same_weights
 
 
 @pytest.mark.parametrize("model", MODELS)

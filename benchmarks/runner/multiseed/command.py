@@ -10,7 +10,7 @@ from benchmarks.results.row import Row, Status
 from benchmarks.results.store import Store
 from benchmarks.runner.multiseed.progress import show_rows
 from benchmarks.runner.multiseed.runner import Result, run_seeds
-from benchmarks.runner.run import RunOptions
+from benchmarks.runner.run import RunOptions, how_to_resume
 from benchmarks.system.signals import INTERRUPTED, Interruption
 
 
@@ -23,13 +23,29 @@ def run_all(config: Config, store: Store, options: RunOptions) -> int:
         for seed in config.seeds
     ]
     results: dict[int, Result] = {}
+    started: dict[int, str] = {}
     interruption = Interruption()
     interruption.install()
     try:
-        run_seeds(configs, store, interruption, each, results.__setitem__)
-    finally:
+        try:
+            run_seeds(configs, store, interruption, each, results.__setitem__, started.__setitem__)
+        finally:
+            with interruption.deferred():
+                store.view().update()
         with interruption.deferred():
-            store.view().update()
+            code = exit_code(config, store, results)
+    except KeyboardInterrupt:
+        if not started:
+            raise
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        runs = [store.run(run_id) for run_id in started.values()]
+        print(how_to_resume(runs, config.resume), file=sys.stderr)
+    return code
+
+
+def exit_code(config: Config, store: Store, results: dict[int, Result]) -> int:
+    """Show the rows and return the exit code; raise the first error without a row."""
     ended = [results[index] for index in sorted(results)]
     rows = [result for result in ended if isinstance(result, Row)]
     if rows:
@@ -37,8 +53,8 @@ def run_all(config: Config, store: Store, options: RunOptions) -> int:
     for result in ended:
         if isinstance(result, Exception):
             raise result
-    if len(rows) < len(configs) or any(row.status == Status.INTERRUPTED for row in rows):
-        print("re-running the same command resumes from the checkpoints", file=sys.stderr)
+    assert config.seeds is not None
+    if len(rows) < len(config.seeds) or any(row.status == Status.INTERRUPTED for row in rows):
         return INTERRUPTED
     return int(any(row.status != Status.OK for row in rows))
 

@@ -16,7 +16,6 @@ from benchmarks.runner.stages import PreparedRun
 from benchmarks.system.signals import Interruption
 from benchmarks.training.network import build_network, encoder_of
 from benchmarks.training.optim import clear_gradients
-from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.trainer import Trainer
 from models.baseline import BaselineSettings
 from tasks.base import Batch, Task
@@ -102,7 +101,7 @@ def reason_against_stacking(trainers: list[Trainer], batches: list[Batch]) -> st
     """
     expected, generators = [], []
     for trainer, batch in zip(trainers, batches, strict=True):
-        SeedStreams(trainer.seed).seed_dropout()
+        trainer.streams.seed_dropout()
         generators.append(torch.Generator().set_state(torch.get_rng_state()))
         trainer.forward_backward(batch, None)
         gradients = [p.grad for p in trainer.parameters if p.grad is not None]

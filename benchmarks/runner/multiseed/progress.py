@@ -48,5 +48,5 @@ def show_rows(rows: list[Row], metric: Metric, folder: str) -> None:
         if row.error:
             show_text(terminal, f"seed {row.seed}, {row.status}: {row.error}")
     if any(is_busy(row.load_average, row.threads, row.device) for row in rows):
-        logger.warning("other processes slowed these runs, their times are not reliable")
+        logger.info("other processes slowed these runs, their times are not reliable")
     show_text(terminal, f"stored in {folder}")

@@ -112,7 +112,7 @@ class SeedGroup:
                     self._end_epoch()
                     self.interruption.check()
             except KeyboardInterrupt:
-                if not self._in_step:  # a second signal may arrive during an update
+                if not self._in_step:  # else the update is incomplete
                     self.stacked.update_trainers()
                     for each in self.active:
                         each.save()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from hydra import compose, initialize_config_dir
 
 import models
 import tasks
-from benchmarks.config.fingerprint import fingerprint
+from benchmarks.config.fingerprint import arm, fingerprint
 from benchmarks.config.registry import definitions, register_schemas
 from benchmarks.config.schema import Config, MatchSettings, TrainSettings
 from benchmarks.config.validation import allowed_text, checked_config, is_allowed
@@ -42,6 +44,13 @@ def composed(*overrides: str) -> Config:
     register_schemas()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return checked_config(compose("config", overrides=list(overrides)))
+
+
+def published_runs() -> list[dict[str, str]]:
+    """Return the rows of the default recipes."""
+    table = CONF.parent / "results" / "published" / "defaults.csv"
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def hash_of(*overrides: str, data: DataDescription = DATA, device_type: str = "cpu") -> str:
@@ -203,6 +212,8 @@ def test_fingerprint_stays_with_the_sample_and_the_place_of_the_text(
         "train.max_evaluation_batches=5",
         "train.patience=5",
         "train.dtype=float64",
+        "train.init_seed=0",  # as the seed is, but it stays when another seed is set
+        "train.order_seed=0",
         "debug=smoke",
     ],
 )
@@ -215,6 +226,25 @@ def test_fingerprint_changes_with_what_changes_numbers(override: str) -> None:
 )
 def test_fingerprint_changes_with_the_data(change: dict[str, Any]) -> None:
     assert hash_of(data=dataclasses.replace(DATA, **change)) != hash_of()
+
+
+@pytest.mark.parametrize("row", published_runs(), ids=lambda row: f"{row['model']}-{row['task']}")
+def test_published_runs_keep_their_fingerprints(row: dict[str, str]) -> None:
+    """Runs of earlier versions are found again: a new setting does not enter if it is unset."""
+    data = DataDescription("", row["dataset_sha256"], row["split"], 0, 0, 0, "")
+    config = composed(f"model={row['model']}", f"task={row['task']}", f"seed={row['seed']}")
+    assert fingerprint(config, data, "cpu") == row["fingerprint"]
+    assert arm(config, data) == row["arm"]
+
+
+@pytest.mark.parametrize("given", ["seed=1", "seeds=[0,1]"])
+def test_a_seed_without_effect_is_refused(given: str) -> None:
+    fixed = ["train.init_seed=4", "train.order_seed=4"]
+    with pytest.raises(UserError, match=f"^{re.escape(given)}: has no effect, because train.init"):
+        composed(given, *fixed)
+    assert composed(given, fixed[0]).train.init_seed == 4
+    baseline = composed(given, *fixed, "model=baseline", "model.baseline=majority_class")
+    assert baseline.train.init_seed == 4
 
 
 def test_fingerprint_does_not_know_where_the_data_came_from() -> None:

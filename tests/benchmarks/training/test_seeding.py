@@ -23,7 +23,7 @@ def _random_state_as_before() -> Iterator[None]:
 
 
 def numbers(seed: int, purpose: str, *indices: int, count: int = 100) -> np.ndarray:
-    return SeedStreams(seed)._generator(purpose, *indices).random(count)
+    return SeedStreams(seed)._generator(None, purpose, *indices).random(count)
 
 
 @pytest.mark.parametrize("stream", STREAMS)

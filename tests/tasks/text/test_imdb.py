@@ -247,7 +247,12 @@ def test_a_second_start_reads_the_cache_only(counted: CountedSource, tmp_path: P
 
 @pytest.mark.parametrize(
     ("changed", "reads"),
-    [({"vocabulary_size": 50}, 2), ({"minimum_count": 3}, 2), ({"max_length": 10}, 1)],
+    [
+        ({"vocabulary_size": 50}, 2),
+        ({"minimum_count": 3}, 2),
+        ({"split_seed": 0}, 2),
+        ({"max_length": 10}, 1),
+    ],
 )
 def test_settings_that_change_the_tokens_change_the_cache_key(
     counted: CountedSource, tmp_path: Path, changed: dict[str, Any], reads: int
@@ -257,6 +262,7 @@ def test_settings_that_change_the_tokens_change_the_cache_key(
     assert counted.reads == reads
     assert isinstance(again, imdb.ImdbTask)
     assert again.vocabulary_size <= changed.get("vocabulary_size", 1000)
+    assert again.data.split_seed == changed.get("split_seed")
     longest = max(batch.inputs.shape[1] for batch in batches(again, "test", 16))
     assert longest <= changed.get("max_length", 400)
 

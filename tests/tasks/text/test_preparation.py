@@ -114,6 +114,20 @@ def test_validation_shares_no_film_and_no_text_with_training(bundled_frames: Fra
         assert not set(train[held_out][column]) & set(train[~held_out][column])
 
 
+def test_a_split_seed_chooses_other_reviews_by_the_same_rules(bundled_frames: Frames) -> None:
+    train = imdb_preparation.in_canonical_order(bundled_frames["train"])
+    default, *others = (
+        imdb_preparation.choose_validation(train, seed)
+        for seed in (imdb_preparation.VALIDATION_SEED, 0, 1)
+    )
+    assert (default == imdb_preparation.choose_validation(train)).all()
+    assert not (others[0] == others[1]).all()
+    for held_out in others:
+        assert held_out.sum() == 500
+        assert (held_out & default).sum() < 100  # a tenth of them by chance
+        assert not set(train[held_out]["movie"]) & set(train[~held_out]["movie"])
+
+
 def test_the_order_of_rows_does_not_change_validation(bundled_frames: Frames) -> None:
     def chosen(frame: pd.DataFrame) -> set[str]:
         ordered = imdb_preparation.in_canonical_order(frame)

@@ -90,6 +90,17 @@ def test_the_data_is_prepared_once(kernel: str, run: Run, monkeypatch: pytest.Mo
     assert [row.run_id for row in rows] == sorted(row.run_id for row in rows)
 
 
+@pytest.mark.parametrize("fixed", ["init_seed", "order_seed"])
+def test_seeds_with_a_fixed_stream_train_as_alone(fixed: str, run: Run) -> None:
+    scores = []
+    for kernel in ("auto", "torch"):
+        rows = [*run(f"train.{fixed}=7", f"model.kernel={kernel}").values()]
+        assert all(isinstance(row, Row) and getattr(row, fixed) == 7 for row in rows)
+        scores.append([row.test_score for row in rows if isinstance(row, Row)])
+    assert scores[0] == pytest.approx(scores[1], rel=1e-5)
+    assert len({*scores[0]}) == 3
+
+
 @pytest.mark.parametrize("kernel", ["auto", "torch"])
 def test_a_seed_that_another_process_runs_is_skipped(kernel: str, run: Run, store: Store) -> None:
     first = run(f"model.kernel={kernel}")[1]

@@ -55,8 +55,12 @@ def test_each_seed_equals_its_single_training(
         assert expected.state.trained_together == 0
         assert not any("train_seconds" in line for line in found.state.history)
         # Dropout used the same random numbers as alone.
-        with_chance = read_checkpoint(tmp_path / f"{found.seed}.safetensors")[0]["random.cpu"]
-        after = read_checkpoint(tmp_path / "alone" / f"{found.seed}.safetensors")[0]["random.cpu"]
+        with_chance = read_checkpoint(tmp_path / f"{found.streams.seed}.safetensors")[0][
+            "random.cpu"
+        ]
+        after = read_checkpoint(tmp_path / "alone" / f"{found.streams.seed}.safetensors")[0][
+            "random.cpu"
+        ]
         assert torch.equal(with_chance, after)
         assert torch.equal(each.generator.get_state(), after)
     assert len({trainer.state.best_metrics["loss"] for trainer in together}) == len(SEEDS)
