@@ -9,33 +9,60 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.analysis.comparison import Arm
-from benchmarks.analysis.formatting import listed
+from benchmarks.analysis.comparison import Arm, FailedArm
+from benchmarks.analysis.formatting import listed, rounded
 from benchmarks.analysis.labels import cell_text, labels
-from benchmarks.analysis.statistics.seeds import interquartile_mean, interval
+from benchmarks.analysis.statistics.common import Vector, unit_of
+from benchmarks.analysis.statistics.seeds import deviation, interquartile_mean, interval
 from benchmarks.system.load import BUSY_LOAD
 
 MOST_ARMS = 500  # number of arms of a group that are read and tested, the best first
 TIMING = ("concurrent_runs", "load_average", "threads", "device", "device_name", "torch_version")
 
 
-def make_arms(rows: pd.DataFrame, by: Sequence[str], higher_is_better: bool) -> list[Arm]:
-    """Return the arms of a group, best first, without skill and marks; `by` as in `labels`."""
-    seeds = rows.groupby(["arm_number", "seed"], dropna=False, sort=False)["score"].mean()
-    means = seeds.groupby("arm_number", sort=False).mean()
+def make_arms(
+    rows: pd.DataFrame, failed: pd.DataFrame, by: Sequence[str], higher_is_better: bool
+) -> tuple[list[Arm], list[FailedArm]]:
+    """Return the arms of a group, best first, without skill and marks, and those without a score.
+
+    `failed` has the rows of failed runs; `by` is as in `labels`.
+    """
+    values = rows.groupby(["arm_number", "replicate"], sort=False)["score"].mean()
+    values /= unit_of(values.to_numpy())
+    means = values.groupby("arm_number", sort=False).mean()
     order = means.sort_values(ascending=not higher_is_better, kind="stable").index
     firsts = rows.drop_duplicates("arm_number").set_index("arm_number")
     is_baseline = (firsts["baseline"] != "").loc[order]
     chosen = order[(np.arange(len(order)) < MOST_ARMS) | is_baseline.to_numpy()]
-    names = labels(firsts.loc[chosen].reset_index(), by)
+    never = failed[~failed["arm_number"].isin(order)].drop_duplicates("arm_number")
+    shown = [firsts.loc[chosen].reset_index(), *([never] if len(never) else [])]
+    names = labels(pd.concat(shown, ignore_index=True), by)
     found = dict(list(rows[rows["arm_number"].isin(chosen)].groupby("arm_number", sort=False)))
-    return [make_arm(found[n], label) for n, label in zip(chosen, names, strict=True)]
+    counts = failure_counts(failed)
+    arms = [
+        make_arm(found[n], label, counts.get(n, {}))
+        for n, label in zip(chosen, names, strict=False)
+    ]
+    places = zip(names[len(arms) :], never.to_dict("records"), strict=True)
+    return arms, [
+        FailedArm(label, str(row["model"]), str(row["baseline"]), counts[row["arm_number"]])
+        for label, row in places
+    ]
 
 
-def make_arm(rows: pd.DataFrame, label: str) -> Arm:
+def failure_counts(failed: pd.DataFrame) -> dict[int, dict[str, int]]:
+    """Return the number of failed runs by arm and failure."""
+    counts: dict[int, dict[str, int]] = {}
+    for number, failure in zip(failed["arm_number"], failed["failure"], strict=True):
+        found = counts.setdefault(number, {})
+        found[failure] = found.get(failure, 0) + 1
+    return counts
+
+
+def make_arm(rows: pd.DataFrame, label: str, failures: dict[str, int]) -> Arm:
     """Return the arm of these rows."""
     first = rows.iloc[0]
-    scores = rows.groupby("seed", dropna=False)["score"].mean()
+    scores = rows.groupby("replicate")["score"].mean()
     return Arm(
         key=str(first["arm_key"]),
         label=label,
@@ -45,9 +72,9 @@ def make_arm(rows: pd.DataFrame, label: str) -> Arm:
         match_budget=finite(first["match_budget"]),
         rows=rows,
         score=interval(scores),
-        deviation=float(scores.std(ddof=1)) if len(scores) > 1 else None,
+        deviation=deviation(scores) if len(scores) > 1 else None,
         interquartile_mean=interquartile_mean(scores),
-        validation=finite(rows["val_score"].mean()),
+        validation=mean(rows, "val_score"),
         skill=None,
         parameters=whole(median(rows, "parameters")),
         encoder_parameters=whole(median(rows, "encoder_parameters")),
@@ -59,14 +86,27 @@ def make_arm(rows: pd.DataFrame, label: str) -> Arm:
         precision=joined_values(rows, "precision"),
         utilisation=median(rows, "model_flops_utilisation"),
         trials=whole(finite(first["trials"])),
+        failures=failures,
     )
+
+
+def mean(rows: pd.DataFrame, column: str) -> float | None:
+    """Return the mean of the finite values of a column."""
+    values = finite_values(rows, column)
+    return interval(values).mean if len(values) else None
 
 
 def median(rows: pd.DataFrame, column: str) -> float | None:
     """Return the median of the finite values of a column."""
-    values = rows[column].to_numpy(dtype="float64")
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if len(values) else None
+    values = finite_values(rows, column)
+    unit = unit_of(values) if len(values) else 1.0
+    return float(np.median(values / unit)) * unit if len(values) else None
+
+
+def finite_values(rows: pd.DataFrame, column: str) -> Vector:
+    """Return the finite values of a column."""
+    values: Vector = rows[column].to_numpy(dtype="float64")
+    return values[np.isfinite(values)]
 
 
 def finite(value: Any) -> float | None:
@@ -92,9 +132,10 @@ def with_skill(arms: list[Arm], naive: Arm, metric: str, higher_is_better: bool)
     span = naive.score.mean - perfect
     if span == 0:
         return arms
+    skills = ((naive.score.mean - arm.score.mean) / span + 0.0 for arm in arms)  # + 0.0: no -0
     return [
-        dataclasses.replace(arm, skill=(naive.score.mean - arm.score.mean) / span + 0.0)  # no -0
-        for arm in arms
+        dataclasses.replace(arm, skill=finite(skill))
+        for arm, skill in zip(arms, skills, strict=True)
     ]
 
 
@@ -138,9 +179,9 @@ def with_timing_doubts(arms: list[Arm]) -> list[Arm]:
 def timing_doubt(fact: Mapping[Hashable, Any], elsewhere: str, usual: str) -> str:
     """Return why the times of an arm are unreliable; empty if they are reliable."""
     if fact["shared"]:
-        return f"up to {fact['runs']:.0f} concurrent runs on the machine"
+        return f"up to {cell_text(fact['runs'])} concurrent runs on the machine"
     if fact["busy"]:
-        return f"other processes on the machine, load up to {fact['load']:.1f}"
+        return f"other processes on the machine, load up to {rounded(fact['load'], 1)}"
     return f"measured on {elsewhere}, others on {usual}" if elsewhere else ""
 
 
@@ -162,16 +203,17 @@ def budget_text(arms: list[Arm]) -> str:
     )
     sizes = sorted({size for arm in nets for size in arm.rows["hidden_size"].dropna().unique()})
     if len(sizes) > 1:
-        return f"not matched: hidden sizes {sizes[0]:.0f} to {sizes[-1]:.0f}{parameter_range(nets)}"
+        ends = f"{cell_text(sizes[0])} to {cell_text(sizes[-1])}"
+        return f"not matched: hidden sizes {ends}{parameter_range(nets)}"
     if unstated and not sizes:
         return unstated
-    size = f"hidden size {sizes[0]:.0f}" if sizes else "hidden size"
+    size = f"hidden size {cell_text(sizes[0])}" if sizes else "hidden size"
     return f"{unstated and f'{unstated}; '}{size}{parameter_range(nets)}"
 
 
 def budget_name(match: str, budget: float | None) -> str:
     """Return the name of a budget with its size and unit."""
-    size = "unknown" if budget is None else f"{budget:,.6g}" if budget < 1e4 else f"{budget:,.0f}"
+    size = "unknown" if budget is None else f"{budget:,.6g}" if budget < 1e4 else rounded(budget, 0)
     return {
         "hidden": "hidden size",
         "parameters": f"{size} encoder parameters",
@@ -185,4 +227,4 @@ def parameter_range(nets: list[Arm]) -> str:
     counts = sorted(arm.encoder_parameters for arm in nets if arm.encoder_parameters is not None)
     if not counts or counts[0] == counts[-1]:
         return ""
-    return f" (encoder parameters {counts[0]:,} to {counts[-1]:,})"
+    return f" (encoder parameters {rounded(counts[0], 0)} to {rounded(counts[-1], 0)})"

@@ -8,22 +8,26 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.analysis.across_tasks import across_tasks
+from benchmarks.analysis.arm_differences import with_differences
 from benchmarks.analysis.arms import budget_text, make_arms, with_skill, with_timing_doubts
-from benchmarks.analysis.comparison import NOT_COMPARABLE, Arm, Comparison, Group
+from benchmarks.analysis.comparison import NOT_COMPARABLE, Arm, Comparison, Group, best_baseline
 from benchmarks.analysis.formatting import listed
-from benchmarks.analysis.item_tests import ItemTests
+from benchmarks.analysis.item_tests import ItemTests, with_population_verdicts
 from benchmarks.analysis.kernel_notes import kernel_notes
+from benchmarks.analysis.labels import labels
 from benchmarks.analysis.metrics import Metric
 from benchmarks.analysis.notes import most_frequent, notes_of, percent_notes, title_of
 from benchmarks.analysis.pairwise import (
     FEWEST_DRAWS,
+    Rules,
     all_pairs,
-    best_baseline,
     family_of,
     pairs_with,
 )
 from benchmarks.analysis.ranking import with_marks
-from benchmarks.analysis.selection import DEFAULTS, Options, select_rows
+from benchmarks.analysis.seed_notes import check_planned, seed_notes
+from benchmarks.analysis.selection import DEFAULTS, Options, Selection, select_rows
 from benchmarks.errors import UserError, nearest
 from benchmarks.results.reader import read_tables
 from benchmarks.results.row import FACTS
@@ -38,26 +42,33 @@ def compare(tables: Sequence[Path], options: Options = DEFAULTS) -> Comparison:
         UserError: a table or an option is invalid.
     """
     read = read_tables(tables, options.by)
-    frame, excluded = select_rows(read.frame, options)
-    groups = make_groups(frame, options)
+    selected = select_rows(read.frame, options)
+    groups = make_groups(selected, options)
     if options.baseline is not None and groups and all(group.asked is None for group in groups):
         found = sorted({arm.label for group in groups for arm in group.arms})
         raise UserError(
             f"--baseline {options.baseline}: there is no such arm"
             f"{nearest(options.baseline, found)}; there are {listed(found, 10)}"
         )
-    return Comparison(read.sources, groups, excluded, read.notes)
+    notes = [*read.notes, *unfinished_notes(selected, options)]
+    across = across_tasks(groups, options.by)
+    return Comparison(read.sources, groups, selected.excluded, notes, across)
 
 
-def make_groups(frame: pd.DataFrame, options: Options) -> list[Group]:
+def make_groups(selected: Selection, options: Options) -> list[Group]:
     """Return the groups by task and metric, the largest first."""
-    parts = [rows for _, rows in frame.groupby("group", sort=False)]
+    parts = [rows for _, rows in selected.rows.groupby("group", sort=False)]
     parts.sort(key=lambda rows: (*task_and_metric(rows), -len(rows)))
     same: dict[tuple[str, str], list[pd.DataFrame]] = {}
     for rows in parts:
         same.setdefault(task_and_metric(rows), []).append(rows)
     return [
-        make_group(rows, [other for other in peers if other is not rows], options)
+        make_group(
+            rows,
+            selected.failed[selected.failed["group"] == rows["group"].iloc[0]],
+            [other for other in peers if other is not rows],
+            options,
+        )
         for peers in same.values()
         for rows in peers
     ]
@@ -68,24 +79,46 @@ def task_and_metric(rows: pd.DataFrame) -> tuple[str, str]:
     return str(rows["task"].iloc[0]), str(rows["metric"].iloc[0])
 
 
-def make_group(rows: pd.DataFrame, beside: list[pd.DataFrame], options: Options) -> Group:
+def unfinished_notes(selected: Selection, options: Options) -> list[str]:
+    """Return notes on comparable rows of which no run was completed; they are no group."""
+    is_grouped = selected.failed["group"].isin(selected.rows["group"])
+    notes = []
+    for _, rows in selected.failed[~is_grouped].groupby("group", sort=False):
+        firsts = rows.drop_duplicates("arm_number")
+        counts = rows.groupby("arm_number", sort=False).size()
+        names = zip(labels(firsts, options.by), counts, strict=True)
+        arms = listed([f"{label} 0 of {count:,}" for label, count in names], 10)
+        task, metric = task_and_metric(rows)
+        notes.append(f"{task}: no run was completed{f' for {metric}' * bool(metric)}: {arms}")
+    return notes
+
+
+def make_group(
+    rows: pd.DataFrame, failed: pd.DataFrame, beside: list[pd.DataFrame], options: Options
+) -> Group:
     """Compare the arms of comparable rows; `beside` are the other groups of task and metric."""
     task, name = task_and_metric(rows)
     is_own = bool((rows["own_metric"] == name).all()) or options.metric == "test_score"
     metric = Metric(name, bool(rows["higher_is_better"].iloc[0]), is_own)
     items = ItemTests() if options.items and is_own else None
-    arms = with_timing_doubts(make_arms(rows, options.by, metric.higher_is_better))
+    arms, failed_arms = make_arms(rows, failed, options.by, metric.higher_is_better)
+    arms = with_timing_doubts(arms)
     naive = next((arm for arm in arms if arm.baseline == "naive"), None)
     if not is_own:
         arms = [dataclasses.replace(arm, validation=None) for arm in arms]
     elif naive is not None:
         arms = with_skill(arms, naive, name, metric.higher_is_better)
+    check_planned(arms, options.planned)
+    best = arms[0].score.mean
+    margin = None if options.margin is None else options.margin.in_units(best, rows)
+    rules = Rules(metric, items, margin, options.planned)
     family = family_of(arms, int(rows["arm_number"].nunique()) - len(arms))
-    pairs = all_pairs(arms, metric, items, family)
+    pairs = all_pairs(arms, rules, family)
     reference = requested_arm(arms, options.baseline)
-    shown = pairs if reference is None else pairs_with(arms, reference, metric, items)
-    arms, untested = with_marks(arms, [*pairs, *shown], metric, items)
+    shown = pairs if reference is None else pairs_with(arms, reference, rules)
+    arms, untested = with_marks(arms, [*pairs, *shown], rules)
     notes = [*notes_of(rows, arms, beside), *kernel_notes(arms), *untested]
+    notes += seed_notes(arms, shown, options.planned)
     notes += percent_notes(arms, name) if is_own else []
     if reference is None and options.baseline is not None:
         notes.append(f"there is no arm {options.baseline}: all pairs are shown")
@@ -105,21 +138,28 @@ def make_group(rows: pd.DataFrame, beside: list[pd.DataFrame], options: Options)
         notes=notes,
         asked=None if reference is None else reference.label,
         family=family if reference is None else 0,
+        margin=margin,
+        planned=options.planned,
+        failed_arms=failed_arms,
     )
+    group = with_differences(group, rows)
     return group if items is None else add_item_tests(group, items)
 
 
 def add_item_tests(group: Group, items: ItemTests) -> Group:
-    """Add the tests over items to the pairs that are shown."""
+    """Add the tests over items to the pairs that are shown, and notes on unused predictions."""
     shown = [id(pair) for pair in group.pairs_to_show[:MOST_BY_ITEMS] if pair.items is None]
     pairs = []
     for pair in group.pairs:
         if id(pair) in shown and pair.verdict != NOT_COMPARABLE:
-            found = items.compare(group.arm(pair.a), group.arm(pair.b), FEWEST_DRAWS)
+            a, b = group.arm(pair.a), group.arm(pair.b)
+            found = items.compare(a, b, FEWEST_DRAWS)
             if found is not None:
                 pair = dataclasses.replace(pair, items=found[0], items_of=found[1])
+            pair = dataclasses.replace(pair, population=items.population(a, b))
         pairs.append(pair)
-    return dataclasses.replace(group, pairs=pairs)
+    pairs = with_population_verdicts(pairs, group)
+    return dataclasses.replace(group, pairs=pairs, notes=[*group.notes, *items.notes()])
 
 
 def requested_arm(arms: list[Arm], name: str | None) -> Arm | None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
 from benchmarks.analysis.seed_tests import Scores
 from benchmarks.analysis.statistics.common import Interval, Paired
 
 BETTER, WORSE = "better", "worse"
-FLIPPED = {BETTER: WORSE, WORSE: BETTER}  # Verdicts on A against B as verdicts on B against A
+FAILS_MORE, FAILS_LESS = "fails more often", "fails less often"
+# Verdicts on A against B as verdicts on B against A
+FLIPPED = {BETTER: WORSE, WORSE: BETTER, FAILS_MORE: FAILS_LESS, FAILS_LESS: FAILS_MORE}
+SHOWN = tuple(FLIPPED)
 
 NOT_SHOWN = "no difference shown"
+EQUIVALENT, UNDECIDED = "equivalent", "undecided"  # only with a margin
+OPEN = (NOT_SHOWN, UNDECIDED)
 NOT_COMPARABLE = "not comparable"
 IMPROVED, SAME = "improved", "same"
 FAILED = "failed in B"
@@ -34,6 +39,7 @@ class Arm:
         train_seconds, latency_ms, memory_mib, rss_mib, utilisation: medians over the rows;
             memory_mib is the tensors of a training step, rss_mib the process.
         trials: number of trials of the search whose best trial this arm is.
+        failures: number of seeds whose latest run failed, by status.
         is_among_best: the best arm of its budget, or tested and not shown to be worse.
         beats_baselines: None for baselines, without baselines, and for costs.
     """
@@ -64,6 +70,17 @@ class Arm:
     kernel: str = ""
     precision: str = ""
     utilisation: float | None = None
+    failures: dict[str, int] = field(default_factory=dict, hash=False)
+
+    @property
+    def completed(self) -> int:
+        """Number of runs with a score: one per seed, unless arms are pooled."""
+        return len(self.rows)
+
+    @property
+    def attempted(self) -> int:
+        """Number of runs that were completed or failed."""
+        return self.completed + sum(self.failures.values())
 
     @property
     def is_deterministic(self) -> bool:
@@ -73,10 +90,49 @@ class Arm:
     @cached_property
     def by_seed(self) -> Scores:
         """One score per seed; the mean over pooled arms."""
-        means = self.rows.groupby("seed", dropna=False)["score"].mean()
-        seeds = means.index.to_numpy(dtype="float64")
-        is_deterministic = bool(self.baseline) and bool(np.isnan(seeds).all())
-        return Scores(seeds, means.to_numpy(), is_deterministic)
+        by = self.rows.groupby("replicate", sort=True)
+        seeds = by["seed"].first().dropna().to_numpy("int64")
+        is_deterministic = bool(self.baseline) and not len(seeds)
+        failed = sum(self.failures.values())
+        return Scores(seeds, by["score"].mean().to_numpy(), is_deterministic, failed)
+
+
+@dataclass(frozen=True)
+class FailedArm:
+    """An arm of which no run was completed; the fields are those of `Arm`."""
+
+    label: str
+    model: str
+    baseline: str
+    failures: dict[str, int]
+
+    @property
+    def attempted(self) -> int:
+        """Number of runs."""
+        return sum(self.failures.values())
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Numbers of completed and attempted runs of two arms, of which at least one run failed.
+
+    Attributes:
+        p, p_adjusted: of Fisher's exact test, before and after Holm's correction over the pairs.
+        ranked_p, probability: of all runs with failures ranked worst: the p-value, and the
+            probability that a run of A is better than a run of B.
+    """
+
+    a: tuple[int, int]
+    b: tuple[int, int]
+    p: float
+    ranked_p: float
+    probability: float
+    p_adjusted: float = 1.0
+
+    @property
+    def excess(self) -> float:
+        """The share of failed runs of A minus that of B."""
+        return self.b[0] / self.b[1] - self.a[0] / self.a[1]
 
 
 @dataclass(frozen=True)
@@ -84,13 +140,22 @@ class Pair:
     """The comparison of two arms of a group.
 
     Attributes:
-        a, b: labels of the arms; differences are A - B. A has the better mean, unless the pairs
-            with one arm were requested, which then is B.
-        seeds: difference over seeds; None where seeds allow no test.
+        a, b: labels of the arms; differences are A - B. A has the better mean. If pairs with one
+            arm were requested, that arm is B.
+        seeds: difference over seeds, with the interval at the corrected level; None where seeds
+            allow no test.
         detectable: smallest difference detected with 80 % power at this number of seeds; only
             where no difference is shown.
-        seeds_needed: seeds to show a difference of the observed size; None if more than 1000.
+        seeds_for_margin: fewest and most seeds to detect a difference as large as the margin,
+            None if more than 1000; only where a verdict with a margin is undecided.
+        p_equivalence: of the test for a difference smaller than the margin, corrected.
+        effect: the difference in standard deviations of the seeds.
+        completion: None if all runs of both arms completed.
+        differ: settings in which the arms differ besides the model, as a phrase.
         items: difference over the test items of the runs `items_of`; None without predictions.
+        population: difference over all seeds and all test items, of which those of the runs are
+            samples; None without the predictions of three common seeds.
+        population_verdict, population_p: verdict on it, empty without a test, and its corrected p.
     """
 
     a: str
@@ -99,10 +164,17 @@ class Pair:
     seeds: Paired | None = None
     p_adjusted: float | None = None
     detectable: float | None = None
-    seeds_needed: int | None = None
+    seeds_for_margin: tuple[int | None, int | None] | None = None
+    p_equivalence: float | None = None
+    effect: Interval | None = None
+    completion: Completion | None = None
     items: Paired | None = None
     reason: str = ""
     items_of: str = ""
+    differ: str = ""
+    population: Paired | None = None
+    population_verdict: str = ""
+    population_p: float | None = None
 
     @property
     def p(self) -> float | None:
@@ -116,12 +188,16 @@ class Group:
 
     Attributes:
         budget: what all nets have in common, as a phrase; states if it is mixed.
+        also_differ: settings in which arms differ besides model and budget, as a phrase.
         pairs: the tested pairs, over which Holm's correction runs: of the nets and the best
             baseline; of baselines if there are no nets; only with the best arm or the best
             baseline in a large group; only with the requested arm if there is one.
+        failed_arms: arms of which no run was completed.
         confidence_set: labels of the Model Confidence Set over test items, or empty.
         asked: label of the arm whose pairs were requested.
         family: number of pairs that p is corrected for, if larger than the number tested.
+        margin: smallest difference worth a decision, in units of the metric.
+        planned: number of seeds per arm that was fixed beforehand.
     """
 
     task: str
@@ -139,15 +215,24 @@ class Group:
     notes: list[str]
     asked: str | None = None
     family: int = 0
+    margin: float | None = None
+    planned: int | None = None
+    failed_arms: list[FailedArm] = field(default_factory=list)
+    also_differ: str = ""
 
     def arm(self, label: str) -> Arm:
         """Return the arm with this label."""
         return next(arm for arm in self.arms if arm.label == label)
 
     @property
+    def all_arms(self) -> list[Arm | FailedArm]:
+        """The arms, and those of which no run was completed."""
+        return [*self.arms, *self.failed_arms]
+
+    @property
     def best_baseline(self) -> Arm | None:
-        """The baseline with the best score."""
-        return next((arm for arm in self.arms if arm.baseline), None)
+        """The baseline that networks are compared with."""
+        return best_baseline(self.arms)
 
     @property
     def is_mixed(self) -> bool:
@@ -167,12 +252,23 @@ class Group:
         return [pair for pair in self.pairs if pair.a in chosen or pair.b in chosen]
 
 
+def best_baseline(arms: Sequence[Arm]) -> Arm | None:
+    """Return the best baseline of arms in order.
+
+    A baseline with a single seed, which may be lucky, is the last choice.
+    """
+    baselines = [arm for arm in arms if arm.baseline]
+    tested = [arm for arm in baselines if arm.is_deterministic or arm.score.n > 1]
+    return next(iter(tested or baselines), None)
+
+
 @dataclass(frozen=True)
 class Change:
     """The change of one arm from table A to table B.
 
-    `before` and `after` are scores over the paired seeds, `dropped` the number of seeds of A, and
-    of B, that the other table does not contain. `seeds` is the difference B - A.
+    `before` and `after` are the scores of A and B, `seeds` is the difference B - A. `differ` names
+    the settings in which A and B differ. `completed` and `failures` count the runs of A and of B as
+    in `Arm`; `completion` has B as its first arm.
     """
 
     task: str
@@ -185,14 +281,18 @@ class Change:
     seeds: Paired | None = None
     p_adjusted: float | None = None
     detectable: float | None = None
+    p_equivalence: float | None = None
+    completion: Completion | None = None
     reason: str = ""
-    dropped: tuple[int, int] = (0, 0)
     is_deterministic: bool = False
+    differ: str = ""
+    completed: tuple[int, int] = (0, 0)
+    failures: tuple[dict[str, int], dict[str, int]] = ({}, {})
 
     @property
     def is_shown(self) -> bool:
         """True if the arm differs or could not be tested."""
-        return self.verdict not in (SAME, NOT_SHOWN)
+        return self.verdict not in (SAME, EQUIVALENT, *OPEN)
 
 
 @dataclass(frozen=True)
@@ -215,10 +315,37 @@ class ExcludedRows:
 
 
 @dataclass(frozen=True)
+class AcrossTasks:
+    """Average ranks of networks over groups, and tests of their differences.
+
+    Attributes:
+        arms, ranks: names and average ranks, the best first; rank 1 is the best of a group.
+        groups: names of the groups.
+        statistic, p: of Friedman's test, the F of Iman and Davenport.
+        critical_difference: the difference of average ranks that Nemenyi's test shows.
+        not_shown: sets of arms that are not shown to differ; all arms if Friedman's test shows no
+            difference.
+    """
+
+    arms: list[str]
+    ranks: list[float]
+    groups: list[str]
+    statistic: float
+    p: float
+    critical_difference: float
+    not_shown: list[list[str]]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """The groups of one or more tables, by task, the largest group of a task first."""
+    """The groups of one or more tables, by task, the largest group of a task first.
+
+    `across` has the average ranks over the groups; None if too few have networks in common.
+    """
 
     sources: list[str]
     groups: list[Group]
     left_out: list[ExcludedRows]
     notes: list[str] = field(default_factory=list)
+    across: AcrossTasks | None = None

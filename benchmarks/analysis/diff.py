@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.analysis.arm_differences import differences, phrase
 from benchmarks.analysis.comparison import (
+    BETTER,
+    EQUIVALENT,
     FAILED,
+    FAILS_LESS,
+    FAILS_MORE,
     IMPROVED,
     NOT_COMPARABLE,
     NOT_SHOWN,
     ONLY_IN_A,
     ONLY_IN_B,
+    OPEN,
     SAME,
+    UNDECIDED,
     WORSE,
     Change,
     Changes,
 )
-from benchmarks.analysis.diff_pairing import ArmPair, Side, failed_rows, number_arms, paired_arms
-from benchmarks.analysis.formatting import listed
+from benchmarks.analysis.completion import completion_of, in_view_of_failures, with_holm
+from benchmarks.analysis.diff_pairing import ArmPair, Side, number_arms, paired_arms
 from benchmarks.analysis.kernel_notes import change_notes
-from benchmarks.analysis.metrics import EXACT, TIMES
+from benchmarks.analysis.metrics import EXACT, TIMES, Metric
 from benchmarks.analysis.notes import difference_text
-from benchmarks.analysis.seed_tests import Scores, difference, equal_to_rounding
-from benchmarks.analysis.selection import DEFAULTS, Options, select_rows
-from benchmarks.analysis.statistics.common import LEVEL, Paired
-from benchmarks.analysis.statistics.power import holm, minimum_detectable
+from benchmarks.analysis.pairwise import Correction, Rules, corrections_of, verdict_of_test
+from benchmarks.analysis.seed_tests import Scores, common_places, difference, equal_to_rounding
+from benchmarks.analysis.selection import DEFAULTS, Options, scored_rows, select_rows
+from benchmarks.analysis.statistics.common import LEVEL, Paired, at_level
+from benchmarks.analysis.statistics.power import detectable
 from benchmarks.analysis.statistics.seeds import interval
 from benchmarks.errors import UserError
 from benchmarks.results.reader import read_tables
 
 GroupDifference = Callable[[int, int], str]
 
-ORDER = (WORSE, FAILED, IMPROVED, NOT_SHOWN, SAME, NOT_COMPARABLE, ONLY_IN_A, ONLY_IN_B)
+ORDER = (
+    *(WORSE, FAILED, FAILS_MORE, IMPROVED, FAILS_LESS, NOT_SHOWN, UNDECIDED, EQUIVALENT, SAME),
+    *(NOT_COMPARABLE, ONLY_IN_A, ONLY_IN_B),
+)
 
 
 def changes(before: Path, after: Path, options: Options = DEFAULTS) -> Changes:
@@ -45,38 +56,33 @@ def changes(before: Path, after: Path, options: Options = DEFAULTS) -> Changes:
     read = [read_tables([path], options.by) for path in (before, after)]
     if Path(read[0].sources[0]).resolve() == Path(read[1].sources[0]).resolve():
         raise UserError(f"{after}: duplicate table")
+    both = pd.concat([tables.frame for tables in read], ignore_index=True)
+    scored_rows(both, options)  # checks that direction and scale are the same in both
     selected = [select_rows(tables.frame, options) for tables in read]
-    sides = [rows.assign(side=number) for number, (rows, _) in enumerate(selected)]
+    sides = [
+        rows.assign(side=number)
+        for number, side in enumerate(selected)
+        for rows in (side.rows, side.failed)
+    ]
     filled = [rows for rows in sides if len(rows)] or sides[:1]
     frame = number_arms(pd.concat(filled, ignore_index=True), options)
-    groups = dict(list(frame.groupby("group")))
+    is_failed = frame["failure"] != ""
+    groups = dict(list(frame[~is_failed].groupby("group")))
 
     @cache
     def group_difference(a: int, b: int) -> str:
         return difference_text(groups[a], groups[b], "in A", "in B") if a != b else ""
 
-    arms = list(paired_arms(frame, options, failed_rows(read[1].frame)))
-    found = [change_of(pair, group_difference, len(arms)) for pair in arms]
+    arms = list(paired_arms(frame[~is_failed], options, frame[is_failed]))
+    found = [change_of(pair, group_difference) for pair in arms]
+    rules = [rules_of(change, frame, options) for change in found]
     notes = [note for tables in read for note in tables.notes]
     return Changes(
         sources=(read[0].sources[0], read[1].sources[0]),
-        changes=with_holm(found),
-        left_out=(selected[0][1], selected[1][1]),
-        notes=[*notes, *dropped_notes(found), *change_notes(arms)],
+        changes=corrected(found, rules),
+        left_out=(selected[0].excluded, selected[1].excluded),
+        notes=[*notes, *change_notes(arms)],
     )
-
-
-def dropped_notes(found: Sequence[Change]) -> list[str]:
-    """Return notes on arms with seeds that only one table contains."""
-    arms: dict[tuple[int, int], list[str]] = {}
-    for change in found:
-        if any(change.dropped):
-            arms.setdefault(change.dropped, []).append(change.label)
-    return [
-        f"only seeds in both tables are paired and shown; dropped are {a} of A and {b} of B: "
-        f"{listed(labels)}"
-        for (a, b), labels in arms.items()
-    ]
 
 
 def incomparable_reason(a: Side, b: Side, metric: str, group_difference: GroupDifference) -> str:
@@ -92,7 +98,7 @@ def incomparable_reason(a: Side, b: Side, metric: str, group_difference: GroupDi
     return f"times of {a.machine} in A, of {b.machine} in B" if a.machine != b.machine else ""
 
 
-def change_of(pair: ArmPair, group_difference: GroupDifference, family: int) -> Change:
+def change_of(pair: ArmPair, group_difference: GroupDifference) -> Change:
     """Return the change of an arm, before the correction for the number of arms."""
     a, b = pair.a, pair.b
     change = Change(
@@ -104,70 +110,96 @@ def change_of(pair: ArmPair, group_difference: GroupDifference, family: int) -> 
         before=None if a is None else interval(a.scores.values),
         after=None if b is None else interval(b.scores.values),
         is_deterministic=all(side.scores.is_deterministic for side in (a, b) if side is not None),
+        completed=(0 if a is None else a.completed, 0 if b is None else b.completed),
+        failures=pair.failures,
     )
-    if pair.has_failed:
-        return dataclasses.replace(change, verdict=FAILED, reason="no run ended with a score")
+    if b is None and pair.failures[1]:
+        return replace(change, verdict=FAILED, reason="no run ended with a score")
     if a is None or b is None:
         return change
     reason = incomparable_reason(a, b, change.metric, group_difference)
     if reason:
-        return dataclasses.replace(change, verdict=NOT_COMPARABLE, reason=reason)
-    change = tested(change, a.scores, b.scores, family)
+        return replace(change, verdict=NOT_COMPARABLE, reason=reason)
+    differ = phrase(differences([a.conditions, b.conditions]), "A and B")
+    scores = [
+        replace(side.scores, failed=sum(counts.values()))
+        for side, counts in zip((a, b), pair.failures, strict=True)
+    ]
+    change = tested(replace(change, differ=differ), *scores)
     if pair.by_settings:
         note = "the same settings, but the column arm differs"
-        change = dataclasses.replace(change, reason=f"{change.reason}; {note}")
+        change = replace(change, reason=f"{change.reason}; {note}")
     return change
 
 
-def tested(change: Change, a: Scores, b: Scores, family: int) -> Change:
+def tested(change: Change, a: Scores, b: Scores) -> Change:
     """Test the change of an arm; the verdict is preliminary where a p-value decides."""
-    if not np.array_equal(a.seeds, b.seeds, equal_nan=True):
-        _, in_a, in_b = np.intersect1d(a.seeds, b.seeds, return_indices=True)
-        if len(in_a) >= 2:
-            dropped = (a.n - len(in_a), b.n - len(in_a))
-            a, b = a.at(in_a), b.at(in_b)
-            before, after = (interval(each.values) for each in (a, b))
-            change = dataclasses.replace(change, before=before, after=after, dropped=dropped)
-    same_seeds = np.array_equal(a.seeds, b.seeds, equal_nan=True)
-    is_equal = same_seeds and np.array_equal(a.values, b.values)
-    can_be_rounded = same_seeds and change.metric not in EXACT
-    if is_equal or (can_be_rounded and equal_to_rounding(a.values, b.values)):
-        common = " in common" if any(change.dropped) else ""
+    if change.metric not in EXACT:
+        completion = completion_of(b, a, change.higher_is_better)
+        change = replace(change, completion=completion)
+    in_a, in_b = common_places(a, b)
+    is_deterministic = a.is_deterministic and b.is_deterministic
+    x, y = (a.values, b.values) if is_deterministic else (a.values[in_a], b.values[in_b])
+    same_seeds = is_deterministic or len(x) == a.n == b.n
+    is_equal = np.array_equal(x, y)
+    can_be_rounded = change.metric not in EXACT and equal_to_rounding(x, y)
+    if (is_equal or can_be_rounded) and (same_seeds or len(x) > 1):
+        common = "" if same_seeds else " in common"
         to = "" if is_equal else " up to rounding"
-        reason = f"the same{to} at all {a.n} seeds{common}" if a.n > 1 else f"the same score{to}"
-        return dataclasses.replace(change, verdict=SAME, reason=reason)
-    if change.metric in EXACT or (a.is_deterministic and b.is_deterministic):
-        verdict = direction_of(float(b.values.mean() - a.values.mean()), change)
-        return dataclasses.replace(change, verdict=verdict, reason="exact, independent of the seed")
-    found, reason = difference(b, a, family)
+        reason = f"the same{to} at all {len(x)} seeds{common}"
+        return replace(
+            change,
+            verdict=SAME,
+            before=interval(x),
+            after=interval(y),
+            reason=reason if len(x) > 1 else f"the same score{to}",
+        )
+    if change.metric in EXACT or is_deterministic:
+        better = (b.values.mean() > a.values.mean()) == change.higher_is_better
+        reason = "exact, independent of the seed"
+        return replace(change, verdict=IMPROVED if better else WORSE, reason=reason)
+    found, reason = difference(b, a)
     verdict = NOT_COMPARABLE if found is None else NOT_SHOWN
-    return dataclasses.replace(change, verdict=verdict, seeds=found, reason=reason)
+    return replace(change, verdict=verdict, seeds=found, reason=reason)
 
 
-def direction_of(between: float, change: Change) -> str:
-    """Return the verdict of a shown change B - A."""
-    return IMPROVED if (between > 0) == change.higher_is_better else WORSE
+def rules_of(change: Change, frame: pd.DataFrame, options: Options) -> Rules:
+    """Return how a change is tested; a margin in per cent is relative to the score in A."""
+    margin = None
+    if options.margin is not None and change.before is not None:
+        rows = frame[(frame["task"] == change.task) & (frame["metric"] == change.metric)]
+        margin = options.margin.in_units(change.before.mean, rows)
+    metric = Metric(change.metric, change.higher_is_better)
+    return Rules(metric, margin=margin, planned=options.planned)
 
 
-def with_holm(found: Sequence[Change]) -> list[Change]:
+def corrected(found: Sequence[Change], rules: Sequence[Rules]) -> list[Change]:
     """Return the changes with final verdicts, in the order of verdicts."""
-    tested = [each.seeds.p for each in found if each.seeds is not None and each.seeds.p is not None]
-    adjusted, level = iter(holm(tested)), LEVEL / max(1, len(tested))
-    decided = [
-        decide(each, each.seeds, next(adjusted), level)
-        if each.seeds is not None and each.seeds.p is not None
-        else each
-        for each in found
-    ]
+    completions = with_holm([change.completion for change in found])
+    changes = [replace(e, completion=c) for e, c in zip(found, completions, strict=True)]
+    decided = []
+    corrections = iter(corrections_of([change.seeds for change in found], rules, 0))
+    for change, rule, correction in zip(changes, rules, corrections, strict=True):
+        if correction is not None and change.seeds is not None:
+            change = judged(change, change.seeds, correction, rule)
+        verdict = {IMPROVED: BETTER}.get(change.verdict, change.verdict)
+        verdict = in_view_of_failures(verdict, change.completion, rule.undecided)
+        decided.append(replace(change, verdict={BETTER: IMPROVED}.get(verdict, verdict)))
     return sorted(decided, key=lambda e: (e.task, e.metric, ORDER.index(e.verdict), e.label))
 
 
-def decide(change: Change, seeds: Paired, p_adjusted: float, level: float) -> Change:
-    """Return a change with its verdict."""
-    change = dataclasses.replace(change, p_adjusted=p_adjusted)
-    if p_adjusted < LEVEL and seeds.difference != 0:
-        return dataclasses.replace(change, verdict=direction_of(seeds.difference, change))
-    if seeds.deviation is None:
-        return change
-    detectable = minimum_detectable(seeds.deviation, seeds.n, level)
-    return dataclasses.replace(change, detectable=detectable)
+def judged(change: Change, found: Paired, correction: Correction, rules: Rules) -> Change:
+    """Return a tested change with its verdict on the scores."""
+    level = correction.level * rules.level(found) / LEVEL
+    verdict = verdict_of_test(found, correction, rules)
+    power = None
+    if verdict in OPEN and found.error and found.freedom is not None:
+        power = detectable(found.error, found.freedom, level)
+    return replace(
+        change,
+        verdict={BETTER: IMPROVED}.get(verdict, verdict),
+        seeds=at_level(found, level),
+        p_adjusted=correction.p,
+        p_equivalence=correction.p_equivalence,
+        detectable=power,
+    )

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.analysis.arms import is_busy, is_shared, machine_text
-from benchmarks.analysis.labels import cell_text, labels, without_kernel
+from benchmarks.analysis.arm_differences import Conditions, conditions_of
+from benchmarks.analysis.arms import failure_counts, is_busy, is_shared, machine_text
+from benchmarks.analysis.labels import labels, without_kernel
 from benchmarks.analysis.row_filter import (
     BEST_OF,
     SETTINGS,
-    arm_keys,
     arm_numbers,
-    group_numbers,
+    with_arm_keys,
     with_default,
-    with_net_defaults,
+    with_known_cells,
 )
 from benchmarks.analysis.seed_tests import Scores
 from benchmarks.analysis.selection import Options, pooled
-from benchmarks.results.row import Status
 
 TASK_AND_METRIC = ["task", "metric"]
-
-FAILURES = [status.value for status in Status if status.is_failure]
-
-Key = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True)
 class Side:
-    """An arm in one of the two tables; `doubt` is the reason why its times are unreliable."""
+    """An arm in one of the two tables.
+
+    `completed` is the number of runs with a score, `doubt` why its times are unreliable.
+    """
 
     group: int
+    completed: int
+    conditions: Conditions
     model_version: float
     scores: Scores
     doubt: str
@@ -45,9 +45,10 @@ class Side:
 
 @dataclass(frozen=True)
 class ArmPair:
-    """An arm in tables A and B, or in one of them; `has_failed` refers to its runs in B.
+    """An arm in tables A and B, or in one of them.
 
-    `by_settings` is True if the column `arm` differs and only the settings are equal.
+    `by_settings` is True if the column `arm` differs and only the settings are equal. `failures`
+    counts the failed runs in A and in B by status, also where no run was completed.
     """
 
     task: str
@@ -57,14 +58,14 @@ class ArmPair:
     a: Side | None
     b: Side | None
     by_settings: bool
-    has_failed: bool
+    failures: tuple[dict[str, int], dict[str, int]]
 
 
 def number_arms(frame: pd.DataFrame, options: Options) -> pd.DataFrame:
     """Assign numbers to groups and arms over both tables."""
-    frame = frame.assign(group=group_numbers(frame))
     tuned = frame["arm_key"].astype("str")
-    keys = arm_keys(frame).astype("str").where(~tuned.str.startswith(BEST_OF), tuned)
+    frame = with_arm_keys(with_known_cells(frame))
+    keys = frame["arm_key"].astype("str").where(~tuned.str.startswith(BEST_OF), tuned)
     frame = frame.assign(arm_key=keys)
     if options.by:
         return pooled(frame, options.by)
@@ -76,8 +77,8 @@ def paired_arms(frame: pd.DataFrame, options: Options, failed: pd.DataFrame) -> 
 
     An arm that only one table contains is paired with the only such arm of the other table that
     has the same model and settings: its data or version differ, or rnnbench distinguishes arms by
-    a new setting. `frame` has the numbered rows of both tables with `side` 0 and 1, `failed` the
-    rows of failed runs in B.
+    a new setting. `frame` has the numbered rows of both tables with `side` 0 and 1, `failed` those
+    of failed runs.
     """
     firsts = frame.drop_duplicates(["arm_number", "side"])
     firsts = firsts.assign(settings=settings_numbers(firsts, options))
@@ -99,10 +100,12 @@ def paired_arms(frame: pd.DataFrame, options: Options, failed: pd.DataFrame) -> 
     names: dict[int, str] = {}  # distinct within their task and metric
     for _, part in rows.groupby(TASK_AND_METRIC, observed=True, sort=False):
         names.update(zip(part.index.tolist(), labels(part, options.by), strict=True))
-    failures = have_failed(rows, failed)
+    failures = [failure_counts(failed[failed["side"] == side]) for side in (0, 1)]
     sides, known = sides_of(frame), set(by_settings)
-    facts = zip(*(rows[name] for name in (*TASK_AND_METRIC, "higher_is_better")), strict=True)
-    for place, ((a, b), (task, metric, higher)) in enumerate(zip(pairs, facts, strict=True)):
+    columns = (*TASK_AND_METRIC, "higher_is_better", "arm_number")
+    facts = zip(*(rows[name] for name in columns), strict=True)
+    for place, ((a, b), fact) in enumerate(zip(pairs, facts, strict=True)):
+        task, metric, higher, number = fact
         yield ArmPair(
             task=str(task),
             metric=str(metric),
@@ -111,7 +114,7 @@ def paired_arms(frame: pd.DataFrame, options: Options, failed: pd.DataFrame) -> 
             a=None if a is None else sides[a, 0],
             b=None if b is None else sides[b, 1],
             by_settings=(a, b) in known,
-            has_failed=b is None and failures[place],
+            failures=(failures[0].get(number, {}), failures[1].get(number if b is None else b, {})),
         )
 
 
@@ -123,8 +126,8 @@ def settings_numbers(firsts: pd.DataFrame, options: Options) -> pd.Series[int]:
         firsts = firsts.assign(baseline_model=firsts["model"].astype("str").mask(is_net, ""))
         columns += [*options.by, "baseline_model"]
     else:
-        firsts = firsts.assign(overrides=firsts["overrides"].astype("str").map(without_kernel))
-        columns += ["model", *SETTINGS[2:], "overrides", "study"]
+        firsts = firsts.assign(words=firsts["words"].map(without_kernel))
+        columns += ["model", *SETTINGS[2:], "dtype_code", "words", "study"]
     columns = list(dict.fromkeys(columns))
     return firsts.groupby(columns, observed=True, dropna=False, sort=False).ngroup()
 
@@ -140,6 +143,7 @@ def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
     ).groupby(place, sort=True)
     known = facts.agg(
         group=("group", "first"),
+        completed=("group", "size"),
         version=("model_version", "first"),
         shared=("shared", "any"),
         busy=("busy", "any"),
@@ -151,48 +155,27 @@ def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
         precision=("precision", "first"),
         precisions=("precision", "nunique"),
     )
-    means = frame.groupby([*place, "seed"], dropna=False, sort=True)["score"].mean()
-    seeds, values = means.index.get_level_values("seed").to_numpy("float64"), means.to_numpy()
-    counts = means.groupby(place, sort=True).size().to_numpy()
+    by = frame.groupby([*place, "replicate"], sort=True)
+    values, first_seeds = by["score"].mean().to_numpy(), by["seed"].first()
+    has_seed, seeds = first_seeds.notna().to_numpy(), first_seeds.fillna(0).to_numpy("int64")
+    counts = by.size().groupby(place, sort=True).size().to_numpy()
     ends = np.cumsum(counts)
+    conditions = conditions_of(frame, place)
     sides: dict[tuple[int, int], Side] = {}
     rows = zip(known.index.tolist(), known.to_dict("records"), ends, counts, strict=True)
     for (number, side), row, end, count in rows:
         own = slice(end - count, end)
-        is_deterministic = bool(row["baseline"]) and bool(np.isnan(seeds[own]).all())
+        own_seeds = seeds[own][has_seed[own]]
         doubt = "other runs on the machine" if row["shared"] else "other processes on the machine"
         sides[number, side] = Side(
             group=row["group"],
+            completed=row["completed"],
+            conditions=conditions[number, side],
             model_version=row["version"],
-            scores=Scores(seeds[own], values[own], is_deterministic),
+            scores=Scores(own_seeds, values[own], bool(row["baseline"]) and not len(own_seeds)),
             doubt=doubt if row["shared"] or row["busy"] else "",
             machine=row["machine"] + (" and others" if row["machines"] > 1 else ""),
             kernel=row["kernel"] + (" and others" if row["kernels"] > 1 else ""),
             precision=row["precision"] + (" and others" if row["precisions"] > 1 else ""),
         )
     return sides
-
-
-def failed_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of runs that failed or have no score, without smoke tests."""
-    status = frame["status"].astype("str")
-    scoreless = status.isin(["", Status.OK]) & ~np.isfinite(frame["test_score"].to_numpy())
-    return with_net_defaults(frame[(status.isin(FAILURES) | scoreless) & (frame["smoke"] != 1)])
-
-
-def have_failed(rows: pd.DataFrame, failed: pd.DataFrame) -> list[bool]:
-    """Return True for each row whose arm, by the column `arm` or the settings, has a failed run."""
-    keys = list(failure_keys(failed))
-    seen = {key for pair in keys for key in pair if key}
-    settings_with_arm = {settings for arm, settings in keys if arm}
-    return [
-        arm in seen if arm and settings in settings_with_arm else bool({arm, settings} & seen)
-        for arm, settings in failure_keys(rows)
-    ]
-
-
-def failure_keys(rows: pd.DataFrame) -> Iterator[tuple[Key, Key]]:
-    """Yield each row's identity by the column `arm`, empty without it, and by its settings."""
-    columns = ["task", "arm", "model", *SETTINGS]
-    for task, arm, *settings in zip(*(rows[name].tolist() for name in columns), strict=True):
-        yield (task, arm) if arm else (), (task, *map(cell_text, settings))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from benchmarks.analysis.statistics.common import Interval, Paired
 
 MAX_DECIMALS = 8
+LARGEST = 1e12  # from here on, and where more decimals are needed, numbers have an exponent
 
 
 def half_width(interval: Interval | Paired) -> float | None:
@@ -18,17 +19,26 @@ def half_width(interval: Interval | Paired) -> float | None:
 
 
 def decimals_of(half: float | None) -> int | None:
-    """Return the decimals of a number with an interval: two digits of the interval's half width."""
+    """Return the decimals of a number with an interval: two digits of the interval's half width.
+
+    Of a half width above 100 they are negative: the digits before the point that are left out.
+    """
     if half is None or half <= 0 or not math.isfinite(half):
         return None
-    return min(MAX_DECIMALS, max(0, 1 - math.floor(math.log10(half))))
+    return min(MAX_DECIMALS, 1 - math.floor(math.log10(half)))
 
 
 def rounded(value: float, decimals: int | None) -> str:
-    """Format a number with fixed decimals, or with four significant digits if they are unknown."""
+    """Format a number with fixed decimals, or with four significant digits if they are unknown.
+
+    A large number has an exponent, and digits down to the last of these decimals.
+    """
     if decimals is None:
         return significant(value, 4)
-    text = f"{value:,.{decimals}f}"
+    if LARGEST <= abs(value) < math.inf:
+        digits = math.floor(math.log10(abs(value))) + decimals
+        return f"{value:.{min(MAX_DECIMALS, max(1, digits))}e}"
+    text = f"{value:,.{max(0, decimals)}f}"
     return text.removeprefix("-") if not text.strip("-0.,") else text
 
 
@@ -39,15 +49,15 @@ def significant(value: float | None, digits: int = 3) -> str:
     if value == 0 or math.isinf(value):
         return f"{value:g}"
     decimals = digits - 1 - math.floor(math.log10(abs(value)))
-    if decimals > MAX_DECIMALS:
+    if decimals > MAX_DECIMALS or abs(value) >= LARGEST:
         return f"{value:.{digits - 1}e}"
     return f"{value:,.{max(0, decimals)}f}"
 
 
 def short_count(value: float | None) -> str:
     """Format a large count with a unit: 4,641 or 350.6k or 2.692M; empty for None."""
-    if value is None:
-        return ""
+    if value is None or not abs(value) < LARGEST:
+        return significant(value, 4)
     for size, unit in ((1e9, "G"), (1e6, "M")):
         if value >= size:
             return f"{significant(value / size, 4)}{unit}"

@@ -4,55 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.analysis.comparison import Arm
-from benchmarks.analysis.statistics.common import Paired, Vector
+from benchmarks.analysis.comparison import BETTER, NOT_SHOWN, WORSE, Arm, Group, Pair
+from benchmarks.analysis.formatting import listed
+from benchmarks.analysis.item_files import Items, piece_means, read_items
+from benchmarks.analysis.seed_tests import equal_to_rounding
+from benchmarks.analysis.statistics.common import LEVEL, Paired, Vector, unit_of
 from benchmarks.analysis.statistics.items import (
     block_bootstrap,
     diebold_mariano,
     mcnemar,
     model_confidence_set,
 )
+from benchmarks.analysis.statistics.power import holm
+from benchmarks.analysis.statistics.two_level import FEWEST_SEEDS, crossed_test
 from benchmarks.results.reader import folder_of
 from benchmarks.results.run_folder import RunFolder
 
-Form = Literal["classes", "language", "forecast"]
-
-FORMS: dict[Form, list[str]] = {
-    "classes": ["logit", "positive"],
-    "language": ["nats"],
-    "forecast": ["actual", "predicted"],
-}
-
 MOST_RUNS = 10  # runs of an arm that are read: more seeds hardly change the mean loss of an item
-MOST_STEPS = 500  # pieces of a long test split; the dependence of ten of them is negligible
 MOST_IN_SET = 20  # arms of a Model Confidence Set; its cost grows with their square
 MOST_FILES = 500  # files of a group in memory; further predictions are ignored
+MOST_NOTES = 3  # runs whose predictions are not used that are listed one by one
 
-
-@dataclass(frozen=True)
-class Items:
-    """The losses of a run on its test items, of which `first` and `last` are the numbers.
-
-    A loss is an error of 0 or 1, the mean nats of a piece of the split, or a squared error.
-    """
-
-    form: Form
-    count: int
-    first: int
-    last: int
-    losses: Vector
-
-    def matches(self, other: Items) -> bool:
-        """Return True if both have the same items."""
-        mine, theirs = ((x.form, x.count, x.first, x.last) for x in (self, other))
-        return mine == theirs
+SeedItems = tuple[int | None, Items, Items]
 
 
 class ItemTests:
@@ -60,70 +37,116 @@ class ItemTests:
 
     def __init__(self) -> None:
         self._read: dict[Path, Items | None] = {}
-        self._folders: dict[str, dict[float | None, RunFolder]] = {}
+        self._runs: dict[str, dict[int | None, tuple[RunFolder, float]]] = {}
+        self._rejected: list[str] = []
+        self._mismatched: dict[str, list[str]] = {}
 
-    def folders(self, arm: Arm) -> dict[float | None, RunFolder]:
-        """Return the folders of an arm's runs by seed, None if deterministic; empty if pooled."""
+    def runs(self, arm: Arm) -> dict[int | None, tuple[RunFolder, float]]:
+        """Return folders and scores of an arm's runs by seed, None if deterministic.
+
+        A pooled arm has none.
+        """
         rows = arm.rows
-        if arm.label not in self._folders:
-            found: dict[float | None, RunFolder] = {}
-            cells = [rows[name].tolist() for name in ("seed", "table", "run_id")]
-            for seed, table, run_id in zip(*cells, strict=True):
+        if arm.label not in self._runs:
+            found: dict[int | None, tuple[RunFolder, float]] = {}
+            cells = [rows[name].tolist() for name in ("seed", "table", "run_id", "score")]
+            for seed, table, run_id, score in zip(*cells, strict=True):
                 folder = folder_of(str(table), run_id)
                 if folder is not None:
-                    found[None if arm.is_deterministic else seed] = folder
+                    found[None if arm.is_deterministic else seed] = folder, score
             is_pooled = rows["seed"].duplicated().any()
-            self._folders[arm.label] = {} if is_pooled else found
-        return self._folders[arm.label]
+            self._runs[arm.label] = {} if is_pooled else found
+        return self._runs[arm.label]
 
-    def of(self, arm: Arm, seed: float) -> Items | None:
-        """Return an arm's items at a seed, at any seed of a deterministic arm."""
-        folder = self.folders(arm).get(None if arm.is_deterministic else seed)
-        if folder is None:
+    def of(self, arm: Arm, seed: int | None) -> Items | None:
+        """Return an arm's items at a seed, at any seed of a deterministic arm.
+
+        Predictions that contradict the table are not returned.
+        """
+        run = self.runs(arm).get(None if arm.is_deterministic else seed)
+        if run is None:
             return None
-        file = folder.predictions
+        file = run[0].predictions
         if file not in self._read:
             if len(self._read) >= MOST_FILES:
                 return None
-            self._read[file] = read_items(file)
+            self._read[file] = self._checked(run, str(arm.rows["own_metric"].iloc[0]))
         return self._read[file]
+
+    def _checked(self, run: tuple[RunFolder, float], metric: str) -> Items | None:
+        """Return the items of a run, or record why they are not used."""
+        folder, score = run
+        items = read_items(folder.predictions)
+        reason = "" if items is None else items.contradiction(score, metric)
+        if not reason:
+            return items
+        self._rejected.append(f"predictions of {folder.path.name} are not used: they give {reason}")
+        return None
+
+    def seeds_of(self, a: Arm, b: Arm) -> list[SeedItems]:
+        """Return the items of two arms at their common seeds; empty if any two do not match."""
+        pairs: list[SeedItems] = []
+        if not self.runs(a) or not self.runs(b):
+            return pairs
+        for seed in common_seeds(a, b)[:MOST_RUNS]:
+            of_a, of_b = self.of(a, seed), self.of(b, seed)
+            if of_a is None or of_b is None:
+                continue
+            first = pairs[0][1] if pairs else of_a
+            reason = of_a.mismatch(of_b) or of_a.mismatch(first)
+            if reason:
+                names = self._mismatched.setdefault(reason, [])
+                names += [name] if (name := f"{a.label} and {b.label}") not in names else []
+                return []
+            pairs.append((seed, of_a, of_b))
+        return without_rounding(pairs)
 
     def compare(self, a: Arm, b: Arm, draws: int) -> tuple[Paired, str] | None:
         """Return the difference of two arms and the runs it refers to; None without predictions."""
-        pairs = []
-        if not self.folders(a) or not self.folders(b):
-            return None
-        for seed in common_seeds(a, b)[:MOST_RUNS]:
-            of_a, of_b = self.of(a, seed), self.of(b, seed)
-            if of_a is not None and of_b is not None and of_a.matches(of_b):
-                pairs.append((seed, of_a, of_b))
+        pairs = self.seeds_of(a, b)
         if not pairs:
             return None
-        seed, of_a, of_b = pairs[0]  # McNemar's test compares runs, not mean losses
-        one_seed = "" if np.isnan(seed) else f"seed {seed:.0f}"
+        seed, of_a, of_b = pairs[0]
+        one_seed = "" if seed is None else f"seed {seed}"
+        has_more = len(pairs) > 1 and bool(one_seed)
         if of_a.form == "classes":
-            return mcnemar(of_a.losses == 0, of_b.losses == 0), one_seed
+            # McNemar's test compares runs, not mean losses.
+            runs = f"{one_seed} alone" if has_more else one_seed
+            return mcnemar(of_a.losses == 0, of_b.losses == 0), runs
         left = np.mean([items.losses for _, items, _ in pairs], axis=0)
         right = np.mean([items.losses for _, _, items in pairs], axis=0)
-        runs = one_seed if len(pairs) == 1 or not one_seed else f"mean of {len(pairs)} seeds"
+        runs = f"mean of {len(pairs)} seeds" if has_more else one_seed
+        unit = unit_of(left, right)
         if of_a.form == "forecast":
             # The test squares errors: its argument is the root of the mean square.
-            return diebold_mariano(np.sqrt(left), np.sqrt(right)), runs
-        found = block_bootstrap(left, right, draws=draws)
+            errors = np.sqrt(left / unit), np.sqrt(right / unit)
+            return diebold_mariano(*errors).times(unit), runs
+        found = block_bootstrap(left / unit, right / unit, draws=draws).times(unit)
         return dataclasses.replace(found, n=of_a.count), runs
+
+    def population(self, a: Arm, b: Arm) -> Paired | None:
+        """Test two arms for all seeds and all items; None for fewer than three common seeds.
+
+        The difference is that of the metric.
+        """
+        pairs = self.seeds_of(a, b)
+        if len(pairs) < FEWEST_SEEDS:
+            return None
+        differences = [of_a.contributions() - of_b.contributions() for _, of_a, of_b in pairs]
+        return crossed_test(differences, is_sequence=pairs[0][1].form != "classes")
 
     def confidence_set(self, arms: Sequence[Arm]) -> list[str]:
         """Return the labels of the Model Confidence Set of the first arms with predictions."""
         found: list[tuple[str, Items, Vector]] = []
         for arm in arms:
-            if not self.folders(arm):
+            if not self.runs(arm):
                 continue
-            read = [self.of(arm, seed) for seed in arm.by_seed.seeds[:MOST_RUNS]]
+            read = [self.of(arm, seed) for seed in arm.by_seed.seed_list[:MOST_RUNS]]
             kept = [items for items in read if items is not None]
             if not kept:
                 continue
             first = found[0][1] if found else kept[0]
-            if not all(items.matches(first) for items in kept):
+            if any(items.mismatch(first) for items in kept):
                 continue
             found.append((arm.label, kept[0], np.mean([items.losses for items in kept], axis=0)))
             if len(found) == MOST_IN_SET:
@@ -131,61 +154,54 @@ class ItemTests:
         if len(found) <= 2:
             return []
         is_independent = found[0][1].form == "classes"
-        losses = [piece_means(each) if is_independent else each for _, _, each in found]
+        unit = unit_of(*(each for _, _, each in found))
+        losses = [piece_means(each) if is_independent else each / unit for _, _, each in found]
         places, _ = model_confidence_set(losses, block=1 if is_independent else 10)
         return [found[place][0] for place in places]
 
+    def notes(self) -> list[str]:
+        """Return notes on predictions that were read and not used."""
+        notes = self._rejected[:MOST_NOTES]
+        if len(self._rejected) > MOST_NOTES:
+            more = len(self._rejected) - MOST_NOTES
+            notes.append(f"predictions of {more:,} more runs are not used, for the same reason")
+        return notes + [
+            f"no test over items, {reason}: {listed(names)}"
+            for reason, names in self._mismatched.items()
+        ]
 
-def common_seeds(a: Arm, b: Arm) -> Vector:
+
+def without_rounding(pairs: list[SeedItems]) -> list[SeedItems]:
+    """Return equal items if all losses differ by rounding only: a test would find its sign."""
+    scores = np.array([(of_a.score, of_b.score) for _, of_a, of_b in pairs]).reshape(-1, 2)
+    is_class = bool(pairs) and pairs[0][1].form == "classes"
+    if is_class or not equal_to_rounding(scores[:, 0], scores[:, 1]):
+        return pairs
+    return [(seed, of_a, of_a) for seed, of_a, _ in pairs]
+
+
+def common_seeds(a: Arm, b: Arm) -> list[int | None]:
     """Return the seeds of both arms, or of the other one if an arm is deterministic."""
     if a.is_deterministic:
-        return b.by_seed.seeds
+        return b.by_seed.seed_list
     if b.is_deterministic:
-        return a.by_seed.seeds
-    common: Vector = np.intersect1d(a.by_seed.seeds, b.by_seed.seeds)
-    return common
+        return a.by_seed.seed_list
+    return [*np.intersect1d(a.by_seed.seeds, b.by_seed.seeds).tolist()]
 
 
-def read_items(file: Path) -> Items | None:
-    """Read the predictions of a run; None if there are none or their form is unknown."""
-    import pyarrow
-    import pyarrow.parquet
+def with_population_verdicts(pairs: Sequence[Pair], group: Group) -> list[Pair]:
+    """Return the pairs of a group with verdicts beyond the test items, corrected by Holm.
 
-    try:
-        names = set(pyarrow.parquet.read_schema(file).names)
-        form = next((form for form, columns in FORMS.items() if {"item", *columns} <= names), None)
-        if form is None:
-            return None
-        table = pyarrow.parquet.read_table(file, columns=["item", *FORMS[form]])
-    except (OSError, ValueError, pyarrow.ArrowException):
-        return None
-    cells = {name: table.column(name).to_numpy() for name in table.column_names}
-    number = cells["item"]
-    if not len(number):
-        return None
-    if (np.diff(number) < 0).any():
-        order = np.argsort(number, kind="stable")
-        cells = {name: values[order] for name, values in cells.items()}
-        number = cells["item"]
-    losses = losses_of(form, cells)
-    if not np.isfinite(losses).all():
-        return None
-    return Items(form, len(number), int(number[0]), int(number[-1]), losses)
-
-
-def losses_of(form: Form, cells: dict[str, NDArray[Any]]) -> Vector:
-    """Return the loss of each item, or of each piece of a long sequence."""
-    if form == "classes":
-        wrong = (cells["logit"] > 0) != cells["positive"].astype(bool)
-        return np.asarray(wrong, dtype=np.float64)
-    if form == "language":
-        return piece_means(cells["nats"].astype(np.float64))
-    return np.asarray((cells["actual"] - cells["predicted"]) ** 2, dtype=np.float64)
-
-
-def piece_means(losses: Vector) -> Vector:
-    """Return the means of equal pieces of a long sequence, without an incomplete last piece."""
-    size = max(1, len(losses) // MOST_STEPS)
-    whole = len(losses) // size * size
-    means: Vector = losses[:whole].reshape(-1, size).mean(axis=1)
-    return means
+    The data selected the pairs that are shown, so p of all others counts as 1.
+    """
+    tests = [(n, pair.population) for n, pair in enumerate(pairs) if pair.population is not None]
+    known = [(n, found, found.p) for n, found in tests if found.p is not None]
+    family = max(group.family, sum(pair.p is not None for pair in pairs))
+    adjusted = holm([p for *_, p in known] + [1.0] * (family - len(known)))
+    result = list(pairs)
+    for (n, found, _), p in zip(known, adjusted, strict=False):
+        is_better = (found.difference > 0) == group.higher_is_better
+        shown = BETTER if is_better else WORSE
+        verdict = shown if p < LEVEL and found.difference else NOT_SHOWN
+        result[n] = dataclasses.replace(result[n], population_verdict=verdict, population_p=p)
+    return result

@@ -8,8 +8,8 @@ import pandas as pd
 from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.labels import cell_text
-from benchmarks.analysis.metrics import SHARES
-from benchmarks.analysis.row_filter import SETTINGS
+from benchmarks.analysis.metrics import COSTS, SHARES
+from benchmarks.analysis.row_filter import SETTINGS, run_names
 
 DISTINGUISHING = (
     "train_size",
@@ -18,10 +18,12 @@ DISTINGUISHING = (
     "test_size",
     "validation_size",
     "schema_version",
+    "dataset",
     "dataset_sha256",
 )  # the clearest first
 
 ROUNDING = 1e-6  # largest excess of a share over 1 that is rounding
+MOST_CHANGED = 4  # changed scores in a note
 LONGEST = 30  # length beyond which a value is cut
 
 
@@ -44,8 +46,10 @@ def shortened(rows: pd.DataFrame, column: str) -> str:
 
 
 def differing(rows: pd.DataFrame, other: pd.DataFrame) -> list[str]:
-    """Return the columns in which two groups differ."""
-    return [n for n in DISTINGUISHING if known_values(rows, n) != known_values(other, n)]
+    """Return the columns in which two groups differ; a hash tells more than a name."""
+    hashes = [known_values(each, "dataset_sha256") for each in (rows, other)]
+    columns = [name for name in DISTINGUISHING if name != "dataset" or not all(hashes)]
+    return [n for n in columns if known_values(rows, n) != known_values(other, n)]
 
 
 def difference_text(rows: pd.DataFrame, other: pd.DataFrame, here: str, there: str) -> str:
@@ -80,7 +84,7 @@ def notes_of(rows: pd.DataFrame, arms: list[Arm], beside: list[pd.DataFrame]) ->
         notes.append(f"only the best {len(arms):,} arms are shown; {hidden:,} are worse")
     if "single" in rows:
         notes += pooling_notes(arms)
-    notes += tuning_notes(arms)
+    notes += [*changed_score_notes(arms, str(rows["metric"].iloc[0])), *tuning_notes(arms)]
     naives = [arm.label for arm in arms if arm.baseline == "naive"]
     if len(naives) > 1:
         notes.append(f"several naive arms; skill is relative to the best, {naives[0]}")
@@ -118,13 +122,37 @@ def pooling_notes(arms: list[Arm]) -> list[str]:
         count = arm.rows["single"].nunique()
         if count > 1:
             varying = [n for n in ("model", *SETTINGS) if len(known_values(arm.rows, n)) > 1]
-            sizes = arm.rows.groupby("seed", dropna=False)["single"].nunique()
+            sizes = arm.rows.groupby("replicate")["single"].nunique()
             uneven = "" if (sizes == count).all() else "; not every seed has all of them"
             notes.append(
                 f"{arm.label}: {count} arms are pooled, the score of a seed is their mean; they "
                 f"differ in {', '.join(varying) or 'settings that have no column'}{uneven}"
             )
     return notes
+
+
+def changed_score_notes(arms: list[Arm], metric: str) -> list[str]:
+    """Return a note on scores that another run of the same arm and seed does not repeat.
+
+    Costs vary from run to run, and scores do under a budget of time.
+    """
+    if metric in COSTS:
+        return []
+    parts = []
+    for arm in arms:
+        is_changed = arm.rows["changed_from"].notna()
+        if arm.match == "time" or not is_changed.any():
+            continue
+        rows = arm.rows[is_changed]
+        cells = (rows[name].tolist() for name in ("seed", "changed_from", "changed_run", "score"))
+        for seed, before, run, after, latest in zip(*cells, run_names(rows), strict=True):
+            where = f"{arm.label}, seed {seed}" if isinstance(seed, int) else arm.label
+            parts.append(f"{where}: {before:.8g} ({run}), then {after:.8g} ({latest})")
+    if not parts:
+        return []
+    more = f"; and {len(parts) - MOST_CHANGED} more" if len(parts) > MOST_CHANGED else ""
+    shown = "; ".join(parts[:MOST_CHANGED])
+    return [f"the score changed at the same seed and configuration: {shown}{more}"]
 
 
 def tuning_notes(arms: list[Arm]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -11,23 +11,62 @@ import numpy as np
 from benchmarks.analysis.arms import budget_name
 from benchmarks.analysis.comparison import (
     BETTER,
+    EQUIVALENT,
     NOT_COMPARABLE,
     NOT_SHOWN,
+    OPEN,
+    UNDECIDED,
     WORSE,
     Arm,
     Pair,
+    best_baseline,
 )
+from benchmarks.analysis.completion import completion_of, in_view_of_failures, with_holm
 from benchmarks.analysis.item_tests import ItemTests
 from benchmarks.analysis.metrics import EXACT, TIMES, Metric
 from benchmarks.analysis.seed_tests import difference
-from benchmarks.analysis.statistics.common import LEVEL, Paired
-from benchmarks.analysis.statistics.power import holm, minimum_detectable, seeds_needed
+from benchmarks.analysis.statistics.common import LEVEL, Paired, at_level
+from benchmarks.analysis.statistics.equivalence import effect_size, tost_p
+from benchmarks.analysis.statistics.power import (
+    detectable,
+    holm,
+    holm_levels,
+    seeds_for_margin,
+)
+from benchmarks.analysis.statistics.sequential import nominal_level
 
 MOST_FOR_ALL_PAIRS = 30  # arms up to which all pairs are tested, not only those with the best
 DRAWS_PER_PAIR = 100  # p is at least 1 / draws, which leaves room for Holm's correction
 FEWEST_DRAWS = 2000
 MOST_DRAWS = 20_000
 NO_ITEMS = "n = 1: one value each and no stored predictions"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How pairs of a group are tested.
+
+    Attributes:
+        items: tests over items, or None to test only over seeds.
+        margin: smallest difference worth a decision, in units of the metric.
+        planned: number of seeds per arm that was fixed beforehand.
+    """
+
+    metric: Metric
+    items: ItemTests | None = None
+    margin: float | None = None
+    planned: int | None = None
+
+    @property
+    def undecided(self) -> str:
+        """The verdict where nothing is shown."""
+        return NOT_SHOWN if self.margin is None else UNDECIDED
+
+    def level(self, found: Paired) -> float:
+        """Return the nominal level of a test; below 5 % before the planned number of seeds."""
+        if self.planned is None or found.freedom is None:
+            return LEVEL
+        return nominal_level(min(found.n, self.planned), self.planned)
 
 
 def incomparable_reason(a: Arm, b: Arm, metric: Metric) -> str:
@@ -46,21 +85,24 @@ def incomparable_reason(a: Arm, b: Arm, metric: Metric) -> str:
     return ""
 
 
-def run_test(a: Arm, b: Arm, metric: Metric, items: ItemTests | None, family: int) -> Pair:
+def run_test(a: Arm, b: Arm, rules: Rules, family: int) -> Pair:
     """Test two arms over seeds, or over items if both are deterministic, without correction."""
-    pair = Pair(a.label, b.label, NOT_SHOWN, reason=incomparable_reason(a, b, metric))
+    metric = rules.metric
+    pair = Pair(a.label, b.label, rules.undecided, reason=incomparable_reason(a, b, metric))
     if pair.reason:
         return replace(pair, verdict=NOT_COMPARABLE)
     between = a.score.mean - b.score.mean
     if metric.name in EXACT:
-        verdict = direction_of(between, metric) if between else NOT_SHOWN
+        verdict = direction_of(between, metric) if between else rules.undecided
         exact = Paired(between, None, None, None, 1, "exact")
         return replace(pair, verdict=verdict, seeds=exact, reason="exact, independent of the seed")
+    completion = completion_of(a.by_seed, b.by_seed, metric.higher_is_better)
+    pair = replace(pair, completion=completion)
     if not (a.is_deterministic and b.is_deterministic):
-        seeds, reason = difference(a.by_seed, b.by_seed, family)
+        seeds, reason = difference(a.by_seed, b.by_seed)
         return replace(pair, seeds=seeds, reason=reason)
     draws = int(np.clip(DRAWS_PER_PAIR * family, FEWEST_DRAWS, MOST_DRAWS))
-    by_items = items.compare(a, b, draws) if items is not None and metric.is_own else None
+    by_items = rules.items.compare(a, b, draws) if rules.items and metric.is_own else None
     if by_items is None:
         seeds = Paired(between, None, None, None, 1, "one value each: no test")
         return replace(pair, seeds=seeds, reason=NO_ITEMS)
@@ -75,42 +117,97 @@ def direction_of(between: float, metric: Metric) -> str:
     return BETTER if (between > 0) == metric.higher_is_better else WORSE
 
 
-def corrected(pairs: Sequence[Pair], metric: Metric, family: int) -> list[Pair]:
+def corrected(pairs: Sequence[Pair], rules: Rules, family: int) -> list[Pair]:
     """Return the verdicts, with Holm's correction over all tests.
 
     If they were selected from a larger `family` of pairs, Bonferroni's correction accounts for the
-    selection.
+    selection. Tests of equivalence and of completion are corrected as families of their own.
     """
-    tested = [pair.p for pair in pairs if pair.p is not None]
-    selected = family > len(tested)
-    adjusted = iter([min(1.0, p * family) for p in tested] if selected else holm(tested))
-    family = max(family, len(tested))
+    completions = with_holm([pair.completion for pair in pairs])
+    corrections = corrections_of([pair.seeds for pair in pairs], [rules] * len(pairs), family)
     return [
-        pair if pair.p is None else decided(pair, metric, next(adjusted), family) for pair in pairs
+        judged(replace(pair, completion=completion), rules, each)
+        for pair, completion, each in zip(pairs, completions, corrections, strict=True)
     ]
 
 
-def decided(pair: Pair, metric: Metric, p_adjusted: float, family: int) -> Pair:
-    """Return a tested pair with its verdict."""
-    seeds = pair.seeds
-    assert seeds is not None
-    pair = replace(pair, p_adjusted=p_adjusted)
-    if p_adjusted < LEVEL and seeds.difference != 0:
-        return replace(pair, verdict=direction_of(seeds.difference, metric))
-    if seeds.deviation is None:
+@dataclass(frozen=True)
+class Correction:
+    """The corrected p-values of a pair, and the level of its interval that agrees with them."""
+
+    p: float
+    level: float
+    p_equivalence: float | None
+
+
+def corrections_of(
+    found: Sequence[Paired | None], rules: Sequence[Rules], family: int
+) -> list[Correction | None]:
+    """Return the corrections of all tests; None for pairs without a test."""
+    tested = [(n, each) for n, each in enumerate(found) if each is not None and each.p is not None]
+    adjusted, levels = correction([each.p or 0.0 for _, each in tested], family)
+    margins = [rules[n].margin for n, _ in tested]
+    near = [m and tost_p(each, m) for m, (_, each) in zip(margins, tested, strict=True)]
+    of_near = iter(correction([p for p in near if p is not None], family)[0])
+    result: list[Correction | None] = [None] * len(found)
+    for (n, _), p, level, equal in zip(tested, adjusted, levels, near, strict=True):
+        result[n] = Correction(p, level, None if equal is None else next(of_near))
+    return result
+
+
+def correction(pvalues: Sequence[float], family: int) -> tuple[list[float], list[float]]:
+    """Return corrected p-values, and the level of each test: by Holm, or Bonferroni if selected."""
+    if family > len(pvalues):
+        return [min(1.0, p * family) for p in pvalues], [LEVEL / family] * len(pvalues)
+    return holm(pvalues), holm_levels(pvalues)
+
+
+def judged(pair: Pair, rules: Rules, correction: Correction | None) -> Pair:
+    """Return a pair with its verdict."""
+    found = pair.seeds
+    if found is not None and correction is not None:
+        level = rules.level(found) / LEVEL
+        verdict = verdict_of_test(found, correction, rules)
+        pair = replace(
+            pair,
+            verdict=verdict,
+            seeds=at_level(found, correction.level * level),
+            p_adjusted=correction.p,
+            p_equivalence=correction.p_equivalence,
+            effect=effect_size(found),
+        )
+        if verdict in OPEN:
+            pair = with_plan(pair, rules, correction.level * level)
+    verdict = in_view_of_failures(pair.verdict, pair.completion, rules.undecided)
+    return replace(pair, verdict=verdict)
+
+
+def verdict_of_test(found: Paired, correction: Correction, rules: Rules) -> str:
+    """Return the verdict on the scores; equivalent precedes a difference that is too small."""
+    level = rules.level(found)
+    if correction.p_equivalence is not None and correction.p_equivalence < level:
+        return EQUIVALENT
+    if correction.p < level and found.difference != 0:
+        return direction_of(found.difference, rules.metric)
+    return rules.undecided
+
+
+def with_plan(pair: Pair, rules: Rules, level: float) -> Pair:
+    """Add what the seeds would have shown, and the seeds that a margin requires."""
+    found = pair.seeds
+    if found is None or not found.error or found.freedom is None:
         return pair
-    level = LEVEL / family
-    return replace(
-        pair,
-        detectable=minimum_detectable(seeds.deviation, seeds.n, level),
-        seeds_needed=seeds_needed(seeds.difference, seeds.deviation, level),
-    )
+    pair = replace(pair, detectable=detectable(found.error, found.freedom, level))
+    if rules.margin is None or not found.deviation:
+        return pair
+    needed = seeds_for_margin(rules.margin, found.deviation, found.n, level)
+    return replace(pair, seeds_for_margin=needed)
 
 
 def contenders(arms: Sequence[Arm]) -> list[Arm]:
-    """Return the nets and the best baseline, or all arms if there are no nets.
+    """Return the networks and the best baseline, or all arms if there are no networks.
 
-    Pairs of baselines would cost the tests of the nets their power.
+    Pairs of baselines would cost the tests of the networks their power.
     """
     if all(arm.baseline for arm in arms):
         return list(arms)
@@ -118,13 +215,11 @@ def contenders(arms: Sequence[Arm]) -> list[Arm]:
     return [arm for arm in arms if not arm.baseline or arm is baseline]
 
 
-def best_baseline(arms: Sequence[Arm]) -> Arm | None:
-    """Return the first baseline of arms in order."""
-    return next((arm for arm in arms if arm.baseline), None)
-
-
 def family_of(arms: Sequence[Arm], worse: int) -> int:
-    """Return the number of pairs the tested are selected from, with `worse` unread arms, or 0."""
+    """Return the number of all possible pairs if only some are tested, else 0.
+
+    `worse` is the number of arms that were not read.
+    """
     among = contenders(arms)
     if len(among) <= MOST_FOR_ALL_PAIRS:
         return 0
@@ -132,9 +227,7 @@ def family_of(arms: Sequence[Arm], worse: int) -> int:
     return testable * (testable - 1) // 2
 
 
-def all_pairs(
-    arms: Sequence[Arm], metric: Metric, items: ItemTests | None, family: int
-) -> list[Pair]:
+def all_pairs(arms: Sequence[Arm], rules: Rules, family: int) -> list[Pair]:
     """Compare all pairs of contenders; of many, those with the best arm and the best baseline."""
     among = contenders(arms)
     chosen = list(combinations(among, 2))
@@ -142,13 +235,11 @@ def all_pairs(
         baseline = best_baseline(among)
         chosen = [(a, b) for a, b in chosen if a is among[0] or a is baseline or b is baseline]
     count = max(family, len(chosen))
-    return corrected([run_test(a, b, metric, items, count) for a, b in chosen], metric, family)
+    return corrected([run_test(a, b, rules, count) for a, b in chosen], rules, family)
 
 
-def pairs_with(
-    arms: Sequence[Arm], reference: Arm, metric: Metric, items: ItemTests | None
-) -> list[Pair]:
+def pairs_with(arms: Sequence[Arm], reference: Arm, rules: Rules) -> list[Pair]:
     """Compare every arm with one that was chosen beforehand."""
     others = [arm for arm in arms if arm is not reference]
-    tests = [run_test(arm, reference, metric, items, len(others)) for arm in others]
-    return corrected(tests, metric, 0)
+    tests = [run_test(arm, reference, rules, len(others)) for arm in others]
+    return corrected(tests, rules, 0)

@@ -1,7 +1,8 @@
-"""Selection of rows: one successful run per arm and seed, and the reasons for the others."""
+"""Selection of rows: the latest run per arm and seed, and the reasons for excluding others."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.analysis.comparison import ExcludedRows
+from benchmarks.analysis.seed_tests import ROUNDING
 from benchmarks.errors import UserError
 from benchmarks.results.row import COLUMNS, Status, columns_where
 
@@ -33,6 +35,11 @@ SETTINGS = (
 )  # the most informative first
 
 NEVER_POOLED = ("group", "model_version", "baseline", "match", "match_budget")
+FAILURES = tuple(status.value for status in Status if status.is_failure)
+NO_SCORE = "no score"  # failure of a run that ended with the status ok
+ARM_COLUMNS = (*SETTINGS, "dtype")
+FILLED = ("metric", *GROUP[2:], "dataset", "arm", *ARM_COLUMNS, "overrides", "model_version")
+
 BEST_OF = "best of "  # prefix of the key of an arm that is the best trial of a search
 EXAMPLES = 3
 
@@ -40,33 +47,107 @@ EXAMPLES = 3
 def filter_rows(
     frame: pd.DataFrame, score: str = "a score"
 ) -> tuple[pd.DataFrame, list[ExcludedRows]]:
-    """Keep one row per arm and seed, sorted, with the columns `group` and `arm_number`."""
+    """Keep the latest row per arm and replicate, sorted, and return the reasons for all others.
+
+    The rows have `group`, `arm_number`, `replicate` and `failure`, which is empty if the run was
+    completed. Failed runs are kept to be counted, and are listed among the excluded rows. For
+    `changed_from` see `with_changed_scores`.
+    """
     excluded: list[ExcludedRows] = []
 
     def exclude(frame: pd.DataFrame, mask: Mask, reason: str) -> pd.DataFrame:
         if not mask.any():
             return frame
-        first = frame[mask].head(EXAMPLES)
-        places = zip(first["run_id"], first["table"], first["line"], strict=True)
-        examples = [run_id or f"{table}, row {line}" for run_id, table, line in places]
+        examples = run_names(frame[mask].head(EXAMPLES))
         excluded.append(ExcludedRows(reason, int(mask.sum()), examples))
         return frame[~mask]
 
     frame = exclude(frame, repeated_runs(frame), "duplicate rows of a run")
     frame = exclude(frame, (frame["smoke"] == 1).to_numpy(), "smoke tests")
+    is_fixed = (frame["init_seed"].notna() & frame["order_seed"].notna()).to_numpy()
+    frame = exclude(frame, is_fixed, "runs of variance components (scripts/variance.py)")
+    ended = frame = frame.assign(failure=failures(frame))
     for status in sorted(set(frame["status"].astype("str")) - {"", Status.OK}):
         mask = (frame["status"] == status).to_numpy()
         frame = exclude(frame, mask, f"runs that ended as {status}")
     frame = exclude(frame, ~np.isfinite(frame["score"].to_numpy()), f"runs without {score}")
-    frame = with_net_defaults(frame.assign(says_match=frame["match"] != ""))
-    frame = frame.assign(group=group_numbers(frame), arm_key=arm_keys(frame), trials=np.nan)
-    frame, not_best = best_trials(frame)
+    ended = with_known_cells(ended[ended.index.isin(frame.index) | (ended["failure"] != "")])
+    ended = with_net_defaults(ended.assign(says_match=ended["match"] != ""))
+    ended = with_arm_keys(ended).assign(trials=np.nan)
+    frame, not_best = best_trials(ended[ended["failure"] == ""])
     frame = exclude(frame, not_best, "trials of a search that were not its best by validation")
-    frame = frame.assign(arm_number=arm_numbers(frame))
-    # Run ids sort by start time; without them the order of the table is the only one.
-    frame = frame.sort_values(["arm_number", "seed", "run_id", "line"], kind="stable")
-    earlier = frame.duplicated(["arm_number", "seed"], keep="last").to_numpy()
-    return exclude(frame, earlier, "earlier runs of the same arm and seed"), excluded
+    failed = ended[(ended["failure"] != "") & ended["trial"].isna()]
+    frame = pd.concat([frame, failed]).sort_index() if len(failed) else frame
+    frame = frame.assign(arm_number=arm_numbers(frame), replicate=replicates(frame))
+    # Run ids sort by start time; without them the order of the tables is the only one.
+    frame = frame.sort_values(["arm_number", "replicate", "run_id"], kind="stable")
+    is_earlier = frame.duplicated(["arm_number", "replicate"], keep="last")
+    is_completed = frame["failure"] == ""
+    earlier = (is_earlier & is_completed).to_numpy()
+    exclude(frame, earlier, "earlier runs of the same arm and seed")
+    return with_changed_scores(frame[~is_earlier], frame[earlier]), excluded
+
+
+def with_changed_scores(latest: pd.DataFrame, earlier: pd.DataFrame) -> pd.DataFrame:
+    """Add `changed_from` and `changed_run`: a different earlier score of the same arm and seed."""
+    keys = ["arm_number", "replicate"]
+    found = earlier.merge(latest[[*keys, "score"]], on=keys, suffixes=("", "_latest"))
+    is_equal = np.isclose(found["score"], found["score_latest"], rtol=ROUNDING, atol=0)
+    found = found[~is_equal].drop_duplicates(keys, keep="last")
+    found = found.assign(changed_from=found["score"], changed_run=run_names(found))
+    return latest.merge(found[[*keys, "changed_from", "changed_run"]], on=keys, how="left")
+
+
+def run_names(rows: pd.DataFrame) -> list[str]:
+    """Return the run ids of rows, or their tables and lines."""
+    places = zip(rows["run_id"], rows["table"], rows["line"], strict=True)
+    return [run_id or f"{table}, row {line}" for run_id, table, line in places]
+
+
+def failures(frame: pd.DataFrame) -> pd.Series[Any]:
+    """Return the failure of each row's run: its status, `NO_SCORE`, or empty if there is none."""
+    status = frame["status"].astype("str")
+    has_score = np.isfinite(frame[["score", "test_score"]].to_numpy()).any(axis=1)
+    found = status.where(status.isin(FAILURES), "")
+    return found.mask(status.isin(["", Status.OK]) & ~has_score, NO_SCORE)
+
+
+def with_known_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Fill the empty cells of failed runs with the only value of completed runs that agree.
+
+    A run that ended before it was set up has no overrides, and no hidden size that was solved for
+    a budget.
+    """
+    is_failed = frame["failure"] != ""
+    is_bare = is_failed & (frame["dtype"] == "")
+    unsolved = is_bare & ~frame["match"].isin(["", "hidden"])
+    frame = frame.assign(hidden_size=frame["hidden_size"].mask(unsolved))
+    keys = ["task", "model", *FILLED]
+    same = frame.groupby(keys, sort=False, observed=True, dropna=False).ngroup()
+    is_other = is_failed & (frame["arm"] == "") & ~same.isin(same[~is_failed])
+    completed = frame[~is_failed].drop_duplicates(keys)
+    for _, rows in frame[is_other].groupby(same[is_other], sort=False):
+        cells = rows.iloc[0]
+        empty = [name for name in FILLED if cells[name] == "" or pd.isna(cells[name])]
+        if not is_bare[rows.index[0]] and "overrides" in empty:
+            empty.remove("overrides")
+        known = [name for name in keys if name not in empty]
+        agreeing = completed[(completed[known] == cells[known]).all(axis="columns")]
+        for name in empty:
+            if agreeing[name].nunique() == 1:
+                frame.loc[rows.index, name] = agreeing[name].iloc[0]
+    return frame
+
+
+def replicates(frame: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the number of each row's replicate: its seed, or its run if a net has no seed.
+
+    Numbers of seeds are in the order of the seeds and before all others.
+    """
+    codes, seeds = pd.factorize(frame["seed"], sort=True)
+    is_net = (frame["baseline"] == "").to_numpy()
+    others = len(seeds) + np.where(is_net, 1 + np.arange(len(frame)), 0)
+    return np.where(codes >= 0, codes, others).astype(np.int64)
 
 
 def arm_numbers(frame: pd.DataFrame) -> pd.Series[int]:
@@ -122,28 +203,68 @@ def group_numbers(frame: pd.DataFrame) -> NDArray[np.int64]:
     within = frame.groupby(["task", "metric"], sort=False, observed=True).ngroup()
     keys["within"] = within
     for name in GROUP[2:]:
-        column = frame[name]
-        codes, _ = pd.factorize(column.mask(column == "") if is_text(column) else column)
-        known = pd.Series(codes, index=frame.index).where(codes >= 0)
-        spread = known.groupby(within).transform("nunique")
-        only = known.groupby(within).transform("max")
-        keys[name] = known.where(known.notna() | (spread > 1), only).fillna(-1)
+        codes = known_codes(frame[name])
+        codes = data_codes(frame, within) if name == "dataset_sha256" else codes
+        keys[name] = with_only(codes, within).fillna(-1)
     return keys.groupby(list(keys), sort=False).ngroup().to_numpy().astype(np.int64)
 
 
-def arm_keys(frame: pd.DataFrame) -> pd.Series[Any]:
-    """Return the identity of each row's arm: the column `arm`, or the settings.
+def data_codes(frame: pd.DataFrame, within: pd.Series[int]) -> pd.Series[float]:
+    """Return a number for each row's data: its hash, or its name if the hash is unknown.
 
-    A row without the column joins the only arm with its settings, so that foreign tables can be
-    compared with tables of rnnbench.
+    A name that occurs with one hash only stands for that hash.
     """
-    keys = frame["arm"].astype("str")
-    columns = ["task", "model", "baseline", *SETTINGS]
+    hashes = known_codes(frame["dataset_sha256"])
+    names = with_only(known_codes(frame["dataset"]), within)
+    keys = pd.DataFrame({"within": within, "name": names})
+    by_name = keys.groupby(["within", "name"], sort=False, dropna=False).ngroup()
+    hashes = hashes.where(names.isna(), with_only(hashes, by_name))
+    return hashes.fillna(len(frame) + names)
+
+
+def known_codes(column: pd.Series[Any]) -> pd.Series[float]:
+    """Return a number for each value of a column, NaN for empty cells."""
+    codes, _ = pd.factorize(column.mask(column == "") if is_text(column) else column)
+    return pd.Series(codes, index=column.index).where(codes >= 0)
+
+
+def with_only(codes: pd.Series[float], within: pd.Series[int]) -> pd.Series[float]:
+    """Fill NaN with the only other code `within` the same rows, if there is one only."""
+    by = codes.groupby(within)
+    return codes.where(codes.notna() | (by.transform("nunique") > 1), by.transform("max"))
+
+
+def with_arm_keys(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add `group` and `arm_key`, which is the column `arm` or a number of the settings.
+
+    A row without the column joins the only arm of its group with its settings, so that foreign
+    tables can be compared with tables of rnnbench.
+    """
+    frame = frame.assign(group=group_numbers(frame), words=override_words(frame))
+    models = frame.groupby(["task", "model"], sort=False, observed=True).ngroup()
+    frame = frame.assign(dtype_code=with_only(known_codes(frame["dtype"]), models))
+    columns = ["group", "model", "baseline", *SETTINGS, "dtype_code", "words"]
     settings = frame.groupby(columns, sort=False, observed=True, dropna=False).ngroup()
+    keys = frame["arm"].astype("str")
     known = pd.DataFrame({"arm": keys, "settings": settings})[keys != ""].drop_duplicates()
     only = known.drop_duplicates("settings", keep=False).set_index("settings")["arm"].to_dict()
     names = {number: only.get(number, f"settings {number}") for number in settings.unique()}
-    return keys.where(keys != "", settings.map(names)).astype("category")
+    return frame.assign(arm_key=keys.where(keys != "", settings.map(names)).astype("category"))
+
+
+def override_words(frame: pd.DataFrame) -> pd.Series[Any]:
+    """Return the overrides of each row that no other column contains, in alphabetical order."""
+    cells = frame[[*ARM_COLUMNS]]
+    rows = zip(frame["overrides"], (cells.notna() & (cells != "")).to_numpy(), strict=True)
+    columns = np.array(ARM_COLUMNS)
+    found = [" ".join(other_words(text, {*columns[known]})) if text else "" for text, known in rows]
+    return pd.Series(found, index=frame.index, dtype="str")
+
+
+def other_words(overrides: str, columns: Collection[str]) -> list[str]:
+    """Return the overrides of a row that are not about these columns, in alphabetical order."""
+    keys = {word: word.partition("=")[0].rpartition(".")[2] for word in overrides.split()}
+    return sorted(word for word, key in keys.items() if key not in columns)
 
 
 def best_trials(frame: pd.DataFrame) -> tuple[pd.DataFrame, Mask]:

@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.analysis.statistics.common import Paired, Vector
-from benchmarks.analysis.statistics.seeds import paired_by_seed, unpaired
+from benchmarks.analysis.statistics.common import NO_SPREAD, Paired, Vector, size_of
+from benchmarks.analysis.statistics.seeds import by_overlap, paired_by_seed
 
-MOST_TO_PERMUTE = 1000  # comparisons beyond which no permutation p survives the correction
 ROUNDING = 1e-6  # relative difference of scores that another order of sums causes
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of an arm at its seeds in ascending order, NaN for a run without a seed."""
+    """The scores of an arm, first those at its seeds in ascending order, then those without one.
 
-    seeds: Vector
+    `seeds` is shorter than `values` if there are runs without a seed. `failed` is the number of
+    runs without a score.
+    """
+
+    seeds: NDArray[np.int64]
     values: Vector
     is_deterministic: bool
+    failed: int = 0
+
+    @property
+    def seed_list(self) -> list[int | None]:
+        """The seed of each score, or None."""
+        return [*self.seeds.tolist(), *[None] * (self.n - len(self.seeds))]
 
     @property
     def n(self) -> int:
         """Number of scores."""
         return len(self.values)
 
-    def at(self, places: NDArray[np.intp]) -> Scores:
-        """Return the scores at these places."""
-        return Scores(self.seeds[places], self.values[places], self.is_deterministic)
+    @property
+    def attempted(self) -> int:
+        """Number of completed and failed runs."""
+        return self.n + self.failed
 
     @property
-    def error(self) -> float:
-        """Standard error of the mean."""
-        return float(self.values.std(ddof=1)) / math.sqrt(self.n)
+    def is_constant(self) -> bool:
+        """True if several seeds have one score: the seed has no effect."""
+        return self.n > 1 and float(np.ptp(self.values)) <= NO_SPREAD * size_of(self.values)
 
 
 def equal_to_rounding(a: Vector, b: Vector) -> bool:
@@ -44,31 +52,36 @@ def equal_to_rounding(a: Vector, b: Vector) -> bool:
     return bool((abs(a - b) <= ROUNDING * np.maximum(abs(a), abs(b))).all())
 
 
-def difference(a: Scores, b: Scores, family: int) -> tuple[Paired | None, str]:
-    """Test the difference of two arms, of which at most one is deterministic.
-
-    The test is paired over common seeds, unpaired with fewer than two of them, and one-sample
-    against a deterministic arm. Scores that are equal up to rounding count as equal: a test would
-    find the sign of the rounding.
-    """
-    if min(each.n for each in (a, b) if not each.is_deterministic) == 1:
-        return None, "n = 1: one seed allows no test"
-    permute = family <= MOST_TO_PERMUTE
-    if a.is_deterministic or b.is_deterministic:
-        n = max(a.n, b.n)
-        x, y = np.resize(a.values, n), np.resize(b.values, n)
-        found = paired_by_seed(x, y, permute=permute)
-        found = dataclasses.replace(found, method=found.method.replace("paired", "one-sample"))
-        return found, f"{found.method}, {n} seeds"
+def common_places(a: Scores, b: Scores) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the places of the common seeds in either arm."""
     _, in_a, in_b = np.intersect1d(a.seeds, b.seeds, return_indices=True)
-    if len(in_a) >= 2:
-        x, y = a.values[in_a], b.values[in_b]
-        y = x if equal_to_rounding(x, y) else y
-        found = paired_by_seed(x, y, permute=permute)
+    return in_a, in_b
+
+
+def difference(a: Scores, b: Scores) -> tuple[Paired | None, str]:
+    """Test the difference of the means of all scores; at most one arm may be deterministic.
+
+    The test is one-sample against a deterministic arm, and otherwise depends on the number of
+    common seeds, see `by_overlap`. Scores that are equal up to rounding at all seeds count as
+    equal: a test would find the sign of the rounding.
+    """
+    nets = [each for each in (a, b) if not each.is_deterministic]
+    if min(each.n for each in nets) == 1:
+        return None, "n = 1: one seed allows no test"
+    if all(each.is_constant for each in nets):
+        return None, f"the seed changes no score: {nets[0].n} equal scores count as one"
+    if len(nets) == 1:
+        n = nets[0].n
+        found = paired_by_seed(np.resize(a.values, n), np.resize(b.values, n))
+        found = replace(found, method=found.method.replace("paired", "one-sample"))
+        return found, f"{found.method}, {n} seeds"
+    in_a, in_b = common_places(a, b)
+    x, y = a.values[in_a], b.values[in_b]
+    are_all_common = len(in_a) == a.n == b.n
+    if are_all_common and equal_to_rounding(x, y):
+        y = x
+    found = by_overlap(x, y, np.delete(a.values, in_a), np.delete(b.values, in_b))
+    if are_all_common:
         return found, f"{found.method}, {found.n} seeds"
-    found = unpaired(a.values, b.values)
-    if found.low is not None:
-        # The deviation of as many pairs with the same standard error.
-        spread = math.hypot(a.error, b.error) * math.sqrt(found.n)
-        found = dataclasses.replace(found, deviation=spread)
-    return found, f"{found.method}, {a.n} and {b.n} different seeds"
+    common = f"{len(in_a)} in common" if len(in_a) else "none in common"
+    return found, f"{found.method}, {a.n} and {b.n} seeds, {common}"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.analysis.comparison import ExcludedRows
 from benchmarks.analysis.formatting import listed
-from benchmarks.analysis.metrics import direction
+from benchmarks.analysis.margin import Margin, parse_margin
+from benchmarks.analysis.metrics import HIGHER, LOWER, SHARES, direction
 from benchmarks.analysis.row_filter import NEVER_POOLED, filter_rows
+from benchmarks.analysis.seed_tests import ROUNDING
 from benchmarks.errors import UserError, nearest
 
 
@@ -18,8 +22,13 @@ from benchmarks.errors import UserError, nearest
 class Options:
     """Options of a comparison.
 
-    The task and the metric (None: all tasks, the task's own metric), the columns that define an
-    arm, the arm that all others are compared with, and whether to test over items.
+    Attributes:
+        task, metric: None for all tasks, and for the task's own metric.
+        by: columns that define an arm.
+        baseline: the arm that all others are compared with.
+        items: test over items where predictions are kept.
+        margin: the smallest difference worth a decision.
+        planned: number of seeds per arm that was fixed beforehand.
     """
 
     task: str | None = None
@@ -27,16 +36,48 @@ class Options:
     by: tuple[str, ...] = ()
     baseline: str | None = None
     items: bool = True
+    margin: Margin | None = None
+    planned: int | None = None
 
 
 DEFAULTS = Options()
+MOST_PLANNED = 200  # levels of more looks take seconds to compute
 
 
-def select_rows(frame: pd.DataFrame, options: Options) -> tuple[pd.DataFrame, list[ExcludedRows]]:
-    """Return the rows to compare, with `score` and `arm_number`, and the excluded rows."""
+def options_of(*, margin: str | None, planned: int | None, **others: Any) -> Options:
+    """Return the options of a command line, or raise UserError."""
+    if planned is not None and not 2 <= planned <= MOST_PLANNED:
+        raise UserError(f"--planned {planned}: must be from 2 to {MOST_PLANNED} seeds")
+    found = None if margin is None else parse_margin(margin)
+    return Options(margin=found, planned=planned, **others)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows to compare, with `score` and `arm_number`, and the reasons for excluding others.
+
+    `failed` has the latest run of each seed at which it failed, numbered in the same way, with its
+    `failure`.
+    """
+
+    rows: pd.DataFrame
+    failed: pd.DataFrame
+    excluded: list[ExcludedRows]
+
+
+def select_rows(frame: pd.DataFrame, options: Options) -> Selection:
+    """Select the rows to compare."""
+    frame, excluded = filter_rows(scored_rows(frame, options), options.metric or "a score")
+    frame = pooled(frame, options.by) if options.by else frame
+    is_failed = frame["failure"] != ""
+    return Selection(frame[~is_failed], frame[is_failed], excluded)
+
+
+def scored_rows(frame: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """Return the rows of the chosen task with `score`; each metric has one direction and scale."""
     scored = with_score(rows_of_task(frame, options.task), options.metric)
-    frame, excluded = filter_rows(scored, options.metric or "a score")
-    return (pooled(frame, options.by) if options.by else frame), excluded
+    check_scales(scored)
+    return scored
 
 
 def rows_of_task(frame: pd.DataFrame, task: str | None) -> pd.DataFrame:
@@ -68,20 +109,59 @@ def with_score(frame: pd.DataFrame, metric: str | None) -> pd.DataFrame:
 
 
 def check_directions(frame: pd.DataFrame) -> None:
-    """Check that every score has a task, a metric and one direction."""
-    by_metric = frame.groupby(["task", "metric"], observed=True)["higher_is_better"]
-    mixed = by_metric.nunique() > 1
+    """Check that every score has a task, a metric and one direction: the documented one if any."""
+    higher = frame["higher_is_better"]
+    wrong = (higher == 0) & frame["metric"].isin(HIGHER) | (higher == 1) & frame["metric"].isin(
+        LOWER
+    )
+    if wrong.any():
+        row = frame[wrong].iloc[0]
+        given, better = ("false", "higher") if row["metric"] in HIGHER else ("true", "lower")
+        raise UserError(
+            f"{row_name(row)}: higher_is_better is {given} for {row['metric']}; {better} is better"
+        )
+    metrics = frame.groupby(["task", "metric"], observed=True)["higher_is_better"]
+    mixed = metrics.transform("nunique") > 1
     if mixed.any():
-        task, name = mixed.index[int(mixed.to_numpy().argmax())]
-        raise UserError(f"column higher_is_better: is both true and false for {name} of {task}")
+        first = frame[mixed & higher.notna()].iloc[0]
+        same = (frame["task"] == first["task"]) & (frame["metric"] == first["metric"])
+        other = frame[same & (higher == 1 - first["higher_is_better"])].iloc[0]
+        raise UserError(
+            f"column higher_is_better: is both true and false for {first['metric']} of "
+            f"{first['task']}: in {row_name(first)} and {row_name(other)}"
+        )
     unstated = frame["test_score"].notna() & (
-        frame["higher_is_better"].isna() | (frame["metric"] == "") | (frame["task"] == "")
+        higher.isna() | (frame["metric"] == "") | (frame["task"] == "")
     )
     if unstated.any():
         row = frame[unstated].iloc[0]
         empty = [name for name in ("task", "metric") if not row[name]]
         name = (empty or ["higher_is_better"])[0]
         raise UserError(f"{row['table']}: row {row['line']} has a score and no {name}")
+
+
+def check_scales(frame: pd.DataFrame) -> None:
+    """Check that the scores of a task and metric are not partly shares and partly per cents."""
+    names, own_names = frame["metric"].astype("str"), frame["own_metric"].astype("str")
+    own_scale = (names == "val_score") | (names == own_names)
+    perfect = frame["perfect_score"].where(own_scale)
+    is_share = (perfect == 1) | (perfect.isna() & names.isin(SHARES))
+    share = is_share & (frame["higher_is_better"] == 1)
+    scored = frame[np.isfinite(frame["score"])].assign(share=share)
+    for (_, metric), rows in scored.groupby(["task", "metric"], observed=True, sort=False):
+        beyond = rows["score"] > 1 + ROUNDING
+        within = (rows["score"] > 0) & ~beyond  # 0 is the same in both scales
+        if rows["share"].any() and beyond.any() and within.any():
+            row, other = rows[beyond].iloc[0], rows[within].iloc[0]
+            raise UserError(
+                f"{metric} of {row_name(row)} is {row['score']:.6g}, others are shares up to 1: "
+                f"{other['score']:.6g} in {row_name(other)}"
+            )
+
+
+def row_name(row: pd.Series[Any]) -> str:
+    """Return the table and the number of a row."""
+    return f"{row['table']}, row {row['line']}"
 
 
 def pooled(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -96,4 +176,4 @@ def pooled(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     columns = list(dict.fromkeys([*by, *NEVER_POOLED, "of_baseline", "baseline_model"]))
     number = keys.groupby(columns, sort=False, observed=True, dropna=False).ngroup()
     frame = frame.assign(single=frame["arm_number"], arm_number=number)
-    return frame.sort_values(["arm_number", "seed", "run_id", "line"], kind="stable")
+    return frame.sort_values(["arm_number", "replicate", "run_id"], kind="stable")

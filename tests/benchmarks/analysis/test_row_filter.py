@@ -9,6 +9,8 @@ import pytest
 from benchmarks.analysis.comparison import Comparison
 from tests.helpers.result_tables import arm, compared, fixed, grouped
 
+RMSE = {"metric": "rmse", "higher_is_better": "false"}
+
 
 def reasons(comparison: Comparison) -> dict[str, int]:
     return {left.reason: left.count for left in comparison.left_out}
@@ -125,8 +127,7 @@ def test_a_search_is_represented_by_its_best_trial(tmp_path: Path) -> None:
 
 def test_where_lower_is_better_the_lowest_validation_is_the_best_trial(tmp_path: Path) -> None:
     trials = [
-        arm("lstm", [n], val_score=n, trial=n, study="s", arm=f"t{n}", higher_is_better="false")[0]
-        for n in (2, 1, 3)
+        arm("lstm", [n], val_score=n, trial=n, study="s", arm=f"t{n}", **RMSE)[0] for n in (2, 1, 3)
     ]
     assert grouped(tmp_path, trials, metric="test_score").arms[0].score.mean == 1
     timed = [row | {"train_seconds": 9 - row["test_score"]} for row in trials]

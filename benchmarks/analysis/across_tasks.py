@@ -1,0 +1,139 @@
+"""Average ranks of networks over the groups of a comparison (Demšar 2006)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from benchmarks.analysis.arms import budget_name
+from benchmarks.analysis.comparison import AcrossTasks, Arm, FailedArm, Group
+from benchmarks.analysis.formatting import listed
+from benchmarks.analysis.metrics import COSTS
+from benchmarks.analysis.statistics.common import LEVEL
+from benchmarks.analysis.statistics.ranks import friedman, nemenyi_difference
+
+FEWEST_GROUPS = 5
+FEWEST_ARMS = 3
+
+
+@dataclass(frozen=True)
+class Block:
+    """The networks of one budget of a group, by name."""
+
+    name: str
+    higher_is_better: bool
+    arms: dict[str, Arm | FailedArm]
+
+    def scores(self, names: Sequence[str]) -> list[float]:
+        """Return mean scores, of which a higher one is better; the worst without completed runs."""
+        sign = 1 if self.higher_is_better else -1
+        arms = [self.arms[name] for name in names]
+        means = [sign * arm.score.mean if isinstance(arm, Arm) else None for arm in arms]
+        lowest = min((mean for mean in means if mean is not None), default=0.0)
+        worst = float(np.nextafter(lowest, -np.inf))
+        return [worst if mean is None else mean for mean in means]
+
+
+def across_tasks(groups: Sequence[Group], by: Sequence[str] = ()) -> AcrossTasks | None:
+    """Rank the networks that are in the most groups; None with too few groups or networks.
+
+    Args:
+        groups: the groups of a comparison.
+        by: the columns that define an arm, if not all settings.
+    """
+    blocks = blocks_of(groups, by)
+    common = common_arms(blocks)
+    used = [block for block in blocks if common <= block.arms.keys()]
+    if not common or len(used) < FEWEST_GROUPS:
+        return None
+    names = sorted(common)
+    ranks, statistic, p = friedman([block.scores(names) for block in used], higher_is_better=True)
+    difference = nemenyi_difference(len(names), len(used), LEVEL)
+    order = np.argsort(ranks, kind="stable")
+    names, means = [names[place] for place in order], ranks[order].tolist()
+    runs = [(0, len(names) - 1)] if p >= LEVEL else close_runs(means, difference)
+    return AcrossTasks(
+        arms=names,
+        ranks=means,
+        groups=[block.name for block in used],
+        statistic=statistic,
+        p=p,
+        critical_difference=difference,
+        not_shown=[names[first : last + 1] for first, last in runs],
+        notes=[*left_out_notes(blocks, used, names), *failure_notes(used, names)],
+    )
+
+
+def blocks_of(groups: Sequence[Group], by: Sequence[str]) -> list[Block]:
+    """Return the networks of each group and budget; costs are no scores."""
+    blocks = []
+    for group in groups:
+        budgets: dict[str, list[Arm | FailedArm]] = {}
+        for arm in group.arms if group.metric not in COSTS else ():
+            if not arm.baseline:
+                budgets.setdefault(budget_name(arm.match, arm.match_budget), []).append(arm)
+        if len(budgets) == 1:  # the budget of a failed arm is not known
+            (arms,) = budgets.values()
+            arms += [arm for arm in group.failed_arms if not arm.baseline]
+        for budget, arms in budgets.items():
+            name = f"{group.title} ({group.metric}{f', {budget}' if len(budgets) > 1 else ''})"
+            models = Counter(arm.model for arm in arms)
+            named = {a.model if models[a.model] == 1 and not by else a.label: a for a in arms}
+            blocks.append(Block(name, group.higher_is_better, named))
+    return blocks
+
+
+def common_arms(blocks: Sequence[Block]) -> frozenset[str]:
+    """Return the arms that are together in the most blocks, and of these sets the largest."""
+    found = {frozenset(block.arms) for block in blocks}
+    candidates = found | {a & b for a, b in combinations(found, 2)}
+    enough = [names for names in candidates if len(names) >= FEWEST_ARMS]
+
+    def size(names: frozenset[str]) -> tuple[int, int, list[str]]:
+        return sum(names <= block.arms.keys() for block in blocks), len(names), sorted(names)
+
+    return max(enough, key=size, default=frozenset())
+
+
+def close_runs(ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
+    """Return the first and last places of the longest runs of ranks within a difference."""
+    runs: list[tuple[int, int]] = []
+    for first, rank in enumerate(ranks):
+        last = max(place for place, other in enumerate(ranks) if other - rank < difference)
+        if last > first and (not runs or last > runs[-1][1]):
+            runs.append((first, last))
+    return runs
+
+
+def left_out_notes(
+    blocks: Sequence[Block], used: Sequence[Block], names: Sequence[str]
+) -> list[str]:
+    """Return notes on arms that some groups do not contain, and on groups without some arms."""
+    counts = Counter(name for block in used for name in block.arms if name not in names)
+    notes = [
+        f"{name} is not ranked: it is in {count:,} of {len(used):,} groups"
+        for name, count in sorted(counts.items())
+    ]
+    for block in blocks:
+        missing = [name for name in names if name not in block.arms]
+        if missing:
+            notes.append(f"{block.name} is left out: it does not contain {listed(missing)}")
+    return notes
+
+
+def failure_notes(used: Sequence[Block], names: Sequence[str]) -> list[str]:
+    """Return notes on arms that are ranked by some of their runs, or last without any."""
+    partly, never = [], []
+    for block in used:
+        for name in names:
+            arm = block.arms[name]
+            if isinstance(arm, FailedArm):
+                never.append(f"{name} in {block.name}")
+            elif arm.failures:
+                partly.append(f"{name} {arm.completed:,} of {arm.attempted:,} in {block.name}")
+    notes = {"ranked by completed runs only": partly, "ranked last, no run completed": never}
+    return [f"{what}: {listed(found)}" for what, found in notes.items() if found]

@@ -1,0 +1,76 @@
+"""Failed runs of two arms: tests of completion, and verdicts that consider them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy import special
+
+from benchmarks.analysis.comparison import (
+    BETTER,
+    FAILS_LESS,
+    FAILS_MORE,
+    NOT_COMPARABLE,
+    WORSE,
+    Completion,
+)
+from benchmarks.analysis.seed_tests import Scores
+from benchmarks.analysis.statistics.common import LEVEL, Vector
+from benchmarks.analysis.statistics.completion import fisher_p, ranked_with_failures
+from benchmarks.analysis.statistics.power import holm
+
+
+def completion_of(a: Scores, b: Scores, higher_is_better: bool) -> Completion | None:
+    """Compare the completion of two arms; None if no run failed."""
+    if not a.failed and not b.failed:
+        return None
+    ranked = (
+        ranked_with_one_score if a.is_deterministic or b.is_deterministic else ranked_with_failures
+    )
+    counts = (a.n, a.attempted), (b.n, b.attempted)
+    p, probability = ranked(a.values, a.failed, b.values, b.failed, higher_is_better)
+    return Completion(*counts, fisher_p(*counts[0], *counts[1]), p, probability)
+
+
+def ranked_with_one_score(
+    a: Vector, failed_a: int, b: Vector, failed_b: int, higher_is_better: bool
+) -> tuple[float, float]:
+    """Compare runs, failures ranked worst, with one exact score by a sign test.
+
+    Returns:
+        The p-value, and the probability that a run of A is better than a run of B.
+    """
+    difference = np.subtract(a, b) * (1 if higher_is_better else -1)  # one side has a single score
+    better = int((difference > 0).sum()) + failed_b
+    worse = int((difference < 0).sum()) + failed_a
+    total = len(difference) + failed_a + failed_b
+    p = min(1.0, 2 * float(special.bdtr(min(better, worse), better + worse, 0.5)))
+    return p, (better + (total - better - worse) / 2) / total
+
+
+def with_holm(completions: Sequence[Completion | None]) -> list[Completion | None]:
+    """Return the completions with p-values of Fisher's test corrected over all of them."""
+    adjusted = iter(holm([each.p for each in completions if each is not None]))
+    return [each and replace(each, p_adjusted=next(adjusted)) for each in completions]
+
+
+def in_view_of_failures(verdict: str, completion: Completion | None, undecided: str) -> str:
+    """Return the verdict on A against B in view of their failed runs.
+
+    A verdict on the scores of completed runs stands if it favours the arm that fails less often.
+    Otherwise the arms differ in completion if Fisher's test shows it, and a verdict in favour of
+    the arm that fails more often needs the same result with failures ranked worst.
+    """
+    if completion is None or completion.excess == 0 or verdict == NOT_COMPARABLE:
+        return verdict
+    a_fails_more = completion.excess > 0
+    if verdict == (WORSE if a_fails_more else BETTER):
+        return verdict
+    if completion.p_adjusted < LEVEL:
+        return FAILS_MORE if a_fails_more else FAILS_LESS
+    if verdict in (BETTER, WORSE) and completion.ranked_p < LEVEL:
+        is_agreed = (completion.probability > 0.5) == a_fails_more
+        return verdict if is_agreed else undecided
+    return undecided

@@ -1,0 +1,137 @@
+"""Stored predictions of runs as losses per item, checked against the results table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.analysis.statistics.common import Vector
+
+Form = Literal["classes", "language", "forecast"]
+Cells = dict[str, NDArray[Any]]
+
+FORMS: dict[Form, list[str]] = {
+    "classes": ["logit", "positive"],
+    "language": ["nats"],
+    "forecast": ["actual", "predicted"],
+}
+SCORES: dict[Form, str] = {"classes": "accuracy", "language": "perplexity", "forecast": "RMSE"}
+TRUTHS: dict[Form, str] = {"classes": "positive", "forecast": "actual"}
+
+MOST_STEPS = 500  # pieces of a long test split; the dependence of ten of them is negligible
+TOLERANCE = 1e-3  # relative difference of a score from the table that other hardware can explain
+MOST_NATS = 700.0  # larger values overflow
+
+
+@dataclass(frozen=True)
+class Items:
+    """The losses of a run on its test items, of which `first` and `last` are the numbers.
+
+    A loss is an error of 0 or 1, the mean nats of a piece of the split, or a squared error.
+    `truth` contains the true values, and is empty for a language model. `score` is computed from
+    all items.
+    """
+
+    form: Form
+    count: int
+    first: int
+    last: int
+    losses: Vector
+    truth: Vector
+    score: float
+
+    def mismatch(self, other: Items) -> str:
+        """Return the reason why two runs cannot be compared by item; empty if they can."""
+        mine, theirs = ((x.form, x.count, x.first, x.last) for x in (self, other))
+        if mine != theirs:
+            return "other test items"
+        # The 32-bit floats of some devices round a value.
+        is_equal = np.allclose(self.truth, other.truth, rtol=1e-6, atol=0)
+        return "" if is_equal else "other true values"
+
+    def contradiction(self, score: float, metric: str) -> str:
+        """Return how the predictions contradict a score of the table; empty if they do not."""
+        if math.isclose(self.score, score, rel_tol=TOLERANCE, abs_tol=1e-9):
+            return ""
+        return f"{SCORES[self.form]} {self.score:.4g}, the table {metric} {score:.4g}"
+
+    def contributions(self) -> Vector:
+        """Return values per item whose mean is the score, for every metric.
+
+        Those of a perplexity or an RMSE are linear in the loss (delta method).
+        """
+        deviations: Vector = self.losses - self.losses.mean()
+        if self.form == "language":
+            deviations = self.score * deviations
+        elif self.form == "forecast":
+            deviations = deviations / (2 * self.score or 1.0)  # without any error, all are 0
+        else:
+            deviations = -deviations
+        return self.score + deviations
+
+
+def read_items(file: Path) -> Items | None:
+    """Read the predictions of a run; None if there are none or their form is unknown."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        names = set(pyarrow.parquet.read_schema(file).names)
+        form = next((form for form, columns in FORMS.items() if {"item", *columns} <= names), None)
+        if form is None:
+            return None
+        table = pyarrow.parquet.read_table(file, columns=["item", *FORMS[form]])
+    except (OSError, ValueError, pyarrow.ArrowException):
+        return None
+    cells = {name: table.column(name).to_numpy() for name in table.column_names}
+    number = cells["item"]
+    if not len(number):
+        return None
+    if (np.diff(number) < 0).any():
+        order = np.argsort(number, kind="stable")
+        cells = {name: values[order] for name, values in cells.items()}
+        number = cells["item"]
+    losses = losses_of(form, cells)
+    if not np.isfinite(losses).all():
+        return None
+    return Items(
+        form=form,
+        count=len(number),
+        first=int(number[0]),
+        last=int(number[-1]),
+        losses=piece_means(losses) if form == "language" else losses,
+        truth=cells[TRUTHS[form]].astype(np.float64) if form in TRUTHS else np.empty(0),
+        score=score_of(form, float(losses.mean())),
+    )
+
+
+def losses_of(form: Form, cells: Cells) -> Vector:
+    """Return the loss of each item."""
+    if form == "classes":
+        losses: NDArray[Any] = (cells["logit"] > 0) != cells["positive"].astype(bool)
+    elif form == "language":
+        losses = cells["nats"]
+    else:
+        with np.errstate(over="ignore"):  # an infinite loss is no loss
+            losses = (cells["actual"] - cells["predicted"]) ** 2
+    return losses.astype(np.float64)
+
+
+def score_of(form: Form, loss: float) -> float:
+    """Return the task's score of a mean loss: accuracy, perplexity or RMSE."""
+    if form == "classes":
+        return 1 - loss
+    return math.exp(min(loss, MOST_NATS)) if form == "language" else math.sqrt(loss)
+
+
+def piece_means(losses: Vector) -> Vector:
+    """Return the means of equal pieces of a long sequence, without an incomplete last piece."""
+    size = max(1, len(losses) // MOST_STEPS)
+    whole = len(losses) // size * size
+    means: Vector = losses[:whole].reshape(-1, size).mean(axis=1)
+    return means

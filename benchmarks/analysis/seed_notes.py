@@ -1,0 +1,81 @@
+"""Notes on the seeds of arms: what they do not show, and looks before the planned number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.analysis.comparison import Arm, Pair, best_baseline
+from benchmarks.analysis.formatting import listed
+from benchmarks.analysis.statistics.sequential import nominal_level
+from benchmarks.errors import UserError
+
+
+def seed_notes(arms: Sequence[Arm], pairs: Sequence[Pair], planned: int | None) -> list[str]:
+    """Return the notes on the seeds of a group."""
+    notes = [*constant_notes(arms), *identical_notes(arms), *baseline_notes(arms)]
+    if any(pair.seeds is not None and pair.seeds.freedom is not None for pair in pairs):
+        notes.append(planned_note(arms, planned))
+    return notes
+
+
+def constant_notes(arms: Sequence[Arm]) -> list[str]:
+    """Return a note on networks whose seeds all have one score."""
+    constant = [arm.label for arm in arms if arm.by_seed.is_constant and not arm.is_deterministic]
+    if not constant:
+        return []
+    return [f"the seed changes no score, its runs count as one: {listed(constant)}"]
+
+
+def identical_notes(arms: Sequence[Arm]) -> list[str]:
+    """Return notes on arms with equal scores at equal seeds, other than by another kernel."""
+    same: dict[tuple[bytes, bytes], list[Arm]] = {}
+    for arm in arms:
+        scores = arm.by_seed
+        if scores.n > 1:
+            same.setdefault((scores.seeds.tobytes(), scores.values.tobytes()), []).append(arm)
+    return [
+        f"identical scores at all seeds: {listed([arm.label for arm in found])}; are they the "
+        f"same network?"
+        for found in same.values()
+        if len(found) > 1
+        and (len({arm.model for arm in found}) > 1 or len({arm.kernel for arm in found}) == 1)
+    ]
+
+
+def baseline_notes(arms: Sequence[Arm]) -> list[str]:
+    """Return a note on baselines that would be the best, but have a single seed."""
+    reference = best_baseline(arms)
+    ahead = []
+    for arm in arms:
+        if arm is reference:
+            break
+        if arm.baseline:
+            ahead.append(arm.label)
+    if reference is None or not ahead:
+        return []
+    return [
+        f"{listed(ahead)} has a single seed and may be lucky: networks are compared with "
+        f"{reference.label}"
+    ]
+
+
+def planned_note(arms: Sequence[Arm], planned: int | None) -> str:
+    """Return how the number of seeds was fixed, and the level of a look before its end."""
+    if planned is None:
+        return (
+            "the number of seeds was not planned (--planned N): if seeds were added until a "
+            "difference showed, p is too small"
+        )
+    counts = [arm.score.n for arm in arms if arm.score.n > 1 and not arm.is_deterministic]
+    least = min(counts, default=planned)
+    if least >= planned:
+        return f"{planned} seeds were planned"
+    level = nominal_level(least, planned)
+    return f"{least} of {planned} planned seeds: a difference is shown if p < {level:.2g}"
+
+
+def check_planned(arms: Sequence[Arm], planned: int | None) -> None:
+    """Raise UserError if an arm has more seeds than planned."""
+    for arm in arms:
+        if planned is not None and arm.score.n > planned:
+            raise UserError(f"--planned {planned}: {arm.label} has {arm.score.n} seeds")

@@ -1,0 +1,137 @@
+"""Verdicts with a margin, with a planned number of seeds, and seeds that show nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks.analysis.margin import parse_margin
+from benchmarks.analysis.statistics.sequential import nominal_level
+from benchmarks.errors import UserError
+from scripts.compare import main
+from tests.helpers.result_tables import GRU, LSTM, arm, changed, compared, fixed, grouped, write
+
+NEAR = [score - wobble for score, wobble in zip(LSTM, [4e-4, 5e-4, 3e-4, 4e-4, 4e-4], strict=True)]
+
+
+def test_a_difference_below_the_margin_is_equivalent(tmp_path: Path) -> None:
+    """Without a margin it is shown, although it is of no use."""
+    arms = arm("lstm", LSTM), arm("near", NEAR)
+    pair = grouped(tmp_path, *arms).pairs[0]
+    assert pair.verdict == "better"
+    pair = grouped(tmp_path, *arms, margin=parse_margin("0.005")).pairs[0]
+    assert pair.verdict == "equivalent"
+    d = np.subtract(LSTM, NEAR)
+    sides = [
+        stats.ttest_1samp(d, end, alternative=side).pvalue
+        for end, side in ((0.005, "less"), (-0.005, "greater"))
+    ]
+    assert pair.p_equivalence == pytest.approx(max(sides))
+
+
+def test_a_difference_beyond_the_margin_is_better(tmp_path: Path) -> None:
+    arms = arm("lstm", LSTM), arm("gru", [score - 0.1 for score in NEAR])
+    assert grouped(tmp_path, *arms, margin=parse_margin("0.005")).pairs[0].verdict == "better"
+
+
+def test_undecided_says_how_many_seeds_the_margin_needs(tmp_path: Path) -> None:
+    arms = arm("lstm", LSTM), arm("gru", GRU)
+    pair = grouped(tmp_path, *arms, margin=parse_margin("0.01")).pairs[0]
+    assert pair.verdict == "undecided"
+    assert pair.seeds_for_margin is not None
+    few, many = pair.seeds_for_margin
+    assert few is not None
+    assert many is None or few < many
+    assert grouped(tmp_path, *arms).pairs[0].seeds_for_margin is None
+
+
+def test_a_margin_in_per_cent_of_the_best_score(tmp_path: Path) -> None:
+    group = grouped(tmp_path, arm("lstm", LSTM), arm("gru", GRU), margin=parse_margin("2%"))
+    assert group.margin == pytest.approx(0.02 * np.mean(LSTM))
+
+
+def test_the_margin_of_the_task(tmp_path: Path) -> None:
+    arms = arm("lstm", LSTM, margin="0.005"), arm("gru", GRU, margin="0.005")
+    assert grouped(tmp_path, *arms, margin=parse_margin("task")).margin == 0.005
+    with pytest.raises(UserError, match="--margin task: the rows of toy state no margin"):
+        compared(tmp_path, arm("lstm", LSTM), margin=parse_margin("task"))
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "x", "2 points", "%"])
+def test_a_wrong_margin_is_one_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table.csv", f"--margin={text}"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --margin {text}: must be a number above 0")
+    assert len(error.splitlines()) == 1
+
+
+def test_equivalent_changes(tmp_path: Path) -> None:
+    before, after = arm("lstm", LSTM), arm("lstm", NEAR)
+    assert changed(tmp_path, before, after)["lstm"].verdict == "worse"
+    margin = parse_margin("0.005")
+    assert changed(tmp_path, before, after, margin=margin)["lstm"].verdict == "equivalent"
+
+
+def test_before_the_planned_number_a_difference_needs_more(tmp_path: Path) -> None:
+    ten = LSTM + [score + 0.01 for score in LSTM]
+    slightly = [s - d for s, d in zip(ten, [0.03, 0.0, 0.02, 0.01, 0.02] * 2, strict=True)]
+    level = nominal_level(5, 10)
+    pair = grouped(tmp_path, arm("a", ten[:5]), arm("b", slightly[:5]), planned=10).pairs[0]
+    assert pair.seeds is not None
+    assert pair.seeds.p is not None
+    assert level < pair.seeds.p < 0.05
+    assert pair.verdict == "no difference shown"
+    assert pair.seeds.low is not None
+    assert pair.seeds.low < 0
+    full = grouped(tmp_path, arm("a", ten), arm("b", slightly), planned=10)
+    assert full.pairs[0].verdict == "better"
+    assert "10 seeds were planned" in full.notes
+
+
+def test_without_a_plan_the_group_says_so(tmp_path: Path) -> None:
+    notes = grouped(tmp_path, arm("a", LSTM), arm("b", GRU)).notes
+    assert any("the number of seeds was not planned (--planned N)" in note for note in notes)
+
+
+def test_more_seeds_than_planned_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--planned 4: lstm has 5 seeds"):
+        compared(tmp_path, arm("lstm", LSTM), arm("gru", GRU), planned=4)
+    assert main([str(write(tmp_path / "t.csv", arm("a", LSTM))), "--planned", "1"]) == 2
+
+
+def test_seeds_that_change_nothing_are_no_evidence(tmp_path: Path) -> None:
+    group = grouped(tmp_path, arm("a", [0.8] * 6), arm("b", [0.7] * 6), fixed("m", 0.5))
+    assert {pair.verdict for pair in group.pairs} == {"no difference shown"}
+    assert all("the seed changes no score" in pair.reason for pair in group.pairs)
+    assert "the seed changes no score, its runs count as one: a, b" in group.notes
+
+
+def test_arms_with_identical_scores_are_remarked(tmp_path: Path) -> None:
+    notes = grouped(tmp_path, arm("a", LSTM), arm("b", LSTM), arm("c", GRU)).notes
+    assert "identical scores at all seeds: a, b; are they the same network?" in notes
+
+
+def test_a_baseline_with_one_seed_is_not_the_bar(tmp_path: Path) -> None:
+    lucky = arm("lucky", [0.99], baseline="simple")
+    group = grouped(tmp_path, arm("lstm", LSTM), lucky, fixed("majority", 0.5))
+    assert group.arm("lstm").against_baselines == "beats its best baseline, majority"
+    assert any(note.startswith("lucky has a single seed and may be lucky") for note in group.notes)
+
+
+def test_intervals_agree_with_the_corrected_verdicts(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    agreed = []
+    for _ in range(20):
+        arms = [arm(f"m{n}", rng.normal(0.5 + 0.05 * n, 0.1, 6).tolist()) for n in range(4)]
+        for pair in grouped(tmp_path, *arms).pairs:
+            assert pair.seeds is not None
+            assert pair.seeds.low is not None
+            assert pair.seeds.high is not None
+            excludes = pair.seeds.low > 0 or pair.seeds.high < 0
+            assert excludes == (pair.verdict in ("better", "worse"))
+            agreed.append(excludes)
+    assert True in agreed
+    assert False in agreed
