@@ -13,10 +13,11 @@ A folder means its results.csv. docs/compare.md explains the output. Exit codes:
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.system.program import ScriptParser, run_script
 
 if TYPE_CHECKING:
     from benchmarks.analysis.comparison import Changes, Comparison
@@ -26,9 +27,7 @@ FORMATS = ("table", "markdown", "csv", "json", "latex")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     add = parser.add_argument
     add("tables", nargs="+", type=Path, metavar="TABLE", help="a CSV file or a results folder")
     add("--by", default="arm", metavar="COLUMNS", help="columns that define an arm: a,b,…")
@@ -36,6 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
     add("--metric", metavar="COLUMN", help="instead of the task's own metric: train_seconds, …")
     reference = "only pairs with this arm or model; baseline means the best baseline"
     add("--baseline", metavar="ARM", help=reference)
+    add(
+        "--margin", metavar="SIZE", help="smallest difference worth a decision: 0.005, 2%%, or task"
+    )
+    planned = "number of seeds per arm that was fixed beforehand; fewer may be looked at"
+    add("--planned", type=int, metavar="N", help=planned)
     add("--format", choices=FORMATS, default="table", help="default: table")
     add("--only-changed", action="store_true", help="only differences and untested changes")
     add("--fail-on-worse", action="store_true", help="exit with 1 if an arm is worse or failed")
@@ -45,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     from benchmarks.analysis.compare import compare
     from benchmarks.analysis.comparison import Changes
     from benchmarks.analysis.diff import changes
-    from benchmarks.analysis.selection import Options
+    from benchmarks.analysis.selection import options_of
     from benchmarks.errors import UserError
     from benchmarks.reporting.sentences import untested_text
     from benchmarks.system.terminal import print_log_messages
@@ -53,9 +57,16 @@ def main(arguments: list[str] | None = None) -> int:
     print_log_messages()
     is_change = len(chosen.tables) == 2 and not chosen.merge
     by = tuple(dict.fromkeys(name for name in chosen.by.split(",") if name and name != "arm"))
-    options = Options(chosen.task, chosen.metric, by, chosen.baseline)
     try:
         check_combination(chosen, is_change)
+        options = options_of(
+            task=chosen.task,
+            metric=chosen.metric,
+            by=by,
+            baseline=chosen.baseline,
+            margin=chosen.margin,
+            planned=chosen.planned,
+        )
         found: Changes | Comparison
         if is_change:
             before, after = chosen.tables
@@ -68,9 +79,6 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of the pipe has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return int(chosen.fail_on_worse and is_worse(found))
 
 
@@ -111,13 +119,22 @@ def write(found: Changes | Comparison, form: str, only_changed: bool) -> None:
 
 
 def is_worse(found: Changes | Comparison) -> bool:
-    """Return True if an arm is worse or failed."""
+    """Return True if an arm is worse, failed, or failed more often."""
     from benchmarks.analysis.comparison import FAILED, WORSE, Changes
 
+    judged: list[Any]
     if isinstance(found, Changes):
-        return any(change.verdict in (WORSE, FAILED) for change in found.changes)
-    return any(pair.verdict == WORSE for group in found.groups for pair in group.pairs)
+        judged = found.changes
+    else:
+        judged = [pair for group in found.groups for pair in group.pairs]
+        if any(group.asked is not None and group.failed_arms for group in found.groups):
+            return True
+    return any(
+        each.verdict in (WORSE, FAILED)
+        or (each.completion is not None and each.completion.excess > 0)
+        for each in judged
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -11,32 +11,37 @@ mistake.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from benchmarks.errors import UserError
+from benchmarks.system.program import ScriptParser, run_script
 from benchmarks.system.terminal import print_log_messages
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the report and return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     add, page = parser.add_argument, "file of the page (%(default)s)"
     add("tables", nargs="+", type=Path, metavar="TABLE", help="CSV files or results folders")
     add("-o", "--out", type=Path, metavar="FILE", default="report.html", help=page)
     add("--title", default="Comparison of recurrent networks", help="heading")
     add("--figures", type=Path, metavar="DIR", help="write figures as files too")
     add("--task", help="only this task")
+    margin = "smallest difference worth a decision: 0.005, 2%% of the score, or task"
+    add("--margin", metavar="SIZE", help=margin)
+    add(
+        "--planned", type=int, metavar="N", help="number of seeds per arm that was fixed beforehand"
+    )
     chosen = parser.parse_args(arguments)
     print_log_messages()
     # Imported late: --help and mistakes need no pandas.
+    from benchmarks.analysis.selection import options_of
     from benchmarks.reporting.html.report import report
 
     try:
-        print(report(chosen.tables, chosen.out, chosen.title, chosen.figures, chosen.task))
+        options = options_of(task=chosen.task, margin=chosen.margin, planned=chosen.planned)
+        print(report(chosen.tables, chosen.out, chosen.title, chosen.figures, options))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -44,4 +49,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

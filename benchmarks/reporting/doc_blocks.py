@@ -8,6 +8,12 @@ from pathlib import Path
 from benchmarks.errors import UserError
 
 
+def code_block(text: str) -> str:
+    """Return lines as a Markdown code block, which no backticks in them can end."""
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall(r"`+", f"`{text}")))
+    return f"{fence}\n{text}\n{fence}\n"
+
+
 def put_between(page: Path, marks: tuple[str, str], content: str) -> None:
     """Replace the text between two marks of a page; a page without them is a `UserError`."""
     begin, end = marks

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.errors import UserError
-from benchmarks.results.csv_table import as_text
+from benchmarks.results.csv_cells import csv_text
 from benchmarks.results.dataframe import records, typed
 from benchmarks.system.atomic_files import write_atomically
 
@@ -44,8 +42,4 @@ def encoded(frame: pd.DataFrame, format: str) -> bytes | str:
     rows = records(frame)
     if format == "json":
         return json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(frame.columns)
-    writer.writerows([as_text(value) for value in row.values()] for row in rows)
-    return text.getvalue()
+    return csv_text([frame.columns, *(row.values() for row in rows)])

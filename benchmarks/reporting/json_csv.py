@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.analysis.comparison import (
-    BETTER,
     FLIPPED,
-    WORSE,
+    SHOWN,
     Arm,
     Change,
     Changes,
     Comparison,
+    FailedArm,
     Group,
     Pair,
 )
+from benchmarks.analysis.statistics.common import Interval, Paired
+from benchmarks.reporting.sentences import failures_text
+from benchmarks.results.csv_cells import csv_text
 
 ARM_COLUMNS = (
     "label",
@@ -56,9 +57,17 @@ PAIR_COLUMNS = (
     "p",
     "p_adjusted",
     "pairs",
+    "p_equivalence",
     "detectable",
-    "seeds_needed",
+    "fewest_seeds_for_margin",
+    "most_seeds_for_margin",
+    "effect",
+    "effect_low",
+    "effect_high",
+    "p_completion",
+    "p_failures_ranked_worst",
     "reason",
+    "differ",
 )
 
 
@@ -69,22 +78,26 @@ def comparison_json(comparison: Comparison, only_changed: bool = False) -> dict[
         "groups": [_group(group, only_changed) for group in comparison.groups],
         "left_out": [dataclasses.asdict(rows) for rows in comparison.left_out],
         "notes": comparison.notes,
+        "across": None if comparison.across is None else dataclasses.asdict(comparison.across),
     }
 
 
 def _group(group: Group, only_changed: bool) -> dict[str, Any]:
-    pairs = [pair for pair in group.pairs if not only_changed or pair.verdict in (BETTER, WORSE)]
+    pairs = [pair for pair in group.pairs if not only_changed or pair.verdict in SHOWN]
     simple = {f.name: getattr(group, f.name) for f in dataclasses.fields(group)}
     simple["arms"] = [_arm(arm) for arm in group.arms]
     simple["pairs"] = [dataclasses.asdict(pair) for pair in pairs]
+    simple["failed_arms"] = [
+        dataclasses.asdict(arm) | {"attempted": arm.attempted} for arm in group.failed_arms
+    ]
     return simple
 
 
 def _arm(arm: Arm) -> dict[str, Any]:
     simple = {f.name: getattr(arm, f.name) for f in dataclasses.fields(arm) if f.name != "rows"}
     simple["score"] = dataclasses.asdict(arm.score)
-    seeds = [None if math.isnan(seed) else int(seed) for seed in arm.by_seed.seeds.tolist()]
-    return simple | {"seeds": seeds, "scores": arm.by_seed.values.tolist()}
+    simple |= {"completed": arm.completed, "attempted": arm.attempted}
+    return simple | {"seeds": arm.by_seed.seed_list, "scores": arm.by_seed.values.tolist()}
 
 
 def changes_json(found: Changes, only_changed: bool = False) -> dict[str, Any]:
@@ -97,20 +110,35 @@ def _chosen(found: Changes, only_changed: bool) -> list[Change]:
 
 
 def as_json(data: dict[str, Any]) -> str:
-    """Return data as JSON; numbers that are not finite are an error."""
-    return json.dumps(data, indent=2, allow_nan=False) + "\n"
+    """Return data as JSON."""
+    return json.dumps(finite(data), indent=2, allow_nan=False) + "\n"
+
+
+def finite(data: Any) -> Any:
+    """Return data with None in place of infinity and NaN, which JSON does not have."""
+    if isinstance(data, dict):
+        return {key: finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def comparison_csv(comparison: Comparison, only_changed: bool = False) -> str:
     """Return one line per arm, with its verdict against the requested or the best arm."""
-    lines = [_arm_line(group, arm) for group in comparison.groups for arm in group.arms]
-    return _as_csv([e for e in lines if not only_changed or e["verdict"] in (BETTER, WORSE)])
+    lines = [_arm_line(group, arm) for group in comparison.groups for arm in group.all_arms]
+    return _as_csv([e for e in lines if not only_changed or e["verdict"] in SHOWN])
 
 
-def _arm_line(group: Group, arm: Arm) -> dict[str, Any]:
+def _arm_line(group: Group, arm: Arm | FailedArm) -> dict[str, Any]:
     line: dict[str, Any] = {"task": group.task, "group": group.title, "metric": group.metric}
-    line |= {"n": arm.score.n, "mean": arm.score.mean, "low": arm.score.low, "high": arm.score.high}
-    line |= {name: getattr(arm, name) for name in ARM_COLUMNS}
+    score = arm.score if isinstance(arm, Arm) else None
+    line["n"] = 0 if score is None else score.n
+    line |= {name: getattr(score, name, None) for name in ("mean", "low", "high")}
+    line |= {name: getattr(arm, name, None) for name in ARM_COLUMNS}
+    line |= {"completed": getattr(arm, "completed", 0), "attempted": arm.attempted}
+    line["failures"] = failures_text(arm)
+    if isinstance(arm, FailedArm):
+        return line | dict.fromkeys(PAIR_COLUMNS)
     reference = group.asked or (group.pairs[0].a if group.pairs else None)
     ends = {arm.label, reference}
     pair = next((p for p in group.pairs if {p.a, p.b} == ends and len(ends) == 2), None)
@@ -124,13 +152,22 @@ def _pair_cells(pair: Pair, arm: Arm) -> dict[str, Any]:
         "against": pair.b if is_a else pair.a,
         "verdict": pair.verdict if is_a else FLIPPED.get(pair.verdict, pair.verdict),
         "p_adjusted": pair.p_adjusted,
+        "p_equivalence": pair.p_equivalence,
         "detectable": pair.detectable,
-        "seeds_needed": pair.seeds_needed,
         "reason": pair.reason,
+        "differ": pair.differ,
     }
+    if pair.seeds_for_margin is not None:
+        names = ("fewest_seeds_for_margin", "most_seeds_for_margin")
+        cells |= dict(zip(names, pair.seeds_for_margin, strict=True))
+    if pair.completion is not None:
+        cells["p_completion"] = pair.completion.p_adjusted
+        cells["p_failures_ranked_worst"] = pair.completion.ranked_p
+    if pair.effect is not None:
+        low, high = signed_ends(pair.effect, sign)
+        cells |= {"effect": sign * pair.effect.mean, "effect_low": low, "effect_high": high}
     if seeds is not None:
-        ends = sorted(sign * end for end in (seeds.low, seeds.high) if end is not None)
-        low, high = ends if ends else (None, None)
+        low, high = signed_ends(seeds, sign)
         cells |= {
             "difference": sign * seeds.difference,
             "difference_low": low,
@@ -139,6 +176,13 @@ def _pair_cells(pair: Pair, arm: Arm) -> dict[str, Any]:
             "pairs": seeds.n,
         }
     return {name: cells.get(name) for name in PAIR_COLUMNS}
+
+
+def signed_ends(found: Interval | Paired, sign: int) -> tuple[float | None, float | None]:
+    """Return the ends of an interval, or of its negative."""
+    if found.low is None or found.high is None:
+        return None, None
+    return (found.low, found.high) if sign > 0 else (-found.high, -found.low)
 
 
 def changes_csv(found: Changes, only_changed: bool = False) -> str:
@@ -155,15 +199,11 @@ def _change_line(change: Change) -> dict[str, Any]:
     for part in ("difference", "low", "high", "p"):
         name = part if part in ("difference", "p") else f"difference_{part}"
         line[name] = None if change.seeds is None else getattr(change.seeds, part)
-    more = ("p_adjusted", "detectable", "reason")
+    found = change.completion
+    line["p_completion"] = None if found is None else found.p_adjusted
+    more = ("p_adjusted", "p_equivalence", "detectable", "reason", "differ")
     return line | {name: getattr(change, name) for name in more}
 
 
 def _as_csv(lines: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if lines:
-        writer.writerow(lines[0])
-    for line in lines:
-        writer.writerow(str(v).lower() if isinstance(v, bool) else v for v in line.values())
-    return text.getvalue()
+    return csv_text([*lines[:1], *(finite([*line.values()]) for line in lines)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import sys
 import textwrap
@@ -36,7 +37,13 @@ LATEX = {
     "−": "$-$",  # noqa: RUF001  the minus sign is intended
 }
 
-MARKDOWN = "\\`*_{}[]<>#|"
+# Renderers differ in whether a backslash escapes these and ~, so entities are written.
+HTML = re.compile(r"<(?=[a-z/!?])|&(?=[#\w])|^>", re.IGNORECASE)
+MARKDOWN = re.compile(
+    r"[\\`*{}\[\]]"
+    r"|(?<![^\W_])_|_(?![^\W_])"  # an underscore within a word has no effect
+    r"|^(?=#|[+-]+(\s|$))"  # headings, lists and rules begin with these
+)
 
 
 @dataclass(frozen=True)
@@ -157,13 +164,15 @@ def markdown_table(
 ) -> str:
     """Format a Markdown table without a final line end; cells are Markdown, bars are escaped."""
     rule = ["---" if n in text_columns else "---:" for n in range(len(header))]
-    lines = [[re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in row] for row in (header, rule, *rows)]
+    bar = r"(?<!\\)((?:\\\\)*)\|"  # not escaped yet: after an even number of backslashes
+    lines = [[re.sub(bar, r"\1\\|", cell) for cell in row] for row in (header, rule, *rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def in_markdown(text: str) -> str:
-    """Escape text for Markdown."""
-    return "".join(f"\\{letter}" if letter in MARKDOWN else letter for letter in one_line(text))
+    """Escape text for Markdown where it would have an effect."""
+    without_html = HTML.sub(lambda found: html.escape(found[0]), one_line(text))
+    return MARKDOWN.sub(r"\\\g<0>", without_html.replace("~", "&#126;"))
 
 
 def as_latex(sections: Sequence[Section]) -> str:

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections import Counter
 
 from benchmarks.analysis.comparison import (
+    BETTER,
     FAILED,
+    FAILS_LESS,
+    FAILS_MORE,
     IMPROVED,
     NOT_COMPARABLE,
     NOT_SHOWN,
+    OPEN,
     SAME,
     WORSE,
+    Arm,
     Change,
     Changes,
+    Completion,
     ExcludedRows,
+    FailedArm,
     Group,
     Pair,
 )
@@ -27,7 +34,23 @@ from benchmarks.analysis.formatting import (
 )
 from benchmarks.analysis.statistics.common import Paired
 
-DECIDED = (IMPROVED, WORSE, SAME, FAILED)  # verdicts on a change that need no test
+# Verdicts on a change that need no p-value
+DECIDED = (IMPROVED, WORSE, SAME, FAILED, FAILS_MORE, FAILS_LESS)
+
+
+def count_text(arm: Arm | FailedArm) -> str:
+    """Return the number of scores of an arm, and that of all runs if some failed."""
+    if isinstance(arm, FailedArm):
+        return f"0 of {arm.attempted:,}"
+    if not arm.failures:
+        return "" if arm.is_deterministic else f"{arm.score.n:,}"
+    runs = f"{arm.completed:,} of {arm.attempted:,}"
+    return runs if arm.completed == arm.score.n else f"{arm.score.n:,} ({runs} runs)"
+
+
+def failures_text(arm: Arm | FailedArm) -> str:
+    """Return the number of failed runs of an arm by status."""
+    return ", ".join(f"{count:,} {failure}" for failure, count in arm.failures.items())
 
 
 def direction_text(higher_is_better: bool) -> str:
@@ -36,30 +59,65 @@ def direction_text(higher_is_better: bool) -> str:
 
 
 def pair_text(pair: Pair, group: Group) -> str:
-    """Return the verdict on two arms with its numbers, in one sentence."""
+    """Return the verdict on two arms with its numbers, and their differences, in one sentence."""
+    return f"{verdict_text(pair, group)}{'; ' if pair.differ else ''}{pair.differ}"
+
+
+def verdict_text(pair: Pair, group: Group) -> str:
+    """Return the verdict on two arms with its numbers."""
     if pair.verdict == NOT_COMPARABLE:
         return f"{pair.a} and {pair.b}: not comparable ({pair.reason})"
+    more = f"{completion_text(pair.completion, pair.a, pair.b)}{items_text(pair)}"
     found = pair.seeds
-    if found is None or (found.p is None and pair.verdict == NOT_SHOWN):
-        return f"{pair.a} and {pair.b}: {pair.verdict} ({pair.reason}){items_text(pair)}"
-    size = size_text(found)
-    if pair.verdict != NOT_SHOWN:
+    if found is None or (found.p is None and pair.verdict in OPEN):
+        return f"{pair.a} and {pair.b}: {pair.verdict} ({pair.reason}){more}"
+    if pair.verdict in (BETTER, WORSE):
         test = f" ({pair.reason})"
         if pair.p_adjusted is not None:
             test = f", {p_text(pair.p_adjusted)} (Holm; {pair.reason})"
-        return f"{pair.a} {pair.verdict} than {pair.b} by {size}{test}{items_text(pair)}"
+        return f"{pair.a} {pair.verdict} than {pair.b} by {size_text(found)}{test}{more}"
+    numbers = f"({scores_text(pair, found, group)})"
+    if pair.verdict in (FAILS_MORE, FAILS_LESS):
+        return f"{pair.a} {pair.verdict} than {pair.b}{more}; scores {numbers}"
+    return f"{pair.a} and {pair.b}: {pair.verdict} {numbers}{more}"
+
+
+def scores_text(pair: Pair, found: Paired, group: Group) -> str:
+    """Return the difference of the scores of two arms, and what the seeds can show."""
     parts = ["no difference"]
     if found.difference:
         leader = pair.a if (found.difference > 0) == group.higher_is_better else pair.b
-        parts = [f"{leader} ahead by {size}"]
+        parts = [f"{leader} ahead by {size_text(found)}"]
     if pair.p_adjusted is not None:
         parts.append(f", {p_text(pair.p_adjusted)}")
+    if pair.p_equivalence is not None and group.margin is not None:
+        margin = significant(group.margin, 2)
+        parts.append(f"; smaller than {margin}: {p_text(pair.p_equivalence)}")
     if pair.detectable is not None:
         parts.append(f"; detectable difference {significant(pair.detectable, 2)}")
-        if found.difference:
-            count = "more than 1,000" if pair.seeds_needed is None else f"{pair.seeds_needed:,}"
-            parts.append(f", {count} seeds needed for 80 % power")
-    return f"{pair.a} and {pair.b}: no difference shown ({''.join(parts)}){items_text(pair)}"
+    if pair.seeds_for_margin is not None and group.margin is not None:
+        parts.append(f"; {seeds_text(pair.seeds_for_margin)} to detect the margin")
+    return "".join(parts)
+
+
+def seeds_text(needed: tuple[int | None, int | None]) -> str:
+    """Return a range of numbers of seeds."""
+    few, many = ("more than 1,000" if n is None else f"{n:,}" for n in needed)
+    return f"{few} seeds" if few == many else f"{few} to {many} seeds"
+
+
+def completion_text(found: Completion | None, a: str, b: str) -> str:
+    """Return the completed runs of two arms with their tests; empty if all runs completed."""
+    if found is None:
+        return ""
+    (done_a, all_a), (done_b, all_b) = found.a, found.b
+    ahead = a if found.probability > 0.5 else b
+    ranked = "no difference" if found.probability == 0.5 else f"{ahead} ahead"
+    return (
+        f"; completed: {a} {done_a} of {all_a}, {b} {done_b} of {all_b}, "
+        f"{p_text(found.p_adjusted)} (Fisher); failures ranked worst: {ranked}, "
+        f"{p_text(found.ranked_p)}"
+    )
 
 
 def size_text(found: Paired) -> str:
@@ -75,26 +133,53 @@ def size_text(found: Paired) -> str:
 
 
 def items_text(pair: Pair) -> str:
-    """Return the test over items; empty without one, or if the verdict rests on it."""
-    found = pair.items
-    if found is None or found.p is None or (pair.seeds is not None and pair.seeds.p == found.p):
+    """Return the verdict beyond the test items and the test over items; empty without them."""
+    return population_text(pair) + own_items_text(pair)
+
+
+def population_text(pair: Pair) -> str:
+    """Return the verdict beyond the test items, which is that on A; empty without a test."""
+    found, p = pair.population, pair.population_p
+    if found is None or p is None:
         return ""
+    verdict = NOT_SHOWN
+    if pair.population_verdict != NOT_SHOWN:
+        verdict = f"{pair.a} {pair.population_verdict}"
+    test = f"Holm; {found.method}{warning_text(found)}"
+    return f"; beyond these test items: {verdict}, {p_text(p)} ({test})"
+
+
+def own_items_text(pair: Pair) -> str:
+    """Return the test over the items of the runs; only its warning if the verdict rests on it."""
+    found = pair.items
+    if found is None or found.p is None:
+        return ""
+    if pair.seeds is not None and pair.seeds.p == found.p:
+        return warning_text(found)
     higher = found.method.startswith("McNemar")
     ahead = pair.a if (found.difference > 0) == higher else pair.b
-    method = found.method.removesuffix(" (HLN)").removesuffix(" exact")
+    method = found.method.removesuffix(" (EWC)").removesuffix(" exact")
     runs = f", {pair.items_of}" if pair.items_of else ""
     leader = f"{ahead} ahead, " if found.difference else ""
-    return f"; test items: {leader}{p_text(found.p)} ({method}{runs})"
+    return f"; test items: {leader}{p_text(found.p)} ({method}{runs}{warning_text(found)})"
+
+
+def warning_text(found: Paired) -> str:
+    """Return the warning of a test, to be appended to it; empty without one."""
+    return f"; {found.warning}" if found.warning else ""
 
 
 def change_text(change: Change) -> str:
-    """Return the reason for the verdict on a change, with its p-value."""
-    if change.seeds is None or change.p_adjusted is None:
-        return change.reason
-    text = f"{p_text(change.p_adjusted)} (Holm; {change.reason})"
+    """Return the reason for the verdict on a change, with its p-value and other differences."""
+    text = change.reason
+    if change.seeds is not None and change.p_adjusted is not None:
+        text = f"{p_text(change.p_adjusted)} (Holm; {change.reason})"
+    if change.p_equivalence is not None:
+        text += f"; smaller than the margin: {p_text(change.p_equivalence)}"
+    text += completion_text(change.completion, "B", "A")
     if change.detectable is not None:
         text += f"; detectable difference {significant(change.detectable, 2)}"
-    return text
+    return f"{text}; {change.differ}" if change.differ else text
 
 
 def untested_text(found: Changes) -> str:

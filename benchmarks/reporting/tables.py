@@ -8,13 +8,17 @@ from collections.abc import Sequence
 
 from benchmarks.analysis.comparison import (
     BETTER,
+    EQUIVALENT,
     FAILED,
+    FAILS_MORE,
     IMPROVED,
+    SHOWN,
     WORSE,
     Arm,
     Change,
     Changes,
     Comparison,
+    FailedArm,
     Group,
     Pair,
 )
@@ -29,19 +33,24 @@ from benchmarks.analysis.formatting import (
 )
 from benchmarks.analysis.metrics import COSTS
 from benchmarks.analysis.statistics.common import Interval, Paired
+from benchmarks.reporting.average_ranks import rank_section
 from benchmarks.reporting.renderers import Section, TextTable
 from benchmarks.reporting.sentences import (
     change_text,
+    count_text,
     direction_text,
     excluded_text,
+    failures_text,
     pair_text,
     untested_text,
 )
 
 BEST = "*"
 UNRELIABLE = "?"
+NO_BETTER = "not shown better"
 MOST_SHOWN = 40  # arms, and pairs; JSON contains all, CSV all arms
 MOST_CHANGES = 200
+CHANGED = (IMPROVED, WORSE, FAILED, FAILS_MORE)
 # Columns that are dropped on a narrow terminal, in this order.
 OPTIONAL = ("process\nMiB", "peak\n%", "memory\nMiB", "latency\nms")
 MEDIANS = ("train\ns", *OPTIONAL)
@@ -54,6 +63,7 @@ def sections_of(comparison: Comparison, only_changed: bool) -> list[Section]:
         groups = [dataclasses.replace(groups[0], notes=[*groups[0].notes, *notes])]
         notes = []
     found = [group_section(group, only_changed) for group in groups]
+    found += [rank_section(comparison.across)] if comparison.across is not None else []
     end = [("excluded rows", [excluded_text(rows) for rows in comparison.left_out])]
     end.append(("notes on the tables", notes))
     lists = [(heading, lines) for heading, lines in end if lines]
@@ -68,9 +78,10 @@ def group_section(group: Group, only_changed: bool) -> Section:
     data = "; ".join(part for part in (group.dataset, group.split) if part)
     about = [f"data: {data}"] if data else []
     about.append(f"budget: {group.budget}")
+    about += [group.also_differ] if group.also_differ else []
     if len(arms) < len(group.arms):
         about.append(f"the best {len(arms)} of {len(group.arms):,} arms")
-    below = [*legend(group, arms), *baseline_lines(group)]
+    below = [*legend(group, arms), *failure_lines(group), *baseline_lines(group)]
     if group.confidence_set:
         names = listed(group.confidence_set, MOST_SHOWN)
         below.append(f"the best run over test items is one of (95 % Model Confidence Set): {names}")
@@ -85,15 +96,16 @@ def group_section(group: Group, only_changed: bool) -> Section:
 
 
 def arm_table(group: Group, arms: list[Arm]) -> TextTable:
-    """Return the table of arms; columns that are empty for all arms are dropped."""
+    """Return the table of arms, then those without a score; empty columns are dropped."""
+    listed_arms: list[Arm | FailedArm] = [*arms, *group.failed_arms[:MOST_SHOWN]]
     versus = "against best\nbaseline" if any(arm.against_baselines for arm in arms) else "baseline"
     kernels = [arm.kernel for arm in arms]
     columns = {
         "": [BEST if arm.is_among_best else "" for arm in arms],
-        "arm": [arm.label for arm in arms],
-        versus: [baseline_cell(arm) for arm in arms],
+        "arm": [arm.label for arm in listed_arms],
+        versus: [baseline_cell(arm) for arm in listed_arms],
         "kernel": kernels if len(set(kernels) - {""}) > 1 else [],
-        "n": ["" if arm.is_deterministic else f"{arm.score.n}" for arm in arms],
+        "n": [count_text(arm) for arm in listed_arms],
         group.metric: [mean_text(arm.score) for arm in arms],
         "±\n95 %": [half_text(arm.score) for arm in arms],
         "skill": ["" if arm.skill is None else rounded(arm.skill, 3) for arm in arms],
@@ -107,7 +119,11 @@ def arm_table(group: Group, arms: list[Arm]) -> TextTable:
         "memory\nMiB": [significant(arm.memory_mib) for arm in arms],
         "process\nMiB": [significant(arm.rss_mib) for arm in arms],
     }
-    kept = {name: cells for name, cells in columns.items() if name == "arm" or any(cells)}
+    kept = {
+        name: cells + [""] * (len(listed_arms) - len(cells))
+        for name, cells in columns.items()
+        if name == "arm" or any(cells)
+    }
     text = {number for number, name in enumerate(kept) if name in ("", "arm", versus, "kernel")}
     header = list(kept)
     optional = tuple(header.index(name) for name in OPTIONAL if name in kept)
@@ -122,13 +138,14 @@ def arm_table(group: Group, arms: list[Arm]) -> TextTable:
     )
 
 
-def baseline_cell(arm: Arm) -> str:
+def baseline_cell(arm: Arm | FailedArm) -> str:
     """Return the verdict on a net against the best baseline, or the kind of a baseline."""
-    if arm.baseline or arm.beats_baselines is None:
+    if isinstance(arm, FailedArm) or arm.baseline or arm.beats_baselines is None:
         return arm.baseline
     if arm.beats_baselines:
         return BETTER
-    return WORSE if arm.against_baselines.startswith("worse") else "not shown better"
+    starts = (WORSE, EQUIVALENT, FAILS_MORE)
+    return next((each for each in starts if arm.against_baselines.startswith(each)), NO_BETTER)
 
 
 def half_text(interval: Interval | Paired | None) -> str:
@@ -160,8 +177,21 @@ def legend(group: Group, arms: Sequence[Arm]) -> list[str]:
         parts.append(f"{UNRELIABLE} unreliable time, see the notes")
     lines = ["   ".join(parts)] if parts else []
     if any(pair.p_adjusted is not None for pair in group.pairs):
-        lines.append("± and [ ] are individual 95 % intervals; p is corrected")
+        lines.append("± is an individual 95 % interval; p and [ ] are corrected for all pairs")
+    if group.margin is not None:
+        lines.append(f"equivalent: the difference is shown to be below {significant(group.margin)}")
+    if any(pair.population_p is not None for pair in group.pairs):
+        lines.append(
+            "verdicts hold for other seeds on these test items; beyond these test items, for other "
+            "seeds and other items"
+        )
     return lines
+
+
+def failure_lines(group: Group) -> list[str]:
+    """Return the failed runs of each arm, in one line."""
+    parts = [f"{arm.label} ({failures_text(arm)})" for arm in group.all_arms if arm.failures]
+    return [f"failed runs: {listed(parts, MOST_SHOWN)}"] if parts else []
 
 
 def baseline_lines(group: Group) -> list[str]:
@@ -177,11 +207,12 @@ def pair_list(group: Group, only_changed: bool) -> tuple[str, list[str]]:
     """Return a heading and the sentences on pairs; untested pairs are counted by reason."""
     pairs = group.pairs_to_show
     if only_changed:
-        pairs = [pair for pair in pairs if pair.verdict in (BETTER, WORSE)]
+        pairs = [pair for pair in pairs if pair.verdict in SHOWN]
     untested: dict[tuple[str, str], list[Pair]] = {}
     lines = []
-    for pair in sorted(pairs, key=lambda each: each.verdict not in (BETTER, WORSE)):
-        if pair.p_adjusted is None and pair.items is None and pair.verdict not in (BETTER, WORSE):
+    for pair in sorted(pairs, key=lambda each: each.verdict not in SHOWN):
+        is_tested = pair.p_adjusted is not None or pair.items is not None
+        if not is_tested and pair.completion is None and pair.verdict not in SHOWN:
             untested.setdefault((pair.verdict, pair.reason), []).append(pair)
         else:
             lines.append(pair_text(pair, group))
@@ -240,7 +271,7 @@ def change_sections(found: Changes, only_changed: bool) -> list[Section]:
 def _change_table(found: list[Change]) -> TextTable:
     rows = [_change_row(change) for change in found]
     header = ["verdict", "arm", "n", "A", "B", "B - A", "±\n95 %", "why"]
-    bold = {n for n, change in enumerate(found) if change.verdict in (IMPROVED, WORSE, FAILED)}
+    bold = {n for n, change in enumerate(found) if change.verdict in CHANGED}
     return TextTable(header, rows, frozenset({0, 1, 7}), frozenset(bold))
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.analysis.comparison import Arm, Group
+from benchmarks.analysis.statistics.common import unit_of
 from benchmarks.reporting.html.figure import Figure, Record, chart, encode, rounded, spec_of, spread
 from benchmarks.reporting.html.formatting import metric_name, nets, number, plural
 from benchmarks.reporting.html.run_files import Runs, first_runs
@@ -57,9 +58,9 @@ def mean_and_band(curves: Sequence[Curve]) -> pd.DataFrame:
     if len(places) > POINTS or any(len(x) != len(places) for x, _ in curves):
         places = np.linspace(begin, end, min(POINTS, max(2, len(places))))
     values = np.stack([np.interp(places, x, y) for x, y in curves])
-    return pd.DataFrame(
-        {"x": places, "mean": values.mean(0), "low": values.min(0), "high": values.max(0)}
-    )
+    unit = unit_of(values)
+    mean = unit * (values / unit).mean(0)
+    return pd.DataFrame({"x": places, "mean": mean, "low": values.min(0), "high": values.max(0)})
 
 
 def thinned(curve: Curve) -> Curve:

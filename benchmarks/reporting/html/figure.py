@@ -11,7 +11,9 @@ from typing import Any, Literal
 import altair as alt
 import numpy as np
 
+from benchmarks.analysis.formatting import LARGEST
 from benchmarks.reporting.html.theme import MUTED, PAPER, THEME, Style
+from benchmarks.reporting.json_csv import finite
 
 Record = dict[str, Any]
 
@@ -98,16 +100,28 @@ def zero_line() -> Any:
     return chart([{"zero": 0}]).mark_rule(color=MUTED).encode(y="zero:Q")
 
 
+def use_exponents(position: Record, records: Iterable[Record]) -> None:
+    """Let an axis label large numbers with exponents; without, they have hundreds of digits."""
+    values = (record.get(str(position.get("field"))) for record in records)
+    if any(isinstance(value, float) and abs(value) >= LARGEST for value in values):
+        position["axis"] = (position.get("axis") or {}) | {"format": ".1e"}
+
+
 def spec_of(layers: Iterable[Any], labels: Iterable[str] = (), height: int = 260) -> Any:
     """Return the specification of layers, as wide as its container and without the theme.
 
     Layers without data are left out. The longest label determines the columns of the legend.
     """
-    found = alt.layer(*(layer for layer in layers if layer.data.values))
+    drawn = [layer for layer in layers if layer.data.values]
+    found = alt.layer(*drawn)
     # Validation takes most of the time of a report; tests draw every chart instead.
     spec: dict[str, Any] = found.to_dict(validate=False, format="vega-lite")
     spec.pop("config", None)
-    return spec | {
+    for layer, source in zip(spec["layer"], drawn, strict=True):
+        for channel in ("x", "y"):
+            use_exponents(layer["encoding"].get(channel, {}), source.data.values)
+    data: dict[str, Any] = finite(spec)
+    return data | {
         "width": "container",
         "height": height,
         "autosize": {"type": "fit-x", "contains": "padding"},

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.analysis.comparison import Arm, Group
+from benchmarks.analysis.statistics.common import unit_of
 from benchmarks.reporting.html.figure import (
     Figure,
     Record,
@@ -139,8 +140,9 @@ def _residuals(group: Group, forecasts: Forecasts, arms: Style, name: str) -> Fi
     residuals = {label: forecasts.actual - values for label, values in series.items()}
     rows = []
     for label, values in residuals.items():
-        error = values.to_numpy(float)
-        rmse = float(np.sqrt((error**2).mean()))
+        error = np.asarray(values, dtype=np.float64)
+        unit = unit_of(error)
+        rmse = unit * float(np.sqrt(((error / unit) ** 2).mean()))
         rows.append([label, number(rmse), number(float(error.mean())), number(np.abs(error).max())])
     return Figure(
         name=f"{name}-residuals",

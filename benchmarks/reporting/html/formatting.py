@@ -7,9 +7,10 @@ import math
 from benchmarks.analysis.arms import budget_name
 from benchmarks.analysis.comparison import (
     BETTER,
+    EQUIVALENT,
     FLIPPED,
     NOT_COMPARABLE,
-    NOT_SHOWN,
+    OPEN,
     WORSE,
     Arm,
     Group,
@@ -137,8 +138,9 @@ def among_nets(group: Group, arm: Arm) -> str:
     if pair[1] == WORSE:
         p = pair[0].p_adjusted
         return f"worse than {best.label}" + (f" ({p_value(p)})" if p is not None else "")
-    if pair[1] == NOT_SHOWN:
+    if pair[1] in OPEN:
         if pair[0].p_adjusted is None:
             return f"one seed: not tested against {best.label}"
         return f"no difference from {best.label} shown"
-    return f"{pair[1]} with {best.label}" if pair[1] == NOT_COMPARABLE else pair[1]
+    with_best = f"with {best.label}" if pair[1] == NOT_COMPARABLE else f"than {best.label}"
+    return f"equivalent to {best.label}" if pair[1] == EQUIVALENT else f"{pair[1]} {with_best}"

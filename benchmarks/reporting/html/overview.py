@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from benchmarks.analysis.arms import budget_name
 from benchmarks.analysis.comparison import (
     BETTER,
-    NOT_COMPARABLE,
-    NOT_SHOWN,
+    FAILS_LESS,
+    FAILS_MORE,
     WORSE,
     Arm,
+    FailedArm,
     Group,
     Pair,
 )
@@ -26,11 +27,12 @@ from benchmarks.reporting.html.formatting import (
     seconds,
     with_minus,
 )
+from benchmarks.reporting.sentences import completion_text, count_text, failures_text, seeds_text
 
 MOST_ARMS = 200
 MOST_PAIRS = 300
 
-TONES = {BETTER: "good", WORSE: "bad", NOT_SHOWN: "open", NOT_COMPARABLE: "open"}
+TONES = {BETTER: "good", WORSE: "bad", FAILS_MORE: "bad", FAILS_LESS: "good"}  # others are open
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,18 @@ def arm_table(group: Group) -> Table:
     return Table(
         [name for name, _ in ARM_HEADER],
         [unit for _, unit in ARM_HEADER],
-        [_arm(group, arm) for arm in group.arms[:MOST_ARMS]],
-        max(0, len(group.arms) - MOST_ARMS),
+        [
+            *(_arm(group, arm) for arm in group.arms[:MOST_ARMS]),
+            *(_failed_arm(arm) for arm in group.failed_arms[:MOST_ARMS]),
+        ],
+        max(0, len(group.arms) - MOST_ARMS) + max(0, len(group.failed_arms) - MOST_ARMS),
     )
+
+
+def _failed_arm(arm: FailedArm) -> list[Cell]:
+    kind = f"{arm.baseline} baseline" if arm.baseline else ""
+    seeds = Cell(count_text(arm), 0, failures_text(arm), "bad")
+    return [Cell(arm.label, more=kind), Cell(NONE), seeds, *[Cell(NONE)] * (len(ARM_HEADER) - 3)]
 
 
 def _arm(group: Group, arm: Arm) -> list[Cell]:
@@ -101,7 +112,7 @@ def _arm(group: Group, arm: Arm) -> list[Cell]:
             "" if arm.is_deterministic else spread,
             tone="among-best" if arm.is_among_best else "",
         ),
-        Cell(NONE if arm.is_deterministic else str(arm.score.n), arm.score.n),
+        Cell(count_text(arm) or NONE, arm.score.n, failures_text(arm)),
         Cell(verdict, tone=tone),
         Cell(against, tone="bad" if against.startswith("worse") else beaten),
         Cell(NONE if arm.skill is None else with_minus(rounded(arm.skill, 3)), arm.skill),
@@ -116,11 +127,12 @@ PAIR_HEADER = [
     ("A", ""),
     ("B", ""),
     ("A is", "verdict"),
-    ("A − B", "mean, 95 % interval"),  # noqa: RUF001  a minus sign
+    ("A − B", "mean, corrected interval"),  # noqa: RUF001  a minus sign
     ("p", "Holm, all pairs"),
     ("A better", "share of seeds"),
     ("detectable", "80 % power"),
-    ("seeds needed", "for this difference"),
+    ("seeds needed", "for the margin"),
+    ("A beyond these items", "seeds x items, Holm"),
     ("test items", "A − B, two runs' predictions"),  # noqa: RUF001  a minus sign
 ]
 
@@ -138,16 +150,22 @@ def pair_table(group: Group) -> Table:
 
 def _pair(pair: Pair, group: Group) -> list[Cell]:
     seeds = pair.seeds
-    needed = pair.seeds_needed
+    needed = pair.seeds_for_margin
+    failures = completion_text(pair.completion, pair.a, pair.b)
     return [
         Cell(pair.a),
         Cell(pair.b),
-        Cell(pair.verdict, more=pair.reason, tone=TONES.get(pair.verdict, "")),
+        Cell(
+            pair.verdict,
+            more="; ".join(text for text in (f"{pair.reason}{failures}", pair.differ) if text),
+            tone=TONES.get(pair.verdict, "open"),
+        ),
         _difference(seeds),
         Cell(p_value(pair.p_adjusted).removeprefix("p = ").removeprefix("p "), pair.p_adjusted),
         _share(seeds, group.higher_is_better),
         Cell(number(pair.detectable, 2), pair.detectable),
-        Cell(NONE if needed is None else f"{needed:,}", needed),
+        Cell(NONE if needed is None else seeds_text(needed), needed and needed[0]),
+        _population(pair),
         _items(pair, group),
     ]
 
@@ -168,11 +186,20 @@ def _share(found: Paired | None, higher_is_better: bool) -> Cell:
     return Cell(f"{share:.0%}", share)
 
 
+def _population(pair: Pair) -> Cell:
+    found, p = pair.population, pair.population_p
+    if found is None or p is None:
+        return Cell(NONE)
+    verdict = pair.population_verdict
+    return Cell(f"{verdict}, {p_value(p)}", p, found.warning, TONES.get(verdict, ""))
+
+
 def _items(pair: Pair, group: Group) -> Cell:
     found = pair.items
     if found is None:
         return Cell(NONE)
     more = f"{found.method}, {found.n:,} items, {pair.items_of}".removesuffix(", ")
+    more += f"; {found.warning}" if found.warning else ""
     # Each kind of predictions has its own test, with its own unit.
     if found.method.startswith("McNemar"):
         unit = "share right"

@@ -49,8 +49,8 @@ class Part:
         return metric_and_direction(self.group)
 
 
-def page(title: str, comparison: Comparison, parts: list[Part]) -> str:
-    """Return the page. All text from tables and runs is escaped."""
+def page(title: str, comparison: Comparison, parts: list[Part], ranks: Figure | None) -> str:
+    """Return the page, with the figure of average ranks. All text from tables is escaped."""
     scripts = [vega_script(), (ASSETS / "page.js").read_text(encoding="utf-8")]
     environment = Environment(
         loader=FileSystemLoader(ASSETS),
@@ -60,7 +60,8 @@ def page(title: str, comparison: Comparison, parts: list[Part]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["plural"] = plural
-    specs = {f.name: f.spec for part in parts for _, row in part.figures for f in row}
+    figures = [figure for part in parts for _, row in part.figures for figure in row]
+    specs = {f.name: f.spec for f in (*figures, ranks) if f is not None}
     arms = [arm for part in parts for arm in part.group.arms]
     runs = sum(len(arm.rows) for arm in arms)
     neutrals = "".join(
@@ -72,6 +73,7 @@ def page(title: str, comparison: Comparison, parts: list[Part]) -> str:
         title=title,
         comparison=comparison,
         parts=parts,
+        ranks=ranks,
         groups_left=len(comparison.groups) - len(parts),
         subtitle=f"{plural(runs, 'run')} of {plural(len(arms), 'arm')}",
         doubtful=any(arm.doubtful_times for arm in arms),

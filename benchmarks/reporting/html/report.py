@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks.analysis.compare import compare
 from benchmarks.analysis.comparison import Comparison, Group
-from benchmarks.analysis.selection import Options
+from benchmarks.analysis.selection import DEFAULTS, Options
 from benchmarks.errors import UserError
 from benchmarks.reporting.html.costs import cost_figures
 from benchmarks.reporting.html.curves import curve_figures
@@ -21,6 +21,7 @@ from benchmarks.reporting.html.forecasts import forecast_figures
 from benchmarks.reporting.html.formatting import metric_name, nets, plural
 from benchmarks.reporting.html.overview import arm_table, pair_table
 from benchmarks.reporting.html.page import Part, page
+from benchmarks.reporting.html.ranks import rank_figure
 from benchmarks.reporting.html.run_files import Runs, first_runs
 from benchmarks.reporting.html.samples import hardest, samples
 from benchmarks.reporting.html.scores import score_figure, seed_figure
@@ -111,28 +112,29 @@ def report(
     out: Path,
     title: str,
     figures: Path | None,
-    task: str | None,
+    options: Options = DEFAULTS,
 ) -> str:
-    """Write the page of one or all tasks, and figures as files; return a message that names them.
+    """Write the page of a comparison, and figures as files; return a message that names them.
 
     Raises:
         UserError: a table cannot be used, no row can be shown, or a file cannot be written.
     """
     _check_writable(out, figures)
-    comparison = compare(tables, Options(task=task))
+    comparison = compare(tables, options)
     if not comparison.groups:
         left = "; ".join(f"{left.reason}: {left.count:,}" for left in comparison.left_out)
         raise UserError(f"no rows to show ({left})")
     parts = parts_of(comparison, read_tables(tables).frame)
+    ranks = rank_figure(comparison.across)
     try:
-        write_atomically(out, page(title, comparison, parts))
+        write_atomically(out, page(title, comparison, parts, ranks))
     except OSError as error:
         raise UserError(f"-o {out}: cannot be written ({error.strerror})") from error
     message = f"{plural(len(parts), 'comparison')} in {out}"
     if figures is None:
         return message
     try:
-        count = export(parts, figures)
+        count = export(parts, ranks, figures)
     except OSError as error:
         raise UserError(f"--figures {figures}: cannot be written ({error.strerror})") from error
     return f"{message}\n{plural(count, 'figure')} as PNG and SVG, arms.md and arms.tex in {figures}"

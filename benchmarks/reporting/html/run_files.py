@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,8 @@ import pandas as pd
 
 from benchmarks.analysis.comparison import Arm
 from benchmarks.results.reader import folder_of
+
+NO_SEED = "–"  # noqa: RUF001  an en dash
 
 T = TypeVar("T")
 
@@ -78,11 +79,11 @@ def _json_lines(path: Path) -> list[Any]:
 def first_runs(arm: Arm, most: int) -> list[tuple[str, str]]:
     """Return run id and seed of the first runs of an arm, by seed."""
     rows = arm.rows.iloc[:most]
-    return list(zip(rows["run_id"].map(str), rows["seed"].map(seed_name), strict=True))
+    return list(zip(rows["run_id"].map(str), map(seed_name, rows["seed"].tolist()), strict=True))
 
 
 def seed_name(seed: object) -> str:
-    """Format a seed; a dash for deterministic runs."""
-    if isinstance(seed, (int, float)) and math.isfinite(seed):
-        return f"{seed:.0f}"
-    return "–"  # noqa: RUF001  an en dash
+    """Format a seed; a dash for runs without one."""
+    if isinstance(seed, int):
+        return str(seed)
+    return NO_SEED

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import altair as alt
-import pandas as pd
 
 from benchmarks.analysis.comparison import Arm, Group
 from benchmarks.reporting.html.figure import Figure, Record, chart, encode, rounded, spec_of
@@ -17,7 +17,7 @@ from benchmarks.reporting.html.formatting import (
     number,
     plural,
 )
-from benchmarks.reporting.html.run_files import seed_name
+from benchmarks.reporting.html.run_files import NO_SEED, seed_name
 from benchmarks.reporting.html.theme import INK, MUTED, PAPER, Looks, Style
 from benchmarks.reporting.sentences import direction_text
 
@@ -55,19 +55,15 @@ def scale(group: Group, arms: list[Arm]) -> tuple[float, float]:
 
 def _extent(arm: Arm) -> list[float]:
     """Return the mean, the ends of the interval if there is one, and the scores of the seeds."""
-    found = [arm.score.mean, arm.score.low, arm.score.high, *_by_seed(arm).to_list()]
-    return [float(value) for value in found if value is not None]
-
-
-def _by_seed(arm: Arm) -> pd.Series[float]:
-    """Return one score per seed, the mean where several arms were pooled."""
-    return arm.rows.groupby("seed", dropna=False)["score"].mean()
+    found = [arm.score.mean, arm.score.low, arm.score.high, *arm.by_seed.values.tolist()]
+    return [float(value) for value in found if value is not None and math.isfinite(value)]
 
 
 def _seed_records(arm: Arm) -> list[Record]:
+    scores = arm.by_seed
     return [
         {"arm": arm.label, "seed": seed_name(seed), "score": rounded(float(value))}
-        for seed, value in list(_by_seed(arm).items())[:MOST_SEEDS]
+        for seed, value in zip(scores.seed_list[:MOST_SEEDS], scores.values, strict=False)
     ]
 
 
@@ -182,11 +178,12 @@ def _references(group: Group, low: float, high: float) -> tuple[list[Record], st
 
 def seed_figure(group: Group, looks: Looks, name: str) -> Figure | None:
     """Plot the score of each seed, with a line per seed; None without two arms of several seeds."""
-    arms = [arm for arm in nets(group) if arm.score.n > 1]
+    arms = [arm for arm in nets(group) if len(arm.by_seed.seeds) > 1]
     if len(arms) < 2:
         return None
     style = looks.style(arms[:MOST_PAIRED_ARMS])
-    records = [record for arm in arms[:MOST_PAIRED_ARMS] for record in _seed_records(arm)]
+    found = [record for arm in arms[:MOST_PAIRED_ARMS] for record in _seed_records(arm)]
+    records = [record for record in found if record["seed"] != NO_SEED]
     seeds = sorted({record["seed"] for record in records})
     scores = {(r["arm"], r["seed"]): r["score"] for r in records}
     rest = f" The best {len(style)} of {len(arms)} networks are drawn."

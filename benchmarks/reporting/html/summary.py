@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.analysis.comparison import BETTER, NOT_COMPARABLE, WORSE, Arm, Group
+from benchmarks.analysis.comparison import (
+    BETTER,
+    EQUIVALENT,
+    FAILS_MORE,
+    NOT_COMPARABLE,
+    WORSE,
+    Arm,
+    Group,
+)
 from benchmarks.reporting.html.formatting import (
     budgets,
     metric_and_direction,
@@ -110,6 +118,10 @@ def _ranking(group: Group, contenders: list[Arm]) -> str:
         return f"{lead_text}, but the two are not comparable ({pair.reason})."
     if max(best.score.n, second.score.n) == 1:
         return f"{lead_text}; one seed per arm cannot rank architectures."
+    if verdict == FAILS_MORE:
+        return f"{lead_text} in completed runs, but {best.label} fails more often."
+    if verdict == EQUIVALENT:
+        return f"{lead_text}; the two are equivalent."
     n = pair.seeds.n if pair is not None and pair.seeds is not None else best.score.n
     if verdict == BETTER and pair is not None:
         p = f" ({p_value(pair.p_adjusted)})" if pair.p_adjusted is not None else ""
