@@ -5,18 +5,22 @@ python run.py -m model=rnn,lstm,gru task=imdb,shakespeare,sp500 seed=0,1,2
 python run.py --help
 """
 
-import sys
-
-import hydra
-from omegaconf import DictConfig
-
-from benchmarks import cli
+from benchmarks.system.program import run_script
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def show(composed: DictConfig) -> None:
-    """Print --cfg, --info, --hydra-help or a shell completion; `benchmarks.cli` does the rest."""
+def main() -> int:
+    """Run the command line and return its exit code."""
+    import hydra
+    from omegaconf import DictConfig
+
+    from benchmarks import cli
+
+    @hydra.main(version_base="1.3", config_path="conf", config_name="config")
+    def show(composed: DictConfig) -> None:
+        """Print --cfg, --info, --hydra-help or a completion; `benchmarks.cli` does the rest."""
+
+    return cli.main(show)
 
 
 if __name__ == "__main__":
-    sys.exit(cli.main(show))
+    run_script(main)

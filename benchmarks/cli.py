@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,6 +31,7 @@ from benchmarks.errors import UserError, disk_errors_in_one_line, nearest, one_l
 from benchmarks.results.row import Status
 from benchmarks.sweeps.plan import open_store, selects_all_baselines
 from benchmarks.sweeps.sweep import sweep
+from benchmarks.system.program import close_output
 from benchmarks.system.signals import INTERRUPTED, Interruption
 from benchmarks.system.terminal import print_log_messages
 from models.baseline import BaselineSettings
@@ -69,7 +70,7 @@ def main(show: Callable[[], None]) -> int:
             if not folders[-1].is_dir():
                 raise UserError(f"--config-dir {flags.config_dir}: there is no such folder")
             overrides.append(f"hydra.searchpath=['file://{folders[-1]}']")
-        with disk_errors_in_one_line():
+        with disk_errors_in_one_line(), closed_pipe_in_one_line():
             if flags.multirun:
                 return sweep(overrides, folders[0])
             return run_one(overrides, folders[0], flags.config_name or "config")
@@ -84,6 +85,18 @@ def main(show: Callable[[], None]) -> int:
         return INTERRUPTED
     print(f"error: {text}", file=sys.stderr)
     return 2
+
+
+@contextlib.contextmanager
+def closed_pipe_in_one_line() -> Iterator[None]:
+    """Convert the BrokenPipeError of a reader that stopped, as in `| head -1`, to a UserError."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        close_output()
+        raise UserError(
+            "the output is a pipe that was closed; re-running the same command resumes"
+        ) from error
 
 
 def parsed_flags(arguments: list[str]) -> argparse.Namespace:
@@ -133,7 +146,7 @@ def run_one(overrides: list[str], conf: Path, config_name: str) -> int:
     store = open_store(config.results_dir)
 
     from benchmarks.runner.display import show_row
-    from benchmarks.runner.run import RunOptions, run
+    from benchmarks.runner.run import RunOptions, how_to_resume, run
 
     options = RunOptions(overrides=tuple(overrides))
     if config.seeds is not None:
@@ -142,13 +155,20 @@ def run_one(overrides: list[str], conf: Path, config_name: str) -> int:
         return run_all(config, store, options)
     interruption = Interruption()
     interruption.install()
+    started: list[str] = []
     try:
-        row = run(config, store, interruption, options)
-    finally:
+        try:
+            row = run(config, store, interruption, options, started.append)
+        finally:
+            with interruption.deferred():
+                store.view().update()
         with interruption.deferred():
-            store.view().update()
-    show_row(row, config.task.metric, str(store.runs / row.run_id))
-    if row.status == Status.INTERRUPTED:
-        print("re-running the same command resumes from the checkpoint", file=sys.stderr)
-        return INTERRUPTED
-    return 0 if row.status == Status.OK else 1
+            show_row(row, config.task.metric, str(store.runs / row.run_id))
+    except KeyboardInterrupt:
+        if not started:
+            raise
+    else:
+        if row.status != Status.INTERRUPTED:
+            return 0 if row.status == Status.OK else 1
+    print(how_to_resume([store.run(started[-1])], config.resume), file=sys.stderr)
+    return INTERRUPTED

@@ -10,20 +10,17 @@ The rows in the run folders are authoritative. Exit codes: 0 on success, 2 for a
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from benchmarks.errors import UserError
-from benchmarks.results.collect import collect
+from benchmarks.system.program import ScriptParser, run_script
 from benchmarks.system.terminal import print_log_messages
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     add, runs = parser.add_argument, "the latest run of each configuration, or all runs (default)"
     add("results", nargs="+", type=Path, metavar="RESULTS")
     add("--out", type=Path, metavar="FILE.csv", help="file of the merged table")
@@ -31,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     add("--mix", action="store_true", help="merge rows that are not comparable")
     chosen = parser.parse_args(arguments)
     print_log_messages()
+    # pandas is imported after the arguments are parsed, so that --help is immediate.
+    from benchmarks.results.collect import collect
+
     try:
         collect(chosen.results, chosen.out, chosen.runs, chosen.mix)
     except UserError as error:
@@ -40,4 +40,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -10,16 +10,15 @@ RESULTS is a results folder or any CSV file with the documented columns. Exit co
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
+
+from benchmarks.system.program import ScriptParser, run_script
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
     parser.add_argument("--format", help="parquet, csv or json; default: by the file name")
@@ -42,4 +41,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

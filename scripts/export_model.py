@@ -21,14 +21,13 @@ from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.results.find_run import find_run
+from benchmarks.system.program import ScriptParser, run_script
 from benchmarks.system.terminal import print_log_messages
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Export and measure; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     add = parser.add_argument
     add("run", metavar="RUN", help="run id, its beginning, a run folder, or latest")
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
@@ -76,4 +75,4 @@ def check_options(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

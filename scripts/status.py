@@ -9,25 +9,25 @@ It only reads. Exit codes: 0 no cell has failed, 1 a cell has failed, 2 a user's
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from benchmarks.errors import UserError
-from benchmarks.sweeps.status import status
+from benchmarks.system.program import ScriptParser, run_script
 from benchmarks.system.terminal import print_log_messages
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Show a sweep and return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     parser.add_argument("results", nargs="?", type=Path, default=Path("results"))
     parser.add_argument("--sweep", metavar="ID", help="its id, or a prefix of it")
     parser.add_argument("--watch", action="store_true", help="repeat until the sweep has ended")
     chosen = parser.parse_args(arguments)
     print_log_messages()
+    # Imported late, so that --help is immediate.
+    from benchmarks.sweeps.status import status
+
     try:
         return status(chosen.results, chosen.sweep, chosen.watch)
     except UserError as error:
@@ -36,4 +36,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -9,11 +9,9 @@ docs/results.md and docs/settings.md come from dataclasses. Other pages are fill
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import re
 import statistics
-import sys
 import types
 import typing
 from pathlib import Path
@@ -25,7 +23,7 @@ import models
 import tasks
 from benchmarks import PROJECT_ROOT
 from benchmarks.analysis.compare import compare
-from benchmarks.analysis.formatting import significant
+from benchmarks.analysis.formatting import LARGEST, significant
 from benchmarks.analysis.selection import Options
 from benchmarks.config.launchers import LAUNCHERS
 from benchmarks.config.registry import definitions
@@ -33,8 +31,9 @@ from benchmarks.config.schema import Config, LogSettings, MatchSettings, TrainSe
 from benchmarks.config.search import TuneSettings
 from benchmarks.config.validation import allowed_text
 from benchmarks.reporting import tables as grids
-from benchmarks.reporting.renderers import as_markdown, markdown_table
+from benchmarks.reporting.renderers import as_markdown, in_markdown, markdown_table
 from benchmarks.results.row import FACTS, KINDS
+from benchmarks.system.program import ScriptParser, run_script
 from models.base import ModelSettings
 from tasks.base import TaskSettings
 
@@ -79,7 +78,8 @@ def results_page() -> str:
         + "# The results table\n\n"
         + "One row per run. `runs/<run_id>/row.json` is authoritative; `results.csv` is a view of\n"
         + "these rows. A cell that does not apply is empty, never 0. Booleans are `true` and\n"
-        + "`false`; times are in seconds unless the unit differs.\n\n"
+        + "`false`; times are in seconds unless the unit differs. Text that a spreadsheet would\n"
+        + "execute, such as `=1+1`, has an apostrophe in front.\n\n"
         + text_table(["column", "type", "unit", "meaning"], rows)
     )
 
@@ -142,12 +142,12 @@ def measured_table(file: Path) -> str:
 
 
 def shortened(cell: str) -> str:
-    """Format a number with four significant digits."""
+    """Format a number with four significant digits, and text as Markdown."""
     try:
         value = float(cell)
     except ValueError:
-        return cell
-    return f"{value:,.0f}" if value.is_integer() else significant(value, 4)
+        return in_markdown(cell)
+    return f"{value:,.0f}" if value.is_integer() and abs(value) < LARGEST else significant(value, 4)
 
 
 def comparison_text(table: Path) -> str:
@@ -190,9 +190,7 @@ def filled_page(page: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write or check; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args(arguments).check
     pages = {
@@ -209,4 +207,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

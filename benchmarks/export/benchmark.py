@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import pandas as pd
 import torch
 from torch import nn
 
@@ -14,6 +13,7 @@ from benchmarks.errors import UserError
 from benchmarks.export.exporter import INT8, ONNX, PROGRAM, Exports, program_on
 from benchmarks.export.timing import BATCH_SIZES, Speed, speeds, speedup
 from benchmarks.reporting.renderers import Section, TextTable
+from benchmarks.results.csv_cells import csv_text
 from benchmarks.runner.load_run import FinishedRun
 from benchmarks.system.load import ExternalLoad
 from benchmarks.system.memory import MIB
@@ -241,4 +241,4 @@ def as_csv(run: FinishedRun, found: Measurement, device: str, threads: int) -> s
         for form in found.forms
         for size, speed in form.speeds.items()
     ]
-    return pd.DataFrame(records).to_csv(index=False, lineterminator="\n")
+    return csv_text([records[0], *(record.values() for record in records)])

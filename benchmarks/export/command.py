@@ -17,7 +17,7 @@ from benchmarks.errors import UserError
 from benchmarks.export.benchmark import as_csv, measure, sections
 from benchmarks.export.exporter import INT8, export_run
 from benchmarks.export.verification import UnequalError
-from benchmarks.reporting.doc_blocks import put_between
+from benchmarks.reporting.doc_blocks import code_block, put_between
 from benchmarks.reporting.renderers import Section, show
 from benchmarks.runner.load_run import FinishedRun, load_run
 from benchmarks.system.atomic_files import write_atomically
@@ -95,7 +95,7 @@ def page_block(run: FinishedRun, export_command: str, shown: list[Section]) -> s
     trained = file.read_text(encoding="utf-8").strip().splitlines() if file.is_file() else []
     commands = (f"$ {command}" for command in [*trained, export_command])
     text = "\n".join(line.rstrip() for line in [*commands, *printed.getvalue().splitlines()])
-    return f"```\n{text}\n```\n"
+    return code_block(text)
 
 
 def conditions(run: FinishedRun, device: torch.device, threads: int) -> str:

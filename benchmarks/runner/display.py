@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # it imports torch, and status does not need it
 
 logger = logging.getLogger(__name__)
 
+LARGEST = 1e12  # from here on, numbers have an exponent
+
 
 def show_start(model: str, task: str, seeds: Sequence[int], environment: Environment) -> None:
     """Print model, task, seeds, device and threads of a run; without seeds if it uses none."""
@@ -77,7 +79,7 @@ class TrainingDisplay:
         self.bar.update(line["steps"] - self.progress["step"])
         self.progress |= {"step": line["steps"], "epoch": line["epoch"]}
         epoch = f"{line['epoch']:.0f}{self.of_epochs}"
-        self.shown |= {"epoch": epoch, "loss": f"{line['train_loss']:.4f}"}
+        self.shown |= {"epoch": epoch, "loss": fixed(line["train_loss"])}
         if self.seed is None:
             self.bar.set_postfix(self.shown, refresh=False)
 
@@ -85,15 +87,14 @@ class TrainingDisplay:
         """Show an epoch's validation score."""
         score = line[f"validation_{self.metric.name}"]
         self.progress["score"] = score
-        self.shown[f"val {self.metric.name}"] = f"{score:.4f}"
+        self.shown[f"val {self.metric.name}"] = fixed(score)
         if self.seed is None:
             self.bar.set_postfix(self.shown)
         if self.bar.disable:
             text = "" if self.seed is None else f"seed {self.seed}, "
             text += f"epoch {line['epoch']:.0f}{self.of_epochs}  "
-            text += (
-                f"train loss {line['train_loss']:.4f}  validation {self.metric.name} {score:.4f}"
-            )
+            loss = fixed(line["train_loss"])
+            text += f"train loss {loss}  validation {self.metric.name} {fixed(score)}"
             if "train_seconds" in line:  # not in epochs of multi-seed training
                 text += f"  {line['train_seconds']:.1f} s"
             print(text, file=sys.stderr, flush=True)
@@ -133,7 +134,7 @@ def show_row(row: Row, metric: Metric, folder: str) -> None:
     terminal = console()
     terminal.print(table)
     if is_busy(row.load_average, row.threads, row.device):
-        logger.warning(
+        logger.info(
             "the machine's load was %.1f and this run has %s threads: other processes slowed it, "
             "its times are not reliable",
             *(row.load_average, row.threads),
@@ -149,4 +150,9 @@ def readable(value: object) -> str:
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return fixed(value, 1) if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def fixed(value: float, decimals: int = 4) -> str:
+    """Format a number with fixed decimals, a large one with an exponent."""
+    return f"{value:,.{decimals}f}" if abs(value) < LARGEST else f"{value:.3e}"

@@ -38,11 +38,14 @@ def configuration_columns(config: Config) -> dict[str, Any]:
         "metric": metric.name,
         "higher_is_better": metric.higher_is_better,
         "perfect_score": metric.perfect,
+        "margin": metric.margin or None,
     }
     if isinstance(model, BaselineSettings):
         assert model.baseline is not None
         return columns | {"baseline": config.task.baselines()[model.baseline].kind}
     return columns | {
+        "init_seed": config.train.init_seed,
+        "order_seed": config.train.order_seed,
         "bidirectional": model.bidirectional,
         "num_layers": model.num_layers,
         "hidden_size": model.hidden_size,
@@ -79,6 +82,7 @@ def data_columns(data: DataDescription) -> dict[str, Any]:
         "dataset": data.name,
         "dataset_sha256": data.sha256,
         "split": data.split,
+        "split_seed": data.split_seed,
         "data_unit": data.unit,
         "train_size": data.train_size,
         "validation_size": data.validation_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from benchmarks.results.leases import Lease, new_lease
 from benchmarks.results.row import Row, Status
 from benchmarks.results.run_folder import RunFolder
 from benchmarks.results.store import Store, new_run_id
-from benchmarks.results.unfinished import clean_up, unfinished_run
+from benchmarks.results.unfinished import clean_up, unfinished_runs
 from benchmarks.runner.baseline import fit_and_measure
 from benchmarks.runner.checkpointing import RunCheckpoint
 from benchmarks.runner.display import show_data, show_start
@@ -42,6 +43,8 @@ from benchmarks.system.memory import reset_peak_rss
 from benchmarks.system.signals import Interruption
 from benchmarks.training.precision import use_precision
 from models.baseline import BaselineSettings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,13 @@ def acquire_lease(store: Store, row: Row, options: RunOptions, may_resume: bool)
         index = store.index()
         clean_up(store, index)
         if may_resume:
-            resumes = unfinished_run(store, index, [row.fingerprint])
+            resumes, *others = [*unfinished_runs(store, index, [row.fingerprint]), None][:2]
+            if resumes is not None and any(others):
+                logger.info(
+                    "%s has the most steps of several unfinished runs of this configuration and is "
+                    "resumed; %s remains",
+                    *(resumes, others[0]),
+                )
     if resumes is not None:
         resume_row(row, store, resumes)
     lease = new_lease(row.fingerprint, row.run_id, dataclasses.asdict(row))
@@ -171,6 +180,12 @@ def acquire_lease(store: Store, row: Row, options: RunOptions, may_resume: bool)
     if options.is_cell:
         raise AlreadyRunningError(f"another process works on {row.fingerprint}")
     # A single run always runs, even while another process runs the same configuration.
+    holder = store.leases.read(row.fingerprint)
+    logger.info(
+        "process %s runs the same configuration (%s); this run is independent of it and trains it "
+        "a second time",
+        *((holder.process.pid, holder.run_id) if holder else ("another", "not named")),
+    )
     row.run_id, row.starts, row.started_at = fresh
     key = f"{row.fingerprint}.{row.run_id}"
     additional = new_lease(key, row.run_id, dataclasses.asdict(row))
@@ -258,6 +273,17 @@ def stored_row(context: RunContext, store: Store) -> Iterator[None]:
             store_row(store, row)
             context.lease.has_row = True
             checkpoint.remove_if_obsolete()
+
+
+def how_to_resume(interrupted: Sequence[RunFolder], resume: str) -> str:
+    """Return a line about what the same command does after an interruption of these runs."""
+    saved = sum(folder.checkpoint.exists() for folder in interrupted)
+    if saved == 0:
+        return "there is no checkpoint yet: re-running the same command trains from the beginning"
+    checkpoint = "the checkpoint" if len(interrupted) == 1 else "the checkpoints"
+    if resume == "never":
+        return f"re-running the command without resume=never resumes from {checkpoint}"
+    return f"re-running the same command resumes from {checkpoint}"
 
 
 def store_row(store: Store, row: Row) -> None:

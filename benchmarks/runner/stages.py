@@ -116,7 +116,7 @@ def begin_training(context: RunContext, progress: Progress) -> Trainer:
     row.kernel = encoder.kernel  # of training: batches of evaluations have other shapes
     if config.train.precision == "bfloat16" and encoder.kernel == "fused":
         logger.info("the fused kernel computes in float32, the rest of the network in bfloat16")
-    SeedStreams(config.seed).seed_dropout()
+    trainer.streams.seed_dropout()
     saved = context.checkpoint.read()
     if saved is not None:
         trainer.restore(*saved)
@@ -222,7 +222,7 @@ def measure_utilisation(context: RunContext, network: nn.Module) -> None:
     row.peak_gflops = peak_gflops(cache_directory(config.cache_dir), context.device, under)
     if row.peak_gflops is None:
         return
-    order = SeedStreams(config.seed).data_order(0)
+    order = SeedStreams.of(config).data_order(0)
     batch = next(iter(context.task.batches("train", settings.batch_size, order)))
     flops = flops_per_token(network, encoder_of(network), batch)
     row.model_flops_utilisation = utilisation(flops, row.tokens_per_second, row.peak_gflops)

@@ -262,9 +262,8 @@ class Scheduler:
         self.running = {n: c for n, c in self.running.items() if self.launcher.has_started(c)}
         self.launcher.interrupt()
         deadline = time.monotonic() + SHUTDOWN_SECONDS
-        self.interruption.requested = None
         while self.running:
-            if time.monotonic() > deadline or self.interruption.requested:
+            if time.monotonic() > deadline:
                 self.launcher.kill()
             for completion in self.launcher.poll():
                 with contextlib.suppress(OSError):

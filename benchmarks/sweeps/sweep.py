@@ -102,15 +102,16 @@ def run_cells(prepared: PreparedSweep) -> int:
         plan.cells, launcher, context, resume, progress, interruption, prepared.search
     )
     code = 0
-    try:
-        scheduler.run()
-    except KeyboardInterrupt as error:
-        jobs = "; submitted jobs keep running" if launcher.leaves_running else ""
-        print(f"interrupted ({error}){jobs}; run the same command to resume", file=sys.stderr)
-        code = INTERRUPTED
-    outcomes = [scheduler.outcomes[number] for number in sorted(scheduler.outcomes)]
-    show_outcomes(outcomes, plan.total, progress.failed_logs)
-    print(f"table: {store.table}")
+    with interruption.deferred():
+        try:
+            scheduler.run()
+        except KeyboardInterrupt as error:
+            jobs = "; submitted jobs keep running" if launcher.leaves_running else ""
+            print(f"interrupted ({error}){jobs}; run the same command to resume", file=sys.stderr)
+            code = INTERRUPTED
+        outcomes = [scheduler.outcomes[number] for number in sorted(scheduler.outcomes)]
+        show_outcomes(outcomes, plan.total, progress.failed_logs)
+        print(f"table: {store.table}")
     return code or int(any(outcome.status != Status.OK for outcome in outcomes))
 
 

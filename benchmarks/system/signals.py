@@ -13,14 +13,15 @@ INTERRUPTED = 130  # exit code
 class Interruption:
     """Converts signals to KeyboardInterrupt.
 
-    In a `deferred` block the first signal is stored in `requested` for `check`; a second Ctrl-C is
-    raised at once.
+    In a `deferred` block the first signal is stored in `requested` for `check`. Further signals are
+    ignored there, also in its `immediate` parts, so that the checkpoint and the row are written.
     """
 
     def __init__(self) -> None:
         self.requested: str | None = None
         self._deferred = False
         self._shielded = False
+        self._depth = 0  # of nested blocks
 
     def install(self) -> None:
         """Install the handler, except for signals that the parent process ignores."""
@@ -32,12 +33,12 @@ class Interruption:
     def handle(self, number: int, frame: object) -> None:
         """Handle a signal."""
         name = signal.Signals(number).name
-        if self.requested is not None and number != signal.SIGINT:
-            return  # schedulers repeat signals; only a repeated Ctrl-C is a second request
-        if self._shielded or (self._deferred and self.requested is None):
-            self.requested = name
-            return
+        is_repeated = self.requested is not None
+        if is_repeated and (self._depth or number != signal.SIGINT):
+            return  # the first one ends the block; schedulers repeat signals outside of blocks too
         self.requested = name
+        if self._shielded or self._deferred:
+            return
         raise KeyboardInterrupt(name)
 
     def check(self) -> None:
@@ -46,7 +47,7 @@ class Interruption:
             raise KeyboardInterrupt(self.requested)
 
     def deferred(self) -> AbstractContextManager[None]:
-        """Store the first signal during a block."""
+        """Store the first signal during a block; ignore further ones."""
         return self._temporarily("_deferred", True)
 
     def shielded(self) -> AbstractContextManager[None]:
@@ -63,8 +64,10 @@ class Interruption:
     @contextmanager
     def _temporarily(self, flag: str, value: bool) -> Iterator[None]:
         before = getattr(self, flag)
+        self._depth += 1
         setattr(self, flag, value)
         try:
             yield
         finally:
             setattr(self, flag, before)
+            self._depth -= 1

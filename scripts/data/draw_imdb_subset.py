@@ -9,10 +9,11 @@ occur once in the full data set. The ids are stored with the texts, so the draw 
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
+
+from benchmarks.system.program import ScriptParser
 
 SEED = 20110619  # the day Maas et al. presented the data set at ACL 2011
 PER_LABEL = 2_500
@@ -35,9 +36,7 @@ def draw(folder: Path, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     parser.add_argument("folder", type=Path, help="folder of the full data set")
     parser.add_argument("--output", type=Path, default=Path("tasks/data/imdb"))
     arguments = parser.parse_args()

@@ -13,12 +13,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.errors import UserError
+from benchmarks.system.program import run_script
 from scripts.perf import keras_side
 from scripts.perf.measuring import Report, parser_of, run_benchmark, run_process
 from scripts.perf.pairs import composed, load, trainer_of
@@ -98,11 +98,9 @@ def our_run(config: Config, task: ImdbTask) -> tuple[float, list[float]]:
     """Train like a run; return tokens per second of the fastest epoch, and accuracies."""
     import torch
 
-    from benchmarks.training.seeding import SeedStreams
-
     trainer = trainer_of(config, task, torch.device("cpu"))
     trainer.warm_up()
-    SeedStreams(config.seed).seed_dropout()
+    trainer.streams.seed_dropout()
     trainer.fit()
     lines: list[dict[str, Any]] = [{"tokens": 0, "train_seconds": 0.0}, *trainer.state.history]
     speeds = [
@@ -154,4 +152,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

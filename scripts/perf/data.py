@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import PROJECT_ROOT
 from benchmarks.errors import UserError
+from benchmarks.system.program import run_script
 from scripts.perf.measuring import Report, parser_of, program, run_benchmark, run_process
 from scripts.perf.pairs import add_run_options, composed, load, pairs, trainer_of
 
@@ -216,4 +217,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -11,12 +11,12 @@ arithmetic per second relative to the fastest matrix product.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.errors import UserError
+from benchmarks.system.program import run_script
 from scripts.perf.measuring import Report, interleaved, parser_of, run_benchmark, spread
 
 CELLS = {"rnn": 1, "gru": 3, "lstm": 4}  # numbers of gates
@@ -178,4 +178,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -10,13 +10,13 @@ batches of the task in the same order, and copies of one network.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+from benchmarks.system.program import run_script
 from scripts.perf.measuring import Report, interleaved, parser_of, run_benchmark, speed, spread
 from scripts.perf.pairs import add_run_options, loaded_pairs, trainer_of
 
@@ -31,14 +31,13 @@ def bare_epoch(trainer: Trainer, steps: int) -> None:
     import torch
 
     from benchmarks.training.optim import schedule_factor
-    from benchmarks.training.seeding import SeedStreams
 
     network, task, settings = trainer.network, trainer.task, trainer.settings
     optimizer, total_steps = trainer.optimizer, trainer.total_steps
     peak, bound = trainer.peak_learning_rate, settings.clip_norm
     parameters = list(network.parameters())
     assert total_steps is not None
-    order = SeedStreams(trainer.seed).data_order(0)
+    order = trainer.streams.data_order(0)
     batches = task.batches("train", settings.batch_size, order)
     network.train()
     state = None
@@ -113,4 +112,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

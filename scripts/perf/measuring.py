@@ -19,8 +19,10 @@ from typing import Any
 
 from benchmarks import PROJECT_ROOT
 from benchmarks.errors import UserError
-from benchmarks.reporting.renderers import markdown_table
+from benchmarks.reporting.doc_blocks import code_block
+from benchmarks.reporting.renderers import in_markdown, markdown_table
 from benchmarks.system.load import ExternalLoad
+from benchmarks.system.program import ScriptParser
 
 SAME_MEASUREMENT_SECONDS = 0.02  # between ratios of one measurement, at most
 AMOUNTS = ("threads", "turns", "runs", "epochs", "seeds", "steps", "batches", "seconds")
@@ -101,7 +103,8 @@ class Report:
 
     def table(self, header: list[str], rows: list[list[str]]) -> None:
         """Print a Markdown table; in the file it follows the lines."""
-        text = markdown_table(header, rows)
+        cells = [[in_markdown(cell) for cell in row] for row in (header, *rows)]
+        text = markdown_table(cells[0], cells[1:])
         self.tables.append(text)
         print(text, flush=True)
 
@@ -129,9 +132,7 @@ class Report:
 
 def parser_of(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the options `--threads` and `--write`."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(description)
     parser.add_argument(
         "--threads", type=int, metavar="N", help="of torch (default: one per physical core)"
     )
@@ -202,6 +203,6 @@ def output_block(name: str, arguments: list[str], report: Report) -> str:
         del words[place : place + 2]
     words = [Path(word).name if os.sep in word else word for word in words]
     command = " ".join(["python -m", f"scripts.perf.{name}", *words])
-    text = "\n".join(line.rstrip() for line in report.lines)
+    text = "\n".join([f"$ {command}", *(line.rstrip() for line in report.lines)])
     tables = "".join(f"\n{table}\n" for table in report.tables)
-    return f"```\n$ {command}\n{text}\n```\n{tables}"
+    return code_block(text) + tables

@@ -25,6 +25,7 @@ from typing import Any
 from benchmarks import PROJECT_ROOT
 from benchmarks.config.schema import Config
 from benchmarks.results.run_folder import ROW
+from benchmarks.system.program import run_script
 from scripts.perf.measuring import Report, load_text, parser_of, program, run_benchmark, run_process
 from scripts.perf.pairs import add_run_options, composed, load, pairs, trainer_of
 from scripts.perf.phases import PHASES, PhaseTimer, by_phase
@@ -73,7 +74,7 @@ def profile(config: Config, steps: int) -> dict[str, float]:
     task = load(config, device)
     trainer = trainer_of(config, task, device)
     trainer.warm_up()
-    order = SeedStreams(config.seed).data_order(0)
+    order = SeedStreams.of(config).data_order(0)
     batches = task.batches("train", config.train.batch_size, order)
     with recorder() as recording:
         started = time.perf_counter()
@@ -152,4 +153,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -19,6 +19,7 @@ import time
 from benchmarks import PROJECT_ROOT
 from benchmarks.config.schema import Config
 from benchmarks.errors import UserError
+from benchmarks.system.program import run_script
 from scripts.perf.measuring import Report, interleaved, parser_of, run_benchmark, speed, spread
 from scripts.perf.pairs import add_run_options, composed, pairs
 
@@ -131,4 +132,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

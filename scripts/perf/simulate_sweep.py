@@ -25,6 +25,7 @@ from benchmarks import PROJECT_ROOT
 from benchmarks.errors import UserError
 from benchmarks.reporting.doc_blocks import put_between
 from benchmarks.reporting.renderers import markdown_table
+from benchmarks.system.program import ScriptParser, run_script
 from benchmarks.system.terminal import print_log_messages
 
 CELLS_PER_SEED = 10
@@ -153,9 +154,7 @@ def extrapolated(sizes: list[int], line: list[Measure]) -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     """Simulate sweeps; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     parser.add_argument("--cells", type=int, nargs="+", default=[10, 1000, 10_000], metavar="N")
     parser.add_argument("--folder", type=Path, help="parent folder (default: a temporary folder)")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="write the table into this page")
@@ -194,4 +193,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -26,6 +26,7 @@ from typing import Any
 from benchmarks.errors import UserError
 from benchmarks.results.row import Status
 from benchmarks.results.run_folder import ROW
+from benchmarks.system.program import run_script
 from scripts.perf.measuring import Report, parser_of, program, run_benchmark, run_process
 from scripts.perf.pairs import add_run_options, composed, pairs
 from scripts.perf.phases import PhaseTimer, by_phase
@@ -161,4 +162,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

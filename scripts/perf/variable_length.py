@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.errors import UserError
+from benchmarks.system.program import run_script
 from scripts.perf.measuring import Report, interleaved, parser_of, run_benchmark
 from scripts.perf.pairs import add_run_options, loaded_pairs
 
@@ -48,7 +48,7 @@ def samples(task: ImdbTask, config: Config, batches: int, is_sorted: bool) -> li
 
     from benchmarks.training.seeding import SeedStreams
 
-    size, order = config.train.batch_size, SeedStreams(config.seed).data_order(0)
+    size, order = config.train.batch_size, SeedStreams.of(config).data_order(0)
     drawn = task.batches("train", size, order)
     if not is_sorted:
         reviews = task.reviews["train"]
@@ -178,4 +178,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from benchmarks.config.schema import Config
-from benchmarks.results.csv_table import as_text
+from benchmarks.results.csv_cells import as_text
 from benchmarks.results.row import COLUMNS
 from benchmarks.system.disk_cache import DiskCache
 from benchmarks.training.evaluation import evaluate
@@ -30,6 +30,7 @@ SEED = "seed=7"
 NOT_APPLICABLE = {"error", "accuracy", "perplexity", "bits_per_character", "other_metrics"}
 NOT_APPLICABLE |= {"sweep", "study", "trial", "baseline", "match_budget", "trained_together"}
 NOT_APPLICABLE |= {"volatility_rmse", "volatility_rmse_naive"}
+NOT_APPLICABLE |= {"init_seed", "order_seed", "split_seed"}
 MAY_BE_EMPTY = {"load_average", "git_commit", "git_dirty"}  # by the system and the checkout
 MEASURED = {"run_id", "started_at", "load_average", "tokens_per_second", "peak_rss_mib"}
 MEASURED |= {"peak_gflops", "model_flops_utilisation"}

@@ -111,6 +111,41 @@ Sp500Task.loss = loss
 """
 
 
+# As of an impatient user: in a step, while the checkpoint is written, and while the row is.
+MANY_CTRL_C = """
+import os, signal
+from benchmarks.results.store import Store
+from benchmarks.runner import checkpointing
+from benchmarks.training.trainer import Trainer
+compute, save, store = Trainer.forward_backward, checkpointing.write_checkpoint, Store.write_row
+interrupted = False
+def press():
+    if interrupted:
+        os.kill(os.getpid(), signal.SIGINT)
+def forward_backward(self, *arguments):
+    global interrupted
+    interrupted = self.state.steps == 2
+    press()
+    press()
+    return compute(self, *arguments)
+def write_checkpoint(*arguments):
+    press()
+    save(*arguments)
+    press()
+def write_row(*arguments):
+    press()
+    store(*arguments)
+    press()
+Trainer.forward_backward, checkpointing.write_checkpoint = forward_backward, write_checkpoint
+Store.write_row = write_row
+"""
+CTRL_C_BEFORE_THE_FIRST_STEP = """
+import os, signal
+from benchmarks.training.trainer import Trainer
+Trainer.warm_up = lambda self: os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
 def run_py_after(happening: str, *overrides: str) -> subprocess.CompletedProcess[str]:
     start = f"{happening}\nimport runpy\nrunpy.run_path({RUN_PY!r}, run_name='__main__')"
     return subprocess.run(
@@ -127,6 +162,73 @@ def test_ctrl_c_before_there_is_a_row_is_no_traceback_either(tmp_path: Path) -> 
     answer = run_py_after(CTRL_C_WHILE_READING, "task=sp500", f"results_dir={tmp_path}")
     assert "Traceback" not in answer.stderr
     assert answer.returncode == 130
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m"]])
+def test_further_ctrl_c_wait_until_the_checkpoint_is_written(
+    sweep: list[str], tmp_path: Path
+) -> None:
+    command = [*sweep, "model=lstm", "task=sp500", "train.max_steps=4", f"results_dir={tmp_path}"]
+    answer = run_py_after(MANY_CTRL_C, *command)
+    assert answer.returncode == 130, answer.stderr
+    assert "Traceback" not in answer.stderr
+    promise = "run the same command to resume" if sweep else "resumes from the checkpoint"
+    assert promise in answer.stderr
+    (row,) = Results(tmp_path).rows
+    assert (row["status"], row["steps"]) == ("interrupted", "3")
+    again = run_py(*command, *MACHINE)
+    assert again.returncode == 0, again.stderr
+    logs = "".join(file.read_text() for file in tmp_path.glob("sweeps/*/logs/*"))
+    assert f"resuming {row['run_id']} from step 3 of 4" in again.stdout + logs
+
+
+def test_ctrl_c_before_the_first_step_promises_no_checkpoint(tmp_path: Path) -> None:
+    answer = run_py_after(CTRL_C_BEFORE_THE_FIRST_STEP, "task=sp500", f"results_dir={tmp_path}")
+    assert answer.returncode == 130
+    assert answer.stderr.splitlines()[-1] == (
+        "there is no checkpoint yet: re-running the same command trains from the beginning"
+    )
+
+
+CONCURRENT = """
+import dataclasses
+from benchmarks.results.leases import Lease, Leases
+from benchmarks.system.processes import ProcessIdentity
+acquire = Leases.acquire
+def acquire_second(self, lease):
+    elsewhere = ProcessIdentity(host="elsewhere", boot="", pid=123456, born="")
+    acquire(self, Lease(lease.key, "the-first", elsewhere))
+    Leases.acquire = acquire
+    return acquire(self, lease)
+Leases.acquire = acquire_second
+"""
+
+
+def test_a_second_run_of_a_configuration_reports_the_first(tmp_path: Path) -> None:
+    smoke = ["task=sp500", "debug=smoke", f"results_dir={tmp_path}"]
+    answer = run_py_after(CONCURRENT, *smoke)
+    assert answer.returncode == 0, answer.stderr
+    (note,) = [line for line in answer.stdout.splitlines() if "same configuration" in line]
+    assert note == (
+        "note: process 123456 runs the same configuration (the-first); this run is independent of "
+        "it and trains it a second time"
+    )
+
+
+def test_of_several_unfinished_runs_the_note_names_two(tmp_path: Path) -> None:
+    """The run with more steps is resumed, although the other one started later."""
+    command = ["model=lstm", "task=sp500", "train.max_steps=4", f"results_dir={tmp_path}"]
+    assert run_py_after(MANY_CTRL_C, *command).returncode == 130
+    (first,) = Results(tmp_path).rows
+    assert run_py_after(CTRL_C_BEFORE_THE_FIRST_STEP, *command, "resume=never").returncode == 130
+    (second,) = [row for row in Results(tmp_path).rows if row["run_id"] != first["run_id"]]
+    again = run_py(*command, *MACHINE)
+    assert again.returncode == 0, again.stderr
+    assert (
+        f"note: {first['run_id']} has the most steps of several unfinished runs of this "
+        f"configuration and is resumed; {second['run_id']} remains"
+    ) in again.stdout
+    assert f"resuming {first['run_id']} from step 3 of 4" in again.stdout
 
 
 def test_a_bug_is_a_row_and_a_traceback(tmp_path: Path) -> None:

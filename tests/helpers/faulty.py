@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.results.csv_table import as_text
+from benchmarks.results.csv_cells import as_text
 from benchmarks.results.row import COLUMNS
 from tests.helpers.halting import WAIT_SECONDS, Halt
 from tests.helpers.paths import ROOT

@@ -116,6 +116,27 @@ def test_added_columns_are_kept(keep: Keep) -> None:
     assert [line["note"] for line in lines(out)] == ["odd", "", ""]
 
 
+def test_text_of_a_table_and_of_a_run_folder_is_equal(
+    keep: Keep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = {"overrides": "+train.epochs=1", "dataset": "=cmd()", "error": "'@x"}
+    table, out = keep("a", "1", **hostile).table, tmp_path / "all.csv"
+    keep("b", "1", **hostile)
+    header, line = table.read_text().splitlines()
+    table.write_text(f"=note,{header}\n-note,{line}\n")
+    shutil.rmtree(tmp_path / "a" / "runs")
+    for _ in range(2):  # the merged table is read again by a second merge
+        assert main([str(tmp_path / "b"), str(tmp_path / "a"), "--out", str(out)]) == 0
+        assert "1 equal rows" in capsys.readouterr().out
+        (found,) = lines(out)
+        assert {name: found[name] for name in hostile} == {n: f"'{v}" for n, v in hostile.items()}
+    shutil.copy(out, table)
+    assert main([str(tmp_path / "a"), "--out", str(out)]) == 0
+    assert lines(out)[0]["'=note"] == ""
+    (found,) = lines(out)
+    assert {name: found[name] for name in hostile} == {n: f"'{v}" for n, v in hostile.items()}
+
+
 def test_rows_without_a_folder_are_kept_and_reported(
     keep: Keep, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -74,6 +76,21 @@ def test_csv_of_one_table_is_that_table(keep: Keep, tmp_path: Path) -> None:
     store = keep("a", *rows)
     assert main([str(store.table), "-o", str(tmp_path / "b.csv")]) == 0
     assert (tmp_path / "b.csv").read_bytes() == store.table.read_bytes()
+
+
+def test_a_spreadsheet_executes_no_text(keep: Keep, tmp_path: Path) -> None:
+    hostile = {"model": "=cmd()", "overrides": "+train.epochs=1", "dataset": "@x", "error": "-\r\n"}
+    store = keep("a", {"run_id": "1", "test_score": -0.5, "val_score": 1e160} | hostile)
+    (line,) = csv.DictReader(io.StringIO(store.table.read_bytes().decode(), newline=""))
+    assert {name: line[name] for name in hostile} == {n: f"'{v}" for n, v in hostile.items()}
+    assert (line["test_score"], line["val_score"]) == ("-0.5", "1e+160")
+    assert main([str(store.table), "-o", str(tmp_path / "b.csv")]) == 0
+    assert (tmp_path / "b.csv").read_bytes() == store.table.read_bytes()
+    for name in ("b.json", "c.json"):  # of the table, and of the exported table
+        source = store.table if name == "b.json" else tmp_path / "b.csv"
+        assert main([str(source), "-o", str(tmp_path / name)]) == 0
+        (record,) = json.loads((tmp_path / name).read_text(encoding="utf-8"))
+        assert {name: record[name] for name in hostile} == hostile
 
 
 def test_records_are_plain_and_unknown_columns_are_kept(keep: Keep, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import tasks
 from benchmarks.config.registry import definitions
 from benchmarks.results.row import Row
-from benchmarks.runner.display import show_row
+from benchmarks.runner.display import TrainingDisplay, readable, show_row, step_bar
 from tasks.base import Metric, TaskSettings
 
 METRICS = {
@@ -25,3 +25,22 @@ def test_a_run_shows_the_metric_of_its_task(
     lines = capsys.readouterr().out.splitlines()
     (shown,) = [line for line in lines if f" {metric.name} " in line and "0.125" in line]
     assert metric.unit.split()[0] in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1e160, "1.000e+160"), (-1e12, "-1.000e+12"), (123456.7, "123,456.7"), (1e-9, "1e-09")],
+)
+def test_numbers_of_any_size_are_short(value: float, text: str) -> None:
+    assert readable(value) == text
+
+
+def test_a_diverging_run_shows_short_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = step_bar("", None)
+    display = TrainingDisplay(bar, METRICS["perplexity"], None, None, {})
+    line = {"epoch": 1.0, "steps": 2.0, "train_loss": 1e150, "validation_perplexity": 1e160}
+    display.step(line)
+    display.epoch(line)
+    assert display.shown == {"epoch": "1", "loss": "1.000e+150", "val perplexity": "1.000e+160"}
+    shown = capsys.readouterr().err
+    assert "train loss 1.000e+150  validation perplexity 1.000e+160" in shown

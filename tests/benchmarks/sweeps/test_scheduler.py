@@ -152,12 +152,26 @@ def test_an_interruption_waits_for_running_cells_and_starts_no_others(sweep: Swe
     assert [outcome.status for outcome in outcomes] == ["ok"] * 6
 
 
-@pytest.mark.parametrize("impatient", ["again", "time"])
-def test_cells_that_do_not_end_are_killed(
-    impatient: str, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if impatient == "time":
-        monkeypatch.setattr(scheduler, "SHUTDOWN_SECONDS", 0.0)
+def test_a_second_ctrl_c_does_not_kill_cells_that_write_their_checkpoints(sweep: Sweep) -> None:
+    class Slow(FakeLauncher):
+        polls = 0
+
+        def poll(self) -> list[Completion]:
+            sweep.interruption.handle(2, None)
+            self.polls += 1
+            return super().poll() if self.polls > 3 else []
+
+    made, _ = sweep.scheduler(1)
+    slow = Slow(sweep.store, 1, cell_0=writes_row("interrupted"))
+    made.launcher = slow
+    with pytest.raises(KeyboardInterrupt):
+        made.run()
+    assert slow.calls == ["interrupt"]
+    assert sweep.row("run-0")["status"] == "interrupted"
+
+
+def test_cells_that_do_not_end_are_killed(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "SHUTDOWN_SECONDS", 0.0)
 
     class Stubborn(FakeLauncher):
         def poll(self) -> list[Completion]:
@@ -165,8 +179,6 @@ def test_cells_that_do_not_end_are_killed(
                 sweep.interruption.handle(2, None)
                 return []
             if "kill" not in self.calls:
-                if impatient == "again":
-                    sweep.interruption.handle(2, None)
                 return []
             return super().poll()
 

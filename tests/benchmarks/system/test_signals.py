@@ -52,13 +52,37 @@ def test_a_deferred_signal_is_raised_by_check(
 
 
 @pytest.mark.parametrize("first", NUMBERS)
-def test_a_second_ctrl_c_is_raised_wherever_the_program_is(
+def test_a_second_ctrl_c_is_raised_outside_of_blocks_alone(
     first: signal.Signals, interruption: Interruption
 ) -> None:
     with interruption.deferred():
         signal.raise_signal(first)
-        with pytest.raises(KeyboardInterrupt, match="SIGINT"):
-            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    assert interruption.requested == first.name
+    with pytest.raises(KeyboardInterrupt, match="SIGINT"):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("second", NUMBERS)
+def test_a_second_signal_does_not_disturb_the_end_of_an_immediate_part(
+    second: signal.Signals, interruption: Interruption
+) -> None:
+    ended = False
+
+    def measure() -> None:
+        nonlocal ended
+        with interruption.immediate():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            finally:
+                signal.raise_signal(second)
+                ended = True
+
+    with interruption.deferred():
+        with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+            measure()
+        signal.raise_signal(second)
+    assert ended
 
 
 @pytest.mark.parametrize("second", [number for number in NUMBERS if number != signal.SIGINT])

@@ -1,0 +1,80 @@
+"""What all programs share: one line for mistakes, Ctrl-C and a closed pipe without a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from benchmarks.errors import nearest, one_line
+from benchmarks.system.signals import INTERRUPTED
+
+
+class ScriptParser(argparse.ArgumentParser):
+    """An argument parser that prints a mistake as one line, with the nearest allowed word."""
+
+    def __init__(self, description: str | None) -> None:
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=description, formatter_class=formatter)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the mistake and exit with code 2."""
+        argument, choice = re.match(r"(?:argument (\S+): )?(.*)", one_line(message)).groups()  # type: ignore[union-attr]
+        if found := re.match(r"invalid choice: '(.*?)'", choice):
+            allowed = next(
+                (each.choices for each in self._actions if argument in names_of(each)), None
+            )
+            message += nearest(found[1], map(str, allowed or ()))
+        elif found := re.match(r"unrecognized arguments: (.*)", choice):
+            known = [name for each in self._actions for name in each.option_strings]
+            words = (with_nearest(word, known) for word in found[1].split(" "))
+            message = f"unrecognized arguments: {' '.join(words)}"
+        self.exit(2, f"error: {one_line(message)}; see --help\n")
+
+
+def names_of(action: argparse.Action) -> tuple[str, ...]:
+    """Return the names under which messages of argparse show an argument."""
+    return "/".join(action.option_strings), str(action.metavar), action.dest
+
+
+def with_nearest(word: str, options: list[str]) -> str:
+    """Return an unknown option with the nearest option in parentheses; other words unchanged."""
+    hint = nearest(word.partition("=")[0], options) if word.startswith("-") else ""
+    return f"{word} ({hint.removeprefix('; ')})" if hint else word
+
+
+def run_script(main: Callable[[], int]) -> NoReturn:
+    """Exit with the code that `main` returns, 130 after Ctrl-C and 0 if the reader stops early.
+
+    `main` imports slow libraries itself, so that an interruption of the imports is handled too.
+    """
+    code: object = 1
+    try:
+        code = ended(main)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `| head -1`
+        close_output()
+        code = 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # another Ctrl-C must not disturb the end of the interpreter
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)  # type: ignore[arg-type]
+
+
+def ended(main: Callable[[], int]) -> object:
+    """Return the exit code of `main`, also if it exits by itself as `--help` does."""
+    try:
+        return main()
+    except SystemExit as end:
+        return end.code
+
+
+def close_output() -> None:
+    """Discard what is printed from now on, since the interpreter writes the rest at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
