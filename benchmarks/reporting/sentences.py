@@ -25,6 +25,7 @@ from benchmarks.analysis.comparison import (
     Pair,
 )
 from benchmarks.analysis.formatting import (
+    MAX_DECIMALS,
     decimals_of,
     half_width,
     interval_text,
@@ -122,7 +123,7 @@ def completion_text(found: Completion | None, a: str, b: str) -> str:
 
 def size_text(found: Paired) -> str:
     """Return the absolute difference and its interval, seen from the leading arm."""
-    decimals = decimals_of(half_width(found))
+    decimals = shown_decimals(found)
     text = rounded(abs(found.difference), decimals)
     if found.low is None or found.high is None:
         return text
@@ -130,6 +131,17 @@ def size_text(found: Paired) -> str:
     if found.difference < 0:
         low, high = -high, -low
     return f"{text} {interval_text(low, high, decimals)}"
+
+
+def shown_decimals(found: Paired) -> int | None:
+    """Return the decimals of a difference, so that an interval beyond 0 does not end at 0."""
+    decimals = decimals_of(half_width(found))
+    if decimals is None or found.low is None or found.high is None or found.low * found.high <= 0:
+        return decimals
+    nearest = min(abs(found.low), abs(found.high))
+    while decimals < MAX_DECIMALS and round(nearest, decimals) == 0:
+        decimals += 1
+    return decimals
 
 
 def items_text(pair: Pair) -> str:

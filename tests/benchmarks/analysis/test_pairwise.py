@@ -12,7 +12,10 @@ import pytest
 from scipy import stats
 
 from benchmarks.analysis.comparison import Group
+from benchmarks.reporting.sentences import pair_text
 from tests.helpers.result_tables import GRU, LSTM, RNN, arm, compared, fixed, grouped, pair_of
+
+WOBBLE = [0.0, 0.02, -0.01, 0.01, 0.0]
 
 
 def test_means_intervals_and_order(tmp_path: Path) -> None:
@@ -277,3 +280,13 @@ def test_scores_above_perfect_have_a_note(tmp_path: Path) -> None:
         arm("lstm", [90, 91], metric="rmse", higher_is_better="false"),
     ):
         assert not any("per cent" in note for note in grouped(tmp_path, rows).notes)
+
+
+def test_an_interval_that_excludes_zero_is_not_shown_as_zero(tmp_path: Path) -> None:
+    """The corrected p is just below 0.05, so the interval ends just above 0."""
+    shift = stats.t.ppf(0.975, 4) * stats.sem(WOBBLE) * 1.001 - np.mean(WOBBLE)
+    near = [a - (b + shift) for a, b in zip(LSTM, WOBBLE, strict=True)]
+    group = grouped(tmp_path, arm("lstm", LSTM), arm("near", near))
+    assert group.pairs[0].verdict == "better"
+    assert "[0.00" in (text := pair_text(group.pairs[0], group))
+    assert "[0.000," not in text
