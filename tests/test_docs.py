@@ -41,6 +41,13 @@ def test_every_published_table_stands_on_a_page_with_its_command() -> None:
         assert "python run.py" in block, f"no command before {table.name}"
 
 
+def test_commands_of_the_readme_name_the_packages_they_need() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    (export,) = [line for line in lines if line.startswith("python scripts/export_model.py")]
+    assert "pip install -e '.[export]'" in export
+    assert len(lines) <= 130
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
