@@ -66,6 +66,7 @@ def closes_of(table: pd.DataFrame, where: str) -> pd.Series[float]:
 
     refuse(days.isna(), "not a date like 2015-12-31 or 12/31/2015", written)
     refuse(days.diff().dt.total_seconds() <= 0, "dates must ascend, this one does not", written)
+    refuse(table[names["close"]].isna(), "close is empty or NaN on the day", written)
     refuse(~(closes > 0), "close must be a positive number", table[names["close"]])
     refuse(closes == math.inf, "close must be finite", table[names["close"]])
     return pd.Series(closes.to_numpy(float), index=pd.DatetimeIndex(days))

@@ -96,11 +96,15 @@ class Sp500Settings(TaskSettings):
         if len(days) == 2 and days["start"] >= days["end"]:
             raise ValueError(f"task.start={self.start} is not before task.end={self.end}")
         if self.csv is not None and not Path(self.csv).is_file():
-            raise DataError(f"task.csv={self.csv}: no such file")
+            is_folder = Path(self.csv).is_dir()
+            problem = "is a folder (allowed: a CSV file)" if is_folder else "no such file"
+            raise DataError(f"task.csv={self.csv}: {problem}")
 
     def load(self, cache: Cache) -> Task:
         """Read the series; it is too small to need the cache."""
-        return Sp500Task(self, *select_span(self, *read_closes(self.csv)))
+        closes, title = read_closes(self.csv)
+        chosen, span = select_span(self, closes, title)
+        return Sp500Task(self, chosen, span, notice_of_cut(self, chosen, closes))
 
 
 def select_span(
@@ -129,6 +133,19 @@ def select_span(
     return chosen, title
 
 
+def notice_of_cut(
+    settings: Sp500Settings, chosen: pd.Series[float], closes: pd.Series[float]
+) -> str:
+    """Return a notice if the default of `task.start` leaves out the beginning of own data."""
+    if settings.csv is None or settings.start is not None or chosen.index[0] == closes.index[0]:
+        return ""
+    return (
+        f"task.csv={settings.csv}: of {len(closes):,} days ({first_and_last(closes)}), the last "
+        f"{DEFAULT_YEARS} years are used ({first_and_last(chosen)}); "
+        f"task.start={closes.index[0].date()} uses all"
+    )
+
+
 def first_and_last(closes: pd.Series[float]) -> str:
     """Return the first and the last day as text."""
     return " to ".join(day.date().isoformat() for day in (closes.index[0], closes.index[-1]))
@@ -144,7 +161,9 @@ def days_needed(window: int) -> int:
 class Sp500Task(Task):
     """Windows over one series of closes; they may contain days of the split before."""
 
-    def __init__(self, settings: Sp500Settings, closes: pd.Series[float], title: str) -> None:
+    def __init__(
+        self, settings: Sp500Settings, closes: pd.Series[float], title: str, notice: str = ""
+    ) -> None:
         import numpy as np
         import torch
 
@@ -175,6 +194,7 @@ class Sp500Task(Task):
             validation_size=sizes["validation"],
             test_size=sizes["test"],
             unit="days",
+            notice=notice,
         )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:

@@ -104,8 +104,8 @@ def test_dates_of_summer_and_winter_time_may_follow_one_another(tmp_path: Path) 
         pytest.param(DAYS[10], "10", f"must ascend, this one does not: {DAYS[10]}", id="back"),
         pytest.param(DAYS[49], "10", f"must ascend, this one does not: {DAYS[49]}", id="twice"),
         pytest.param(f"{DAYS[49]} 16:00", "10", DAYS[49], id="twice at another hour"),
-        pytest.param(DAYS[50], "", "must be a positive number: nan", id="no close"),
-        pytest.param(DAYS[50], "NaN", "must be a positive number: nan", id="NaN"),
+        pytest.param(DAYS[50], "", f"close is empty or NaN on the day: {DAYS[50]}", id="no close"),
+        pytest.param(DAYS[50], "NaN", f"is empty or NaN on the day: {DAYS[50]}", id="NaN"),
         pytest.param(DAYS[50], "0", "must be a positive number: 0", id="zero"),
         pytest.param(DAYS[50], "-3.5", "must be a positive number: -3.5", id="negative"),
         pytest.param(DAYS[50], "inf", "must be finite: inf", id="infinite"),
@@ -180,3 +180,29 @@ def test_a_missing_file_is_refused_at_once(tmp_path: Path) -> None:
         settings.check()
     with pytest.raises(DataError, match=r"missing\.csv"):
         load(settings)
+
+
+def test_a_folder_is_refused_as_such(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is a folder \(allowed: a CSV file\)$"):
+        Sp500Settings(csv=str(tmp_path)).check()
+
+
+@pytest.mark.parametrize("start", [None, "2001-01-01"])
+def test_a_notice_says_that_a_long_file_is_cut(start: str | None, tmp_path: Path) -> None:
+    days = [day.date().isoformat() for day in pd.bdate_range("2001-01-01", "2010-12-31")]
+    closes = [f"{close:.2f}" for close in random_walk(len(days))]
+    file = write(tmp_path, list(zip(days, closes, strict=True)))
+    task = load(Sp500Settings(csv=str(file), start=start))
+    assert isinstance(task, Sp500Task)
+    assert task.days[0] == ("2006-01-02" if start is None else start)
+    assert task.data.notice == (
+        f"task.csv={file}: of 2,610 days (2001-01-01 to 2010-12-31), the last 5 years are used "
+        f"(2006-01-02 to 2010-12-31); task.start=2001-01-01 uses all"
+        if start is None
+        else ""
+    )
+
+
+def test_no_notice_about_the_default_series_or_a_short_file(tmp_path: Path) -> None:
+    assert load(Sp500Settings()).data.notice == ""
+    assert load(Sp500Settings(csv=str(write(tmp_path, rows())))).data.notice == ""
