@@ -147,13 +147,10 @@ def tested(change: Change, a: Scores, b: Scores) -> Change:
         common = "" if same_seeds else " in common"
         to = "" if is_equal else " up to rounding"
         reason = f"the same{to} at all {len(x)} seeds{common}"
-        return replace(
-            change,
-            verdict=SAME,
-            before=interval(x),
-            after=interval(y),
-            reason=reason if len(x) > 1 else f"the same score{to}",
-        )
+        reason = reason if len(x) > 1 else f"the same score{to}"
+        if change.completion is None:  # otherwise the verdict is on all runs
+            change = replace(change, before=interval(x), after=interval(y))
+        return replace(change, verdict=SAME, reason=reason)
     if change.metric in EXACT or is_deterministic:
         better = (b.values.mean() > a.values.mean()) == change.higher_is_better
         reason = "exact, independent of the seed"

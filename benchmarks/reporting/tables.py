@@ -270,9 +270,18 @@ def change_sections(found: Changes, only_changed: bool) -> list[Section]:
 
 def _change_table(found: list[Change]) -> TextTable:
     rows = [_change_row(change) for change in found]
-    header = ["verdict", "arm", "n", "A", "B", "B - A", "±\n95 %", "why"]
+    header = ["verdict", "arm", "n", "A", "B", "B - A", "±\ncorrected", "why"]
     bold = {n for n, change in enumerate(found) if change.verdict in CHANGED}
     return TextTable(header, rows, frozenset({0, 1, 7}), frozenset(bold))
+
+
+def change_count_text(change: Change, side: int) -> str:
+    """Return the number of scores in A (0) or B (1), and of all runs if some failed."""
+    score, failed = (change.before, change.after)[side], sum(change.failures[side].values())
+    n = 0 if score is None else score.n
+    if failed:
+        return f"{n:,} of {change.completed[side] + failed:,}"
+    return "" if score is None else f"{n:,}"
 
 
 def _change_row(change: Change) -> list[str]:
@@ -285,7 +294,8 @@ def _change_row(change: Change) -> list[str]:
         difference = rounded(seeds.difference, decimals_of(half_width(seeds)))
     elif before is not None and after is not None and change.verdict in (IMPROVED, WORSE):
         difference = significant(after.mean - before.mean)
-    counts = ", ".join(f"{n:,}" for n in dict.fromkeys(side.n for side in sides))
+    completion = [change_count_text(change, side) for side in (0, 1)]
+    counts = ", ".join(dict.fromkeys(text for text in completion if text))
     return [
         change.verdict,
         change.label,

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from scipy import stats
 
+from benchmarks.analysis.diff import changes
+from benchmarks.reporting.renderers import as_markdown
+from benchmarks.reporting.tables import change_sections
 from scripts.compare import main
 from tests.helpers.result_tables import Row, arm, changed, fixed, grouped, pair_of, write
 
@@ -126,6 +129,15 @@ def test_numbers_stand_beside_the_verdict(
     assert "5 of 10" in text
     assert "0 of 4" in text
     assert "p = 0.033 (Fisher)" in text
+
+
+def test_completion_stands_beside_n_of_changes(tmp_path: Path) -> None:
+    before = write(tmp_path / "a.csv", arm("lstm", TEN) + arm("gru", TEN) + arm("rnn", TEN))
+    rows = with_failures("lstm", FIRST, 5) + arm("gru", TEN) + with_failures("rnn", [], 3)
+    after = write(tmp_path / "b.csv", rows)
+    text = as_markdown(change_sections(changes(before, after), only_changed=False))
+    for cells in ("lstm | 10, 5 of 10 |", "gru | 10 |", "rnn | 10, 0 of 3 |"):
+        assert cells in text
 
 
 def test_equal_completion_changes_nothing(tmp_path: Path) -> None:
