@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import re
 import sys
@@ -26,6 +27,7 @@ from benchmarks.config.help import CONF, help_text
 from benchmarks.config.hydra_errors import explain
 from benchmarks.config.overrides import SEEDS_IS_ONE_LIST
 from benchmarks.config.registry import register_schemas
+from benchmarks.config.schema import Config
 from benchmarks.config.validation import no_option_text
 from benchmarks.errors import UserError, disk_errors_in_one_line, nearest, one_line
 from benchmarks.results.row import Status
@@ -38,6 +40,7 @@ from models.baseline import BaselineSettings
 from tasks.base import DataError
 
 PRINTING_FLAGS = ("hydra_help", "cfg", "info", "shell_completion")
+KEYS = {entry.name for entry in dataclasses.fields(Config)} | {"debug", "experiment"}
 NULL_OPTIONS = ("debug=null", "experiment=null")  # the defaults, which Hydra refuses
 
 
@@ -105,7 +108,8 @@ def parsed_flags(arguments: list[str]) -> argparse.Namespace:
     def refuse(message: str) -> NoReturn:
         known = re.findall(r"--?[a-z][a-z-]*", parser.format_usage())
         unknown = next((a for a in arguments if a.startswith("--") and a not in known), "")
-        raise UserError(f"{message}{nearest(unknown, known)}; see python run.py --help")
+        hint = as_override(unknown, arguments) or nearest(unknown, known)
+        raise UserError(f"{message}{hint}; see python run.py --help")
 
     parser = get_args_parser()
     # argparse would exit.
@@ -119,6 +123,18 @@ def parsed_flags(arguments: list[str]) -> argparse.Namespace:
     return flags
 
 
+def as_override(unknown: str, arguments: list[str]) -> str:
+    """Return "; did you mean KEY=VALUE?" for a key of the configuration written as an option."""
+    key, has_value, value = unknown.removeprefix("--").partition("=")
+    if key.partition(".")[0] not in KEYS:
+        return ""
+    if not has_value:
+        following = arguments[arguments.index(unknown) + 1 :]
+        is_value = bool(following) and "=" not in following[0] and following[0][:1] != "-"
+        value = following[0] if is_value else "VALUE"
+    return f"; did you mean {key}={value}?"
+
+
 def refuse_unsupported(overrides: list[str], flags: argparse.Namespace) -> None:
     """Raise UserError for overrides that Hydra would refuse with a traceback, or misread."""
     for group in ("model", "task", "match"):
@@ -128,7 +144,7 @@ def refuse_unsupported(overrides: list[str], flags: argparse.Namespace) -> None:
         return
     for text in overrides:
         if text.startswith("seeds=") and "[" not in text and "," in text:
-            raise UserError(SEEDS_IS_ONE_LIST)
+            raise UserError(f"{text}: {SEEDS_IS_ONE_LIST}")
         with contextlib.suppress(HydraException):  # explained when the run is composed
             if "," in text and OverridesParser.create().parse_override(text).is_sweep_override():
                 raise UserError(f"{text}: several values make a sweep: add -m (--multirun)")

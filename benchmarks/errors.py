@@ -18,6 +18,11 @@ def one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, as in "1 run" and "2 runs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Error numbers of a full or read-only disk."""
 
@@ -41,5 +46,5 @@ def nearest(
     given: str, allowed: Iterable[str], synonyms: Mapping[str, str] = types.MappingProxyType({})
 ) -> str:
     """Return "; did you mean X?" for the allowed word closest to `given`, or an empty text."""
-    close = difflib.get_close_matches(given.lower(), [*allowed, *synonyms], n=1, cutoff=0.5)
+    close = difflib.get_close_matches(given.lower(), [*allowed, *synonyms], n=1, cutoff=0.6)
     return f"; did you mean {synonyms.get(close[0], close[0])}?" if close else ""

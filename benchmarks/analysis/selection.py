@@ -75,7 +75,7 @@ def select_rows(frame: pd.DataFrame, options: Options) -> Selection:
 
 def scored_rows(frame: pd.DataFrame, options: Options) -> pd.DataFrame:
     """Return the rows of the chosen task with `score`; each metric has one direction and scale."""
-    scored = with_score(rows_of_task(frame, options.task), options.metric)
+    scored = with_score(rows_of_task(frame, options.task), options.metric, options.task)
     check_scales(scored)
     return scored
 
@@ -94,7 +94,7 @@ def rows_of_task(frame: pd.DataFrame, task: str | None) -> pd.DataFrame:
     return chosen
 
 
-def with_score(frame: pd.DataFrame, metric: str | None) -> pd.DataFrame:
+def with_score(frame: pd.DataFrame, metric: str | None, task: str | None = None) -> pd.DataFrame:
     """Add the column `score`, and the task's own metric as `own_metric` and `own_higher`."""
     check_directions(frame)
     frame = frame.assign(own_metric=frame["metric"], own_higher=frame["higher_is_better"])
@@ -103,7 +103,8 @@ def with_score(frame: pd.DataFrame, metric: str | None) -> pd.DataFrame:
     higher = frame["own_higher"] if metric == "val_score" else float(direction(metric))
     if frame[metric].isna().all():
         tables = listed(sorted(set(frame["table"].astype("str"))))
-        raise UserError(f"--metric {metric}: no row of {tables} has a value in this column")
+        rows = f"row of task {task} in {tables}" if task else f"row of {tables}"
+        raise UserError(f"--metric {metric}: no {rows} has a value in this column")
     names = pd.Categorical([metric] * len(frame))
     return frame.assign(score=frame[metric], metric=names, higher_is_better=higher)
 

@@ -59,7 +59,10 @@ def compose_run(overrides: list[str], config_name: str = "config") -> Config:
     refuse_without_effect(overrides)
     composed = compose(config_name, overrides=overrides, return_hydra_config=True)
     if composed.hydra.sweeper.params or "space" in composed.hydra.sweeper:
-        raise UserError("this experiment is a sweep: run it with python run.py -m")
+        given = [t for t in overrides if t.lstrip("+").startswith("experiment=")]
+        name = given[-1] if given else "this configuration"
+        example = " ".join(["python run.py -m", *given[-1:]])
+        raise UserError(f"{name}: is a sweep; add -m, as in {example}")
     with open_dict(composed):
         del composed["hydra"]
     config = checked_config(composed)
@@ -228,7 +231,7 @@ def seeds_of(
 ) -> list[int] | None:
     """Return the value of `seeds`; on the command line it replaces an experiment's axis `seed`."""
     if "seeds" in given and given["seeds"].is_sweep_override():
-        raise UserError(SEEDS_IS_ONE_LIST)
+        raise UserError(f"{given['seeds'].input_line}: {SEEDS_IS_ONE_LIST}")
     seeds = None if master.seeds is None else list(master.seeds)
     check_seeds(seeds)
     refuse_both([str(override.input_line) for override in given.values()], seeds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import types
 import typing
@@ -18,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from benchmarks.config.compose import hydra_at
 from benchmarks.config.launchers import LAUNCHERS
 from benchmarks.config.overrides import format_axis
+from benchmarks.config.validation import allowed_text
 from benchmarks.errors import UserError, nearest, one_line
 
 HYDRA_OPTIONS = {"hydra/launcher": ["basic", *LAUNCHERS], "hydra/sweeper": ["basic", "tune"]}
@@ -130,7 +132,8 @@ def check_value(override: Override, config: DictConfig) -> None:
         close = difflib.get_close_matches(mistyped.lower(), by_name, n=1, cutoff=0.6)
         hint = f"; did you mean {by_name[close[0]]}?" if close else ""
         allowed = ", ".join(inside or [name for name in known if "." not in name])
-        raise UserError(f"{key}: there is no such key{hint} (allowed: {allowed})")
+        given = (override.input_line or key).lstrip("+~")
+        raise UserError(f"{given}: there is no such key{hint} (allowed: {allowed})")
     for value in swept_values(override):
         try:
             OmegaConf.update(config.copy(), key, None if value == "null" else value)
@@ -161,10 +164,22 @@ def type_name(config: DictConfig, key: str) -> str:
     schema = OmegaConf.get_type(OmegaConf.select(config, section) if section else config)
     wanted: Any = typing.get_type_hints(schema).get(name) if schema else None
     parts = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
-    names = [TYPE_NAMES[part] for part in parts if part in TYPE_NAMES]
+    limits: Any = next((f.metadata for f in fields_of(schema) if f.name == name), {})
+    bounds = allowed_text(limits) if limits.keys() & {"minimum", "above", "below"} else ""
+    of = " of " if bounds.startswith("at least") else " " if bounds else ""
+    names = [
+        f"{TYPE_NAMES[part]}{of}{bounds}" if part in (int, float) else TYPE_NAMES[part]
+        for part in parts
+        if part in TYPE_NAMES
+    ]
     if type(None) in parts:
         names.append("null")
     return " or ".join(names) or "a section of keys, not a value"
+
+
+def fields_of(schema: Any) -> tuple[dataclasses.Field[Any], ...]:
+    """Return the fields of a dataclass; none for other types."""
+    return dataclasses.fields(schema) if dataclasses.is_dataclass(schema) else ()
 
 
 def with_cause(error: BaseException) -> str:

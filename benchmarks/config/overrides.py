@@ -9,7 +9,7 @@ from omegaconf import ListConfig
 
 from benchmarks.errors import UserError
 
-SEEDS_IS_ONE_LIST = "seeds: is one list, as in seeds=[0,1,2]"
+SEEDS_IS_ONE_LIST = "must be one list, as in seeds=[0,1,2]"
 
 
 def format_axis(value: object) -> str:

@@ -7,7 +7,7 @@ import math
 from importlib.util import find_spec
 from typing import Any
 
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf import Container, DictConfig, MissingMandatoryValue, OmegaConf
 
 from benchmarks.config.help import options
 from benchmarks.config.overrides import check_seeds, format_seeds
@@ -66,7 +66,9 @@ def check_keys(composed: DictConfig, settings: Any, prefix: str = "") -> None:
     for name in map(str, composed):
         if name not in known:
             allowed = f" (allowed: {', '.join(sorted(known))}){nearest(name, known)}"
-            raise UserError(f"{prefix}{name}: there is no such key{allowed}")
+            value = composed[name]
+            given = "" if isinstance(value, Container) else f"={value}"
+            raise UserError(f"{prefix}{name}{given}: there is no such key{allowed}")
         child = getattr(settings, name)
         if dataclasses.is_dataclass(child):
             check_keys(composed[name], child, f"{prefix}{name}.")

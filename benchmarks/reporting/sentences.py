@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from benchmarks.analysis.comparison import (
@@ -207,4 +208,11 @@ def untested_text(found: Changes) -> str:
 def excluded_text(rows: ExcludedRows) -> str:
     """Return the number of excluded rows, the reason, and some run ids."""
     more = ", …" if rows.count > len(rows.examples) else ""
-    return f"{rows.count:,} {rows.reason} ({', '.join(rows.examples)}{more})"
+    reason = singular(rows.reason) if rows.count == 1 else rows.reason
+    return f"{rows.count:,} {reason} ({', '.join(rows.examples)}{more})"
+
+
+def singular(reason: str) -> str:
+    """Return the reason of excluded rows for a single row: the first noun and verb change."""
+    noun = re.sub(r"\b(row|run|test|trial)s\b", r"\1", reason, count=1)
+    return re.sub(r"\bwere\b", "was", noun, count=1)

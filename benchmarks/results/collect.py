@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, counted
 from benchmarks.results.csv_cells import as_text
 from benchmarks.results.csv_table import TableView, cells_of, opened, table_writer
 from benchmarks.results.row import COLUMNS, FACTS, columns_where
@@ -153,7 +153,7 @@ def rebuild(directory: Path) -> None:
         logger.info("the rows differ in %s", text)
     TableView(source.table, source.index, COLUMNS).update()  # runs that ended in the meantime
     source.index.save()
-    print(f"{len(found)} rows in {source.table}")
+    print(f"{counted(len(found), 'row')} in {source.table}")
 
 
 def merge(directories: list[Path], out: Path, last: bool, mix: bool) -> None:
@@ -189,8 +189,10 @@ def merge(directories: list[Path], out: Path, last: bool, mix: bool) -> None:
         write_table(out, all_columns([], sources), sources, kept)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written ({error.strerror})") from error
-    omitted = f", without {len(found) - len(kept)} earlier runs of these" if last else ""
-    print(f"{len(kept)} rows from {len(sources)} folders in {out}{omitted}")
+    earlier = counted(len(found) - len(kept), "earlier run")
+    omitted = f", without {earlier} of these" if last else ""
+    folders = counted(len(sources), "folder")
+    print(f"{counted(len(kept), 'row')} from {folders} in {out}{omitted}")
 
 
 def is_table(file: Path) -> bool:
@@ -208,16 +210,23 @@ def report_unusual(source: Source, found: Iterable[Found], number: int) -> None:
     alone = [e.run_id or "(no run_id)" for e in found if e.folder == number and not e.has_folder]
     if alone:
         logger.info(
-            "%s: %d rows of results.csv have no row in a run folder and are kept: %s",
-            *(directory, len(alone), named(alone)),
+            "%s: %s of results.csv %s: %s",
+            *(directory, counted(len(alone), "row")),
+            "has no row in a run folder and is kept"
+            if len(alone) == 1
+            else "have no row in a run folder and are kept",
+            named(alone),
         )
     unfinished = source.unfinished()
     if unfinished:
         leases = source.store.leases
         live = {lease.run_id for lease in leases.all() if leases.is_live(lease)}
         running = len(live.intersection(unfinished))
-        text = f", {running} of them running now" if running else ""
-        logger.info("%s: %d runs have no row yet%s", directory, len(unfinished), text)
+        those = "" if len(unfinished) == 1 else f"{running} of them "
+        text = f", {those}running now" if running else ""
+        have = "has" if len(unfinished) == 1 else "have"
+        runs = counted(len(unfinished), "run")
+        logger.info("%s: %s %s no row yet%s", directory, runs, have, text)
 
 
 def collect(directories: list[Path], out: Path | None, runs: str, mix: bool) -> None:

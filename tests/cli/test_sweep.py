@@ -125,7 +125,7 @@ def test_impossible_pairs_are_left_out_with_the_reason(tmp_path: Path, shared_ca
         (["model=rnn", "train.batch_size=8,0"], "train.batch_size=0: must be at least 1"),
         (["model=rnn,lsmt"], "model=lsmt: there is no such model"),
         (["results_dir=a,b"], "results_dir=a,b: must have a single value in a sweep"),
-        (["train.dropout=0.1,0.2"], "train.dropout: there is no such key"),
+        (["train.dropout=0.1,0.2"], "train.dropout=0.1,0.2: there is no such key"),
         (["model=birnn", "task=shakespeare"], "no cells to run"),
         (["train.learning_rate=interval(0,1)"], "to search an interval add experiment=tune"),
         (["hydra/launcher=joblib"], "allowed: basic, local, slurm, ray"),

@@ -145,7 +145,7 @@ def test_rows_without_a_folder_are_kept_and_reported(
     deleted = lines(store.table)[0]
     shutil.rmtree(store.runs / "1")
     assert main([str(store.directory)]) == 0
-    assert "1 rows of results.csv have no row in a run folder" in capsys.readouterr().out
+    assert "1 row of results.csv has no row in a run folder and is kept" in capsys.readouterr().out
     assert sorted(ids(store.table)) == ["1", "2"]
     assert deleted in lines(store.table)
     # A folder with only a table can be merged too.
@@ -220,7 +220,7 @@ def test_folders_are_merged_in_the_order_of_their_runs(
     assert "1 equal rows are in several folders" in capsys.readouterr().out
     assert main([*folders, "--out", str(out), "--runs", "last"]) == 0
     assert ids(out) == ["2", "3", "4"]
-    assert "without 1 earlier runs" in capsys.readouterr().out
+    assert "without 1 earlier run of these" in capsys.readouterr().out
 
 
 def test_one_run_with_two_rows_is_refused(
@@ -326,7 +326,7 @@ def test_the_script_reports_its_result(keep: Keep) -> None:
     store = keep("a", "1")
     command = [sys.executable, "scripts/collect.py", str(store.directory)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (ended.returncode, ended.stdout) == (0, f"1 rows in {store.table}\n")
+    assert (ended.returncode, ended.stdout) == (0, f"1 row in {store.table}\n")
     ended = subprocess.run([*command, "--runs", "some"], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 2
 

@@ -116,6 +116,7 @@ def test_rows_in_both_tables_count_once_and_must_be_equal(tmp_path: Path) -> Non
         ({"metric": "acuracy"}, "--metric acuracy: .*; did you mean accuracy?; allowed: accuracy"),
         ({"metric": "epochs"}, "--metric epochs: is not a column with a direction"),
         ({"metric": "rmse"}, "--metric rmse: no row of .*.csv has a value in this column"),
+        ({"metric": "rmse", "task": "toy"}, "--metric rmse: no row of task toy in .* has a value"),
         ({"baseline": "rn"}, "--baseline rn: there is no such arm; did you mean rnn?"),
         ({"by": ("modle",)}, "has no column modle; the nearest it has is model"),
     ],
