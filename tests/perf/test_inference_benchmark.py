@@ -30,4 +30,4 @@ def test_times_that_are_not_positive_are_refused(
     with pytest.raises(SystemExit) as ended:
         inference.main(["--seconds", wrong])
     assert ended.value.code == 2
-    assert f"--seconds: {wrong}: must be a number above 0\n" in capsys.readouterr().err
+    assert f"--seconds: {wrong}: must be a number above 0;" in capsys.readouterr().err
