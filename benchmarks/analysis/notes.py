@@ -46,7 +46,7 @@ def shortened(rows: pd.DataFrame, column: str) -> str:
 
 
 def differing(rows: pd.DataFrame, other: pd.DataFrame) -> list[str]:
-    """Return the columns in which two groups differ; a hash tells more than a name."""
+    """Return the columns in which two groups differ; a hash precedes a name."""
     hashes = [known_values(each, "dataset_sha256") for each in (rows, other)]
     columns = [name for name in DISTINGUISHING if name != "dataset" or not all(hashes)]
     return [n for n in columns if known_values(rows, n) != known_values(other, n)]

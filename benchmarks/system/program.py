@@ -23,6 +23,7 @@ class ScriptParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the mistake and exit with code 2."""
+        # Every part of the pattern is optional, so it matches any message.
         argument, choice = re.match(r"(?:argument (\S+): )?(.*)", one_line(message)).groups()  # type: ignore[union-attr]
         if found := re.match(r"invalid choice: '(.*?)'", choice):
             allowed = next(
@@ -64,6 +65,7 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         code = INTERRUPTED
     if code == INTERRUPTED:  # another Ctrl-C must not disturb the end of the interpreter
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # `code` is what the program returned or an exit code: sys.exit takes both.
     sys.exit(code)  # type: ignore[arg-type]
 
 

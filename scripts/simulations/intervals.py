@@ -23,6 +23,7 @@ def coverage(draws: int) -> str:
             rng = np.random.default_rng(n)
             x = draw(rng, (draws, n))
             students = [interval(each) for each in x]
+            # Intervals of more than one score have both ends.
             hits = [np.array([each.low <= 0 <= each.high for each in students])]  # type: ignore[operator]
             options = {"n_resamples": 1000, "batch": 50, "rng": rng}
             for method in ("percentile", "BCa"):
@@ -36,6 +37,7 @@ def coverage(draws: int) -> str:
 
 def leave_zero_out(found: list[Paired]) -> bool:
     """Return True if an interval does not contain zero."""
+    # Both ends are None or neither is.
     return any(each.low is not None and each.low * each.high > 0 for each in found)  # type: ignore[operator]
 
 
