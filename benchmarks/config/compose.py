@@ -62,7 +62,7 @@ def compose_run(overrides: list[str], config_name: str = "config") -> Config:
         given = [t for t in overrides if t.lstrip("+").startswith("experiment=")]
         name = given[-1] if given else "this configuration"
         example = " ".join(["python run.py -m", *given[-1:]])
-        raise UserError(f"{name}: is a sweep; add -m, as in {example}")
+        raise UserError(f"{name} is a sweep: add -m, as in {example}")
     with open_dict(composed):
         del composed["hydra"]
     config = checked_config(composed)

@@ -93,7 +93,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "-m model=rnn,gru results_dir={file}/below": ("results_dir={file}/below", "results_dir=PATH"),
     "resume=nver": ("resume=nver", "continue, skip_failed, never", "did you mean never?"),
     "experiment=headline": (
-        "experiment=headline: is a sweep",
+        "experiment=headline is a sweep",
         "python run.py -m experiment=headline",
     ),
     "--multirn": ("--multirn", "did you mean --multirun?"),

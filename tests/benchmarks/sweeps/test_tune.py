@@ -166,7 +166,7 @@ def test_a_search_needs_the_sweep_flag(tmp_path: Path) -> None:
         timeout=300,
     )
     assert answer.returncode == 2
-    assert "run it with python run.py -m" in answer.stderr
+    assert "add -m, as in python run.py -m experiment=tune" in answer.stderr
 
 
 def test_a_launcher_killed_while_sampling_leaves_a_complete_trial() -> None:
