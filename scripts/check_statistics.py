@@ -18,7 +18,7 @@ from types import ModuleType
 from benchmarks import PROJECT_ROOT
 from benchmarks.errors import UserError
 from benchmarks.reporting.doc_blocks import put_between
-from benchmarks.system.program import ScriptParser, run_script
+from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
 from benchmarks.system.terminal import print_log_messages
 
 MARKS = ("<!-- table: scripts/check_statistics.py -->\n", "<!-- end -->")
@@ -48,6 +48,7 @@ def subjects() -> list[ModuleType]:
     return [*by_seeds, items, dependence, two_level]
 
 
+@prints_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = ScriptParser(__doc__)
@@ -55,20 +56,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into this page")
     chosen = parser.parse_args(arguments)
     print_log_messages()
-    try:
-        if chosen.draws < FEWEST_DRAWS:
-            raise UserError(f"--draws {chosen.draws}: must be at least {FEWEST_DRAWS}")
-        if chosen.write is not None:
-            put_between(chosen.write, MARKS, "")
-        content = ""
-        for caption, table in chain.from_iterable(s.tables(chosen.draws) for s in subjects()):
-            print(f"{caption}:\n\n{table}\n", flush=True)
-            content += f"{caption}:\n\n{table}\n\n"
-        if chosen.write is not None:
-            put_between(chosen.write, MARKS, content)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if chosen.draws < FEWEST_DRAWS:
+        raise UserError(f"--draws {chosen.draws}: must be at least {FEWEST_DRAWS}")
+    if chosen.write is not None:
+        put_between(chosen.write, MARKS, "")
+    content = ""
+    for caption, table in chain.from_iterable(s.tables(chosen.draws) for s in subjects()):
+        print(f"{caption}:\n\n{table}\n", flush=True)
+        content += f"{caption}:\n\n{table}\n\n"
+    if chosen.write is not None:
+        put_between(chosen.write, MARKS, content)
     return 0
 
 

@@ -10,14 +10,13 @@ The rows in the run folders are authoritative. Exit codes: 0 on success, 2 for a
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from benchmarks.errors import UserError
-from benchmarks.system.program import ScriptParser, run_script
+from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
 from benchmarks.system.terminal import print_log_messages
 
 
+@prints_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = ScriptParser(__doc__)
@@ -31,11 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     # pandas is imported after the arguments are parsed, so that --help is immediate.
     from benchmarks.results.collect import collect
 
-    try:
-        collect(chosen.results, chosen.out, chosen.runs, chosen.mix)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    collect(chosen.results, chosen.out, chosen.runs, chosen.mix)
     return 0
 
 

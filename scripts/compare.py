@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.system.program import ScriptParser, run_script
+from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
 
 if TYPE_CHECKING:
     from benchmarks.analysis.comparison import Changes, Comparison
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 
 
+@prints_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = ScriptParser(__doc__)
@@ -50,35 +51,30 @@ def main(arguments: list[str] | None = None) -> int:
     from benchmarks.analysis.comparison import Changes
     from benchmarks.analysis.diff import changes
     from benchmarks.analysis.selection import options_of
-    from benchmarks.errors import UserError
     from benchmarks.reporting.sentences import untested_text
     from benchmarks.system.terminal import print_log_messages
 
     print_log_messages()
     is_change = len(chosen.tables) == 2 and not chosen.merge
     by = tuple(dict.fromkeys(name for name in chosen.by.split(",") if name and name != "arm"))
-    try:
-        check_combination(chosen, is_change)
-        options = options_of(
-            task=chosen.task,
-            metric=chosen.metric,
-            by=by,
-            baseline=chosen.baseline,
-            margin=chosen.margin,
-            planned=chosen.planned,
-        )
-        found: Changes | Comparison
-        if is_change:
-            before, after = chosen.tables
-            found = changes(before, after, options)
-        else:
-            found = compare(chosen.tables, options)
-        write(found, chosen.format, chosen.only_changed)
-        if chosen.fail_on_worse and isinstance(found, Changes) and (why := untested_text(found)):
-            print(why, file=sys.stderr)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    check_combination(chosen, is_change)
+    options = options_of(
+        task=chosen.task,
+        metric=chosen.metric,
+        by=by,
+        baseline=chosen.baseline,
+        margin=chosen.margin,
+        planned=chosen.planned,
+    )
+    found: Changes | Comparison
+    if is_change:
+        before, after = chosen.tables
+        found = changes(before, after, options)
+    else:
+        found = compare(chosen.tables, options)
+    write(found, chosen.format, chosen.only_changed)
+    if chosen.fail_on_worse and isinstance(found, Changes) and (why := untested_text(found)):
+        print(why, file=sys.stderr)
     return int(chosen.fail_on_worse and is_worse(found))
 
 

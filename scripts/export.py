@@ -10,12 +10,12 @@ RESULTS is a results folder or any CSV file with the documented columns. Exit co
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from benchmarks.system.program import ScriptParser, run_script
+from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
 
 
+@prints_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = ScriptParser(__doc__)
@@ -24,18 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--format", help="parquet, csv or json; default: by the file name")
     chosen = parser.parse_args(arguments)
     # pandas is imported after the arguments are parsed, so that --help is immediate.
-    from benchmarks.errors import UserError
     from benchmarks.reporting.export_tables import FORMATS, export
     from benchmarks.system.terminal import print_log_messages
 
     print_log_messages()
     if chosen.format is not None and chosen.format not in FORMATS:
         parser.error(f"--format {chosen.format}: allowed: {', '.join(FORMATS)}")
-    try:
-        export(chosen.results, chosen.out, chosen.format)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    export(chosen.results, chosen.out, chosen.format)
     print(f"written: {chosen.out}")
     return 0
 

@@ -16,15 +16,15 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.results.find_run import find_run
-from benchmarks.system.program import ScriptParser, run_script
+from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
 from benchmarks.system.terminal import print_log_messages
 
 
+@prints_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Export and measure; return the exit code."""
     parser = ScriptParser(__doc__)
@@ -41,16 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
     add("--no-times", action="store_true", help=files_only)
     options = parser.parse_args(arguments)
     print_log_messages()
-    try:
-        check_options(options)
-        folder = find_run(options.run, options.results)
-        # Imports torch, which mistakes of the command line do not need.
-        from benchmarks.export.command import export_and_measure
+    check_options(options)
+    folder = find_run(options.run, options.results)
+    # Imports torch, which mistakes of the command line do not need.
+    from benchmarks.export.command import export_and_measure
 
-        return export_and_measure(options, folder)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return export_and_measure(options, folder)
 
 
 def check_options(options: argparse.Namespace) -> None:

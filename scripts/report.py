@@ -11,14 +11,13 @@ mistake.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from benchmarks.errors import UserError
-from benchmarks.system.program import ScriptParser, run_script
+from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
 from benchmarks.system.terminal import print_log_messages
 
 
+@prints_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Write the report and return the exit code."""
     parser = ScriptParser(__doc__)
@@ -39,12 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     from benchmarks.analysis.selection import options_of
     from benchmarks.reporting.html.report import report
 
-    try:
-        options = options_of(task=chosen.task, margin=chosen.margin, planned=chosen.planned)
-        print(report(chosen.tables, chosen.out, chosen.title, chosen.figures, options))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    options = options_of(task=chosen.task, margin=chosen.margin, planned=chosen.planned)
+    print(report(chosen.tables, chosen.out, chosen.title, chosen.figures, options))
     return 0
 
 

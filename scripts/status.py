@@ -9,14 +9,13 @@ It only reads. Exit codes: 0 no cell has failed, 1 a cell has failed, 2 a user's
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from benchmarks.errors import UserError
-from benchmarks.system.program import ScriptParser, run_script
+from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
 from benchmarks.system.terminal import print_log_messages
 
 
+@prints_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Show a sweep and return the exit code."""
     parser = ScriptParser(__doc__)
@@ -28,11 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Imported late, so that --help is immediate.
     from benchmarks.sweeps.status import status
 
-    try:
-        return status(chosen.results, chosen.sweep, chosen.watch)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return status(chosen.results, chosen.sweep, chosen.watch)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,10 @@ are described in docs/method.md.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.system.program import ScriptParser, run_script
+from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
 
 if TYPE_CHECKING:
     from benchmarks.analysis.variance import Component, VarianceTable
@@ -23,6 +22,7 @@ MARKS = ("<!-- table: scripts/variance.py -->\n", "<!-- end -->")
 HEADER = ["source", "n", "sd", "95 % interval", "share, %", "95 % interval, %"]
 
 
+@prints_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = ScriptParser(__doc__)
@@ -33,17 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     # pandas and scipy are imported after the arguments are parsed, so that --help is immediate.
     from benchmarks.analysis.variance import variance_tables
-    from benchmarks.errors import UserError
     from benchmarks.reporting.doc_blocks import put_between
 
-    try:
-        text = "\n".join(as_markdown(each) for each in variance_tables(chosen.tables, chosen.task))
-        print(text, end="")
-        if chosen.write is not None:
-            put_between(chosen.write, MARKS, text)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    text = "\n".join(as_markdown(each) for each in variance_tables(chosen.tables, chosen.task))
+    print(text, end="")
+    if chosen.write is not None:
+        put_between(chosen.write, MARKS, text)
     return 0
 
 

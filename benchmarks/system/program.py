@@ -8,10 +8,13 @@ import re
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from functools import wraps
+from typing import NoReturn, ParamSpec
 
-from benchmarks.errors import nearest, one_line
+from benchmarks.errors import UserError, nearest, one_line
 from benchmarks.system.signals import INTERRUPTED
+
+P = ParamSpec("P")
 
 
 class ScriptParser(argparse.ArgumentParser):
@@ -23,18 +26,15 @@ class ScriptParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the mistake and exit with code 2."""
-        # Every part of the pattern is optional, so it matches any message.
-        argument, choice = re.match(r"(?:argument (\S+): )?(.*)", one_line(message)).groups()  # type: ignore[union-attr]
-        if found := re.match(r"invalid choice: '(.*?)'", choice):
-            allowed = next(
-                (each.choices for each in self._actions if argument in names_of(each)), None
-            )
-            message += nearest(found[1], map(str, allowed or ()))
-        elif found := re.match(r"unrecognized arguments: (.*)", choice):
+        message = one_line(message)
+        if found := re.match(r"argument (\S+): invalid choice: '(.*?)'", message):
+            allowed = next((a.choices for a in self._actions if found[1] in names_of(a)), None)
+            message += nearest(found[2], map(str, allowed or ()))
+        elif found := re.match(r"unrecognized arguments: (.*)", message):
             known = [name for each in self._actions for name in each.option_strings]
             words = (with_nearest(word, known) for word in found[1].split(" "))
             message = f"unrecognized arguments: {' '.join(words)}"
-        self.exit(2, f"error: {one_line(message)}; see --help\n")
+        self.exit(2, f"error: {message}; see --help\n")
 
 
 def names_of(action: argparse.Action) -> tuple[str, ...]:
@@ -46,6 +46,20 @@ def with_nearest(word: str, options: list[str]) -> str:
     """Return an unknown option with the nearest option in parentheses; other words unchanged."""
     hint = nearest(word.partition("=")[0], options) if word.startswith("-") else ""
     return f"{word} ({hint.removeprefix('; ')})" if hint else word
+
+
+def prints_user_errors(main: Callable[P, int]) -> Callable[P, int]:
+    """Decorate a main function: a UserError is printed as one line, and the exit code is 2."""
+
+    @wraps(main)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+    return wrapped
 
 
 def run_script(main: Callable[[], int]) -> NoReturn:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.system.program import ScriptParser
+from benchmarks.system.program import ScriptParser, run_script
 
 SEED = 20110619  # the day Maas et al. presented the data set at ACL 2011
 PER_LABEL = 2_500
@@ -35,9 +35,15 @@ def draw(folder: Path, output: Path) -> None:
         print(f"{file}: {len(drawn)} reviews, {file.stat().st_size / 1e6:.2f} MB")
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run the command and return its exit code."""
     parser = ScriptParser(__doc__)
     parser.add_argument("folder", type=Path, help="folder of the full data set")
     parser.add_argument("--output", type=Path, default=Path("tasks/data/imdb"))
     arguments = parser.parse_args()
     draw(arguments.folder, arguments.output)
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

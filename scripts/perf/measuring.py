@@ -22,7 +22,7 @@ from benchmarks.errors import UserError
 from benchmarks.reporting.doc_blocks import code_block
 from benchmarks.reporting.renderers import in_markdown, markdown_table
 from benchmarks.system.load import ExternalLoad
-from benchmarks.system.program import ScriptParser
+from benchmarks.system.program import ScriptParser, prints_user_errors
 
 SAME_MEASUREMENT_SECONDS = 0.02  # between ratios of one measurement, at most
 AMOUNTS = ("threads", "turns", "runs", "epochs", "seeds", "steps", "batches", "seconds")
@@ -140,6 +140,7 @@ def parser_of(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+@prints_user_errors
 def run_benchmark(
     name: str,
     parser: argparse.ArgumentParser,
@@ -156,27 +157,23 @@ def run_benchmark(
     if parts and options.part:
         parts[options.part](options.set)
         return 0
-    try:
-        check_options(options)
-        import torch
+    check_options(options)
+    import torch
 
-        from benchmarks.system.environment import available_cores, device_name, keep_freed_memory
+    from benchmarks.system.environment import available_cores, device_name, keep_freed_memory
 
-        keep_freed_memory()
-        torch.set_num_threads(options.threads or available_cores())
-        options.threads = torch.get_num_threads()
-        report = Report()
-        report.write(
-            f"{device_name(torch.device('cpu'))}, {os.cpu_count()} cores, {options.threads} "
-            f"threads; Python {platform.python_version()}, torch {version('torch')}, "
-            f"rnnbench {version('rnnbench')}; {datetime.now(UTC):%Y-%m-%d}"
-        )
-        measure(options, report)
-        if options.write is not None:
-            options.write.write_text(output_block(name, given, report), encoding="utf-8")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    keep_freed_memory()
+    torch.set_num_threads(options.threads or available_cores())
+    options.threads = torch.get_num_threads()
+    report = Report()
+    report.write(
+        f"{device_name(torch.device('cpu'))}, {os.cpu_count()} cores, {options.threads} "
+        f"threads; Python {platform.python_version()}, torch {version('torch')}, "
+        f"rnnbench {version('rnnbench')}; {datetime.now(UTC):%Y-%m-%d}"
+    )
+    measure(options, report)
+    if options.write is not None:
+        options.write.write_text(output_block(name, given, report), encoding="utf-8")
     return 0
 
 

@@ -25,7 +25,7 @@ from benchmarks import PROJECT_ROOT
 from benchmarks.errors import UserError
 from benchmarks.reporting.doc_blocks import put_between
 from benchmarks.reporting.renderers import markdown_table
-from benchmarks.system.program import ScriptParser, run_script
+from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
 from benchmarks.system.terminal import print_log_messages
 
 CELLS_PER_SEED = 10
@@ -152,6 +152,7 @@ def extrapolated(sizes: list[int], line: list[Measure]) -> float:
     return last.value + slope * (MILLION - larger)
 
 
+@prints_user_errors
 def main(arguments: list[str] | None = None) -> int:
     """Simulate sweeps; return the exit code."""
     parser = ScriptParser(__doc__)
@@ -162,33 +163,29 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     print_log_messages()
-    try:
-        for cells in options.cells:
-            if cells < CELLS_PER_SEED or cells % CELLS_PER_SEED:
-                raise UserError(f"--cells {cells}: must be a multiple of {CELLS_PER_SEED}")
-        if options.folder is not None and not options.folder.is_dir():
-            raise UserError(f"--folder {options.folder}: no such folder")
-        if options.write is not None:
-            put_between(options.write, MARKS, "")
-        if options.step is not None:
-            # Imports torch, and a new process starts with the memory of its parent.
-            from scripts.perf.simulated_sweep import sweep
+    for cells in options.cells:
+        if cells < CELLS_PER_SEED or cells % CELLS_PER_SEED:
+            raise UserError(f"--cells {cells}: must be a multiple of {CELLS_PER_SEED}")
+    if options.folder is not None and not options.folder.is_dir():
+        raise UserError(f"--folder {options.folder}: no such folder")
+    if options.write is not None:
+        put_between(options.write, MARKS, "")
+    if options.step is not None:
+        # Imports torch, and a new process starts with the memory of its parent.
+        from scripts.perf.simulated_sweep import sweep
 
-            axes = axes_of(options.cells[0], options.step)
-            print(json.dumps(sweep(axes, options.step, options.count)))
-            return 0
-        parent = options.folder or Path(tempfile.gettempdir())
-        columns = {cells: measure(cells, parent) for cells in sorted(set(options.cells))}
-        sizes = " ".join(map(str, options.cells))
-        about = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {python_version()}"
-        command = f"python -m scripts.perf.simulate_sweep --cells {sizes}"
-        content = f"`{command}`, {about}:\n\n{table_of(columns)}"
-        print(content)
-        if options.write is not None:
-            put_between(options.write, MARKS, content)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        axes = axes_of(options.cells[0], options.step)
+        print(json.dumps(sweep(axes, options.step, options.count)))
+        return 0
+    parent = options.folder or Path(tempfile.gettempdir())
+    columns = {cells: measure(cells, parent) for cells in sorted(set(options.cells))}
+    sizes = " ".join(map(str, options.cells))
+    about = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {python_version()}"
+    command = f"python -m scripts.perf.simulate_sweep --cells {sizes}"
+    content = f"`{command}`, {about}:\n\n{table_of(columns)}"
+    print(content)
+    if options.write is not None:
+        put_between(options.write, MARKS, content)
     return 0
 
 
