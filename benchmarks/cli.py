@@ -179,7 +179,7 @@ def run_one(overrides: list[str], conf: Path, config_name: str) -> int:
             with interruption.deferred():
                 store.view().update()
         with interruption.deferred():
-            show_row(row, config.task.metric, str(store.runs / row.run_id))
+            show_row(row, config.task.primary_metric, str(store.runs / row.run_id))
     except KeyboardInterrupt:
         if not started:
             raise

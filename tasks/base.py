@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 class SequenceEncoder(Protocol):
     """The interface of an encoder, which is also an `nn.Module`."""
 
+    input_size: int
     output_size: int
     dropout: float
 
@@ -70,7 +72,14 @@ class Baseline:
 
 @dataclass(frozen=True)
 class DataDescription:
-    """The provenance of a run's data; the hash is independent of the file format."""
+    """The provenance of a run's data; the hash is independent of the file format.
+
+    Attributes:
+        notices: sentences on the data that are printed before training.
+        split_seed: of a random split; None for the default one.
+        tokenization: how text becomes tokens, and the share of unknown ones.
+        test_in_train: items of the test split whose content is in training or validation too.
+    """
 
     name: str
     sha256: str
@@ -79,8 +88,15 @@ class DataDescription:
     validation_size: int
     test_size: int
     unit: str
-    notice: str = ""
-    split_seed: int | None = None  # of a random split; None for the default one
+    notices: tuple[str, ...] = ()
+    split_seed: int | None = None
+    tokenization: str = ""
+    test_in_train: int | None = None
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """The sizes of the splits, in the order of `SPLITS`."""
+        return self.train_size, self.validation_size, self.test_size
 
 
 @dataclass
@@ -113,13 +129,18 @@ class TaskSettings(ABC):
     """Settings of a task; each task derives its own class from this one."""
 
     name: ClassVar[str]
-    metric: ClassVar[Metric]
+    primary_metric: ClassVar[Metric]
     version: ClassVar[int] = 1  # raised by every change of a run's numbers
     causal: ClassVar[bool] = False  # True excludes bidirectional models
 
     def baselines(self) -> dict[str, Baseline]:
         """Return the task's baselines by name, the naive one first."""
         return {}
+
+    @staticmethod
+    def recognises(path: Path) -> str:
+        """Return why `task.data=PATH` is probably data of this kind; empty if it is not."""
+        return ""
 
     def check(self) -> None:  # noqa: B027  optional
         """Raise ValueError or DataError for mistakes that are visible before data is read."""
@@ -144,6 +165,7 @@ class Task(ABC):
 
     data: DataDescription
     input_size: int  # of the encoder
+    classes: tuple[str, ...] = ()  # names of the labels 0, 1, …; empty without labels
 
     @abstractmethod
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -172,11 +194,18 @@ class Task(ABC):
 
     @abstractmethod
     def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return scalars; `metrics` divides their totals over a split."""
+        """Return what `metrics` requires of a batch: scalars, and tensors (items, ...).
+
+        Over a split, scalars are added and tensors are joined along their first dimension.
+        """
 
     @abstractmethod
-    def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """Compute metrics from the sums of a split, among them `loss` and the task's metric."""
+    def metrics(self, sums: dict[str, Any]) -> dict[str, float]:
+        """Compute metrics of a split, among them `loss` and the task's primary metric.
+
+        Args:
+            sums: of `sums` over the split: floats, and tensors on the CPU.
+        """
 
     @abstractmethod
     def single_sequences(self, count: int) -> Iterator[Batch]:
@@ -199,6 +228,25 @@ class Task(ABC):
     def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
         """Fit one of `TaskSettings.baselines` to the training split; validation may select it."""
         raise NotImplementedError(f"no baseline {name}")
+
+    def summary(self) -> dict[str, str]:
+        """Return what `scripts/check_data.py` prints of the data, by title."""
+        data = self.data
+        sizes = (f"{size:,} {split}" for split, size in zip(SPLITS, data.sizes, strict=True))
+        return {"data": data.name, "split": f"{', '.join(sizes)} {data.unit}; {data.split}"}
+
+    def new_batches(self, file: str, batch_size: int) -> Iterator[Batch]:
+        """Yield batches of new items of a file, in order; their targets are meaningless.
+
+        Raises:
+            DataError: the file cannot be used.
+            NotImplementedError: the task has no predictions of new data.
+        """
+        raise NotImplementedError
+
+    def answers(self, outputs: Tensor, batch: Batch) -> dict[str, list[Any]]:
+        """Return columns of predictions for a batch of `new_batches`, one entry per item."""
+        raise NotImplementedError
 
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
         """Describe inputs and outputs of an exported network: records, and files by name."""

@@ -15,13 +15,22 @@ from benchmarks.analysis.statistics.common import Vector
 Form = Literal["classes", "language", "forecast"]
 Cells = dict[str, NDArray[Any]]
 
-FORMS: dict[Form, list[str]] = {
-    "classes": ["logit", "positive"],
-    "language": ["nats"],
-    "forecast": ["actual", "predicted"],
+TRUTHS = {"logit": "positive", "predicted_label": "label", "nats": "", "predicted": "actual"}
+"""By column of predictions: the column of true values, if there is one."""
+
+FORMS: dict[str, Form] = {
+    "logit": "classes",
+    "predicted_label": "classes",
+    "nats": "language",
+    "predicted": "forecast",
 }
 SCORES: dict[Form, str] = {"classes": "accuracy", "language": "perplexity", "forecast": "RMSE"}
-TRUTHS: dict[Form, str] = {"classes": "positive", "forecast": "actual"}
+WITHOUT_TEST: dict[Form, tuple[str, ...]] = {
+    "classes": ("macro_f1", "log_loss", "auroc"),
+    "language": ("bits_per_character",),
+    "forecast": ("mae", "mase", "smape"),
+}
+"""Metrics of a form that are no function of the mean loss of its items."""
 
 MOST_STEPS = 500  # pieces of a long test split; the dependence of ten of them is negligible
 TOLERANCE = 1e-3  # relative difference of a score from the table that other hardware can explain
@@ -60,6 +69,10 @@ class Items:
             return ""
         return f"{SCORES[self.form]} {self.score:.4g}, the table {metric} {score:.4g}"
 
+    def is_scored_by(self, metric: str) -> bool:
+        """Return True unless a metric is another one of this form."""
+        return metric not in WITHOUT_TEST[self.form]
+
     def contributions(self) -> Vector:
         """Return values per item whose mean is the score, for every metric.
 
@@ -82,10 +95,12 @@ def read_items(file: Path) -> Items | None:
 
     try:
         names = set(pyarrow.parquet.read_schema(file).names)
-        form = next((form for form, columns in FORMS.items() if {"item", *columns} <= names), None)
-        if form is None:
+        column = next((c for c, truth in TRUTHS.items() if {c, truth or c, "item"} <= names), None)
+        if column is None:
             return None
-        table = pyarrow.parquet.read_table(file, columns=["item", *FORMS[form]])
+        truth = TRUTHS[column]
+        columns = ["item", column, truth] if truth else ["item", column]
+        table = pyarrow.parquet.read_table(file, columns=columns)
     except (OSError, ValueError, pyarrow.ArrowException):
         return None
     cells = {name: table.column(name).to_numpy() for name in table.column_names}
@@ -96,7 +111,8 @@ def read_items(file: Path) -> Items | None:
         order = np.argsort(number, kind="stable")
         cells = {name: values[order] for name, values in cells.items()}
         number = cells["item"]
-    losses = losses_of(form, cells)
+    form = FORMS[column]
+    losses = losses_of(column, cells)
     if not np.isfinite(losses).all():
         return None
     return Items(
@@ -105,20 +121,21 @@ def read_items(file: Path) -> Items | None:
         first=int(number[0]),
         last=int(number[-1]),
         losses=piece_means(losses) if form == "language" else losses,
-        truth=cells[TRUTHS[form]].astype(np.float64) if form in TRUTHS else np.empty(0),
+        truth=cells[truth].astype(np.float64) if truth else np.empty(0),
         score=score_of(form, float(losses.mean())),
     )
 
 
-def losses_of(form: Form, cells: Cells) -> Vector:
-    """Return the loss of each item."""
-    if form == "classes":
-        losses: NDArray[Any] = (cells["logit"] > 0) != cells["positive"].astype(bool)
-    elif form == "language":
-        losses = cells["nats"]
-    else:
+def losses_of(column: str, cells: Cells) -> Vector:
+    """Return the loss of each item from a column of `FORMS`."""
+    losses: NDArray[Any] = cells[column]
+    if column == "logit":
+        losses = (losses > 0) != cells["positive"].astype(bool)
+    elif column == "predicted_label":
+        losses = losses != cells["label"]
+    elif column == "predicted":
         with np.errstate(over="ignore"):  # an infinite loss is no loss
-            losses = (cells["actual"] - cells["predicted"]) ** 2
+            losses = (cells["actual"] - losses) ** 2
     return losses.astype(np.float64)
 
 

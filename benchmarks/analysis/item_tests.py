@@ -77,7 +77,9 @@ class ItemTests:
         """Return the items of a run, or record why they are not used."""
         folder, score = run
         items = read_items(folder.predictions)
-        reason = "" if items is None else items.contradiction(score, metric)
+        if items is None or not items.is_scored_by(metric):
+            return None
+        reason = items.contradiction(score, metric)
         if not reason:
             return items
         self._rejected.append(f"predictions of {folder.path.name} are not used: they give {reason}")

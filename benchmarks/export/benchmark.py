@@ -52,7 +52,7 @@ def measure(
     """Score every form that runs on a device, and time it for some seconds per batch size."""
     run.task.to(device, torch.float32)
     networks, files = forms_on(run, exports, device)
-    train, metric = run.config.train, run.config.task.metric.name
+    train, metric = run.config.train, run.config.task.primary_metric.name
     sizes = train.evaluation_batch_size, train.max_evaluation_batches
     scores = {
         name: evaluate(network, run.task, "validation", *sizes)[metric]
@@ -105,7 +105,7 @@ def int8_name(run: FinishedRun) -> str:
 
 def sections(run: FinishedRun, found: Measurement, conditions: str) -> list[Section]:
     """Return tables of sizes, scores and times, and statements about them."""
-    metric = run.config.task.metric.name
+    metric = run.config.task.primary_metric.name
     title = f"{run.row['model']} on {run.row['task']}, {run.row['run_id']}"
     load = f"load: {ExternalLoad.text(found.others)}"
     about = [
@@ -174,7 +174,7 @@ def conclusions(run: FinishedRun, found: Measurement) -> list[str]:
     by_name = {form.name: form for form in found.forms}
     if int8_name(run) in by_name:
         float32, int8 = by_name[RUNTIME], by_name[int8_name(run)]
-        lines += int8_texts(float32, int8, run.config.task.metric, is_lstm(run), mark)
+        lines += int8_texts(float32, int8, run.config.task.primary_metric, is_lstm(run), mark)
     return lines
 
 
@@ -235,7 +235,7 @@ def as_csv(run: FinishedRun, found: Measurement, device: str, threads: int) -> s
             "busy_machine": found.is_busy,
             "file_mib": form.mib,
             "largest_difference": form.difference,
-            "metric": run.config.task.metric.name,
+            "metric": run.config.task.primary_metric.name,
             "val_score": form.score,
         }
         for form in found.forms

@@ -1,4 +1,4 @@
-"""ONNX graphs of the tasks' networks with one node per layer; PyTorch's exporters unroll steps."""
+"""ONNX graph of a network with one node per layer; PyTorch's exporters unroll steps."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from benchmarks.errors import UserError
 from benchmarks.export.onnx_graph import INT8_REDUCED_MOST, MICROSOFT, Array, Graph, as_int8
 from benchmarks.export.signature import Signature
 from models.modules.recurrent import RecurrentEncoder
-from tasks.forecast.head import Forecaster
-from tasks.language.head import CharacterModel
-from tasks.text.heads import SequenceClassifier
+from tasks.modules.network import SequenceNetwork
 
 GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
 """Positions of ONNX's gates in PyTorch's order: i, o, f, c (LSTM) and update, reset, new (GRU)."""
@@ -28,6 +26,11 @@ def onnx_model(
     Raises:
         UserError: the network or its encoder has no ONNX form.
     """
+    if not isinstance(network, SequenceNetwork):
+        raise UserError(
+            f"no ONNX form of the network {type(network).__name__}: a task whose networks are "
+            f"exported returns a tasks.modules.network.SequenceNetwork"
+        )
     encoder = network.encoder
     if not isinstance(encoder, RecurrentEncoder):
         name = type(encoder).__name__
@@ -39,73 +42,73 @@ def onnx_model(
     names = signature.state_names()
     shapes = [(rows, "batch", hidden) for rows, hidden in signature.states]
     state = [graph.input(name, "float32", shape) for name, shape in zip(names, shapes, strict=True)]
-    finals: list[str] = []
-    match network:
-        case SequenceClassifier():
-            assert lengths is not None
-            outputs = classifier(graph, network, encoder, inputs, lengths)
-        case CharacterModel():
-            outputs, finals = language_model(graph, network, encoder, inputs, state)
-        case Forecaster():
-            hidden = recurrent(graph, encoder, inputs, None, [])[1][0]
-            outputs = linear_to_one(graph, network.head, last(graph, hidden, encoder))
-        case _:
-            raise UserError(
-                f"no ONNX form of the network {type(network).__name__} (supported: the networks of "
-                f"imdb, shakespeare and sp500)"
-            )
+    features = inputs
+    if network.embedding is not None:
+        features = graph.rows(array(network.embedding.weight), inputs)
+    outputs, finals = recurrent(graph, encoder, features, lengths, state)
+    if network.pooling is not None:
+        outputs = pooled(graph, network.pooling, encoder, outputs, finals[0], lengths)
+        finals = []
+    outputs = linear(graph, network.head, outputs, is_pooled=network.pooling is not None)
+    if network.has_single_output:
+        outputs = graph.node("Squeeze", outputs, graph.constant([-1], np.int64))
     graph.output("outputs", outputs, signature.output_shape)
     for name, final, shape in zip(names, finals, shapes, strict=True):
         graph.output(f"new_{name}", final, shape)
     return graph.model(metadata)
 
 
-def classifier(
-    graph: Graph, network: SequenceClassifier, encoder: RecurrentEncoder, ids: str, lengths: str
+def pooled(
+    graph: Graph,
+    pooling: str,
+    encoder: RecurrentEncoder,
+    outputs: str,
+    hidden: str,
+    lengths: str | None,
 ) -> str:
-    """See `SequenceClassifier.forward` and `pool`."""
-    features = graph.rows(array(network.embedding.weight), ids)
-    outputs, finals = recurrent(graph, encoder, features, lengths, [])
-    if network.pooling == "last":
-        return linear_to_one(graph, network.head, last(graph, finals[0], encoder))
+    """Pool outputs (batch, time, width) over valid steps: see `SequenceNetwork.pooled`."""
+    if pooling == "last":
+        return last(graph, hidden, encoder)
+    valid, each = (None, None) if lengths is None else valid_steps(graph, outputs, lengths)
+    parts = []
+    if pooling in ("mean", "mean_max"):
+        parts.append(mean_over_steps(graph, outputs, valid, each))
+    if pooling in ("max", "mean_max"):
+        if valid is not None:
+            mask = graph.node("Unsqueeze", valid, graph.constant([2], np.int64))
+            outputs = graph.node("Where", mask, outputs, graph.constant(-np.inf, np.float32))
+        parts.append(graph.node("ReduceMax", outputs, axes=[1], keepdims=0))
+    return parts[0] if len(parts) == 1 else graph.node("Concat", *parts, axis=1)
+
+
+def valid_steps(graph: Graph, outputs: str, lengths: str) -> tuple[str, str]:
+    """Return a mask (batch, time) of the valid steps, and the lengths (batch, 1)."""
     zero, one = graph.constant(0, np.int64), graph.constant(1, np.int64)
-    time = graph.node("Gather", graph.node("Shape", ids), one)
+    time = graph.node("Gather", graph.node("Shape", outputs), one)
     steps = graph.node("Range", zero, time, one)
     each = graph.node("Unsqueeze", lengths, graph.constant([1], np.int64))
-    valid = graph.node("Less", steps, each)
-    parts = []
-    if network.pooling in ("mean", "mean_max"):
-        # Outputs beyond a length are undefined; they are multiplied by 0.
-        share = graph.node("Cast", valid, to=TensorProto.FLOAT)
-        share = graph.node("Div", share, graph.node("Cast", each, to=TensorProto.FLOAT))
-        share = graph.node("Unsqueeze", share, graph.constant([1], np.int64))
-        mean = graph.node("MatMul", share, outputs)
-        parts.append(graph.node("Squeeze", mean, graph.constant([1], np.int64)))
-    if network.pooling in ("max", "mean_max"):
-        valid = graph.node("Unsqueeze", valid, graph.constant([2], np.int64))
-        least = graph.constant(-np.inf, np.float32)
-        masked = graph.node("Where", valid, outputs, least)
-        parts.append(graph.node("ReduceMax", masked, axes=[1], keepdims=0))
-    pooled = parts[0] if len(parts) == 1 else graph.node("Concat", *parts, axis=1)
-    return linear_to_one(graph, network.head, pooled)
+    return graph.node("Less", steps, each), each
 
 
-def language_model(
-    graph: Graph, network: CharacterModel, encoder: RecurrentEncoder, ids: str, state: list[str]
-) -> tuple[str, list[str]]:
-    """See `CharacterModel.forward`."""
-    features = graph.rows(array(network.embedding.weight), ids)
-    outputs, finals = recurrent(graph, encoder, features, None, state)
-    weight = graph.node("Transpose", graph.matrix(array(network.head.weight)), perm=[1, 0])
-    product = graph.node("MatMul", outputs, weight)
-    return graph.node("Add", product, graph.constant(array(network.head.bias))), finals
+def mean_over_steps(graph: Graph, outputs: str, valid: str | None, each: str | None) -> str:
+    """Average outputs over valid steps; all are valid without a mask."""
+    if valid is None or each is None:
+        return graph.node("ReduceMean", outputs, axes=[1], keepdims=0)
+    # Outputs beyond a length are undefined; they are multiplied by 0.
+    share = graph.node("Cast", valid, to=TensorProto.FLOAT)
+    share = graph.node("Div", share, graph.node("Cast", each, to=TensorProto.FLOAT))
+    share = graph.node("Unsqueeze", share, graph.constant([1], np.int64))
+    mean = graph.node("MatMul", share, outputs)
+    return graph.node("Squeeze", mean, graph.constant([1], np.int64))
 
 
-def linear_to_one(graph: Graph, layer: nn.Linear, features: str) -> str:
-    """Apply a linear layer: features (batch, width) to numbers (batch,)."""
+def linear(graph: Graph, layer: nn.Linear, features: str, is_pooled: bool) -> str:
+    """Apply a linear layer to features (batch, width), or (batch, time, width)."""
     weight, bias = graph.matrix(array(layer.weight)), graph.constant(array(layer.bias))
-    column = graph.node("Gemm", features, weight, bias, transB=1)
-    return graph.node("Squeeze", column, graph.constant([1], np.int64))
+    if is_pooled:
+        return graph.node("Gemm", features, weight, bias, transB=1)
+    weight = graph.node("Transpose", weight, perm=[1, 0])
+    return graph.node("Add", graph.node("MatMul", features, weight), bias)
 
 
 def last(graph: Graph, hidden: str, encoder: RecurrentEncoder) -> str:

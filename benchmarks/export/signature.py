@@ -34,7 +34,9 @@ class Signature:
             tuple(example.inputs.shape[2:]),
             example.lengths is not None,
             tuple((part.shape[0], part.shape[2]) for part in state or ()),
-            ("batch", "time", *outputs.shape[2:]) if outputs.dim() > 1 else ("batch",),
+            ("batch", *outputs.shape[1:])
+            if state is None
+            else ("batch", "time", *outputs.shape[2:]),
         )
 
     def state_names(self) -> tuple[str, ...]:

@@ -120,6 +120,11 @@ class Row:
     validation_size: int | None = column("validation split", "data_unit", comparable="group")
     test_size: int | None = column("test split", "data_unit", comparable="group")
 
+    tokenization: str | None = column("how text becomes tokens; share of unknown ones on test")
+    test_in_train: int | None = column(
+        "test items whose content is in training or validation too", "data_unit"
+    )
+
     metric: str | None = column("name of the column that holds the scores")
     higher_is_better: bool | None = column("direction of the metric")
     perfect_score: float | None = column("best possible value of the metric", METRIC_UNIT)
@@ -129,6 +134,12 @@ class Row:
     val_loss: float | None = column("mean loss on validation at the best epoch", LOSS_UNIT, **ERROR)
     test_loss: float | None = column("mean loss on test at the best epoch", LOSS_UNIT, **ERROR)
     accuracy: float | None = column("correct answers on test", "share", **SHARE_RIGHT)
+    macro_f1: float | None = column("mean F1 of the classes on test", "share", **SHARE_RIGHT)
+    log_loss: float | None = column("mean cross-entropy on test", "nats", **ERROR)
+    auroc: float | None = column("area under the ROC curve on test", "share", **SHARE_RIGHT)
+    calibration_error: float | None = column(
+        "mean gap between confidence and accuracy on test, 15 bins", "share", **ERROR
+    )
     perplexity: float | None = column("exp of the mean nats on test", "per character", **ERROR)
     bits_per_character: float | None = column("mean nats / ln 2 on test", "bits", **ERROR)
     rmse: float | None = column("root mean squared error on test", "index points", **ERROR)

@@ -32,7 +32,7 @@ def fit_and_measure(context: RunContext) -> None:
     bounds = config.train.evaluation_batch_size, config.train.max_evaluation_batches
     with evaluation.running():
         metrics = evaluate(fitted, task, "validation", *bounds)
-    row.val_score, row.val_loss = metrics[config.task.metric.name], metrics["loss"]
+    row.val_score, row.val_loss = metrics[config.task.primary_metric.name], metrics["loss"]
     test(context, fitted, evaluation)
     measure_latency(context, fitted)
     row.peak_rss_mib = peak_rss_mib()

@@ -37,8 +37,8 @@ def show_data(data: DataDescription) -> None:
         f"      {data.train_size:,} train, {data.validation_size:,} validation, "
         f"{data.test_size:,} test {data.unit}; {data.split}"
     )
-    if data.notice:
-        logger.info("%s", data.notice)
+    for notice in data.notices:
+        logger.info("%s", notice)
     sys.stdout.flush()
 
 

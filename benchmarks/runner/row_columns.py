@@ -26,7 +26,7 @@ OTHER_COLUMNS = (
 
 def configuration_columns(config: Config) -> dict[str, Any]:
     """Return the columns that describe the configuration."""
-    model, metric = config.model, config.task.metric
+    model, metric = config.model, config.task.primary_metric
     columns = {
         "schema_version": SCHEMA_VERSION,
         "smoke": config.smoke,
@@ -87,6 +87,8 @@ def data_columns(data: DataDescription) -> dict[str, Any]:
         "train_size": data.train_size,
         "validation_size": data.validation_size,
         "test_size": data.test_size,
+        "tokenization": data.tokenization or None,
+        "test_in_train": data.test_in_train,
     }
 
 

@@ -86,7 +86,7 @@ def train_and_measure(context: RunContext) -> None:
     total_steps = planned_steps(context.task, config.train, budget_seconds)
     display = TrainingDisplay(
         step_bar(f"{row.model} on {row.task}", total_steps),
-        config.task.metric,
+        config.task.primary_metric,
         total_steps,
         config.train.max_epochs if budget_seconds is None else None,
         context.lease.progress,
@@ -180,14 +180,15 @@ def test(context: RunContext, network: Predictor, timer: Timer) -> None:
     with timer.running():
         metrics = evaluate(network, task, "test", *bounds, predictions)
     row.eval_seconds = timer.seconds
-    row.test_score = metrics[config.task.metric.name]
+    row.test_score = metrics[config.task.primary_metric.name]
     row.test_loss = metrics.pop("loss")
     others = {name: value for name, value in metrics.items() if name not in COLUMNS}
     for name in metrics.keys() - others.keys():
         setattr(row, name, metrics[name])
     row.other_metrics = json.dumps(others) if others else None
     items, columns = predictions.in_order()
-    write_predictions(context.folder.predictions, items, columns, task.items("test"))
+    names = task.items("test")
+    write_predictions(context.folder.predictions, items, columns, names, task.classes)
     excerpts = task.excerpts("test", items, columns)
     if excerpts:
         lines = "".join(json.dumps(excerpt, ensure_ascii=False) + "\n" for excerpt in excerpts)

@@ -181,7 +181,7 @@ class DataDescriptions:
 
     def notices(self) -> list[str]:
         """Return the notices of all data sets read so far."""
-        return sorted({data.notice for data, _ in self._data.values() if data.notice})
+        return sorted({notice for data, _ in self._data.values() for notice in data.notices})
 
 
 def local_device_types(config: Config) -> list[str]:

@@ -213,7 +213,7 @@ def open_study(
     backend = optuna.create_study(
         storage=storage,
         study_name=f"{config.task.name}-{config.model.label}-s{config.seed}-{digest}",
-        direction="maximize" if config.task.metric.higher_is_better else "minimize",
+        direction="maximize" if config.task.primary_metric.higher_is_better else "minimize",
         load_if_exists=True,
     )
     return Study(label, overrides, backend)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +28,9 @@ def evaluate(
     max_batches: int | None = None,
     predictions: Predictions | None = None,
 ) -> dict[str, float]:
-    """Compute the metrics of a split from sums over all its batches.
+    """Compute the metrics of a split from the sums of all its batches.
 
-    The sums stay on the device until the end, so the loop does not synchronise with it.
+    They stay on the device until the end, so the loop does not synchronise with it.
 
     Args:
         network: a network or a fitted baseline.
@@ -44,16 +45,21 @@ def evaluate(
     """
     set_eval_mode(network)
     totals: dict[str, Tensor] = {}
+    parts: dict[str, list[Tensor]] = {}
     state = None
     for batch in itertools.islice(task.batches(split, batch_size), max_batches):
         outputs, state = predict(network, split, batch, state if batch.continues else None)
         if predictions is not None:
             predictions.add(batch.items, task.predictions(outputs, batch))
         for name, value in task.sums(outputs, batch).items():
+            if value.dim():
+                parts.setdefault(name, []).append(value)
+                continue
             exact = value.to(exact_dtype(value.device))
             totals[name] = totals[name] + exact if name in totals else exact
-    sums = {name: float(total) for name, total in totals.items()}
-    if not all(map(math.isfinite, sums.values())):
+    sums: dict[str, Any] = {name: float(total) for name, total in totals.items()}
+    sums |= {name: torch.cat(each).cpu() for name, each in parts.items()}
+    if not all(torch.as_tensor(value).isfinite().all() for value in sums.values()):
         raise NotFiniteError(f"the {split} loss is not finite")
     metrics = task.metrics(sums)
     if not all(map(math.isfinite, metrics.values())):

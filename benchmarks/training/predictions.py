@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -35,19 +37,37 @@ class Predictions:
 
 
 def write_predictions(
-    path: Path, items: Tensor, columns: dict[str, Tensor], names: dict[str, list[str]]
+    path: Path,
+    items: Tensor,
+    columns: dict[str, Tensor],
+    names: dict[str, list[str]],
+    classes: Sequence[str] = (),
 ) -> None:
     """Write predictions and targets as compressed Parquet, one line per item.
 
-    `items` are numbers within the split; `names` are further columns for all items of the split.
+    Args:
+        path: of the file.
+        items: numbers within the split.
+        columns: of the predictions, one entry per item.
+        names: further columns, for all items of the split.
+        classes: names of the labels, stored in the metadata of the file.
+
+    Raises:
+        TypeError: the predictions of a forecast are whole numbers, such as those of classes.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
+    if "actual" in columns and not columns["actual"].is_floating_point():
+        raise TypeError(
+            "predictions: `actual` and `predicted` are real numbers; the columns of classes are "
+            "`label` and `predicted_label`"
+        )
     numbers = items.numpy()
     table = {"item": pa.array(numbers, pa.int32())}
     table |= {name: pa.array(all_names).take(numbers) for name, all_names in names.items()}
     table |= {name: pa.array(column.numpy()) for name, column in columns.items()}
     file = io.BytesIO()
-    parquet.write_table(pa.table(table), file, compression="zstd")
+    metadata = {"classes": json.dumps(classes)} if classes else None
+    parquet.write_table(pa.table(table, metadata=metadata), file, compression="zstd")
     write_atomically(path, file.getvalue())

@@ -68,7 +68,7 @@ class Trainer:
         self.streams = SeedStreams.of(config)
         self.progress = progress
         self.state = TrainingState()
-        self.metric = config.task.metric
+        self.metric = config.task.primary_metric
         self.training_timer = Timer(device)
         self.evaluation_timer = Timer(device)
         self.peak_learning_rate = config.train.learning_rate * config.model.learning_rate_factor

@@ -70,7 +70,7 @@ class Sp500Settings(TaskSettings):
 
     @property
     # Depends on the target; in the base class it is a ClassVar.
-    def metric(self) -> Metric:  # type: ignore[override]
+    def primary_metric(self) -> Metric:  # type: ignore[override]
         """Return the metric of the target."""
         if self.target == "volatility":
             return Metric("volatility_rmse", "percent", False, perfect=0.0, margin="1%")
@@ -194,7 +194,7 @@ class Sp500Task(Task):
             validation_size=sizes["validation"],
             test_size=sizes["test"],
             unit="days",
-            notice=notice,
+            notices=(notice,) if notice else (),
         )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -205,9 +205,9 @@ class Sp500Task(Task):
 
     def network(self, encoder: SequenceEncoder) -> nn.Module:
         """See `Task.network`."""
-        from tasks.forecast.head import Forecaster
+        from tasks.modules.network import SequenceNetwork
 
-        return Forecaster(encoder)
+        return SequenceNetwork(encoder, None, "last")
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """See `Task.steps_per_epoch`."""

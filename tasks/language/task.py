@@ -40,7 +40,7 @@ class ShakespeareSettings(TaskSettings):
     """Next-character prediction in one long text."""
 
     name: ClassVar[str] = "shakespeare"
-    metric: ClassVar[Metric] = Metric(
+    primary_metric: ClassVar[Metric] = Metric(
         "perplexity", "per character", higher_is_better=False, perfect=1.0, margin="2%"
     )
     causal: ClassVar[bool] = True
@@ -131,9 +131,11 @@ class ShakespeareTask(Task):
             validation_size=len(self.splits["validation"]),
             test_size=len(self.splits["test"]),
             unit="characters",
-            notice="validation = test in this split, so the test score is that of model selection"
+            notices=(
+                "validation = test in this split, so the test score is that of model selection",
+            )
             if same
-            else "",
+            else (),
         )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -142,9 +144,10 @@ class ShakespeareTask(Task):
 
     def network(self, encoder: SequenceEncoder) -> nn.Module:
         """See `Task.network`."""
-        from tasks.language.head import CharacterModel
+        from tasks.modules.network import SequenceNetwork
 
-        return CharacterModel(encoder, len(self.characters), self.settings.embedding_size)
+        count = len(self.characters)
+        return SequenceNetwork(encoder, count, vocabulary_size=count)
 
     def streams(self, batch_size: int) -> int:
         """Count the parallel streams of training: the batch size, or fewer for a short text."""
@@ -227,7 +230,7 @@ class ShakespeareTask(Task):
         """Generate text after a newline (or the first character) with the run's seed."""
         if not self.settings.sample_chars:
             return None
-        from tasks.language.head import generate
+        from tasks.language.sampling import generate
 
         start = self.characters.index("\n") if "\n" in self.characters else 0
         prompt = self.splits["train"].new_tensor([start])

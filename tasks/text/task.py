@@ -42,7 +42,7 @@ class ImdbSettings(TaskSettings):
     """Classification of film reviews as positive or negative."""
 
     name: ClassVar[str] = "imdb"
-    metric: ClassVar[Metric] = Metric(
+    primary_metric: ClassVar[Metric] = Metric(
         "accuracy", "share of reviews", higher_is_better=True, perfect=1.0, margin="0.005"
     )
 
@@ -149,7 +149,7 @@ class ImdbTask(Task):
             validation_size=len(self.reviews["validation"]),
             test_size=len(self.reviews["test"]),
             unit="reviews",
-            notice=source.notice,
+            notices=(source.notice,) if source.notice else (),
             split_seed=settings.split_seed,
         )
 
@@ -159,16 +159,16 @@ class ImdbTask(Task):
 
     def network(self, encoder: SequenceEncoder) -> nn.Module:
         """See `Task.network`."""
-        from tasks.text.heads import SequenceClassifier
+        from tasks.modules.network import SequenceNetwork
 
-        return SequenceClassifier(
+        return SequenceNetwork(
             encoder,
-            self.vocabulary_size,
-            self.settings.embedding_size,
+            None,
             self.settings.pooling,
-            self.settings.embedding_dropout,
-            self.settings.word_dropout,
-            UNKNOWN,
+            vocabulary_size=self.vocabulary_size,
+            embedding_dropout=self.settings.embedding_dropout,
+            word_dropout=self.settings.word_dropout,
+            unknown=UNKNOWN,
         )
 
     def steps_per_epoch(self, batch_size: int) -> int:

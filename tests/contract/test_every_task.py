@@ -62,7 +62,7 @@ def test_description_is_complete(name: str, loaded: Loader) -> None:
 def test_name_and_metric_are_complete(name: str) -> None:
     settings = composed("lstm", name).task
     assert settings.name == name
-    assert settings.metric.unit
+    assert settings.primary_metric.unit
     assert settings.version >= 1
 
 
@@ -140,10 +140,14 @@ def test_every_pair_computes_metrics_and_gradients(model: str, name: str, loaded
         assert parameter.grad.isfinite().all(), parameter_name
     sums = {key: float(value) for key, value in task.sums(outputs.detach(), batch).items()}
     metrics = task.metrics(sums)
-    assert config.task.metric.name in metrics
+    assert config.task.primary_metric.name in metrics
     assert "loss" in metrics
     assert all(math.isfinite(value) for value in metrics.values())
-    assert config.task.metric.name in COLUMNS or name not in ("imdb", "shakespeare", "sp500")
+    assert config.task.primary_metric.name in COLUMNS or name not in (
+        "imdb",
+        "shakespeare",
+        "sp500",
+    )
 
 
 @pytest.mark.parametrize(("model", "name"), PAIRS)
@@ -294,7 +298,7 @@ def test_every_baseline_gives_finite_metrics(
     assert baseline.parameters >= 0
     for split in SPLITS[1:]:
         metrics = evaluate(baseline, loaded(task), split, 64, max_batches=4)
-        assert composed("lstm", task).task.metric.name in metrics
+        assert composed("lstm", task).task.primary_metric.name in metrics
         assert all(math.isfinite(value) for value in metrics.values())
 
 

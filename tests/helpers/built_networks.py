@@ -10,9 +10,7 @@ from torch import nn
 
 from models.recurrent import RecurrentSettings
 from tasks.base import Batch, Task
-from tasks.forecast.head import Forecaster
-from tasks.language.head import CharacterModel
-from tasks.text.heads import SequenceClassifier
+from tasks.modules.network import SequenceNetwork
 
 WORDS, FEATURES = 30, 5
 
@@ -46,11 +44,12 @@ def built(kind: str, pooling: str = "mean_max", **settings: Any) -> tuple[nn.Mod
     encoder = RecurrentSettings(**options).build(FEATURES)
     network: nn.Module
     if kind == "text":
-        network = SequenceClassifier(encoder, WORDS, FEATURES, pooling, 0.5, 0.1, 1)
+        dropout = {"embedding_dropout": 0.5, "word_dropout": 0.1, "unknown": 1}
+        network = SequenceNetwork(encoder, None, pooling, vocabulary_size=WORDS, **dropout)
     elif kind == "stream":
-        network = CharacterModel(encoder, WORDS, FEATURES)
+        network = SequenceNetwork(encoder, WORDS, vocabulary_size=WORDS)
     else:
-        network = Forecaster(encoder)
+        network = SequenceNetwork(encoder, None, "last")
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.5)
     return network.eval(), cast(Task, Sequences(kind))

@@ -102,7 +102,7 @@ class ToyTask(Task):
 
 class ToySettings(TaskSettings):
     name: ClassVar[str] = "toy"
-    metric: ClassVar[Metric] = RMSE
+    primary_metric: ClassVar[Metric] = RMSE
 
     def load(self, cache: Cache) -> Task:
         return ToyTask()
@@ -133,7 +133,7 @@ def toy_trainer(metric: Metric = RMSE, task: Task | None = None, **settings: Any
     class Settings(ToySettings):
         pass
 
-    Settings.metric = metric
+    Settings.primary_metric = metric
     task = task or ToyTask()
     network = task.network(RecurrentSettings(hidden_size=2).build(1))
     train = TrainSettings(**({"learning_rate": 0.1, "batch_size": ITEMS // 2} | settings))

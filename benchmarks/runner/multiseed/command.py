@@ -49,7 +49,7 @@ def exit_code(config: Config, store: Store, results: dict[int, Result]) -> int:
     ended = [results[index] for index in sorted(results)]
     rows = [result for result in ended if isinstance(result, Row)]
     if rows:
-        show_rows(rows, config.task.metric, str(store.runs))
+        show_rows(rows, config.task.primary_metric, str(store.runs))
     for result in ended:
         if isinstance(result, Exception):
             raise result

@@ -23,7 +23,7 @@ def seed_displays(contexts: list[RunContext]) -> list[TrainingDisplay]:
     steps, epochs = planned_steps(first.task, first.config.train), first.config.train.max_epochs
     title = f"{first.row.model} on {first.row.task}, {count} seeds"
     bar = step_bar(title, None if steps is None else steps * count)
-    metric = first.config.task.metric
+    metric = first.config.task.primary_metric
     return [
         TrainingDisplay(bar, metric, steps, epochs, each.lease.progress, each.config.seed)
         for each in contexts

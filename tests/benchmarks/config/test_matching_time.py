@@ -40,7 +40,9 @@ class Timed:
         )
         torch.manual_seed(0)
         network = task.network(RecurrentSettings(cell="rnn", hidden_size=2).build(task.input_size))
-        self.display = TrainingDisplay(step_bar("", None), Sp500Settings().metric, None, None, {})
+        self.display = TrainingDisplay(
+            step_bar("", None), Sp500Settings().primary_metric, None, None, {}
+        )
         self.interruption = Interruption()
         match = MatchSettings(kind="time", budget_seconds=budget)
         config = Config(Sp500Settings(), RecurrentSettings(), train, match)

@@ -111,9 +111,9 @@ def test_an_unknown_network_or_encoder_is_refused() -> None:
     other.encoder = network.encoder
     with pytest.raises(UserError, match="no ONNX form of the network Module"):
         onnx_model(other, signature, False, {})
-    other.encoder = nn.GRU(2, 2)
+    network.encoder = nn.GRU(2, 2)
     with pytest.raises(UserError, match="no ONNX form of the encoder GRU"):
-        onnx_model(other, signature, False, {})
+        onnx_model(network, signature, False, {})
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])

@@ -26,7 +26,7 @@ def test_kinds_are_plain_types() -> None:
 
 @pytest.mark.parametrize("settings", definitions(tasks, TaskSettings).values())
 def test_the_metric_of_a_task_is_a_score(settings: type[TaskSettings]) -> None:
-    metric = settings().metric
+    metric = settings().primary_metric
     facts = FACTS[metric.name]
     assert facts.section == "score"
     assert facts.better == ("higher" if metric.higher_is_better else "lower")

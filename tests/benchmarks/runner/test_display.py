@@ -12,7 +12,10 @@ from tasks.base import Metric, TaskSettings
 
 METRICS = {
     "volatility_rmse": Metric("volatility_rmse", "percent", False, 0.0),
-    **{s().metric.name: s().metric for s in definitions(tasks, TaskSettings).values()},
+    **{
+        s().primary_metric.name: s().primary_metric
+        for s in definitions(tasks, TaskSettings).values()
+    },
 }
 
 

@@ -223,7 +223,7 @@ def test_a_larger_batch_needs_more_memory(sp500: Task) -> None:
         network = sp500.network(RecurrentSettings(hidden_size=16).build(sp500.input_size))
         train = TrainSettings(batch_size=batch_size, max_epochs=1, learning_rate=0.01)
         config = Config(Sp500Settings(), RecurrentSettings(), train)
-        display = TrainingDisplay(step_bar("", 0), config.task.metric, 0, 1, {})
+        display = TrainingDisplay(step_bar("", 0), config.task.primary_metric, 0, 1, {})
         trainer = Trainer(
             *(config, network, sp500, CPU, display),
             *(lambda tensors, facts: None, Interruption()),

@@ -230,7 +230,7 @@ def test_scores_are_those_of_the_forecasts(target: str, name: str, split: Split)
     said = forecast(name, train_end=task.bounds["train"][1])[start:stop]
     truth = (SIZES if target == "volatility" else MARKET)[start:stop]
     rmse = math.sqrt(((said - truth) ** 2).mean())
-    assert metrics[task.settings.metric.name] == pytest.approx(rmse, rel=1e-9)
+    assert metrics[task.settings.primary_metric.name] == pytest.approx(rmse, rel=1e-9)
     items = torch.tensor([3, 0, 20])
     batch = next(task.batches(split, 1000))
     batch.targets = batch.targets[items]
@@ -263,7 +263,7 @@ def test_classical_volatility_beats_the_naive_one_where_volatility_changes() -> 
 def test_a_constant_series_is_forecast_without_error(name: str) -> None:
     task = task_of(np.full(100, 50.0), "log_return" if name in CLOSES else "volatility")
     metrics = evaluate(task.fit_baseline(name, 0), task, "test", 64)
-    assert metrics[task.settings.metric.name] == pytest.approx(0, abs=1e-9)
+    assert metrics[task.settings.primary_metric.name] == pytest.approx(0, abs=1e-9)
 
 
 # arch warns that its optimiser did not converge on so few days.
@@ -273,5 +273,7 @@ def test_a_constant_series_is_forecast_without_error(name: str) -> None:
 def test_the_minimum_number_of_days_is_enough(name: str, window: int) -> None:
     closes = changing_market(days_needed(window), seed=3)
     task = task_of(closes, "log_return" if name in CLOSES else "volatility", window)
-    score = evaluate(task.fit_baseline(name, 0), task, "test", 64)[task.settings.metric.name]
+    score = evaluate(task.fit_baseline(name, 0), task, "test", 64)[
+        task.settings.primary_metric.name
+    ]
     assert 0 < score < 200

@@ -195,14 +195,16 @@ def test_a_notice_says_that_a_long_file_is_cut(start: str | None, tmp_path: Path
     task = load(Sp500Settings(csv=str(file), start=start))
     assert isinstance(task, Sp500Task)
     assert task.days[0] == ("2006-01-02" if start is None else start)
-    assert task.data.notice == (
-        f"task.csv={file}: of 2,610 days (2001-01-01 to 2010-12-31), the last 5 years are used "
-        f"(2006-01-02 to 2010-12-31); task.start=2001-01-01 uses all"
+    assert task.data.notices == (
+        (
+            f"task.csv={file}: of 2,610 days (2001-01-01 to 2010-12-31), the last 5 years are used "
+            f"(2006-01-02 to 2010-12-31); task.start=2001-01-01 uses all",
+        )
         if start is None
-        else ""
+        else ()
     )
 
 
 def test_no_notice_about_the_default_series_or_a_short_file(tmp_path: Path) -> None:
-    assert load(Sp500Settings()).data.notice == ""
-    assert load(Sp500Settings(csv=str(write(tmp_path, rows())))).data.notice == ""
+    assert load(Sp500Settings()).data.notices == ()
+    assert load(Sp500Settings(csv=str(write(tmp_path, rows())))).data.notices == ()

@@ -30,12 +30,12 @@ def test_nanogpt_is_the_usual_split() -> None:
     assert (data.train_size, data.validation_size, data.test_size) == (1_003_854, 111_540, 111_540)
     assert torch.equal(task.splits["validation"], task.splits["test"])
     assert "validation = test" in data.split
-    assert "validation = test" in data.notice
+    assert "validation = test" in data.notices[0]
 
 
 def test_the_default_split_is_90_5_5(tiny: ShakespeareTask) -> None:
     data = tiny.data
-    assert data.notice == ""
+    assert data.notices == ()
     shares = {data.train_size: 0.90, data.validation_size: 0.05, data.test_size: 0.05}
     for size, share in shares.items():
         assert size == pytest.approx(share * TINY_BYTES, abs=1)

@@ -88,7 +88,7 @@ def test_a_run_on_the_subset_has_a_notice(bundled: imdb.ImdbTask) -> None:
     data = bundled.data
     assert (data.train_size, data.validation_size, data.test_size) == (4500, 500, 5000)
     assert "subset" in data.name
-    assert "SUBSET" in data.notice
+    assert "SUBSET" in data.notices[0]
 
 
 @pytest.mark.parametrize("batch_size", [32, 64])

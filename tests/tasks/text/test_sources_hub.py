@@ -207,7 +207,7 @@ def test_a_reachable_hub_gives_the_full_data(
     no_hub.setitem(sys.modules, "datasets", stub)
     task = load(Path(wanted), tmp_path / "cache")
     assert stub.requested == ["stanfordnlp/imdb"]
-    assert (task.data.name, task.data.notice) == ("IMDB (stanfordnlp/imdb)", "")
+    assert (task.data.name, task.data.notices) == ("IMDB (stanfordnlp/imdb)", ())
     same = load(write_parquet(tmp_path / "data", movie="nowhere"), tmp_path / "cache")
     assert same_content(task) == same_content(same)
     assert "HF_HUB_OFFLINE" not in os.environ

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from benchmarks.runner.multiseed.eligibility import reason_against_multiseed
 from benchmarks.runner.run import prepare
 from models.kernels.compiler import unavailable_reason
-from tasks.forecast.head import Forecaster
+from tasks.modules.network import SequenceNetwork
 from tests.helpers.several_trainings import SEEDS, composed
 
 pytestmark = pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))
@@ -46,24 +46,24 @@ def test_a_single_seed_is_not_eligible(shared_cache: Path) -> None:
     assert reason_against_multiseed(prepared, [3]) == "only one seed"
 
 
-class Noisy(Forecaster):
-    def forward(self, inputs: Tensor, lengths: None = None, state: None = None) -> Any:
+class Noisy(SequenceNetwork):
+    def forward(self, inputs: Tensor, lengths: Any = None, state: Any = None) -> Any:
         return super().forward(inputs + 0.1 * torch.rand_like(inputs))
 
 
-class Normalised(Forecaster):
-    def __init__(self, encoder: Any) -> None:
-        super().__init__(encoder)
+class Normalised(SequenceNetwork):
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
         self.norm = nn.LayerNorm(2)
 
-    def forward(self, inputs: Tensor, lengths: None = None, state: None = None) -> Any:
+    def forward(self, inputs: Tensor, lengths: Any = None, state: Any = None) -> Any:
         return super().forward(self.norm(inputs))
 
 
-class Centred(Forecaster):
+class Centred(SequenceNetwork):
     """Each row depends on the others of its batch."""
 
-    def forward(self, inputs: Tensor, lengths: None = None, state: None = None) -> Any:
+    def forward(self, inputs: Tensor, lengths: Any = None, state: Any = None) -> Any:
         return super().forward(inputs - 3 * inputs.mean(0))
 
 
@@ -78,6 +78,6 @@ class Centred(Forecaster):
 def test_unsupported_networks_are_detected(
     network: type, reason: str, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.forecast.head.Forecaster", network)
+    monkeypatch.setattr("tasks.modules.network.SequenceNetwork", network)
     prepared = prepare(composed(*SP500, f"cache_dir='{shared_cache}'", "train.threads=1"))
     assert reason in cast(str, reason_against_multiseed(prepared, SEEDS))

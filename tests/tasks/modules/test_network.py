@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tasks.text.heads import max_over_steps, mean_over_steps
+from tasks.modules.network import max_over_steps, mean_over_steps
 
 LENGTHS = torch.tensor([7, 1, 4])
 

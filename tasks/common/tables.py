@@ -1,0 +1,234 @@
+"""Tables of users: CSV with any separator, TSV, JSON Lines and Parquet, read as text."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.base import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEPARATORS = ",;\t|"
+SNIFFED_LINES = 20
+ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet")
+
+
+@dataclass
+class Table:
+    """A table as text.
+
+    Attributes:
+        frame: cells as text, None where empty; the index is the number of the line in the file.
+        where: beginning of error messages: the setting and the file.
+        separator: between the cells of a line; empty for other formats.
+        notices: what was repaired.
+    """
+
+    frame: pd.DataFrame
+    where: str
+    separator: str = ""
+    notices: tuple[str, ...] = ()
+
+    def column(self, name: str | None, usual: Sequence[str], setting: str) -> str:
+        """Return the column of a setting: the given one, else the only one with a usual name.
+
+        Raises:
+            DataError: there is no such column, or several have a usual name.
+        """
+        columns = list(self.frame.columns)
+        if name is not None:
+            return self.named(name, setting)
+        folded = {c: c.strip().lower() for c in columns}
+        found = [c for word in usual for c in columns if folded[c] == word]
+        if len(found) == 1 or (found and folded[found[0]] != folded[found[1]]):
+            return found[0]
+        listed = ", ".join(columns)
+        if found:
+            raise DataError(
+                f"{self.where}: the columns {' and '.join(found)} differ only in case; "
+                f"choose one with {setting}=NAME"
+            )
+        raise DataError(
+            f"{self.where}: no column is named {', '.join(usual)}; set {setting}=NAME "
+            f"(the columns are: {listed})"
+        )
+
+    def named(self, name: str, setting: str) -> str:
+        """Return the column of a name, in another case if that is unique; else raise DataError."""
+        columns = list(self.frame.columns)
+        if name in columns:
+            return name
+        same = [c for c in columns if c.strip().lower() == name.strip().lower()]
+        if len(same) == 1:
+            return same[0]
+        close = difflib.get_close_matches(name, columns, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise DataError(
+            f"{setting}={name}: no such column in {self.where} "
+            f"(the columns are: {', '.join(columns)}){hint}"
+        )
+
+
+def read_table(path: Path, where: str) -> Table:
+    """Read a table by the ending of its file name; `where` begins error messages.
+
+    Raises:
+        DataError: the file cannot be read as a table.
+    """
+    import pandas as pd
+
+    if path.suffix == ".parquet":
+        return Table(as_text(read_parquet(path, where)), where)
+    text = read_text(path, where)
+    if path.suffix in (".jsonl", ".ndjson"):
+        return Table(as_text(pd.DataFrame.from_dict(read_json_lines(text, where), "index")), where)
+    return read_separated(text, where)
+
+
+def read_text(path: Path, where: str) -> str:
+    """Return a UTF-8 file as text, without byte-order mark, with the line ends of Unix."""
+    try:
+        content = path.read_bytes()
+        encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{where}: not UTF-8 text (byte {error.start} cannot be decoded); if it was written on "
+            f"Windows, convert it with: iconv -f WINDOWS-1252 -t UTF-8 '{path}' > NEW"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{where}: cannot be read ({error.strerror})") from error
+
+
+def read_parquet(path: Path, where: str) -> pd.DataFrame:
+    """Read one Parquet file."""
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"{where}: cannot be read as parquet ({reason})") from error
+
+
+def read_json_lines(text: str, where: str) -> dict[int, dict[str, Any]]:
+    """Return the objects of JSON Lines by the number of their line."""
+    rows = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{where}: line {number}: not JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise DataError(f'{where}: line {number}: not a JSON object, like {{"text": "…"}}')
+        rows[number] = row
+    if not rows:
+        raise DataError(f"{where}: the file is empty")
+    return rows
+
+
+def as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells as text; whole numbers without a fraction, and None where empty."""
+    frame = frame.reset_index() if frame.index.name is not None else frame
+    return frame.rename(columns=str).map(cell_text)
+
+
+def cell_text(value: Any) -> str | None:
+    """Return a cell as text; None if it is missing."""
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:  # NaN and NaT
+        return None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return str(value)
+
+
+def read_separated(text: str, where: str) -> Table:
+    """Read lines of separated cells; the first line names the columns."""
+    import pandas as pd
+
+    lines = text.split("\n")
+    first = next((n for n, line in enumerate(lines) if line.strip()), None)
+    if first is None:
+        raise DataError(f"{where}: the file is empty")
+    separator = separator_of([line for line in lines[first:] if line.strip()][:SNIFFED_LINES])
+    rows, numbers = cells_of(lines, separator, where)
+    header, rows, numbers, notices = without_repetitions(rows, numbers)
+    check_header(header, where)
+    width = len(header)
+    for cells, number in zip(rows, numbers, strict=True):
+        while len(cells) > width and not cells[-1].strip():
+            cells.pop()  # a separator at the end of the line
+        if len(cells) > width:
+            raise DataError(
+                f"{where}: line {number}: {len(cells)} cells, but the first line names {width} "
+                f"columns; put cells that contain '{separator}' into double quotes"
+            )
+        cells += [""] * (width - len(cells))
+    values = [[cell if cell.strip() else None for cell in cells] for cells in rows]
+    frame = pd.DataFrame(values, index=numbers, columns=header, dtype=object)
+    return Table(frame, where, separator, notices)
+
+
+def separator_of(lines: Sequence[str]) -> str:
+    """Return the separator that splits the first lines into the most columns of one number."""
+
+    def score(separator: str) -> tuple[bool, int]:
+        counts = [len(next(csv.reader([line], delimiter=separator))) for line in lines]
+        return min(counts) == max(counts) and counts[0] > 1, counts[0]
+
+    return max(SEPARATORS, key=score)
+
+
+def cells_of(lines: list[str], separator: str, where: str) -> tuple[list[list[str]], list[int]]:
+    """Return the cells of all lines that are not blank, and the numbers of their first lines."""
+    rows, numbers, begin = [], [], 1
+    reader = csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append(cells)
+                numbers.append(begin)
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{where}: line {reader.line_num}: {error}") from error
+    return rows, numbers
+
+
+def without_repetitions(
+    rows: list[list[str]], numbers: list[int]
+) -> tuple[list[str], list[list[str]], list[int], tuple[str, ...]]:
+    """Return header, rows, line numbers and notices, without repeated header lines."""
+    header = [cell.strip() for cell in rows[0]]
+    while header and not header[-1]:
+        header.pop()  # a separator at the end of the line
+    if header and not header[0] and "index" not in header:
+        header[0] = "index"  # as pandas writes it
+    names = [cell.strip() for cell in rows[0]]
+    kept = [n for n in range(1, len(rows)) if [cell.strip() for cell in rows[n]] != names]
+    dropped = len(rows) - 1 - len(kept)
+    notices = (f"{dropped} repeated header lines are left out",) if dropped else ()
+    return header, [rows[n] for n in kept], [numbers[n] for n in kept], notices
+
+
+def check_header(header: Iterable[str], where: str) -> None:
+    """Raise DataError for names that are missing or equal."""
+    seen: set[str] = set()
+    for place, name in enumerate(header, 1):
+        if not name:
+            raise DataError(f"{where}: column {place} has no name in the first line")
+        if name in seen:
+            raise DataError(f"{where}: two columns are named {name}")
+        seen.add(name)
