@@ -14,15 +14,18 @@ from benchmarks.config.validation import checked_config
 CONF = Path(__file__).resolve().parents[2] / "conf"
 MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml") if file.stem != "baseline")
 TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
+EXAMPLES = {file.stem: file for file in sorted(Path(__file__).parent.glob("example_data/*"))}
+"""By task that needs own data (`task.data`): a small file of it."""
 
 
 @cache
 def composed(model: str, task: str, *overrides: str) -> Config:
-    """Return the configuration of a pair."""
+    """Return the configuration of a pair, on example data if the task requires data."""
     register_schemas()
+    data = [f"task.data='{EXAMPLES[task]}'"] if task in EXAMPLES else []
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return checked_config(
-            compose("config", overrides=[f"model={model}", f"task={task}", *overrides])
+            compose("config", overrides=[f"model={model}", f"task={task}", *data, *overrides])
         )
 
 
