@@ -140,8 +140,11 @@ def read_json_lines(text: str, where: str) -> dict[int, dict[str, Any]]:
 
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the cells as text; whole numbers without a fraction, and None where empty."""
+    import pandas as pd
+
     frame = frame.reset_index() if frame.index.name is not None else frame
-    return frame.rename(columns=str).map(cell_text)
+    cells = {str(name): [cell_text(value) for value in frame[name]] for name in frame}
+    return pd.DataFrame(cells, index=frame.index, dtype=object)
 
 
 def cell_text(value: Any) -> str | None:
@@ -219,7 +222,8 @@ def without_repetitions(
     names = [cell.strip() for cell in rows[0]]
     kept = [n for n in range(1, len(rows)) if [cell.strip() for cell in rows[n]] != names]
     dropped = len(rows) - 1 - len(kept)
-    notices = (f"{dropped} repeated header lines are left out",) if dropped else ()
+    lines = "line is" if dropped == 1 else "lines are"
+    notices = (f"{dropped} repeated header {lines} left out",) if dropped else ()
     return header, [rows[n] for n in kept], [numbers[n] for n in kept], notices
 
 
