@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = ScriptParser(__doc__)
     add = parser.add_argument
     add("run", metavar="RUN", help="run id, its beginning, a run folder, or latest")
+    add("moved", nargs="*", metavar="task.KEY=PATH", help="new place of data that was moved")
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
     add("--out", type=Path, metavar="DIR", help="default: export/ in the run folder")
     add("--csv", type=Path, metavar="FILE", help="write the measurements as CSV")
@@ -42,11 +43,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     print_log_messages()
     check_options(options)
-    folder = find_run(options.run, options.results)
+    options.run = find_run(options.run, options.results)
     # Imports torch, which mistakes of the command line do not need.
     from benchmarks.export.command import export_and_measure
 
-    return export_and_measure(options, folder)
+    return export_and_measure(options)
 
 
 def check_options(options: argparse.Namespace) -> None:

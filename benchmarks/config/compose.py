@@ -27,6 +27,7 @@ from benchmarks.config.overrides import (
     format_seeds,
     refuse_both,
 )
+from benchmarks.config.paths import expand_paths
 from benchmarks.config.schema import Config
 from benchmarks.config.validation import (
     check_combinations,
@@ -115,6 +116,7 @@ class BaseConfig:
             known = [field for field in map(self._field, overrides) if field is not None]
             if len({field[:2] for field in known}) == len(overrides):
                 config = self._replace_fields(self._typed, overrides, known)
+                expand_paths(config)
                 check_ranges(config)
                 check_combinations(config)
                 return config

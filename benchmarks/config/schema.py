@@ -158,7 +158,12 @@ class Config:
         choices=("continue", "skip_failed", "never"),
         identity=False,
     )
-    results_dir: str = setting("results", "directory of tables and runs", identity=False)
+    results_dir: str = setting(
+        "results", "directory of tables and runs", identity=False, is_path=True
+    )
     cache_dir: str | None = setting(
-        None, "directory of prepared data; null for the user's cache directory", identity=False
+        None,
+        "directory of prepared data; null for the user's cache directory",
+        identity=False,
+        is_path=True,
     )

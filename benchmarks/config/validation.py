@@ -11,6 +11,7 @@ from omegaconf import Container, DictConfig, MissingMandatoryValue, OmegaConf
 
 from benchmarks.config.help import options
 from benchmarks.config.overrides import check_seeds, format_seeds
+from benchmarks.config.paths import expand_paths
 from benchmarks.config.schema import Config, MatchSettings
 from benchmarks.errors import UserError, nearest
 from models.base import ModelSettings
@@ -31,6 +32,7 @@ class ImpossiblePairError(UserError):
 def checked_config(composed: DictConfig) -> Config:
     """Return the typed, checked configuration, or raise UserError or DataError."""
     config = typed_config(composed)
+    expand_paths(config)
     check_ranges(config)
     check_combinations(config)
     return config

@@ -19,14 +19,13 @@ from benchmarks.export.exporter import INT8, export_run
 from benchmarks.export.verification import UnequalError
 from benchmarks.reporting.doc_blocks import code_block, put_between
 from benchmarks.reporting.renderers import Section, show
-from benchmarks.runner.load_run import FinishedRun, load_run
+from benchmarks.runner.load_run import FinishedRun, load_run, parse_moved
 from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.environment import available_cores, device_name, keep_freed_memory
 from benchmarks.training.precision import use_precision
-from tasks.base import DataError
 
 
-def export_and_measure(options: argparse.Namespace, folder: Path) -> int:
+def export_and_measure(options: argparse.Namespace) -> int:
     """Export the network of a run and measure it; return the exit code.
 
     Raises:
@@ -37,7 +36,7 @@ def export_and_measure(options: argparse.Namespace, folder: Path) -> int:
     device = torch.device(options.device or "cpu")
     use_precision("highest", device)
     try:
-        run = load_run(folder)
+        run = load_run(options.run, options.results, parse_moved(options.moved))
         threads = options.threads or default_threads(run)
         torch.set_num_threads(threads)
         keep_freed_memory()  # as in runs, and as ONNX Runtime does
@@ -48,8 +47,6 @@ def export_and_measure(options: argparse.Namespace, folder: Path) -> int:
         out = options.out or run.folder.export
         with writing(out):
             exports = export_run(run, out, threads)
-    except DataError as error:
-        raise UserError(str(error)) from error
     except UnequalError as error:
         print(f"error: nothing was written to {out}: {error}", file=sys.stderr)
         return 1

@@ -1,9 +1,10 @@
-"""Load a finished run from its folder."""
+"""Load a finished run: its network, its task and its configuration."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ import tasks
 from benchmarks.config.registry import definitions
 from benchmarks.config.schema import Config, TrainSettings
 from benchmarks.errors import UserError, one_line
+from benchmarks.results.find_run import find_run
 from benchmarks.results.row import Status
 from benchmarks.results.run_folder import RunFolder
 from benchmarks.system.disk_cache import DiskCache, cache_directory
 from benchmarks.training.network import build_network
 from models.base import ModelSettings
 from models.modules.encoder import Encoder
-from tasks.base import Task, TaskSettings
+from tasks.base import DataError, Task, TaskSettings
 
 REQUIRED = ("run_id", "status", "task", "model", "dataset", "dataset_sha256")
 """Columns that every row contains; an older row may lack later ones."""
@@ -66,13 +68,21 @@ class FinishedRun:
         return network.eval(), encoder
 
 
-def load_run(path: Path) -> FinishedRun:
+def load_run(
+    name: str | Path, results: str | Path = "results", moved: Mapping[str, str] | None = None
+) -> FinishedRun:
     """Read a run's configuration, data and weights.
 
+    Args:
+        name: id of the run, its beginning, its folder, or `latest`.
+        results: the results folder.
+        moved: new places of data that was moved, by the name of their setting in the task.
+
     Raises:
-        UserError: its status is not ok, it has no network, or code or data have changed since.
-        tasks.base.DataError: the data cannot be used.
+        UserError: there is no such run, its status is not ok, it has no network, its data cannot
+            be read, or code or data have changed since.
     """
+    path = find_run(str(name), Path(results))
     folder = RunFolder(path)
     try:
         row = json.loads(folder.row.read_text(encoding="utf-8"))
@@ -92,8 +102,7 @@ def load_run(path: Path) -> FinishedRun:
     except (OSError, SafetensorError) as error:
         raise UserError(f"{folder.weights}: cannot be read ({error})") from error
     config = read_config(settings, row, path.name)
-    config.task.check()
-    task = config.task.load(DiskCache(cache_directory(config.cache_dir)))
+    task = load_task(config, path.name, moved or {})
     if task.data.sha256 != row["dataset_sha256"]:
         raise UserError(
             f"{path.name}: the data has changed since the training "
@@ -103,6 +112,42 @@ def load_run(path: Path) -> FinishedRun:
     task.to(torch.device("cpu"), torch.float32)
     weights = {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
     return FinishedRun(folder, row, config, task, weights)
+
+
+def load_task(config: Config, run_id: str, moved: Mapping[str, str]) -> Task:
+    """Load the task of a run, with new values of settings that are paths."""
+    paths = [entry.name for entry in dataclasses.fields(config.task) if is_path(entry)]
+    for key, value in moved.items():
+        if key not in paths:
+            allowed = ", ".join(f"task.{each}" for each in paths) or "none"
+            raise UserError(f"task.{key}={value}: not a path of this run's task ({allowed} is)")
+        setattr(config.task, key, value)
+    try:
+        try:
+            config.task.check()
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        return config.task.load(DiskCache(cache_directory(config.cache_dir)))
+    except DataError as error:
+        given = [each for each in paths if getattr(config.task, each) is not None]
+        hint = f"; if the data was moved, add task.{given[0]}=PATH" if given else ""
+        raise UserError(f"{run_id}: {error}{hint}") from error
+
+
+def parse_moved(texts: Sequence[str]) -> dict[str, str]:
+    """Parse arguments such as `task.data=PATH`; raise UserError for others."""
+    moved = {}
+    for text in texts:
+        key, has_value, value = text.removeprefix("task.").partition("=")
+        if not (text.startswith("task.") and has_value and value):
+            raise UserError(f"{text}: not the new place of data, as in task.data=PATH")
+        moved[key] = value
+    return moved
+
+
+def is_path(entry: dataclasses.Field[Any]) -> bool:
+    """Return True if a setting is a path."""
+    return bool(entry.metadata.get("is_path"))
 
 
 def read_config(settings: Any, row: dict[str, Any], run_id: str) -> Config:

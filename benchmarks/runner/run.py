@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import logging
@@ -17,6 +18,7 @@ from omegaconf import OmegaConf
 
 from benchmarks.config.fingerprint import arm, fingerprint, seed_of
 from benchmarks.config.matching import matched
+from benchmarks.config.paths import make_paths_absolute
 from benchmarks.config.schema import Config
 from benchmarks.errors import DISK_ERRORS, UserError
 from benchmarks.results.leases import Lease, new_lease
@@ -219,7 +221,9 @@ def open_run(
     folder = store.run(row.run_id).create()
     # The settings of task and model do not contain their names.
     heading = f"# python run.py model={row.model} task={row.task}, with these settings\n"
-    settings = OmegaConf.to_yaml(OmegaConf.structured(prepared.config))
+    config = copy.deepcopy(prepared.config)
+    make_paths_absolute(config)  # so that the run can be loaded from another directory
+    settings = OmegaConf.to_yaml(OmegaConf.structured(config))
     write_atomically(folder.config, heading + settings)
     write_command(folder, options.overrides)
     checkpoint = RunCheckpoint(folder, row, prepared.device.type, concurrent, started)

@@ -13,6 +13,7 @@ from typing import NoReturn, ParamSpec
 
 from benchmarks.errors import UserError, nearest, one_line
 from benchmarks.system.signals import INTERRUPTED
+from tasks.base import DataError
 
 P = ParamSpec("P")
 
@@ -49,13 +50,13 @@ def with_nearest(word: str, options: list[str]) -> str:
 
 
 def prints_user_errors(main: Callable[P, int]) -> Callable[P, int]:
-    """Decorate a main function: a UserError is printed as one line, and the exit code is 2."""
+    """Decorate a main function: a user's mistake is printed as one line, and the exit code is 2."""
 
     @wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> int:
         try:
             return main(*args, **kwargs)
-        except UserError as error:
+        except (UserError, DataError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
 

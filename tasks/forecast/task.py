@@ -55,6 +55,7 @@ class Sp500Settings(TaskSettings):
         "path of a CSV file with the columns date and close; null for the daily series "
         "1999-2018 in the arch package",
         identity=False,
+        is_path=True,
     )
     start: str | None = setting(
         None, "first day, YYYY-MM-DD; null for five years before the last day"

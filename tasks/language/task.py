@@ -46,7 +46,10 @@ class ShakespeareSettings(TaskSettings):
     causal: ClassVar[bool] = True
 
     corpus: str | None = setting(
-        None, "path of a UTF-8 text file; null for the bundled tiny Shakespeare", identity=False
+        None,
+        "path of a UTF-8 text file; null for the bundled tiny Shakespeare",
+        identity=False,
+        is_path=True,
     )
     split: str = setting(
         "90/5/5",

@@ -51,6 +51,8 @@ class ImdbSettings(TaskSettings):
         "auto (the hub's copy if available, else the bundled subset), hub, bundled, or "
         "a folder with train/test parquet files or the aclImdb tree",
         identity=False,
+        is_path=True,
+        words=("auto", "hub", "bundled"),
     )
     vocabulary_size: int = setting(20_000, "number of the most frequent tokens", minimum=3)
     minimum_count: int = setting(

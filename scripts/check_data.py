@@ -1,0 +1,48 @@
+"""Show what a file or folder is taken for as data of a task; trains nothing.
+
+    python scripts/check_data.py PATH                            kind, columns, split, the command
+    python scripts/check_data.py PATH --task forecast            read as data of this kind
+    python scripts/check_data.py PATH task.column=Passengers     with settings of the task
+
+Exit codes: 0; 2 if the data cannot be used.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from pathlib import Path
+
+from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
+from benchmarks.system.terminal import print_log_messages
+
+WIDTH = 12  # of the titles
+
+
+@prints_user_errors
+def main(arguments: list[str] | None = None) -> int:
+    """Check the data and return the exit code."""
+    parser = ScriptParser(__doc__)
+    parser.add_argument(
+        "path", metavar="PATH", help="file, folder or hub id"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="task.KEY=VALUE", help="as for run.py")
+    parser.add_argument("--task", metavar="KIND", help="the kind of task (default: found)")
+    options = parser.parse_intermixed_args(arguments)
+    print_log_messages()
+    from benchmarks.config.data_kinds import kind_of, loaded
+
+    kind, reason = (options.task, "") if options.task else kind_of(Path(options.path))
+    print(f"{'task':<{WIDTH}}{kind}{f' ({reason})' if reason else ''}")
+    task = loaded(kind, options.path, options.overrides)
+    for title, text in task.summary().items():
+        print(f"{title:<{WIDTH}}{text}")
+    for notice in task.data.notices:
+        logging.getLogger(__name__).info("%s", notice)
+    words = [f"task={kind}", f"task.data={options.path}", *options.overrides]
+    print(f"\npython run.py model=lstm {shlex.join(words)}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,56 @@
+"""Predict new data with the trained network of a run.
+
+    python scripts/predict.py RUN NEW_DATA -o answers.csv              labels and probabilities
+    python scripts/predict.py RUN NEW_DATA -o answers.csv --steps 3    the next 3 steps of a series
+
+RUN is a run id, its beginning, a run folder, or latest. NEW_DATA has the format of the training
+data; labels are not needed. Exit codes: 0; 2 for an invalid option, run or file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.errors import UserError
+from benchmarks.results.find_run import find_run
+from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
+from benchmarks.system.terminal import print_log_messages
+
+
+@prints_user_errors
+def main(arguments: list[str] | None = None) -> int:
+    """Predict and return the exit code."""
+    parser = ScriptParser(__doc__)
+    add = parser.add_argument
+    add("run", metavar="RUN", help="run id, its beginning, a run folder, or latest")
+    add("new_data", metavar="NEW_DATA", type=Path, help="a file like that of the training")
+    add("moved", nargs="*", metavar="task.KEY=PATH", help="new place of training data, if moved")
+    add("-o", "--out", type=Path, metavar="FILE.csv", help="default: print")
+    add("--steps", type=int, metavar="N", help="of a forecast (default: its horizon)")
+    add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
+    options = parser.parse_args(arguments)
+    print_log_messages()
+    if options.out is not None and not options.out.parent.is_dir():
+        raise UserError(f"--out {options.out}: no folder {options.out.parent}")
+    if not options.new_data.exists():
+        raise UserError(f"{options.new_data}: no such file")
+    folder = find_run(options.run, options.results)
+    # Imports torch, which mistakes of the command line do not need.
+    from benchmarks.export.predict import answers_of
+    from benchmarks.results.csv_cells import csv_text
+    from benchmarks.runner.load_run import load_run, parse_moved
+
+    run = load_run(folder, moved=parse_moved(options.moved))
+    columns = answers_of(run, options.new_data, options.steps)
+    text = csv_text([[*columns], *zip(*columns.values(), strict=True)])
+    if options.out is None:
+        print(text, end="")
+    else:
+        options.out.write_text(text, encoding="utf-8")
+        count = len(next(iter(columns.values())))
+        print(f"written: {options.out}, {count:,} lines")
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)
