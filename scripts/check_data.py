@@ -23,9 +23,7 @@ WIDTH = 12  # of the titles
 def main(arguments: list[str] | None = None) -> int:
     """Check the data and return the exit code."""
     parser = ScriptParser(__doc__)
-    parser.add_argument(
-        "path", metavar="PATH", help="file, folder or hub id"
-    )
+    parser.add_argument("path", metavar="PATH", help="file, folder or hub id")
     parser.add_argument("overrides", nargs="*", metavar="task.KEY=VALUE", help="as for run.py")
     parser.add_argument("--task", metavar="KIND", help="the kind of task (default: found)")
     options = parser.parse_intermixed_args(arguments)
