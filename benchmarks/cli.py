@@ -66,7 +66,7 @@ def main(show: Callable[[], None]) -> int:
             print(help_text(CONF))
             return 0
         if any(getattr(flags, name) for name in PRINTING_FLAGS):
-            sys.argv[1:] = [text for text in sys.argv[1:] if text not in NULL_OPTIONS]
+            sys.argv[1:] = [*options_alone(flags), *overrides]
             show()
             return 0
         if flags.config_dir is not None:
@@ -88,6 +88,11 @@ def main(show: Callable[[], None]) -> int:
         return INTERRUPTED
     print(f"error: {text}", file=sys.stderr)
     return 2
+
+
+def options_alone(flags: argparse.Namespace) -> list[str]:
+    """Return Hydra's options as they were given; its own parser takes no overrides before them."""
+    return [text for text in sys.argv[1:] if text not in flags.overrides]
 
 
 @contextlib.contextmanager
@@ -140,14 +145,33 @@ def refuse_unsupported(overrides: list[str], flags: argparse.Namespace) -> None:
     for group in ("model", "task", "match"):
         if {f"{group}=", f"{group}=null"} & set(overrides):
             raise UserError(no_option_text(group))
+        check_group(group, overrides)
+    for text in overrides:
+        if text.startswith("~"):
+            raise UserError(f"{text}: a key cannot be removed; leave it out or set another value")
     if flags.multirun:
         return
     for text in overrides:
         if text.startswith("seeds=") and "[" not in text and "," in text:
             raise UserError(f"{text}: {SEEDS_IS_ONE_LIST}")
         with contextlib.suppress(HydraException):  # explained when the run is composed
-            if "," in text and OverridesParser.create().parse_override(text).is_sweep_override():
+            is_candidate = "," in text or "(" in text
+            if is_candidate and OverridesParser.create().parse_override(text).is_sweep_override():
                 raise UserError(f"{text}: several values make a sweep: add -m (--multirun)")
+
+
+def check_group(group: str, overrides: list[str]) -> None:
+    """Raise UserError for a list of options of a group, and for two overrides of it."""
+    given = [text for text in overrides if text.lstrip("+").startswith(f"{group}=")]
+    for text in given:
+        value = text.partition("=")[2].strip()
+        if value.startswith("["):
+            options = value.strip("[] ").replace(" ", "")
+            raise UserError(
+                f"{text}: a run has one {group}; for a sweep: python run.py -m {group}={options}"
+            )
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)}: set {group} once")
 
 
 def run_one(overrides: list[str], conf: Path, config_name: str) -> int:

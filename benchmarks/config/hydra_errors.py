@@ -14,7 +14,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+    UnsupportedInterpolationType,
+)
 
 from benchmarks.config.compose import hydra_at
 from benchmarks.config.launchers import LAUNCHERS
@@ -35,6 +39,12 @@ TYPE_NAMES: dict[object, str] = {
 
 def explain(error: Exception, overrides: list[str], conf: list[Path]) -> str:
     """Return one line that explains why Hydra refused a command line."""
+    if isinstance(error, InterpolationResolutionError | UnsupportedInterpolationType):
+        given = next((text for text in overrides if "${" in text), "a value with ${…}")
+        return (
+            f"{given}: refers to a key or variable that does not exist; write the value, or "
+            f"${{KEY}} for the value of another key, or ${{oc.env:NAME}} for a variable"
+        )
     try:
         check_overrides(overrides, conf)
     except UserError as mistake:

@@ -50,6 +50,20 @@ def matched(config: Config, input_size: int) -> Config:
     )
 
 
+def check_factor(config: Config, size: int) -> None:
+    """Raise UserError if the hidden size of a budget is far above the one that is set."""
+    if config.smoke or not decides_size(config):  # a smoke test sets a tiny size
+        return
+    model, match = config.model, config.match
+    factor = size / model.hidden_size
+    if factor > match.max_factor:
+        raise UserError(
+            f"match.budget={match.budget}: gives model={model.label} on task={config.task.name} "
+            f"{size:,} units, {factor:.1f} times model.hidden_size={model.hidden_size}; choose a "
+            f"smaller budget, or accept it with match.max_factor={math.ceil(factor)}"
+        )
+
+
 def common_budget(models: Iterable[tuple[ModelSettings, int]], match: MatchSettings) -> int | None:
     """Return the nearest budget that all models can meet, or None if none is near."""
     budget = match.budget

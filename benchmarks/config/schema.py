@@ -107,6 +107,14 @@ class MatchSettings:
         above=0.0,
     )
 
+    max_factor: float = setting(
+        8.0,
+        "largest hidden size that a budget may give, relative to model.hidden_size; beyond it the "
+        "run is refused",
+        minimum=1.0,
+        identity=False,
+    )
+
     @property
     def amount(self) -> float | None:
         """The budget in the unit of its kind, if it has one."""

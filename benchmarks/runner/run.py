@@ -17,7 +17,7 @@ import torch
 from omegaconf import OmegaConf
 
 from benchmarks.config.fingerprint import arm, fingerprint, seed_of
-from benchmarks.config.matching import matched
+from benchmarks.config.matching import check_factor, decides_size, matched
 from benchmarks.config.paths import make_paths_absolute
 from benchmarks.config.schema import Config
 from benchmarks.errors import DISK_ERRORS, UserError
@@ -128,7 +128,15 @@ def prepare(config: Config) -> PreparedRun:
     device, environment = prepare_process(train.device, train.threads, train.deterministic)
     use_precision(train.precision, device)
     task = config.task.load(DiskCache(cache_directory(config.cache_dir)))
-    config = matched(config, task.input_size)
+    recipe, config = config, matched(config, task.input_size)
+    if decides_size(config):
+        check_factor(recipe, config.model.hidden_size)
+        logger.info(
+            "match=%s: hidden size %s (model.hidden_size: %s)",
+            config.match.kind,
+            f"{config.model.hidden_size:,}",
+            f"{recipe.model.hidden_size:,}",
+        )
     task.to(device, getattr(torch, train.dtype))
     return PreparedRun(config, task, device, environment, time.perf_counter() - started)
 

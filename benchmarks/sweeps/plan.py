@@ -10,7 +10,13 @@ from pathlib import Path
 
 from benchmarks.config.compose import Axes, CellComposer
 from benchmarks.config.fingerprint import fingerprint, seed_of
-from benchmarks.config.matching import NoSizeError, common_budget, decides_size, matched
+from benchmarks.config.matching import (
+    NoSizeError,
+    check_factor,
+    common_budget,
+    decides_size,
+    matched,
+)
 from benchmarks.config.schema import Config
 from benchmarks.config.validation import ImpossiblePairError
 from benchmarks.errors import UserError
@@ -150,6 +156,7 @@ class DataDescriptions:
         key = repr((model, config.match, input_size))  # shared by cells with equal encoders
         if key not in self._sized:
             self._sized[key] = matched(config, input_size).model
+        check_factor(config, self._sized[key].hidden_size)
         return dataclasses.replace(config, model=self._sized[key])
 
     def with_matched_sizes(self, configs: list[Config]) -> list[Config]:

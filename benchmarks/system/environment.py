@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import joblib
 import psutil
 import torch
 
@@ -85,10 +86,16 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def available_cores() -> int:
-    """Return the number of physical cores available to this process."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    return min(physical, usable) if usable else physical
+    """Return the number of physical cores available to this process.
+
+    The affinity of the process, the quota of its container (cgroup v1 and v2) and the variable
+    OMP_NUM_THREADS limit it.
+    """
+    counts: list[int] = [psutil.cpu_count(logical=False) or os.cpu_count() or 1, joblib.cpu_count()]
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if wanted.isdecimal() and int(wanted) > 0:
+        counts.append(int(wanted))
+    return min(counts)
 
 
 def device_name(device: torch.device) -> str:

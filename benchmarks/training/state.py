@@ -50,12 +50,15 @@ class EpochState:
     Attributes:
         number: counted from 1.
         steps: steps done in this epoch.
-        loss_sum, norm_sum: sums over those steps, on the network's device.
+        items: training items of those steps.
+        loss_sum: sum of the items' losses, on the network's device.
+        norm_sum: sum of the steps' gradient norms.
         encoder_state: carried into a batch that continues the last.
     """
 
     number: int = 1
     steps: int = 0
+    items: int = 0
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
     norm_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
     encoder_state: object = None

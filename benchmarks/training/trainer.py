@@ -174,8 +174,10 @@ class Trainer:
         loss, norm, epoch.encoder_state = self.forward_backward(batch, before)
         self.optimizer.step()
         clear_gradients(self.parameters)
-        epoch.loss_sum, epoch.norm_sum = epoch.loss_sum + loss, epoch.norm_sum + norm
+        count = batch.items.numel()  # the last batch of an epoch may be smaller
+        epoch.loss_sum, epoch.norm_sum = epoch.loss_sum + count * loss, epoch.norm_sum + norm
         epoch.steps += 1
+        epoch.items += count
         self.state.steps += 1
         self.state.tokens += batch.tokens
         self._in_step = False
@@ -207,7 +209,7 @@ class Trainer:
             "tokens": state.tokens,
             **({} if state.trained_together else {"train_seconds": self.training_timer.seconds}),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "train_loss": loss_sum / epoch.steps,
+            "train_loss": loss_sum / epoch.items,
             "gradient_norm": norm_sum / epoch.steps,
         }
 
@@ -286,7 +288,7 @@ class Trainer:
         plain = {name: value for name, value in vars(state).items() if name != "best_weights"}
         plain["train_seconds"] = self.training_timer.seconds
         plain["evaluation_seconds"] = self.evaluation_timer.seconds
-        metadata = {"epoch": epoch.number, "epoch_steps": epoch.steps}
+        metadata = {"epoch": epoch.number, "epoch_steps": epoch.steps, "epoch_items": epoch.items}
         return tensors, metadata | {"epochs_since_best": self.epochs_since_best, "state": plain}
 
     def restore(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
@@ -309,6 +311,7 @@ class Trainer:
         self.epoch = EpochState(
             metadata["epoch"],
             metadata["epoch_steps"],
+            metadata["epoch_items"],
             tensors["epoch.loss_sum"].to(device),
             tensors["epoch.norm_sum"].to(device),
             tuple(tensor.to(device) for _, tensor in carried) or None,

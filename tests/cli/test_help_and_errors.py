@@ -96,6 +96,18 @@ MISTAKES: dict[str, tuple[str, ...]] = {
         "experiment=headline is a sweep",
         "python run.py -m experiment=headline",
     ),
+    "model=[rnn,lstm]": (
+        "model=[rnn,lstm]: a run has one model",
+        "python run.py -m model=rnn,lstm",
+    ),
+    "task=[sp500,imdb]": ("task=[sp500,imdb]: a run has one task", "-m task=sp500,imdb"),
+    "-m model=[rnn,lstm]": ("a run has one model", "python run.py -m model=rnn,lstm"),
+    "model=lstm +model=gru": ("model=lstm and +model=gru: set model once",),
+    "model=glob(*)": ("model=glob(*): several values make a sweep", "add -m"),
+    "~train.learning_rate": ("~train.learning_rate: a key cannot be removed",),
+    "seed=${x}": ("seed=${x}: refers to a key or variable that does not exist",),
+    "train.learning_rate=${oc.env:NOT_SET}": ("${oc.env:NOT_SET}: refers to a key or variable",),
+    "seed=${nope:1}": ("seed=${nope:1}: refers to a key or variable that does not exist",),
     "--multirn": ("--multirn", "did you mean --multirun?"),
     "-m task=sp500 seed=0,1 --config-name x": ("--config-name", "cannot be combined with -m"),
     # Every cell of a sweep is looked at before any runs, also those that are wrong in the end.

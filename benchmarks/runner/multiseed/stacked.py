@@ -87,9 +87,11 @@ class StackedTrainers:
         self.optimizer.param_groups[0]["lr"] = first.optimizer.param_groups[0]["lr"]
         losses, norms = self.compute_gradients(batches)
         self.optimizer.step()
-        self.loss_sums, self.norm_sums = self.loss_sums + losses, self.norm_sums + norms
+        count = batches[0].items.numel()
+        self.loss_sums, self.norm_sums = self.loss_sums + count * losses, self.norm_sums + norms
         for trainer, batch in zip(self.trainers, batches, strict=True):
             trainer.epoch.steps += 1
+            trainer.epoch.items += count
             trainer.state.steps += 1
             trainer.state.tokens += batch.tokens
 

@@ -52,7 +52,13 @@ def test_a_sweep_at_equal_parameters(command: Command) -> None:
         assert str(written.model.hidden_size) == row["hidden_size"]
         assert written.match.budget == SP500_BUDGET
     # Another plan has the fingerprints of these rows, so nothing runs twice.
-    again = (*axes, f"match.budget={SP500_BUDGET}", "model.hidden_size=5", *command.places)
+    again = (
+        *axes,
+        "model.hidden_size=5",
+        f"match.budget={SP500_BUDGET}",
+        "match.max_factor=20",
+        *command.places,
+    )
     planned = {cell.fingerprints[0] for cell in plan_of(*again).cells}
     assert planned == {row["fingerprint"] for row in rows.values()}
 

@@ -141,6 +141,7 @@ def test_cells_that_differ_in_what_is_solved_for_are_one(
         "model.hidden_size=3,4",
         "match=parameters",
         f"match.budget={SP500_BUDGET}",
+        "match.max_factor=20",
     )
     assert len(plan_of(*axes, *places).cells) == 1
 
@@ -157,3 +158,13 @@ def test_a_search_has_one_space() -> None:
         tune.without_hidden_size(space, [set_by_hand, solved])
     with pytest.raises(UserError, match="match=parameters determines it, so the search space"):
         tune.without_hidden_size(width, [solved])
+
+
+def test_a_size_far_above_the_recipe_is_refused_until_it_is_accepted(
+    tmp_path: Path, shared_cache: Path
+) -> None:
+    places = (f"results_dir={tmp_path}", f"cache_dir={shared_cache}")
+    axes = ("model=rnn", "model.hidden_size=8", "match=parameters", "match.budget=4575")
+    with pytest.raises(UserError, match=r"66 units, 8\.2 times .*=8; .* match\.max_factor=9"):
+        plan_of(*axes, *places)
+    assert len(plan_of(*axes, "match.max_factor=9", *places).cells) == 1

@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,6 +55,44 @@ def test_no_more_threads_than_cores_this_process_may_use(monkeypatch: pytest.Mon
         assert available_cores() == 1
         _, environment = prepare_process("cpu", None, True)
         assert environment.threads == 1
+
+
+@pytest.mark.parametrize(("value", "cores"), [("1", 1), ("1,4", 1), ("0", None), ("x", None)])
+def test_threads_follow_omp_num_threads(
+    value: str, cores: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    free = available_cores()
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert available_cores() == (cores or free)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"cpu.max": "100000 100000"},
+        {"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"},
+    ],
+    ids=["v2", "v1"],
+)
+def test_threads_follow_the_quota_of_a_container(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    there, reading = os.path.exists, open
+
+    def moved(path: Any) -> Any:
+        return str(path).replace("/sys/fs/cgroup", str(tmp_path))
+
+    def opened(path: Any, *more: Any, **named: Any) -> Any:
+        return reading(moved(path), *more, **named)
+
+    monkeypatch.setattr(os.path, "exists", lambda path: there(moved(path)))
+    monkeypatch.setattr("builtins.open", opened)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert available_cores() == 1
 
 
 @pytest.mark.parametrize(
