@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 from omegaconf import OmegaConf
@@ -45,6 +46,7 @@ from benchmarks.system.memory import reset_peak_rss
 from benchmarks.system.signals import Interruption
 from benchmarks.training.precision import use_precision
 from models.baseline import BaselineSettings
+from models.kernels.compiler import use_cache
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +129,8 @@ def prepare(config: Config) -> PreparedRun:
     train = config.train
     device, environment = prepare_process(train.device, train.threads, train.deterministic)
     use_precision(train.precision, device)
+    if config.cache_dir is not None:
+        use_cache(Path(config.cache_dir))
     task = config.task.load(DiskCache(cache_directory(config.cache_dir)))
     recipe, config = config, matched(config, task.input_size)
     if decides_size(config):

@@ -20,6 +20,7 @@ SOURCE = Path(__file__).with_name("cells.cpp")
 # No option may reorder sums: the rounding in `exponential` depends on their order.
 OPTIONS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-Wno-psabi")
 COMPILE_SECONDS = 120  # a compiler needs about four
+_chosen: list[Path] = []  # by `use_cache`
 CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru")  # the enumeration `Cell` of the source
 Call = ctypes.c_int64 * 33  # the structure `Call` of the source: integers, then addresses
 
@@ -74,6 +75,9 @@ def _load() -> Library | str:
         failed = f"exit status {error.returncode}"
         message = ([line for line in lines if "error" in line] or lines or [failed])[0]
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # no home: RuntimeError
+        if getattr(error, "filename", None) not in (None, compiler):
+            reason = os.strerror(getattr(error, "errno", 0))
+            return f"{cache_directory()}: cannot be written to ({reason}); set cache_dir=PATH"
         message = " ".join(str(error).split())
     return f"{compiler}: {message.strip()}"
 
@@ -85,8 +89,22 @@ def find_compiler() -> str | None:
     return next(filter(None, map(shutil.which, candidates)), None)
 
 
+def use_cache(directory: Path) -> None:
+    """Compile into a directory if the user's cache cannot be written to."""
+    _chosen[:] = [directory]
+
+
 def cache_directory() -> Path:
-    """Return the directory of compiled kernels (XDG specification)."""
+    """Return the directory of compiled kernels, in the user's cache by the XDG specification."""
+    directory = user_cache()
+    parent = next(path for path in [directory, *directory.parents] if path.exists())
+    if _chosen and not os.access(parent, os.W_OK | os.X_OK):
+        return _chosen[0] / "kernels"
+    return directory
+
+
+def user_cache() -> Path:
+    """Return the directory of compiled kernels in the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
     return Path(base) / "rnnbench" / "kernels"
 

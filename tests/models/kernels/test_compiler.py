@@ -82,6 +82,23 @@ def test_without_a_home_pytorch_runs(monkeypatch):
 
 
 @needs_kernel
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    kernel, reason = in_fresh_process(tmp_path / "file")
+    assert kernel == "torch"
+    folder = tmp_path / "file/rnnbench/kernels"
+    assert reason == f"{folder}: cannot be written to (Not a directory); set cache_dir=PATH"
+
+
+def test_the_cache_of_the_configuration_replaces_one_that_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(library, "_chosen", [])
+    library.use_cache(tmp_path / "given")
+    assert library.cache_directory() == tmp_path / "home/rnnbench/kernels"
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(tmp_path).startswith(str(path)))
+    assert library.cache_directory() == tmp_path / "given/kernels"
+
+
 def test_files_of_a_killed_compilation_are_removed(tmp_path):
     kernels = tmp_path / "rnnbench" / "kernels"
     old, new = kernels / ".draft-old", kernels / ".draft-new"
