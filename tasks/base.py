@@ -68,6 +68,7 @@ class Baseline:
     help: str
     is_seeded: bool = False
     needs: tuple[str, ...] = ()  # modules to import before the fit is timed
+    extra: str = ""  # the optional dependencies that `needs` requires, by name in pyproject.toml
 
 
 @dataclass(frozen=True)

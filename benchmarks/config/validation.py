@@ -16,7 +16,7 @@ from benchmarks.config.schema import Config, MatchSettings
 from benchmarks.errors import UserError, nearest
 from models.base import ModelSettings
 from models.baseline import BaselineSettings
-from tasks.base import TaskSettings
+from tasks.base import Baseline, TaskSettings
 
 BUDGETS = {  # by kind of match: the key of its budget, the meaning, and an example
     "parameters": ("budget", "number of encoder parameters of every model", 250000),
@@ -182,6 +182,15 @@ def check_time_limits(config: Config) -> None:
             )
 
 
+def check_modules(name: str, baseline: Baseline) -> None:
+    """Raise ImpossiblePairError if a package that a baseline needs is not installed."""
+    packages = dict.fromkeys(module.partition(".")[0] for module in baseline.needs)
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        extra = f": pip install -e '.[{baseline.extra}]'" if baseline.extra else ", not installed"
+        raise ImpossiblePairError(f"model.baseline={name}: requires {', '.join(missing)}{extra}")
+
+
 def check_pair(config: Config) -> None:
     """Raise ImpossiblePairError if the model cannot run on the task."""
     task, model = config.task, config.model
@@ -194,6 +203,8 @@ def check_pair(config: Config) -> None:
                 f"model.baseline={model.baseline}: task={task.name} has no such baseline "
                 f"(allowed: {', '.join(known)}){nearest(model.baseline, known)}"
             )
+        if model.baseline is not None:
+            check_modules(model.baseline, known[model.baseline])
     elif task.causal and model.bidirectional:
         raise ImpossiblePairError(
             f"model={model.label} reads each sequence backwards too, so on task={task.name}, "

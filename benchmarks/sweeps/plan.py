@@ -105,14 +105,18 @@ def compose_cells(axes: Axes) -> tuple[ComposedCells, LeftOut]:
     for chosen in axes.cells():
         try:
             config = composer.compose(chosen)
-            if not selects_all_baselines(config):
-                composed.append((chosen, config))
-                continue
-            for name in config.task.baselines():
-                each = [*chosen, f"model.baseline={name}"]
-                composed.append((each, composer.compose(each)))
         except ImpossiblePairError as error:
             left_out.append((" ".join(chosen) or "the only cell", str(error)))
+            continue
+        if not selects_all_baselines(config):
+            composed.append((chosen, config))
+            continue
+        for name in config.task.baselines():
+            each = [*chosen, f"model.baseline={name}"]
+            try:
+                composed.append((each, composer.compose(each)))
+            except ImpossiblePairError as error:
+                left_out.append((" ".join(each), str(error)))
     return composed, left_out
 
 
