@@ -186,7 +186,7 @@ def minirocket_ridge(
     classifier = make_pipeline(StandardScaler(), ridge).fit(features, labels)
 
     def scores(queries: Series) -> Numbers:
-        decisions = classifier.decision_function(rocket.transform(padded(queries, steps)))
+        decisions: Numbers = classifier.decision_function(rocket.transform(padded(queries, steps)))
         return decisions if classes > 2 else np.stack([-decisions, decisions], axis=1)
 
     return scores, ridge.coef_.size + ridge.intercept_.size + 2 * features.shape[1]

@@ -7,9 +7,11 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 
 from benchmarks.config.schema import Config
 from benchmarks.results.row import COLUMNS
@@ -40,7 +42,16 @@ def baselines(task: str) -> dict[str, Baseline]:
     return composed("lstm", task).task.baselines()
 
 
-BASELINES = [(task, name) for task in TASKS for name in baselines(task)]
+def with_reason(task: str, name: str) -> ParameterSet:
+    """Return the parameters of a baseline; it is skipped if its optional packages are missing."""
+    baseline = baselines(task)[name]
+    packages = [module.partition(".")[0] for module in baseline.needs if baseline.extra]
+    missing = [package for package in packages if find_spec(package) is None]
+    reason = f"requires {', '.join(missing)}: pip install -e '.[{baseline.extra}]'"
+    return pytest.param(task, name, marks=pytest.mark.skipif(bool(missing), reason=reason))
+
+
+BASELINES = [with_reason(task, name) for task in TASKS for name in baselines(task)]
 
 
 def small(model: str, task: str) -> Config:
