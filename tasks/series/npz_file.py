@@ -50,14 +50,12 @@ def read_npz(
     """
     arrays = Archive(path, where, part)
     x = arrays.required("x")
-    if x.ndim == 2:
-        x = x[:, :, None]
-    if x.ndim != 3 or x.dtype.kind not in "biuf" or 0 in x.shape:
+    if x.ndim not in (2, 3) or x.dtype.kind not in "biuf" or 0 in x.shape:
         raise DataError(
             f"{where}: X is {x.dtype} of shape {x.shape}; it must contain numbers of shape "
             f"(items, time) or (items, time, channels)"
         )
-    x = x.astype("float64")
+    x = x.reshape(*x.shape[:2], -1).astype("float64")
     labels = arrays.texts("y", len(x)) if is_labelled else None
     lengths, notices = lengths_of(x, arrays)
     items, steps, channels = x.shape
@@ -84,7 +82,7 @@ class Archive:
 
         self.where, self.part = where, part
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 self.arrays = {name.lower(): stored[name] for name in stored.files}
         except ValueError as error:
             reason = str(error).splitlines()[0]

@@ -228,8 +228,10 @@ def fit_scaling(
     if not np.isfinite(deviation).all():
         name = channels[int((~np.isfinite(deviation)).argmax())]
         raise DataError(f"{where}: the values of {name} are too large to be scaled")
-    # Rounding gives equal values a small deviation.
-    constant = np.nanmax(steps, 0) == np.nanmin(steps, 0)
+    # Rounding gives equal values a small deviation, and another mean.
+    least = np.nanmin(steps, 0)
+    constant = np.nanmax(steps, 0) == least
     names = [name for name, is_constant in zip(channels, constant, strict=True) if is_constant]
     notices = (f"constant in training: {', '.join(names)}",) if names else ()
-    return Scaling(mean, np.where(constant, 1.0, deviation)), notices
+    scaling = Scaling(np.where(constant, least, mean), np.where(constant, 1.0, deviation))
+    return scaling, notices

@@ -290,23 +290,24 @@ def check_times(table: Table, time: str, ids: str, codes: Numbers) -> tuple[str,
 
 
 def parse_times(table: Table, time: str) -> Numbers:
-    """Return times as numbers; in seconds if they are dates."""
+    """Return times as numbers: in seconds if the first is a date."""
     import numpy as np
     import pandas as pd
 
     cells = table.frame[time]
-    numbers, wrong = parse_numbers(cells.tolist())
-    if wrong is None and not np.isnan(numbers).any():
-        return numbers
-    dates = pd.to_datetime(cells, errors="coerce", format="ISO8601", utc=True)
-    if dates.isna().any():
-        row = int(np.flatnonzero(dates.isna())[0])
+    if math.isfinite(parse_number(cells.iloc[0])):
+        times = np.array([parse_number(cell) for cell in cells])
+    else:
+        dates = pd.to_datetime(cells, errors="coerce", format="ISO8601", utc=True)
+        times = (dates - dates.min()).dt.total_seconds().to_numpy(float)
+    wrong = np.flatnonzero(~np.isfinite(times))
+    if len(wrong):
+        row = int(wrong[0])
         raise DataError(
             f"{table.where}: line {table.frame.index[row]}: {time} is {shown(cells.iloc[row])}, "
-            f"not a number or a date like 2015-12-31 09:30"
+            f"not a number or a date like 2015-12-31 09:30, the same kind in all rows"
         )
-    seconds: Numbers = (dates - dates.min()).dt.total_seconds().to_numpy(float)
-    return seconds
+    return times
 
 
 def recognised_table(names: Sequence[str]) -> str:

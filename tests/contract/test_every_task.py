@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 import torch
-from _pytest.mark import ParameterSet
 
 from benchmarks.config.schema import Config
 from benchmarks.results.row import COLUMNS
@@ -42,7 +42,7 @@ def baselines(task: str) -> dict[str, Baseline]:
     return composed("lstm", task).task.baselines()
 
 
-def with_reason(task: str, name: str) -> ParameterSet:
+def with_reason(task: str, name: str) -> Any:
     """Return the parameters of a baseline; it is skipped if its optional packages are missing."""
     baseline = baselines(task)[name]
     packages = [module.partition(".")[0] for module in baseline.needs if baseline.extra]
