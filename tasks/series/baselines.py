@@ -163,7 +163,8 @@ def nearest_neighbour(series: Series, labels: Numbers, classes: int) -> tuple[Sc
 
     def scores(queries: Series) -> Numbers:
         nearest = dtw_distances(queries, series).argmin(1)
-        return np.eye(classes)[labels[nearest]]
+        votes: Numbers = np.eye(classes)[labels[nearest]]
+        return votes
 
     return scores, sum(values.size for values in series)
 

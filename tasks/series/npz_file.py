@@ -139,7 +139,7 @@ def lengths_of(x: Array, arrays: Archive) -> tuple[list[int], tuple[str, ...]]:
                 f"{arrays.where}: lengths must be {items} whole numbers from 1 to {steps}"
             )
         return given.tolist(), ()
-    has_value: Array = ~np.isnan(x).all(axis=2)
+    has_value = np.any(~np.isnan(x), axis=2)
     lengths = np.where(has_value.any(1), steps - has_value[:, ::-1].argmax(1), 1)
     padded = int((lengths < steps).sum())
     notice = f"{padded:,} series end before step {steps}: trailing NaN is padding"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.config import validation
+from benchmarks.config.compose import hydra_at
+from benchmarks.config.registry import register_schemas
 from benchmarks.sweeps.plan import compose_cells
 from tasks.series.baselines import calibrated, fit, padded, summaries
 from tests.helpers.definitions import EXAMPLES
 from tests.helpers.labelled_series import draw
+from tests.helpers.paths import ROOT
 
 SPLITS = ("train", "validation", "test")
 needs_aeon = pytest.mark.skipif(find_spec("aeon") is None, reason="requires aeon: extra series")
@@ -130,7 +133,7 @@ def test_minirocket_agrees_with_the_classifier_of_aeon(classes: tuple[str, ...])
 class Axes:
     """A sweep over all baselines of a task."""
 
-    fixed = ("task=series", f"task.data='{EXAMPLES['series']}'")
+    fixed: ClassVar[list[str]] = ["task=series", f"task.data='{EXAMPLES['series']}'"]
 
     @staticmethod
     def cells() -> list[list[str]]:
@@ -144,7 +147,9 @@ def test_baselines_whose_package_is_missing_are_left_out_with_a_reason(
         return None if name == "aeon" else find_spec(name)
 
     monkeypatch.setattr(validation, "find_spec", find)
-    composed, left_out = compose_cells(Axes())  # type: ignore[arg-type]
+    register_schemas()
+    with hydra_at(ROOT / "conf"):
+        composed, left_out = compose_cells(Axes())  # type: ignore[arg-type]
     names = [config.model.baseline for _, config in composed]  # type: ignore[attr-defined]
     assert names == ["majority_class", "summary_forest"]
     assert [cell for cell, _ in left_out] == [
