@@ -34,6 +34,7 @@ TYPE_NAMES: dict[object, str] = {
     bool: "true or false",
     str: "text",
     list[int]: "a list of whole numbers, as in [0,1,2]",
+    list[str]: "a list of names, as in [a,b]",
 }
 
 

@@ -97,7 +97,7 @@ def both(train: Collection, test: Collection) -> Collection:
         train.names + test.names,
         train.channels,
         groups,
-        train.notices,
+        (*train.notices, *(f"test: {said}" for said in test.notices if said not in train.notices)),
     )
 
 

@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
 IDS = (
     *("id", "series_id", "sequence_id", "sample_id", "case_id", "unique_id", "series"),
-    *("sequence", "sample", "case", "item", "segment", "trial", "recording"),
+    *("window_id", "segment_id", "trial_id", "recording_id", "episode_id", "sequence", "sample"),
+    *("case", "item", "window", "segment", "trial", "recording", "episode"),
 )
 TIMES = ("time", "timestamp", "time_step", "timestep", "step", "t", "datetime", "date", "ds")
 LABELS = ("label", "class", "class_label", "target", "category", "activity", "y")
+GROUPS = (
+    *("group", "subject", "subject_id", "person", "person_id", "participant", "participant_id"),
+    *("patient", "patient_id", "user", "user_id", "speaker", "speaker_id"),
+)
 ROW_NUMBERS = ("index", "unnamed: 0")  # as pandas writes them
 DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+(?:[eE][-+]?\d+)?\s*")
 STEP = re.compile(r"[a-z]*[ _.-]?(\d+)", re.IGNORECASE)
@@ -65,10 +70,10 @@ def headless(path: Path, where: str) -> Table | None:
     if path.suffix not in (".csv", ".tsv", ".txt"):
         return None
     lines = read_text(path, where).split("\n")
-    rows = {number: split_cells(line) for number, line in enumerate(lines, 1) if line.strip()}
-    first = next(iter(rows.values()), [])
+    first = split_cells(next((line for line in lines if line.strip()), ""))
     if len(first) < 3 or any(math.isinf(parse_number(cell)) for cell in first):
         return None
+    rows = {number: split_cells(line) for number, line in enumerate(lines, 1) if line.strip()}
     for number, cells in rows.items():
         if len(cells) != len(first):
             raise DataError(
@@ -198,6 +203,7 @@ def chosen_features(
                 )
     else:
         names = [str(name) for name in table.frame.columns if name not in others]
+        refuse_groups(table, names)
     numbers = [name for name in names if name.strip().lower() in ROW_NUMBERS]
     notices: tuple[str, ...] = ()
     if numbers and columns.features is None:
@@ -207,6 +213,16 @@ def chosen_features(
         known = listed(sorted(filter(None, others)))
         raise DataError(f"{table.where}: no column of values is left beside {known}")
     return names, notices
+
+
+def refuse_groups(table: Table, names: Sequence[str]) -> None:
+    """Raise DataError if a column of values has the name of a group, such as persons."""
+    group = next((name for name in names if name.strip().lower() in GROUPS), None)
+    if group is not None:
+        raise DataError(
+            f"{table.where}: {group} is the name of a group: set task.group={group} to keep each "
+            f"in one split, or list the columns of values with task.features=[NAME,NAME]"
+        )
 
 
 def numeric(table: Table, names: Sequence[str]) -> tuple[Numbers, tuple[str, ...]]:

@@ -184,6 +184,8 @@ def test_groups_are_constant_within_an_id(tmp_path: Path) -> None:
     task = load(path, group="person")
     assert task.channels == ["x0", "x1"]
     assert task.items_read.series.groups == [str(i // 2) for i in range(40)]
+    assert "person is the name of a group: set task.group=person" in refusal(path)
+    assert load(path, features=["x0", "person"]).channels == ["x0", "person"]
     rows[1][5] = "7"
     write_rows(path, [*HEADER, "person"], rows)
     assert "line 3: person is '7', but '0' in the first row" in refusal(path, group="person")
