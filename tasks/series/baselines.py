@@ -35,7 +35,7 @@ BASELINES = {
         "ridge classifier of 10,000 MiniRocket features (Dempster et al. 2021; aeon); series are "
         "padded with the mean, or cut, to the longest of training",
         is_seeded=True,
-        needs=("aeon", "tasks.series.aeon_methods", "sklearn.linear_model"),
+        needs=("aeon", "tasks.series.aeon_methods", "sklearn.linear_model", "sklearn.pipeline"),
         extra="series",
     ),
 }
