@@ -17,6 +17,7 @@ from benchmarks.config.registry import register_schemas
 from benchmarks.config.schema import Config
 from benchmarks.config.validation import checked_config
 from benchmarks.errors import UserError
+from tests.helpers.definitions import EXAMPLES
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
@@ -193,8 +194,9 @@ def test_every_pair_composes_or_is_refused_with_its_reason(
     model: str, task: str, extra: list[str]
 ) -> None:
     register_schemas()
+    data = [f"task.data='{EXAMPLES[task]}'"] if task in EXAMPLES else []
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("config", overrides=[f"model={model}", f"task={task}", *extra])
+        composed = compose("config", overrides=[f"model={model}", f"task={task}", *data, *extra])
     if task == "shakespeare" and model.startswith("bi"):
         with pytest.raises(UserError, match=f"model={model} .* task={task}.* see the answer"):
             checked_config(composed)

@@ -1,4 +1,4 @@
-"""Baselines for labelled series: majority, summary features, nearest neighbour, MiniRocket."""
+"""Baselines for labelled series: majority, summary features, 1-NN, MiniRocket."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BASELINES = {
     ),
     "dtw_1nn": Baseline(
         "classical",
-        "nearest neighbour by dynamic time warping, without a window (aeon)",
+        "1-NN by dynamic time warping, without a window (aeon)",
         needs=("aeon", "tasks.series.aeon_methods"),
         extra="series",
     ),

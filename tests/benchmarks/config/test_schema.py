@@ -137,7 +137,7 @@ def test_what_is_known_by_another_name_is_meant(given: str, meant: str) -> None:
 
 
 def test_definitions_are_found_by_file() -> None:
-    assert set(definitions(tasks, TaskSettings)) == {"imdb", "shakespeare", "sp500"}
+    assert set(definitions(tasks, TaskSettings)) == {"imdb", "series", "shakespeare", "sp500"}
     assert definitions(models, ModelSettings) == {
         "baseline": BaselineSettings,
         "recurrent": RecurrentSettings,
