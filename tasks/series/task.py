@@ -55,12 +55,14 @@ class SeriesSettings(TaskSettings):
         "file of labelled series: .ts (UCR/UEA), .npz (X, y), or a table with one row per step "
         "(id, time, features, label) or per series",
         identity=False,
+        is_path=True,
     )
     test: str | None = setting(
         None,
         "file of the test split; null for NAME_TEST beside NAME_TRAIN or X_test in an archive, "
         "else for a share of the data, drawn by content hash",
         identity=False,
+        is_path=True,
     )
     id: str | None = setting(None, "column that names the series of a step", identity=False)
     time: str | None = setting(None, "column of times within a series", identity=False)
