@@ -16,8 +16,6 @@ from pathlib import Path
 from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
 from benchmarks.system.terminal import print_log_messages
 
-WIDTH = 12  # of the titles
-
 
 @prints_user_errors
 def main(arguments: list[str] | None = None) -> int:
@@ -31,10 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
     from benchmarks.config.data_kinds import kind_of, loaded
 
     kind, reason = (options.task, "") if options.task else kind_of(Path(options.path))
-    print(f"{'task':<{WIDTH}}{kind}{f' ({reason})' if reason else ''}")
     task = loaded(kind, options.path, options.overrides)
-    for title, text in task.summary().items():
-        print(f"{title:<{WIDTH}}{text}")
+    lines = {"task": f"{kind} ({reason})" if reason else kind, **task.summary()}
+    width = max(map(len, lines)) + 2
+    for title, text in lines.items():
+        print(f"{title:<{width}}{text}")
     for notice in task.data.notices:
         logging.getLogger(__name__).info("%s", notice)
     words = [f"task={kind}", f"task.data={options.path}", *options.overrides]

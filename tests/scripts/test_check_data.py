@@ -1,0 +1,74 @@
+"""scripts/check_data.py: the kind of data, its summary, and the command to run."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from benchmarks.config.data_kinds import data_kinds, kind_of
+from scripts.check_data import main
+from tests.helpers.definitions import EXAMPLES
+
+
+def answer(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    code = main([*map(str, words)])
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+
+def test_every_kind_with_own_data_has_an_example() -> None:
+    assert set(data_kinds()) == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_an_example_is_recognised_as_its_kind_alone(kind: str) -> None:
+    found, reason = kind_of(EXAMPLES[kind])
+    assert (found, bool(reason)) == (kind, True)
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_the_summary_ends_with_the_command(
+    kind: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = EXAMPLES[kind]
+    code, out, _ = answer(capsys, file, f"cache_dir={tmp_path}")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].startswith("task") and kind in lines[0]  # noqa: PT018
+    assert any("train" in line and "validation" in line for line in lines)
+    words = shlex.split(lines[-1])
+    assert words[:5] == ["python", "run.py", "model=lstm", f"task={kind}", f"task.data={file}"]
+
+
+def test_a_file_with_quotes_and_spaces_in_its_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    example = EXAMPLES["series"]
+    file = tmp_path / "it's a, file=1.ts"
+    file.write_bytes(example.read_bytes())
+    code, out, err = answer(capsys, file)
+    assert (code, err) == (0, "")
+    assert f"task.data={file}" in shlex.split(out.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["nowhere.csv"], "nowhere.csv: no such file or folder"),
+        (["{example}", "--task", "sereis"], "--task sereis: allowed: "),
+        (["{example}", "--task", "imdb"], "--task imdb: allowed: "),
+        (["{example}", "task.poling=last"], "task.poling"),
+        (["{unknown}"], "not recognised; choose with --task (allowed: "),
+    ],
+)
+def test_mistakes_get_one_line(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    unknown = tmp_path / "picture.png"
+    unknown.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00")
+    given = [word.format(example=EXAMPLES["series"], unknown=unknown) for word in words]
+    code, out, err = answer(capsys, *given)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert expected in err
