@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from benchmarks.config.schema import Config
-    from tasks.text.task import ImdbTask
+    from tasks.imdb import ImdbTask
 
 SPEED, SCORE = 4.0, 1.0
 """Targets: throughput and validation accuracy relative to Keras."""
@@ -53,7 +53,7 @@ def job_of(config: Config, task: ImdbTask, threads: int) -> dict[str, np.ndarray
 
     job: dict[str, np.ndarray[Any, Any]] = {}
     for split in SPLITS[:2]:
-        reviews = task.reviews[split]
+        reviews = task.documents[split]
         batch = reviews.batch(np.arange(len(reviews)))
         assert batch.lengths is not None
         tokens, lengths = batch.inputs.numpy(), batch.lengths.numpy()

@@ -13,7 +13,7 @@ PHASES = {
     "imports": ("builtins:__import__",),
     "git": ("benchmarks.system.environment:git_state",),
     "data": (
-        "tasks.text.task:ImdbSettings.load",
+        "tasks.imdb:ImdbSettings.load",
         "tasks.language.task:ShakespeareSettings.load",
         "tasks.forecast.task:Sp500Settings.load",
     ),

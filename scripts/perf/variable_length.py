@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from benchmarks.config.schema import Config
     from models.modules.recurrent import RecurrentEncoder
-    from tasks.text.task import ImdbTask
+    from tasks.imdb import ImdbTask
 
 WITHOUT_LENGTHS = 0.95
 OVER_PACKED = {"cpu": 7.0, "cuda": 1.0}
@@ -51,7 +51,7 @@ def samples(task: ImdbTask, config: Config, batches: int, is_sorted: bool) -> li
     size, order = config.train.batch_size, SeedStreams.of(config).data_order(0)
     drawn = task.batches("train", size, order)
     if not is_sorted:
-        reviews = task.reviews["train"]
+        reviews = task.documents["train"]
         shuffled = order.permutation(len(reviews))
         drawn = (reviews.batch(shuffled[i : i + size]) for i in range(0, len(shuffled), size))
     torch.manual_seed(config.seed)

@@ -17,7 +17,7 @@ BATCHES_PER_BUCKET = 50  # sorted by length together after a shuffle
 
 
 @dataclass
-class Reviews:
+class Documents:
     """Documents as one flat tensor of token ids, truncated as they are batched.
 
     A document of more than `max_length` tokens keeps its head, a quarter of them, and its tail.
@@ -35,10 +35,10 @@ class Reviews:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def to(self, device: torch.device) -> Reviews:
+    def to(self, device: torch.device) -> Documents:
         """Return the documents on a device."""
         tokens, offsets, labels = (x.to(device) for x in (self.tokens, self.offsets, self.labels))
-        return Reviews(tokens, offsets, labels, self.max_length)
+        return Documents(tokens, offsets, labels, self.max_length)
 
     def batch(self, group: np.ndarray[Any, Any]) -> Batch:
         """Pad the documents with the given indices to the longest of them."""

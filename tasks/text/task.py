@@ -1,274 +1,276 @@
-"""Sentiment of IMDB reviews (Maas et al. 2011) in two classes; the metric is accuracy."""
+"""Classification of own documents in two or more classes."""
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterator
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.base import (
     SPLITS,
     Arrays,
     Baseline,
-    Batch,
     Cache,
     DataDescription,
-    FittedBaseline,
+    DataError,
     Metric,
-    SequenceEncoder,
     Split,
     Task,
-    TaskSettings,
     setting,
 )
-from tasks.text.baselines import BASELINES, fit
-from tasks.text.batches import Reviews, shuffled_by_length
-from tasks.text.preparation import FORM, VALIDATION_SEED, tokenise
-from tasks.text.sources import Source, check_source, find_source
-from tasks.text.tokenizer import PADDING, UNKNOWN, Texts, train_tokenizer
+from tasks.common.classification import METRICS
+from tasks.text.baselines import BASELINES
+from tasks.text.documents import DocumentTask
+from tasks.text.paths import check_path, is_hub_name
+from tasks.text.preparation import (
+    FORM,
+    digest_of,
+    encoded,
+    in_canonical_order,
+    notices_of,
+    tokenization_of,
+)
+from tasks.text.reading import (
+    Columns,
+    Frames,
+    joined,
+    load_hub,
+    parts_of,
+    read_dataset,
+    read_parts,
+    recognised,
+)
+from tasks.text.settings import DocumentSettings
+from tasks.text.splitting import split_documents
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from torch import Tensor, nn
+    import pandas as pd
 
-EXCERPTS = 20
+SMALL_TEST = 100  # documents; below it, a notice says what one of them is worth
 
 
 @dataclass
-class ImdbSettings(TaskSettings):
-    """Classification of film reviews as positive or negative."""
+class TextSettings(DocumentSettings):
+    """Classification of own documents, such as reviews or messages."""
 
-    name: ClassVar[str] = "imdb"
-    primary_metric: ClassVar[Metric] = Metric(
-        "accuracy", "share of reviews", higher_is_better=True, perfect=1.0, margin="0.005"
+    name: ClassVar[str] = "text"
+
+    data: str | None = setting(
+        None,
+        "required: a CSV, TSV, JSONL or Parquet file, a folder of .txt files per class, a folder "
+        "with train and test of these, a folder of `save_to_disk`, a clone of a hub repository, "
+        "or OWNER/NAME of the Hugging Face hub",
+        identity=False,  # the fingerprint contains a hash of the documents
     )
-
-    source: str = setting(
-        "auto",
-        "auto (the hub's copy if available, else the bundled subset), hub, bundled, or "
-        "a folder with train/test parquet files or the aclImdb tree",
+    test: str | None = setting(
+        None, "the test split, in the same forms; null to use or draw one from data", identity=False
+    )
+    text: str | None = setting(
+        None, "column of the text; null for the usual names, such as text or review", identity=False
+    )
+    label: str | None = setting(
+        None, "column of the class; null for the usual names, such as label", identity=False
+    )
+    group: str | None = setting(
+        None,
+        "column, such as the author: documents of one group are on one side of the drawn splits",
         identity=False,
         is_path=True,
         words=("auto", "hub", "bundled"),
     )
-    vocabulary_size: int = setting(20_000, "number of the most frequent tokens", minimum=3)
-    minimum_count: int = setting(
-        2, "occurrences in training of a token of the vocabulary", minimum=1
+    metric: str = setting(
+        "accuracy",
+        "the score that selects the best epoch and is compared; auroc: of two classes",
+        choices=tuple(METRICS),
     )
-    split_seed: int | None = setting(
-        None,
-        "seed of the choice of the validation reviews, which sets the reviews and the vocabulary "
-        "of training too; null for the choice that runs share by default",
-        minimum=0,
-        below=2**32,
-        identity=False,  # the fingerprint contains a hash of the validation reviews
+    tokenizer: str = setting(
+        "auto",
+        "auto: words, or, if words do not repeat, as in languages without spaces, characters or "
+        "byte pairs",
+        choices=("auto", "word", "bpe", "char"),
     )
-    max_length: int = setting(400, "tokens per review; longer ones keep head and tail", minimum=2)
-    embedding_size: int = setting(128, "per token", minimum=1)
-    embedding_dropout: float = setting(
-        0.5,
-        "probability of dropping an embedding dimension for a whole review",
-        minimum=0.0,
-        below=1.0,
-    )
-    word_dropout: float = setting(
-        0.1,
-        "probability of replacing a token by the unknown token in training",
-        minimum=0.0,
-        below=1.0,
-    )
-    pooling: str = setting(
-        "mean_max",
-        "reduction of the outputs of all steps to one",
-        choices=("last", "mean", "max", "mean_max"),
-    )
+
+    @property
+    def primary_metric(self) -> Metric:  # type: ignore[override]
+        """The chosen metric."""
+        return METRICS[self.metric]
 
     def baselines(self) -> dict[str, Baseline]:
         """See `TaskSettings.baselines`."""
         return BASELINES
 
+    @staticmethod
+    def recognises(path: Path) -> str:
+        """See `TaskSettings.recognises`."""
+        return recognised(path)
+
     def check(self) -> None:
         """See `TaskSettings.check`."""
-        check_source(self.source)
+        if self.data is None:
+            raise ValueError(
+                "task.data: is required; give a table with a column of texts and one of labels, "
+                "such as task.data=reviews.csv"
+            )
+        check_path(self.data, "task.data")
+        if self.test is not None:
+            check_path(self.test, "task.test")
 
     def load(self, cache: Cache) -> Task:
-        """Read the reviews, or their token ids from the cache."""
+        """Read the documents, or their token ids from the cache."""
         import tokenizers
 
-        source = find_source(self.source)
-        content = (
-            f"{source.content_key} {self.vocabulary_size} {self.minimum_count} "
-            f"v{self.version} form {FORM} tokenizers {tokenizers.__version__}"
-        )
-        if self.split_seed is not None:
-            content += f" split {self.split_seed}"
-        seed = VALIDATION_SEED if self.split_seed is None else self.split_seed
-        key = f"imdb-{hashlib.sha256(content.encode()).hexdigest()[:32]}"
-        arrays, metadata = cache(
-            key, lambda: tokenise(source.read(), self.vocabulary_size, self.minimum_count, seed)
-        )
-        return ImdbTask(self, source, arrays, metadata)
-
-
-class ImdbTask(Task):
-    """Reviews as ragged token ids, in batches of similar length."""
-
-    def __init__(
-        self, settings: ImdbSettings, source: Source, arrays: Arrays, metadata: dict[str, Any]
-    ) -> None:
-        import torch
-
-        self.settings = settings
-        self.vocabulary_size: int = metadata["vocabulary_size"]
-        self.input_size = settings.embedding_size
-        self.reviews: dict[Split, Reviews] = {
-            split: Reviews(
-                torch.from_numpy(arrays[f"{split}_tokens"]),
-                torch.from_numpy(arrays[f"{split}_offsets"]),
-                torch.from_numpy(arrays[f"{split}_labels"]),
-                settings.max_length,
-            )
-            for split in SPLITS
-        }
-        self.texts = {
-            split: Texts(arrays[f"{split}_content"], arrays[f"{split}_content_offsets"])
-            for split in SPLITS
-        }
-        trained = len(self.reviews["train"]) + len(self.reviews["validation"])
-        known = metadata["films_known"]
-        films = {trained: "no film or text shared", 0: "no text shared (films unknown)"}.get(
-            known, f"no text shared, no film where known ({known:,} of {trained:,})"
-        )
-        self.data = DataDescription(
-            name=source.name,
-            sha256=metadata["sha256"],
-            split=f"official test; validation 10% of train, {films}, "
-            f"sha256 {metadata['validation_sha256'][:8]}",
-            train_size=len(self.reviews["train"]),
-            validation_size=len(self.reviews["validation"]),
-            test_size=len(self.reviews["test"]),
-            unit="reviews",
-            notices=(source.notice,) if source.notice else (),
-            split_seed=settings.split_seed,
-        )
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """See `Task.to`."""
-        self.reviews = {split: reviews.to(device) for split, reviews in self.reviews.items()}
-
-    def network(self, encoder: SequenceEncoder) -> nn.Module:
-        """See `Task.network`."""
-        from tasks.modules.network import SequenceNetwork
-
-        return SequenceNetwork(
-            encoder,
-            None,
-            self.settings.pooling,
-            vocabulary_size=self.vocabulary_size,
-            embedding_dropout=self.settings.embedding_dropout,
-            word_dropout=self.settings.word_dropout,
-            unknown=UNKNOWN,
-        )
-
-    def steps_per_epoch(self, batch_size: int) -> int:
-        """See `Task.steps_per_epoch`."""
-        return math.ceil(len(self.reviews["train"]) / batch_size)
-
-    def batches(
-        self, split: Split, batch_size: int, order: np.random.Generator | None = None
-    ) -> Iterator[Batch]:
-        """Yield batches of reviews of similar length; an evaluation starts with the shortest."""
-        import numpy as np
-
-        reviews = self.reviews[split]
-        if order is None:
-            groups = np.split(
-                np.argsort(reviews.lengths, kind="stable"),
-                range(batch_size, len(reviews), batch_size),
-            )
+        self.check()
+        assert self.data is not None
+        columns = Columns(self.text, self.label, self.group)
+        if is_hub_name(self.data):
+            loaded = load_hub(self.data)
+            files = [f"{name} {each._fingerprint}" for name, each in dict(loaded).items()]
         else:
-            groups = shuffled_by_length(reviews.lengths, batch_size, order)
-        for group in groups:
-            yield reviews.batch(group)
+            parts, paths = parts_of(Path(self.data), "task.data")
+            files = hashes_of(paths)
+        test_paths = [] if self.test is None else parts_of(Path(self.test), "task.test")[1]
+        content = (
+            f"{files} {hashes_of(test_paths)} {columns} {self.tokenizer} {self.vocabulary_size} "
+            f"{self.minimum_count} {self.split_seed} v{self.version} form {FORM} "
+            f"tokenizers {tokenizers.__version__}"
+        )
 
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return the mean binary cross-entropy, in nats."""
-        from torch.nn import functional as F
+        def read() -> Frames:
+            where = f"task.data={self.data}"
+            if is_hub_name(str(self.data)):
+                frames = read_dataset(loaded, columns, where)
+            else:
+                frames = read_parts(parts, columns, where)
+            if self.test is None:
+                return frames
+            where = f"task.test={self.test}"
+            given = read_parts(parts_of(Path(self.test), "task.test")[0], columns, where)
+            return joined(frames, given)
 
-        return F.binary_cross_entropy_with_logits(outputs, batch.targets.to(outputs.dtype))
+        key = f"text-{hashlib.sha256(content.encode()).hexdigest()[:32]}"
+        arrays, metadata = cache(key, lambda: self.prepared(read()))
+        return TextTask(self, arrays, metadata)
 
-    def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return the total cross-entropy, correct predictions and reviews."""
-        from torch.nn import functional as F
-
-        targets = batch.targets.to(outputs.dtype)
-        nats = F.binary_cross_entropy_with_logits(outputs, targets, reduction="sum")
-        right = ((outputs > 0) == (batch.targets > 0)).sum()
-        return {"nats": nats, "right": right, "reviews": right.new_tensor(len(outputs))}
-
-    def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """Compute accuracy and mean cross-entropy."""
-        return {
-            "loss": sums["nats"] / sums["reviews"],
-            "accuracy": sums["right"] / sums["reviews"],
+    def prepared(self, frames: Frames) -> tuple[Arrays, dict[str, Any]]:
+        """Split and encode documents."""
+        classes, splits = with_numbers(frames.splits, f"task.data={self.data}")
+        ordered = {split: in_canonical_order(frame) for split, frame in splits.items()}
+        parts = split_documents(ordered, classes, self.group, self.split_seed)
+        arrays, metadata = encoded(
+            parts.frames,
+            self.vocabulary_size,
+            self.minimum_count,
+            self.tokenizer,  # type: ignore[arg-type]
+        )
+        return arrays, metadata | {
+            "sha256": digest_of(ordered, classes),
+            "split": parts.description,
+            "classes": classes,
+            "columns": frames.columns,
+            "notices": [*frames.notices, *notices_of_classes(parts.frames, classes)],
         }
 
-    def single_sequences(self, count: int) -> Iterator[Batch]:
-        """Yield single validation reviews in a fixed order that is independent of their length."""
-        import numpy as np
 
-        reviews = self.reviews["validation"]
-        for i in range(count):
-            yield reviews.batch(np.array([i % len(reviews)]))
+class TextTask(DocumentTask):
+    """Own documents in two or more classes."""
 
-    def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return the log-odds of a positive review, and the true label."""
-        return {"logit": outputs.float(), "positive": batch.targets > 0}
-
-    def excerpts(
-        self, split: Split, items: Tensor, predictions: dict[str, Tensor]
-    ) -> list[dict[str, Any]]:
-        """Return the reviews of the largest loss with their complete text."""
-        logits, positive = predictions["logit"], predictions["positive"]
-        # A small margin is a large loss; margins differ even if losses are rounded to 0.
-        margins = logits.where(positive, -logits)
-        worst = margins.argsort(stable=True)[:EXCERPTS]
-        texts = self.texts[split].read(items[worst].tolist())
-        return [
-            {
-                "item": int(items[i]),
-                "logit": float(logits[i]),
-                "positive": bool(positive[i]),
-                "text": text.replace("<br />", "\n"),
-            }
-            for i, text in zip(worst.tolist(), texts, strict=True)
-        ]
-
-    def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
-        """See `Task.preprocessing`; the tokenizer is trained again on the same texts."""
-        texts = self.texts["train"].read()
-        tokenizer = train_tokenizer(
-            texts, self.settings.vocabulary_size, self.settings.minimum_count
+    def __init__(self, settings: TextSettings, arrays: Arrays, metadata: dict[str, Any]) -> None:
+        super().__init__(settings, metadata["classes"], arrays, metadata)
+        if settings.metric == "auroc" and len(self.classes) > 2:
+            raise DataError(
+                f"task.metric=auroc: requires two classes, and the data has {len(self.classes)} "
+                f"(allowed: {', '.join(each for each in METRICS if each != 'auroc')})"
+            )
+        self.columns: str = metadata["columns"]
+        train, validation, test = (len(documents) for documents in self.documents.values())
+        sizes = {"train": train, "validation": validation, "test": test}
+        notices = [*metadata["notices"], *notices_of(metadata, sizes, "documents")]
+        if metadata["tokenizer_reason"]:
+            notices.append(
+                f"task.tokenizer={metadata['tokenizer']} is used, because "
+                f"{metadata['tokenizer_reason']}; task.tokenizer=word overrides it"
+            )
+        if test < SMALL_TEST:
+            notices.append(
+                f"the test split has {test} documents: one of them is {100 / test:.1f} points of "
+                f"accuracy"
+            )
+        self.data = DataDescription(
+            name=Path(str(settings.data)).name,
+            sha256=metadata["sha256"],
+            split=metadata["split"],
+            train_size=train,
+            validation_size=validation,
+            test_size=test,
+            unit="documents",
+            notices=tuple(notices),
+            split_seed=settings.split_seed,
+            tokenization=tokenization_of(metadata),
+            test_in_train=metadata["test_in_train"],
         )
-        assert tokenizer.get_vocab_size() == self.vocabulary_size
-        longest = self.settings.max_length
-        return {
-            "inputs": "token ids from tokenizer.json with encode_special_tokens = true; [no_token] "
-            "for a text without any token; the first `first` and last `last` tokens of a text of "
-            "more than max_length; padded to the longest of a batch with `padding`",
-            "no_token": UNKNOWN,
-            "max_length": longest,
-            "first": longest // 4,
-            "last": longest - longest // 4,
-            "padding": PADDING,
-            "lengths": "tokens of each text, without padding",
-            "outputs": "log-odds of a positive review; positive if above 0",
-        }, {"tokenizer.json": tokenizer.to_str(pretty=True)}
 
-    def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
-        """See `Task.fit_baseline`."""
-        labels = {split: reviews.labels.cpu().numpy() for split, reviews in self.reviews.items()}
-        return fit(name, self.texts, labels, seed)
+    def summary(self) -> dict[str, str]:
+        """See `Task.summary`."""
+        return {"columns": self.columns, **super().summary()}
+
+
+def hashes_of(paths: Sequence[Path]) -> list[str]:
+    """Hash names and contents of files; a folder's name can be a class."""
+    return [
+        f"{path.parent.name}/{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        for path in paths
+    ]
+
+
+def with_numbers(
+    splits: Mapping[Split, pd.DataFrame], where: str
+) -> tuple[list[str], dict[Split, pd.DataFrame]]:
+    """Return the names of the classes in natural order, and frames with numbers as labels.
+
+    Raises:
+        DataError: there is one class, or the labels are as many as the documents.
+    """
+    names = {name for frame in splits.values() for name in frame["label"]}
+    total = sum(len(frame) for frame in splits.values())
+    if len(names) == 1:
+        raise DataError(f"{where}: only one class, {names.pop()}; at least two are needed")
+    if len(names) > max(2, total / 2):
+        raise DataError(
+            f"{where}: {len(names):,} different labels in {total:,} documents, such as "
+            f"{', '.join(sorted(names)[:3])}; choose the column of the classes with task.label=NAME"
+        )
+    classes = sorted(names, key=natural)
+    numbers = {name: number for number, name in enumerate(classes)}
+    return classes, {
+        split: frame.assign(label=frame["label"].map(numbers)) for split, frame in splits.items()
+    }
+
+
+def natural(name: str) -> tuple[tuple[bool, float, str], ...]:
+    """Return a key that sorts numbers in names by their value, and letters without case."""
+    signed = re.fullmatch(r"-?\d+(\.\d+)?", name)
+    if signed:
+        return ((False, float(name), ""),)
+    pieces = re.split(r"(\d+)", name.lower())
+    return tuple(
+        (not p.isdecimal(), float(p) if p.isdecimal() else 0.0, p) for p in (*pieces, name)
+    )
+
+
+def notices_of_classes(parts: Mapping[Split, pd.DataFrame], classes: Sequence[str]) -> list[str]:
+    """Return notices on classes that a split does not have, and on names that differ in case."""
+    notices = []
+    for split in SPLITS[1:]:
+        absent = set(range(len(classes))) - set(parts[split]["label"])
+        if absent:
+            names = ", ".join(classes[label] for label in sorted(absent)[:5])
+            notices.append(f"the {split} split has no documents of class {names}")
+    folded: dict[str, str] = {}
+    for name in classes:
+        other = folded.setdefault(name.lower(), name)
+        if other != name:
+            notices.append(f"classes {other} and {name} differ only in case")
+    return notices

@@ -9,9 +9,8 @@ import pytest
 
 from benchmarks.system.disk_cache import DiskCache
 from tasks.base import DataError
-from tasks.text import sources as imdb_sources
-from tasks.text.preparation import tokenise
-from tasks.text.task import ImdbSettings, ImdbTask
+from tasks.text import imdb_sources
+from tasks.imdb import ImdbSettings, ImdbTask, tokenise
 
 WORDS = ("dull", "grand")  # of synthetic reviews of label 0 and 1
 LABEL_NAMES = ("neg", "pos")
@@ -82,6 +81,6 @@ def same_content(task: ImdbTask) -> tuple[object, ...]:
         data.split,
         *(
             (reviews.tokens.tolist(), reviews.offsets.tolist(), reviews.labels.tolist())
-            for reviews in task.reviews.values()
+            for reviews in task.documents.values()
         ),
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.base import Batch, Split
-from tasks.text import task as imdb
+from tasks import imdb
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Frames = dict[str, pd.DataFrame]

@@ -204,7 +204,7 @@ def test_keras_reviews_are_padded_at_the_begin(reviews: Path, tmp_path: Path) ->
     np.savez(file, **against_keras.job_of(config, task, 1))
     rows = keras_side.padded(np.load(file), "validation", 12)
     batch = task.batches("validation", len(rows))
-    lengths = task.reviews["validation"].lengths
+    lengths = task.documents["validation"].lengths
     assert rows.shape == (len(lengths), 12)
     assert ((rows != 0).sum(1) == lengths).all()
     assert sorted(map(tuple, rows.tolist())) == sorted(

@@ -82,9 +82,9 @@ def test_reviews_are_classified_with_onnxruntime_and_tokenizers_only(
     assert output.count("written: ") == len(files)
     finished = load_run(folder)
     task: Any = finished.task
-    longest = int(np.argmax(task.reviews["validation"].offsets.diff().numpy()))
+    longest = int(np.argmax(task.documents["validation"].offsets.diff().numpy()))
     chosen = np.array([longest, 0, 1, 2])
-    batch = task.reviews["validation"].batch(chosen)
+    batch = task.documents["validation"].batch(chosen)
     assert batch.lengths.max() == 50
     with torch.inference_mode():
         logits = finished.network("torch")[0](batch.inputs, batch.lengths)[0].tolist()

@@ -23,7 +23,7 @@ from benchmarks.results.row import Status
 from benchmarks.sweeps.cell import Cell, Outcome
 from benchmarks.sweeps.search import Search, Study, distribution_of, sampler_for
 from models.recurrent import RecurrentSettings
-from tasks.text.task import ImdbSettings
+from tasks.imdb import ImdbSettings
 from tests.helpers.halting import Halt
 from tests.helpers.paths import ROOT
 

@@ -24,7 +24,7 @@ from models.recurrent import RecurrentSettings
 from tasks.base import Task, TaskSettings
 from tasks.forecast.task import Sp500Settings
 from tasks.language.task import ShakespeareSettings
-from tasks.text.task import ImdbSettings
+from tasks.imdb import ImdbSettings
 
 CPU = torch.device("cpu")
 HIDDEN = 8

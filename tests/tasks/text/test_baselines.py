@@ -18,9 +18,9 @@ from benchmarks.training.evaluation import evaluate
 from benchmarks.training.predictions import Predictions
 from tasks.base import Baseline, FittedBaseline
 from tasks.text import baselines as reviews
+from tasks import imdb
 from tasks.text import preparation as imdb_preparation
-from tasks.text import task as imdb
-from tasks.text.sources import BUNDLED, Source
+from tasks.text.imdb_sources import BUNDLED, Source
 
 Frames = dict[str, pd.DataFrame]
 Features = Callable[[list[str], list[str], np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -28,7 +28,7 @@ KNOWN: dict[str, Baseline] = imdb.ImdbSettings().baselines()
 
 
 def task_of(frames: Frames) -> imdb.ImdbTask:
-    arrays, facts = imdb_preparation.tokenise(frames, vocabulary_size=2000, minimum_count=2)
+    arrays, facts = imdb.tokenise(frames, vocabulary_size=2000, minimum_count=2)
     return imdb.ImdbTask(imdb.ImdbSettings(), Source("cut", "", lambda: frames), arrays, facts)
 
 
@@ -178,7 +178,7 @@ def naive_bayes_features(
 def test_logits_are_those_of_a_dense_reference(
     name: str, features: Features, c: float, task: imdb.ImdbTask
 ) -> None:
-    labels = task.reviews["train"].labels.numpy()
+    labels = task.documents["train"].labels.numpy()
     train, test = (task.texts[split].read() for split in ("train", "test"))  # type: ignore[index]
     x, held_out = features(train, test, labels)
     x, held_out = (np.column_stack([each, np.ones(len(each))]) for each in (x, held_out))
@@ -274,7 +274,7 @@ def test_the_test_split_has_no_effect_on_a_fit(name: str, frames: Frames) -> Non
 
 @pytest.mark.parametrize("name", [name for name in KNOWN if name != "mean_embedding"])
 def test_validation_has_no_effect_on_linear_models(name: str, task: imdb.ImdbTask) -> None:
-    labels = {split: each.labels.numpy() for split, each in task.reviews.items()}
+    labels = {split: each.labels.numpy() for split, each in task.documents.items()}
     turned = labels | {"validation": 1 - labels["validation"]}
     first, second = (reviews.fit(name, task.texts, each, 0) for each in (labels, turned))
     assert np.array_equal(logits(first, task), logits(second, task))
@@ -290,7 +290,7 @@ def test_predictions_are_log_odds_and_truth(task: imdb.ImdbTask) -> None:
     items, columns = predictions.in_order()
     assert list(columns) == ["logit", "positive"]
     assert (columns["logit"].dtype, columns["positive"].dtype) == (torch.float32, torch.bool)
-    assert torch.equal(columns["positive"], task.reviews["test"].labels == 1)
+    assert torch.equal(columns["positive"], task.documents["test"].labels == 1)
     right = (columns["logit"] > 0) == columns["positive"]
     assert float(right.float().mean()) == pytest.approx(scores["accuracy"])
     np.testing.assert_allclose(columns["logit"], logits(fitted, task), rtol=1e-6)
@@ -303,7 +303,7 @@ def test_excerpts_are_the_reviews_of_the_largest_loss(
 ) -> None:
     """Of all reviews, or of the few that a smoke test predicts."""
     items = torch.arange(first, 40)
-    positive = task.reviews["test"].labels[items] == 1
+    positive = task.documents["test"].labels[items] == 1
     given = torch.from_numpy(np.random.default_rng(0).normal(size=len(items))).float() * 50
     excerpts = task.excerpts("test", items, {"logit": given, "positive": positive})
     signs = np.where(positive, 1.0, -1.0)

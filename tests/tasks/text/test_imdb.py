@@ -17,9 +17,9 @@ from benchmarks.system.disk_cache import DiskCache
 from benchmarks.training.evaluation import evaluate
 from models.recurrent import RecurrentSettings
 from tasks.base import Arrays, Batch, Split
+from tasks import imdb
 from tasks.text import preparation as imdb_preparation
-from tasks.text import task as imdb
-from tasks.text.sources import Source
+from tasks.text.imdb_sources import Source
 from tasks.text.tokenizer import PADDING, UNKNOWN
 from tests.helpers.synthetic_reviews import (
     SPLITS,
@@ -46,7 +46,7 @@ def frames() -> Frames:
 
 def prepared(frames: Frames, max_length: int = 25) -> tuple[imdb.ImdbTask, Arrays]:
     """Return a task and the ragged arrays it was made from."""
-    arrays, facts = imdb_preparation.tokenise(frames, vocabulary_size=200, minimum_count=1)
+    arrays, facts = imdb.tokenise(frames, vocabulary_size=200, minimum_count=1)
     settings = imdb.ImdbSettings(max_length=max_length, embedding_size=8)
     return imdb.ImdbTask(settings, Source("synthetic", "", lambda: frames), arrays, facts), arrays
 
@@ -74,7 +74,7 @@ def test_only_training_reviews_make_the_vocabulary() -> None:
         return reviews(count, 1).assign(text=[f"{name}{i}" for i in range(count)])
 
     frames = {"train": own_words(200, "train"), "test": own_words(50, "test")}
-    arrays, facts = imdb_preparation.tokenise(frames, vocabulary_size=1000, minimum_count=1)
+    arrays, facts = imdb.tokenise(frames, vocabulary_size=1000, minimum_count=1)
     assert facts["vocabulary_size"] == 2 + len(arrays["train_labels"]) == 2 + 180
     assert UNKNOWN not in arrays["train_tokens"]
     for split in ("validation", "test"):
@@ -143,7 +143,7 @@ def test_a_cut_keeps_the_first_quarter_and_the_last_three(max_length: int, seed:
     tokens = torch.tensor([token for text in texts for token in text], dtype=torch.int32)
     offsets = torch.tensor(np.cumsum([0, *map(len, texts)]))
     labels = torch.zeros(30, dtype=torch.int8)
-    kept = imdb.Reviews(tokens, offsets, labels, max_length)
+    kept = Documents(tokens, offsets, labels, max_length)
     assert kept.lengths.tolist() == [len(text) for text in cut]
     for group in np.split(draw.permutation(30), [1, 8, 20]):
         batch = kept.batch(group)
@@ -194,7 +194,7 @@ def test_items_are_places_in_the_canonical_order(frames: Frames, split: Split) -
     task, arrays = prepared(frames, max_length=1000)
     ordered = imdb_preparation.in_canonical_order(frames["test" if split == "test" else "train"])
     if split != "test":
-        held_out = imdb_preparation.choose_validation(ordered)
+        held_out = imdb.choose_validation(ordered)
         ordered = ordered[held_out if split == "validation" else ~held_out]
     tokens = np.split(arrays[f"{split}_tokens"], arrays[f"{split}_offsets"][1:-1])
     everything = [batch for seed in (None, 3) for batch in batches(task, split, 7, seed)]

@@ -13,9 +13,9 @@ import pytest
 
 from benchmarks.system.disk_cache import DiskCache
 from tasks.base import DataError
+from tasks import imdb
 from tasks.text import preparation as imdb_preparation
-from tasks.text import task as imdb
-from tasks.text.sources import BUNDLED
+from tasks.text.imdb_sources import BUNDLED
 from tests.helpers.paths import ROOT
 from tests.helpers.synthetic_reviews import SPLITS, Frames, batches, repeat_texts, reviews
 
@@ -108,7 +108,7 @@ def test_validation_is_a_stratified_tenth(bundled: imdb.ImdbTask) -> None:
 
 def test_validation_shares_no_film_and_no_text_with_training(bundled_frames: Frames) -> None:
     train = imdb_preparation.in_canonical_order(bundled_frames["train"])
-    held_out = imdb_preparation.choose_validation(train)
+    held_out = imdb.choose_validation(train)
     assert held_out.sum() == 500
     for column in ("movie", "text"):
         assert not set(train[held_out][column]) & set(train[~held_out][column])
@@ -117,10 +117,9 @@ def test_validation_shares_no_film_and_no_text_with_training(bundled_frames: Fra
 def test_a_split_seed_chooses_other_reviews_by_the_same_rules(bundled_frames: Frames) -> None:
     train = imdb_preparation.in_canonical_order(bundled_frames["train"])
     default, *others = (
-        imdb_preparation.choose_validation(train, seed)
-        for seed in (imdb_preparation.VALIDATION_SEED, 0, 1)
+        imdb.choose_validation(train, seed) for seed in (imdb.VALIDATION_SEED, 0, 1)
     )
-    assert (default == imdb_preparation.choose_validation(train)).all()
+    assert (default == imdb.choose_validation(train)).all()
     assert not (others[0] == others[1]).all()
     for held_out in others:
         assert held_out.sum() == 500
@@ -131,7 +130,7 @@ def test_a_split_seed_chooses_other_reviews_by_the_same_rules(bundled_frames: Fr
 def test_the_order_of_rows_does_not_change_validation(bundled_frames: Frames) -> None:
     def chosen(frame: pd.DataFrame) -> set[str]:
         ordered = imdb_preparation.in_canonical_order(frame)
-        return set(ordered[imdb_preparation.choose_validation(ordered)]["id"])
+        return set(ordered[imdb.choose_validation(ordered)]["id"])
 
     train = bundled_frames["train"]
     first = chosen(train)
@@ -172,7 +171,7 @@ def test_reviews_that_share_a_film_or_a_text_are_one_group(seed: int) -> None:
 def test_repeated_texts_stay_on_one_side(films_known: bool) -> None:
     frame = repeat_texts(reviews(400, 1), 2)
     frame = imdb_preparation.in_canonical_order(frame if films_known else frame.assign(movie=None))
-    held_out = imdb_preparation.choose_validation(frame)
+    held_out = imdb.choose_validation(frame)
     assert frame["text"].duplicated().any()
     assert not set(frame[held_out]["text"]) & set(frame[~held_out]["text"])
     np.testing.assert_allclose(frame[held_out]["label"].value_counts(), 20, atol=1)
@@ -194,4 +193,4 @@ def test_reviews_that_cannot_be_split_are_refused(
 ) -> None:
     train = change(reviews(60, 1))
     with pytest.raises(DataError, match=r"60 training reviews .* cannot be split"):
-        imdb_preparation.tokenise({"train": train, "test": reviews(20, 2)}, 100, 1)
+        imdb.tokenise({"train": train, "test": reviews(20, 2)}, 100, 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.base import DataDescription
-from tasks.text import sources as imdb_sources
+from tasks.text import imdb_sources
 from tests.helpers.paths import ROOT
 from tests.helpers.review_folders import load, reviews, same_content, write_parquet, write_tree
 

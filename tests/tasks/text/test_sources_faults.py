@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tasks.base import DataError
-from tasks.text.task import ImdbSettings
+from tasks.imdb import ImdbSettings
 from tests.helpers.paths import ROOT
 from tests.helpers.review_folders import refusal, reviews, write_parquet, write_tree
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.text import sources as imdb_sources
+from tasks.text import hub, imdb_sources
 from tests.helpers.halting import WAIT_SECONDS, wait_until
 from tests.helpers.review_folders import load, refusal, reviews, same_content, write_parquet
 
@@ -46,7 +46,7 @@ def serve(no_hub: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], list[bytes]
         servers.append(server)
         no_hub.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         # On a busy machine an answer may be late.
-        no_hub.setattr(imdb_sources, "PROBE_SECONDS", WAIT_SECONDS)
+        no_hub.setattr(hub, "PROBE_SECONDS", WAIT_SECONDS)
         requests: list[bytes] = []
 
         def attend(connection: socket.socket) -> None:
@@ -129,7 +129,7 @@ def test_auto_without_a_hub_is_the_bundled_subset(no_hub: pytest.MonkeyPatch) ->
 
 
 def test_the_time_limit_of_the_hub_is_below_five_seconds() -> None:
-    assert imdb_sources.PROBE_SECONDS < 5
+    assert hub.PROBE_SECONDS < 5
 
 
 @pytest.mark.parametrize("answer", [stay_silent, answer_forever])
@@ -144,8 +144,8 @@ def test_a_hub_that_hangs_is_given_up(
             super().join(timeout)
 
     requests = serve(answer)
-    no_hub.setattr(imdb_sources, "PROBE_SECONDS", 0.6)
-    no_hub.setattr(imdb_sources.threading, "Thread", Recorded)
+    no_hub.setattr(hub, "PROBE_SECONDS", 0.6)
+    no_hub.setattr(hub.threading, "Thread", Recorded)
     for wanted, expected in (("hub", "cannot be reached"), ("auto", "SUBSET")):
         started = time.monotonic()
         text = refusal("hub") if wanted == "hub" else imdb_sources.find_source(wanted).notice
@@ -157,7 +157,7 @@ def test_a_hub_that_hangs_is_given_up(
 
 def test_the_request_names_the_data_set(serve: Callable[[Answer], list[bytes]]) -> None:
     requests = serve(respond(b"HTTP/1.1 200 OK\r\n\r\n"))
-    assert imdb_sources.hub_is_reachable()
+    assert hub.is_reachable(imdb_sources.HUB_NAME)
     assert requests[0].startswith(b"HEAD /api/datasets/stanfordnlp/imdb ")
 
 
@@ -174,7 +174,7 @@ def test_a_hub_with_invalid_responses_counts_as_unreachable(
     serve: Callable[[Answer], list[bytes]], content: bytes
 ) -> None:
     serve(respond(content))
-    assert not imdb_sources.hub_is_reachable()
+    assert not hub.is_reachable(imdb_sources.HUB_NAME)
 
 
 @pytest.mark.parametrize("address", ["not-an-address", "http://with space"])
@@ -182,7 +182,7 @@ def test_an_invalid_hub_address_counts_as_unreachable(
     no_hub: pytest.MonkeyPatch, address: str
 ) -> None:
     no_hub.setenv("HF_ENDPOINT", address)
-    assert not imdb_sources.hub_is_reachable()
+    assert not hub.is_reachable(imdb_sources.HUB_NAME)
 
 
 @pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"])
@@ -191,7 +191,7 @@ def test_offline_mode_sends_no_request(
 ) -> None:
     requests = serve(respond(b"HTTP/1.1 200 OK\r\n\r\n"))
     no_hub.setenv(name, "1")
-    assert not imdb_sources.hub_is_reachable()
+    assert not hub.is_reachable(imdb_sources.HUB_NAME)
     assert not requests
 
 

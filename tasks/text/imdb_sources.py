@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
-import os
-import threading
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import DataError
+from tasks.text import hub
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BUNDLED = Path(__file__).parents[1] / "data" / "imdb"
 HUB_NAME = "stanfordnlp/imdb"
-PROBE_SECONDS = 4.0
 LABELS = {"neg": 0, "pos": 1}
 
 
@@ -47,10 +43,10 @@ def find_source(name: str) -> Source:
         return bundled()
     if name not in ("hub", "auto"):
         return folder(Path(name))
-    is_available = hub_is_cached() or hub_is_reachable()
+    is_available = hub.is_cached(HUB_NAME) or hub.is_reachable(HUB_NAME)
     try:
         if is_available:
-            return hub()
+            return from_hub()
     except DataError as error:
         if name == "hub":
             raise
@@ -58,7 +54,7 @@ def find_source(name: str) -> Source:
     if name == "auto":
         return bundled("the Hugging Face hub cannot be reached; ")
     raise DataError(
-        f"task.source=hub: {hub_address()} cannot be reached and {HUB_NAME} is not in the local "
+        f"task.source=hub: {hub.address()} cannot be reached and {HUB_NAME} is not in the local "
         f"cache; use task.source=bundled or task.source=FOLDER"
     )
 
@@ -192,56 +188,12 @@ def read_text(file: Path) -> str:
         raise DataError(f"{file}: not UTF-8 text") from error
 
 
-def hub() -> Source:
+def from_hub() -> Source:
     """Return the full data set from the hub, or from the local cache of an earlier download."""
-    if hub_is_cached():
-        # Otherwise datasets queries the hub first and waits long for an unreachable one.
-        os.environ["HF_DATASETS_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
-    import datasets
-
-    try:
-        loaded = datasets.load_dataset(HUB_NAME)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{HUB_NAME} could not be loaded from the hub ({reason})") from error
+    loaded = hub.load(HUB_NAME)
 
     def read() -> dict[str, pd.DataFrame]:
         return {s: checked(loaded[s].to_pandas(), f"{HUB_NAME} {s}") for s in ("train", "test")}
 
     key = "-".join(str(loaded[split]._fingerprint) for split in ("train", "test"))
     return Source(f"IMDB ({HUB_NAME})", key, read)
-
-
-def hub_is_cached() -> bool:
-    """Return True if the data set was downloaded before; does not import datasets."""
-    caches = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    home = os.environ.get("HF_HOME") or Path(caches) / "huggingface"
-    cache = Path(os.environ.get("HF_DATASETS_CACHE") or Path(home) / "datasets")
-    return any(cache.glob(HUB_NAME.replace("/", "___") + "/*/*/*/*.arrow"))
-
-
-def hub_address() -> str:
-    """Return the hub's address; HF_ENDPOINT sets it for mirrors."""
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-
-
-def hub_is_reachable() -> bool:
-    """Return True if the hub responds; in a thread, as the look-up of a host has no time limit."""
-    offline = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"))
-    if any(value.upper() in ("1", "TRUE", "YES", "ON") for value in offline):
-        return False
-    responses: list[bool] = []
-
-    def probe() -> None:
-        try:
-            address = f"{hub_address()}/api/datasets/{HUB_NAME}"
-            request = urllib.request.Request(address, method="HEAD")
-            with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
-                responses.append(True)
-        except (OSError, ValueError, http.client.HTTPException):
-            responses.append(False)
-
-    thread = threading.Thread(target=probe, daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    return responses == [True]

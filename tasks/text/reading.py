@@ -1,0 +1,311 @@
+"""Labelled documents as people have them: tables, folders, and data sets of the hub."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.base import SPLITS, DataError, Split
+from tasks.common.tables import ENDINGS, Table, as_text, read_table, read_text
+from tasks.text import hub
+from tasks.text.paths import ClassFolders, Part, Saved, Tables, find_parts, split_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXTS = ("text", "review", "content", "sentence", "document")
+LABELS = ("label", "sentiment", "class", "category", "target", "stars")
+POINTER = b"version https://git-lfs"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that were given; None for those that usual names find."""
+
+    text: str | None = None
+    label: str | None = None
+    group: str | None = None
+
+
+@dataclass
+class Frames:
+    """Documents: frames of text, label (a name) and group, by split.
+
+    Attributes:
+        columns: what was read as text, label and group.
+        notices: what was chosen or left out.
+    """
+
+    splits: dict[Split, pd.DataFrame] = field(default_factory=dict)
+    columns: str = ""
+    notices: list[str] = field(default_factory=list)
+
+    def notice(self, text: str) -> None:
+        """Add a notice, once."""
+        if text not in self.notices:
+            self.notices.append(text)
+
+
+def read_parts(parts: dict[Split, Part] | Saved, columns: Columns, where: str) -> Frames:
+    """Read all splits.
+
+    Raises:
+        DataError: a file cannot be read, a column is missing, or a text or label is.
+    """
+    import pandas as pd
+
+    if isinstance(parts, Saved):
+        return read_dataset(load_saved(parts.folder, where), columns, where)
+    frames = Frames()
+    for split, part in parts.items():
+        if isinstance(part, ClassFolders):
+            frames.splits[split] = read_class_folders(part, columns, frames, where)
+            continue
+        tables = [read_documents(file, columns, frames) for file in part.files]
+        frames.splits[split] = pd.concat(tables, ignore_index=True)
+    return without_unlabelled(frames)
+
+
+def read_documents(file: Path, columns: Columns, frames: Frames) -> pd.DataFrame:
+    """Read the documents of one table."""
+    table = read_data_table(file)
+    for notice in table.notices:
+        frames.notice(f"{file.name}: {notice}")
+    names = class_names(file) if file.suffix == ".parquet" else {}
+    return chosen_columns(table, columns, names, frames)
+
+
+def read_data_table(file: Path) -> Table:
+    """Read a table; a pointer of Git LFS in its place is named as that."""
+    with file.open("rb") as opened:
+        if opened.read(len(POINTER)) == POINTER:
+            raise DataError(f"{file}: a pointer of Git LFS, not the data; run: git lfs pull")
+    return read_table(file, str(file))
+
+
+def chosen_columns(
+    table: Table, columns: Columns, names: dict[str, list[str]], frames: Frames
+) -> pd.DataFrame:
+    """Return text, label and group of a table; labels are all None or all present.
+
+    Args:
+        table: the table.
+        columns: as given.
+        names: of the labels 0, 1, … by column.
+        frames: receives what was chosen.
+    """
+    import pandas as pd
+
+    text = table.column(columns.text, TEXTS, "task.text")
+    label = table.column(columns.label, LABELS, "task.label")
+    group = None if columns.group is None else table.named(columns.group, "task.group")
+    if len({text, label, group}) < 3:
+        raise DataError(f"{table.where}: column {text} cannot be text, label and group at once")
+    frames.columns = f"text = {text}, label = {label}" + (f", group = {group}" if group else "")
+    for setting, taken, usual in (("text", text, TEXTS), ("label", label, LABELS)):
+        others = [c for c in table.frame if c != taken and c.strip().lower() in usual]
+        if getattr(columns, setting) is None and others:
+            frames.notice(
+                f"column {taken} is the {setting}; task.{setting}=NAME chooses another one "
+                f"({', '.join(others)})"
+            )
+    cells = table.frame
+    labels = cells[label].map(label_text)
+    if label in names:
+        labels = labels.map(
+            dict(zip(map(str, range(len(names[label]))), names[label], strict=True))
+        )
+    found = pd.DataFrame({"text": cells[text], "label": labels.astype(object)})
+    found["group"] = None if group is None else cells[group]
+    refuse_missing(table, found["text"], f"the text (column {text})")
+    if found["label"].notna().any():
+        refuse_missing(table, found["label"], f"the label (column {label})")
+    found["text"] = found["text"].map(valid_text)
+    return found
+
+
+def refuse_missing(table: Table, cells: pd.Series[Any], what: str) -> None:
+    """Raise DataError for the first cell that is empty."""
+    missing = cells.map(lambda cell: cell is None or cell != cell or not cell.strip())
+    if not missing.any():
+        return
+    count, line = int(missing.sum()), missing.index[missing.to_numpy().argmax()]
+    place = "row" if Path(table.where).suffix not in (".csv", ".tsv", ".txt", ".jsonl") else "line"
+    rest = f" and of {count - 1:,} more" if count > 1 else ""
+    raise DataError(
+        f"{table.where}: {place} {line}: {what} is empty{rest}; fill or remove {place}s without it"
+    )
+
+
+def label_text(cell: str | None) -> str | None:
+    """Return a label without surrounding spaces; 1.0 is 1."""
+    return None if cell is None or cell != cell else re.sub(r"^(-?\d+)\.0+$", r"\1", cell.strip())
+
+
+def valid_text(text: str) -> str:
+    """Replace halves of characters, as JSON may have them, which no encoding can write."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def class_names(file: Path) -> dict[str, list[str]]:
+    """Return the names of labels by column that `datasets` stores in a Parquet file."""
+    import pyarrow.parquet
+
+    metadata = pyarrow.parquet.read_schema(file).metadata or {}
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+        return {name: each["names"] for name, each in features.items() if "names" in each}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return {}
+
+
+def read_class_folders(
+    part: ClassFolders, columns: Columns, frames: Frames, where: str
+) -> pd.DataFrame:
+    """Read the .txt files of all folders of a folder."""
+    import pandas as pd
+
+    given = [name for name in ("text", "label", "group") if getattr(columns, name) is not None]
+    if given:
+        raise DataError(f"task.{given[0]}: {where} has no columns, but a folder per class")
+    rows = [(read_text(file, str(file)), file.parent.name) for file in part.files]
+    for (text, _), file in zip(rows, part.files, strict=True):
+        if not text.strip():
+            raise DataError(f"{file}: the text is empty; remove the file")
+    frames.columns = "text = .txt files, label = their folder"
+    return pd.DataFrame(rows, columns=["text", "label"], dtype=object).assign(group=None)
+
+
+def load_saved(folder: Path, where: str) -> Any:
+    """Load what `save_to_disk` wrote."""
+    import datasets
+
+    try:
+        return datasets.load_from_disk(str(folder))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"{where}: cannot be read by datasets ({reason})") from error
+
+
+def load_hub(name: str) -> Any:
+    """Load a data set of the hub by its name.
+
+    Raises:
+        DataError: it is neither in the local cache nor on a hub that can be reached.
+    """
+    if not hub.is_cached(name) and not hub.is_reachable(name):
+        raise DataError(
+            f"task.data={name}: no such file or folder; as a data set of the Hugging Face hub it "
+            f"is not in the local cache, and {hub.address()} has no such data set or cannot be "
+            f"reached"
+        )
+    return hub.load(name)
+
+
+def read_dataset(loaded: Any, columns: Columns, where: str) -> Frames:
+    """Read a `Dataset` or `DatasetDict` of the library `datasets`."""
+    frames = Frames()
+    parts = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
+    for name, dataset in parts.items():
+        split = split_of(name)
+        if split is None or split in frames.splits:
+            frames.notice(f"split {name} is left out")
+            continue
+        names = {c: f.names for c, f in dataset.features.items() if hasattr(f, "names")}
+        table = Table(as_text(dataset.to_pandas()), f"{where} ({name})")
+        frames.splits[split] = chosen_columns(table, columns, names, frames)
+    return without_unlabelled(frames)
+
+
+def without_unlabelled(frames: Frames) -> Frames:
+    """Leave out splits without any label, as the test splits of competitions are."""
+    for split in SPLITS:
+        if split in frames.splits and frames.splits[split]["label"].isna().all():
+            del frames.splits[split]
+            frames.notice(f"the {split} split has no labels and is left out")
+    if "train" not in frames.splits:
+        raise DataError("task.data: there is no training split with labels")
+    return frames
+
+
+def joined(frames: Frames, test: Frames) -> Frames:
+    """Return frames with another test split, which must be the only split of its source."""
+    if len(test.splits) > 1:
+        names = ", ".join(test.splits)
+        raise DataError(f"task.test: has splits of its own ({names}); give the file of one of them")
+    notices = [*frames.notices, *(each for each in test.notices if each not in frames.notices)]
+    splits = {split: each for split, each in frames.splits.items() if split != "test"}
+    (split,) = test.splits.values()
+    return Frames(splits | {"test": split}, frames.columns, notices)
+
+
+def new_texts(file: Path, column: str | None) -> list[str]:
+    """Return the texts of a table, or the lines of a .txt file.
+
+    Raises:
+        DataError: the file cannot be read, has no column of texts, or a text is empty.
+    """
+    if not file.is_file():
+        raise DataError(f"{file}: no such file")
+    if file.suffix.lower() == ".txt":
+        lines = read_text(file, str(file)).rstrip("\n").split("\n")
+        empty = next((n for n, line in enumerate(lines, 1) if not line.strip()), None)
+        if empty is not None:
+            raise DataError(f"{file}: line {empty}: the text is empty; remove the line")
+        return lines
+    if file.suffix.lower() not in ENDINGS:
+        raise DataError(
+            f"{file}: cannot read '{file.suffix}' files (allowed: {', '.join(ENDINGS)})"
+        )
+    table = read_data_table(file)
+    only = list(table.frame.columns)[0] if len(table.frame.columns) == 1 else None
+    name = only or table.column(column, TEXTS, "task.text")
+    refuse_missing(table, table.frame[name], f"the text (column {name})")
+    return [valid_text(text) for text in table.frame[name]]
+
+
+def parts_of(path: Path, setting: str) -> tuple[dict[Split, Part] | Saved, list[Path]]:
+    """Return the splits of a path and all their files."""
+    parts = find_parts(path, f"{setting}={path}")
+    if isinstance(parts, Saved):
+        return parts, list(parts.files)
+    return parts, [file for part in parts.values() for file in part.files]
+
+
+def recognised(path: Path) -> str:
+    """Return why a path is probably labelled documents; empty if it is not."""
+    try:
+        parts = find_parts(path, str(path))
+        if isinstance(parts, Saved):
+            return "a folder that save_to_disk of datasets wrote"
+        part = parts["train"]
+        if isinstance(part, ClassFolders):
+            return "a folder of .txt files per class"
+        names = header_of(part.files[0])
+    except (DataError, OSError, ValueError, LookupError):
+        return ""
+    found = [
+        next((n for n in names if n.strip().lower() in usual), "") for usual in (TEXTS, LABELS)
+    ]
+    return f"columns {found[0]} and {found[1]}" if all(found) else ""
+
+
+def header_of(file: Path) -> Sequence[str]:
+    """Return the names of a table's columns, without reading the rest."""
+    if file.suffix == ".parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            return list(pyarrow.parquet.read_schema(file).names)
+        except pyarrow.ArrowException:
+            return []
+    with file.open(encoding="utf-8-sig") as opened:
+        line = opened.readline(100_000)
+    if file.suffix in (".jsonl", ".ndjson"):
+        return list(json.loads(line))
+    return [cell.strip().strip('"') for cell in re.split("[,;\t|]", line)]
