@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.base import SPLITS, DataError, Split
 from tasks.common.tables import ENDINGS, Table, as_text, read_table, read_text
 from tasks.text import hub
-from tasks.text.paths import ClassFolders, Part, Saved, Tables, find_parts, split_of
+from tasks.text.paths import ClassFolders, Part, Saved, find_parts, split_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -262,7 +262,7 @@ def new_texts(file: Path, column: str | None) -> list[str]:
             f"{file}: cannot read '{file.suffix}' files (allowed: {', '.join(ENDINGS)})"
         )
     table = read_data_table(file)
-    only = list(table.frame.columns)[0] if len(table.frame.columns) == 1 else None
+    only = str(table.frame.columns[0]) if len(table.frame.columns) == 1 else None
     name = only or table.column(column, TEXTS, "task.text")
     refuse_missing(table, table.frame[name], f"the text (column {name})")
     return [valid_text(text) for text in table.frame[name]]

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.system.disk_cache import DiskCache
 from tasks.base import DataError
-from tasks.text import imdb_sources
 from tasks.imdb import ImdbSettings, ImdbTask, tokenise
+from tasks.text import imdb_sources
 
 WORDS = ("dull", "grand")  # of synthetic reviews of label 0 and 1
 LABEL_NAMES = ("neg", "pos")

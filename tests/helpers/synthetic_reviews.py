@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tasks.base import Batch, Split
 from tasks import imdb
+from tasks.base import Batch, Split
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Frames = dict[str, pd.DataFrame]

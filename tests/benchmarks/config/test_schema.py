@@ -24,8 +24,8 @@ from models.baseline import BaselineSettings
 from models.recurrent import RecurrentSettings
 from tasks.base import DataDescription, TaskSettings
 from tasks.forecast.task import Sp500Settings
-from tasks.language.task import ShakespeareSettings
 from tasks.imdb import ImdbSettings
+from tasks.language.task import ShakespeareSettings
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 DATA = DataDescription("reviews", "ab" * 32, "in order", 8, 1, 1, "reviews")

@@ -23,8 +23,8 @@ from models.baseline import BaselineSettings
 from models.recurrent import RecurrentSettings
 from tasks.base import Task, TaskSettings
 from tasks.forecast.task import Sp500Settings
-from tasks.language.task import ShakespeareSettings
 from tasks.imdb import ImdbSettings
+from tasks.language.task import ShakespeareSettings
 
 CPU = torch.device("cpu")
 HIDDEN = 8

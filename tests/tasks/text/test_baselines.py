@@ -16,9 +16,9 @@ from scipy import optimize, sparse
 
 from benchmarks.training.evaluation import evaluate
 from benchmarks.training.predictions import Predictions
+from tasks import imdb
 from tasks.base import Baseline, FittedBaseline
 from tasks.text import baselines as reviews
-from tasks import imdb
 from tasks.text import preparation as imdb_preparation
 from tasks.text.imdb_sources import BUNDLED, Source
 
@@ -276,7 +276,9 @@ def test_the_test_split_has_no_effect_on_a_fit(name: str, frames: Frames) -> Non
 def test_validation_has_no_effect_on_linear_models(name: str, task: imdb.ImdbTask) -> None:
     labels = {split: each.labels.numpy() for split, each in task.documents.items()}
     turned = labels | {"validation": 1 - labels["validation"]}
-    first, second = (reviews.fit(name, task.texts, each, 0) for each in (labels, turned))
+    first, second = (
+        reviews.fit(name, reviews.Corpus(task.texts, each), 0) for each in (labels, turned)
+    )
     assert np.array_equal(logits(first, task), logits(second, task))
 
 
@@ -316,6 +318,8 @@ def test_excerpts_are_the_reviews_of_the_largest_loss(
             "item": int(items[i]),
             "logit": pytest.approx(float(given[i])),
             "positive": bool(positive[i]),
+            "label": "positive" if positive[i] else "negative",
+            "predicted_label": "positive" if given[i] > 0 else "negative",
             "text": texts[int(items[i])].replace("<br />", "\n"),
         }
         for i in worst

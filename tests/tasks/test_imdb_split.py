@@ -5,15 +5,14 @@ from __future__ import annotations
 import runpy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks.system.disk_cache import DiskCache
-from tasks.base import DataError
 from tasks import imdb
+from tasks.base import DataError
 from tasks.text import preparation as imdb_preparation
 from tasks.text.imdb_sources import BUNDLED
 from tests.helpers.paths import ROOT
@@ -102,7 +101,7 @@ def test_training_batches_have_little_padding(bundled: imdb.ImdbTask, batch_size
 
 
 def test_validation_is_a_stratified_tenth(bundled: imdb.ImdbTask) -> None:
-    counts = {split: bundled.reviews[split].labels.bincount().tolist() for split in SPLITS}
+    counts = {split: bundled.documents[split].labels.bincount().tolist() for split in SPLITS}
     assert counts == {"train": [2250, 2250], "validation": [250, 250], "test": [2500, 2500]}
 
 
@@ -136,35 +135,6 @@ def test_the_order_of_rows_does_not_change_validation(bundled_frames: Frames) ->
     first = chosen(train)
     assert chosen(train) == first
     assert chosen(train.sample(frac=1, random_state=5, ignore_index=True)) == first
-
-
-def groups_by_hand(texts: list[str], films: list[Any]) -> set[frozenset[int]]:
-    """Return the groups found by a walk over shared texts and known films."""
-    left, groups = set(range(len(texts))), set()
-    while left:
-        todo = [left.pop()]
-        group = set(todo)
-        while todo:
-            i = todo.pop()
-            near = {
-                j
-                for j in left
-                if texts[j] == texts[i] or (films[j] == films[i] and not pd.isna(films[i]))
-            }
-            left -= near
-            group |= near
-            todo += near
-        groups.add(frozenset(group))
-    return groups
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_reviews_that_share_a_film_or_a_text_are_one_group(seed: int) -> None:
-    frame = imdb_preparation.in_canonical_order(repeat_texts(reviews(120, seed), seed))
-    numbers = imdb_preparation.groups_sharing(frame)
-    groups = {frozenset(np.flatnonzero(numbers == n).tolist()) for n in set(numbers.tolist())}
-    assert groups == groups_by_hand(frame["text"].tolist(), frame["movie"].tolist())
-    assert 1 < len(groups) < len(frame)
 
 
 @pytest.mark.parametrize("films_known", [True, False])
