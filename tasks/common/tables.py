@@ -132,10 +132,17 @@ def read_json_lines(text: str, where: str) -> dict[int, dict[str, Any]]:
             raise DataError(f"{where}: line {number}: not JSON ({error})") from error
         if not isinstance(row, dict):
             raise DataError(f'{where}: line {number}: not a JSON object, like {{"text": "…"}}')
-        rows[number] = row
+        rows[number] = {key: valid_text(cell) for key, cell in row.items()}
     if not rows:
         raise DataError(f"{where}: the file is empty")
     return rows
+
+
+def valid_text(cell: Any) -> Any:
+    """Replace halves of characters, which JSON may have but no encoding can write."""
+    if not isinstance(cell, str):
+        return cell
+    return cell.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:

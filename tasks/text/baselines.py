@@ -152,9 +152,30 @@ def tfidf(corpus: Corpus, longest: int) -> Linear:
 
     vectoriser = TfidfVectorizer(**features_of(corpus, longest), sublinear_tf=True)
     features = fitted(vectoriser, corpus)
-    weights, intercept = logistic_regression(features, corpus.labels["train"], TFIDF_C)
-    numbers = features.shape[1] + weights.size + intercept.size
-    return Linear(corpus.texts, vectoriser, weights, intercept, numbers)
+    weights, intercept = one_per_class(
+        lambda labels: logistic_regression(features, labels, TFIDF_C), corpus
+    )
+    parameters = features.shape[1] + weights.size + intercept.size
+    return Linear(corpus.texts, vectoriser, weights, intercept, parameters, corpus.classes > 2)
+
+
+def one_per_class(
+    fit_one: Callable[[Numbers], tuple[Numbers, float]], corpus: Corpus
+) -> tuple[Numbers, Numbers]:
+    """Return weights (features,) and intercept () of two classes, else of each against the rest.
+
+    Args:
+        fit_one: returns weights and intercept for labels (documents,) of 0 and 1.
+        corpus: with more than two classes, the results have a last dimension (classes,).
+    """
+    import numpy as np
+
+    labels = corpus.labels["train"]
+    if corpus.classes == 2:
+        weights, intercept = fit_one(labels)
+        return weights, np.asarray(intercept)
+    fits = [fit_one((labels == label).astype("int8")) for label in range(corpus.classes)]
+    return np.stack([each[0] for each in fits], axis=1), np.array([each[1] for each in fits])
 
 
 def fitted(vectoriser: Any, corpus: Corpus) -> Any:
@@ -170,28 +191,21 @@ def fitted(vectoriser: Any, corpus: Corpus) -> Any:
 
 
 def naive_bayes_weighted(corpus: Corpus) -> Linear:
-    """Fit a logistic regression to n-grams scaled by log-count ratios (Mesnil et al. 2015).
-
-    With more than two classes, each class is fitted against all others.
-    """
-    import numpy as np
+    """Fit a logistic regression to n-grams scaled by log-count ratios (Mesnil et al. 2015)."""
     from sklearn.feature_extraction.text import CountVectorizer
 
     vectoriser = CountVectorizer(**features_of(corpus, 2), binary=True)
     features = fitted(vectoriser, corpus).astype(float)
-    labels, one_versus_rest = corpus.labels["train"], corpus.classes > 2
-    columns = []
-    for label in range(corpus.classes) if one_versus_rest else [1]:
-        is_label = (labels == label).astype("int8")
-        ratios = log_count_ratios(features, is_label)
+
+    def fit_one(labels: Numbers) -> tuple[Numbers, float]:
+        ratios = log_count_ratios(features, labels)
         scaled = features.multiply(ratios).tocsr()
-        weights, intercept = logistic_regression(scaled, is_label, NB_C)
-        columns.append((ratios * weights, intercept))
-    numbers = len(columns) * (features.shape[1] + 1)
-    if not one_versus_rest:
-        return Linear(corpus.texts, vectoriser, *columns[0], numbers)
-    weights, intercept = (np.stack(each, axis=-1) for each in zip(*columns, strict=True))
-    return Linear(corpus.texts, vectoriser, weights, intercept, numbers, one_versus_rest)
+        weights, intercept = logistic_regression(scaled, labels, NB_C)
+        return ratios * weights, intercept
+
+    weights, intercept = one_per_class(fit_one, corpus)
+    parameters = weights.size + intercept.size
+    return Linear(corpus.texts, vectoriser, weights, intercept, parameters, corpus.classes > 2)
 
 
 def log_count_ratios(features: Any, labels: Numbers) -> Numbers:
@@ -296,16 +310,11 @@ def word_options(longest: int) -> dict[str, Any]:
     }
 
 
-def logistic_regression(features: Any, labels: Numbers, c: float) -> tuple[Numbers, Numbers]:
-    """Return weights (features,) and intercept (), or (features, classes) and (classes,).
-
-    Of two classes, the dual is fitted, which is faster where features outnumber documents.
-    """
+def logistic_regression(features: Any, labels: Numbers, c: float) -> tuple[Numbers, float]:
+    """Return weights and intercept; the dual is faster where features outnumber documents."""
     from sklearn.linear_model import LogisticRegression
 
-    if labels.max() < 2:
-        options: dict[str, Any] = {"solver": "liblinear", "dual": True, "random_state": 0}
-        model = LogisticRegression(C=c, max_iter=1000, **options).fit(features, labels)
-        return model.coef_[0], model.intercept_[0]
-    model = LogisticRegression(C=c, max_iter=1000).fit(features, labels)
-    return model.coef_.T, model.intercept_
+    model = LogisticRegression(
+        C=c, solver="liblinear", dual=True, max_iter=1000, random_state=0
+    ).fit(features, labels)
+    return model.coef_[0], float(model.intercept_[0])

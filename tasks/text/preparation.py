@@ -101,14 +101,16 @@ def tokenization_of(metadata: Mapping[str, Any]) -> str:
     )
 
 
-def notices_of(metadata: Mapping[str, Any], sizes: Mapping[Split, int], unit: str) -> list[str]:
+def notices_of(
+    metadata: Mapping[str, Any], sizes: Mapping[Split, int], unit: str, remedy: str = ""
+) -> list[str]:
     """Return notices on unknown tokens and on shared texts, from the metadata of `encoded`."""
     notices = []
     share, shared = metadata["unknown_share"], metadata["test_in_train"]
     if share > LARGE_SHARE:
         notices.append(
             f"{share:.0%} of the test tokens are unknown: they do not occur often enough in "
-            f"training (task.minimum_count, task.vocabulary_size)"
+            f"training (task.minimum_count, task.vocabulary_size){remedy}"
         )
     if metadata["without_known_token"]:
         total = sum(sizes[split] for split in SPLITS)

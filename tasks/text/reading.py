@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import SPLITS, DataError, Split
 from tasks.common.tables import ENDINGS, Table, as_text, read_table, read_text
-from tasks.text import hub
-from tasks.text.paths import ClassFolders, Part, Saved, find_parts, split_of
+from tasks.text.paths import ClassFolders, Parts, split_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +48,7 @@ class Frames:
             self.notices.append(text)
 
 
-def read_parts(parts: dict[Split, Part] | Saved, columns: Columns, where: str) -> Frames:
+def read_parts(parts: Parts, columns: Columns, where: str) -> Frames:
     """Read all splits.
 
     Raises:
@@ -58,8 +56,6 @@ def read_parts(parts: dict[Split, Part] | Saved, columns: Columns, where: str) -
     """
     import pandas as pd
 
-    if isinstance(parts, Saved):
-        return read_dataset(load_saved(parts.folder, where), columns, where)
     frames = Frames()
     for split, part in parts.items():
         if isinstance(part, ClassFolders):
@@ -124,7 +120,6 @@ def chosen_columns(
     refuse_missing(table, found["text"], f"the text (column {text})")
     if found["label"].notna().any():
         refuse_missing(table, found["label"], f"the label (column {label})")
-    found["text"] = found["text"].map(valid_text)
     return found
 
 
@@ -135,20 +130,15 @@ def refuse_missing(table: Table, cells: pd.Series[Any], what: str) -> None:
         return
     count, line = int(missing.sum()), missing.index[missing.to_numpy().argmax()]
     place = "row" if Path(table.where).suffix not in (".csv", ".tsv", ".txt", ".jsonl") else "line"
-    rest = f" and of {count - 1:,} more" if count > 1 else ""
+    rest = f" ({count:,} such {place}s)" if count > 1 else ""
     raise DataError(
-        f"{table.where}: {place} {line}: {what} is empty{rest}; fill or remove {place}s without it"
+        f"{table.where}: {place} {line}: {what} is empty{rest}; fill it, or remove the {place}"
     )
 
 
 def label_text(cell: str | None) -> str | None:
     """Return a label without surrounding spaces; 1.0 is 1."""
     return None if cell is None or cell != cell else re.sub(r"^(-?\d+)\.0+$", r"\1", cell.strip())
-
-
-def valid_text(text: str) -> str:
-    """Replace halves of characters, as JSON may have them, which no encoding can write."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def class_names(file: Path) -> dict[str, list[str]]:
@@ -178,32 +168,6 @@ def read_class_folders(
             raise DataError(f"{file}: the text is empty; remove the file")
     frames.columns = "text = .txt files, label = their folder"
     return pd.DataFrame(rows, columns=["text", "label"], dtype=object).assign(group=None)
-
-
-def load_saved(folder: Path, where: str) -> Any:
-    """Load what `save_to_disk` wrote."""
-    import datasets
-
-    try:
-        return datasets.load_from_disk(str(folder))
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{where}: cannot be read by datasets ({reason})") from error
-
-
-def load_hub(name: str) -> Any:
-    """Load a data set of the hub by its name.
-
-    Raises:
-        DataError: it is neither in the local cache nor on a hub that can be reached.
-    """
-    if not hub.is_cached(name) and not hub.is_reachable(name):
-        raise DataError(
-            f"task.data={name}: no such file or folder; as a data set of the Hugging Face hub it "
-            f"is not in the local cache, and {hub.address()} has no such data set or cannot be "
-            f"reached"
-        )
-    return hub.load(name)
 
 
 def read_dataset(loaded: Any, columns: Columns, where: str) -> Frames:
@@ -265,47 +229,4 @@ def new_texts(file: Path, column: str | None) -> list[str]:
     only = str(table.frame.columns[0]) if len(table.frame.columns) == 1 else None
     name = only or table.column(column, TEXTS, "task.text")
     refuse_missing(table, table.frame[name], f"the text (column {name})")
-    return [valid_text(text) for text in table.frame[name]]
-
-
-def parts_of(path: Path, setting: str) -> tuple[dict[Split, Part] | Saved, list[Path]]:
-    """Return the splits of a path and all their files."""
-    parts = find_parts(path, f"{setting}={path}")
-    if isinstance(parts, Saved):
-        return parts, list(parts.files)
-    return parts, [file for part in parts.values() for file in part.files]
-
-
-def recognised(path: Path) -> str:
-    """Return why a path is probably labelled documents; empty if it is not."""
-    try:
-        parts = find_parts(path, str(path))
-        if isinstance(parts, Saved):
-            return "a folder that save_to_disk of datasets wrote"
-        part = parts["train"]
-        if isinstance(part, ClassFolders):
-            return "a folder of .txt files per class"
-        names = header_of(part.files[0])
-    except (DataError, OSError, ValueError, LookupError):
-        return ""
-    found = [
-        next((n for n in names if n.strip().lower() in usual), "") for usual in (TEXTS, LABELS)
-    ]
-    return f"columns {found[0]} and {found[1]}" if all(found) else ""
-
-
-def header_of(file: Path) -> Sequence[str]:
-    """Return the names of a table's columns, without reading the rest."""
-    if file.suffix == ".parquet":
-        import pyarrow
-        import pyarrow.parquet
-
-        try:
-            return list(pyarrow.parquet.read_schema(file).names)
-        except pyarrow.ArrowException:
-            return []
-    with file.open(encoding="utf-8-sig") as opened:
-        line = opened.readline(100_000)
-    if file.suffix in (".jsonl", ".ndjson"):
-        return list(json.loads(line))
-    return [cell.strip().strip('"') for cell in re.split("[,;\t|]", line)]
+    return list(table.frame[name])

@@ -49,7 +49,7 @@ def split_documents(
         seed = split_seed if split == "validation" else None
         chosen = choose(left, classes, group, seed, len(to_draw) - number + 1)
         parts[split], left = left[chosen], left[~chosen]  # type: ignore[index]
-        rest = "" if number == 0 and split == "test" else " of the rest"
+        rest = {"test": "", "validation": " of the rest" if number else " of train"}[split]
         how = "content" if seed is None else f"seed {seed}"
         words.append(f"{split} {HELD_OUT:.0%}{rest} by {how}")
     parts["train"] = left
@@ -76,10 +76,10 @@ def choose(
     for label, name in enumerate(classes):
         count = len(np.unique(groups[labels == label]))
         if 0 < count < needed:
-            what = f"{group}s" if group else "different texts"
+            what = f"different value of {group}" if group else "different text"
             raise DataError(
-                f"class {name} has documents of {count} {what}, and each of the {needed} splits "
-                f"that are drawn needs one; remove its rows, or join it with another class"
+                f"class {name}: only {count} {what}{'s' * (count > 1 and not group)}, but "
+                f"{needed} splits need one each; remove its rows, or join it with another class"
             )
     order = (
         by_content(groups, hashes)

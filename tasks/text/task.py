@@ -33,17 +33,9 @@ from tasks.text.preparation import (
     notices_of,
     tokenization_of,
 )
-from tasks.text.reading import (
-    Columns,
-    Frames,
-    joined,
-    load_hub,
-    parts_of,
-    read_dataset,
-    read_parts,
-    recognised,
-)
+from tasks.text.reading import Columns, joined
 from tasks.text.settings import DocumentSettings
+from tasks.text.sources import Source, hub_source, recognised, source_of
 from tasks.text.splitting import split_documents
 
 if TYPE_CHECKING:
@@ -124,38 +116,28 @@ class TextSettings(DocumentSettings):
 
         self.check()
         assert self.data is not None
-        columns = Columns(self.text, self.label, self.group)
-        if is_hub_name(self.data):
-            loaded = load_hub(self.data)
-            files = [f"{name} {each._fingerprint}" for name, each in dict(loaded).items()]
-        else:
-            parts, paths = parts_of(Path(self.data), "task.data")
-            files = hashes_of(paths)
-        test_paths = [] if self.test is None else parts_of(Path(self.test), "task.test")[1]
+        source, test = self.sources()
         content = (
-            f"{files} {hashes_of(test_paths)} {columns} {self.tokenizer} {self.vocabulary_size} "
-            f"{self.minimum_count} {self.split_seed} v{self.version} form {FORM} "
-            f"tokenizers {tokenizers.__version__}"
+            f"{source.content} {test and test.content} {self.text} {self.label} {self.group} "
+            f"{self.tokenizer} {self.vocabulary_size} {self.minimum_count} {self.split_seed} "
+            f"v{self.version} form {FORM} tokenizers {tokenizers.__version__}"
         )
-
-        def read() -> Frames:
-            where = f"task.data={self.data}"
-            if is_hub_name(str(self.data)):
-                frames = read_dataset(loaded, columns, where)
-            else:
-                frames = read_parts(parts, columns, where)
-            if self.test is None:
-                return frames
-            where = f"task.test={self.test}"
-            given = read_parts(parts_of(Path(self.test), "task.test")[0], columns, where)
-            return joined(frames, given)
-
         key = f"text-{hashlib.sha256(content.encode()).hexdigest()[:32]}"
-        arrays, metadata = cache(key, lambda: self.prepared(read()))
+        arrays, metadata = cache(key, lambda: self.prepared(source, test))
         return TextTask(self, arrays, metadata)
 
-    def prepared(self, frames: Frames) -> tuple[Arrays, dict[str, Any]]:
-        """Split and encode documents."""
+    def sources(self) -> tuple[Source, Source | None]:
+        """Return the sources of `data` and `test`."""
+        assert self.data is not None
+        source = hub_source(self.data) if is_hub_name(self.data) else source_of("data", self.data)
+        return source, None if self.test is None else source_of("test", self.test)
+
+    def prepared(self, source: Source, test: Source | None) -> tuple[Arrays, dict[str, Any]]:
+        """Read, split and encode documents."""
+        columns = Columns(self.text, self.label, self.group)
+        frames = source.read(columns)
+        if test is not None:
+            frames = joined(frames, test.read(columns))
         classes, splits = with_numbers(frames.splits, f"task.data={self.data}")
         ordered = {split: in_canonical_order(frame) for split, frame in splits.items()}
         parts = split_documents(ordered, classes, self.group, self.split_seed)
@@ -187,7 +169,8 @@ class TextTask(DocumentTask):
         self.columns: str = metadata["columns"]
         train, validation, test = (len(documents) for documents in self.documents.values())
         sizes = {"train": train, "validation": validation, "test": test}
-        notices = [*metadata["notices"], *notices_of(metadata, sizes, "documents")]
+        remedy = "; task.tokenizer=bpe splits rare words into known parts"
+        notices = [*metadata["notices"], *notices_of(metadata, sizes, "documents", remedy)]
         if metadata["tokenizer_reason"]:
             notices.append(
                 f"task.tokenizer={metadata['tokenizer']} is used, because "
@@ -199,7 +182,7 @@ class TextTask(DocumentTask):
                 f"accuracy"
             )
         self.data = DataDescription(
-            name=Path(str(settings.data)).name,
+            name=name_of(settings),
             sha256=metadata["sha256"],
             split=metadata["split"],
             train_size=train,
@@ -217,12 +200,11 @@ class TextTask(DocumentTask):
         return {"columns": self.columns, **super().summary()}
 
 
-def hashes_of(paths: Sequence[Path]) -> list[str]:
-    """Hash names and contents of files; a folder's name can be a class."""
-    return [
-        f"{path.parent.name}/{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
-        for path in paths
-    ]
+def name_of(settings: TextSettings) -> str:
+    """Return the name of the data in tables, without folders."""
+    data = str(settings.data)
+    name = data if is_hub_name(data) else Path(data).resolve().name
+    return name if settings.test is None else f"{name}, {Path(settings.test).resolve().name}"
 
 
 def with_numbers(
@@ -245,7 +227,9 @@ def with_numbers(
     classes = sorted(names, key=natural)
     numbers = {name: number for number, name in enumerate(classes)}
     return classes, {
-        split: frame.assign(label=frame["label"].map(numbers)) for split, frame in splits.items()
+        split: splits[split].assign(label=splits[split]["label"].map(numbers))
+        for split in SPLITS
+        if split in splits
     }
 
 

@@ -53,7 +53,7 @@ def train_tokenizer(
         [normalizers.Replace("<br />", " "), normalizers.Lowercase()]
     )
     tokenizer.pre_tokenizer = (
-        pre_tokenizers.Split(Regex("(?s)."), behavior="isolated")
+        pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
         if kind == "char"
         else pre_tokenizers.Whitespace()
     )

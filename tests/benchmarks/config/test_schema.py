@@ -137,7 +137,8 @@ def test_what_is_known_by_another_name_is_meant(given: str, meant: str) -> None:
 
 
 def test_definitions_are_found_by_file() -> None:
-    assert set(definitions(tasks, TaskSettings)) == {"imdb", "series", "shakespeare", "sp500"}
+    known = {"forecast", "imdb", "lm", "series", "shakespeare", "sp500", "text"}
+    assert set(definitions(tasks, TaskSettings)) == known
     assert definitions(models, ModelSettings) == {
         "baseline": BaselineSettings,
         "recurrent": RecurrentSettings,
