@@ -146,10 +146,16 @@ def valid_text(cell: Any) -> Any:
 
 
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells as text; whole numbers without a fraction, and None where empty."""
+    """Return the cells as text; whole numbers without a fraction, and None where empty.
+
+    An index with a name, or of times or text, becomes a column.
+    """
     import pandas as pd
 
-    frame = frame.reset_index() if frame.index.name is not None else frame
+    if frame.index.name is not None or not pd.api.types.is_integer_dtype(frame.index):
+        frame = frame.reset_index()
+    if frame.columns.nlevels > 1:
+        frame.columns = [" ".join(str(level) for level in c if level != "") for c in frame.columns]
     cells = {str(name): [cell_text(value) for value in frame[name]] for name in frame}
     return pd.DataFrame(cells, index=frame.index, dtype=object)
 

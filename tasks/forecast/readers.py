@@ -1,37 +1,129 @@
-"""Daily closing prices from a CSV file, or from the file in the arch package."""
+"""Series from tables with a time column, and closes of prices."""
 
 from __future__ import annotations
 
 import importlib.util
-import math
-import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import DataError
+from tasks.forecast.cells import first_line, listed, shown
+from tasks.forecast.columns import close_column, time_column, usual_column
+from tasks.forecast.dates import DATE_ORDERS, time_texts
+from tasks.forecast.frequency import gap_notice, grid_of
+from tasks.forecast.rows import in_order, open_table, read_rows, repeated
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DAY_FORMATS = {r"\d+/.*": "%m/%d/%Y", r"\d{8}": "%Y%m%d"}  # or 2015-12-31, with any time of day
+__all__ = ["DATE_ORDERS", "SeriesTable", "read_closes", "read_series", "time_texts", "usual_column"]
 
 
-def read_closes(csv: str | None) -> tuple[pd.Series[float], str]:
-    """Return the closes by day, ascending, and a title for the data."""
+@dataclass(frozen=True)
+class SeriesTable:
+    """Series over one time axis.
+
+    Attributes:
+        times: ascending and unique; row numbers (`pd.RangeIndex`) without a time column.
+        values: float64 columns by name, index = times; NaN only where a cell was empty.
+        frequency: pandas alias (MS, QS, YS, W, D, B for business days, h, min, …), maybe with a
+            number before it, as 15min; empty if irregular; "row" without times.
+        title: file name, first and last time.
+        notices: sentences on what was repaired, left out or chosen.
+    """
+
+    times: pd.Index[Any]
+    values: pd.DataFrame
+    frequency: str
+    title: str
+    notices: tuple[str, ...] = ()
+
+
+def read_series(
+    path: Path,
+    setting: str,
+    columns: Sequence[str] = (),
+    time: str | None = None,
+    dates: str | None = None,
+) -> SeriesTable:
+    """Read series from a table; `setting` begins error messages, as `task.data=FILE`.
+
+    Args:
+        columns: names, the target first; empty for all columns of numbers. Rows without a target
+            are left out.
+        time: name of the time column; None for the one with a usual name or with times.
+        dates: order of dates such as 01/02/2015, one of `DATE_ORDERS`; None to infer it.
+
+    Raises:
+        DataError: the file cannot be used; the text says the line and what to do.
+    """
     import pandas as pd
 
+    table, place = open_table(path, setting)
+    rows = read_rows(table, place, time_column(table, time, place), columns, dates)
+    notices = rows.notices
+    if rows.times is None:
+        times: pd.Index[Any] = pd.RangeIndex(len(rows.values))
+        values = rows.values.set_axis(times)
+        title = f"{path.name}, {len(times)} rows"
+        return SeriesTable(times, values, "row", title, notices)
+    rows = in_order(rows)
+    assert rows.times is not None
+    grid = grid_of(pd.DatetimeIndex(rows.times).as_unit("us"))
+    first, last = time_texts(grid.times[[0, -1]], grid.frequency)
+    values = rows.values.set_axis(grid.times)
+    notices = rows.notices + grid.notices + gap_notice(grid)
+    return SeriesTable(
+        grid.times, values, grid.frequency, f"{path.name}, {first} to {last}", notices
+    )
+
+
+def read_closes(csv: str | None, column: str | None = None) -> tuple[pd.Series[float], str]:
+    """Return the closes by day, ascending, and a title for the data.
+
+    Args:
+        csv: path of a table; None for the series in the arch package.
+        column: of the closes; None for the one with a usual name.
+    """
     if csv is None:
-        return closes_of(arch_series(), "the arch package's series"), "S&P 500 (arch package)"
-    try:
-        # Blank lines are kept as empty rows, so that an error can name the line in the file.
-        table = pd.read_csv(csv, skip_blank_lines=False, dtype=str)
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"task.csv={csv}: cannot be read as CSV ({reason})") from error
-    return closes_of(table.dropna(how="all"), f"task.csv={csv}"), f"CSV {Path(csv).name}"
+        return arch_closes(), "S&P 500 (arch package)"
+    closes, _ = read_close_file(Path(csv), f"task.csv={csv}", column)
+    return closes, f"CSV {Path(csv).name}"
 
 
-def arch_series() -> pd.DataFrame:
+def read_close_file(
+    path: Path, setting: str, column: str | None = None
+) -> tuple[pd.Series[float], tuple[str, ...]]:
+    """Return positive closes by day, ascending, and notices; see `read_series`."""
+    import pandas as pd
+
+    table, place = open_table(path, setting, has_settings=False)
+    axis = time_column(table, None, place)
+    if axis.cells is None:
+        raise DataError(f"{setting}: no column 'date'; the columns are: {listed(table.frame)}")
+    rows = read_rows(table, place, axis, [column or close_column(table, axis)], None)
+    closes = rows.values.iloc[:, 0]
+    if (closes <= 0).any():
+        line = first_line(closes <= 0)
+        value = shown(table.frame[str(closes.name)][line])
+        raise place.error(line, f"{closes.name} must be a positive number: {value}")
+    assert rows.times is not None
+    days = rows.times.dt.normalize()
+    lines = repeated(days)
+    if lines is not None:
+        raise DataError(
+            f"{setting}: several rows on {days[lines[1]].date()} ({place.word}s {lines[0]} and "
+            f"{lines[1]}), as in minute bars; keep one row per day"
+        )
+    rows = in_order(replace(rows, times=days))
+    assert rows.times is not None
+    index = pd.DatetimeIndex(rows.times)
+    return pd.Series(rows.values.iloc[:, 0].to_numpy(), index=index), rows.notices
+
+
+def arch_closes() -> pd.Series[float]:
     """Read the arch package's file of float32 closes without its import, which takes seconds."""
     import pandas as pd
 
@@ -39,45 +131,5 @@ def arch_series() -> pd.DataFrame:
     if spec is None or spec.origin is None:
         raise DataError("the arch package, which contains the S&P 500 series, is not installed")
     table = pd.read_csv(Path(spec.origin).parent / "data" / "sp500" / "sp500.csv.gz")
-    return table.assign(Close=table["Close"].round(2))
-
-
-def closes_of(table: pd.DataFrame, where: str) -> pd.Series[float]:
-    """Return the closes by day of a table with the columns date and close, in any case.
-
-    Row i is line i + 2 of the file; `where` is the start of error messages.
-    """
-    import pandas as pd
-
-    names = {str(column).strip().lower(): column for column in table.columns}
-    for name in ("date", "close"):
-        if name not in names:
-            found = " ".join(", ".join(str(column) for column in table.columns).split())
-            raise DataError(f"{where}: no column '{name}'; the columns are: {found}")
-    written = table[names["date"]].astype(str).str.strip()
-    closes = pd.to_numeric(table[names["close"]], errors="coerce")
-    days = parse_days(written)
-
-    def refuse(bad: pd.Series[bool], what: str, values: pd.Series[Any]) -> None:
-        if bad.any():
-            row, value = next(iter(values[bad].items()))
-            shown = " ".join(str(value).split())
-            raise DataError(f"{where}: line {int(str(row)) + 2}: {what}: {shown}")
-
-    refuse(days.isna(), "not a date like 2015-12-31 or 12/31/2015", written)
-    refuse(days.diff().dt.total_seconds() <= 0, "dates must ascend, this one does not", written)
-    refuse(table[names["close"]].isna(), "close is empty or NaN on the day", written)
-    refuse(~(closes > 0), "close must be a positive number", table[names["close"]])
-    refuse(closes == math.inf, "close must be finite", table[names["close"]])
-    return pd.Series(closes.to_numpy(float), index=pd.DatetimeIndex(days))
-
-
-def parse_days(written: pd.Series[str]) -> pd.Series[pd.Timestamp]:
-    """Parse dates in the format of the first; dates in other formats become missing values."""
-    import pandas as pd
-
-    for pattern, form in DAY_FORMATS.items():
-        if len(written) and re.fullmatch(pattern, written.iloc[0]):
-            return pd.to_datetime(written, errors="coerce", format=form)
-    iso = written.where(written.str.fullmatch(r"\d{4}-\d{2}-\d{2}(?:[T ].*)?")).str.slice(0, 10)
-    return pd.to_datetime(iso, errors="coerce", format="%Y-%m-%d")
+    days = pd.to_datetime(table["Date"], format="%m/%d/%Y")
+    return pd.Series(table["Close"].round(2).to_numpy(float), index=pd.DatetimeIndex(days))
