@@ -104,7 +104,8 @@ class DataDescription:
 class Batch:
     """Sequences of one forward pass.
 
-    Items are indices within the split, (batch,), or (batch, time) if every step is an item.
+    Items are indices within the split, (batch,), or (batch, items) if a sequence has several, such
+    as its steps or the steps that it forecasts.
     """
 
     inputs: Tensor  # (batch, time, ...), padded to the longest sequence

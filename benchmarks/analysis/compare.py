@@ -126,7 +126,7 @@ def make_group(
         task=task,
         title=title_of(rows, beside),
         metric=name,
-        unit=FACTS[name].unit if name in FACTS else "",
+        unit=unit_of(rows, name, is_own),
         higher_is_better=metric.higher_is_better,
         dataset=most_frequent(rows, "dataset"),
         split=most_frequent(rows, "split"),
@@ -144,6 +144,15 @@ def make_group(
     )
     group = with_differences(group, rows)
     return group if items is None else add_item_tests(group, items)
+
+
+def unit_of(rows: pd.DataFrame, name: str, is_own: bool) -> str:
+    """Return the unit of scores: as the runs recorded it, else that of the column."""
+    if is_own and "metric_unit" in rows:
+        recorded = rows["metric_unit"].dropna()
+        if len(recorded):
+            return str(recorded.iloc[0])
+    return FACTS[name].unit if name in FACTS else ""
 
 
 def add_item_tests(group: Group, items: ItemTests) -> Group:

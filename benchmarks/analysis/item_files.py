@@ -41,7 +41,9 @@ MOST_NATS = 700.0  # larger values overflow
 class Items:
     """The losses of a run on its test items, of which `first` and `last` are the numbers.
 
-    A loss is an error of 0 or 1, the mean nats of a piece of the split, or a squared error.
+    A loss is an error of 0 or 1, the mean nats of a piece of the split, or a squared error. Of a
+    forecast several steps ahead, it is the mean over the steps of an origin: errors of one origin
+    depend on each other, and a test of their series would take them for independent items.
     `truth` contains the true values, and is empty for a language model. `score` is computed from
     all items.
     """
@@ -99,7 +101,7 @@ def read_items(file: Path) -> Items | None:
         if column is None:
             return None
         truth = TRUTHS[column]
-        columns = ["item", column, truth] if truth else ["item", column]
+        columns = [name for name in ("item", column, truth, "step") if name in names]
         table = pyarrow.parquet.read_table(file, columns=columns)
     except (OSError, ValueError, pyarrow.ArrowException):
         return None
@@ -120,7 +122,7 @@ def read_items(file: Path) -> Items | None:
         count=len(number),
         first=int(number[0]),
         last=int(number[-1]),
-        losses=piece_means(losses) if form == "language" else losses,
+        losses=piece_means(losses) if form == "language" else origin_means(losses, cells),
         truth=cells[truth].astype(np.float64) if truth else np.empty(0),
         score=score_of(form, float(losses.mean())),
     )
@@ -144,6 +146,15 @@ def score_of(form: Form, loss: float) -> float:
     if form == "classes":
         return 1 - loss
     return math.exp(min(loss, MOST_NATS)) if form == "language" else math.sqrt(loss)
+
+
+def origin_means(losses: Vector, cells: Cells) -> Vector:
+    """Return the mean losses of the origins of forecasts; the losses if each has one step."""
+    horizon = int(cells["step"].max()) if "step" in cells else 1
+    if len(losses) % horizon:  # an evaluation that was cut short
+        return losses
+    means: Vector = losses.reshape(-1, horizon).mean(axis=1)
+    return means
 
 
 def piece_means(losses: Vector) -> Vector:

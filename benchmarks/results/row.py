@@ -13,6 +13,7 @@ SCHEMA_VERSION = 1  # incremented when a column changes its meaning, not for a n
 LOSS_UNIT = "nats, or squared standard deviations"
 
 METRIC_UNIT = "the metric's"
+SERIES_UNIT = "unit of the series"
 
 Section = Literal["score", "time", "memory", "model", "training", "machine"]
 SECTIONS: tuple[Section, ...] = typing.get_args(Section)
@@ -126,6 +127,7 @@ class Row:
     )
 
     metric: str | None = column("name of the column that holds the scores")
+    metric_unit: str | None = column("unit of the metric")
     higher_is_better: bool | None = column("direction of the metric")
     perfect_score: float | None = column("best possible value of the metric", METRIC_UNIT)
     margin: str | None = column("smallest difference worth a decision, may be in per cent")
@@ -142,11 +144,21 @@ class Row:
     )
     perplexity: float | None = column("exp of the mean nats on test", "per character", **ERROR)
     bits_per_character: float | None = column("mean nats / ln 2 on test", "bits", **ERROR)
-    rmse: float | None = column("root mean squared error on test", "index points", **ERROR)
-    rmse_naive: float | None = column("RMSE of the random walk, same days", "index points", **SCORE)
+    rmse: float | None = column("root mean squared error on test", SERIES_UNIT, **ERROR)
+    rmse_naive: float | None = column("RMSE of the last value, same items", SERIES_UNIT, **SCORE)
     rmse_over_naive: float | None = column("rmse / rmse_naive", **ERROR)
-    mae: float | None = column("mean absolute error on test", "index points", **ERROR)
-    mase: float | None = column("MAE / mean absolute daily change of the training split", **ERROR)
+    rmse_over_seasonal_naive: float | None = column(
+        "rmse / RMSE of the value one season before, same items", **ERROR
+    )
+    mae: float | None = column("mean absolute error on test", SERIES_UNIT, **ERROR)
+    mase: float | None = column(
+        "MAE / that of the value one season before (without a season, of the last value) in the "
+        "training split",
+        **ERROR,
+    )
+    smape: float | None = column(
+        "mean of 2 |error| / (|actual| + |forecast|) on test", "percent", **ERROR
+    )
     direction_accuracy: float | None = column("days with correct direction", "share", **SHARE_RIGHT)
     direction_base_rate: float | None = column(
         "direction accuracy of always predicting the more frequent direction of training",

@@ -122,11 +122,12 @@ def show_row(row: Row, metric: Metric, folder: str) -> None:
     # Long values, such as device names, are folded; numbers are always shorter.
     table.add_column("value", justify="right", overflow="fold", min_width=12)
     table.add_column("unit", overflow="fold")
+    own_units = {METRIC_UNIT, *([FACTS[metric.name].unit] if metric.name in FACTS else [])}
     for section in SECTIONS:
         names = columns_where(section=section)
         filled = [name for name in names if getattr(row, name) is not None]
         for name in filled:
-            unit = metric.unit if FACTS[name].unit == METRIC_UNIT else FACTS[name].unit
+            unit = metric.unit if FACTS[name].unit in own_units else FACTS[name].unit
             heading = section if name == filled[0] else ""
             table.add_row(heading, name, Text(readable(getattr(row, name))), unit)
         if filled:

@@ -36,6 +36,7 @@ def configuration_columns(config: Config) -> dict[str, Any]:
         "model_version": model.version,
         "seed": seed_of(config),
         "metric": metric.name,
+        "metric_unit": metric.unit,
         "higher_is_better": metric.higher_is_better,
         "perfect_score": metric.perfect,
         "margin": metric.margin or None,

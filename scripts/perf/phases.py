@@ -15,7 +15,7 @@ PHASES = {
     "data": (
         "tasks.imdb:ImdbSettings.load",
         "tasks.language.task:ShakespeareSettings.load",
-        "tasks.forecast.task:Sp500Settings.load",
+        "tasks.sp500:Sp500Settings.load",
     ),
     "network": ("benchmarks.runner.stages:build_network",),
     "warm-up": ("benchmarks.training.trainer:Trainer.warm_up",),

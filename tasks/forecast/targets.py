@@ -1,9 +1,8 @@
-"""Forecast targets: how a series becomes inputs and targets, and how outputs are scored."""
+"""Targets of a forecast: how values become inputs and targets, and outputs become values."""
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,225 +11,121 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
+    Integers = np.ndarray[Any, np.dtype[np.int64]]
 
-
-class ScoredTarget(ABC):
-    """The quantity to forecast; targets (days - 1, columns) are scaled values, ..., values."""
-
-    @abstractmethod
-    def predicted(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Convert outputs (days,) to the metric's unit."""
-
-    @abstractmethod
-    def naive_errors(self, targets: Tensor) -> Tensor:
-        """Return the errors (days,) of the naive forecast."""
-
-    def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Return sums of squared errors, also of scaled values and of the naive forecast."""
-        scaled = targets[:, 0]
-        errors = self.predicted(outputs, targets) - targets[:, -1]
-        return {
-            "days": errors.new_tensor(len(errors)),
-            "scaled_squares": (outputs.to(scaled.dtype) - scaled).square().sum(),
-            "squares": errors.square().sum(),
-            "naive_squares": self.naive_errors(targets).square().sum(),
-        }
-
-    def predictions(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Return actual and predicted values (days,) in the metric's unit."""
-        return {"actual": targets[:, -1], "predicted": self.predicted(outputs, targets)}
-
-
-RETURN_FEATURES = (
-    "of each day two numbers, in this order: r = ln(close / close of the day before) / deviation, "
-    "and abs(r)"
-)
-
-
-def return_features(closes: Floats, deviation: float) -> Floats:
-    """Compute scaled log returns and their size (days, 2); zeros for day 0, in no window."""
-    import numpy as np
-
-    returns = np.diff(np.log(closes)) / deviation
-    return np.concatenate([np.zeros((1, 2)), np.stack([returns, np.abs(returns)], axis=1)])
+FORMULAS = {
+    "level": ("v", "{}"),
+    "difference": ("v", "v of the last step + {}"),
+    "log_return": ("ln(v)", "v of the last step * exp({})"),
+}
+"""By target: the transformed value w, and the forecast from unscaled outputs."""
 
 
 @dataclass(frozen=True)
-class CloseObjective(ScoredTarget):
-    """The next close in index points, predicted as a log return or as a price."""
+class ForecastTarget:
+    """The quantity to forecast, with scales fitted to the training part.
+
+    A transformed value is the logarithm for log returns, else the value itself. A target is the
+    transformed value, for differences and log returns minus that of the origin, standardised for
+    each step ahead.
+
+    Attributes:
+        name: level, difference or log_return.
+        means: of the targets, by step ahead.
+        deviations: likewise.
+        center: of the first input.
+        scale: of the first input: of the transformed values, or of their changes.
+        distance: scale of the second input, the distance to the origin.
+    """
 
     name: str
-    mean: float
-    deviation: float
-    naive_mae: float  # of the random walk in training
-    mostly_up: bool  # the more frequent direction of training
+    means: tuple[float, ...]
+    deviations: tuple[float, ...]
+    center: float
+    scale: float
+    distance: float
 
-    def features(self, closes: Floats) -> Floats:
-        """Return scaled returns and their size, or scaled prices."""
-        if self.name == "price":
-            return ((closes - self.mean) / self.deviation)[:, None]
-        return return_features(closes, self.deviation)
-
-    def scaled(self, values: Floats, last: Floats) -> Floats:
-        """Return the outputs that forecast closes `values` (days,) after the closes `last`."""
+    @classmethod
+    def fit(
+        cls, name: str, values: Floats, origins: Integers, window: int, horizon: int
+    ) -> ForecastTarget:
+        """Fit the scales to the values of training (steps,) and its forecast origins."""
         import numpy as np
 
-        if self.name == "price":
-            return (values - self.mean) / self.deviation
-        scaled: Floats = np.log(values / last) / self.deviation
-        return scaled
-
-    def targets(self, closes: Floats) -> Floats:
-        """Return columns of the scaled target, the close before and the close."""
-        import numpy as np
-
-        last, close = closes[:-1], closes[1:]
-        return np.stack([self.scaled(close, last), last, close], axis=1)
-
-    def predicted(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return closes in index points; the inverse of `scaled`."""
-        last = targets[:, 1]
-        outputs = outputs.to(last.dtype)
-        if self.name == "price":
-            return outputs * self.deviation + self.mean
-        return last * (outputs * self.deviation).exp()
-
-    def naive_errors(self, targets: Tensor) -> Tensor:
-        """Return the errors of the random walk, which are the daily changes."""
-        return targets[:, 2] - targets[:, 1]
-
-    def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Return also sums of absolute errors and of correct directions."""
-        moves = self.naive_errors(targets)
-        errors = self.predicted(outputs, targets) - targets[:, 2]
-        predicted_moves = errors + targets[:, 2] - targets[:, 1]
-        right = (predicted_moves > 0) == (moves > 0)
-        return super().sums(outputs, targets) | {
-            "absolutes": errors.abs().sum(),
-            "moved": (moves != 0).sum(),
-            "right": (right & (moves != 0)).sum(),
-            "usual": ((moves > 0) if self.mostly_up else (moves < 0)).sum(),
-        }
-
-    def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """Compute RMSE, MAE, MASE (Hyndman & Koehler 2006) and direction accuracy.
-
-        Days without a change count neither for the direction accuracy nor for its base rate.
-        """
-        rmse = math.sqrt(sums["squares"] / sums["days"])
-        naive = math.sqrt(sums["naive_squares"] / sums["days"])
-        mae = sums["absolutes"] / sums["days"]
-        metrics = {"rmse": rmse, "rmse_naive": naive, "mae": mae}
-        if naive > 0:
-            metrics["rmse_over_naive"] = rmse / naive
-        if self.naive_mae > 0:
-            metrics["mase"] = mae / self.naive_mae
-        if sums["moved"] > 0:
-            metrics["direction_accuracy"] = sums["right"] / sums["moved"]
-            metrics["direction_base_rate"] = sums["usual"] / sums["moved"]
-        return metrics
-
-    def predictions(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Return the close before, the close and the predicted close, in index points."""
-        return {"last": targets[:, 1], **super().predictions(outputs, targets)}
-
-    def preprocessing(self, window: int) -> dict[str, Any]:
-        """See `Task.preprocessing`; `window` is the number of days of an input."""
-        if self.name == "price":
-            return {
-                "inputs": "of each day one number: (close - mean) / deviation",
-                "closes": window,
-                "outputs": "next close = outputs * deviation + mean",
-                "mean": self.mean,
-                "deviation": self.deviation,
-            }
-        return {
-            "inputs": RETURN_FEATURES,
-            "closes": window + 1,  # the first return needs the close before it
-            "outputs": "next close = last close * exp(outputs * deviation)",
-            "deviation": self.deviation,
-        }
-
-
-@dataclass(frozen=True)
-class VolatilityObjective(ScoredTarget):
-    """The size of the next day's log return, in percent, standardised by the training split's."""
-
-    mean: float
-    deviation: float
-    return_deviation: float
-
-    def features(self, closes: Floats) -> Floats:
-        """Return scaled returns and their size."""
-        return return_features(closes, self.return_deviation)
-
-    def scaled(self, values: Floats, last: Floats) -> Floats:
-        """Return the outputs that forecast absolute returns `values` (days,) in percent."""
-        return (values - self.mean) / self.deviation
-
-    def targets(self, closes: Floats) -> Floats:
-        """Return columns of the scaled target and the absolute return in percent."""
-        import numpy as np
-
-        sizes = absolute_returns(closes)
-        return np.stack([self.scaled(sizes, closes[:-1]), sizes], axis=1)
-
-    def predicted(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return absolute returns in percent."""
-        return outputs.to(targets.dtype) * self.deviation + self.mean
-
-    def naive_errors(self, targets: Tensor) -> Tensor:
-        """Return the errors of the training split's mean."""
-        return targets[:, 1] - self.mean
-
-    def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """Compute the RMSE of the absolute return and that of the naive forecast, in percent."""
-        return {
-            "volatility_rmse": math.sqrt(sums["squares"] / sums["days"]),
-            "volatility_rmse_naive": math.sqrt(sums["naive_squares"] / sums["days"]),
-        }
-
-    def preprocessing(self, window: int) -> dict[str, Any]:
-        """See `Task.preprocessing`; `window` is the number of days of an input."""
-        return {
-            "inputs": RETURN_FEATURES,
-            "closes": window + 1,
-            "deviation": self.return_deviation,
-            "outputs": "size of the next log return in percent = "
-            "outputs * size_deviation + size_mean",
-            "size_deviation": self.deviation,
-            "size_mean": self.mean,
-        }
-
-
-Objective = CloseObjective | VolatilityObjective
-
-
-def absolute_returns(closes: Floats) -> Floats:
-    """Compute the sizes of the log returns (days - 1,) in percent."""
-    import numpy as np
-
-    sizes: Floats = 100 * np.abs(np.diff(np.log(closes)))
-    return sizes
-
-
-def fitted(target: str, train: Floats) -> Objective:
-    """Fit the objective of `task.target` to closes of training; a constant is scaled by 1."""
-    import numpy as np
-
-    returns = np.diff(np.log(train))
-    if target == "volatility":
-        sizes = absolute_returns(train)
-        return VolatilityObjective(
-            mean=float(sizes.mean()),
-            deviation=float(sizes.std()) or 1.0,
-            return_deviation=float(returns.std()) or 1.0,
+        transformed = np.log(values) if name == "log_return" else values
+        base = 0.0 if name == "level" else transformed[origins]
+        ahead = [transformed[origins + step] - base for step in range(1, horizon + 1)]
+        known = transformed if name == "level" else np.diff(transformed)
+        far = [transformed[lag:] - transformed[:-lag] for lag in range(1, window)]
+        return cls(
+            name,
+            means=tuple(float(each.mean()) for each in ahead),
+            deviations=tuple(float(each.std()) or 1.0 for each in ahead),
+            center=float(known.mean()) if name == "level" else 0.0,
+            scale=float(known.std()) or 1.0,
+            distance=float(np.sqrt(np.mean([(each**2).mean() for each in far] or [0.0]))) or 1.0,
         )
-    values, moves = returns if target == "log_return" else train, np.diff(train)
-    return CloseObjective(
-        target,
-        mean=float(values.mean()),
-        deviation=float(values.std()) or 1.0,
-        naive_mae=float(np.abs(moves).mean()),
-        mostly_up=bool((moves > 0).sum() >= (moves < 0).sum()),
-    )
+
+    @property
+    def is_relative(self) -> bool:
+        """True if targets are relative to the value at the origin."""
+        return self.name != "level"
+
+    def transformed(self, values: Tensor) -> Tensor:
+        """Return transformed values."""
+        return values.log() if self.name == "log_return" else values
+
+    def inputs(self, transformed: Tensor) -> Tensor:
+        """Return the first input of each step (steps, 1): the change into it, or the value."""
+        known = transformed
+        if self.is_relative:
+            known = transformed.diff(prepend=transformed[:1])
+        return ((known - self.center) / self.scale).unsqueeze(1)
+
+    def scales(self) -> Tensor:
+        """Return means and deviations of the targets (2, horizon)."""
+        import torch
+
+        return torch.tensor((self.means, self.deviations), dtype=torch.float64)
+
+    def scaled(self, transformed: Tensor, last: Tensor, scales: Tensor) -> Tensor:
+        """Return the outputs (batch, horizon) that forecast transformed values.
+
+        Args:
+            transformed: (batch, horizon).
+            last: the transformed value at the origin (batch, 1).
+            scales: of `scales`, on the device of the values.
+        """
+        means, deviations = scales
+        base = last if self.is_relative else 0.0
+        outputs: Tensor = (transformed - base - means) / deviations
+        return outputs
+
+    def predicted(self, outputs: Tensor, last: Tensor, scales: Tensor) -> Tensor:
+        """Return forecasts (batch, horizon) in the unit of the values; see `scaled`."""
+        means, deviations = scales
+        found: Tensor = outputs.to(last.dtype) * deviations + means
+        if self.is_relative:
+            found = found + last
+        return found.exp() if self.name == "log_return" else found
+
+    def description(self, window: int, features: Sequence[str]) -> dict[str, Any]:
+        """Return how inputs are computed from values v, and forecasts from outputs."""
+        transformed, forecast = FORMULAS[self.name]
+        inputs = ["(w - center) / scale"]
+        if self.is_relative:
+            inputs = ["(w - w of the step before) / scale"]
+        inputs += [f"({name} - mean) / deviation, see features" for name in features]
+        if self.is_relative:
+            inputs.append("(w - w of the last step) / distance")
+        return {
+            "inputs": f"of each of the last {window} steps, with w = {transformed}: "
+            + "; ".join(inputs),
+            "outputs": "of each step ahead: " + forecast.format("outputs * deviations + means"),
+            "values": window + self.is_relative,
+            "center": self.center,
+            "scale": self.scale,
+            "distance": self.distance,
+            "means": list(self.means),
+            "deviations": list(self.deviations),
+        }

@@ -1,16 +1,14 @@
-"""Forecasts of the next day of the S&P 500 from a window of past days: its close or volatility."""
+"""Forecasts of a user's series some steps ahead, from a window of past steps."""
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.base import (
+    SPLITS,
     Baseline,
     Batch,
     Cache,
@@ -18,273 +16,369 @@ from tasks.base import (
     DataError,
     FittedBaseline,
     Metric,
-    SequenceEncoder,
     Split,
     Task,
     TaskSettings,
-    exact_dtype,
     setting,
 )
-from tasks.forecast.readers import read_closes
-from tasks.forecast.targets import fitted
+from tasks.forecast.plan import Plan, planned
+from tasks.forecast.series import Series, amount, chosen_column, series_of, times_as_text
+from tasks.forecast.windows import WindowBaseline, WindowTask, origins_of, split_bounds
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
-SPLIT_BOUNDS: dict[Split, tuple[float, float]] = {
-    "train": (0.0, 0.70),
-    "validation": (0.70, 0.85),
-    "test": (0.85, 1.0),
-}
-
-DEFAULT_YEARS = 5
-MINIMUM_DAYS = {"train": 20, "validation": 5, "test": 5}
+METRICS = {"rmse": "", "mae": "", "mase": "MAE of training's seasonal naive", "smape": "percent"}
+"""By metric: its unit, empty for that of the series."""
 
 
 @dataclass
-class Sp500Settings(TaskSettings):
-    """Next-day close or volatility of the S&P 500, or of any daily series."""
+class ForecastSettings(TaskSettings):
+    """Forecast of a column of numbers, one or more steps ahead."""
 
-    name: ClassVar[str] = "sp500"
+    name: ClassVar[str] = "forecast"
 
-    csv: str | None = setting(
+    data: str | None = setting(
         None,
-        "path of a CSV file with the columns date and close; null for the daily series "
-        "1999-2018 in the arch package",
+        "path of a table (CSV, TSV, JSONL, Parquet) with a time column and one or more columns of "
+        "numbers; required",
         identity=False,
         is_path=True,
     )
-    start: str | None = setting(
-        None, "first day, YYYY-MM-DD; null for five years before the last day"
+    column: str | None = setting(
+        None, "column to forecast; null for the only column of numbers besides the time"
     )
-    end: str | None = setting(None, "last day, YYYY-MM-DD; null for the last in the data")
-    window: int = setting(30, "past days in an input", minimum=1)
+    features: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "columns of further inputs, known up to the last observed step: [NAME,NAME]"
+        },
+    )
+    time: str | None = setting(None, "column of times; null for one with a usual name")
+    dates: str | None = setting(
+        None,
+        "order of dates such as 01/02/2015; null if the dates show it",
+        choices=("day_first", "month_first"),
+    )
+    horizon: int = setting(1, "steps to forecast, all at once", minimum=1)
+    window: int | None = setting(
+        None,
+        "past steps in an input; null for two seasons (30 steps without a season), at least the "
+        "horizon and at most a quarter of training",
+        minimum=1,
+    )
+    season: int | None = setting(
+        None,
+        "steps of a season, 1 for none; null for that of the frequency (12 for months), if "
+        "training shows it",
+        minimum=1,
+    )
     target: str = setting(
-        "log_return",
-        "quantity to predict; log_return and price are converted to a close and scored "
-        "as such; volatility is the size of the next log return",
-        choices=("log_return", "price", "volatility"),
+        "auto",
+        "what the network predicts; forecasts are converted to the unit of the series. level: the "
+        "value; difference: its change since the last observed step; log_return: the change of its "
+        "logarithm; auto: chosen on training",
+        choices=("auto", "level", "difference", "log_return"),
     )
+    metric: str = setting("rmse", "score of a run", choices=tuple(METRICS))
 
     @property
-    # Depends on the target; in the base class it is a ClassVar.
+    # Depends on the settings; in the base class it is a ClassVar.
     def primary_metric(self) -> Metric:  # type: ignore[override]
-        """Return the metric of the target."""
-        if self.target == "volatility":
-            return Metric("volatility_rmse", "percent", False, perfect=0.0, margin="1%")
-        return Metric("rmse", "index points", False, perfect=0.0, margin="1%")
+        """Return the metric of `task.metric`."""
+        unit = METRICS[self.metric] or self.column or "unit of the series"
+        return Metric(self.metric, unit, False, perfect=0.0, margin="1%")
 
     def baselines(self) -> dict[str, Baseline]:
         """See `TaskSettings.baselines`."""
-        from tasks.forecast.baselines import methods
+        from tasks.forecast.baselines import METHODS, RIDGE
 
-        return {name: method.baseline for name, method in methods(self.target).items()}
+        return {name: method.baseline for name, method in METHODS.items()} | {"ridge": RIDGE}
+
+    @staticmethod
+    def recognises(path: Path) -> str:
+        """See `TaskSettings.recognises`."""
+        from tasks.forecast.recognition import reason
+
+        return reason(path)
 
     def check(self) -> None:
-        """Check the dates, their order and the path of the CSV file."""
-        days = {}
-        for key in ("start", "end"):
-            text = getattr(self, key)
-            if text is None:
-                continue
-            try:
-                days[key] = datetime.strptime(text, "%Y-%m-%d")
-            except ValueError as error:
-                raise ValueError(f"task.{key}={text}: not a date like 2015-12-31") from error
-        if len(days) == 2 and days["start"] >= days["end"]:
-            raise ValueError(f"task.start={self.start} is not before task.end={self.end}")
-        if self.csv is not None and not Path(self.csv).is_file():
-            is_folder = Path(self.csv).is_dir()
-            problem = "is a folder (allowed: a CSV file)" if is_folder else "no such file"
-            raise DataError(f"task.csv={self.csv}: {problem}")
+        """Check that there is a file, and the columns."""
+        if self.data is None:
+            raise ValueError(
+                "task.data: is required; give a table with a time column and numbers, as in "
+                "task.data=sales.csv"
+            )
+        path = Path(self.data)
+        if not path.is_file():
+            problem = "is a folder (allowed: a table)" if path.is_dir() else "no such file"
+            raise DataError(f"task.data={self.data}: {problem}")
+        features = self.features or []
+        for name in features:
+            if name == self.column or features.count(name) > 1:
+                raise ValueError(f"task.features: {name} is given twice; name each column once")
 
     def load(self, cache: Cache) -> Task:
         """Read the series; it is too small to need the cache."""
-        closes, title = read_closes(self.csv)
-        chosen, span = select_span(self, closes, title)
-        return Sp500Task(self, chosen, span, notice_of_cut(self, chosen, closes))
+        assert self.data is not None
+        series, notices = self.read(self.data, f"task.data={self.data}", self.column)
+        plan, chosen = planned(self, series)
+        return ForecastTask(self, series, plan, (*notices, *chosen))
+
+    def read(self, file: str, where: str, column: str | None) -> tuple[Series, list[str]]:
+        """Read a file with the columns of these settings; `where` begins error messages."""
+        from tasks.forecast.readers import read_series
+
+        features = self.features or []
+        columns = [] if column is None else [column, *features]
+        table = read_series(Path(file), where, columns, self.time, self.dates)
+        found = chosen_column(column, features, table)
+        series, notices = series_of(table, found, where)
+        return series, [*table.notices, *notices]
 
 
-def select_span(
-    settings: Sp500Settings, closes: pd.Series[float], title: str
-) -> tuple[pd.Series[float], str]:
-    """Return the closes from `start` to `end`, and a title."""
-    import pandas as pd
+@dataclass
+class NewBatch(Batch):
+    """A batch of new data, with the times of its forecasts."""
 
-    if not len(closes):
-        raise DataError(f"{title}: there are no rows")
-    end = pd.Timestamp(settings.end) if settings.end else closes.index[-1]
-    start = (
-        pd.Timestamp(settings.start)
-        if settings.start
-        else end - pd.DateOffset(years=DEFAULT_YEARS) + pd.Timedelta(days=1)
-    )
-    chosen = closes[start:end]
-    if len(chosen):
-        title = f"{title} {first_and_last(chosen)}"
-    needed = days_needed(settings.window)
-    if len(chosen) < needed:
-        raise DataError(
-            f"{title}: {len(chosen)} days from {start.date()} to {end.date()}, but "
-            f"task.window={settings.window} needs {needed}; the data has {first_and_last(closes)}"
-        )
-    return chosen, title
+    times: tuple[str, ...] = ()
 
 
-def notice_of_cut(
-    settings: Sp500Settings, chosen: pd.Series[float], closes: pd.Series[float]
-) -> str:
-    """Return a notice if the default of `task.start` leaves out the beginning of own data."""
-    if settings.csv is None or settings.start is not None or chosen.index[0] == closes.index[0]:
-        return ""
-    return (
-        f"task.csv={settings.csv}: of {len(closes):,} days ({first_and_last(closes)}), the last "
-        f"{DEFAULT_YEARS} years are used ({first_and_last(chosen)}); "
-        f"task.start={closes.index[0].date()} uses all"
-    )
+class ForecastTask(WindowTask):
+    """Windows over a series of a user, with targets (batch, kind, horizon).
 
-
-def first_and_last(closes: pd.Series[float]) -> str:
-    """Return the first and the last day as text."""
-    return " to ".join(day.date().isoformat() for day in (closes.index[0], closes.index[-1]))
-
-
-def days_needed(window: int) -> int:
-    """Count the days that give every split its minimum."""
-    needed = (MINIMUM_DAYS[name] / (stop - start) for name, (start, stop) in SPLIT_BOUNDS.items())
-    # A window of returns needs one day more than one of prices.
-    return math.ceil(max(needed)) + window + 1
-
-
-class Sp500Task(Task):
-    """Windows over one series of closes; they may contain days of the split before."""
+    The kinds of targets are scaled values, values, the last observed value, and that of the last
+    season.
+    """
 
     def __init__(
-        self, settings: Sp500Settings, closes: pd.Series[float], title: str, notice: str = ""
+        self, settings: ForecastSettings, series: Series, plan: Plan, notices: tuple[str, ...] = ()
     ) -> None:
-        import numpy as np
         import torch
 
-        self.settings = settings
-        self.closes = np.array(closes, dtype=np.float64)
-        self.days = [day.date().isoformat() for day in closes.index]
-        pairs = zip(self.days, self.closes.tolist(), strict=True)
-        content = "".join(f"{day},{close!r}\n" for day, close in pairs)
-        first_target = settings.window + 1
-        count = len(self.closes) - first_target
-        self.bounds: dict[Split, tuple[int, int]] = {
-            name: (first_target + round(start * count), first_target + round(stop * count))
-            for name, (start, stop) in SPLIT_BOUNDS.items()
+        self.settings, self.series, self.plan = settings, series, plan
+        bounds = split_bounds(len(series.values))
+        self.train_end = bounds["train"][1]
+        origins = {
+            split: origins_of(bounds[split], plan.window, plan.horizon, series.is_known)
+            for split in SPLITS
         }
-        self.objective = fitted(settings.target, self.closes[: self.bounds["train"][1]])
-        features = self.objective.features(self.closes)
-        self.input_size = features.shape[1]
-        self.features = torch.from_numpy(features)
-        # The window for day d contains the days d - window to d - 1; day 0 has no target.
-        self.lags = torch.arange(-settings.window, 0)
-        self.targets = torch.from_numpy(self.objective.targets(self.closes))
-        sizes = {name: stop - start for name, (start, stop) in self.bounds.items()}
-        self.data = DataDescription(
-            name=title,
-            sha256=hashlib.sha256(content.encode()).hexdigest(),
+        self.target = plan.fit_target(series.values[: self.train_end], origins["train"])
+        self.feature_scales = plan.fit_scales(series.features[: self.train_end])
+        self.mase_scale = plan.mase_scale(
+            series.values[: self.train_end], series.is_known[: self.train_end]
+        )
+        self.values = torch.from_numpy(series.values.copy())
+        self.transformed = self.target.transformed(self.values)
+        self.target_scales = self.target.scales()
+        super().__init__(self.features_of(series), plan.window, plan.horizon, origins)
+        self.input_size += self.target.is_relative
+        self.distances = self.transformed / self.target.distance
+        self.ahead = torch.arange(1, plan.horizon + 1)
+        self.times = times_as_text(series.times)
+        self.data = self._description(notices)
+
+    def _description(self, notices: tuple[str, ...]) -> DataDescription:
+        series, horizon = self.series, self.horizon
+        train, validation, test = (len(self.origins[split]) for split in SPLITS)
+        return DataDescription(
+            name=f"{series.title}, column {series.column}",
+            sha256=series.sha256(),
             split="70/15/15 in order of time",
-            train_size=sizes["train"],
-            validation_size=sizes["validation"],
-            test_size=sizes["test"],
-            unit="days",
-            notices=(notice,) if notice else (),
+            train_size=train,
+            validation_size=validation,
+            test_size=test,
+            unit=series.unit if horizon == 1 else f"forecasts of {horizon} {series.unit}",
+            notices=notices,
         )
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """See `Task.to`. Targets stay in float64 if the device supports it."""
-        self.features = self.features.to(device, dtype)
-        self.lags = self.lags.to(device)
-        self.targets = self.targets.to(device, exact_dtype(device))
-
-    def network(self, encoder: SequenceEncoder) -> nn.Module:
-        """See `Task.network`."""
-        from tasks.modules.network import SequenceNetwork
-
-        return SequenceNetwork(encoder, None, "last")
-
-    def steps_per_epoch(self, batch_size: int) -> int:
-        """See `Task.steps_per_epoch`."""
-        return math.ceil(self.data.train_size / batch_size)
-
-    def batches(
-        self, split: Split, batch_size: int, order: np.random.Generator | None = None
-    ) -> Iterator[Batch]:
-        """Yield the windows of the days of a split, shuffled if an order is given."""
+    def features_of(self, series: Series) -> Tensor:
+        """Return the inputs of each step (steps, features) that do not depend on the origin."""
         import torch
 
-        start, stop = self.bounds[split]
-        days = torch.arange(start, stop)
-        if order is not None:
-            days = days[torch.from_numpy(order.permutation(stop - start))]
-        days = days.to(self.features.device)
-        for first in range(0, len(days), batch_size):
-            yield self._batch(days[first : first + batch_size], split)
+        transformed = self.target.transformed(torch.from_numpy(series.values.copy()))
+        means, deviations = self.feature_scales
+        further = torch.from_numpy((series.features - means) / deviations)
+        return torch.cat([self.target.inputs(transformed), further], dim=1)
+
+    def targets_to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """See `WindowTask.targets_to`."""
+        self.values = self.values.to(device, dtype)
+        self.transformed = self.transformed.to(device, dtype)
+        self.target_scales = self.target_scales.to(device, dtype)
+        self.distances = self.distances.to(self.features)
+        self.ahead = self.ahead.to(device)
+
+    def inputs_of(self, origins: Tensor) -> Tensor:
+        """See `WindowTask.inputs_of`; relative targets add the distances to the origin."""
+        import torch
+
+        inputs = super().inputs_of(origins)
+        if not self.target.is_relative:
+            return inputs
+        distances = self.distances[origins.unsqueeze(1) + self.lags]
+        return torch.cat([inputs, (distances - distances[:, -1:]).unsqueeze(2)], dim=2)
+
+    def targets_of(self, origins: Tensor) -> Tensor:
+        """Return the targets (batch, 4, horizon) of forecast origins (batch,)."""
+        import torch
+
+        first = origins.unsqueeze(1)
+        steps = first + self.ahead
+        season = self.plan.season
+        # Steps before the first are needed for training items only, whose scores nobody reads.
+        before = (steps - (self.ahead + season - 1) // season * season).clamp(min=0)
+        actual, last = self.values[steps], self.values[first]
+        scaled = self.target.scaled(
+            self.transformed[steps], self.transformed[first], self.target_scales
+        )
+        return torch.stack([scaled, actual, last.expand_as(actual), self.values[before]], dim=1)
+
+    def predicted(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return forecasts (batch, horizon) in the unit of the series."""
+        last = self.target.transformed(targets[:, 2])
+        return self.target.predicted(outputs.reshape(last.shape), last, self.target_scales.to(last))
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return the mean squared error of the scaled target."""
+        """Return the mean squared error of the scaled targets."""
         from torch.nn import functional as F
 
-        return F.mse_loss(outputs, batch.targets[:, 0].to(outputs.dtype))
+        scaled = batch.targets[:, 0]
+        return F.mse_loss(outputs.reshape(scaled.shape), scaled.to(outputs.dtype))
 
     def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """See `Task.sums`."""
-        return self.objective.sums(outputs, batch.targets)
+        """Return scaled errors, forecasts and targets of each item."""
+        targets = batch.targets
+        errors = outputs.reshape(targets[:, 0].shape).to(targets.dtype) - targets[:, 0]
+        return {"errors": errors, "predicted": self.predicted(outputs, targets), "targets": targets}
 
-    def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """See `Task.metrics`."""
-        loss = sums["scaled_squares"] / sums["days"]
-        return {"loss": loss, **self.objective.metrics(sums)}
+    def metrics(self, sums: dict[str, Any]) -> dict[str, float]:
+        """Compute RMSE, MAE, MASE, sMAPE and skill, several steps ahead also of each step."""
+        from tasks.forecast.scores import forecast_scores
+
+        errors, predicted, targets = (
+            sums[name].double() for name in ("errors", "predicted", "targets")
+        )
+        _, actual, last, before = targets.unbind(1)
+        seasonal = before if self.plan.season > 1 else None
+        scores = forecast_scores(actual, predicted, last, seasonal, self.mase_scale)
+        return {"loss": float(errors.square().mean()), **scores}
 
     def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """See `Task.predictions`."""
-        return self.objective.predictions(outputs, batch.targets)
+        """Return the last observed, the actual and the predicted value of each item."""
+        _, actual, last, _ = batch.targets.unbind(1)
+        columns = {
+            "last": last,
+            "actual": actual,
+            "predicted": self.predicted(outputs, batch.targets),
+        }
+        if self.horizon > 1:
+            columns = {"step": self.ahead.to(last.device).expand_as(last).int(), **columns}
+        return {name: values.flatten() for name, values in columns.items()}
+
+    def items(self, split: Split) -> dict[str, list[str]]:
+        """Return the time of each item; several steps ahead also that of its origin."""
+        origins = self.origins[split].tolist()
+        steps = range(1, self.horizon + 1)
+        days = {"day": [self.times[origin + step] for origin in origins for step in steps]}
+        if self.horizon == 1:
+            return days
+        return days | {"origin": [self.times[origin] for origin in origins for _ in steps]}
 
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
         """See `Task.preprocessing`."""
-        window = self.settings.window
-        record = self.objective.preprocessing(window)
-        days = f"the {window} days before the forecast, in order; needs {record['closes']} closes"
-        return record | {"window": window, "days": days}, {}
-
-    def items(self, split: Split) -> dict[str, list[str]]:
-        """Return the days of a split."""
-        start, stop = self.bounds[split]
-        return {"day": self.days[start:stop]}
+        names, (means, deviations) = self.plan.features, self.feature_scales
+        record = self.target.description(self.plan.window, names)
+        scales = zip(names, means.tolist(), deviations.tolist(), strict=True)
+        record["features"] = {name: {"mean": m, "deviation": d} for name, m, d in scales}
+        return record | {"column": self.series.column, "horizon": self.horizon}, {}
 
     def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
         """See `Task.fit_baseline`."""
         import torch
 
-        from tasks.forecast.baselines import ForecastBaseline, Series, methods
+        from tasks.forecast.baselines import METHODS, History
 
-        method = methods(self.settings.target)[name]
-        forecasts, parameters = method.fit(Series(self.closes, self.bounds["train"][1]))
-        scaled = torch.from_numpy(self.objective.scaled(forecasts[1:], self.closes[:-1]))
-        starts = {split: start - 1 for split, (start, _) in self.bounds.items()}
-        return ForecastBaseline(scaled.to(self.targets), starts, parameters)
+        if name == "ridge":
+            return self._fit_ridge()
+        history = History(
+            self.transformed.double().cpu().numpy(),
+            self.train_end,
+            self.plan.season,
+            self.horizon,
+            self.target.is_relative,
+        )
+        forecasts, parameters = METHODS[name].fit(history)
+        expected = torch.from_numpy(forecasts).to(self.values)
+        outputs = {
+            split: self.target.scaled(
+                expected[origins], self.transformed[origins].unsqueeze(1), self.target_scales
+            )
+            for split, origins in self.origins.items()
+        }
+        return WindowBaseline(outputs, parameters)
 
-    def single_sequences(self, count: int) -> Iterator[Batch]:
-        """Yield single windows of the validation split, repeated if there are too few."""
+    def _fit_ridge(self) -> FittedBaseline:
         import torch
 
-        start, stop = self.bounds["validation"]
-        for i in range(count):
-            day = start + i % (stop - start)
-            yield self._batch(torch.tensor([day], device=self.features.device), "validation")
+        from tasks.forecast.baselines import ridge
 
-    def _batch(self, days: Tensor, split: Split) -> Batch:
-        inputs = self.features[days.unsqueeze(1) + self.lags]
-        return Batch(
-            inputs,
-            self.targets[days - 1],
-            tokens=inputs.shape[0] * inputs.shape[1],
-            items=days - self.bounds[split][0],
+        origins = torch.cat([self.origins[split] for split in SPLITS])
+        counts = [len(self.origins[split]) for split in SPLITS]
+        inputs = self.inputs_of(origins).double().cpu().numpy()
+        scaled = self.targets_of(self.origins["train"])[:, 0].double().cpu().numpy()
+        found, parameters = ridge(inputs[: counts[0]], scaled, inputs)
+        outputs = torch.split(torch.from_numpy(found).to(self.values), counts)
+        return WindowBaseline(dict(zip(SPLITS, outputs, strict=True)), parameters)
+
+    def summary(self) -> dict[str, str]:
+        """See `Task.summary`."""
+        series, plan = self.series, self.plan
+        missing = int((~series.is_known).sum())
+        season = amount(plan.season, series.unit) if plan.season > 1 else "none"
+        return super().summary() | {
+            "column": series.column,
+            "features": ", ".join(plan.features) or "none",
+            "series": f"{amount(len(series.values), series.unit)}, {' to '.join(series.ends())}",
+            "missing": f"{missing} values",
+            "horizon": amount(plan.horizon, series.unit),
+            "window": amount(plan.window, series.unit),
+            "season": season,
+            "target": self.target.name,
+        }
+
+    def new_batches(self, file: str, batch_size: int) -> Iterator[Batch]:
+        """Yield one sequence: the end of a file with the same columns."""
+        import torch
+
+        series, _ = self.settings.read(file, file, self.series.column)
+        window, values = self.plan.window, series.values
+        if len(values) < window + 1:
+            raise DataError(
+                f"{file}: {amount(len(values), series.unit)}, but a forecast needs {window + 1}"
+            )
+        if self.target.name == "log_return" and values[-window - 1 :].min() <= 0:
+            raise DataError(f"{file}: {series.column} has values of 0 or less, without logarithm")
+        inputs = self.features_of(series)[-window:]
+        transformed = self.target.transformed(torch.from_numpy(values.copy()))[-window:]
+        if self.target.is_relative:
+            distances = (transformed - transformed[-1]) / self.target.distance
+            inputs = torch.cat([inputs, distances.unsqueeze(1)], dim=1)
+        targets = torch.full((1, 4, self.horizon), float(values[-1]), dtype=torch.float64)
+        yield NewBatch(
+            inputs.unsqueeze(0).to(self.features),
+            targets.to(self.values),
+            tokens=window,
+            items=torch.arange(self.horizon).unsqueeze(0),
+            times=tuple(series.following(self.horizon)),
         )
+
+    def answers(self, outputs: Tensor, batch: Batch) -> dict[str, list[Any]]:
+        """Return time, step and forecast of each step ahead."""
+        assert isinstance(batch, NewBatch)
+        return {
+            "time": list(batch.times),
+            "step": [*range(1, self.horizon + 1)],
+            self.series.column: self.predicted(outputs, batch.targets).flatten().tolist(),
+        }

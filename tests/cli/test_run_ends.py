@@ -98,13 +98,13 @@ def test_ctrl_c_and_kill_leave_a_row_of_what_there_was(
 
 # Put before the command, these stand for what happens to it.
 CTRL_C_WHILE_READING = """
-from tasks.forecast.task import Sp500Settings
+from tasks.sp500 import Sp500Settings
 def load(self, cache):
     raise KeyboardInterrupt
 Sp500Settings.load = load
 """
 BUG_IN_THE_LOSS = """
-from tasks.forecast.task import Sp500Task
+from tasks.sp500 import Sp500Task
 def loss(self, outputs, batch):
     raise ZeroDivisionError("a bug")
 Sp500Task.loss = loss

@@ -19,7 +19,7 @@ from benchmarks.sweeps.scheduler import Scheduler
 from benchmarks.system.processes import ProcessIdentity, this_process
 from benchmarks.system.signals import Interruption
 from models.recurrent import RecurrentSettings
-from tasks.forecast.task import Sp500Settings
+from tasks.sp500 import Sp500Settings
 
 CONFIG = Config(Sp500Settings(), RecurrentSettings(), TrainSettings())
 DEAD = dataclasses.replace(this_process(), born="before this process")

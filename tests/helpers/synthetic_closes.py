@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.system.disk_cache import DiskCache
 from tasks.base import Batch, Split
-from tasks.forecast.task import Sp500Settings, Sp500Task
+from tasks.sp500 import Sp500Settings, Sp500Task
 from tests.helpers.paths import ROOT
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

@@ -28,7 +28,7 @@ IMPORTS = (
     "benchmarks.sweeps.launchers.sequential benchmarks.sweeps.progress "
     "benchmarks.runner.display rich.table torch.profiler "
     "hydra._internal.core_plugins.basic_launcher hydra._internal.core_plugins.basic_sweeper "
-    "torch._dynamo models.recurrent models.modules.recurrent tasks.forecast.task tasks.text.task "
+    "torch._dynamo models.recurrent models.modules.recurrent tasks.sp500 tasks.text.task "
     "sympy"
 )
 

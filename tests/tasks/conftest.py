@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.forecast.task import Sp500Settings, Sp500Task
 from tasks.language.task import ShakespeareSettings, ShakespeareTask
+from tasks.sp500 import Sp500Settings, Sp500Task
 from tests.helpers import synthetic_closes, texts
 
 

@@ -1,4 +1,8 @@
-"""Forecasts by day: against the actual values, residuals, and cumulative error."""
+"""Forecasts by time: against the actual values, residuals, and cumulative error.
+
+Of forecasts several steps ahead, every time is shown once: those of origins a whole horizon apart,
+with the last one.
+"""
 
 from __future__ import annotations
 
@@ -36,18 +40,25 @@ NAIVE_LOOK = Look(MUTED, "cross", BASELINE_DASHES["naive"])
 
 @dataclass(frozen=True)
 class Forecasts:
-    """Forecasts of several arms for the same days."""
+    """Forecasts of several arms for the same times."""
 
-    days: list[str]  # YYYY-MM-DD, in order
+    days: list[str]  # YYYY-MM-DD, or numbers of rows, in order
     actual: pd.Series[float]
     naive: dict[str, pd.Series[float]]  # the reference; empty if there is none
     by_arm: dict[str, pd.Series[float]]  # means over the seeds
+    horizon: int = 1  # steps ahead
+
+    @property
+    def has_dates(self) -> bool:
+        """True if the times are dates."""
+        return "-" in self.days[0]
 
 
 def read(group: Group, runs_: Runs) -> Forecasts | None:
     """Return the forecasts of the best networks and of the best baseline; None without any."""
     actual: pd.Series[float] | None = None
     days: list[str] = []
+    horizon = 1
     naive: dict[str, pd.Series[float]] = {}
     by_arm: dict[str, pd.Series[float]] = {}
     naive_arm = next((arm for arm in group.arms if arm.label == group.naive), None)
@@ -57,6 +68,7 @@ def read(group: Group, runs_: Runs) -> Forecasts | None:
             continue
         if actual is None:
             actual, days = tables[0]["actual"].astype(float), [str(d) for d in tables[0]["day"]]
+            horizon = int(tables[0]["step"].max()) if "step" in tables[0] else 1
             if "last" in tables[0]:
                 naive = {"random walk": tables[0]["last"].astype(float)}
         same = [table for table in tables if list(table["day"].astype(str)) == days]
@@ -66,13 +78,29 @@ def read(group: Group, runs_: Runs) -> Forecasts | None:
             ) / len(same)
     if naive_arm is not None and naive_arm.label in by_arm:
         naive = {naive_arm.label: by_arm.pop(naive_arm.label)}
-    return None if actual is None or not by_arm else Forecasts(days, actual, naive, by_arm)
+    if actual is None or not by_arm:
+        return None
+    return Forecasts(days, actual, naive, by_arm, horizon)
 
 
 def _tables(arm: Arm, runs_: Runs) -> list[pd.DataFrame]:
     """Return the predictions of the seeds of an arm that contain days and actual values."""
     found = (runs_.predictions(run_id) for run_id, _ in first_runs(arm, MOST_SEEDS))
-    return [t for t in found if t is not None and {"day", "actual", "predicted"} <= set(t.columns)]
+    return [
+        without_overlap(table)
+        for table in found
+        if table is not None and {"day", "actual", "predicted"} <= set(table.columns)
+    ]
+
+
+def without_overlap(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the predictions of origins that lie a horizon apart, the last one included."""
+    if "step" not in table:
+        return table
+    horizon = int(table["step"].max())
+    origin = table.index // horizon
+    shown: pd.DataFrame = table[(origin.max() - origin) % horizon == 0]
+    return shown
 
 
 def advantage(forecasts: Forecasts) -> pd.DataFrame:
@@ -117,16 +145,19 @@ def _against_actual(group: Group, forecasts: Forecasts, arms: Style, name: str) 
     series = {"actual": forecasts.actual} | forecasts.naive | forecasts.by_arm
     days = forecasts.days[-DAYS_IN_DETAIL:]
     y = alt.Y("value:Q", title=_unit(group), scale=alt.Scale(zero=False))
-    layers = lines(style, _records(series, days, 7), _days(), y, _tips(), strokeWidth=1.8)
+    layers = lines(
+        style, _records(series, days, 7), _times(forecasts), y, _tips(forecasts), strokeWidth=1.8
+    )
     part = f"the last {len(days)} of " if len(days) < len(forecasts.days) else ""
     return Figure(
         name=f"{name}-forecasts",
         title="Forecasts and actual values",
-        caption=f"Shown are {part}{plural(len(forecasts.days), 'test day')}; forecasts are means "
-        "over the seeds. A forecast that repeats the previous day looks right, one day late.",
+        caption=f"Shown are {part}{plural(len(forecasts.days), 'test step')}; forecasts are means "
+        "over the seeds. A forecast that repeats the previous value looks right, one step late."
+        + _horizon_note(forecasts),
         summary=f"Forecasts by {', '.join(list(style)[1:])} of {days[0]} to {days[-1]}.",
         spec=spec_of(layers, style),
-        header=["day", *style],
+        header=["time", *style],
         rows=[
             [day, *(number(float(values.iloc[i - len(days)]), 6) for values in series.values())]
             for i, day in enumerate(days)
@@ -151,22 +182,23 @@ def _residuals(group: Group, forecasts: Forecasts, arms: Style, name: str) -> Fi
             f"Bars: {naive}. A mark at the end of its bar is equal to it. "
             for naive in forecasts.naive
         )
-        + f"The same {len(days)} days; the numbers are of all {len(forecasts.days)}.",
+        + f"The same {len(days)} steps; the numbers are of all {len(forecasts.days)}.",
         summary="Residuals by arm: "
         + "; ".join(f"{label}: RMSE {rmse}, mean {mean}" for label, rmse, mean, _ in rows),
-        spec=spec_of(_residual_layers(group, residuals, days, arms), arms),
+        spec=spec_of(_residual_layers(group, forecasts, residuals, arms), arms),
         header=["arm", "RMSE of the mean forecast", "mean residual", "largest residual"],
         rows=rows,
     )
 
 
 def _residual_layers(
-    group: Group, residuals: dict[str, pd.Series[float]], days: list[str], arms: Style
+    group: Group, forecasts: Forecasts, residuals: dict[str, pd.Series[float]], arms: Style
 ) -> list[Any]:
     """Return the bars of the naive forecast and the marks of the arms."""
     title = f"actual − forecast ({_unit(group)})"  # noqa: RUF001  a minus sign
-    x, y, tips = _days(), alt.Y("value:Q", title=title), _tips("residual")
-    records = _records(residuals, days)
+    x, y = _times(forecasts), alt.Y("value:Q", title=title)
+    tips = _tips(forecasts, "residual")
+    records = _records(residuals, forecasts.days[-DAYS_IN_DETAIL:])
     bars = chart([r | {"zero": 0} for r in records if r["arm"] not in arms])
     marks = chart([r for r in records if r["arm"] in arms])
     return [
@@ -190,17 +222,18 @@ def _cumulative_error(group: Group, forecasts: Forecasts, arms: Style, name: str
         for label in table
         for i in spread(len(table), POINTS)
     ]
+    x = _times(forecasts)
     y = alt.Y("value:Q", title=f"squared error saved (% of {naive}'s)")
     last = {label: number(float(table[label].iloc[-1]), 3) for label in arms}
     return Figure(
         name=f"{name}-race",
         title=f"Cumulative squared error against {naive}",
         caption=f"Above 0, an arm has a smaller error so far than {naive}, the naive forecast; a "
-        f"single step is a single day.{_reference_line(group, forecasts)}",
-        summary="Share of the naive forecast's squared error saved by the last day: "
+        f"single jump is a single forecast.{_reference_line(group, forecasts)}",
+        summary="Share of the naive forecast's squared error saved by the end: "
         + "; ".join(f"{label} {value} %" for label, value in last.items()),
-        spec=spec_of([zero_line(), *lines(arms, records, _days(), y, _tips("%"))], arms),
-        header=["arm", "squared error saved by the last day (%)"],
+        spec=spec_of([zero_line(), *lines(arms, records, x, y, _tips(forecasts, "%"))], arms),
+        header=["arm", "squared error saved by the end (%)"],
         rows=[[label, value] for label, value in last.items()],
     )
 
@@ -217,14 +250,28 @@ def _reference_line(group: Group, forecasts: Forecasts) -> str:
     return f" The best baseline, {best.label}, has no forecasts and is not drawn."
 
 
-def _days() -> alt.X:
-    """Return an axis of days, equal in every time zone."""
+def _horizon_note(forecasts: Forecasts) -> str:
+    """Return a sentence on forecasts several steps ahead."""
+    if forecasts.horizon == 1:
+        return ""
+    return (
+        f" Each forecast is one of {forecasts.horizon} steps; they begin {forecasts.horizon} steps "
+        "apart, so that every time is shown once."
+    )
+
+
+def _times(forecasts: Forecasts) -> alt.X:
+    """Return an axis of dates, equal in every time zone, or of row numbers."""
+    if not forecasts.has_dates:
+        return alt.X("day:Q", title="row", scale=alt.Scale(zero=False))
     axis = alt.Axis(format="%b %Y", tickCount=5, labelOverlap=True)
     return alt.X("day:T", title=None, scale=alt.Scale(type="utc"), axis=axis)
 
 
-def _tips(title: str | None = None) -> list[Any]:
-    day = alt.Tooltip("day:T", timeUnit="utcyearmonthdate", format="%d %b %Y", title="day")
+def _tips(forecasts: Forecasts, title: str | None = None) -> list[Any]:
+    day = alt.Tooltip("day:Q", title="row")
+    if forecasts.has_dates:
+        day = alt.Tooltip("day:T", timeUnit="utcyearmonthdate", format="%d %b %Y", title="day")
     return ["arm:N", day, alt.Tooltip("value:Q", title=title) if title else "value:Q"]
 
 

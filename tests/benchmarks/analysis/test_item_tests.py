@@ -78,6 +78,48 @@ def test_items_decide_between_deterministic_forecasts(tmp_path: Path) -> None:
     assert untested.reason == "n = 1: one value each and no stored predictions"
 
 
+def forecasts_of_steps(results: Path, run_id: str, errors: np.ndarray) -> float:
+    """Write the forecasts of a run, errors (origins, steps); return their RMSE."""
+    actual = np.full(errors.size, 100.0)
+    steps = np.tile(np.arange(1, errors.shape[1] + 1, dtype=np.int32), len(errors))
+    columns = {"step": steps, "actual": actual, "predicted": actual + errors.ravel()}
+    keep_predictions(results, run_id, columns)
+    return float(np.sqrt((errors**2).mean()))
+
+
+def overlapping_errors(seed: int, origins: int, steps: int) -> np.ndarray:
+    """Return errors (origins, steps): step k of origin t adds up the shocks from t to t + k."""
+    shocks = np.random.default_rng(seed).normal(size=origins + steps)
+    windows = np.lib.stride_tricks.sliding_window_view(shocks, steps)[:origins]
+    return np.cumsum(windows, axis=1)
+
+
+def test_the_steps_of_an_origin_are_one_item(tmp_path: Path) -> None:
+    a, b = overlapping_errors(0, 60, 12), overlapping_errors(1, 60, 12)
+    rows = (
+        fixed("walk", forecasts_of_steps(tmp_path, "ra", a), run_id="ra", **DOWN),
+        fixed("drift", forecasts_of_steps(tmp_path, "rb", b), "simple", run_id="rb", **DOWN),
+    )
+    (pair,) = group_of(tmp_path, *rows).pairs
+    by_origin = [np.sqrt((errors**2).mean(axis=1)) for errors in (a, b)]
+    assert pair.p_adjusted == pytest.approx(diebold_mariano(*by_origin).p)
+    assert pair.reason == "Diebold-Mariano (EWC), 60 items"
+
+
+def test_equal_forecasts_of_overlapping_horizons_rarely_differ() -> None:
+    """Tests of all steps as one series would often find a difference that is not there."""
+    found = {"origins": 0, "steps": 0}
+    for seed in range(200):
+        a = overlapping_errors(2 * seed, 80, 8)
+        b = overlapping_errors(2 * seed + 1, 80, 8)
+        p = diebold_mariano(*(np.sqrt((errors**2).mean(axis=1)) for errors in (a, b))).p
+        all_p = diebold_mariano(np.abs(a).ravel(), np.abs(b).ravel()).p
+        found["origins"] += p < 0.05
+        found["steps"] += all_p < 0.05
+    assert found["origins"] / 200 < 0.12
+    assert found["steps"] > 1.5 * found["origins"]
+
+
 def test_a_warning_is_part_of_the_sentence_on_a_pair(tmp_path: Path) -> None:
     """Both where the verdict rests on items and where it does not."""
     rng = np.random.default_rng(0)

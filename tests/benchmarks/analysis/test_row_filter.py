@@ -109,7 +109,7 @@ def test_metrics_and_tasks_are_separate_groups(tmp_path: Path) -> None:
     assert [(g.task, g.metric, g.unit) for g in groups] == [
         ("b", "accuracy", "share"),
         ("toy", "accuracy", "share"),
-        ("toy", "rmse", "index points"),
+        ("toy", "rmse", "unit of the series"),
     ]
 
 

@@ -19,7 +19,7 @@ from benchmarks.training.optim import planned_steps, timed_factor
 from benchmarks.training.trainer import Trainer
 from models.recurrent import RecurrentSettings
 from tasks.base import Task
-from tasks.forecast.task import Sp500Settings
+from tasks.sp500 import Sp500Settings
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from benchmarks.system.timer import Timer
 from benchmarks.training.trainer import Trainer
 from models.recurrent import RecurrentSettings
 from tasks.base import Task
-from tasks.forecast.task import Sp500Settings
+from tasks.sp500 import Sp500Settings
 
 CPU = torch.device("cpu")
 

@@ -22,9 +22,9 @@ from models.base import ModelSettings
 from models.baseline import BaselineSettings
 from models.recurrent import RecurrentSettings
 from tasks.base import Task, TaskSettings
-from tasks.forecast.task import Sp500Settings
 from tasks.imdb import ImdbSettings
 from tasks.language.task import ShakespeareSettings
+from tasks.sp500 import Sp500Settings
 
 CPU = torch.device("cpu")
 HIDDEN = 8

@@ -25,7 +25,7 @@ from benchmarks.training.trainer import Trainer
 from models.base import ModelSettings
 from models.recurrent import RecurrentSettings
 from tasks.base import Batch, Split, Task, TaskSettings
-from tasks.forecast.task import Sp500Settings, Sp500Task
+from tasks.sp500 import Sp500Settings, Sp500Task
 from tests.helpers.toys import CPU, ToyNetwork, ToySettings, ToyTask, run_toy, trainer_of
 
 

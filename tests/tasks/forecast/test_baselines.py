@@ -1,279 +1,255 @@
-"""Forecasting baselines against formulas and other libraries; no use of later days."""
+"""Baselines of forecasts several steps ahead, against formulas and other libraries."""
 
 from __future__ import annotations
 
 import math
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from arch import arch_model
-from scipy import stats
 from sklearn.linear_model import LinearRegression
-from statsmodels.tsa.holtwinters import SimpleExpSmoothing
+from statsmodels.tsa.ar_model import AutoReg
+from statsmodels.tsa.exponential_smoothing.ets import ETSModel
+from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
 from benchmarks.training.evaluation import evaluate
-from tasks.base import Split
-from tasks.forecast.baselines import (
-    CLOSES,
-    MAX_LAGS,
-    VOLATILITY,
-    Series,
-    expected_size_of_t,
+from tasks.forecast.baselines import METHODS, History, iterated, lags_of, ridge, smoothed
+from tasks.forecast.task import ForecastSettings
+from tests.helpers.series_files import AIRLINE, Floats, airline, load, whole, write_series
+
+TRAIN_END, STEPS, SEASON, HORIZON = 180, 240, 6, 8
+NAMES = ForecastSettings().baselines()
+
+
+def seasonal(steps: int = STEPS, seed: int = 0) -> Floats:
+    """Return a trend with a season of six steps and autocorrelated noise."""
+    draws, noise = np.random.default_rng(seed), np.zeros(steps)
+    for step in range(1, steps):
+        noise[step] = 0.6 * noise[step - 1] + draws.normal()
+    times = np.arange(steps)
+    wave: Floats = 50 + 0.2 * times + 6 * np.sin(2 * np.pi * times / SEASON) + noise
+    return wave
+
+
+VALUES = seasonal()
+
+
+def forecast(name: str, values: Floats = VALUES, season: int = SEASON, **facts: Any) -> Floats:
+    history = History(
+        **({"values": values, "train_end": TRAIN_END, "season": season} | facts),
+        horizon=HORIZON,
+        is_relative=True,
+    )
+    return METHODS[name].fit(history)[0]
+
+
+# --- the reference numbers of Airline
+
+
+@pytest.mark.parametrize(
+    ("name", "rmse"), [("random_walk", 55.8), ("seasonal_naive", 52.8), ("seasonal_growth", 20.5)]
 )
-from tasks.forecast.task import Sp500Settings, Sp500Task, days_needed
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-METHODS = {**CLOSES, **VOLATILITY}
-TRAIN_END = 1000
-
-
-def changing_market(days: int = 1400, seed: int = 0) -> Floats:
-    """Return closes with GARCH returns and a weak autoregression of two days."""
-    draws = np.random.default_rng(seed).standard_t(8, size=days) * math.sqrt(6 / 8)
-    returns = np.zeros(days)
-    variance = 1e-4
-    for day in range(2, days):
-        variance = 4e-6 + 0.10 * returns[day - 1] ** 2 + 0.86 * variance
-        expected = 0.25 * returns[day - 1] - 0.2 * returns[day - 2] + 4e-4
-        returns[day] = expected + math.sqrt(variance) * draws[day]
-    closes: Floats = 1500 * np.exp(np.cumsum(returns))
-    return closes
+def test_the_known_errors_of_the_last_18_months_of_airline(name: str, rmse: float) -> None:
+    passengers = airline()
+    history = History(np.log(passengers), 101, 12, 1, True)
+    found = np.exp(METHODS[name].fit(history)[0][-19:-1, 0])
+    assert np.sqrt(((found - passengers[-18:]) ** 2).mean()) == pytest.approx(rmse, abs=0.06)
 
 
-MARKET = changing_market()
-RETURNS = np.diff(np.log(MARKET), prepend=math.nan)
-SIZES = 100 * np.abs(RETURNS)
-LATER = range(TRAIN_END, len(MARKET))
-
-
-def forecast(name: str, closes: Floats = MARKET, train_end: int = TRAIN_END) -> Floats:
-    return METHODS[name].fit(Series(closes, train_end))[0]
+@pytest.mark.parametrize("horizon", [1, 12])
+def test_baselines_with_a_season_beat_the_random_walk_on_airline(horizon: int) -> None:
+    task = load(AIRLINE, horizon=horizon)
+    skill = {
+        name: evaluate(task.fit_baseline(name, 0), task, "test", 64)["rmse_over_naive"]
+        for name in NAMES
+    }
+    assert skill["random_walk"] == pytest.approx(1, rel=1e-9)
+    for name in ("seasonal_growth", "ets", "ar", "ridge"):
+        assert skill[name] < 0.5, name
 
 
 # --- against formulas
 
 
-def test_the_random_walk_predicts_the_last_close() -> None:
-    np.testing.assert_array_equal(forecast("random_walk")[1:], MARKET[:-1])
+def test_simple_methods_by_hand() -> None:
+    walk, naive, growth, drift = (
+        forecast(name) for name in ("random_walk", "seasonal_naive", "seasonal_growth", "drift")
+    )
+    slope = (VALUES[TRAIN_END - 1] - VALUES[0]) / (TRAIN_END - 1)
+    for origin in (20, TRAIN_END, STEPS - 1):
+        for step in range(1, HORIZON + 1):
+            seasons = math.ceil(step / SEASON)
+            before = VALUES[origin + step - seasons * SEASON]
+            change = VALUES[origin] - VALUES[origin - SEASON]
+            assert walk[origin, step - 1] == VALUES[origin]
+            assert naive[origin, step - 1] == before
+            assert growth[origin, step - 1] == pytest.approx(before + seasons * change, rel=1e-12)
+            expected = VALUES[origin] + slope * step
+            assert drift[origin, step - 1] == pytest.approx(expected, rel=1e-12)
 
 
-def test_drift_adds_the_slope_from_the_first_to_the_last_close_of_training() -> None:
-    slope = (MARKET[TRAIN_END - 1] - MARKET[0]) / (TRAIN_END - 1)
-    np.testing.assert_allclose(forecast("drift")[1:], MARKET[:-1] + slope, rtol=1e-12)
+def test_without_a_season_the_seasonal_naive_forecast_is_the_last_value() -> None:
+    np.testing.assert_array_equal(
+        forecast("seasonal_naive", season=1), forecast("random_walk", season=1)
+    )
 
 
-def test_mean_return_grows_as_training_did() -> None:
-    growth = (MARKET[TRAIN_END - 1] / MARKET[0]) ** (1 / (TRAIN_END - 1))
-    np.testing.assert_allclose(forecast("mean_return")[1:], MARKET[:-1] * growth, rtol=1e-12)
-
-
-def least_squares(known: Floats, lags: int, first: int) -> tuple[Floats, float]:
-    """Return constant and weights of an autoregression from day `first`, and its AIC."""
-    rows = [[1.0, *known[day - lags : day][::-1]] for day in range(first, len(known))]
-    table, target = np.array(rows), known[first:]
-    weights = np.linalg.lstsq(table, target, rcond=None)[0]
-    squares = float(((target - table @ weights) ** 2).sum())
-    return weights, len(target) * math.log(squares / len(target)) + 2 * (lags + 2)
-
-
-# Seeds for which a comparison of orders on different days would rank them differently.
-@pytest.mark.parametrize(("seed", "lags"), [(1, 8), (7, 2), (9, 10), (27, 2)])
-def test_the_autoregression_is_least_squares_with_akaike_s_order(seed: int, lags: int) -> None:
-    closes = changing_market(400, seed)
-    returns = np.diff(np.log(closes), prepend=math.nan)
-    known = returns[1:300]
-    criteria = [least_squares(known, p, MAX_LAGS)[1] for p in range(1, MAX_LAGS + 1)]
-    assert 1 + np.argmin(criteria) == lags
-    weights, _ = least_squares(known, lags, lags)
-    found, parameters = CLOSES["ar"].fit(Series(closes, 300))
-    assert parameters == 1 + lags
-    for day in range(lags + 1, 400):
-        expected = weights @ [1.0, *returns[day - lags : day][::-1]]
-        assert found[day] == pytest.approx(closes[day - 1] * math.exp(expected), rel=1e-9)
-
-
-def noisy_level() -> Floats:
-    """Return closes whose best smoothing weight is far from 1."""
-    draws = np.random.default_rng(1)
-    level = 1000 + np.cumsum(draws.normal(0, 2, size=500))
-    return level + draws.normal(0, 5, size=500)
-
-
-def test_exponential_smoothing_is_its_recursion() -> None:
-    closes = noisy_level()
-    found = SimpleExpSmoothing(closes[:350], initialization_method="estimated").fit().params
-    weight, level = found["smoothing_level"], found["initial_level"]
-    assert 0.1 < weight < 0.9
-    for close, said in zip(closes, forecast("exponential_smoothing", closes, 350), strict=True):
-        assert said == pytest.approx(level, rel=1e-9)
-        level = weight * close + (1 - weight) * level
-
-
-def test_exponential_smoothing_has_training_s_best_weight() -> None:
-    closes = noisy_level()
-
-    def squares(said: Floats) -> float:
-        return float(((closes[:350] - said[:350]) ** 2).sum())
-
-    best = squares(forecast("exponential_smoothing", closes, 350))
-    for weight in np.linspace(0.05, 1, 20):
-        model = SimpleExpSmoothing(
-            closes, initialization_method="known", initial_level=float(closes[0])
-        )
-        other = model.fit(smoothing_level=weight, optimized=False).fittedvalues
-        assert best <= squares(np.asarray(other))
-
-
-def test_the_simple_volatilities_by_hand() -> None:
-    np.testing.assert_allclose(forecast("training_mean"), SIZES[1:TRAIN_END].mean(), rtol=1e-12)
-    np.testing.assert_allclose(forecast("yesterday")[2:], SIZES[1:-1], rtol=1e-12)
-
-
-@pytest.mark.parametrize("day", [1, 2, 3, 50, TRAIN_END, len(MARKET) - 1])
-def test_ewma_is_a_weighted_sum_of_squares(day: int) -> None:
-    known = 100 * RETURNS[1:TRAIN_END]
-    ages = np.arange(day - 1)  # of the returns of the days day - 1 to 1
-    variance = 0.94 ** (day - 1) * known.var()
-    variance += 0.06 * (0.94**ages * SIZES[1:day][::-1] ** 2).sum()
-    expected = stats.norm(scale=math.sqrt(variance)).expect(abs)
-    assert forecast("ewma")[day] == pytest.approx(expected, rel=1e-6)
-
-
-def test_garch_is_its_recursion_with_arch_s_parameters() -> None:
-    known = 100 * RETURNS[1:TRAIN_END]
-    model = arch_model(known, mean="Zero", dist="t", rescale=False).fit(disp="off")
-    omega, alpha, beta, freedom = model.params
-    assert 0.02 < alpha < 0.3 < beta < 0.97
-    ratio = stats.t(freedom, scale=math.sqrt((freedom - 2) / freedom)).expect(abs)
-    found = forecast("garch")
-    np.testing.assert_allclose(found[1:TRAIN_END], model.conditional_volatility * ratio, rtol=1e-6)
-    variance = float(model.conditional_volatility[-1]) ** 2
-    for day in LATER:
-        variance = omega + alpha * (100 * RETURNS[day - 1]) ** 2 + beta * variance
-        assert found[day] == pytest.approx(math.sqrt(variance) * ratio, rel=1e-6)
-
-
-@pytest.mark.parametrize("freedom", [2.5, 4.0, 9.0])
-def test_the_expected_size_of_student_s_t(freedom: float) -> None:
-    law = stats.t(freedom, scale=math.sqrt((freedom - 2) / freedom))
-    assert law.var() == pytest.approx(1)
-    assert expected_size_of_t(freedom) == pytest.approx(law.expect(abs), rel=1e-6)
-
-
-def test_with_many_degrees_of_freedom_the_t_is_normal() -> None:
-    assert expected_size_of_t(1e6) == pytest.approx(math.sqrt(2 / math.pi), rel=1e-5)
-
-
-def test_har_regresses_on_day_week_and_month() -> None:
-    def means(day: int) -> list[float]:
-        past = SIZES[1:day]
-        return [float(past[-days:].mean()) for days in (1, 5, 22)]
-
-    table = [means(day) for day in range(2, len(MARKET))]
-    split = TRAIN_END - 2
-    model = LinearRegression().fit(table[:split], SIZES[2:TRAIN_END])
-    np.testing.assert_allclose(forecast("har")[2:], model.predict(table), rtol=1e-8)
-
-
-# --- no use of later days
-
-
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("first_changed", [TRAIN_END, TRAIN_END + 1, 1200])
-def test_later_closes_change_no_forecast(name: str, first_changed: int) -> None:
-    changed = MARKET.copy()
-    changed[first_changed:] *= np.linspace(1.5, 3, len(MARKET) - first_changed)
-    before, after = forecast(name), forecast(name, changed)
-    # The first changed day itself is forecast from the days before it.
-    np.testing.assert_array_equal(after[: first_changed + 1], before[: first_changed + 1])
-    if name != "training_mean":
-        assert (after[first_changed + 1 :] != before[first_changed + 1 :]).all()
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_every_day_after_training_has_a_forecast(name: str) -> None:
-    assert np.isfinite(forecast(name)[TRAIN_END:]).all()
-
-
-# --- as baselines of the task
-
-
-def task_of(closes: Floats, target: str, window: int = 5) -> Sp500Task:
-    days = pd.bdate_range("2001-01-01", periods=len(closes))
-    series = pd.Series(closes, index=days, dtype=float)
-    return Sp500Task(Sp500Settings(window=window, target=target), series, "synthetic")
-
-
-@pytest.mark.parametrize("target", ["log_return", "price", "volatility"])
-def test_the_first_baseline_is_the_only_naive_one(target: str) -> None:
-    kinds = [each.kind for each in Sp500Settings(target=target).baselines().values()]
-    assert kinds[0] == "naive"
-    assert kinds.count("naive") == 1
-
-
-@pytest.mark.parametrize("split", ["validation", "test"])
 @pytest.mark.parametrize(
-    ("target", "name"),
+    "options",
     [
-        *((target, name) for target in ("log_return", "price") for name in CLOSES),
-        *(("volatility", name) for name in VOLATILITY),
+        {"trend": None, "seasonal": None},
+        {"trend": "add", "seasonal": None},
+        {"trend": "add", "damped_trend": True, "seasonal": None},
+        {"trend": None, "seasonal": "add"},
+        {"trend": "add", "damped_trend": True, "seasonal": "add"},
     ],
+    ids=str,
 )
-def test_scores_are_those_of_the_forecasts(target: str, name: str, split: Split) -> None:
-    task = task_of(MARKET, target)
-    start, stop = task.bounds[split]
-    fitted = task.fit_baseline(name, seed=0)
-    metrics = evaluate(fitted, task, split, 16)
-    said = forecast(name, train_end=task.bounds["train"][1])[start:stop]
-    truth = (SIZES if target == "volatility" else MARKET)[start:stop]
-    rmse = math.sqrt(((said - truth) ** 2).mean())
-    assert metrics[task.settings.primary_metric.name] == pytest.approx(rmse, rel=1e-9)
-    items = torch.tensor([3, 0, 20])
-    batch = next(task.batches(split, 1000))
-    batch.targets = batch.targets[items]
-    found = task.predictions(fitted.outputs(split, items), batch)["predicted"]
-    np.testing.assert_allclose(found, said[items], rtol=1e-9)
+def test_smoothing_is_that_of_the_state_space_model(options: dict[str, Any]) -> None:
+    history = History(VALUES, TRAIN_END, SEASON, HORIZON, True)
+    period = SEASON if options["seasonal"] else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = ExponentialSmoothing(
+            history.train, seasonal_periods=period, initialization_method="heuristic", **options
+        )
+        fitted = model.fit()
+    found = smoothed(fitted, history)
+    np.testing.assert_allclose(found[: TRAIN_END - 1, 0], fitted.fittedvalues[1:], rtol=1e-8)
+    params = fitted.params
+    weights = [params["smoothing_level"]]
+    initial = {"initial_level": params["initial_level"]}
+    if options["trend"]:
+        # ETSModel's weight of the trend is the product of both.
+        weights.append(params["smoothing_level"] * params["smoothing_trend"])
+        initial["initial_trend"] = params["initial_trend"]
+    if options["seasonal"]:
+        weights.append(params["smoothing_seasonal"])
+        initial["initial_seasonal"] = params["initial_seasons"]
+    if options.get("damped_trend"):
+        weights.append(params["damping_trend"])
+    for end in (TRAIN_END, TRAIN_END + 1, STEPS):
+        states = ETSModel(
+            VALUES[:end],
+            seasonal_periods=period,
+            initialization_method="known",
+            **initial,
+            **options,
+        ).smooth(weights)
+        np.testing.assert_allclose(found[end - 1], states.forecast(HORIZON), rtol=1e-6)
 
 
-@pytest.mark.parametrize("target", ["log_return", "price"])
-def test_the_random_walk_is_the_reference_of_skill(target: str) -> None:
-    task = task_of(MARKET, target)
-    metrics = evaluate(task.fit_baseline("random_walk", 0), task, "test", 64)
-    assert metrics["rmse_over_naive"] == pytest.approx(1, rel=1e-12)
+def test_ets_finds_trend_and_season() -> None:
+    errors = {}
+    for name in ("ets", "random_walk"):
+        found = forecast(name)[TRAIN_END - 1 : -HORIZON]
+        truth = np.lib.stride_tricks.sliding_window_view(VALUES, HORIZON)[TRAIN_END:]
+        errors[name] = np.sqrt(((found - truth) ** 2).mean())
+    assert errors["ets"] < 0.4 * errors["random_walk"]
 
 
-def test_training_s_mean_is_the_naive_volatility() -> None:
-    task = task_of(MARKET, "volatility")
-    metrics = evaluate(task.fit_baseline("training_mean", 0), task, "test", 64)
-    assert metrics["volatility_rmse"] == pytest.approx(metrics["volatility_rmse_naive"], rel=1e-12)
+def test_ets_of_a_long_series_is_fitted_to_its_last_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole_series = forecast("ets")
+    later = forecast("ets", VALUES[60:], train_end=TRAIN_END - 60)
+    monkeypatch.setattr("tasks.forecast.baselines.MOST_SMOOTHED", TRAIN_END - 60)
+    found = forecast("ets")
+    np.testing.assert_array_equal(found[60:], later)
+    assert np.isnan(found[:60]).all()
+    assert (found[60:] != whole_series[60:]).all()
 
 
-def test_classical_volatility_beats_the_naive_one_where_volatility_changes() -> None:
-    task = task_of(changing_market(3000), "volatility")
-    naive = evaluate(task.fit_baseline("training_mean", 0), task, "test", 64)["volatility_rmse"]
-    for name in ("ewma", "garch", "har"):
-        score = evaluate(task.fit_baseline(name, 0), task, "test", 64)["volatility_rmse"]
-        assert score < naive, name
+@pytest.mark.parametrize("is_relative", [True, False])
+def test_the_autoregression_is_that_of_statsmodels(is_relative: bool) -> None:
+    found, parameters = METHODS["ar"].fit(History(VALUES, TRAIN_END, SEASON, HORIZON, is_relative))
+    known = np.diff(VALUES) if is_relative else VALUES
+    shift = 1 if is_relative else 0
+    train = known[: TRAIN_END - shift]
+    candidates = lags_of(SEASON, len(train))
+    most = max(map(max, candidates))
+    fits = [AutoReg(train, lags, hold_back=most).fit() for lags in candidates]
+    best = candidates[int(np.argmin([fit.aic for fit in fits]))]
+    assert parameters == 1 + len(best)
+    assert {6, 7} <= set(best)
+    params = AutoReg(train, best).fit().params
+    for origin in (TRAIN_END - 1, 200, STEPS - 1):
+        past = known[: origin + 1 - shift]
+        expected = AutoReg(past, best).predict(params, start=len(past), end=len(past) + HORIZON - 1)
+        if is_relative:
+            expected = VALUES[origin] + np.cumsum(expected)
+        np.testing.assert_allclose(found[origin], expected, rtol=1e-8)
+
+
+def test_an_autoregression_is_iterated_on_its_own_forecasts() -> None:
+    found = iterated(np.array([1.0, 2.0, 4.0]), 1.0, {1: 0.5, 3: 2.0}, 4)[-1]
+    assert found.tolist() == [1 + 2 + 2, 1 + 2.5 + 4, 1 + 3.75 + 8, 1 + 6.375 + 10]
+
+
+@pytest.mark.parametrize("count", [5, 20, 60, 500])
+def test_the_lags_fit_into_training(count: int) -> None:
+    for lags in lags_of(52, count):
+        assert lags == sorted(set(lags))
+        assert max(lags) <= max(1, count // 3)
+
+
+def test_ridge_with_a_small_penalty_is_least_squares() -> None:
+    draws = np.random.default_rng(0)
+    inputs = draws.normal(size=(300, 4, 2))
+    weights = draws.normal(size=(8, 3))
+    targets = inputs.reshape(300, 8) @ weights + 2 + 1e-4 * draws.normal(size=(300, 3))
+    found, parameters = ridge(inputs[:200], targets[:200], inputs)
+    reference = LinearRegression().fit(inputs[:200].reshape(200, 8), targets[:200])
+    np.testing.assert_allclose(found, reference.predict(inputs.reshape(300, 8)), atol=1e-3)
+    assert parameters == 9 * 3
+
+
+# --- no use of later steps
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_constant_series_is_forecast_without_error(name: str) -> None:
-    task = task_of(np.full(100, 50.0), "log_return" if name in CLOSES else "volatility")
-    metrics = evaluate(task.fit_baseline(name, 0), task, "test", 64)
-    assert metrics[task.settings.primary_metric.name] == pytest.approx(0, abs=1e-9)
+@pytest.mark.parametrize("first_changed", [TRAIN_END, 200])
+def test_later_values_change_no_forecast(name: str, first_changed: int) -> None:
+    changed = VALUES.copy()
+    changed[first_changed:] += np.linspace(10, 90, STEPS - first_changed)
+    before, after = forecast(name), forecast(name, changed)
+    np.testing.assert_array_equal(after[:first_changed], before[:first_changed])
+    assert (after[first_changed:] != before[first_changed:]).any(axis=1).all()
 
 
-# arch warns that its optimiser did not converge on so few days.
-@pytest.mark.filterwarnings("ignore:The optimizer returned code")
-@pytest.mark.parametrize("window", [1, 30])
-@pytest.mark.parametrize("name", METHODS)
-def test_the_minimum_number_of_days_is_enough(name: str, window: int) -> None:
-    closes = changing_market(days_needed(window), seed=3)
-    task = task_of(closes, "log_return" if name in CLOSES else "volatility", window)
-    score = evaluate(task.fit_baseline(name, 0), task, "test", 64)[
-        task.settings.primary_metric.name
+@pytest.mark.parametrize("name", NAMES)
+def test_validation_and_test_change_no_fit(name: str, tmp_path: Path) -> None:
+    passengers = airline()
+    before = load(write_series(tmp_path, passengers), horizon=3)
+    passengers[123:] *= 2
+    after = load(write_series(tmp_path, passengers), horizon=3)
+    outputs = [
+        task.fit_baseline(name, 0).outputs("validation", whole(task, "validation").items)
+        for task in (before, after)
     ]
-    assert 0 < score < 200
+    assert torch.equal(*outputs)
+
+
+# --- unusual series
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("target", ["level", "difference", "log_return"])
+def test_a_constant_series_is_forecast_without_error(
+    name: str, target: str, horizon: int, tmp_path: Path
+) -> None:
+    task = load(write_series(tmp_path, np.full(60, 5.0)), target=target, horizon=horizon)
+    metrics = evaluate(task.fit_baseline(name, 0), task, "test", 64)
+    assert metrics["rmse"] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("steps", [19, 36])
+def test_short_series_have_all_baselines(name: str, steps: int, tmp_path: Path) -> None:
+    task = load(write_series(tmp_path, airline()[:steps]))
+    for split in ("validation", "test"):
+        assert evaluate(task.fit_baseline(name, 0), task, split, 64)["rmse"] > 0

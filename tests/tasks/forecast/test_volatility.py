@@ -8,8 +8,8 @@ import torch
 from sklearn.metrics import root_mean_squared_error
 
 from tasks.base import Split
-from tasks.forecast.targets import VolatilityObjective
-from tasks.forecast.task import Sp500Settings
+from tasks.forecast.closes import VolatilityObjective
+from tasks.sp500 import Sp500Settings
 from tests.helpers.synthetic_closes import (
     CLOSES,
     SPLITS,
@@ -25,9 +25,9 @@ from tests.helpers.synthetic_closes import (
 
 def test_the_metric_is_that_of_the_target() -> None:
     for target in CLOSES:
-        metric = Sp500Settings(target=target).metric
+        metric = Sp500Settings(target=target).primary_metric
         assert (metric.name, metric.unit) == ("rmse", "index points")
-    metric = Sp500Settings(target="volatility").metric
+    metric = Sp500Settings(target="volatility").primary_metric
     assert (metric.name, metric.unit) == ("volatility_rmse", "percent")
     assert (metric.higher_is_better, metric.perfect) == (False, 0.0)
 

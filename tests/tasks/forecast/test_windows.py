@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import root_mean_squared_error
 
 from models.recurrent import RecurrentSettings
-from tasks.forecast.targets import CloseObjective
+from tasks.forecast.closes import CloseObjective
 from tests.helpers.synthetic_closes import (
     CLOSES,
     SPLITS,

@@ -210,6 +210,52 @@ def test_the_race_draws_the_best_baseline(tmp_path: Path) -> None:
     assert "that of ar, the best baseline" in race.caption
 
 
+def test_every_time_is_drawn_once_of_forecasts_several_steps_ahead(tmp_path: Path) -> None:
+    origins, horizon = 20, 3
+    times = np.arange(origins)[:, None] + np.arange(1, horizon + 1)
+    for model in ("random_walk", "gru"):
+        run = tmp_path / "runs" / model
+        run.mkdir(parents=True)
+        table = {
+            "item": np.arange(origins * horizon, dtype=np.int32),
+            "day": [planted.DAYS[time] for time in times.ravel()],
+            "step": np.tile(np.arange(1, horizon + 1), origins),
+            "last": np.zeros(origins * horizon),
+            "actual": times.ravel() + 1.0,
+            "predicted": times.ravel() * (1.0 if model == "gru" else 0.0),
+        }
+        pd.DataFrame(table).to_parquet(run / "predictions.parquet")
+    rows = [
+        planted.row("sp500", "random_walk", None, 30.0, baseline="naive", run_id="random_walk"),
+        planted.row("sp500", "gru", 0, 20.0, run_id="gru"),
+    ]
+    (group,) = compare([planted.write(tmp_path, rows)]).groups
+    runs = Runs([tmp_path / "results.csv"])
+    forecasts = read(group, runs)
+    assert forecasts is not None
+    assert forecasts.horizon == horizon
+    # The last origin is 19; it is followed by the times 20 to 22.
+    assert forecasts.days == planted.DAYS[2 : origins + horizon]
+    assert forecasts.by_arm["gru"].tolist() == [*range(2, origins + horizon)]
+    figure = forecast_figures(group, runs, Looks([group]), "x")[0]
+    assert "begin 3 steps apart" in figure.caption
+
+
+def test_forecasts_without_dates_are_drawn_by_row(tmp_path: Path) -> None:
+    last, _ = planted.closes()
+    row = planted.row("sp500", "gru", 0, 20.0)
+    planted.leave_forecast(tmp_path, row, last)
+    file = tmp_path / "runs" / row["run_id"] / "predictions.parquet"
+    table = pd.read_parquet(file)
+    table["day"] = [str(number) for number in range(101, 101 + len(table))]
+    table.to_parquet(file)
+    (group,) = compare([planted.write(tmp_path, [row])]).groups
+    figures = forecast_figures(group, Runs([tmp_path / "results.csv"]), Looks([group]), "x")
+    axes = [layer["encoding"]["x"] for layer in figures[0].spec["layer"]]
+    assert {(axis["type"], axis["title"]) for axis in axes} == {("quantitative", "row")}
+    assert figures[0].rows[0][0] == "121"
+
+
 def test_a_search_is_drawn_as_its_expected_best(folder: Path, groups: dict[str, Group]) -> None:
     group, frame = groups["sp500"], read_tables([folder]).frame
     searches = scores_by_search(frame, "sp500", "rmse")

@@ -22,7 +22,7 @@ from benchmarks.system.processes import ProcessIdentity
 from benchmarks.system.signals import Interruption
 from benchmarks.training.trainer import Trainer
 from models.kernels.compiler import unavailable_reason
-from tasks.forecast.task import Sp500Settings
+from tasks.sp500 import Sp500Settings
 from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))

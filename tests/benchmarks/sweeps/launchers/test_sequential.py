@@ -22,7 +22,7 @@ from benchmarks.sweeps.launchers.base import SweepContext, WorkItem
 from benchmarks.sweeps.launchers.sequential import SequentialLauncher
 from benchmarks.sweeps.plan import DataDescriptions
 from benchmarks.system.signals import Interruption
-from tasks.forecast.task import Sp500Task
+from tasks.sp500 import Sp500Task
 from tests.helpers.paths import ROOT
 
 MEASURED = {"run_id", "started_at", "load_average", "tokens_per_second", "peak_rss_mib"}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
 from tasks.base import DataError, Split
-from tasks.forecast.task import Sp500Settings, Sp500Task
+from tasks.sp500 import Sp500Settings, Sp500Task
 from tests.helpers.paths import ROOT
 from tests.helpers.synthetic_closes import (
     SPLITS,
+    TARGETS,
     closes_of,
     load,
     make_task,
@@ -80,16 +83,37 @@ def test_the_error_of_an_empty_span_contains_the_span_of_the_data(span: dict[str
 
 @pytest.mark.parametrize("window", [1, 5, 30])
 @pytest.mark.parametrize("days", [100, 301, 1258])
-def test_the_split_is_70_15_15_in_order_of_time(days: int, window: int) -> None:
+def test_the_split_is_70_15_15_of_all_days_in_order_of_time(days: int, window: int) -> None:
     closes = random_walk(days)
     task = make_task(closes, window=window)
     parts = {split: predicted_days(task, closes, split) for split in SPLITS}
-    # Every day after a window of returns, which needs one day more, is predicted once.
+    # A window of returns needs one day more; every later day is predicted once.
     assert [*parts["train"], *parts["validation"], *parts["test"]] == list(range(window + 1, days))
     data = task.data
     sizes = [data.train_size, data.validation_size, data.test_size]
     assert sizes == [len(part) for part in parts.values()]
-    np.testing.assert_allclose(sizes, np.array([0.70, 0.15, 0.15]) * sum(sizes), atol=1)
+    sizes[0] += window + 1
+    np.testing.assert_allclose(sizes, np.array([0.70, 0.15, 0.15]) * days, atol=1)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_days_of_validation_and_test_do_not_depend_on_the_window(target: str) -> None:
+    tasks = [make_task(random_walk(), target, window) for window in (1, 12, 24, 100)]
+    for split in ("validation", "test"):
+        assert len({tuple(task.items(split)["day"]) for task in tasks}) == 1
+    assert tasks[0].items("train")["day"][99:] == tasks[3].items("train")["day"]
+    assert len({task.objective for task in tasks}) == 1
+
+
+@pytest.mark.parametrize(("start", "first"), [(None, "2001-01-01"), ("2006-01-01", "2006-01-02")])
+def test_all_days_of_a_csv_file_are_used(start: str | None, first: str, tmp_path: Path) -> None:
+    days = [day.date().isoformat() for day in pd.bdate_range("2001-01-01", "2010-12-31")]
+    closes = random_walk(len(days)).tolist()
+    file = tmp_path / "closes.csv"
+    pd.DataFrame({"date": days, "close": closes}).to_csv(file, index=False)
+    task = load(Sp500Settings(csv=str(file), start=start))
+    assert (task.days[0], task.days[-1]) == (first, "2010-12-31")
+    assert task.data.notices == ()
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])

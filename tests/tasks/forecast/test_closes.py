@@ -15,8 +15,8 @@ from utilsforecast.losses import mase
 from benchmarks.training.evaluation import evaluate
 from models.recurrent import RecurrentSettings
 from tasks.base import Batch, Split
-from tasks.forecast.targets import CloseObjective
-from tasks.forecast.task import Sp500Task
+from tasks.forecast.closes import CloseObjective
+from tasks.sp500 import Sp500Task
 from tests.helpers.synthetic_closes import (
     CLOSES,
     SPLITS,
