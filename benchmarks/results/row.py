@@ -142,8 +142,14 @@ class Row:
     calibration_error: float | None = column(
         "mean gap between confidence and accuracy on test, 15 bins", "share", **ERROR
     )
-    perplexity: float | None = column("exp of the mean nats on test", "per character", **ERROR)
-    bits_per_character: float | None = column("mean nats / ln 2 on test", "bits", **ERROR)
+    perplexity: float | None = column(
+        "exp of the mean nats on test", "per token of the level", **ERROR
+    )
+    bits_per_character: float | None = column(
+        "nats / ln 2 / characters of the predicted test text; a lower bound where words are unknown",
+        "bits",
+        **ERROR,
+    )
     rmse: float | None = column("root mean squared error on test", SERIES_UNIT, **ERROR)
     rmse_naive: float | None = column("RMSE of the last value, same items", SERIES_UNIT, **SCORE)
     rmse_over_naive: float | None = column("rmse / rmse_naive", **ERROR)

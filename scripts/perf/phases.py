@@ -14,7 +14,7 @@ PHASES = {
     "git": ("benchmarks.system.environment:git_state",),
     "data": (
         "tasks.imdb:ImdbSettings.load",
-        "tasks.language.task:ShakespeareSettings.load",
+        "tasks.shakespeare:ShakespeareSettings.load",
         "tasks.sp500:Sp500Settings.load",
     ),
     "network": ("benchmarks.runner.stages:build_network",),
@@ -25,7 +25,7 @@ PHASES = {
     "best weights": ("benchmarks.training.trainer:Trainer._validate",),
     "test": ("benchmarks.runner.stages:evaluate",),
     "predictions": ("benchmarks.runner.stages:test",),
-    "sample": ("tasks.language.task:ShakespeareTask.showcase",),
+    "sample": ("tasks.language.task:LanguageTask.showcase",),
     "latency": ("benchmarks.runner.stages:latencies_ms",),
     "memory": ("benchmarks.runner.stages:measure_memory",),
     "utilisation": ("benchmarks.runner.stages:measure_utilisation",),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.base import Baseline, FittedBaseline, Split, exact_dtype
+from tasks.language.settings import LevelName
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,20 +20,22 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 DEFAULT_DISCOUNTS = (0.5, 1.0, 1.5)  # as in KenLM (Heafield et al. 2013)
+ORDERS: dict[LevelName, range] = {"char": range(3, 9), "word": range(2, 6), "bpe": range(2, 7)}
+"""A word spans several characters, so that counts of long n-grams are empty."""
 
 
-def baselines() -> dict[str, Baseline]:
-    """Return the counting baselines, the naive one first."""
+def baselines(level: LevelName = "char") -> dict[str, Baseline]:
+    """Return the counting baselines of a level, the naive one first."""
     orders = {
         f"kneser_ney_{order}": Baseline(
             "classical",
             f"interpolated modified Kneser-Ney of order {order} (Chen and Goodman 1998)",
         )
-        for order in range(3, 9)
+        for order in ORDERS[level]
     }
     return {
-        "unigram": Baseline("naive", "frequency of each character in training, plus one"),
-        "uniform": Baseline("simple", "the same probability for every character"),
+        "unigram": Baseline("naive", "frequency of each token in training, plus one"),
+        "uniform": Baseline("simple", "the same probability for every token"),
         **orders,
     }
 

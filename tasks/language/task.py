@@ -1,4 +1,4 @@
-"""Character language modelling: tiny Shakespeare, or any UTF-8 text."""
+"""Language modelling of any text in characters, words or byte pairs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from tasks.base import (
-    Baseline,
     Batch,
     Cache,
     DataDescription,
@@ -20,126 +19,137 @@ from tasks.base import (
     SequenceEncoder,
     Split,
     Task,
-    TaskSettings,
     exact_dtype,
     setting,
 )
+from tasks.language.settings import UNITS, LanguageSettings, LevelName
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from torch import Tensor, nn
 
-BUNDLED = Path(__file__).parents[1] / "data" / "tinyshakespeare.txt"
-BOUNDARIES = {"90/5/5": (0.90, 0.95), "nanogpt": (0.90, 0.90)}  # train's end, test's start
-EVALUATION_CHUNK = 4096  # limits memory and changes no number
+    from tasks.language.sources import Corpus
+    from tasks.language.vocabulary import Integers, Tokenised
+
+EVALUATION_CHUNK = 4096  # steps; limits memory and changes scores by rounding at most
+EVALUATION_OUTPUTS = 2**24  # of a chunk: steps times vocabulary
+MOST_NATS = 700.0  # larger values overflow
+LARGE_SHARE = {"copied": 0.01, "unknown": 0.10}  # of the test text, from which a notice says it
+VOCABULARY_SIZES = {"word": 10_000, "bpe": 1_000}
+MINIMUM_COUNT = 2
 
 
 @dataclass
-class ShakespeareSettings(TaskSettings):
-    """Next-character prediction in one long text."""
+class LmSettings(LanguageSettings):
+    """Prediction of the next character, word or byte pair of your own text."""
 
-    name: ClassVar[str] = "shakespeare"
-    primary_metric: ClassVar[Metric] = Metric(
-        "perplexity", "per character", higher_is_better=False, perfect=1.0, margin="2%"
-    )
-    causal: ClassVar[bool] = True
+    name: ClassVar[str] = "lm"
 
-    corpus: str | None = setting(
+    data: str | None = setting(
         None,
-        "path of a UTF-8 text file; null for the bundled tiny Shakespeare",
+        "a UTF-8 text file, or a folder whose *.txt files are joined in the order of their names",
         identity=False,
         is_path=True,
     )
-    split: str = setting(
-        "90/5/5",
-        "in order; nanogpt is the usual 90/10 split, in which validation = test",
-        choices=tuple(BOUNDARIES),
+    level: str = setting(
+        "char",
+        "unit of prediction; word: words and punctuation with the space before them, and line "
+        "ends; bpe: byte-level byte-pair encoding, without unknown tokens",
+        choices=("char", "word", "bpe"),
     )
-    chunk_length: int = setting(128, "steps of truncated backpropagation through time", minimum=1)
-    embedding_size: int = setting(64, "per character", minimum=1)
-    sample_chars: int = setting(
-        400, "characters to generate after training", minimum=0, identity=False
+    vocabulary_size: int | None = setting(
+        None,
+        "number of tokens, chosen by their count in training; null for 10,000 words or 1,000 byte "
+        "pairs; not for char, whose alphabet is that of the text",
+        minimum=3,
     )
-    temperature: float = setting(0.8, "of the sample", above=0.0, identity=False)
+    minimum_count: int = setting(
+        MINIMUM_COUNT,
+        "occurrences in training of a word of the vocabulary, or of a byte pair",
+        minimum=1,
+    )
+    sample_tokens: int = setting(
+        200, "tokens to generate after training", minimum=0, identity=False
+    )
 
-    def baselines(self) -> dict[str, Baseline]:
-        """See `TaskSettings.baselines`."""
-        from tasks.language import kneser_ney
+    @property
+    def primary_metric(self) -> Metric:  # type: ignore[override]
+        """Perplexity per token of the level."""
+        return Metric("perplexity", f"per {UNITS[self.level_name][0]}", False, 1.0, margin="2%")
 
-        return kneser_ney.baselines()
+    @property
+    def level_name(self) -> LevelName:
+        """See `LanguageSettings.level_name`."""
+        return cast(LevelName, self.level)
+
+    @property
+    def sample_length(self) -> int:
+        """See `LanguageSettings.sample_length`."""
+        return self.sample_tokens
+
+    @staticmethod
+    def recognises(path: Path) -> str:
+        """See `TaskSettings.recognises`."""
+        from tasks.language.sources import recognise
+
+        return recognise(path)
 
     def check(self) -> None:
-        """Check the path of the corpus."""
-        if self.corpus is not None and not Path(self.corpus).is_file():
-            raise DataError(f"task.corpus={self.corpus}: no such file")
+        """Check the path of the text, and settings that another one makes meaningless."""
+        if self.data is None:
+            raise ValueError(
+                "task.data: is required; give a UTF-8 text file, or a folder of .txt files"
+            )
+        if not Path(self.data).exists():
+            raise DataError(f"task.data={self.data}: no such file or folder")
+        if self.level == "char" and (self.vocabulary_size, self.minimum_count) != (
+            None,
+            MINIMUM_COUNT,
+        ):
+            raise ValueError(
+                "task.level=char: the alphabet is that of the text; task.vocabulary_size and "
+                "task.minimum_count apply to task.level=word and bpe"
+            )
+        if self.level == "bpe" and (self.vocabulary_size or 1000) <= 256:
+            raise ValueError(
+                f"task.vocabulary_size={self.vocabulary_size}: a byte-level BPE has 257 or more "
+                f"tokens: 256 bytes, and pairs"
+            )
 
     def load(self, cache: Cache) -> Task:
-        """Read and split the text; it is too small to need the cache."""
-        return ShakespeareTask(self, *read_text(self.corpus))
+        """Read the text and split it; encodings other than characters come from the cache."""
+        from tasks.language.sources import read_corpus
+        from tasks.language.vocabulary import tokenise
+
+        corpus = read_corpus(Path(cast(str, self.data)), f"task.data={self.data}")
+        size = self.vocabulary_size or VOCABULARY_SIZES.get(self.level, 0)
+        tokenised = tokenise(corpus, self.split, cache, self.level_name, size, self.minimum_count)
+        return LanguageTask(self, corpus, tokenised)
 
 
-def read_text(corpus: str | None) -> tuple[str, str]:
-    """Return the text, without byte-order mark and Windows line ends, and a title for it."""
-    path = BUNDLED if corpus is None else Path(corpus)
-    try:
-        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"task.corpus={corpus}: not UTF-8 text (byte {error.start} cannot be decoded); "
-            f"convert it, for example with iconv -t UTF-8"
-        ) from error
-    except OSError as error:
-        raise DataError(f"task.corpus={corpus}: cannot be read ({error.strerror})") from error
-    if not text.strip():
-        raise DataError(f"task.corpus={corpus}: the text is empty")
-    return text, "tiny Shakespeare (bundled)" if corpus is None else f"text {path.name}"
+@dataclass
+class TokenBatch(Batch):
+    """A batch whose targets have `characters` in total."""
+
+    characters: int = 0
 
 
-class ShakespeareTask(Task):
+class LanguageTask(Task):
     """One text in three splits; training reads it in parallel streams."""
 
-    def __init__(self, settings: ShakespeareSettings, text: str, title: str) -> None:
-        import numpy as np
+    def __init__(self, settings: LanguageSettings, corpus: Corpus, tokenised: Tokenised) -> None:
         import torch
 
         self.settings = settings
         self.input_size = settings.embedding_size
-        # The alphabet is that of the whole text, as in the literature: every character needs a
-        # probability.
-        codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-        alphabet = np.flatnonzero(np.bincount(codes))
-        self.characters = [chr(code) for code in alphabet]
-        numbers = np.zeros(alphabet[-1] + 1, dtype=np.int64)
-        numbers[alphabet] = np.arange(len(alphabet))
-        encoded = torch.from_numpy(numbers[codes])
-        train_end, test_start = (int(end * len(text)) for end in BOUNDARIES[settings.split])
-        same = settings.split == "nanogpt"
+        self.vocabulary = tokenised.vocabulary
+        self.tokenised = tokenised
         self.splits: dict[Split, Tensor] = {
-            "train": encoded[:train_end],
-            "validation": encoded[train_end:] if same else encoded[train_end:test_start],
-            "test": encoded[test_start:],
+            split: torch.from_numpy(text.ids) for split, text in tokenised.texts.items()
         }
-        for split, ids in self.splits.items():
-            if len(ids) < 2:
-                raise DataError(
-                    f"task.corpus={settings.corpus}: the text has {len(text)} characters, "
-                    f"{len(ids)} of them for {split}; give one of 60 characters or more"
-                )
-        self.data = DataDescription(
-            name=title,
-            sha256=hashlib.sha256(text.encode()).hexdigest(),
-            split="90/10 in order, validation = test" if same else "90/5/5 in order",
-            train_size=len(self.splits["train"]),
-            validation_size=len(self.splits["validation"]),
-            test_size=len(self.splits["test"]),
-            unit="characters",
-            notices=(
-                "validation = test in this split, so the test score is that of model selection",
-            )
-            if same
-            else (),
-        )
+        self.characters, self.lines = len(corpus.text), len(corpus.text.splitlines())
+        self.data = description(settings, corpus, tokenised)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """See `Task.to`."""
@@ -149,7 +159,7 @@ class ShakespeareTask(Task):
         """See `Task.network`."""
         from tasks.modules.network import SequenceNetwork
 
-        count = len(self.characters)
+        count = len(self.vocabulary.tokens)
         return SequenceNetwork(encoder, count, vocabulary_size=count)
 
     def streams(self, batch_size: int) -> int:
@@ -167,78 +177,140 @@ class ShakespeareTask(Task):
         self, split: Split, batch_size: int, order: np.random.Generator | None = None
     ) -> Iterator[Batch]:
         """Yield consecutive chunks of one stream, or of parallel streams at a random offset."""
-        import torch
-
-        text = self.splits[split]
-        items = torch.arange(len(text) - 1, device=text.device)
+        predicted = len(self.splits[split]) - 1
         if order is None:
-            yield from chunks(text, items.unsqueeze(0), EVALUATION_CHUNK)
+            yield from self._chunks(split, 0, 1, predicted, self.evaluation_chunk)
             return
         count, length = self.streams(batch_size), self.settings.chunk_length
-        spare = min(length, len(text) - 1 - count)
-        items = items[int(order.integers(spare)) if spare > 0 else 0 :]
-        steps = len(items) // count
-        # The last target of a stream is the first input of the next one.
-        yield from chunks(text, items.unfold(0, steps, steps)[:count], length)
+        spare = min(length, predicted - count)
+        first = int(order.integers(spare)) if spare > 0 else 0
+        yield from self._chunks(split, first, count, (predicted - first) // count, length)
+
+    @property
+    def evaluation_chunk(self) -> int:
+        """Steps of an evaluation's chunk, which bound the size of its outputs."""
+        return min(EVALUATION_CHUNK, max(1, EVALUATION_OUTPUTS // len(self.vocabulary.tokens)))
+
+    def _chunks(
+        self, split: Split, first: int, count: int, steps: int, length: int
+    ) -> Iterator[Batch]:
+        """Yield chunks of adjacent streams of `steps` items; item i predicts token i + 1.
+
+        The last target of a stream is the first input of the next one.
+        """
+        import numpy as np
+        import torch
+
+        text, ends = self.splits[split], self.tokenised.texts[split].ends
+        streams = torch.arange(first, first + count * steps, device=text.device).view(count, steps)
+        starts = first + steps * np.arange(count)
+        for start in range(0, steps, length):
+            items = streams[:, start : start + length]
+            yield TokenBatch(
+                inputs=text[items],
+                targets=text[items + 1],
+                tokens=items.numel(),
+                items=items,
+                continues=start > 0,
+                characters=items.numel()
+                if ends is None
+                else characters_of(ends, starts + start, items.shape[1]),
+            )
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return the mean cross-entropy per character, in nats."""
+        """Return the mean cross-entropy per token, in nats."""
         return self._nats(outputs, batch) / batch.tokens
 
     def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return total nats and characters."""
+        """Return total nats, tokens and characters."""
+        assert isinstance(batch, TokenBatch)
         nats = self._nats(exact(outputs), batch)
-        return {"nats": nats, "characters": nats.new_tensor(batch.tokens)}
+        counts = {"tokens": batch.tokens, "characters": batch.characters}
+        return {"nats": nats} | {name: nats.new_tensor(count) for name, count in counts.items()}
 
     def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """Compute nats and bits per character, and perplexity."""
-        nats = sums["nats"] / sums["characters"]
+        """Compute nats and perplexity per token, and bits per character."""
+        nats = sums["nats"] / sums["tokens"]
         return {
             "loss": nats,
-            "perplexity": math.exp(min(nats, 700.0)),  # larger values overflow
-            "bits_per_character": nats / math.log(2),
+            "perplexity": math.exp(min(nats, MOST_NATS)),
+            "bits_per_character": sums["nats"] / sums["characters"] / math.log(2),
         }
 
     def single_sequences(self, count: int) -> Iterator[Batch]:
         """Yield single chunks that are spread over the validation split."""
-        import torch
-
         text = self.splits["validation"]
         length = min(self.settings.chunk_length, len(text) - 1)
         for i in range(count):
             start = (i * length) % (len(text) - length)
-            items = torch.arange(start, start + length, device=text.device).unsqueeze(0)
-            yield next(chunks(text, items, length))
+            yield next(self._chunks("validation", start, 1, length, length))
 
     def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return nats per character."""
+        """Return nats per token."""
         return {"nats": self._nats(exact(outputs), batch, "none").float()}
 
     def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
         """See `Task.fit_baseline`."""
         from tasks.language import kneser_ney
 
-        return kneser_ney.fit(name, self.splits, len(self.characters))
+        return kneser_ney.fit(name, self.splits, len(self.vocabulary.tokens))
+
+    def summary(self) -> dict[str, str]:
+        """See `Task.summary`."""
+        copied = f"{self.data.test_in_train:,} test {self.data.unit}"
+        return super().summary() | {
+            "text": f"{self.characters:,} characters in {self.lines:,} lines",
+            "vocabulary": f"{len(self.vocabulary.tokens):,}",
+            "tokens": self.data.tokenization,
+            "copied lines": f"{copied} ({self.tokenised.copied_share:.2%} of its characters) are "
+            f"in long lines that training or validation contain too",
+        }
+
+    def new_batches(self, file: str, batch_size: int) -> Iterator[Batch]:
+        """Yield the lines of a text file, in order, with the state carried from line to line."""
+        from tasks.language.new_text import line_batches
+
+        device = self.splits["train"].device
+        return line_batches(file, self.vocabulary, self.evaluation_chunk, device)
+
+    def answers(self, outputs: Tensor, batch: Batch) -> dict[str, list[Any]]:
+        """Return tokens, nats, perplexity and bits per character of each line."""
+        from tasks.language.new_text import LineBatch, line_answers
+
+        assert isinstance(batch, LineBatch)
+        nats = self._nats(exact(outputs), batch, "none")
+        return line_answers(nats, batch, self.vocabulary.unknown)
 
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
         """See `Task.preprocessing`."""
+        from tasks.language.vocabulary import TrainedVocabulary
+
+        common = {
+            "outputs": "logits of the next token; their softmax gives its probabilities",
+            "state": "zeros at first, then the state returned by the previous call",
+        }
+        if isinstance(self.vocabulary, TrainedVocabulary):
+            return {
+                "inputs": "token ids from tokenizer.json with encode_special_tokens = true, line "
+                "by line, each with its line end",
+                **common,
+            }, {"tokenizer.json": self.vocabulary.tokenizer.to_str(pretty=True)}
         return {
             "inputs": "character ids: the position of a character in `characters`, from 0",
-            "outputs": "logits of the next character; their softmax gives its probabilities",
-            "state": "zeros at first, then the state returned by the previous call",
-            "characters": self.characters,
+            **common,
+            "characters": self.vocabulary.tokens,
         }, {}
 
     def showcase(self, network: nn.Module, seed: int) -> str | None:
-        """Generate text after a newline (or the first character) with the run's seed."""
-        if not self.settings.sample_chars:
+        """Generate text after a line end (or the first token) with the run's seed."""
+        count = self.settings.sample_length
+        if not count:
             return None
         from tasks.language.sampling import generate
 
-        start = self.characters.index("\n") if "\n" in self.characters else 0
-        prompt = self.splits["train"].new_tensor([start])
-        ids = generate(network, prompt, self.settings.sample_chars, self.settings.temperature, seed)
-        return "".join(self.characters[i] for i in ids)
+        prompt = self.splits["train"].new_tensor([self.vocabulary.line_end or 0])
+        ids = generate(network, prompt, count, self.settings.temperature, seed)
+        return self.vocabulary.decode(ids)
 
     def _nats(self, outputs: Tensor, batch: Batch, reduction: str = "sum") -> Tensor:
         from torch.nn import functional as F
@@ -251,14 +323,61 @@ def exact(outputs: Tensor) -> Tensor:
     return outputs.to(exact_dtype(outputs.device))
 
 
-def chunks(text: Tensor, streams: Tensor, length: int) -> Iterator[Batch]:
-    """Yield chunks of streams (count, steps) of items; item i predicts character i + 1."""
-    for start in range(0, streams.shape[1], length):
-        items = streams[:, start : start + length]
-        yield Batch(
-            inputs=text[items],
-            targets=text[items + 1],
-            tokens=items.numel(),
-            items=items,
-            continues=start > 0,
+def characters_of(ends: Integers, items: Integers, count: int) -> int:
+    """Count the characters of the targets of `count` items from each of several first items."""
+    return int((ends[items + count] - ends[items]).sum())
+
+
+def description(
+    settings: LanguageSettings, corpus: Corpus, tokenised: Tokenised
+) -> DataDescription:
+    """Describe a text, its split and its tokens."""
+    same = settings.split == "nanogpt"
+    sizes = {split: len(text.ids) for split, text in tokenised.texts.items()}
+    notices = list(corpus.notices)
+    if same:
+        notices.append(
+            "validation = test in this split, so the test score is that of model selection"
+        )
+    return DataDescription(
+        name=corpus.title,
+        sha256=hashlib.sha256(corpus.text.encode()).hexdigest(),
+        split="90/10 in order, validation = test" if same else "90/5/5 in order",
+        train_size=sizes["train"],
+        validation_size=sizes["validation"],
+        test_size=sizes["test"],
+        unit=UNITS[settings.level_name][1],
+        notices=(*notices, *doubts(settings, tokenised)),
+        tokenization=tokenization(tokenised),
+        test_in_train=tokenised.copied,
+    )
+
+
+def tokenization(tokenised: Tokenised) -> str:
+    """Return tokeniser, vocabulary, and the rule and share of unknown tokens in one sentence."""
+    vocabulary, share = tokenised.vocabulary, f"{tokenised.foreign_share:.3%}"
+    size = f"{len(vocabulary.tokens):,}"
+    if vocabulary.level == "char":
+        return f"{size} characters of the whole text, {share} of test not in training"
+    if vocabulary.level == "bpe":
+        return f"byte-level BPE of training, {size} tokens, none unknown"
+    return (
+        f"words with the space before them, case kept; the {size} most frequent of training, "
+        f"others [UNK]: {share} of test; their spelling is not in bits_per_character"
+    )
+
+
+def doubts(settings: LanguageSettings, tokenised: Tokenised) -> Iterator[str]:
+    """Yield notices on copied lines and unknown tokens."""
+    if tokenised.copied_share > LARGE_SHARE["copied"]:
+        yield (
+            f"{tokenised.copied_share:.1%} of the test text are lines that training or validation "
+            f"contain too, so a part of the score is memory"
+        )
+    if tokenised.vocabulary.unknown is not None and (
+        tokenised.foreign_share > LARGE_SHARE["unknown"]
+    ):
+        yield (
+            f"{tokenised.foreign_share:.1%} of the test words are not in the vocabulary and count "
+            f"as one word, [UNK]; task.level=bpe has no unknown tokens"
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.language.task import ShakespeareSettings, ShakespeareTask
+from tasks.language.task import LanguageTask
+from tasks.shakespeare import ShakespeareSettings
 from tasks.sp500 import Sp500Settings, Sp500Task
 from tests.helpers import synthetic_closes, texts
 
@@ -16,6 +17,6 @@ def sp500() -> Sp500Task:
 
 
 @pytest.fixture(scope="session")
-def tiny() -> ShakespeareTask:
+def tiny() -> LanguageTask:
     """Return tiny Shakespeare in the default split."""
     return texts.load(ShakespeareSettings())

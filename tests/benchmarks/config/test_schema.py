@@ -24,7 +24,7 @@ from models.baseline import BaselineSettings
 from models.recurrent import RecurrentSettings
 from tasks.base import DataDescription, TaskSettings
 from tasks.imdb import ImdbSettings
-from tasks.language.task import ShakespeareSettings
+from tasks.shakespeare import ShakespeareSettings
 from tasks.sp500 import Sp500Settings
 
 CONF = Path(__file__).resolve().parents[3] / "conf"

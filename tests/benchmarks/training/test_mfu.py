@@ -23,7 +23,7 @@ from models.baseline import BaselineSettings
 from models.recurrent import RecurrentSettings
 from tasks.base import Task, TaskSettings
 from tasks.imdb import ImdbSettings
-from tasks.language.task import ShakespeareSettings
+from tasks.shakespeare import ShakespeareSettings
 from tasks.sp500 import Sp500Settings
 
 CPU = torch.device("cpu")

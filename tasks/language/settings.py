@@ -1,0 +1,49 @@
+"""Settings that all tasks of language modelling share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tasks.base import Baseline, TaskSettings, setting
+
+LevelName = Literal["char", "word", "bpe"]
+BOUNDARIES = {"90/5/5": (0.90, 0.95), "nanogpt": (0.90, 0.90)}  # train's end, test's start
+UNITS: dict[LevelName, tuple[str, str]] = {
+    "char": ("character", "characters"),
+    "word": ("word", "words"),
+    "bpe": ("token", "tokens"),
+}
+"""One and several tokens of a level."""
+
+
+@dataclass
+class LanguageSettings(TaskSettings):
+    """Prediction of the next token of one long text; each data set derives its own class."""
+
+    causal: ClassVar[bool] = True
+
+    split: str = setting(
+        "90/5/5",
+        "in order; nanogpt is the usual 90/10 split, in which validation = test",
+        choices=tuple(BOUNDARIES),
+    )
+    chunk_length: int = setting(128, "steps of truncated backpropagation through time", minimum=1)
+    embedding_size: int = setting(64, "per token of the level", minimum=1)
+    temperature: float = setting(0.8, "of the sample", above=0.0, identity=False)
+
+    @property
+    def level_name(self) -> LevelName:
+        """The unit that is predicted."""
+        return "char"
+
+    @property
+    def sample_length(self) -> int:
+        """Tokens to generate after training."""
+        return 0
+
+    def baselines(self) -> dict[str, Baseline]:
+        """See `TaskSettings.baselines`."""
+        from tasks.language import kneser_ney
+
+        return kneser_ney.baselines(self.level_name)
