@@ -79,6 +79,7 @@ class DataDescription:
         notices: sentences on the data that are printed before training.
         split_seed: of a random split; None for the default one.
         tokenization: how text becomes tokens, and the share of unknown ones.
+        vocabulary: tokens from which a language model chooses; scores of others differ in scale.
         test_in_train: items of the test split whose content is in training or validation too.
     """
 
@@ -92,6 +93,7 @@ class DataDescription:
     notices: tuple[str, ...] = ()
     split_seed: int | None = None
     tokenization: str = ""
+    vocabulary: int | None = None
     test_in_train: int | None = None
 
     @property

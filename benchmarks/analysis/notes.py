@@ -12,6 +12,7 @@ from benchmarks.analysis.metrics import COSTS, SHARES
 from benchmarks.analysis.row_filter import SETTINGS, run_names
 
 DISTINGUISHING = (
+    "vocabulary",
     "train_size",
     "task_version",
     "split",

@@ -122,6 +122,9 @@ class Row:
     test_size: int | None = column("test split", "data_unit", comparable="group")
 
     tokenization: str | None = column("how text becomes tokens; share of unknown ones on test")
+    vocabulary: int | None = column(
+        "tokens from which a language model chooses", "tokens", comparable="group"
+    )
     test_in_train: int | None = column(
         "test items whose content is in training or validation too", "data_unit"
     )

@@ -89,6 +89,7 @@ def data_columns(data: DataDescription) -> dict[str, Any]:
         "validation_size": data.validation_size,
         "test_size": data.test_size,
         "tokenization": data.tokenization or None,
+        "vocabulary": data.vocabulary,
         "test_in_train": data.test_in_train,
     }
 

@@ -349,6 +349,7 @@ def description(
         unit=UNITS[settings.level_name][1],
         notices=(*notices, *doubts(settings, tokenised)),
         tokenization=tokenization(tokenised),
+        vocabulary=len(tokenised.vocabulary.tokens),
         test_in_train=tokenised.copied,
     )
 
