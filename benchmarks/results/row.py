@@ -149,7 +149,7 @@ class Row:
         "exp of the mean nats on test", "per token of the level", **ERROR
     )
     bits_per_character: float | None = column(
-        "nats / ln 2 / characters of the predicted test text; a lower bound where words are unknown",
+        "nats / ln 2 / characters of the predicted test text; a lower bound if words are unknown",
         "bits",
         **ERROR,
     )

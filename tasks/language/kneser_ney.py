@@ -101,11 +101,16 @@ class KneserNey:
 
     def probabilities(self, contexts: list[Integers]) -> Floats:
         """Return distributions (places, alphabet) after contexts (places,) of each length."""
-        result = np.full((len(contexts[0]), self.alphabet), 1 / self.alphabet)
-        for level, numbers in zip(self.levels, contexts, strict=True):
+        unigrams = np.full(self.alphabet, 1 / self.alphabet) * self.levels[0].rest
+        unigrams[self.levels[0].characters] += self.levels[0].shares
+        result = np.tile(unigrams, (len(contexts[0]), 1))
+        # The only large arrays are of this shape: the n-grams of longer contexts are few.
+        for level, numbers in zip(self.levels[1:], contexts[1:], strict=True):
             rows = np.flatnonzero(numbers >= 0)
             known = numbers[rows]
-            result[rows] *= level.rest[known, None]
+            rests = np.ones(len(result))
+            rests[rows] = level.rest[known]
+            result *= rests[:, None]
             sizes = level.starts[known + 1] - level.starts[known]
             # The n-grams of a row are adjacent: their positions count up from its start.
             skipped = np.repeat(level.starts[known] - (sizes.cumsum() - sizes), sizes)

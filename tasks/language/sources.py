@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 SHORTEST_TEXT = 60  # characters: two of each split
 LONG_LINE = 40  # characters from which an equal line is a copy rather than chance
 SNIFFED_BYTES = 4096
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 OTHER_FORMATS = {
     b"%PDF": "a PDF",
     b"PK\x03\x04": "a zip archive or an office document",
     b"\x1f\x8b": "compressed with gzip",
     b"PAR1": "a Parquet table",
+    b"\xff\xfe\0\0": "UTF-32",
 }
 
 
@@ -47,8 +49,11 @@ class Corpus:
         """Cut the text at characters, so that all levels have the same test text."""
         text = self.text
         train_end, test_start = (int(end * len(text)) for end in BOUNDARIES[split])
-        parts: dict[Split, str] = {"train": text[:train_end], "test": text[test_start:]}
-        parts["validation"] = parts["test"] if split == "nanogpt" else text[train_end:test_start]
+        parts: dict[Split, str] = {
+            "train": text[:train_end],
+            "validation": text[train_end:] if split == "nanogpt" else text[train_end:test_start],
+            "test": text[test_start:],
+        }
         for name, part in parts.items():
             if len(part) < 2:
                 raise DataError(
@@ -118,13 +123,12 @@ def read_plain_text(path: Path, where: str) -> str:
     for magic, name in OTHER_FORMATS.items():
         if begin.startswith(magic):
             raise DataError(f"{where}: the file is {name}; give it as plain text in UTF-8")
-    text = read_text(path, where)
-    if "\0" in text:
+    if b"\0" in begin and begin[:2] not in UTF16_MARKS:
         raise DataError(
-            f"{where}: not a text file (character {text.index(chr(0))} is NUL); if it is UTF-16 "
-            f"without a byte-order mark, convert it with: iconv -f UTF-16LE -t UTF-8 '{path}' > NEW"
+            f"{where}: not a text file (byte {begin.index(0)} is zero); if it is UTF-16 without a "
+            f"byte-order mark, convert it with: iconv -f UTF-16LE -t UTF-8 '{path}' > NEW"
         )
-    return text
+    return read_text(path, where)
 
 
 def lines_of(text: str) -> Iterator[str]:
@@ -157,7 +161,9 @@ def recognise(path: Path) -> str:
         with path.open("rb") as file:
             begin = file.read(SNIFFED_BYTES)
         # The last character may be cut.
-        text = begin.decode("utf-16" if begin[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
+        text = begin.decode(
+            "utf-16" if begin[:2] in UTF16_MARKS else "utf-8", "replace"
+        )
     except (OSError, ValueError):
         return ""
     is_text = text.strip() and "\0" not in text and "\ufffd" not in text[:-4]

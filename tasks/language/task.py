@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tasks.language.sources import Corpus
-    from tasks.language.vocabulary import Integers, Tokenised
+    from tasks.language.vocabulary import Floats, Integers, Tokenised
 
 EVALUATION_CHUNK = 4096  # steps; limits memory and changes scores by rounding at most
 EVALUATION_OUTPUTS = 2**24  # of a chunk: steps times vocabulary
@@ -52,6 +52,7 @@ class LmSettings(LanguageSettings):
         identity=False,
         is_path=True,
     )
+    chunk_length: int = setting(64, "steps of truncated backpropagation through time", minimum=1)
     level: str = setting(
         "char",
         "unit of prediction; word: words and punctuation with the space before them, and line "
@@ -130,9 +131,10 @@ class LmSettings(LanguageSettings):
 
 @dataclass
 class TokenBatch(Batch):
-    """A batch whose targets have `characters` in total."""
+    """A batch whose targets have `characters`, and unknown ones `spelling` nats, in total."""
 
-    characters: int = 0
+    characters: float = 0
+    spelling: float = 0
 
 
 class LanguageTask(Task):
@@ -201,20 +203,20 @@ class LanguageTask(Task):
         import numpy as np
         import torch
 
-        text, ends = self.splits[split], self.tokenised.texts[split].ends
+        text, encoded = self.splits[split], self.tokenised.texts[split]
         streams = torch.arange(first, first + count * steps, device=text.device).view(count, steps)
         starts = first + steps * np.arange(count)
         for start in range(0, steps, length):
             items = streams[:, start : start + length]
+            where = starts + start, items.shape[1]
             yield TokenBatch(
                 inputs=text[items],
                 targets=text[items + 1],
                 tokens=items.numel(),
                 items=items,
                 continues=start > 0,
-                characters=items.numel()
-                if ends is None
-                else characters_of(ends, starts + start, items.shape[1]),
+                characters=items.numel() if encoded.ends is None else total(encoded.ends, *where),
+                spelling=0 if encoded.spelling is None else total(encoded.spelling, *where),
             )
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
@@ -222,20 +224,29 @@ class LanguageTask(Task):
         return self._nats(outputs, batch) / batch.tokens
 
     def sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return total nats, tokens and characters."""
+        """Return total nats, tokens and characters, and nats of the spelling of unknown tokens."""
         assert isinstance(batch, TokenBatch)
         nats = self._nats(exact(outputs), batch)
-        counts = {"tokens": batch.tokens, "characters": batch.characters}
+        counts: dict[str, float] = {"tokens": batch.tokens, "characters": batch.characters}
+        if self.vocabulary.unknown is not None:
+            counts["spelling"] = batch.spelling
         return {"nats": nats} | {name: nats.new_tensor(count) for name, count in counts.items()}
 
     def metrics(self, sums: dict[str, float]) -> dict[str, float]:
-        """Compute nats and perplexity per token, and bits per character."""
+        """Compute nats and perplexity per token, and bits per character.
+
+        With unknown tokens, the bits per character that also spell them are an upper bound.
+        """
         nats = sums["nats"] / sums["tokens"]
-        return {
+        found = {
             "loss": nats,
             "perplexity": math.exp(min(nats, MOST_NATS)),
             "bits_per_character": sums["nats"] / sums["characters"] / math.log(2),
         }
+        if "spelling" in sums:
+            nats = (sums["nats"] + sums["spelling"]) / sums["characters"]
+            found["bits_per_character_with_spelling"] = nats / math.log(2)
+        return found
 
     def single_sequences(self, count: int) -> Iterator[Batch]:
         """Yield single chunks that are spread over the validation split."""
@@ -323,9 +334,9 @@ def exact(outputs: Tensor) -> Tensor:
     return outputs.to(exact_dtype(outputs.device))
 
 
-def characters_of(ends: Integers, items: Integers, count: int) -> int:
-    """Count the characters of the targets of `count` items from each of several first items."""
-    return int((ends[items + count] - ends[items]).sum())
+def total(cumulative: Integers | Floats, items: Integers, count: int) -> float:
+    """Sum over the targets of `count` items from each of several first items, given sums up to."""
+    return float((cumulative[items + count] - cumulative[items]).sum())
 
 
 def description(

@@ -14,11 +14,15 @@ from tasks.base import Arrays, Cache, DataError, Split
 from tasks.language.settings import UNITS, LevelName
 from tasks.language.sources import Corpus, lines_of, repeated
 
+Floats = np.ndarray[Any, np.dtype[np.float64]]
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 UNKNOWN = "[UNK]"
-WORD = r"\n| ?\w+| ?[^\w\s]+|\s"
-"""A word or punctuation with the space before it, or a line end: joined tokens are the text."""
+WORD = r"\n| ?\w+| ?[^\w\s]+|[^\S\n]+(?!\S)|\s"
+"""A line end, a word or punctuation with the space before it, or other white space.
+
+Joined tokens are the text.
+"""
 BYTES = 256
 BLOCK = 10_000  # lines that are encoded at once, which limits memory
 FORM = 1  # of the cached arrays; a new one invalidates older caches
@@ -155,10 +159,12 @@ class EncodedText:
     Attributes:
         ids: (tokens,)
         ends: characters up to the end of each token (tokens,); None if tokens are characters.
+        spelling: nats up to each token (tokens,) that spell unknown tokens; None without them.
     """
 
     ids: Integers
-    ends: Integers | None
+    ends: Integers | None = None
+    spelling: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -203,7 +209,7 @@ def tokenise(
     copied = repeated(parts["test"], [parts[name] for name in others])  # type: ignore[index]
     if level == "char":
         vocabulary: Vocabulary = Alphabet(corpus.text)
-        texts = {name: EncodedText(vocabulary.encode(part)[0], None) for name, part in parts.items()}
+        texts = {name: EncodedText(vocabulary.encode(part)[0]) for name, part in parts.items()}
         return Tokenised(vocabulary, texts, int(copied.sum()), float(copied.mean()))
 
     def build() -> tuple[Arrays, dict[str, Any]]:
@@ -216,14 +222,29 @@ def tokenise(
 
     arrays, metadata = cache(cache_key(corpus, split, level, vocabulary_size, minimum_count), build)
     vocabulary = TrainedVocabulary(level, metadata["tokenizer"])
-    texts = {
-        name: EncodedText(np.array(arrays[f"{name}_ids"]), np.array(arrays[f"{name}_ends"]))
-        for name in parts
-    }
+    texts = {}
+    for name in parts:
+        ids, ends = np.array(arrays[f"{name}_ids"]), np.array(arrays[f"{name}_ends"])
+        spelling = spelling_of(ids, ends, vocabulary, len(set(corpus.text)))
+        texts[name] = EncodedText(ids, ends, spelling)
     check_tokens(corpus, texts, vocabulary)
     ends = texts["test"].ends
     assert ends is not None
     return Tokenised(vocabulary, texts, int(copied[ends - 1].sum()), float(copied.mean()))
+
+
+def spelling_of(
+    ids: Integers, ends: Integers, vocabulary: Vocabulary, alphabet: int
+) -> Floats | None:
+    """Return the nats (tokens,) up to each token that spell the unknown ones.
+
+    Each of their characters, and an end, costs the logarithm of the size of the alphabet and end.
+    """
+    if vocabulary.unknown is None:
+        return None
+    characters = np.diff(ends, prepend=0) + 1.0
+    nats = np.where(ids == vocabulary.unknown, characters * np.log(alphabet + 1), 0.0)
+    return np.cumsum(nats)
 
 
 def cache_key(corpus: Corpus, *settings: object) -> str:

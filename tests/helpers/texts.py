@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from benchmarks.system.disk_cache import DiskCache
+from benchmarks.system.disk_cache import Build, DiskCache
 from models.recurrent import RecurrentSettings
-from tasks.base import Split
-from tasks.language.task import LanguageTask
+from tasks.base import Arrays, Split
+from tasks.language.settings import LanguageSettings
+from tasks.language.sources import Corpus
+from tasks.language.task import LanguageTask, LmSettings
+from tasks.language.vocabulary import tokenise
 from tasks.shakespeare import ShakespeareSettings
 from tests.helpers.paths import ROOT
 
@@ -25,7 +31,27 @@ def load(settings: ShakespeareSettings) -> LanguageTask:
 def counting_task(characters: int, chunk_length: int = 16) -> LanguageTask:
     """Return a task with different characters, so that an id is a position."""
     text = "".join(chr(0x4E00 + i) for i in range(characters))
-    return LanguageTask(ShakespeareSettings(chunk_length=chunk_length), text, "counting")
+    return task_of(text, ShakespeareSettings(chunk_length=chunk_length))
+
+
+def task_of(text: str, settings: LanguageSettings) -> LanguageTask:
+    """Return a task of characters of a text."""
+    corpus = Corpus(text, "test text", "task.corpus=None")
+    return LanguageTask(settings, corpus, tokenise(corpus, settings.split, no_cache))
+
+
+def no_cache(key: str, build: Build) -> tuple[Arrays, dict[str, Any]]:
+    """Build the data of a key again."""
+    return build()
+
+
+def lm(file: Path, level: str = "char", **settings: Any) -> LanguageTask:
+    """Return the task lm of a file, loaded without a cache."""
+    task = LmSettings(data=str(file), level=level, **settings)
+    task.check()
+    loaded = task.load(no_cache)
+    assert isinstance(loaded, LanguageTask)
+    return loaded
 
 
 def whole(task: LanguageTask) -> str:
@@ -33,7 +59,7 @@ def whole(task: LanguageTask) -> str:
     parts = [task.splits["train"], task.splits["validation"]]
     if task.settings.split != "nanogpt":
         parts.append(task.splits["test"])
-    return "".join(task.characters[i] for i in torch.cat(parts).tolist())
+    return task.vocabulary.decode(torch.cat(parts).tolist())
 
 
 class FixedPrediction(nn.Module):

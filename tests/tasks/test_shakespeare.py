@@ -1,4 +1,4 @@
-"""The character task's text: the bundled file, its parts, and other corpora."""
+"""shakespeare: the bundled file, its parts, and other corpora."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from tasks.base import DataError
-from tasks.language.task import BOUNDARIES, BUNDLED, ShakespeareSettings, ShakespeareTask
+from tasks.language.settings import BOUNDARIES
+from tasks.language.task import LanguageTask
+from tasks.shakespeare import BUNDLED, ShakespeareSettings
 from tests.helpers.paths import ROOT
 from tests.helpers.texts import SPLIT_NAMES, TEXT, counting_task, load, whole
 
@@ -17,11 +19,11 @@ TINY_BYTES = 1_115_394
 TINY_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
 
-def test_the_bundled_file_is_tiny_shakespeare_byte_for_byte(tiny: ShakespeareTask) -> None:
+def test_the_bundled_file_is_tiny_shakespeare_byte_for_byte(tiny: LanguageTask) -> None:
     content = BUNDLED.read_bytes()
     assert len(content) == TINY_BYTES
     assert hashlib.sha256(content).hexdigest() == tiny.data.sha256 == TINY_SHA256
-    assert len(tiny.characters) == 65
+    assert len(tiny.vocabulary.tokens) == 65
 
 
 def test_nanogpt_is_the_usual_split() -> None:
@@ -33,7 +35,7 @@ def test_nanogpt_is_the_usual_split() -> None:
     assert "validation = test" in data.notices[0]
 
 
-def test_the_default_split_is_90_5_5(tiny: ShakespeareTask) -> None:
+def test_the_default_split_is_90_5_5(tiny: LanguageTask) -> None:
     data = tiny.data
     assert data.notices == ()
     shares = {data.train_size: 0.90, data.validation_size: 0.05, data.test_size: 0.05}
@@ -68,12 +70,13 @@ def corpus(folder: Path, content: bytes) -> ShakespeareSettings:
         pytest.param(TEXT.encode("utf-8-sig"), id="byte-order mark"),
         pytest.param(TEXT.replace("\n", "\r\n").encode(), id="Windows line ends"),
         pytest.param(TEXT.replace("\n", "\r\n").encode("utf-8-sig"), id="both"),
+        pytest.param(TEXT.encode("utf-16"), id="UTF-16"),
     ],
 )
 def test_the_file_format_does_not_change_the_data(content: bytes, tmp_path: Path) -> None:
     task = load(corpus(tmp_path, content))
     assert whole(task) == TEXT
-    assert task.characters == sorted(set(TEXT))
+    assert task.vocabulary.tokens == sorted(set(TEXT))
     assert task.data.sha256 == hashlib.sha256(TEXT.encode()).hexdigest()
     assert "text.txt" in task.data.name
 
@@ -85,7 +88,7 @@ def test_the_file_format_does_not_change_the_data(content: bytes, tmp_path: Path
         pytest.param(b" \r\n\t\n" * 100, "the text is empty", id="white space"),
         pytest.param("\ufeff".encode(), "the text is empty", id="byte-order mark alone"),
         pytest.param(b"ab" * 50 + b"\xff", "not UTF-8 text (byte 100 ", id="not UTF-8"),
-        pytest.param(TEXT.encode("utf-16"), "not UTF-8 text (byte 0 ", id="UTF-16"),
+        pytest.param(TEXT.encode("utf-16-le"), "not a text file", id="UTF-16 without a mark"),
         pytest.param(b"too short", "9 characters", id="too short"),
     ],
 )
@@ -103,11 +106,13 @@ def test_a_corpus_that_cannot_be_used_is_refused_in_one_line(
 
 @pytest.mark.parametrize("name", ["missing.txt", "."])
 def test_a_missing_corpus_is_refused(name: str, tmp_path: Path) -> None:
-    settings = ShakespeareSettings(corpus=str(tmp_path / name))
     with pytest.raises(DataError, match="no such file"):
-        settings.check()
+        ShakespeareSettings(corpus=str(tmp_path / name)).check()
+
+
+def test_a_corpus_that_vanishes_after_the_check_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
-        load(settings)
+        load(ShakespeareSettings(corpus=str(tmp_path / "missing.txt")))
 
 
 def test_sixty_characters_are_enough() -> None:
@@ -124,6 +129,6 @@ def test_the_complete_works_are_read_without_byte_order_mark() -> None:
         pytest.skip("the complete works are not in ../shared/data/shakespeare")
     task = load(ShakespeareSettings(corpus=str(file)))
     # The file has a byte-order mark, 149,689 lines that end in CRLF, and 99 distinct characters.
-    assert not {"\ufeff", "\r"} & set(task.characters)
-    assert len(task.characters) == 98
+    assert not {"\ufeff", "\r"} & set(task.vocabulary.tokens)
+    assert len(task.vocabulary.tokens) == 98
     assert len(whole(task)) == len(file.read_text(encoding="utf-8-sig"))

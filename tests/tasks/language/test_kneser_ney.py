@@ -19,7 +19,7 @@ from tasks.language.kneser_ney import (
     KneserNeyBaseline,
     discounts,
 )
-from tasks.language.task import BUNDLED
+from tasks.shakespeare import BUNDLED
 
 TEXT = BUNDLED.read_text(encoding="utf-8")
 TRAIN, TEST = TEXT[:6000], TEXT[200_000:200_400]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tasks.base import Batch, Split
-from tasks.language import task as shakespeare
-from tasks.language.task import ShakespeareTask
+from tasks.language import task as language
+from tasks.language.task import LanguageTask
 from tests.helpers.texts import SPLIT_NAMES, counting_task
 
 SHAPES = [
@@ -22,7 +22,7 @@ SHAPES = [
 ]
 
 
-def epoch(task: ShakespeareTask, batch_size: int, seed: int) -> list[Batch]:
+def epoch(task: LanguageTask, batch_size: int, seed: int) -> list[Batch]:
     return list(task.batches("train", batch_size, np.random.default_rng(seed)))
 
 
@@ -87,7 +87,7 @@ def test_each_epoch_has_a_new_random_offset() -> None:
 def test_an_evaluation_predicts_every_character_but_the_first_once(
     split: Split, batch_size: int, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shakespeare, "EVALUATION_CHUNK", chunk)
+    monkeypatch.setattr(language, "EVALUATION_CHUNK", chunk)
     task = counting_task(3000)
     batches = list(task.batches(split, batch_size))
     part = task.splits[split].tolist()
