@@ -69,10 +69,11 @@ def read_corpus(path: Path, where: str) -> Corpus:
     Raises:
         DataError: a file cannot be read, is no text, or there is nothing to learn from.
     """
-    if not path.is_dir():
-        text, title, notices = read_plain_text(path, where), f"text {path.name}", ()
+    if path.is_dir():
+        corpus = read_folder(path, where)
     else:
-        text, title, notices = read_folder(path, where)
+        corpus = Corpus(read_plain_text(path, where), f"text {path.name}", where)
+    text = corpus.text
     if not text.strip():
         raise DataError(f"{where}: the text is empty")
     if len(set(text)) == 1:
@@ -80,11 +81,11 @@ def read_corpus(path: Path, where: str) -> Corpus:
             f"{where}: the text consists of one character, {text[0]!r}, {len(text):,} times: "
             f"there is nothing to predict"
         )
-    return Corpus(text, title, where, notices)
+    return corpus
 
 
-def read_folder(path: Path, where: str) -> tuple[str, str, tuple[str, ...]]:
-    """Join the files *.txt of a folder; return the text, a title and notices."""
+def read_folder(path: Path, where: str) -> Corpus:
+    """Join the files *.txt of a folder."""
     files = sorted(text_files(path), key=natural_order)
     if not files:
         deeper = any(path.glob("*/*.txt"))
@@ -95,7 +96,8 @@ def read_folder(path: Path, where: str) -> tuple[str, str, tuple[str, ...]]:
     notice = f"one text of {len(files):,} files in the order of their names"
     if len(files) > 1:
         notice += f", from {files[0].name!r} to {files[-1].name!r}"
-    return joined, f"texts of {path.resolve().name} ({len(files):,} files)", (notice,)
+    title = f"texts of {path.resolve().name} ({len(files):,} files)"
+    return Corpus(joined, title, where, (notice,))
 
 
 def text_files(folder: Path) -> list[Path]:
@@ -161,9 +163,7 @@ def recognise(path: Path) -> str:
         with path.open("rb") as file:
             begin = file.read(SNIFFED_BYTES)
         # The last character may be cut.
-        text = begin.decode(
-            "utf-16" if begin[:2] in UTF16_MARKS else "utf-8", "replace"
-        )
+        text = begin.decode("utf-16" if begin[:2] in UTF16_MARKS else "utf-8", "replace")
     except (OSError, ValueError):
         return ""
     is_text = text.strip() and "\0" not in text and "\ufffd" not in text[:-4]

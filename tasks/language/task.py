@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from tasks.base import (
     Batch,
     Cache,
-    DataDescription,
     DataError,
     FittedBaseline,
     Metric,
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 EVALUATION_CHUNK = 4096  # steps; limits memory and changes scores by rounding at most
 EVALUATION_OUTPUTS = 2**24  # of a chunk: steps times vocabulary
 MOST_NATS = 700.0  # larger values overflow
-LARGE_SHARE = {"copied": 0.01, "unknown": 0.10}  # of the test text, from which a notice says it
 VOCABULARY_SIZES = {"word": 10_000, "bpe": 1_000}
 MINIMUM_COUNT = 2
 
@@ -142,6 +139,8 @@ class LanguageTask(Task):
 
     def __init__(self, settings: LanguageSettings, corpus: Corpus, tokenised: Tokenised) -> None:
         import torch
+
+        from tasks.language.description import description
 
         self.settings = settings
         self.input_size = settings.embedding_size
@@ -337,59 +336,3 @@ def exact(outputs: Tensor) -> Tensor:
 def total(cumulative: Integers | Floats, items: Integers, count: int) -> float:
     """Sum over the targets of `count` items from each of several first items, given sums up to."""
     return float((cumulative[items + count] - cumulative[items]).sum())
-
-
-def description(
-    settings: LanguageSettings, corpus: Corpus, tokenised: Tokenised
-) -> DataDescription:
-    """Describe a text, its split and its tokens."""
-    same = settings.split == "nanogpt"
-    sizes = {split: len(text.ids) for split, text in tokenised.texts.items()}
-    notices = list(corpus.notices)
-    if same:
-        notices.append(
-            "validation = test in this split, so the test score is that of model selection"
-        )
-    return DataDescription(
-        name=corpus.title,
-        sha256=hashlib.sha256(corpus.text.encode()).hexdigest(),
-        split="90/10 in order, validation = test" if same else "90/5/5 in order",
-        train_size=sizes["train"],
-        validation_size=sizes["validation"],
-        test_size=sizes["test"],
-        unit=UNITS[settings.level_name][1],
-        notices=(*notices, *doubts(settings, tokenised)),
-        tokenization=tokenization(tokenised),
-        vocabulary=len(tokenised.vocabulary.tokens),
-        test_in_train=tokenised.copied,
-    )
-
-
-def tokenization(tokenised: Tokenised) -> str:
-    """Return tokeniser, vocabulary, and the rule and share of unknown tokens in one sentence."""
-    vocabulary, share = tokenised.vocabulary, f"{tokenised.foreign_share:.3%}"
-    size = f"{len(vocabulary.tokens):,}"
-    if vocabulary.level == "char":
-        return f"{size} characters of the whole text, {share} of test not in training"
-    if vocabulary.level == "bpe":
-        return f"byte-level BPE of training, {size} tokens, none unknown"
-    return (
-        f"words with the space before them, case kept; the {size} most frequent of training, "
-        f"others [UNK]: {share} of test; their spelling is not in bits_per_character"
-    )
-
-
-def doubts(settings: LanguageSettings, tokenised: Tokenised) -> Iterator[str]:
-    """Yield notices on copied lines and unknown tokens."""
-    if tokenised.copied_share > LARGE_SHARE["copied"]:
-        yield (
-            f"{tokenised.copied_share:.1%} of the test text are lines that training or validation "
-            f"contain too, so a part of the score is memory"
-        )
-    if tokenised.vocabulary.unknown is not None and (
-        tokenised.foreign_share > LARGE_SHARE["unknown"]
-    ):
-        yield (
-            f"{tokenised.foreign_share:.1%} of the test words are not in the vocabulary and count "
-            f"as one word, [UNK]; task.level=bpe has no unknown tokens"
-        )

@@ -96,9 +96,8 @@ class TrainedVocabulary(Vocabulary):
         # A text that contains "[UNK]" means five characters.
         self.tokenizer.encode_special_tokens = True
         self.unknown = self.tokenizer.token_to_id(UNKNOWN) if level == "word" else None
-        self.tokens = [
-            self.tokenizer.id_to_token(i) for i in range(self.tokenizer.get_vocab_size())
-        ]
+        ids = self.tokenizer.get_vocab()
+        self.tokens = sorted(ids, key=ids.__getitem__)
 
     def encode(self, text: str) -> tuple[Integers, Integers]:
         """See `Vocabulary.encode`."""
@@ -183,13 +182,15 @@ class Tokenised:
     copied_share: float
 
     @property
+    def counts(self) -> Integers:
+        """The occurrences of each token in training (vocabulary,)."""
+        return np.bincount(self.texts["train"].ids, minlength=len(self.vocabulary.tokens))
+
+    @property
     def foreign_share(self) -> float:
         """The share of the test tokens that are unknown, or do not occur in training."""
         test, unknown = self.texts["test"].ids, self.vocabulary.unknown
-        if unknown is not None:
-            return float((test == unknown).mean())
-        counts = np.bincount(self.texts["train"].ids, minlength=len(self.vocabulary.tokens))
-        return float((counts[test] == 0).mean())
+        return float((self.counts[test] == 0 if unknown is None else test == unknown).mean())
 
 
 def tokenise(
@@ -228,9 +229,8 @@ def tokenise(
         spelling = spelling_of(ids, ends, vocabulary, len(set(corpus.text)))
         texts[name] = EncodedText(ids, ends, spelling)
     check_tokens(corpus, texts, vocabulary)
-    ends = texts["test"].ends
-    assert ends is not None
-    return Tokenised(vocabulary, texts, int(copied[ends - 1].sum()), float(copied.mean()))
+    last_characters = arrays["test_ends"] - 1
+    return Tokenised(vocabulary, texts, int(copied[last_characters].sum()), float(copied.mean()))
 
 
 def spelling_of(
@@ -262,8 +262,8 @@ def check_tokens(corpus: Corpus, texts: dict[Split, EncodedText], vocabulary: Vo
     for split, text in texts.items():
         if len(text.ids) < 2:
             raise DataError(
-                f"{corpus.where}: the text has {len(text.ids)} {units} for {split}, 2 or more are "
-                f"required; give a longer text, or task.level=char"
+                f"{corpus.where}: too few {units} for {split}: {len(text.ids)}; give a longer "
+                f"text, or set task.level=char"
             )
     if len(vocabulary.tokens) < 2:
         raise DataError(

@@ -74,20 +74,20 @@ def test_a_file_without_usable_text_is_refused(
 
 
 def test_a_text_that_is_too_short_is_refused_with_its_length(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the text has 9 characters, .* 60 characters or more"):
+    with pytest.raises(DataError, match=r"the text has 9 characters, .* 60 characters or more"):
         lm(written(tmp_path, b"too short"))
 
 
 def test_a_text_with_too_few_words_is_refused_for_words_only(tmp_path: Path) -> None:
     file = written(tmp_path, b"x" * 90 + b" " + b"y" * 60)
-    with pytest.raises(DataError, match="the text has 1 words for .*task.level=char"):
+    with pytest.raises(DataError, match=r"too few words for validation: 1; .*task.level=char"):
         lm(file, "word")
     assert lm(file).data.train_size == 135
 
 
 def test_a_text_without_a_frequent_word_is_refused(tmp_path: Path) -> None:
     words = " ".join(f"w{i}" for i in range(100))
-    with pytest.raises(DataError, match="no word occurs task.minimum_count times"):
+    with pytest.raises(DataError, match=r"no word occurs task.minimum_count times"):
         lm(written(tmp_path, words.encode()), "word")
 
 
@@ -116,7 +116,7 @@ def test_a_folder_without_texts_is_refused(tmp_path: Path) -> None:
 
 
 def test_data_is_required_and_must_exist(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="task.data: is required; give a UTF-8 text file"):
+    with pytest.raises(ValueError, match=r"task.data: is required; give a UTF-8 text file"):
         LmSettings().check()
     with pytest.raises(DataError, match="no such file or folder"):
         LmSettings(data=str(tmp_path / "missing.txt")).check()
