@@ -35,7 +35,7 @@ from benchmarks.sweeps.plan import open_store, selects_all_baselines
 from benchmarks.sweeps.sweep import sweep
 from benchmarks.system.program import close_output
 from benchmarks.system.signals import INTERRUPTED, Interruption
-from benchmarks.system.terminal import print_log_messages
+from benchmarks.system.terminal import print_log_messages, visible
 from models.baseline import BaselineSettings
 from tasks.base import DataError
 
@@ -86,7 +86,7 @@ def main(show: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         print("interrupted before training began; nothing was written", file=sys.stderr)
         return INTERRUPTED
-    print(f"error: {text}", file=sys.stderr)
+    print(f"error: {visible(text)}", file=sys.stderr)
     return 2
 
 

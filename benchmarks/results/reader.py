@@ -153,6 +153,8 @@ def header_of(file: Path) -> list[str]:
 
 def first_lines(file: Path) -> list[list[str]]:
     """Read the header of a CSV file and the line after it."""
+    if str(file) != str(file).encode(errors="replace").decode():  # pandas and pyarrow need UTF-8
+        raise UserError(f"{file}: its path is not UTF-8; rename the folder, or set PYTHONUTF8=1")
     try:
         with file.open("rb") as binary:
             if binary.read(4) == b"PAR1":

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from benchmarks.results.row import FACTS, METRIC_UNIT, SECTIONS, Row, columns_where
 from benchmarks.system.load import is_busy
+from benchmarks.system.terminal import visible
 from tasks.base import DataDescription, Metric
 
 if TYPE_CHECKING:  # it imports torch, and status does not need it
@@ -32,10 +33,10 @@ def show_start(model: str, task: str, seeds: Sequence[int], environment: Environ
 
 def show_data(data: DataDescription) -> None:
     """Print the data of a run and its notice."""
-    print(f"data: {data.name}, sha256 {data.sha256[:12]}")
+    print(f"data: {visible(data.name)}, sha256 {data.sha256[:12]}")
     print(
         f"      {data.train_size:,} train, {data.validation_size:,} validation, "
-        f"{data.test_size:,} test {data.unit}; {data.split}"
+        f"{data.test_size:,} test {data.unit}; {visible(data.split)}"
     )
     for notice in data.notices:
         logger.info("%s", notice)
@@ -106,8 +107,8 @@ def console() -> Console:
 
 
 def show_text(on: Console, text: str) -> None:
-    """Print a text unchanged, on one line."""
-    on.print(text, markup=False, soft_wrap=True)
+    """Print a text, on one line unless it has several."""
+    on.print(visible(text), markup=False, soft_wrap=True)
 
 
 def show_row(row: Row, metric: Metric, folder: str) -> None:
@@ -148,7 +149,7 @@ def show_row(row: Row, metric: Metric, folder: str) -> None:
 def readable(value: object) -> str:
     """Format a value: four significant digits, thousands separated."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
+        return visible(str(value))
     if isinstance(value, int):
         return f"{value:,}"
     return fixed(value, 1) if abs(value) >= 1000 else f"{value:.4g}"

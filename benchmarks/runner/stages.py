@@ -28,6 +28,7 @@ from benchmarks.system.load import load_average
 from benchmarks.system.memory import peak_rss_mib, persistent_bytes, step_peak_mib, tensor_bytes
 from benchmarks.system.peak_flops import conditions, peak_gflops
 from benchmarks.system.signals import Interruption
+from benchmarks.system.terminal import visible
 from benchmarks.system.timer import Timer
 from benchmarks.training.evaluation import Predictor, evaluate
 from benchmarks.training.latency import latencies_ms
@@ -157,7 +158,7 @@ def measure(context: RunContext, trainer: Trainer) -> None:
     text = context.task.showcase(network, context.config.seed)
     if text is not None:
         write_atomically(context.folder.sample, text)
-        print(f"--- sample ---\n{text}\n--- end of sample ---")
+        print(f"--- sample ---\n{visible(text)}\n--- end of sample ---")
     measure_latency(context, network)
     if not context.is_multiseed:  # else the process contains other runs too
         row.peak_rss_mib = peak_rss_mib()

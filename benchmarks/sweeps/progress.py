@@ -16,6 +16,7 @@ from tqdm import tqdm
 from benchmarks.results.row import Status
 from benchmarks.runner.display import console, readable, show_text
 from benchmarks.sweeps.cell import Outcome
+from benchmarks.system.terminal import visible
 
 REFRESH_SECONDS = 1.0
 MOST_NAMED = 2  # running cells in the live line
@@ -69,7 +70,8 @@ class SweepProgress:
             if outcome.cell.study:
                 name, value = "validation", outcome.val_score
             score = "" if value is None else f", {name} {readable(value)}"
-            line = f"{self.counts()}: {outcome.cell.label}: {outcome.status}{score}"
+            label = visible(outcome.cell.label)
+            line = f"{self.counts()}: {label}: {outcome.status}{score}"
             print(line, file=sys.stderr, flush=True)
 
     def update(self, running: list[str], leased: int) -> None:
@@ -168,7 +170,7 @@ def table_of(outcomes: list[Outcome]) -> Table:
     table.add_column("", no_wrap=True)
     for outcome in outcomes:
         table.add_row(
-            Text(outcome.cell.label),
+            Text(visible(outcome.cell.label)),
             outcome.status,
             readable_or_empty(outcome.val_score if is_search else outcome.score),
             readable_or_empty(outcome.train_seconds),

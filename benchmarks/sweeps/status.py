@@ -28,6 +28,7 @@ from benchmarks.sweeps.progress import (
 )
 from benchmarks.system.processes import LEASE_SECONDS, ProcessIdentity, boot, host, start_time
 from benchmarks.system.slurm_queue import queued_jobs
+from benchmarks.system.terminal import visible
 
 WATCH_SECONDS = 2.0  # between two reads, at least
 IDLE_READS = 10  # without an active cell or a live launcher, after which watching ends
@@ -250,7 +251,7 @@ def table_of(reader: SweepReader, cells: list[CellStatus]) -> Table:
         is_text = name in ("state", "host")
         table.add_column(name, no_wrap=True, justify="left" if is_text else "right")
     for cell in cells:
-        table.add_row(Text(cell.record.label), cell.state, *details(reader, cell))
+        table.add_row(Text(visible(cell.record.label)), cell.state, *details(reader, cell))
     return table
 
 

@@ -13,6 +13,7 @@ from typing import NoReturn, ParamSpec
 
 from benchmarks.errors import UserError, nearest, one_line
 from benchmarks.system.signals import INTERRUPTED
+from benchmarks.system.terminal import print_any_text, visible
 from tasks.base import DataError
 
 P = ParamSpec("P")
@@ -35,7 +36,7 @@ class ScriptParser(argparse.ArgumentParser):
             known = [name for each in self._actions for name in each.option_strings]
             words = (with_nearest(word, known) for word in found[1].split(" "))
             message = f"unrecognized arguments: {' '.join(words)}"
-        self.exit(2, f"error: {message}; see --help\n")
+        self.exit(2, f"error: {visible(message)}; see --help\n")
 
 
 def names_of(action: argparse.Action) -> tuple[str, ...]:
@@ -57,7 +58,7 @@ def prints_user_errors(main: Callable[P, int]) -> Callable[P, int]:
         try:
             return main(*args, **kwargs)
         except (UserError, DataError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {visible(str(error))}", file=sys.stderr)
             return 2
 
     return wrapped
@@ -68,6 +69,7 @@ def run_script(main: Callable[[], int]) -> NoReturn:
 
     `main` imports slow libraries itself, so that an interruption of the imports is handled too.
     """
+    print_any_text()
     code: object = 1
     try:
         code = ended(main)

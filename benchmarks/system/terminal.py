@@ -1,8 +1,34 @@
-"""Notes and warnings on the terminal, logged with `logging.getLogger(__name__)`."""
+"""Text on the terminal: of any encoding and data, and what `logging.getLogger(__name__)` logs."""
 
 from __future__ import annotations
 
+import io
 import logging
+import os
+import re
+import sys
+from pathlib import Path
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters except line ends and tabs, reversals of direction, and bytes of file names."""
+
+
+def visible(text: str) -> str:
+    r"""Return a text with control characters as escapes, such as `\x1b`; `\n` and `\t` remain.
+
+    Text of data may contain sequences that a terminal obeys, and characters that no file stores.
+    """
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def print_any_text() -> None:
+    """Let the standard streams escape characters that their encoding lacks, instead of failing."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # the process was started with a closed stream
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class TerminalHandler(logging.Handler):
@@ -11,7 +37,7 @@ class TerminalHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
         level = "warning" if record.levelno >= logging.WARNING else "note"
-        print(f"{level}: {record.getMessage()}", flush=True)
+        print(f"{level}: {visible(record.getMessage())}", flush=True)
 
 
 def print_log_messages() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks.analysis.formatting import LARGEST
 from benchmarks.reporting.html.theme import MUTED, PAPER, THEME, Style
 from benchmarks.reporting.json_csv import finite
+from benchmarks.system.terminal import visible
 
 Record = dict[str, Any]
 
@@ -52,6 +53,15 @@ class Figure:
         title = {"text": self.title}
         size = {"width": EXPORT_WIDTH, "padding": 16, "background": PAPER}
         return copy.deepcopy(self.spec) | {"config": config, "title": title} | size
+
+
+def printable(data: Any) -> Any:
+    """Return data with control characters of its texts as escapes."""
+    if isinstance(data, dict):
+        return {key: printable(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [printable(value) for value in data]
+    return visible(data) if isinstance(data, str) else data
 
 
 def rounded(value: float | None, digits: int = 5) -> float | None:
@@ -120,7 +130,7 @@ def spec_of(layers: Iterable[Any], labels: Iterable[str] = (), height: int = 260
     for layer, source in zip(spec["layer"], drawn, strict=True):
         for channel in ("x", "y"):
             use_exponents(layer["encoding"].get(channel, {}), source.data.values)
-    data: dict[str, Any] = finite(spec)
+    data: dict[str, Any] = printable(finite(spec))
     return data | {
         "width": "container",
         "height": height,

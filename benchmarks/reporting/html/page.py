@@ -21,6 +21,7 @@ from benchmarks.reporting.html.formatting import metric_and_direction, plural
 from benchmarks.reporting.html.overview import Table
 from benchmarks.reporting.html.samples import Review, Sample
 from benchmarks.reporting.html.summary import Summary
+from benchmarks.system.terminal import visible
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 
@@ -58,6 +59,7 @@ def page(title: str, comparison: Comparison, parts: list[Part], ranks: Figure | 
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=printable,
     )
     environment.filters["plural"] = plural
     figures = [figure for part in parts for _, row in part.figures for figure in row]
@@ -87,6 +89,11 @@ def page(title: str, comparison: Comparison, parts: list[Part], ranks: Figure | 
             allow_nan=False,
         ),
     )
+
+
+def printable(value: object) -> object:
+    """Return a value of the page: control characters of text are escaped, markup is unchanged."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
 
 
 @cache

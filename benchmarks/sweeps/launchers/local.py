@@ -33,7 +33,7 @@ from benchmarks.sweeps.launchers.base import (
 from benchmarks.sweeps.launchers.worker import run_cells
 from benchmarks.system.environment import available_cores
 from benchmarks.system.signals import Interruption
-from benchmarks.system.terminal import print_log_messages
+from benchmarks.system.terminal import print_any_text, print_log_messages
 
 POLL_SECONDS = 0.5
 EXTERNAL_SIGNALS = {"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"}  # runs ended by these are resumed
@@ -167,8 +167,9 @@ def child_main(
     with log.open("a", encoding="utf-8", buffering=1) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", closefd=False)
+    print_any_text()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     print_log_messages()

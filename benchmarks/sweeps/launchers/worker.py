@@ -15,6 +15,7 @@ from benchmarks.runner.row_columns import describe, status_of
 from benchmarks.runner.run import AlreadyRunningError, RunOptions, run
 from benchmarks.sweeps.cell import Cell, Completion, Termination
 from benchmarks.system.signals import Interruption
+from benchmarks.system.terminal import visible
 from tasks.base import DataError
 
 
@@ -70,7 +71,7 @@ def completion_of(error: BaseException, cell: Cell, run_id: str | None) -> Compl
     is_mistake = isinstance(error, UserError | DataError)
     with contextlib.suppress(OSError):  # the disk of the log may be full
         if is_mistake:
-            print(f"error: {error}")
+            print(f"error: {visible(str(error))}")
         else:
             traceback.print_exception(error, file=sys.stderr)
     status = Status.FAILED if is_mistake else status_of(error)
