@@ -89,7 +89,7 @@ def page_block(run: FinishedRun, export_command: str, shown: list[Section]) -> s
     with contextlib.redirect_stdout(printed):
         show(shown)
     file = run.folder.command  # older folders do not have it
-    trained = file.read_text(encoding="utf-8").strip().splitlines() if file.is_file() else []
+    trained = file.read_text("utf-8", "backslashreplace").splitlines() if file.is_file() else []
     commands = (f"$ {command}" for command in [*trained, export_command])
     text = "\n".join(line.rstrip() for line in [*commands, *printed.getvalue().splitlines()])
     return code_block(text)

@@ -12,9 +12,13 @@ import re
 from collections.abc import Iterable
 from typing import Any, TextIO
 
+from benchmarks.results.row import COLUMNS, KINDS
+
 FORMULA = r"'*[=+\-@\t\r\n]"  # text with apostrophes of its own gets one more
 _FORMULA = re.compile(FORMULA)
 _NUMBER = re.compile(r"[+-](\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+SEPARATORS = {";": "semicolons", "\t": "tabs"}
+DECIMAL_COMMA = re.compile(r"-?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _FIRST = frozenset("=+-@\t\r\n'")  # what such text begins with: a test that is fast for the others
 
 
@@ -51,6 +55,23 @@ class CsvWriter:
         self._file.write(f"{line[:-2]}\n")
 
 
+def other_separator(header: list[str]) -> str:
+    """Return the name of another separator than commas in a header; empty if there is none."""
+    if not header or not set(header).isdisjoint(COLUMNS):
+        return ""
+    return next((name for mark, name in SEPARATORS.items() if mark in header[0]), "")
+
+
+def has_decimal_commas(header: list[str], line: list[str]) -> bool:
+    """Return True if a number of a line has a decimal comma, as some spreadsheets write."""
+    cells = zip(header, line, strict=False)
+    return any(
+        DECIMAL_COMMA.fullmatch(cell)
+        for name, cell in cells
+        if "," in cell and KINDS.get(name) is float
+    )
+
+
 def csv_text(lines: Iterable[Iterable[Any]]) -> str:
     """Return lines of values as CSV."""
     text = io.StringIO()
@@ -61,9 +82,15 @@ def csv_text(lines: Iterable[Iterable[Any]]) -> str:
 
 
 def as_text(value: Any) -> str:
-    """Format a value as a cell: None is empty, bools are lower case, floats have all digits."""
+    """Format a value as a cell: None is empty, bools are lower case, floats have all digits.
+
+    Bytes of a file name that are not UTF-8 are escaped, as in `caf\\udce9.csv`.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return repr(float(value)) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return repr(float(value))
+    text = str(value)
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import logging
 import re
 import time
@@ -16,13 +17,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results.csv_cells import CsvWriter, as_text, unescaped_line
+from benchmarks.results.csv_cells import (
+    CsvWriter,
+    as_text,
+    has_decimal_commas,
+    other_separator,
+    unescaped_line,
+)
 from benchmarks.results.index import Index
-from benchmarks.system.atomic_files import remove_drafts, replacing, write_atomically
+from benchmarks.system.atomic_files import remove_drafts, replacing, set_aside, write_atomically
 
 logger = logging.getLogger(__name__)
 
 ROUNDS = 100  # limit for repeated checks; rows still missing are added by the next update
+CHECKED = 100  # first lines that are searched for decimal commas
 SHARE_OF_TIME = 0.05  # maximum share of a sweep's time that `update(lazily=True)` takes
 
 
@@ -37,6 +45,7 @@ class TableView:
         self._signature: tuple[int, int, int] | None = None
         self._finished_at = -1e9
         self._warning = ""
+        self._repeated: list[int] = []  # lines of the table that repeat its header
         self._cost = 0.0
 
     def update(self, lazily: bool = False) -> None:
@@ -56,7 +65,7 @@ class TableView:
                     for entry in self.index.entries.values()
                     if self._shown.get(entry.run_id) != (entry.status, entry.starts)
                 }
-                if not outdated:
+                if not outdated and not self._repeated:
                     break
                 self._rewrite(outdated)
         except (OSError, ValueError, csv.Error) as error:
@@ -82,18 +91,35 @@ class TableView:
         signature = (found.st_ino, found.st_size, found.st_mtime_ns)
         if signature == self._signature:
             return
-        has_unterminated_line = repair_torn(self.table)
-        with opened(self.table) as (header, lines):
-            self._shown = {}
-            cells: dict[str, str] = {}
-            for line in lines:
-                cells = dict(zip(header, line, strict=False))
-                starts = cells.get("starts", "")
-                state = (cells.get("status", ""), int(starts) if starts.isdigit() else 1)
-                self._shown[cells.get("run_id", "")] = state
+        self._shown, self._repeated = {}, []
+        cells: dict[str, str] = {}
+        try:
+            check_format(self.table)
+            has_unterminated_line = repair_torn(self.table)
+            with opened(self.table, self._repeated) as (header, lines):
+                for line in lines:
+                    cells = dict(zip(header, line, strict=False))
+                    starts = cells.get("starts", "")
+                    state = (cells.get("status", ""), int(starts) if starts.isdigit() else 1)
+                    self._shown[cells.get("run_id", "")] = state
+        except (ValueError, csv.Error) as error:
+            self._set_aside(error)
+            return
+        if self._repeated:
+            logger.warning("%s: %s", self.table, repeated_text(self._repeated))
         if has_unterminated_line and cells:
             self._replace_if_cut(cells)
         self._signature = signature
+
+    def _set_aside(self, error: Exception) -> None:
+        """Move a table that another program has written in another format out of the way."""
+        self._shown, self._repeated, self._signature = {}, [], None
+        if aside := set_aside(self.table, "unreadable"):
+            logger.warning(
+                "%s is not a table of this program (%s): it is set aside as %s, and rebuilt from "
+                "the runs",
+                *(self.table, error, aside.name),
+            )
 
     def _replace_if_cut(self, last: dict[str, str]) -> None:
         """Mark the last row as outdated if its last cell was cut off."""
@@ -127,7 +153,7 @@ class TableView:
                 row = self.index.row(run_id)
                 if row:
                     writer.writerow(cells_of(row, columns))
-        self._signature = None
+        self._signature, self._repeated = None, []
 
 
 def cells_of(row: dict[str, Any], columns: list[str], line: list[str] | None = None) -> list[str]:
@@ -138,15 +164,52 @@ def cells_of(row: dict[str, Any], columns: list[str], line: list[str] | None = N
     return [as_text(row[name]) if name in row else cell for name, cell in pairs]
 
 
+def check_format(table: Path) -> None:
+    """Raise ValueError if a spreadsheet has saved a table with other separators or numbers."""
+    with opened(table) as (header, lines):
+        if name := other_separator(header):
+            raise ValueError(f"its columns are separated by {name}")
+        if any(has_decimal_commas(header, line) for line in itertools.islice(lines, CHECKED)):
+            raise ValueError("its numbers have decimal commas")
+
+
 @contextlib.contextmanager
-def opened(table: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
-    """Open a table as its header and its lines; a missing table is empty."""
+def opened(
+    table: Path, repeated: list[int] | None = None
+) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
+    """Open a table as its header and its lines; a missing table is empty.
+
+    Lines that repeat the header are left out; their numbers are appended to `repeated`.
+
+    Raises:
+        ValueError: within the block, at a line with another header.
+    """
     if not table.exists():
         yield [], iter(())
         return
     with table.open(newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file)
-        yield unescaped_line(next(lines, [])), map(unescaped_line, lines)
+        header = unescaped_line(next(lines, []))
+        place = header.index("run_id") if "run_id" in header else len(header)
+
+        def rows() -> Iterator[list[str]]:
+            for line in map(unescaped_line, lines):
+                if line[place : place + 1] != ["run_id"]:
+                    yield line
+                elif line != header:
+                    raise ValueError(f"line {lines.line_num} is a header with other columns")
+                elif repeated is not None:
+                    repeated.append(lines.line_num)
+
+        yield header, rows()
+
+
+def repeated_text(places: list[int], noun: str = "line") -> str:
+    """Return a sentence about lines that repeat the header."""
+    named = ", ".join(map(str, places[:10])) + (", …" if len(places) > 10 else "")
+    if len(places) == 1:
+        return f"{noun} {named} repeats the header and is dropped"
+    return f"{noun}s {named} repeat the header and are dropped"
 
 
 @contextlib.contextmanager

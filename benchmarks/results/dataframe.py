@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import re
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +13,20 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.errors import UserError
-from benchmarks.results.reader import header_of, numbers_of, read_columns, seeds_of
+from benchmarks.results.csv_table import repeated_text
+from benchmarks.results.reader import (
+    header_of,
+    numbers_of,
+    read_columns,
+    seeds_of,
+    without_headers,
+)
 from benchmarks.results.row import COLUMNS, KINDS
 
+logger = logging.getLogger(__name__)
+
 TYPES: dict[type, Any] = {str: "string", int: "Int64", float: "Float64", bool: "boolean"}
+INDEX_NAME = re.compile(r"Unnamed: \d+")  # of a table that pandas has read and written
 
 
 def typed(files: Sequence[Path]) -> pd.DataFrame:
@@ -36,13 +48,18 @@ def typed(files: Sequence[Path]) -> pd.DataFrame:
 
 
 def _typed_table(file: Path) -> pd.DataFrame:
-    header = header_of(file)
+    named = header_of(file)
+    header = [name for name in named if name and not INDEX_NAME.fullmatch(name)]
+    if len(header) < len(named):
+        logger.info("%s: the column without a name, an index of pandas, is dropped", file)
     repeated = [name for name in header if header.count(name) > 1]
     if repeated:
         raise UserError(f"{file}: duplicate column {repeated[0]}")
     if not set(header) & set(COLUMNS):
         raise UserError(f"{file}: is not a table of results, none of its columns is documented")
-    cells = read_columns(file, header)
+    cells, headers = without_headers(read_columns(file, header))
+    if headers:
+        logger.warning("%s: %s", file, repeated_text(headers, "row"))
     columns = {}
     for name in header:
         kind, column = KINDS.get(name, str), cells[name]

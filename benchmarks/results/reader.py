@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.errors import UserError
-from benchmarks.results.csv_cells import FORMULA, unescaped_line
+from benchmarks.results.csv_cells import FORMULA, other_separator, unescaped_line
+from benchmarks.results.csv_table import repeated_text
 from benchmarks.results.row import COLUMNS, KINDS, columns_where
 from benchmarks.results.run_folder import RunFolder
 
@@ -53,7 +54,8 @@ def read_tables(paths: Sequence[Path], extra: Sequence[str] = ()) -> Tables:
     for path, file in zip(paths, files, strict=True):
         if path.is_dir() and not file.is_file():
             raise UserError(f"{path}: is a folder without a results.csv")
-        frame, absent = read_table(file, extra)
+        frame, absent, repeated = read_table(file, extra)
+        notes += [f"{file}: {repeated_text(repeated, 'row')}"] if repeated else []
         if absent:
             absent.sort(key=lambda text: "?" not in text)
             more = f" and {len(absent) - MOST_NAMED} more" if len(absent) > MOST_NAMED else ""
@@ -69,13 +71,14 @@ def read_tables(paths: Sequence[Path], extra: Sequence[str] = ()) -> Tables:
     return Tables(frame, [str(file) for file in files], notes)
 
 
-def read_table(file: Path, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, list[str]]:
-    """Return the rows of one table, and the missing columns that must be reported."""
+def read_table(file: Path, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, list[str], list[int]]:
+    """Return the rows of one table, the missing columns to report, and repeated headers."""
     header = header_of(file)
     check_header(file, header, [*NEEDED, *extra])
     wanted = [name for name in (*COLUMNS, *extra) if name not in UNREAD or name in extra]
     present = [name for name in dict.fromkeys(wanted) if name in header]
     frame = read_columns(file, present) if len(first_lines(file)) > 1 else pd.DataFrame()
+    frame, repeated = without_headers(frame)
     if frame.empty:  # blank lines are no rows
         raise UserError(f"{file}: has a header and no rows")
     for name in present:
@@ -90,13 +93,14 @@ def read_table(file: Path, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, lis
     for name in absent:
         frame[name] = "" if KINDS[name] is str else float("nan")
     frame["table"] = str(file)
-    frame["line"] = range(1, len(frame) + 1)
+    frame["line"] = frame.index + 1
+    frame = frame.reset_index(drop=True)
     unknown = [name for name in header if name not in KINDS]
     missing = []
     for name in (name for name in absent if name in NOTED):
         close = most_similar(name, unknown, cutoff=0.8)
         missing.append(f"{name} (is {close} meant for it?)" if close else name)
-    return frame, missing
+    return frame, missing, repeated
 
 
 def read_columns(file: Path, names: list[str]) -> pd.DataFrame:
@@ -143,6 +147,14 @@ def read_columns(file: Path, names: list[str]) -> pd.DataFrame:
     return typing.cast(pd.DataFrame, table.rename_columns(names).to_pandas())
 
 
+def without_headers(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[int]]:
+    """Return a frame of `read_columns` without rows that repeat the header, and their numbers."""
+    if frame.empty or any(map(pd.api.types.is_numeric_dtype, frame.dtypes)):
+        return frame, []
+    is_header = (frame == list(frame.columns)).all(axis="columns").to_numpy()
+    return frame[~is_header], [int(place) + 1 for place in is_header.nonzero()[0]]
+
+
 def header_of(file: Path) -> list[str]:
     """Read the column names of a table."""
     header = unescaped_line(next(iter(first_lines(file)), []))
@@ -174,9 +186,10 @@ def first_lines(file: Path) -> list[list[str]]:
 
 def check_header(file: Path, header: list[str], needed: Sequence[str]) -> None:
     """Raise a `UserError` if a required column is missing or a column repeats."""
-    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
-        if len(header) == 1 and mark in header[0]:
-            raise UserError(f"{file}: its columns are separated by {name}; commas are expected")
+    if name := other_separator(header):
+        hint = f"; scripts/collect.py {file.parent} rebuilds it from the runs"
+        hint = hint if (file.parent / "runs").is_dir() else ""
+        raise UserError(f"{file}: its columns are separated by {name}; commas are expected{hint}")
     missing = [name for name in dict.fromkeys(needed) if name not in header]
     if missing:
         documented = set(COLUMNS) if missing[0] in COLUMNS else set()

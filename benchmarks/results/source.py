@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import UserError
-from benchmarks.results.csv_table import opened, repair_torn
+from benchmarks.results.csv_table import check_format, opened, repair_torn, repeated_text
 from benchmarks.results.index import Index
 from benchmarks.results.store import Store
 from benchmarks.system.atomic_files import set_aside
@@ -39,16 +39,20 @@ class Source:
         self.index.refresh()
         if not self.table.is_file():
             return
+        repeated: list[int] = []
         try:
+            check_format(self.table)
             with contextlib.suppress(PermissionError):  # a torn line remains in a read-only table
                 repair_torn(self.table)
-            with opened(self.table) as (header, lines):
+            with opened(self.table, repeated) as (header, lines):
                 if header and "run_id" not in header:
                     raise ValueError("it has no column run_id")
                 for _ in lines:
                     pass
             self.header = header
             self.columns |= dict.fromkeys(header)
+            if repeated:
+                logger.warning("%s: %s", self.table, repeated_text(repeated))
         except (ValueError, csv.Error) as error:
             aside = set_aside(self.table, "unreadable")
             consequence = f"set aside as {aside.name}" if aside else "not used"

@@ -254,12 +254,14 @@ def write_command(folder: RunFolder, overrides: Sequence[str]) -> None:
     """Write `command.txt`: one line, the shell command that repeats this run alone.
 
     It is `python run.py` and the overrides in the order given, each quoted for a POSIX shell, as in
-    `python run.py model=lstm task=sp500 seed=1`. Paths are as given. The command of a sweep's cell
-    has no `-m` and a single value of every key, and that of one of several seeds has `seed=N` in
-    place of `seeds=[...]`. Runs started from Python, without overrides, have no such file.
+    `python run.py model=lstm task=sp500 seed=1`. Paths are as given, also if they are not UTF-8.
+    The command of a sweep's cell has no `-m` and a single value of every key, and that of one of
+    several seeds has `seed=N` in place of `seeds=[...]`. Runs started from Python, without
+    overrides, have no such file.
     """
     if overrides:
-        write_atomically(folder.command, f"python run.py {shlex.join(overrides)}\n")
+        command = f"python run.py {shlex.join(overrides)}\n"
+        write_atomically(folder.command, command.encode("utf-8", "surrogateescape"))
 
 
 @contextmanager

@@ -41,9 +41,11 @@ def new_file(path: Path) -> BinaryIO:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that it appears complete or not at all."""
+    """Write a file so that it appears complete or not at all; text is UTF-8 where it can be."""
+    if isinstance(content, str):
+        content = content.encode(errors="backslashreplace")
     with replacing(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        file.write(content)
 
 
 def remove_drafts(path: Path, older_than: float = 3600.0) -> None:

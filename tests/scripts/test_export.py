@@ -148,3 +148,29 @@ def test_the_script_prints_the_file(keep: Keep, tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout) == (0, f"written: {out}\n")
     ended = subprocess.run([*command, "--format", "xml"], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 2
+
+
+def test_the_index_of_pandas_is_dropped_and_said(
+    keep: Keep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"run_id": "1", "test_score": 1 / 3, "seed": 2}, {"run_id": "2", "test_score": 0.1}]
+    store, file, out = keep("a", *rows), tmp_path / "index.csv", tmp_path / "out.csv"
+    text = {"dtype": str, "keep_default_na": False}
+    pd.read_csv(store.table, **text).to_csv(file)
+    for _ in range(2):  # the second time with a column "Unnamed: 0" as well
+        assert main([str(file), "-o", str(out)]) == 0
+        assert out.read_bytes() == store.table.read_bytes()
+        assert f"{file}: the column without a name" in capsys.readouterr().out
+        pd.read_csv(file, **text).to_csv(file)
+
+
+def test_a_repeated_header_is_dropped(
+    keep: Keep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = keep("a", {"run_id": "1", "test_score": 1 / 3, "seed": 2}, {"run_id": "2"})
+    whole = store.table.read_text()
+    header, *lines = whole.splitlines(keepends=True)
+    (tmp_path / "b.csv").write_text(header.join(["", *lines]))
+    assert main([str(tmp_path / "b.csv"), "-o", str(tmp_path / "out.csv")]) == 0
+    assert (tmp_path / "out.csv").read_text() == whole
+    assert "row 2 repeats the header and is dropped" in capsys.readouterr().out

