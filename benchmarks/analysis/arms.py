@@ -14,6 +14,7 @@ from benchmarks.analysis.formatting import listed, rounded
 from benchmarks.analysis.labels import cell_text, labels
 from benchmarks.analysis.statistics.common import Vector, unit_of
 from benchmarks.analysis.statistics.seeds import deviation, interquartile_mean, interval
+from benchmarks.results.undertrained import LIMITS
 from benchmarks.system.load import BUSY_LOAD
 
 MOST_ARMS = 500  # number of arms of a group that are read and tested, the best first
@@ -87,7 +88,15 @@ def make_arm(rows: pd.DataFrame, label: str, failures: dict[str, int]) -> Arm:
         utilisation=median(rows, "model_flops_utilisation"),
         trials=whole(finite(first["trials"])),
         failures=failures,
+        undertrained=int(undertrained(rows).sum()),
     )
+
+
+def undertrained(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Return True for undertrained runs; tables from before the column have its sources."""
+    is_last = (rows["best_epoch"] == rows["epochs"]) & rows["stopped_by"].isin([*LIMITS])
+    stored = rows["undertrained"]
+    return (rows["baseline"] == "") & (stored == 1).where(stored.notna(), is_last)
 
 
 def mean(rows: pd.DataFrame, column: str) -> float | None:

@@ -16,8 +16,8 @@ from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.item_tests import ItemTests, with_population_verdicts
 from benchmarks.analysis.kernel_notes import kernel_notes
 from benchmarks.analysis.labels import labels
-from benchmarks.analysis.metrics import Metric
-from benchmarks.analysis.notes import most_frequent, notes_of, percent_notes, title_of
+from benchmarks.analysis.metrics import COSTS, Metric
+from benchmarks.analysis.notes import most_frequent, notes_of, title_of
 from benchmarks.analysis.pairwise import (
     FEWEST_DRAWS,
     Rules,
@@ -26,6 +26,7 @@ from benchmarks.analysis.pairwise import (
     pairs_with,
 )
 from benchmarks.analysis.ranking import with_marks
+from benchmarks.analysis.run_notes import percent_notes, source_notes, undertrained_notes
 from benchmarks.analysis.seed_notes import check_planned, seed_notes
 from benchmarks.analysis.selection import DEFAULTS, Options, Selection, select_rows
 from benchmarks.errors import UserError, nearest
@@ -120,6 +121,8 @@ def make_group(
     notes = [*notes_of(rows, arms, beside), *kernel_notes(arms), *untested]
     notes += seed_notes(arms, shown, options.planned)
     notes += percent_notes(arms, name) if is_own else []
+    notes += source_notes(arms)
+    notes += undertrained_notes(arms) if name not in COSTS else []
     if reference is None and options.baseline is not None:
         notes.append(f"there is no arm {options.baseline}: all pairs are shown")
     group = Group(

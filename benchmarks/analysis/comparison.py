@@ -40,6 +40,7 @@ class Arm:
             memory_mib is the tensors of a training step, rss_mib the process.
         trials: number of trials of the search whose best trial this arm is.
         failures: number of seeds whose latest run failed, by status.
+        undertrained: number of runs whose best epoch is the last.
         is_among_best: the best arm of its budget, or tested and not shown to be worse.
         beats_baselines: None for baselines, without baselines, and for costs.
     """
@@ -70,6 +71,7 @@ class Arm:
     kernel: str = ""
     precision: str = ""
     utilisation: float | None = None
+    undertrained: int = 0
     failures: dict[str, int] = field(default_factory=dict, hash=False)
 
     @property
@@ -81,6 +83,12 @@ class Arm:
     def attempted(self) -> int:
         """Number of runs that were completed or failed."""
         return self.completed + sum(self.failures.values())
+
+    @property
+    def undertrained_text(self) -> str:
+        """The share of undertrained runs; empty without one."""
+        runs = f" in {self.undertrained} of {self.completed} runs" if self.completed > 1 else ""
+        return f"undertrained{runs}" if self.undertrained else ""
 
     @property
     def is_deterministic(self) -> bool:

@@ -35,6 +35,7 @@ from benchmarks.analysis.kernel_notes import change_notes
 from benchmarks.analysis.metrics import EXACT, TIMES, Metric
 from benchmarks.analysis.notes import difference_text
 from benchmarks.analysis.pairwise import Correction, Rules, corrections_of, verdict_of_test
+from benchmarks.analysis.run_notes import side_notes
 from benchmarks.analysis.seed_tests import Scores, common_places, difference, equal_to_rounding
 from benchmarks.analysis.selection import DEFAULTS, Options, scored_rows, select_rows
 from benchmarks.analysis.statistics.common import LEVEL, Paired, at_level
@@ -81,7 +82,7 @@ def changes(before: Path, after: Path, options: Options = DEFAULTS) -> Changes:
         sources=(read[0].sources[0], read[1].sources[0]),
         changes=corrected(found, rules),
         left_out=(selected[0].excluded, selected[1].excluded),
-        notes=[*notes, *change_notes(arms)],
+        notes=[*notes, *change_notes(arms), *side_notes(arms)],
     )
 
 

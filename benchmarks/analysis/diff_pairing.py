@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.analysis.arm_differences import Conditions, conditions_of
-from benchmarks.analysis.arms import failure_counts, is_busy, is_shared, machine_text
+from benchmarks.analysis.arms import failure_counts, is_busy, is_shared, machine_text, undertrained
 from benchmarks.analysis.labels import labels, without_kernel
 from benchmarks.analysis.row_filter import (
     BEST_OF,
@@ -29,7 +29,8 @@ TASK_AND_METRIC = ["task", "metric"]
 class Side:
     """An arm in one of the two tables.
 
-    `completed` is the number of runs with a score, `doubt` why its times are unreliable.
+    `completed` is the number of runs with a score, `doubt` why its times are unreliable, `sources`
+    the number of known versions of the source code. `perfect_score` is of `own_metric`.
     """
 
     group: int
@@ -41,6 +42,10 @@ class Side:
     machine: str
     kernel: str
     precision: str
+    sources: int
+    undertrained: int
+    own_metric: str
+    perfect_score: float
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,8 @@ def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
         busy=is_busy(frame),
         machine=machine_text(frame),
         kernel=with_default(frame, "kernel", "torch"),
+        early=undertrained(frame),
+        source=frame["source_sha256"].astype("str").mask(frame["source_sha256"] == ""),
     ).groupby(place, sort=True)
     known = facts.agg(
         group=("group", "first"),
@@ -154,6 +161,10 @@ def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
         kernels=("kernel", "nunique"),
         precision=("precision", "first"),
         precisions=("precision", "nunique"),
+        sources=("source", "nunique"),
+        early=("early", "sum"),
+        own_metric=("own_metric", "first"),
+        perfect=("perfect_score", "first"),
     )
     by = frame.groupby([*place, "replicate"], sort=True)
     values, first_seeds = by["score"].mean().to_numpy(), by["seed"].first()
@@ -177,5 +188,9 @@ def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
             machine=row["machine"] + (" and others" if row["machines"] > 1 else ""),
             kernel=row["kernel"] + (" and others" if row["kernels"] > 1 else ""),
             precision=row["precision"] + (" and others" if row["precisions"] > 1 else ""),
+            sources=row["sources"],
+            undertrained=row["early"],
+            own_metric=str(row["own_metric"]),
+            perfect_score=row["perfect"],
         )
     return sides

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.labels import cell_text
-from benchmarks.analysis.metrics import COSTS, SHARES
+from benchmarks.analysis.metrics import COSTS
 from benchmarks.analysis.row_filter import SETTINGS, run_names
 
 DISTINGUISHING = (
@@ -23,7 +22,6 @@ DISTINGUISHING = (
     "dataset_sha256",
 )  # the clearest first
 
-ROUNDING = 1e-6  # largest excess of a share over 1 that is rounding
 MOST_CHANGED = 4  # changed scores in a note
 LONGEST = 30  # length beyond which a value is cut
 
@@ -100,20 +98,6 @@ def notes_of(rows: pd.DataFrame, arms: list[Arm], beside: list[pd.DataFrame]) ->
             doubts.setdefault(arm.doubtful_times, []).append(arm.label)
     notes += [f"unreliable times (?) of {listed(names)}: {why}" for why, names in doubts.items()]
     return notes
-
-
-def percent_notes(arms: list[Arm], metric: str) -> list[str]:
-    """Return a note on scores above 1 whose perfect value is 1: they may be per cent."""
-    beyond = []
-    for arm in arms:
-        perfect = arm.rows["perfect_score"].iloc[0]
-        is_share = perfect == 1 or (np.isnan(perfect) and metric in SHARES)
-        is_higher = arm.rows["higher_is_better"].iloc[0] == 1
-        if is_share and is_higher and arm.score.mean > 1 + ROUNDING:
-            beyond.append(arm.label)
-    if not beyond:
-        return []
-    return [f"{metric} of {listed(beyond)} is above the perfect score 1: are these per cent?"]
 
 
 def pooling_notes(arms: list[Arm]) -> list[str]:

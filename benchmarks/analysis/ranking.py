@@ -129,5 +129,6 @@ def against(baseline: Arm, net: Arm, tested: PairsByLabels) -> Arm:
     verdict = verdict_of(net, pair)
     words = AGAINST_BASELINE.get(verdict, "not shown to beat")
     why = "" if is_decided(pair) else f" ({pair.reason.partition(':')[0]})"
-    phrase = f"{words} its best baseline, {baseline.label}{why}"
+    early = f" ({net.undertrained_text})" if net.undertrained and verdict != BETTER else ""
+    phrase = f"{words} its best baseline, {baseline.label}{why}{early}"
     return dataclasses.replace(net, beats_baselines=verdict == BETTER, against_baselines=phrase)

@@ -46,6 +46,7 @@ ARM_COLUMNS = (
     "memory_mib",
     "rss_mib",
     "doubtful_times",
+    "undertrained",
 )
 
 PAIR_COLUMNS = (

@@ -32,6 +32,7 @@ LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "±": r"$\pm$",
+    "†": r"\dag{}",
     "…": r"\dots{}",
     "–": "--",  # noqa: RUF001  the en dash is intended
     "−": "$-$",  # noqa: RUF001  the minus sign is intended

@@ -10,6 +10,7 @@ from benchmarks.analysis.comparison import (
     FAILED,
     FAILS_LESS,
     FAILS_MORE,
+    FLIPPED,
     IMPROVED,
     NOT_COMPARABLE,
     NOT_SHOWN,
@@ -62,7 +63,21 @@ def direction_text(higher_is_better: bool) -> str:
 
 def pair_text(pair: Pair, group: Group) -> str:
     """Return the verdict on two arms with its numbers, and their differences, in one sentence."""
-    return f"{verdict_text(pair, group)}{'; ' if pair.differ else ''}{pair.differ}"
+    parts = [verdict_text(pair, group), pair.differ, undertrained_text(pair, group)]
+    return "; ".join(part for part in parts if part)
+
+
+def undertrained_text(pair: Pair, group: Group) -> str:
+    """Return the undertrained arms of a pair that are worse, or not better than a baseline."""
+    arms = group.arm(pair.a), group.arm(pair.b)
+    verdicts = pair.verdict, FLIPPED.get(pair.verdict, pair.verdict)
+    has_baseline = any(arm.baseline for arm in arms)
+    parts = [
+        f"{arm.label} is {arm.undertrained_text}"
+        for arm, verdict in zip(arms, verdicts, strict=True)
+        if arm.undertrained and (verdict == WORSE or (has_baseline and verdict != BETTER))
+    ]
+    return " and ".join(parts)
 
 
 def verdict_text(pair: Pair, group: Group) -> str:

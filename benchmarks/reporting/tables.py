@@ -47,6 +47,7 @@ from benchmarks.reporting.sentences import (
 
 BEST = "*"
 UNRELIABLE = "?"
+UNDERTRAINED = "†"
 NO_BETTER = "not shown better"
 MOST_SHOWN = 40  # arms, and pairs; JSON contains all, CSV all arms
 MOST_CHANGES = 200
@@ -106,7 +107,7 @@ def arm_table(group: Group, arms: list[Arm]) -> TextTable:
         versus: [baseline_cell(arm) for arm in listed_arms],
         "kernel": kernels if len(set(kernels) - {""}) > 1 else [],
         "n": [count_text(arm) for arm in listed_arms],
-        group.metric: [mean_text(arm.score) for arm in arms],
+        group.metric: [score_cell(group, arm) for arm in arms],
         "±\n95 %": [half_text(arm.score) for arm in arms],
         "skill": ["" if arm.skill is None else rounded(arm.skill, 3) for arm in arms],
         "para-\nmeters": [short_count(arm.parameters) for arm in arms],
@@ -136,6 +137,12 @@ def arm_table(group: Group, arms: list[Arm]) -> TextTable:
         bold_rows=frozenset(number for number, arm in enumerate(arms) if arm.is_among_best),
         optional_columns=optional,
     )
+
+
+def score_cell(group: Group, arm: Arm) -> str:
+    """Return the mean score of an arm, marked if runs are undertrained."""
+    is_marked = arm.undertrained and group.metric not in COSTS
+    return mean_text(arm.score) + (UNDERTRAINED if is_marked else "")
 
 
 def baseline_cell(arm: Arm | FailedArm) -> str:
@@ -175,6 +182,8 @@ def legend(group: Group, arms: Sequence[Arm]) -> list[str]:
         parts.append(f"{BEST} the best{of}, or not shown to be worse than the best{of}")
     if any(arm.doubtful_times and (arm.train_seconds or arm.latency_ms) for arm in arms):
         parts.append(f"{UNRELIABLE} unreliable time, see the notes")
+    if any(arm.undertrained for arm in arms) and group.metric not in COSTS:
+        parts.append(f"{UNDERTRAINED} undertrained, see the notes")
     lines = ["   ".join(parts)] if parts else []
     if any(pair.p_adjusted is not None for pair in group.pairs):
         lines.append("± is an individual 95 % interval; p and [ ] are corrected for all pairs")

@@ -183,6 +183,10 @@ class Row:
     epochs: int | None = column("passes over training; the last may be partial", **TRAINING)
     stopped_by: str | None = column("epochs, patience, steps or seconds", **TRAINING)
     best_epoch: int | None = column("epoch of the tested weights, from 1", **TRAINING)
+    undertrained: bool | None = column(
+        "the best epoch is the last, and a limit of epochs, steps or seconds ended the run",
+        **TRAINING,
+    )
     steps: int | None = column("optimiser steps", **TRAINING)
     train_tokens: int | None = column("valid time steps trained on, over all epochs", "tokens")
     train_seconds: float | None = column("training steps only, without warm-up", "s", **TIME)
@@ -233,6 +237,9 @@ class Row:
     rnnbench_version: str | None = column("version of rnnbench", comparable="noted")
     git_commit: str | None = column("commit of rnnbench's checkout", comparable="noted")
     git_dirty: bool | None = column("the checkout had uncommitted changes", comparable="noted")
+    source_sha256: str | None = column(
+        "hash of the code of the model, and of that of task and training, without comments"
+    )
     fingerprint: str | None = column("equal for runs of one configuration, seed included")
     arm: str | None = column("equal for runs that differ only in their seed")
     overrides: str | None = column("command line overrides other than model, task and seed")

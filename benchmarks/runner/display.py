@@ -13,6 +13,7 @@ from rich.text import Text
 from tqdm import tqdm
 
 from benchmarks.results.row import FACTS, METRIC_UNIT, SECTIONS, Row, columns_where
+from benchmarks.results.undertrained import advice
 from benchmarks.system.load import is_busy
 from benchmarks.system.terminal import visible
 from tasks.base import DataDescription, Metric
@@ -141,9 +142,19 @@ def show_row(row: Row, metric: Metric, folder: str) -> None:
             "its times are not reliable",
             *(row.load_average, row.threads),
         )
+    show_undertrained([row])
     if row.error:
         show_text(terminal, f"{row.status}: {row.error}")
     show_text(terminal, f"stored in {folder}")
+
+
+def show_undertrained(rows: Sequence[Row]) -> None:
+    """Print how many runs are undertrained, and the settings to raise; smoke tests always are."""
+    found = [row for row in rows if row.undertrained and not row.smoke]
+    if found:
+        text = advice([str(row.stopped_by) for row in found], found[0].match == "time")
+        which = "undertrained" if len(rows) == 1 else f"{len(found)} of {len(rows)} undertrained"
+        logger.warning("%s: %s", which, text)
 
 
 def readable(value: object) -> str:

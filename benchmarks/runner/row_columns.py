@@ -12,6 +12,8 @@ from benchmarks.config.fingerprint import seed_of
 from benchmarks.config.schema import Config
 from benchmarks.errors import one_line
 from benchmarks.results.row import SCHEMA_VERSION, Row, Status
+from benchmarks.results.undertrained import is_undertrained
+from benchmarks.system.source_code import source_hash
 from benchmarks.training.evaluation import NotFiniteError
 from benchmarks.training.state import TrainingState
 from models.baseline import BaselineSettings
@@ -22,6 +24,17 @@ OTHER_COLUMNS = (
     *("match", "match.budget", "match.budget_seconds"),
 )
 """Keys of the command line whose effect other columns contain."""
+
+
+TRAINING = ("benchmarks.training", "benchmarks.runner.multiseed")
+
+
+def source_of(config: Config) -> str:
+    """Return the hashes of the code of the model, and of that of task and training."""
+    model, task = type(config.model).__module__, type(config.task).__module__
+    trainers = ("benchmarks.training", "benchmarks.runner.multiseed.trainer")
+    shared = source_hash((task, *trainers), ("tasks", *TRAINING))
+    return f"{source_hash((model,), ('models',))}-{shared}"
 
 
 def configuration_columns(config: Config) -> dict[str, Any]:
@@ -98,6 +111,7 @@ def fill_from_training(row: Row, state: TrainingState) -> None:
     """Copy the results of a training into the row."""
     for name in ("epochs", "stopped_by", "steps", "best_epoch"):
         setattr(row, name, getattr(state, name))
+    row.undertrained = is_undertrained(state.epochs, state.best_epoch, state.stopped_by)
     row.train_tokens, row.eval_seconds = state.tokens, state.evaluation_seconds
     if state.trained_together:
         row.trained_together = state.trained_together

@@ -35,6 +35,7 @@ from benchmarks.runner.row_columns import (
     data_columns,
     describe,
     effective_overrides,
+    source_of,
     status_of,
 )
 from benchmarks.runner.stages import PreparedRun, RunContext, train_and_measure
@@ -157,6 +158,7 @@ def new_row(prepared: PreparedRun, options: RunOptions, started_at: datetime) ->
         prepare_seconds=prepared.prepare_seconds,
         fingerprint=fingerprint(config, data, prepared.device.type),
         arm=arm(config, data),
+        source_sha256=source_of(config),
         overrides=effective_overrides(config, options.overrides),
         sweep=options.sweep,
         study=options.study,

@@ -97,6 +97,8 @@ class Outcome:
         is_previous: the row existed before this sweep started.
         is_slowed: other work on the machine makes the training time unreliable.
         used_fallback: PyTorch's kernel ran although the fused kernel was required.
+        is_of_other_source: its code has changed since; only of an earlier run.
+        is_undertrained: its best epoch is the last, and a limit ended it.
     """
 
     cell: Cell
@@ -109,6 +111,8 @@ class Outcome:
     is_previous: bool = False
     is_slowed: bool = False
     used_fallback: bool = False
+    is_of_other_source: bool = False
+    is_undertrained: bool = False
 
 
 def is_slowed_by_load(row: Mapping[str, Any]) -> bool:

@@ -13,7 +13,9 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
+from benchmarks.errors import counted
 from benchmarks.results.row import Status
+from benchmarks.results.source import named
 from benchmarks.runner.display import console, readable, show_text
 from benchmarks.sweeps.cell import Outcome
 from benchmarks.system.terminal import visible
@@ -34,6 +36,7 @@ class SweepProgress:
         self.running: list[str] = []
         self.leased = 0
         self.failed_logs: dict[int, str] = {}
+        self.other_source: list[str] = []
         self.started = time.monotonic()
         self.is_terminal = sys.stderr.isatty()
         self.bar = tqdm(disable=True)
@@ -43,6 +46,12 @@ class SweepProgress:
         """Start the clock, once the outcomes of earlier sweeps are recorded."""
         if self.previous:
             print(f"{self.previous} of {count_of_cells(self.total)} already finished", flush=True)
+        if self.other_source:
+            logger.warning(
+                "code of the model, task or training has changed since %s finished: %s; "
+                "resume=never runs every cell of the command again",
+                *(count_of_cells(len(self.other_source)), named(self.other_source)),
+            )
         self.started = time.monotonic()
         self.bar = tqdm(
             total=self.total,
@@ -63,6 +72,8 @@ class SweepProgress:
             self.failed_logs[outcome.cell.number] = log
         if outcome.is_previous:
             self.previous += 1
+            if outcome.is_of_other_source:
+                self.other_source.append(outcome.cell.label)
             return
         self.bar.update(self.done - self.bar.n)
         if not self.is_terminal:
@@ -148,6 +159,13 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
             "training times of %s are unreliable: the machine's load exceeded the run's threads",
             count_of_cells(slowed),
         )
+    undertrained = sum(outcome.is_undertrained for outcome in outcomes)
+    if undertrained:
+        logger.warning(
+            "%s undertrained: the best epoch is the last, so longer training may improve the "
+            "score; scripts/compare.py names the arms and the settings to raise",
+            counted(undertrained, "run"),
+        )
     fallbacks = sum(outcome.used_fallback for outcome in outcomes)
     if fallbacks:
         logger.warning(
@@ -174,7 +192,9 @@ def table_of(outcomes: list[Outcome]) -> Table:
             outcome.status,
             readable_or_empty(outcome.val_score if is_search else outcome.score),
             readable_or_empty(outcome.train_seconds),
-            "earlier" if outcome.is_previous else "",
+            ("earlier, other code" if outcome.is_of_other_source else "earlier")
+            if outcome.is_previous
+            else "",
         )
     return table
 

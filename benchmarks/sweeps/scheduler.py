@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.config.schema import Config
 from benchmarks.results.leases import Lease
 from benchmarks.results.row import COLUMNS, FAILURES, Row, Status
 from benchmarks.results.store import new_run_id
 from benchmarks.results.unfinished import clean_up, release_finished, unfinished_run
-from benchmarks.runner.row_columns import configuration_columns
+from benchmarks.runner.row_columns import configuration_columns, source_of
 from benchmarks.sweeps.cell import (
     TRIAL_FAILURES,
     Cell,
@@ -105,8 +106,20 @@ class Scheduler:
         row = self.index.row(entry.run_id)
         if row is None:  # damaged or removed since the index read it
             return self._is_finished(cell)
-        self._record_outcome(cell, entry.run_id, row, is_previous=True)
+        if entry.status == Status.OK:
+            row = self._of_current_source(cell, row)
+        self._record_outcome(cell, row["run_id"], row, is_previous=True)
         return True
+
+    def _of_current_source(self, cell: Cell, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the row of a finished cell, or of a later run of it by the current code."""
+        if not is_of_other_source(row, cell.config):
+            return row
+        for entry in [*self.index.of(cell.fingerprints)]:
+            other = self.index.row(entry.run_id) if entry.status == Status.OK else None
+            if other is not None and not is_of_other_source(other, cell.config):
+                return other
+        return row
 
     def _submit(self) -> None:
         """Submit as many cells as the launcher has free slots."""
@@ -249,6 +262,8 @@ class Scheduler:
             is_previous,
             is_slowed_by_load(row),
             used_fallback_kernel(row),
+            is_previous and is_of_other_source(row, cell.config),
+            bool(row.get("undertrained") and not row.get("smoke")),
         )
         self.outcomes[cell.number] = outcome
         self.progress.record(outcome, str(self.context.directory.log(cell)))
@@ -268,6 +283,11 @@ class Scheduler:
             for completion in self.launcher.poll():
                 with contextlib.suppress(OSError):
                     self._complete(completion)
+
+
+def is_of_other_source(row: Mapping[str, Any], config: Config) -> bool:
+    """Return True if other code of the model, task or training has computed a row."""
+    return row.get("source_sha256") not in (None, source_of(config))
 
 
 def row_of(values: Mapping[str, Any]) -> Row:

@@ -27,7 +27,13 @@ from benchmarks.reporting.html.formatting import (
     seconds,
     with_minus,
 )
-from benchmarks.reporting.sentences import completion_text, count_text, failures_text, seeds_text
+from benchmarks.reporting.sentences import (
+    completion_text,
+    count_text,
+    failures_text,
+    seeds_text,
+    undertrained_text,
+)
 
 MOST_ARMS = 200
 MOST_PAIRS = 300
@@ -100,6 +106,7 @@ def _arm(group: Group, arm: Arm) -> list[Cell]:
         about.append(budget_name(arm.match, arm.match_budget))
     score, spread = score_texts(arm.score)
     doubt = " ?" if arm.doubtful_times else ""
+    about_runs = ", ".join(text for text in (failures_text(arm), arm.undertrained_text) if text)
     peak = ""
     if arm.utilisation is not None:
         kernel = f", {arm.kernel}" if arm.kernel else ""
@@ -112,7 +119,7 @@ def _arm(group: Group, arm: Arm) -> list[Cell]:
             "" if arm.is_deterministic else spread,
             tone="among-best" if arm.is_among_best else "",
         ),
-        Cell(count_text(arm) or NONE, arm.score.n, failures_text(arm)),
+        Cell(count_text(arm) or NONE, arm.score.n, about_runs),
         Cell(verdict, tone=tone),
         Cell(against, tone="bad" if against.startswith("worse") else beaten),
         Cell(NONE if arm.skill is None else with_minus(rounded(arm.skill, 3)), arm.skill),
@@ -152,12 +159,13 @@ def _pair(pair: Pair, group: Group) -> list[Cell]:
     seeds = pair.seeds
     needed = pair.seeds_for_margin
     failures = completion_text(pair.completion, pair.a, pair.b)
+    about = f"{pair.reason}{failures}", pair.differ, undertrained_text(pair, group)
     return [
         Cell(pair.a),
         Cell(pair.b),
         Cell(
             pair.verdict,
-            more="; ".join(text for text in (f"{pair.reason}{failures}", pair.differ) if text),
+            more="; ".join(text for text in about if text),
             tone=TONES.get(pair.verdict, "open"),
         ),
         _difference(seeds),

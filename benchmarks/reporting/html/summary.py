@@ -84,15 +84,24 @@ def _headline(group: Group, contenders: list[Arm]) -> tuple[str, str]:
         found = [pair_of(group, arm, baseline) for arm in contenders]
         if all(each is not None and each[1] == WORSE for each in found):
             who = f"{best.label} is" if alone else "Every network is"
-            return BEATEN, f"{who} worse than {name}"
+            return BEATEN, f"{who} worse than {name}{_undertrained(contenders)}"
         who = f"{best.label} is not" if alone else "No network is"
-        return OPEN, f"{who} shown to beat {name}"
+        return OPEN, f"{who} shown to beat {name}{_undertrained(contenders)}"
     if best.beats_baselines and settled:
         return SHOWN, f"{best.label} {'beats' if alone else 'is best and beats'} {name}"
     if len(beating) == 1:
         return OPEN, f"{beating[0]} beats {name}; {unknown}"
     who = "All networks" if len(beating) == len(contenders) else _names(beating)
     return OPEN, f"{who} beat {name}; {unknown}"
+
+
+def _undertrained(contenders: list[Arm]) -> str:
+    """Return the number of networks with undertrained runs, as the end of a headline."""
+    count = sum(arm.undertrained > 0 for arm in contenders)
+    if not count:
+        return ""
+    who = "it is" if len(contenders) == 1 else f"{count} of {len(contenders)} are"
+    return f"; {who} undertrained"
 
 
 def _scores(group: Group, contenders: list[Arm]) -> str:

@@ -8,7 +8,14 @@ from typing import Literal
 from rich.table import Table
 
 from benchmarks.results.row import Row
-from benchmarks.runner.display import TrainingDisplay, console, readable, show_text, step_bar
+from benchmarks.runner.display import (
+    TrainingDisplay,
+    console,
+    readable,
+    show_text,
+    show_undertrained,
+    step_bar,
+)
 from benchmarks.runner.stages import RunContext
 from benchmarks.system.load import is_busy
 from benchmarks.training.optim import planned_steps
@@ -47,6 +54,7 @@ def show_rows(rows: list[Row], metric: Metric, folder: str) -> None:
     for row in rows:
         if row.error:
             show_text(terminal, f"seed {row.seed}, {row.status}: {row.error}")
+    show_undertrained(rows)
     if any(is_busy(row.load_average, row.threads, row.device) for row in rows):
         logger.info("other processes slowed these runs, their times are not reliable")
     show_text(terminal, f"stored in {folder}")

@@ -1,0 +1,109 @@
+"""Notes on runs that other code has computed, or that were stopped too early."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from benchmarks.analysis.comparison import Arm
+from benchmarks.analysis.diff_pairing import ArmPair, Side
+from benchmarks.analysis.formatting import listed
+from benchmarks.analysis.metrics import SHARES
+from benchmarks.results.undertrained import advice
+
+ROUNDING = 1e-6  # largest excess of a share over 1 that is rounding
+
+
+def source_notes(arms: Sequence[Arm]) -> list[str]:
+    """Return notes on different source code within an arm, and of task and training among arms."""
+    mixed: list[str] = []
+    by_shared: dict[str, list[str]] = {}
+    for arm in arms:
+        found = arm.rows["source_sha256"].astype("str")
+        counts = found[found != ""].value_counts()
+        if len(counts) > 1:
+            mixed.append(f"{arm.label} ({' + '.join(map(str, counts))} runs)")
+        elif len(counts):
+            by_shared.setdefault(str(counts.index[0]).rpartition("-")[2], []).append(arm.label)
+    notes = [mixed_text(mixed)] if mixed else []
+    if len(by_shared) > 1:
+        parts = [f"{source} of {listed(labels)}" for source, labels in by_shared.items()]
+        notes.append(
+            f"the code of task or training differs between arms: {listed(parts)} (source_sha256)"
+        )
+    return notes
+
+
+def mixed_text(labels: Sequence[str]) -> str:
+    """Return a note on arms whose runs come from different source code."""
+    return (
+        f"the code has changed between the runs of {listed(labels)} (source_sha256): their "
+        f"scores may differ by more than the seed; resume=never runs a sweep again"
+    )
+
+
+def undertrained_notes(arms: Sequence[Arm]) -> list[str]:
+    """Return a note on undertrained networks, with the settings to raise."""
+    found = [arm for arm in arms if arm.undertrained]
+    if not found:
+        return []
+    parts = [f"{arm.label} in {arm.undertrained} of {arm.completed} runs" for arm in found]
+    rows = pd.concat([arm.rows for arm in found])
+    is_timed = all(arm.match == "time" for arm in found)
+    return [f"undertrained: {listed(parts)}; {advice(rows['stopped_by'].astype('str'), is_timed)}"]
+
+
+def side_notes(pairs: Iterable[ArmPair]) -> list[str]:
+    """Return the notes on the arms of two tables: source code, undertrained runs, per cents."""
+    notes = []
+    pairs = list(pairs)
+    for name in "AB":
+        sides = [(p, side) for p in pairs if (side := p.a if name == "A" else p.b) is not None]
+        mixed = [pair.label for pair, side in sides if side.sources > 1]
+        notes += [f"{name}: {mixed_text(mixed)}"] if mixed else []
+        early = [
+            f"{pair.label} in {side.undertrained} of {side.completed} runs"
+            for pair, side in sides
+            if side.undertrained
+        ]
+        notes += [f"{name}: undertrained: {listed(early)}"] if early else []
+        beyond: dict[str, list[str]] = {}
+        for pair, side in sides:
+            if is_beyond_share(pair, side):
+                beyond.setdefault(pair.metric, []).append(pair.label)
+        notes += [f"{name}: {percent_text(metric, names)}" for metric, names in beyond.items()]
+    return notes
+
+
+def is_beyond_share(pair: ArmPair, side: Side) -> bool:
+    """Return True if an arm has a mean above 1 in a metric whose perfect score is 1."""
+    is_own = pair.metric == side.own_metric
+    return is_above_perfect(
+        float(side.scores.values.mean()),
+        side.perfect_score if is_own else float("nan"),
+        pair.metric,
+        pair.higher_is_better,
+    )
+
+
+def percent_notes(arms: Sequence[Arm], metric: str) -> list[str]:
+    """Return a note on scores above 1 whose perfect value is 1: they may be per cent."""
+    beyond = []
+    for arm in arms:
+        first = arm.rows.iloc[0]
+        perfect, is_higher = float(first["perfect_score"]), first["higher_is_better"] == 1
+        if is_above_perfect(arm.score.mean, perfect, metric, is_higher):
+            beyond.append(arm.label)
+    return [percent_text(metric, beyond)] if beyond else []
+
+
+def is_above_perfect(mean: float, perfect: float, metric: str, higher_is_better: bool) -> bool:
+    """Return True if a share is above 1; the perfect score may be NaN, if it is unknown."""
+    is_share = perfect == 1 or (perfect != perfect and metric in SHARES)
+    return is_share and higher_is_better and mean > 1 + ROUNDING
+
+
+def percent_text(metric: str, labels: Sequence[str]) -> str:
+    """Return a note on scores above 1."""
+    return f"{metric} of {listed(labels)} is above the perfect score 1: are these per cent?"
