@@ -129,6 +129,5 @@ def against(baseline: Arm, net: Arm, tested: PairsByLabels) -> Arm:
     verdict = verdict_of(net, pair)
     words = AGAINST_BASELINE.get(verdict, "not shown to beat")
     why = "" if is_decided(pair) else f" ({pair.reason.partition(':')[0]})"
-    early = f" ({net.undertrained_text})" if net.undertrained and verdict != BETTER else ""
-    phrase = f"{words} its best baseline, {baseline.label}{why}{early}"
+    phrase = f"{words} its best baseline, {baseline.label}{why}"
     return dataclasses.replace(net, beats_baselines=verdict == BETTER, against_baselines=phrase)

@@ -68,16 +68,14 @@ def pair_text(pair: Pair, group: Group) -> str:
 
 
 def undertrained_text(pair: Pair, group: Group) -> str:
-    """Return the undertrained arms of a pair that are worse, or not better than a baseline."""
-    arms = group.arm(pair.a), group.arm(pair.b)
-    verdicts = pair.verdict, FLIPPED.get(pair.verdict, pair.verdict)
-    has_baseline = any(arm.baseline for arm in arms)
-    parts = [
-        f"{arm.label} is {arm.undertrained_text}"
-        for arm, verdict in zip(arms, verdicts, strict=True)
-        if arm.undertrained and (verdict == WORSE or (has_baseline and verdict != BETTER))
-    ]
-    return " and ".join(parts)
+    """Return the undertrained arm of a pair that is not better than a baseline or another arm."""
+    a, b = group.arm(pair.a), group.arm(pair.b)
+    if a.undertrained and b.undertrained:
+        return ""
+    arm, other = (a, b) if a.undertrained else (b, a)
+    verdict = pair.verdict if arm is a else FLIPPED.get(pair.verdict, pair.verdict)
+    is_doubtful = verdict == WORSE or (other.baseline and verdict != BETTER)
+    return f"{arm.label} is {arm.undertrained_text}" if arm.undertrained and is_doubtful else ""
 
 
 def verdict_text(pair: Pair, group: Group) -> str:

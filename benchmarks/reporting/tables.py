@@ -204,11 +204,13 @@ def failure_lines(group: Group) -> list[str]:
 
 
 def baseline_lines(group: Group) -> list[str]:
-    """Return the nets by their verdict against the best baseline."""
+    """Return the nets by their verdict against the best baseline, and if they are undertrained."""
     labels: dict[str, list[str]] = {}
     for arm in group.arms:
         if arm.beats_baselines is not None:
-            labels.setdefault(arm.against_baselines, []).append(arm.label)
+            is_early = arm.undertrained and not arm.beats_baselines
+            early = f" ({arm.undertrained_text})" if is_early else ""
+            labels.setdefault(arm.against_baselines, []).append(f"{arm.label}{early}")
     return [f"{text}: {', '.join(names[:MOST_SHOWN])}" for text, names in labels.items()]
 
 

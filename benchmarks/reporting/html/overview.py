@@ -106,7 +106,6 @@ def _arm(group: Group, arm: Arm) -> list[Cell]:
         about.append(budget_name(arm.match, arm.match_budget))
     score, spread = score_texts(arm.score)
     doubt = " ?" if arm.doubtful_times else ""
-    about_runs = ", ".join(text for text in (failures_text(arm), arm.undertrained_text) if text)
     peak = ""
     if arm.utilisation is not None:
         kernel = f", {arm.kernel}" if arm.kernel else ""
@@ -119,9 +118,13 @@ def _arm(group: Group, arm: Arm) -> list[Cell]:
             "" if arm.is_deterministic else spread,
             tone="among-best" if arm.is_among_best else "",
         ),
-        Cell(count_text(arm) or NONE, arm.score.n, about_runs),
+        Cell(count_text(arm) or NONE, arm.score.n, failures_text(arm)),
         Cell(verdict, tone=tone),
-        Cell(against, tone="bad" if against.startswith("worse") else beaten),
+        Cell(
+            against,
+            more="" if arm.beats_baselines else arm.undertrained_text,
+            tone="bad" if against.startswith("worse") else beaten,
+        ),
         Cell(NONE if arm.skill is None else with_minus(rounded(arm.skill, 3)), arm.skill),
         Cell(count(arm.parameters), arm.parameters),
         Cell(seconds(arm.train_seconds) + doubt, arm.train_seconds, peak),
