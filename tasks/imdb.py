@@ -44,6 +44,8 @@ class ImdbSettings(DocumentSettings):
         "auto (the hub's copy if available, else the bundled subset), hub, bundled, or "
         "a folder with train/test parquet files or the aclImdb tree",
         identity=False,
+        is_path=True,
+        words=("auto", "hub", "bundled"),
     )
 
     def baselines(self) -> dict[str, Baseline]:

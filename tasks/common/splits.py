@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
     Integers = np.ndarray[Any, np.dtype[np.int64]]
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -19,7 +20,7 @@ def content_hash(content: str | bytes) -> str:
     return hashlib.sha256(encoded).hexdigest()
 
 
-def groups_of(*keys: Sequence[Any]) -> Integers:
+def groups_of(*keys: Sequence[Any] | pd.Series[Any]) -> Integers:
     """Return the group (items,) of each item; items that share any key are in one group.
 
     Args:

@@ -102,7 +102,7 @@ def tokenization_of(metadata: Mapping[str, Any]) -> str:
 
 
 def notices_of(
-    metadata: Mapping[str, Any], sizes: Mapping[Split, int], unit: str, remedy: str = ""
+    metadata: Mapping[str, Any], sizes: Mapping[str, int], unit: str, remedy: str = ""
 ) -> list[str]:
     """Return notices on unknown tokens and on shared texts, from the metadata of `encoded`."""
     notices = []

@@ -103,7 +103,7 @@ def chosen_columns(
         raise DataError(f"{table.where}: column {text} cannot be text, label and group at once")
     frames.columns = f"text = {text}, label = {label}" + (f", group = {group}" if group else "")
     for setting, taken, usual in (("text", text, TEXTS), ("label", label, LABELS)):
-        others = [c for c in table.frame if c != taken and c.strip().lower() in usual]
+        others = [c for c in map(str, table.frame) if c != taken and c.strip().lower() in usual]
         if getattr(columns, setting) is None and others:
             frames.notice(
                 f"column {taken} is the {setting}; task.{setting}=NAME chooses another one "
@@ -128,7 +128,7 @@ def refuse_missing(table: Table, cells: pd.Series[Any], what: str) -> None:
     missing = cells.map(lambda cell: cell is None or cell != cell or not cell.strip())
     if not missing.any():
         return
-    count, line = int(missing.sum()), missing.index[missing.to_numpy().argmax()]
+    count, line = int(missing.sum()), missing.index[int(missing.to_numpy().argmax())]
     place = "row" if Path(table.where).suffix not in (".csv", ".tsv", ".txt", ".jsonl") else "line"
     rest = f" ({count:,} such {place}s)" if count > 1 else ""
     raise DataError(

@@ -56,9 +56,13 @@ class TextSettings(DocumentSettings):
         "with train and test of these, a folder of `save_to_disk`, a clone of a hub repository, "
         "or OWNER/NAME of the Hugging Face hub",
         identity=False,  # the fingerprint contains a hash of the documents
+        is_path=True,
     )
     test: str | None = setting(
-        None, "the test split, in the same forms; null to use or draw one from data", identity=False
+        None,
+        "the test split, in the same forms; null to use or draw one from data",
+        identity=False,
+        is_path=True,
     )
     text: str | None = setting(
         None, "column of the text; null for the usual names, such as text or review", identity=False
@@ -70,8 +74,6 @@ class TextSettings(DocumentSettings):
         None,
         "column, such as the author: documents of one group are on one side of the drawn splits",
         identity=False,
-        is_path=True,
-        words=("auto", "hub", "bundled"),
     )
     metric: str = setting(
         "accuracy",

@@ -45,7 +45,7 @@ def train_tokenizer(
     if kind == "bpe":
         tokenizer = Tokenizer(models.BPE(unk_token=unknown))
         alphabet = vocabulary_size - len(SPECIAL_TOKENS)
-        trainer = trainers.BpeTrainer(limit_alphabet=alphabet, **options)
+        trainer: Any = trainers.BpeTrainer(limit_alphabet=alphabet, **options)
     else:
         tokenizer = Tokenizer(models.WordLevel(unk_token=unknown))
         trainer = trainers.WordLevelTrainer(**options)
