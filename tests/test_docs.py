@@ -87,39 +87,53 @@ def test_docs_and_messages_use_standard_terms() -> None:
 
 
 @pytest.fixture(scope="module")
-def copy_with_a_new_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project to which CONTRIBUTING's two blocks were added, and nothing else."""
+def extended_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project to which CONTRIBUTING's model and task were added, and nothing else."""
     copy = tmp_path_factory.mktemp("copy")
     for name in ("benchmarks", "models", "tasks", "conf", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "run.py"):
         shutil.copy(ROOT / name, copy)
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    blocks = dict(CODE_BLOCK.findall(text.partition("## Add a task")[0]))
-    assert set(blocks) == {"models/average.py", "conf/model/average.yaml"}
+    blocks = dict(pair for part in text.split("## Add a task") for pair in CODE_BLOCK.findall(part))
+    assert set(blocks) == {
+        *("models/average.py", "conf/model/average.yaml"),
+        *("tasks/majority.py", "conf/task/majority.yaml"),
+    }
     for path, block in blocks.items():
         (copy / path).write_text(block)
-    assert len(blocks["conf/model/average.yaml"].splitlines()) <= 8
+        assert len(block.splitlines()) <= 8 or path.endswith(".py")
+    task = blocks["tasks/majority.py"].splitlines()
+    assert len([line for line in task if line.strip()]) <= 40
     return copy
 
 
-def test_a_new_model_is_two_files_and_keeps_the_contract(copy_with_a_new_model: Path) -> None:
+def test_a_new_model_and_task_are_two_files_and_keep_the_contract(
+    extended_copy: Path,
+) -> None:
     answer = subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/contract", "-q", "-k", "average"],
-        cwd=copy_with_a_new_model,
+        [sys.executable, "-m", "pytest", "tests/contract", "-q", "-k", "average or majority"],
+        cwd=extended_copy,
         capture_output=True,
         text=True,
     )
     assert answer.returncode == 0, answer.stdout
-    assert int(re.findall(r"(\d+) passed", answer.stdout)[0]) >= 20
+    assert int(re.findall(r"(\d+) passed", answer.stdout)[0]) >= 60
 
 
-def test_a_new_model_runs_by_name(copy_with_a_new_model: Path) -> None:
+def test_a_new_model_and_task_run_by_name(extended_copy: Path) -> None:
     answer = subprocess.run(
-        [sys.executable, "run.py", "model=average", "task=sp500", "debug=smoke", "train.threads=1"],
-        cwd=copy_with_a_new_model,
+        [
+            sys.executable,
+            "run.py",
+            "model=average",
+            "task=majority",
+            "debug=smoke",
+            "train.threads=1",
+        ],
+        cwd=extended_copy,
         capture_output=True,
         text=True,
     )
     assert answer.returncode == 0, answer.stderr
-    assert "average on sp500: ok" in answer.stdout
+    assert "average on majority: ok" in answer.stdout

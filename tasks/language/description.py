@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from tasks.base import DataDescription
-from tasks.language.settings import UNITS, LanguageSettings
+from tasks.language.levels import UNITS
+from tasks.language.settings import LanguageSettings
 from tasks.language.sources import Corpus
 from tasks.language.vocabulary import Tokenised
 

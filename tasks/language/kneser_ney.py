@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.base import Baseline, FittedBaseline, Split, exact_dtype
-from tasks.language.settings import LevelName
+from tasks.language.levels import LevelName
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from tasks.base import Baseline, TaskSettings, setting
+from tasks.language.levels import LevelName
 
-LevelName = Literal["char", "word", "bpe"]
 BOUNDARIES = {"90/5/5": (0.90, 0.95), "nanogpt": (0.90, 0.90)}  # train's end, test's start
-UNITS: dict[LevelName, tuple[str, str]] = {
-    "char": ("character", "characters"),
-    "word": ("word", "words"),
-    "bpe": ("token", "tokens"),
-}
-"""One and several tokens of a level."""
 
 
 @dataclass

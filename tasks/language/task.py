@@ -20,7 +20,8 @@ from tasks.base import (
     exact_dtype,
     setting,
 )
-from tasks.language.settings import UNITS, LanguageSettings, LevelName
+from tasks.language.levels import UNITS, LevelName
+from tasks.language.settings import LanguageSettings
 
 if TYPE_CHECKING:
     import numpy as np

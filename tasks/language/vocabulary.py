@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tasks.base import Arrays, Cache, DataError, Split
-from tasks.language.settings import UNITS, LevelName
+from tasks.language.levels import UNITS, LevelName
 from tasks.language.sources import Corpus, lines_of, repeated
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]

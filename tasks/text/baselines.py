@@ -23,7 +23,7 @@ EMBEDDING = Baseline(
     "classical",
     "mean of trained word embeddings, linear output (fastText, Joulin et al. 2016)",
     is_seeded=True,
-    needs=LINEAR[:1],
+    needs=(*LINEAR[:1], "torch._dynamo"),  # the first optimiser of a process imports it
 )
 
 IMDB_BASELINES = {
