@@ -14,7 +14,7 @@ import shlex
 from pathlib import Path
 
 from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
-from benchmarks.system.terminal import print_log_messages
+from benchmarks.system.terminal import print_log_messages, visible
 
 
 @prints_user_errors
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     lines = {"task": f"{kind} ({reason})" if reason else kind, **task.summary()}
     width = max(map(len, lines)) + 2
     for title, text in lines.items():
-        print(f"{title:<{width}}{text}")
+        print(visible(f"{title:<{width}}{text}"))
     for notice in task.data.notices:
         logging.getLogger(__name__).info("%s", notice)
     words = [f"task={kind}", f"task.data={options.path}", *options.overrides]

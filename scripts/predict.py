@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.errors import UserError
 from benchmarks.results.find_run import find_run
 from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
-from benchmarks.system.terminal import print_log_messages
+from benchmarks.system.terminal import print_log_messages, visible
 
 
 @prints_user_errors
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     columns = answers_of(run, options.new_data, options.steps)
     text = csv_text([[*columns], *zip(*columns.values(), strict=True)])
     if options.out is None:
-        print(text, end="")
+        print(visible(text), end="")
     else:
         options.out.write_text(text, encoding="utf-8")
         count = len(next(iter(columns.values())))

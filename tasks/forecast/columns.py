@@ -234,7 +234,7 @@ def reason_of_duplicates(frame: pd.DataFrame, columns: Sequence[str], axis: Time
     for column in columns:
         if column not in axis.used and clock_of(frame[column]) is not None:
             return f"minute bars, with the time of day in the column {column}; name it Time"
-    words = ("ticker", "symbol", "name", "id", "stock", "company", "series", "country", "store")
+    words = ("ticker", "symbol", "name", "id", "stock", "series", "country", "store")
     candidates = sorted(
         (c for c in names_of(frame) if c not in axis.used and (c in columns or fold(c) in words)),
         key=lambda c: fold(c) not in words,

@@ -64,7 +64,7 @@ def parse_times(cells: pd.Series[Any], column: str, place: Place, dates: str | N
     """Parse cells of which none is empty.
 
     Raises:
-        DataError: no cell is a time; or days and months cannot be told apart.
+        DataError: no cell is a time; or the order of day and month is open.
     """
     pattern = format_of(cells)
     if pattern is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.definitions import TASKS
+from tests.helpers.definitions import TASKS, composed
 from tests.helpers.paths import ROOT
 
 FEW = 2  # single modules of a library that is loaded cost nothing
@@ -57,7 +57,7 @@ def test_a_baseline_imports_nothing_inside_its_clock(task: str, shared_cache: Pa
     found = dict(map(json.loads, ended.stdout.splitlines()))
     late = {name: outside(modules) for name, modules in found.items()}
     late = {name: libraries for name, libraries in late.items() if len(libraries) > FEW}
-    assert found
+    assert set(found) == set(composed("lstm", task).task.baselines())
     assert not late
 
 
