@@ -154,7 +154,7 @@ def show_undertrained(rows: Sequence[Row]) -> None:
     if found:
         text = advice([str(row.stopped_by) for row in found], found[0].match == "time")
         which = "undertrained" if len(rows) == 1 else f"{len(found)} of {len(rows)} undertrained"
-        logger.warning("%s: %s", which, text)
+        logger.info("%s: %s", which, text)
 
 
 def readable(value: object) -> str:

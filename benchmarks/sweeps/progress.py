@@ -161,7 +161,7 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
         )
     undertrained = sum(outcome.is_undertrained for outcome in outcomes)
     if undertrained:
-        logger.warning(
+        logger.info(
             "%s undertrained: the best epoch is the last, so longer training may improve the "
             "score; scripts/compare.py names the arms and the settings to raise",
             counted(undertrained, "run"),

@@ -42,7 +42,7 @@ def test_the_row_and_its_table_say_so(capsys: pytest.CaptureFixture[str]) -> Non
     assert row.undertrained is True
     show_row(row, ACCURACY, "runs/r")
     out = capsys.readouterr().out
-    assert "warning: undertrained: the best epoch is the last" in out
+    assert "note: undertrained: the best epoch is the last" in out
     assert "raise train.max_steps" in out
     fill_from_training(row, TrainingState(epochs=3, best_epoch=2, stopped_by="steps"))
     assert row.undertrained is False
@@ -59,7 +59,7 @@ def test_smoke_tests_have_no_advice(capsys: pytest.CaptureFixture[str]) -> None:
 def test_seeds_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [Row(f"r{n}", "ok", seed=n, undertrained=n > 0, stopped_by="epochs") for n in range(3)]
     show_rows(rows, ACCURACY, "runs")
-    assert "warning: 2 of 3 undertrained: " in capsys.readouterr().out
+    assert "note: 2 of 3 undertrained: " in capsys.readouterr().out
 
 
 def test_a_budget_of_time_is_raised_by_its_own_key() -> None:
