@@ -75,7 +75,10 @@ def main(arguments: list[str] | None = None) -> int:
     write(found, chosen.format, chosen.only_changed)
     if chosen.fail_on_worse and isinstance(found, Changes) and (why := untested_text(found)):
         print(why, file=sys.stderr)
-    return int(chosen.fail_on_worse and is_worse(found))
+    worse = worse_arms(found) if chosen.fail_on_worse else []
+    for text in worse:
+        print(f"worse: {text}", file=sys.stderr)
+    return int(bool(worse))
 
 
 def check_combination(chosen: argparse.Namespace, is_change: bool) -> None:
@@ -114,22 +117,28 @@ def write(found: Changes | Comparison, form: str, only_changed: bool) -> None:
     sys.stdout.flush()
 
 
-def is_worse(found: Changes | Comparison) -> bool:
-    """Return True if an arm is worse, failed, or failed more often."""
-    from benchmarks.analysis.comparison import FAILED, WORSE, Changes
+def worse_arms(found: Changes | Comparison) -> list[str]:
+    """Return the arms that are worse, failed, or have a larger share of failed runs, with why."""
+    from benchmarks.analysis.comparison import FAILED, FLIPPED, WORSE, Changes
 
-    judged: list[Any]
     if isinstance(found, Changes):
-        judged = found.changes
+        judged = [(c.label, c.verdict, c.completion, 1) for c in found.changes]
     else:
-        judged = [pair for group in found.groups for pair in group.pairs]
-        if any(group.asked is not None and group.failed_arms for group in found.groups):
-            return True
-    return any(
-        each.verdict in (WORSE, FAILED)
-        or (each.completion is not None and each.completion.excess > 0)
-        for each in judged
-    )
+        judged = [
+            (pair.b, FLIPPED.get(pair.verdict, pair.verdict), pair.completion, -1)
+            if pair.a == group.asked
+            else (pair.a, pair.verdict, pair.completion, 1)
+            for group in found.groups
+            for pair in group.pairs
+        ]
+    texts = []
+    for label, verdict, completion, sign in judged:
+        if verdict in (WORSE, FAILED):
+            texts.append(f"{label}: {verdict}")
+        elif completion is not None and sign * completion.excess > 0:
+            done, runs = completion.a if sign > 0 else completion.b
+            texts.append(f"{label}: a larger share of runs failed ({done} of {runs} completed)")
+    return texts
 
 
 if __name__ == "__main__":

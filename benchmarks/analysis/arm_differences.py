@@ -113,6 +113,8 @@ def with_differences(group: Group, rows: pd.DataFrame) -> Group:
 
 def pair_differences(pair: Pair, known: Mapping[str, Conditions]) -> str:
     """Return the differences of the arms of a pair, except those that their labels name."""
+    if pair.has_failed_arm:
+        return ""
     found = differences([known[pair.a], known[pair.b]])
     words = {*pair.a.split(), *pair.b.split()}
     return phrase({n: v for n, v in found.items() if not {f"{n}={text}" for text in v} <= words})

@@ -12,7 +12,7 @@ from benchmarks.analysis.across_tasks import across_tasks
 from benchmarks.analysis.arm_differences import with_differences
 from benchmarks.analysis.arms import budget_text, make_arms, with_skill, with_timing_doubts
 from benchmarks.analysis.comparison import NOT_COMPARABLE, Arm, Comparison, Group, best_baseline
-from benchmarks.analysis.formatting import listed
+from benchmarks.analysis.formatting import listed, significant
 from benchmarks.analysis.item_tests import ItemTests, with_population_verdicts
 from benchmarks.analysis.kernel_notes import kernel_notes
 from benchmarks.analysis.labels import labels
@@ -47,6 +47,9 @@ def compare(tables: Sequence[Path], options: Options = DEFAULTS) -> Comparison:
     groups = make_groups(selected, options)
     if options.baseline is not None and groups and all(group.asked is None for group in groups):
         found = sorted({arm.label for group in groups for arm in group.arms})
+        failed = {arm.label for group in groups for arm in group.failed_arms}
+        if options.baseline in failed:
+            raise UserError(f"--baseline {options.baseline}: no run of it was completed")
         raise UserError(
             f"--baseline {options.baseline}: there is no such arm"
             f"{nearest(options.baseline, found)}; there are {listed(found, 10)}"
@@ -109,17 +112,18 @@ def make_group(
         arms = [dataclasses.replace(arm, validation=None) for arm in arms]
     elif naive is not None:
         arms = with_skill(arms, naive, name, metric.higher_is_better)
-    check_planned(arms, options.planned)
+    check_planned({arm.label: arm.score.n for arm in arms}, options.planned)
     best = arms[0].score.mean
     margin = None if options.margin is None else options.margin.in_units(best, rows)
     rules = Rules(metric, items, margin, options.planned)
     family = family_of(arms, int(rows["arm_number"].nunique()) - len(arms))
-    pairs = all_pairs(arms, rules, family)
+    pairs = all_pairs(arms, rules, family, failed_arms)
     reference = requested_arm(arms, options.baseline)
-    shown = pairs if reference is None else pairs_with(arms, reference, rules)
+    shown = pairs if reference is None else pairs_with(arms, reference, rules, failed_arms)
     arms, untested = with_marks(arms, [*pairs, *shown], rules)
     notes = [*notes_of(rows, arms, beside), *kernel_notes(arms), *untested]
     notes += seed_notes(arms, shown, options.planned)
+    notes += [] if margin is None else [f"margin: {significant(margin, 2)}"]
     notes += percent_notes(arms, name) if is_own else []
     notes += source_notes(arms)
     notes += undertrained_notes(arms) if name not in COSTS else []
@@ -163,7 +167,7 @@ def add_item_tests(group: Group, items: ItemTests) -> Group:
     shown = [id(pair) for pair in group.pairs_to_show[:MOST_BY_ITEMS] if pair.items is None]
     pairs = []
     for pair in group.pairs:
-        if id(pair) in shown and pair.verdict != NOT_COMPARABLE:
+        if id(pair) in shown and pair.verdict != NOT_COMPARABLE and not pair.has_failed_arm:
             a, b = group.arm(pair.a), group.arm(pair.b)
             found = items.compare(a, b, FEWEST_DRAWS)
             if found is not None:

@@ -125,14 +125,15 @@ class Completion:
     """Numbers of completed and attempted runs of two arms, of which at least one run failed.
 
     Attributes:
-        p, p_adjusted: of Fisher's exact test, before and after Holm's correction over the pairs.
+        p, p_adjusted: of Fisher's exact test, before and after Holm's correction over the pairs;
+            None if an arm is deterministic and has one run.
         ranked_p, probability: of all runs with failures ranked worst: the p-value, and the
             probability that a run of A is better than a run of B.
     """
 
     a: tuple[int, int]
     b: tuple[int, int]
-    p: float
+    p: float | None
     ranked_p: float
     probability: float
     p_adjusted: float = 1.0
@@ -141,6 +142,11 @@ class Completion:
     def excess(self) -> float:
         """The share of failed runs of A minus that of B."""
         return self.b[0] / self.b[1] - self.a[0] / self.a[1]
+
+    @property
+    def has_failed_arm(self) -> bool:
+        """True if no run of an arm was completed."""
+        return 0 in (self.a[0], self.b[0])
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,8 @@ class Pair:
         p_equivalence: of the test for a difference smaller than the margin, corrected.
         effect: the difference in standard deviations of the seeds.
         completion: None if all runs of both arms completed.
+        withheld: label of the arm that is shown to be better in completed runs, if its failed runs
+            leave the verdict open; else empty.
         differ: settings in which the arms differ besides the model, as a phrase.
         items: difference over the test items of the runs `items_of`; None without predictions.
         population: difference over all seeds and all test items, of which those of the runs are
@@ -176,6 +184,7 @@ class Pair:
     p_equivalence: float | None = None
     effect: Interval | None = None
     completion: Completion | None = None
+    withheld: str = ""
     items: Paired | None = None
     reason: str = ""
     items_of: str = ""
@@ -188,6 +197,11 @@ class Pair:
     def p(self) -> float | None:
         """The p-value over seeds, before the correction."""
         return None if self.seeds is None else self.seeds.p
+
+    @property
+    def has_failed_arm(self) -> bool:
+        """True if no run of an arm was completed: the group's `arm` does not find it."""
+        return self.completion is not None and self.completion.has_failed_arm
 
 
 @dataclass(frozen=True)
@@ -274,7 +288,8 @@ def best_baseline(arms: Sequence[Arm]) -> Arm | None:
 class Change:
     """The change of one arm from table A to table B.
 
-    `before` and `after` are the scores of A and B, `seeds` is the difference B - A. `differ` names
+    `before` and `after` are the scores of A and B, `seeds` is the difference B - A. `withheld` is
+    the table, A or B, that is shown to be better in completed runs, as in `Pair`. `differ` names
     the settings in which A and B differ. `completed` and `failures` count the runs of A and of B as
     in `Arm`; `completion` has B as its first arm.
     """
@@ -291,6 +306,7 @@ class Change:
     detectable: float | None = None
     p_equivalence: float | None = None
     completion: Completion | None = None
+    withheld: str = ""
     reason: str = ""
     is_deterministic: bool = False
     differ: str = ""

@@ -26,11 +26,18 @@ def completion_of(a: Scores, b: Scores, higher_is_better: bool) -> Completion | 
     """Compare the completion of two arms; None if no run failed."""
     if not a.failed and not b.failed:
         return None
-    ranked = (
-        ranked_with_one_score if a.is_deterministic or b.is_deterministic else ranked_with_failures
-    )
+    is_fixed = a.is_deterministic or b.is_deterministic
+    ranked = ranked_with_one_score if is_fixed else ranked_with_failures
     counts = (a.n, a.attempted), (b.n, b.attempted)
     p, probability = ranked(a.values, a.failed, b.values, b.failed, higher_is_better)
+    fisher = None if is_fixed else fisher_p(*counts[0], *counts[1])
+    return Completion(*counts, fisher, p, probability)
+
+
+def without_scores(a: Scores, attempted: int, higher_is_better: bool) -> Completion:
+    """Compare the completion of an arm with one of which no run was completed."""
+    p, probability = ranked_with_failures(a.values, a.failed, [], attempted, higher_is_better)
+    counts = (a.n, a.attempted), (0, attempted)
     return Completion(*counts, fisher_p(*counts[0], *counts[1]), p, probability)
 
 
@@ -52,25 +59,31 @@ def ranked_with_one_score(
 
 def with_holm(completions: Sequence[Completion | None]) -> list[Completion | None]:
     """Return the completions with p-values of Fisher's test corrected over all of them."""
-    adjusted = iter(holm([each.p for each in completions if each is not None]))
-    return [each and replace(each, p_adjusted=next(adjusted)) for each in completions]
+    tested = [each for each in completions if each is not None and each.p is not None]
+    adjusted = iter(holm([each.p or 0.0 for each in tested]))
+    return [
+        each if each is None or each.p is None else replace(each, p_adjusted=next(adjusted))
+        for each in completions
+    ]
 
 
-def in_view_of_failures(verdict: str, completion: Completion | None, undecided: str) -> str:
-    """Return the verdict on A against B in view of their failed runs.
+def in_view_of_failures(
+    verdict: str, completion: Completion | None, undecided: str, level: float = LEVEL
+) -> str:
+    """Return the verdict on A against B in view of their failed runs, with tests at a level.
 
     A verdict on the scores of completed runs stands if it favours the arm that fails less often.
     Otherwise the arms differ in completion if Fisher's test shows it, and a verdict in favour of
     the arm that fails more often needs the same result with failures ranked worst.
     """
-    if completion is None or completion.excess == 0 or verdict == NOT_COMPARABLE:
+    if completion is None or completion.excess == 0:
         return verdict
     a_fails_more = completion.excess > 0
     if verdict == (WORSE if a_fails_more else BETTER):
         return verdict
-    if completion.p_adjusted < LEVEL:
+    if completion.p is not None and completion.p_adjusted < level:
         return FAILS_MORE if a_fails_more else FAILS_LESS
-    if verdict in (BETTER, WORSE) and completion.ranked_p < LEVEL:
+    if verdict in (BETTER, WORSE) and completion.ranked_p < level:
         is_agreed = (completion.probability > 0.5) == a_fails_more
         return verdict if is_agreed else undecided
-    return undecided
+    return NOT_COMPARABLE if verdict == NOT_COMPARABLE else undecided

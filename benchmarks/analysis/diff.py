@@ -32,10 +32,11 @@ from benchmarks.analysis.comparison import (
 from benchmarks.analysis.completion import completion_of, in_view_of_failures, with_holm
 from benchmarks.analysis.diff_pairing import ArmPair, Side, number_arms, paired_arms
 from benchmarks.analysis.kernel_notes import change_notes
-from benchmarks.analysis.metrics import EXACT, TIMES, Metric
-from benchmarks.analysis.notes import difference_text
+from benchmarks.analysis.metrics import COSTS, EXACT, TIMES, Metric
+from benchmarks.analysis.notes import changed_note, changed_texts, difference_text
 from benchmarks.analysis.pairwise import Correction, Rules, corrections_of, verdict_of_test
 from benchmarks.analysis.run_notes import side_notes
+from benchmarks.analysis.seed_notes import check_planned, planned_note
 from benchmarks.analysis.seed_tests import Scores, common_places, difference, equal_to_rounding
 from benchmarks.analysis.selection import DEFAULTS, Options, scored_rows, select_rows
 from benchmarks.analysis.statistics.common import LEVEL, Paired, at_level
@@ -78,12 +79,28 @@ def changes(before: Path, after: Path, options: Options = DEFAULTS) -> Changes:
     found = [change_of(pair, group_difference) for pair in arms]
     rules = [rules_of(change, frame, options) for change in found]
     notes = [note for tables in read for note in tables.notes]
+    notes += planned_notes(found, options.planned)
+    for name, side in zip("AB", selected, strict=True):
+        if options.metric not in COSTS:
+            notes += changed_note(changed_texts(f"in {name}", side.rows))
     return Changes(
         sources=(read[0].sources[0], read[1].sources[0]),
         changes=corrected(found, rules),
         left_out=(selected[0].excluded, selected[1].excluded),
         notes=[*notes, *change_notes(arms), *side_notes(arms)],
     )
+
+
+def planned_notes(found: Sequence[Change], planned: int | None) -> list[str]:
+    """Return the note on planned seeds, or raise UserError if an arm has more than planned."""
+    counts = {}
+    for change in found:
+        sides = [s.n for s in (change.before, change.after) if s is not None]
+        if sides and not change.is_deterministic:
+            check_planned({change.label: max(sides)}, planned)
+        if change.seeds is not None and change.seeds.freedom is not None:
+            counts[change.label] = min(sides)
+    return [planned_note(counts, planned)] if counts else []
 
 
 def incomparable_reason(a: Side, b: Side, metric: str, group_difference: GroupDifference) -> str:
@@ -180,8 +197,11 @@ def corrected(found: Sequence[Change], rules: Sequence[Rules]) -> list[Change]:
     for change, rule, correction in zip(changes, rules, corrections, strict=True):
         if correction is not None and change.seeds is not None:
             change = judged(change, change.seeds, correction, rule)
-        verdict = {IMPROVED: BETTER}.get(change.verdict, change.verdict)
-        verdict = in_view_of_failures(verdict, change.completion, rule.undecided)
+        scored = {IMPROVED: BETTER}.get(change.verdict, change.verdict)
+        level = rule.level_of(change.completion)
+        verdict = in_view_of_failures(scored, change.completion, rule.undecided, level)
+        if verdict in OPEN and scored in (BETTER, WORSE):
+            change = replace(change, withheld="B" if scored == BETTER else "A")
         decided.append(replace(change, verdict={BETTER: IMPROVED}.get(verdict, verdict)))
     return sorted(decided, key=lambda e: (e.task, e.metric, ORDER.index(e.verdict), e.label))
 

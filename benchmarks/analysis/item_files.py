@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ MOST_NATS = 700.0  # larger values overflow
 
 @dataclass(frozen=True)
 class Items:
-    """The losses of a run on its test items, of which `first` and `last` are the numbers.
+    """The losses of a run on its test items, whose numbers have the hash `numbers`.
 
     A loss is an error of 0 or 1, the mean nats of a piece of the split, or a squared error. Of a
     forecast several steps ahead, it is the mean over the steps of an origin: errors of one origin
@@ -50,15 +51,14 @@ class Items:
 
     form: Form
     count: int
-    first: int
-    last: int
+    numbers: str
     losses: Vector
     truth: Vector
     score: float
 
     def mismatch(self, other: Items) -> str:
         """Return the reason why two runs cannot be compared by item; empty if they can."""
-        mine, theirs = ((x.form, x.count, x.first, x.last) for x in (self, other))
+        mine, theirs = ((x.form, x.count, x.numbers) for x in (self, other))
         if mine != theirs:
             return "other test items"
         # The 32-bit floats of some devices round a value.
@@ -120,8 +120,7 @@ def read_items(file: Path) -> Items | None:
     return Items(
         form=form,
         count=len(number),
-        first=int(number[0]),
-        last=int(number[-1]),
+        numbers=hashlib.sha256(number.astype("int64").tobytes()).hexdigest(),
         losses=piece_means(losses) if form == "language" else origin_means(losses, cells),
         truth=cells[truth].astype(np.float64) if truth else np.empty(0),
         score=score_of(form, float(losses.mean())),

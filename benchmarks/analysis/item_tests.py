@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.analysis.comparison import BETTER, NOT_SHOWN, WORSE, Arm, Group, Pair
+from benchmarks.analysis.comparison import BETTER, EQUIVALENT, NOT_SHOWN, WORSE, Arm, Group, Pair
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.item_files import Items, piece_means, read_items
 from benchmarks.analysis.seed_tests import equal_to_rounding
@@ -20,6 +20,7 @@ from benchmarks.analysis.statistics.items import (
     model_confidence_set,
 )
 from benchmarks.analysis.statistics.power import holm
+from benchmarks.analysis.statistics.sequential import nominal_level
 from benchmarks.analysis.statistics.two_level import FEWEST_SEEDS, crossed_test
 from benchmarks.results.reader import folder_of
 from benchmarks.results.run_folder import RunFolder
@@ -204,6 +205,11 @@ def with_population_verdicts(pairs: Sequence[Pair], group: Group) -> list[Pair]:
     for (n, found, _), p in zip(known, adjusted, strict=False):
         is_better = (found.difference > 0) == group.higher_is_better
         shown = BETTER if is_better else WORSE
-        verdict = shown if p < LEVEL and found.difference else NOT_SHOWN
+        level = LEVEL
+        if group.planned is not None:  # the looks are those of the seeds
+            level = nominal_level(min(found.n, group.planned), group.planned)
+        is_small = pairs[n].verdict == EQUIVALENT
+        is_shown = p < level and found.difference and not is_small
+        verdict = shown if is_shown else NOT_SHOWN
         result[n] = dataclasses.replace(result[n], population_verdict=verdict, population_p=p)
     return result

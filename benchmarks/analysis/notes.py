@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from benchmarks.analysis.comparison import Arm
@@ -125,14 +127,24 @@ def changed_score_notes(arms: list[Arm], metric: str) -> list[str]:
         return []
     parts = []
     for arm in arms:
-        is_changed = arm.rows["changed_from"].notna()
-        if arm.match == "time" or not is_changed.any():
-            continue
-        rows = arm.rows[is_changed]
-        cells = (rows[name].tolist() for name in ("seed", "changed_from", "changed_run", "score"))
-        for seed, before, run, after, latest in zip(*cells, run_names(rows), strict=True):
-            where = f"{arm.label}, seed {seed}" if isinstance(seed, int) else arm.label
-            parts.append(f"{where}: {before:.8g} ({run}), then {after:.8g} ({latest})")
+        if arm.match != "time":
+            parts += changed_texts(arm.label, arm.rows)
+    return changed_note(parts)
+
+
+def changed_texts(label: str, all_rows: pd.DataFrame) -> list[str]:
+    """Return the scores of an arm that another run of the same seed does not repeat."""
+    rows = all_rows[all_rows["changed_from"].notna()]
+    cells = (rows[name].tolist() for name in ("seed", "changed_from", "changed_run", "score"))
+    parts = []
+    for seed, before, run, after, latest in zip(*cells, run_names(rows), strict=True):
+        where = f"{label}, seed {seed}" if isinstance(seed, int) else label
+        parts.append(f"{where}: {before:.8g} ({run}), then {after:.8g} ({latest})")
+    return parts
+
+
+def changed_note(parts: Sequence[str]) -> list[str]:
+    """Return the note on changed scores; none without any."""
     if not parts:
         return []
     more = f"; and {len(parts) - MOST_CHANGED} more" if len(parts) > MOST_CHANGED else ""

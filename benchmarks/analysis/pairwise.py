@@ -18,10 +18,17 @@ from benchmarks.analysis.comparison import (
     UNDECIDED,
     WORSE,
     Arm,
+    Completion,
+    FailedArm,
     Pair,
     best_baseline,
 )
-from benchmarks.analysis.completion import completion_of, in_view_of_failures, with_holm
+from benchmarks.analysis.completion import (
+    completion_of,
+    in_view_of_failures,
+    with_holm,
+    without_scores,
+)
 from benchmarks.analysis.item_tests import ItemTests
 from benchmarks.analysis.metrics import EXACT, TIMES, Metric
 from benchmarks.analysis.seed_tests import difference
@@ -64,9 +71,15 @@ class Rules:
 
     def level(self, found: Paired) -> float:
         """Return the nominal level of a test; below 5 % before the planned number of seeds."""
-        if self.planned is None or found.freedom is None:
-            return LEVEL
-        return nominal_level(min(found.n, self.planned), self.planned)
+        return LEVEL if found.freedom is None else self.level_at(found.n)
+
+    def level_at(self, n: int) -> float:
+        """Return the nominal level of a look at n seeds."""
+        return LEVEL if self.planned is None else nominal_level(min(n, self.planned), self.planned)
+
+    def level_of(self, found: Completion | None) -> float:
+        """Return the nominal level of tests over all runs, failed ones included."""
+        return LEVEL if found is None else self.level_at(min(found.a[1], found.b[1]))
 
 
 def incomparable_reason(a: Arm, b: Arm, metric: Metric) -> str:
@@ -178,7 +191,10 @@ def judged(pair: Pair, rules: Rules, correction: Correction | None) -> Pair:
         )
         if verdict in OPEN:
             pair = with_plan(pair, rules, correction.level * level)
-    verdict = in_view_of_failures(pair.verdict, pair.completion, rules.undecided)
+    level = rules.level_of(pair.completion)
+    verdict = in_view_of_failures(pair.verdict, pair.completion, rules.undecided, level)
+    if verdict in OPEN and pair.verdict in (BETTER, WORSE):
+        pair = replace(pair, withheld=pair.a if pair.verdict == BETTER else pair.b)
     return replace(pair, verdict=verdict)
 
 
@@ -227,19 +243,38 @@ def family_of(arms: Sequence[Arm], worse: int) -> int:
     return testable * (testable - 1) // 2
 
 
-def all_pairs(arms: Sequence[Arm], rules: Rules, family: int) -> list[Pair]:
-    """Compare all pairs of contenders; of many, those with the best arm and the best baseline."""
+def failed_pair(arm: Arm, failed: FailedArm, rules: Rules) -> Pair:
+    """Compare an arm with one of which no run was completed."""
+    completion = without_scores(arm.by_seed, failed.attempted, rules.metric.higher_is_better)
+    reason = f"no run of {failed.label} was completed"
+    return Pair(arm.label, failed.label, NOT_COMPARABLE, completion=completion, reason=reason)
+
+
+def all_pairs(
+    arms: Sequence[Arm], rules: Rules, family: int, failed: Sequence[FailedArm] = ()
+) -> list[Pair]:
+    """Compare all pairs of contenders; of many, those with the best arm and the best baseline.
+
+    Networks are also compared with those of which no run was completed.
+    """
     among = contenders(arms)
     chosen = list(combinations(among, 2))
     if len(among) > MOST_FOR_ALL_PAIRS:
         baseline = best_baseline(among)
         chosen = [(a, b) for a, b in chosen if a is among[0] or a is baseline or b is baseline]
     count = max(family, len(chosen))
-    return corrected([run_test(a, b, rules, count) for a, b in chosen], rules, family)
+    tests = [run_test(a, b, rules, count) for a, b in chosen]
+    nets = [arm for arm in among if not arm.is_deterministic]
+    gone = [failed_pair(arm, each, rules) for each in failed for arm in nets]
+    return corrected([*tests, *gone[:MOST_FOR_ALL_PAIRS]], rules, family)
 
 
-def pairs_with(arms: Sequence[Arm], reference: Arm, rules: Rules) -> list[Pair]:
+def pairs_with(
+    arms: Sequence[Arm], reference: Arm, rules: Rules, failed: Sequence[FailedArm] = ()
+) -> list[Pair]:
     """Compare every arm with one that was chosen beforehand."""
     others = [arm for arm in arms if arm is not reference]
     tests = [run_test(arm, reference, rules, len(others)) for arm in others]
+    if not reference.is_deterministic:
+        tests += [failed_pair(reference, each, rules) for each in failed]
     return corrected(tests, rules, 0)

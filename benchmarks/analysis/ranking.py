@@ -38,7 +38,8 @@ def with_marks(arms: list[Arm], pairs: Sequence[Pair], rules: Rules) -> tuple[li
     The last verdict on a pair counts.
     """
     tested = {frozenset((pair.a, pair.b)): pair for pair in pairs}
-    best, notes = best_arms(arms, tested, rules)
+    failing = {label for pair in pairs if (label := failing_more(pair)) is not None}
+    best, notes = best_arms([arm for arm in arms if arm.label not in failing], tested, rules)
     baseline = None if rules.metric.name in COSTS else best_baseline(arms)
     result = [dataclasses.replace(arm, is_among_best=arm.label in best) for arm in arms]
     if baseline is not None:
@@ -74,8 +75,7 @@ def best_of_budget(
 ) -> tuple[set[str], list[str]]:
     """Return the labels of the best arms of a budget, and of the untested ones.
 
-    The best arm is the first contender that can be tested: an arm with one seed cannot. It is not
-    among the best if it fails more often than another contender.
+    The best arm is the first contender that can be tested: an arm with one seed cannot.
     """
     untested: list[str] = []
     for best in contenders(arms):
@@ -88,8 +88,7 @@ def best_of_budget(
         if verdicts:
             kept = {label for label, each in verdicts.items() if each not in (BETTER, FAILS_LESS)}
             kept |= {arm.label for arm in missing if arm.score.mean == best.score.mean}
-            if FAILS_MORE not in verdicts.values():
-                kept.add(best.label)
+            kept.add(best.label)
             return kept, [arm.label for arm in missing]
     return set(), untested
 
@@ -111,6 +110,11 @@ def pairs_with_best(
         (arm, pair if frozenset((best.label, arm.label)) in tested else new)
         for arm, pair, new in zip(others, pairs, again, strict=True)
     ]
+
+
+def failing_more(pair: Pair) -> str | None:
+    """Return the label of the arm of a pair that fails more often, if one is shown to."""
+    return {FAILS_MORE: pair.a, FAILS_LESS: pair.b}.get(pair.verdict)
 
 
 def is_decided(pair: Pair) -> bool:

@@ -37,7 +37,7 @@ SETTINGS = (
 NEVER_POOLED = ("group", "model_version", "baseline", "match", "match_budget")
 FAILURES = tuple(status.value for status in Status if status.is_failure)
 NO_SCORE = "no score"  # failure of a run that ended with the status ok
-ARM_COLUMNS = (*SETTINGS, "dtype")
+ARM_COLUMNS = (*SETTINGS, "dtype", "deterministic", "init_seed", "order_seed", "split_seed")
 FILLED = ("metric", *GROUP[2:], "dataset", "arm", *ARM_COLUMNS, "overrides", "model_version")
 
 BEST_OF = "best of "  # prefix of the key of an arm that is the best trial of a search

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from benchmarks.analysis.comparison import Arm, Pair, best_baseline
 from benchmarks.analysis.formatting import listed
@@ -14,7 +14,8 @@ def seed_notes(arms: Sequence[Arm], pairs: Sequence[Pair], planned: int | None) 
     """Return the notes on the seeds of a group."""
     notes = [*constant_notes(arms), *identical_notes(arms), *baseline_notes(arms)]
     if any(pair.seeds is not None and pair.seeds.freedom is not None for pair in pairs):
-        notes.append(planned_note(arms, planned))
+        counts = {a.label: a.score.n for a in arms if a.score.n > 1 and not a.is_deterministic}
+        notes.append(planned_note(counts, planned))
     return notes
 
 
@@ -59,23 +60,22 @@ def baseline_notes(arms: Sequence[Arm]) -> list[str]:
     ]
 
 
-def planned_note(arms: Sequence[Arm], planned: int | None) -> str:
-    """Return how the number of seeds was fixed, and the level of a look before its end."""
+def planned_note(counts: Mapping[str, int], planned: int | None) -> str:
+    """Return how the number of seeds of arms was fixed, and the levels of their tests."""
     if planned is None:
         return (
             "the number of seeds was not planned (--planned N): if seeds were added until a "
             "difference showed, p is too small"
         )
-    counts = [arm.score.n for arm in arms if arm.score.n > 1 and not arm.is_deterministic]
-    least = min(counts, default=planned)
-    if least >= planned:
-        return f"{planned} seeds were planned"
-    level = nominal_level(least, planned)
-    return f"{least} of {planned} planned seeds: a difference is shown if p < {level:.2g}"
+    parts = [f"at {planned} seeds if p < {nominal_level(planned, planned):.2g}"]
+    for n in sorted({n for n in counts.values() if n < planned}, reverse=True):
+        names = listed([label for label, count in counts.items() if count == n])
+        parts.append(f"at {n} ({names}) if p < {nominal_level(n, planned):.2g}")
+    return f"{planned} seeds were planned: a difference is shown {', '.join(parts)}"
 
 
-def check_planned(arms: Sequence[Arm], planned: int | None) -> None:
+def check_planned(counts: Mapping[str, int], planned: int | None) -> None:
     """Raise UserError if an arm has more seeds than planned."""
-    for arm in arms:
-        if planned is not None and arm.score.n > planned:
-            raise UserError(f"--planned {planned}: {arm.label} has {arm.score.n} seeds")
+    for label, n in counts.items():
+        if planned is not None and n > planned:
+            raise UserError(f"--planned {planned}: {label} has {n} seeds, more than planned")

@@ -34,6 +34,7 @@ FACTORS = {
 """By column: the source of randomness and the setting that fixes it."""
 
 SAME = ("task", "task_version", "metric", "dataset_sha256", "model", "model_version", *SETTINGS)
+LARGEST_SCORE = 1e100  # squares of larger ones overflow
 TOLERANCE = 0.01  # relative difference of a score from that of its predictions, which are rounded
 COMBINATION, SEEDS = "their combination", "all seeds"
 ITEMS, TOTAL = "test items", "total"
@@ -73,7 +74,10 @@ def variance_tables(tables: Sequence[Path], task: str | None = None) -> list[Var
     Raises:
         UserError: a table is invalid, has no runs with fixed streams, or misses some of a design.
     """
-    frame = fixed_runs(read_tables(tables).frame)
+    read = read_tables(tables).frame
+    frame = fixed_runs(read)
+    if frame.empty and (read["init_seed"].notna() & read["order_seed"].notna()).any():
+        raise UserError(f"{tables[0]}: no run with fixed random streams ended with a score")
     if frame.empty:
         raise UserError(
             f"{tables[0]}: has no runs with train.init_seed and train.order_seed; make them with "
@@ -101,6 +105,10 @@ def fixed_runs(frame: pd.DataFrame) -> pd.DataFrame:
         " ".join(word for word in str(text).split() if not word.lstrip("+").startswith(keys))
         for text in frame["overrides"]
     ]
+    too_large = frame[frame["test_score"].abs() > LARGEST_SCORE]
+    if len(too_large):
+        score = too_large["test_score"].iloc[0]
+        raise UserError(f"{too_large['run_id'].iloc[0]}: the score {score:g} has no variance")
     return frame.assign(other_overrides=others).drop_duplicates(
         [*SAME, "other_overrides", *FACTORS, "test_score"]
     )

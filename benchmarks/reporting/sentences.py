@@ -69,6 +69,8 @@ def pair_text(pair: Pair, group: Group) -> str:
 
 def undertrained_text(pair: Pair, group: Group) -> str:
     """Return the undertrained arm of a pair that is not better than a baseline or another arm."""
+    if pair.has_failed_arm:
+        return ""
     a, b = group.arm(pair.a), group.arm(pair.b)
     if a.undertrained and b.undertrained:
         return ""
@@ -84,6 +86,8 @@ def verdict_text(pair: Pair, group: Group) -> str:
         return f"{pair.a} and {pair.b}: not comparable ({pair.reason})"
     more = f"{completion_text(pair.completion, pair.a, pair.b)}{items_text(pair)}"
     found = pair.seeds
+    if found is None and pair.verdict in (FAILS_MORE, FAILS_LESS):
+        return f"{pair.a} {pair.verdict} than {pair.b} ({pair.reason}){more}"
     if found is None or (found.p is None and pair.verdict in OPEN):
         return f"{pair.a} and {pair.b}: {pair.verdict} ({pair.reason}){more}"
     if pair.verdict in (BETTER, WORSE):
@@ -94,7 +98,8 @@ def verdict_text(pair: Pair, group: Group) -> str:
     numbers = f"({scores_text(pair, found, group)})"
     if pair.verdict in (FAILS_MORE, FAILS_LESS):
         return f"{pair.a} {pair.verdict} than {pair.b}{more}; scores {numbers}"
-    return f"{pair.a} and {pair.b}: {pair.verdict} {numbers}{more}"
+    why = f", because {pair.withheld} fails more often" if pair.withheld else ""
+    return f"{pair.a} and {pair.b}: {pair.verdict}{why} {numbers}{more}"
 
 
 def scores_text(pair: Pair, found: Paired, group: Group) -> str:
@@ -128,10 +133,14 @@ def completion_text(found: Completion | None, a: str, b: str) -> str:
     (done_a, all_a), (done_b, all_b) = found.a, found.b
     ahead = a if found.probability > 0.5 else b
     ranked = "no difference" if found.probability == 0.5 else f"{ahead} ahead"
+    counts = f"{a} {done_a} of {all_a}, {b} {done_b} of {all_b}"
+    if found.p is None:  # one arm is deterministic
+        fewer = (a, done_a, all_a) if done_a < all_a else (b, done_b, all_b)
+        counts = "{} {} of {}".format(*fewer)
+    fisher = "" if found.p is None else f", {p_text(found.p_adjusted)} (Fisher, Holm)"
     return (
-        f"; completed: {a} {done_a} of {all_a}, {b} {done_b} of {all_b}, "
-        f"{p_text(found.p_adjusted)} (Fisher); failures ranked worst: {ranked}, "
-        f"{p_text(found.ranked_p)}"
+        f"; completed: {counts}{fisher}; with failures ranked worst: {ranked}, "
+        f"{p_text(found.ranked_p)} (uncorrected)"
     )
 
 
@@ -202,6 +211,8 @@ def change_text(change: Change) -> str:
         text = f"{p_text(change.p_adjusted)} (Holm; {change.reason})"
     if change.p_equivalence is not None:
         text += f"; smaller than the margin: {p_text(change.p_equivalence)}"
+    if change.withheld:
+        text += f"; {change.withheld} is ahead in completed runs, but fails more often"
     text += completion_text(change.completion, "B", "A")
     if change.detectable is not None:
         text += f"; detectable difference {significant(change.detectable, 2)}"

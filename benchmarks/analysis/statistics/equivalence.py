@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from scipy import special
 
 from benchmarks.analysis.statistics.common import CONFIDENCE, Interval, Paired
+
+LARGE_STATISTIC = 1000.0
 
 
 def tost_p(found: Paired, margin: float) -> float | None:
@@ -37,5 +41,17 @@ def effect_size(found: Paired) -> Interval | None:
         return None
     statistic, unit = found.difference / found.error, found.error / found.deviation
     tails = ((1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2)
-    low, high = (float(special.nctdtrinc(found.freedom, p, statistic)) * unit for p in tails)
+    low, high = (noncentrality(found.freedom, p, statistic) * unit for p in tails)
     return Interval(found.difference / found.deviation, low, high, found.n)
+
+
+def noncentrality(freedom: float, p: float, statistic: float) -> float:
+    """Return the noncentrality at which t is at most `statistic` with probability p.
+
+    The inversion takes minutes for a large t, where the normal part of t is negligible: t is then
+    noncentrality / sqrt(chi-squared / freedom).
+    """
+    if abs(statistic) <= LARGE_STATISTIC:
+        return float(special.nctdtrinc(freedom, p, statistic))
+    share = 1 - p if statistic > 0 else p
+    return statistic * math.sqrt(2 * float(special.gammaincinv(freedom / 2, share)) / freedom)

@@ -13,6 +13,7 @@ from benchmarks.analysis.comparison import (
     Arm,
     Group,
 )
+from benchmarks.analysis.ranking import failing_more
 from benchmarks.reporting.html.formatting import (
     budgets,
     metric_and_direction,
@@ -24,6 +25,7 @@ from benchmarks.reporting.html.formatting import (
     score_texts,
     seconds,
 )
+from benchmarks.reporting.sentences import count_text
 
 # The best network is known and beats the baselines; something is not shown; a baseline is better.
 SHOWN, OPEN, BEATEN = "shown", "open", "beaten"
@@ -55,7 +57,7 @@ def summarise(group: Group) -> Summary:
         for name, arms in by_budget.items():
             text = _ranking(group, arms) or f"{arms[0].label} only."
             rankings.append(f"{name[0].upper()}{name[1:]}: {text}")
-    texts = [_scores(group, contenders), *rankings, _cost(contenders)]
+    texts = [_scores(group, contenders), _failures(group), *rankings, _cost(contenders)]
     return Summary(tone, headline, " ".join(text for text in texts if text))
 
 
@@ -114,6 +116,18 @@ def _scores(group: Group, contenders: list[Arm]) -> str:
     return f"{', '.join(named)}{against} ({metric})."
 
 
+def _failures(group: Group) -> str:
+    """Return the completed runs of arms with failed ones, and which fail more often."""
+    arms = [arm for arm in group.all_arms if arm.failures]
+    if not arms:
+        return ""
+    counts = ", ".join(f"{arm.label} {count_text(arm)}" for arm in arms[:MANY])
+    more = f" and {len(arms) - MANY} more arms" * (len(arms) > MANY)
+    shown = sorted({label for pair in group.pairs if (label := failing_more(pair)) is not None})
+    verdict = f"; {_names(shown)} {'fails' if len(shown) == 1 else 'fail'} more often" * bool(shown)
+    return f"Completed runs: {counts}{more}{verdict}."
+
+
 def _ranking(group: Group, contenders: list[Arm]) -> str:
     """Return the lead of the best network over the next, and its verdict."""
     if len(contenders) == 1:
@@ -127,7 +141,7 @@ def _ranking(group: Group, contenders: list[Arm]) -> str:
         return f"{lead_text}, but the two are not comparable ({pair.reason})."
     if max(best.score.n, second.score.n) == 1:
         return f"{lead_text}; one seed per arm cannot rank architectures."
-    if verdict == FAILS_MORE:
+    if verdict == FAILS_MORE or (pair is not None and pair.withheld == best.label):
         return f"{lead_text} in completed runs, but {best.label} fails more often."
     if verdict == EQUIVALENT:
         return f"{lead_text}; the two are equivalent."
@@ -168,4 +182,4 @@ def _names(labels: list[str]) -> str:
     """Return the names of arms, or their number if there are many."""
     if len(labels) > MANY:
         return f"{len(labels)} networks"
-    return f"{', '.join(labels[:-1])} and {labels[-1]}"
+    return " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))
