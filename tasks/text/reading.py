@@ -63,7 +63,7 @@ def read_parts(parts: Parts, columns: Columns, where: str) -> Frames:
             continue
         tables = [read_documents(file, columns, frames) for file in part.files]
         frames.splits[split] = pd.concat(tables, ignore_index=True)
-    return without_unlabelled(frames)
+    return without_unlabelled(frames, where)
 
 
 def read_documents(file: Path, columns: Columns, frames: Frames) -> pd.DataFrame:
@@ -182,24 +182,26 @@ def read_dataset(loaded: Any, columns: Columns, where: str) -> Frames:
         names = {c: f.names for c, f in dataset.features.items() if hasattr(f, "names")}
         table = Table(as_text(dataset.to_pandas()), f"{where} ({name})")
         frames.splits[split] = chosen_columns(table, columns, names, frames)
-    return without_unlabelled(frames)
+    return without_unlabelled(frames, where)
 
 
-def without_unlabelled(frames: Frames) -> Frames:
+def without_unlabelled(frames: Frames, where: str) -> Frames:
     """Leave out splits without any label, as the test splits of competitions are."""
     for split in SPLITS:
+        if split in frames.splits and frames.splits[split].empty:
+            raise DataError(f"{where}: the {split} split has no rows")
         if split in frames.splits and frames.splits[split]["label"].isna().all():
             del frames.splits[split]
             frames.notice(f"the {split} split has no labels and is left out")
     if "train" not in frames.splits:
-        raise DataError("task.data: there is no training split with labels")
+        raise DataError(f"{where}: there is no training split with labels")
     return frames
 
 
 def joined(frames: Frames, test: Frames) -> Frames:
     """Return frames with another test split, which must be the only split of its source."""
     if len(test.splits) > 1:
-        names = ", ".join(test.splits)
+        names = ", ".join(sorted(test.splits))
         raise DataError(f"task.test: has splits of its own ({names}); give the file of one of them")
     notices = [*frames.notices, *(each for each in test.notices if each not in frames.notices)]
     splits = {split: each for split, each in frames.splits.items() if split != "test"}

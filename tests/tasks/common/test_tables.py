@@ -93,6 +93,12 @@ def test_mistakes_get_one_line_with_the_place(tmp_path: Path) -> None:
     assert "iconv -f WINDOWS-1252 -t UTF-8" in text
 
 
+def test_halves_of_characters_in_json_are_replaced(tmp_path: Path) -> None:
+    """A cut emoji has no encoding."""
+    found = table(tmp_path, '{"text": "cut \\ud83d, whole \\ud83d\\ude00"}\n', "t.jsonl")
+    assert found.frame["text"].tolist() == ["cut \ufffd, whole \U0001f600"]
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="x: cannot be read"):
         read_table(tmp_path / "none.csv", "x")
