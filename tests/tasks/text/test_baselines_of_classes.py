@@ -79,7 +79,7 @@ def test_only_the_mean_embedding_depends_on_the_seed(task: TextTask) -> None:
 
 
 def test_words_of_one_document_each_are_one_line(tmp_path: Path) -> None:
-    """Each word occurs twice, but in one document: a vocabulary for networks, none for baselines."""
+    """Each word occurs twice, in one document: networks have a vocabulary, baselines none."""
     frame = EXAMPLE.assign(text=[f"a{n}q a{n}q" for n in range(120)])
     task = load(write(tmp_path / "docs.csv", frame), tokenizer="word")
     with pytest.raises(DataError, match="no word occurs in two of the 87 training documents"):
