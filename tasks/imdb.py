@@ -6,17 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tasks.base import (
-    Arrays,
-    Baseline,
-    Cache,
-    DataDescription,
-    DataError,
-    Metric,
-    Split,
-    Task,
-    setting,
-)
+from tasks.base import Arrays, Baseline, Cache, DataDescription, DataError, Metric, Task, setting
 from tasks.common.splits import groups_of, held_out
 from tasks.text.baselines import IMDB_BASELINES
 from tasks.text.documents import DocumentTask
@@ -99,7 +89,7 @@ class ImdbTask(DocumentTask):
         )
         films = films if known else "no text shared (films unknown)"
         official = f"official test, {shared:,} of its texts in train too" * bool(shared)
-        sizes: dict[Split, int] = {"train": train, "validation": validation, "test": test}
+        sizes = {"train": train, "validation": validation, "test": test}
         notices = notices_of(metadata, sizes, "reviews")
         self.data = DataDescription(
             name=source.name,
@@ -150,7 +140,7 @@ def choose_validation(
     """
     import numpy as np
 
-    groups = groups_of(train["hash"].tolist(), train["movie"].tolist())
+    groups = groups_of(train["hash"], train["movie"])
     count = int(groups.max()) + 1
     order = np.random.default_rng(split_seed).permutation(count)
     chosen = held_out(groups, train["label"].to_numpy(), VALIDATION_PART, order)

@@ -170,7 +170,7 @@ class TextTask(DocumentTask):
             )
         self.columns: str = metadata["columns"]
         train, validation, test = (len(documents) for documents in self.documents.values())
-        sizes: dict[Split, int] = {"train": train, "validation": validation, "test": test}
+        sizes = {"train": train, "validation": validation, "test": test}
         remedy = "; task.tokenizer=bpe splits rare words into known parts"
         notices = [*metadata["notices"], *notices_of(metadata, sizes, "documents", remedy)]
         if metadata["tokenizer_reason"]:

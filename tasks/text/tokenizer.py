@@ -42,7 +42,6 @@ def train_tokenizer(
         "show_progress": False,
     }
     unknown = SPECIAL_TOKENS[UNKNOWN]
-    trainer: Any
     if kind == "bpe":
         tokenizer = Tokenizer(models.BPE(unk_token=unknown))
         alphabet = vocabulary_size - len(SPECIAL_TOKENS)
