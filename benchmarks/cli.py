@@ -161,7 +161,7 @@ def refuse_unsupported(overrides: list[str], flags: argparse.Namespace) -> None:
 
 
 def check_group(group: str, overrides: list[str]) -> None:
-    """Raise UserError for a list of options of a group, and for two overrides of it."""
+    """Raise UserError for a list of options of a group, and for one that adds to another."""
     given = [text for text in overrides if text.lstrip("+").startswith(f"{group}=")]
     for text in given:
         value = text.partition("=")[2].strip()
@@ -170,7 +170,7 @@ def check_group(group: str, overrides: list[str]) -> None:
             raise UserError(
                 f"{text}: a run has one {group}; for a sweep: python run.py -m {group}={options}"
             )
-    if len(given) > 1:
+    if len(given) > 1 and any(text.startswith("+") for text in given):
         raise UserError(f"{' and '.join(given)}: set {group} once")
 
 
