@@ -156,9 +156,9 @@ def make_group(
 def unit_of(rows: pd.DataFrame, name: str, is_own: bool) -> str:
     """Return the unit of scores: as the runs recorded it, else that of the column."""
     if is_own and "metric_unit" in rows:
-        recorded = rows["metric_unit"].dropna()
-        if len(recorded):
-            return str(recorded.iloc[0])
+        recorded = rows["metric_unit"].dropna().astype("str")
+        if (recorded != "").any():
+            return str(recorded[recorded != ""].iloc[0])
     return FACTS[name].unit if name in FACTS else ""
 
 

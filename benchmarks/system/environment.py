@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import math
 import os
 import platform
 import subprocess
@@ -13,12 +14,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import joblib
 import psutil
 import torch
 
 from benchmarks import PROJECT_ROOT
 from benchmarks.errors import UserError
+
+CGROUP = Path("/sys/fs/cgroup")
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of glibc's `mallopt`, from malloc.h."""
@@ -91,11 +93,23 @@ def available_cores() -> int:
     The affinity of the process, the quota of its container (cgroup v1 and v2) and the variable
     OMP_NUM_THREADS limit it.
     """
-    counts: list[int] = [psutil.cpu_count(logical=False) or os.cpu_count() or 1, joblib.cpu_count()]
+    counts: list[int] = [psutil.cpu_count(logical=False) or os.cpu_count() or 1, usable_cores()]
     wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if wanted.isdecimal() and int(wanted) > 0:
         counts.append(int(wanted))
     return min(counts)
+
+
+def usable_cores() -> int:
+    """Return the cores that affinity and the quota of a container leave to this process."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        with contextlib.suppress(OSError, ValueError):
+            texts = [(CGROUP / name).read_text(encoding="utf-8") for name in names]
+            quota, period = map(int, " ".join(texts).split())  # "max" and -1 set no limit
+            if quota > 0 and period > 0:
+                return min(cores or 1, math.ceil(quota / period))
+    return cores or 1
 
 
 def device_name(device: torch.device) -> str:
@@ -145,7 +159,9 @@ def keep_freed_memory() -> None:
     cleared pages. With 256 units and two threads this takes a third of the time of PyTorch's LSTM.
     """
     call_glibc("mallopt", M_MMAP_MAX, 0)
-    call_glibc("mallopt", M_TRIM_THRESHOLD, 2**31 - 1)
+    call_glibc("mallopt", CGROUP = Path("/sys/fs/cgroup")
+
+M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def call_glibc(function: str, *arguments: int) -> None:

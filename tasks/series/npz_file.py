@@ -82,7 +82,7 @@ class Archive:
 
         self.where, self.part = where, part
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file) as stored:
                 self.arrays = {name.lower(): stored[name] for name in stored.files}
         except ValueError as error:
             reason = str(error).splitlines()[0]

@@ -106,7 +106,9 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "model=glob(*)": ("model=glob(*): several values make a sweep", "add -m"),
     "~train.learning_rate": ("~train.learning_rate: a key cannot be removed",),
     "seed=${{x}}": ("seed=${{x}}: refers to a key or variable that does not exist",),
-    "train.learning_rate=${{oc.env:NOT_SET}}": ("${{oc.env:NOT_SET}}: refers to a key or variable",),
+    "train.learning_rate=${{oc.env:NOT_SET}}": (
+        "${{oc.env:NOT_SET}}: refers to a key or variable",
+    ),
     "seed=${{nope:1}}": ("seed=${{nope:1}}: refers to a key or variable that does not exist",),
     "--multirn": ("--multirn", "did you mean --multirun?"),
     "-m task=sp500 seed=0,1 --config-name x": ("--config-name", "cannot be combined with -m"),

@@ -7,7 +7,6 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -81,16 +80,7 @@ def test_threads_follow_the_quota_of_a_container(
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
-    there, reading = os.path.exists, open
-
-    def moved(path: Any) -> Any:
-        return str(path).replace("/sys/fs/cgroup", str(tmp_path))
-
-    def opened(path: Any, *more: Any, **named: Any) -> Any:
-        return reading(moved(path), *more, **named)
-
-    monkeypatch.setattr(os.path, "exists", lambda path: there(moved(path)))
-    monkeypatch.setattr("builtins.open", opened)
+    monkeypatch.setattr(benchmarks.system.environment, "CGROUP", tmp_path)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert available_cores() == 1
 

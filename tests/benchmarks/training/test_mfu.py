@@ -45,7 +45,7 @@ def per_token(task: TaskSettings, model: ModelSettings, cache: Path) -> tuple[fl
 def test_a_language_head_counts_every_step(shared_cache: Path) -> None:
     settings = ShakespeareSettings(embedding_size=5)
     found, task = per_token(settings, RecurrentSettings(hidden_size=HIDDEN), shared_cache)
-    vocabulary = len(task.characters)  # type: ignore[attr-defined]
+    vocabulary = len(task.vocabulary.tokens)  # type: ignore[attr-defined]
     assert found == 2 * HIDDEN * vocabulary
 
 
