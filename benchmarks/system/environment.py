@@ -159,9 +159,7 @@ def keep_freed_memory() -> None:
     cleared pages. With 256 units and two threads this takes a third of the time of PyTorch's LSTM.
     """
     call_glibc("mallopt", M_MMAP_MAX, 0)
-    call_glibc("mallopt", CGROUP = Path("/sys/fs/cgroup")
-
-M_TRIM_THRESHOLD, 2**31 - 1)
+    call_glibc("mallopt", M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def call_glibc(function: str, *arguments: int) -> None:
