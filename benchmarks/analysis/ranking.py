@@ -39,7 +39,10 @@ def with_marks(arms: list[Arm], pairs: Sequence[Pair], rules: Rules) -> tuple[li
     """
     tested = {frozenset((pair.a, pair.b)): pair for pair in pairs}
     failing = {label for pair in pairs if (label := failing_more(pair)) is not None}
-    best, notes = best_arms([arm for arm in arms if arm.label not in failing], tested, rules)
+    qualified = [arm for arm in arms if arm.label not in failing]
+    best, notes = best_arms(qualified, tested, rules)
+    if failing and len(qualified) == 1:
+        best = {qualified[0].label}
     baseline = None if rules.metric.name in COSTS else best_baseline(arms)
     result = [dataclasses.replace(arm, is_among_best=arm.label in best) for arm in arms]
     if baseline is not None:

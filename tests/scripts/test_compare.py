@@ -310,7 +310,8 @@ def test_the_number_of_pairs_that_p_is_corrected_for(
     out = capsys.readouterr().out
     assert "pairs, A against B (Holm over these 3 pairs)" in out
     assert "± is an individual 95 % interval; p and [ ] are corrected for all pairs" in out
-    many = [row for n in range(8) for row in arm("gru", [s - n / 9 for s in LSTM], hidden_size=n)]
+    scores = [[s - n / 9 + i * n / 9999 for i, s in enumerate(LSTM)] for n in range(8)]
+    many = [row for n in range(8) for row in arm("gru", scores[n], hidden_size=n)]
     assert main([str(write(tmp_path / "u.csv", [*arms, *many]))]) == 0
     assert "(Holm over all 55 pairs); 36 more in JSON" in capsys.readouterr().out
     more = [row for n in range(31) for row in arm("tcn", [s + n / 120 for s in RNN], hidden_size=n)]

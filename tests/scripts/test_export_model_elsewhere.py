@@ -127,7 +127,7 @@ def test_characters_are_predicted_one_by_one_with_onnxruntime_only(
     with torch.inference_mode():
         logits, _ = finished.network("torch")[0](ids[None, :-1])
     nats = torch.nn.functional.cross_entropy(logits[0], ids[1:], reduction="none")
-    text = "".join(task.characters[i] for i in ids)
+    text = "".join(task.vocabulary.tokens[i] for i in ids)
     elsewhere(CHARACTERS, tmp_path, text=text, nats=nats.tolist())
 
 
@@ -159,7 +159,7 @@ def test_days_are_forecast_from_closes_with_onnxruntime_only(
     finished = load_run(folder)
     task: Any = finished.task
     kept = pd.read_parquet(folder / "predictions.parquet").iloc[3]
-    day = task.bounds["test"][0] + int(kept["item"])
+    day = int(task.origins["test"][int(kept["item"])]) + 1
     closes = task.closes[day - 40 : day].tolist()
     elsewhere(CLOSES, tmp_path, closes=closes, forecast=kept["predicted"], target=target)
 
@@ -173,7 +173,7 @@ def test_the_example_of_the_docs_writes_text(
     start = json.loads(re.findall(r'^new = (".+")$', program, re.MULTILINE)[0])
     text = printed(program, tmp_path)
     finished = load_run(folder)
-    characters = list(finished.task.characters)  # type: ignore[attr-defined]
+    characters = list(finished.task.vocabulary.tokens)  # type: ignore[attr-defined]
     ids = torch.tensor([[characters.index(letter) for letter in start + text]])
     with torch.inference_mode():
         logits = finished.network("torch")[0](ids)[0][0, len(start) - 1 : -1]
@@ -190,7 +190,7 @@ def test_the_example_of_the_docs_forecasts_a_close(
     assert run_script(folder, "--no-times", "--out", tmp_path)[0] == 0
     task: Any = load_run(folder).task
     kept = pd.read_parquet(folder / "predictions.parquet").iloc[3]
-    day = task.bounds["test"][0] + int(kept["item"])
+    day = int(task.origins["test"][int(kept["item"])]) + 1
     np.savetxt(tmp_path / "closes.txt", task.closes[:day])
     assert float(printed(example("closes.txt"), tmp_path)) == pytest.approx(
         kept["predicted"], rel=1e-6

@@ -128,7 +128,7 @@ def test_numbers_stand_beside_the_verdict(
     text = " ".join(capsys.readouterr().out.split())
     assert "5 of 10" in text
     assert "0 of 4" in text
-    assert "p = 0.033 (Fisher)" in text
+    assert "p = 0.065 (Fisher, Holm)" in text
 
 
 def test_completion_stands_beside_n_of_changes(tmp_path: Path) -> None:
@@ -141,6 +141,9 @@ def test_completion_stands_beside_n_of_changes(tmp_path: Path) -> None:
 
 
 def test_equal_completion_changes_nothing(tmp_path: Path) -> None:
-    a, b = with_failures("a", TEN, 2), with_failures("b", [s - 0.1 for s in TEN], 2)
+    a, b = (
+        with_failures("a", TEN, 2),
+        with_failures("b", [s - 0.1 - n / 999 for n, s in enumerate(TEN)], 2),
+    )
     pair = pair_of(grouped(tmp_path, a, b), "a", "b")
     assert (pair.a, pair.verdict) == ("a", "better")

@@ -88,7 +88,7 @@ def test_before_the_planned_number_a_difference_needs_more(tmp_path: Path) -> No
     assert pair.seeds.low < 0
     full = grouped(tmp_path, arm("a", ten), arm("b", slightly), planned=10)
     assert full.pairs[0].verdict == "better"
-    assert "10 seeds were planned" in full.notes
+    assert any(note.startswith("10 seeds were planned: ") for note in full.notes)
 
 
 def test_without_a_plan_the_group_says_so(tmp_path: Path) -> None:
