@@ -147,7 +147,7 @@ def refuse_unsupported(overrides: list[str], flags: argparse.Namespace) -> None:
             raise UserError(no_option_text(group))
         check_group(group, overrides)
     for text in overrides:
-        if text.startswith("~"):
+        if text.startswith("~") and text[1:] not in ("model", "task"):  # explained below
             raise UserError(f"{text}: a key cannot be removed; leave it out or set another value")
     if flags.multirun:
         return

@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.config.compose import compose_run, hydra_at
+from benchmarks.config.data_kinds import data_kinds
 from benchmarks.config.help import CONF
 from benchmarks.config.hydra_errors import explain
 from benchmarks.config.registry import register_schemas
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from tasks.base import Task
 
 MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml") if file.stem != "baseline")
-TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
+TASKS = sorted({file.stem for file in (CONF / "task").glob("*.yaml")} - set(data_kinds()))
+"""The tasks with data of their own."""
 
 
 def composed(model: str, task: str, *overrides: str) -> Config:

@@ -20,7 +20,7 @@ from benchmarks.config.validation import checked_config
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ("baseline", "bigru", "bilstm", "birnn", "gru", "lstm", "rnn")
-TASKS = ("imdb", "shakespeare", "sp500")
+TASKS = ("forecast", "imdb", "lm", "series", "shakespeare", "sp500", "text")
 ALL_MODELS, ALL_TASKS = ", ".join(MODELS), ", ".join(TASKS)
 ENVIRONMENT = os.environ | {
     "HF_HUB_OFFLINE": "1",

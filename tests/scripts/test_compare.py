@@ -314,7 +314,8 @@ def test_the_number_of_pairs_that_p_is_corrected_for(
     many = [row for n in range(8) for row in arm("gru", scores[n], hidden_size=n)]
     assert main([str(write(tmp_path / "u.csv", [*arms, *many]))]) == 0
     assert "(Holm over all 55 pairs); 36 more in JSON" in capsys.readouterr().out
-    more = [row for n in range(31) for row in arm("tcn", [s + n / 120 for s in RNN], hidden_size=n)]
+    scores = [[s + n / 120 + i * n / 9999 for i, s in enumerate(RNN)] for n in range(31)]
+    more = [row for n in range(31) for row in arm("tcn", scores[n], hidden_size=n)]
     assert main([str(write(tmp_path / "v.csv", more))]) == 0
     assert "(p corrected for all 465 pairs)" in capsys.readouterr().out
 
