@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from benchmarks.analysis.statistics.common import (
@@ -32,6 +32,7 @@ from benchmarks.analysis.statistics.dependence import (
 FEWEST_BLOCKS = 10  # fewest blocks from which the variance of their means can be estimated
 SHORTEST_BLOCK = 10  # steps of a block, even if they seem independent
 FEWEST_STEPS = 200  # shortest sequence that is cut into blocks: they are too short in others
+TIE = 1e-9  # of the range of losses, to order models with equal statistics
 DRAWS_AT_ONCE = 100  # resampled sequences per batch, to limit memory
 
 
@@ -108,7 +109,7 @@ def block_means(d: Vector, length: int, draws: int, rng: np.random.Generator) ->
 
 
 def diebold_mariano(errors_a: ArrayLike, errors_b: ArrayLike) -> Paired:
-    """Compare the squared errors of two forecasts of the same days (Diebold and Mariano 1995).
+    """Compare the squared errors of two forecasts of the same times (Diebold and Mariano 1995).
 
     The variance is the equal-weighted cosine estimate (Lazarus, Lewis, Stock and Watson 2018),
     with as many degrees of freedom of Student's t as it has terms.
@@ -117,7 +118,7 @@ def diebold_mariano(errors_a: ArrayLike, errors_b: ArrayLike) -> Paired:
     d, method = x - y, "Diebold-Mariano (EWC)"
     n, mean, freedom = len(d), float(d.mean()), cosine_terms(len(d))
     if not freedom:
-        return Paired(mean, None, None, None, n, f"{method}: too few days")
+        return Paired(mean, None, None, None, n, f"{method}: too few items")
     p = p_without_spread(d, size_of(x, y))
     if p is not None:
         return Paired(mean, None, None, p, n, "equal differences: signs")
@@ -132,8 +133,6 @@ def model_confidence_set(
 
     Hansen, Lunde and Nason (2011); `block` is the block length, 1 for independent items.
     """
-    from arch.bootstrap import MCS
-
     table = np.stack([vector(each) for each in losses], axis=1)
     # Columns that differ by a constant have no spread to standardise by: only the better one is
     # tested, and the other is worse.
@@ -142,11 +141,28 @@ def model_confidence_set(
     least = np.array([levels[back == place].min() for place in range(shapes.shape[1])])
     p_of = np.ones(shapes.shape[1])
     if len(p_of) > 1:
-        found: Any = MCS(shapes + least, LEVEL, reps=1000, block_size=block, seed=seed)
-        found.compute()
-        p_of = found.pvalues["Pvalue"].loc[list(range(len(p_of)))].to_numpy(float)
+        p_of = _p_of_models(shapes + least, seed, block)
     pvalues = [
         float(p_of[place]) if level == least[place] else 0.0
         for place, level in zip(back, levels, strict=True)
     ]
     return [i for i, p in enumerate(pvalues) if p > LEVEL], pvalues
+
+
+def _p_of_models(losses: NDArray[np.float64], seed: int, block: int) -> NDArray[np.float64]:
+    """Return the p-value of each model from losses (items, models)."""
+    from arch.bootstrap import MCS
+
+    def computed(losses: NDArray[np.float64]) -> Any:
+        found: Any = MCS(losses, LEVEL, reps=1000, block_size=block, seed=seed)
+        found.compute()
+        return found.pvalues["Pvalue"]
+
+    models = losses.shape[1]
+    found = computed(losses)
+    if any(np.ndim(place) for place in found.index):
+        # arch removes several models at once if their statistics are equal, as those of few items.
+        ties = np.random.default_rng(seed).random(models)
+        found = computed(losses + TIE * np.ptp(losses) * ties)
+    p_of: NDArray[np.float64] = found.loc[list(range(models))].to_numpy(float)
+    return p_of

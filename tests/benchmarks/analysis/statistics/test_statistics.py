@@ -218,6 +218,17 @@ def test_the_confidence_set_keeps_the_best_and_drops_the_worse() -> None:
     assert model_confidence_set([losses[0], losses[0]]) == ([0, 1], [1.0, 1.0])
 
 
+def test_models_with_equal_statistics_are_ordered() -> None:
+    # The first two models differ from the others by the same numbers of wrong items.
+    wrong = np.zeros((4, 24))
+    wrong[1, 0], wrong[0, 1] = 1, 1
+    wrong[2, 2:20], wrong[3, 3:21] = 1, 1
+    kept, pvalues = model_confidence_set(list(wrong), block=1)
+    assert kept == [0, 1]
+    assert max(pvalues) == 1
+    assert max(pvalues[2:]) < 0.05
+
+
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []
