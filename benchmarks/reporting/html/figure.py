@@ -50,7 +50,7 @@ class Figure:
         config = copy.deepcopy(THEME)
         longest = self.spec["usermeta"]["longest"]
         config["legend"]["columns"] = max(1, EXPORT_WIDTH // (7 * longest + 40))
-        title = {"text": self.title}
+        title = {"text": visible(self.title)}
         size = {"width": EXPORT_WIDTH, "padding": 16, "background": PAPER}
         return copy.deepcopy(self.spec) | {"config": config, "title": title} | size
 
@@ -94,11 +94,22 @@ def encode(
 
 
 def lines(
-    style: Style, records: list[Record], x: Any, y: Any, tips: list[Any], **mark: Any
+    style: Style,
+    records: list[Record],
+    x: Any,
+    y: Any,
+    tips: list[Any],
+    detail: str = "",
+    **mark: Any,
 ) -> list[Any]:
-    """Return a layer with one line per arm and a layer of invisible points with tooltips."""
+    """Return a layer with one line per arm and a layer of invisible points with tooltips.
+
+    An arm has one line for each value of the field `detail`, if one is given.
+    """
     colour, dash = encode(style, "color", "stroke"), encode(style, "strokeDash", "stroke")
     base = chart(records).encode(x=x, y=y)
+    if detail:
+        base = base.encode(detail=f"{detail}:N")
     return [
         base.mark_line(**mark).encode(color=colour, strokeDash=dash),
         base.mark_point(size=50, opacity=0, filled=True).encode(tooltip=tips),

@@ -6,7 +6,8 @@ with the last one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import Any
 
 import altair as alt
@@ -26,14 +27,16 @@ from benchmarks.reporting.html.figure import (
     spread,
     zero_line,
 )
-from benchmarks.reporting.html.formatting import metric_name, nets, number, plural
+from benchmarks.reporting.html.formatting import data_unit, metric_name, nets, number
 from benchmarks.reporting.html.run_files import Runs, first_runs
 from benchmarks.reporting.html.theme import BASELINE_DASHES, GRID, INK, MUTED, Look, Looks, Style
 
 MOST_ARMS = 4
 MOST_SEEDS = 20
-DAYS_IN_DETAIL = 60
+STEPS_IN_DETAIL = 60
 POINTS = 250
+ZONE = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
+OTHER_UNITS = ("mase", "smape")  # metrics that are not in the unit of the series
 
 NAIVE_LOOK = Look(MUTED, "cross", BASELINE_DASHES["naive"])
 
@@ -42,49 +45,74 @@ NAIVE_LOOK = Look(MUTED, "cross", BASELINE_DASHES["naive"])
 class Forecasts:
     """Forecasts of several arms for the same times."""
 
-    days: list[str]  # YYYY-MM-DD, or numbers of rows, in order
+    times: list[str]  # in ISO format, or numbers of rows, in order
     actual: pd.Series[float]
     naive: dict[str, pd.Series[float]]  # the reference; empty if there is none
     by_arm: dict[str, pd.Series[float]]  # means over the seeds
     horizon: int = 1  # steps ahead
+    # Several steps ahead: for each of the times, the time of its origin and the value there.
+    origins: list[tuple[str, float]] = field(default_factory=list)
 
     @property
     def has_dates(self) -> bool:
         """True if the times are dates."""
-        return "-" in self.days[0]
+        return "-" in self.times[0]
+
+    @property
+    def has_hours(self) -> bool:
+        """True if the times are dates with a time of day."""
+        return "T" in self.times[0]
+
+    @property
+    def in_detail(self) -> int:
+        """The number of the last times that are shown one by one, of whole forecasts."""
+        whole = max(1, STEPS_IN_DETAIL // self.horizon) * self.horizon
+        return min(whole, len(self.times))
 
 
 def read(group: Group, runs_: Runs) -> Forecasts | None:
     """Return the forecasts of the best networks and of the best baseline; None without any."""
-    actual: pd.Series[float] | None = None
-    days: list[str] = []
-    horizon = 1
-    naive: dict[str, pd.Series[float]] = {}
+    first: pd.DataFrame | None = None
+    times: list[str] = []
     by_arm: dict[str, pd.Series[float]] = {}
     naive_arm = next((arm for arm in group.arms if arm.label == group.naive), None)
     for arm in [*nets(group)[:MOST_ARMS], group.best_baseline, naive_arm]:
         tables = _tables(arm, runs_) if arm is not None and arm.label not in by_arm else []
         if arm is None or not tables:
             continue
-        if actual is None:
-            actual, days = tables[0]["actual"].astype(float), [str(d) for d in tables[0]["day"]]
-            horizon = int(tables[0]["step"].max()) if "step" in tables[0] else 1
-            if "last" in tables[0]:
-                naive = {"random walk": tables[0]["last"].astype(float)}
-        same = [table for table in tables if list(table["day"].astype(str)) == days]
+        if first is None:
+            first, times = tables[0], _times_of(tables[0]["day"])
+        same = [table for table in tables if _times_of(table["day"]) == times]
         if same:
             by_arm[arm.label] = sum(
                 (table["predicted"].astype(float) for table in same[1:]), same[0]["predicted"]
             ) / len(same)
+    naive: dict[str, pd.Series[float]] = {}
     if naive_arm is not None and naive_arm.label in by_arm:
         naive = {naive_arm.label: by_arm.pop(naive_arm.label)}
-    if actual is None or not by_arm:
+    elif first is not None and "last" in first:
+        naive = {"random walk": first["last"].astype(float)}
+    if first is None or not by_arm:
         return None
-    return Forecasts(days, actual, naive, by_arm, horizon)
+    horizon = int(first["step"].max()) if "step" in first else 1
+    has_origins = horizon > 1 and {"origin", "last"} <= set(first.columns)
+    origins = (
+        list(zip(_times_of(first["origin"]), first["last"].astype(float), strict=True))
+        if has_origins
+        else []
+    )
+    return Forecasts(times, first["actual"].astype(float), naive, by_arm, horizon, origins)
+
+
+def _times_of(column: pd.Series[str]) -> list[str]:
+    """Return times as text; times of day without a zone are marked as UTC, as the axis is."""
+    return [
+        f"{time}Z" if "T" in time and not ZONE.search(time) else time for time in column.astype(str)
+    ]
 
 
 def _tables(arm: Arm, runs_: Runs) -> list[pd.DataFrame]:
-    """Return the predictions of the seeds of an arm that contain days and actual values."""
+    """Return the predictions of the seeds of an arm that contain times and actual values."""
     found = (runs_.predictions(run_id) for run_id, _ in first_runs(arm, MOST_SEEDS))
     return [
         without_overlap(table)
@@ -104,7 +132,7 @@ def without_overlap(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def advantage(forecasts: Forecasts) -> pd.DataFrame:
-    """Compute the squared error saved against the naive forecast up to each day.
+    """Compute the squared error saved against the naive forecast up to each time.
 
     In percent of the naive forecast's total; the last value is 100 (1 - (RMSE / naive RMSE)²).
     """
@@ -130,44 +158,74 @@ def forecast_figures(group: Group, runs_: Runs, looks: Looks, name: str) -> list
     return [figure(group, forecasts, arms, name) for figure in draw]
 
 
-def _records(series: dict[str, pd.Series[float]], days: list[str], digits: int = 5) -> list[Record]:
-    """Return the values of the last days of each series."""
+def _records(series: dict[str, pd.Series[float]], times: list[str], digits: int) -> list[Record]:
+    """Return the values of the last times of each series."""
     return [
-        {"arm": label, "day": day, "value": rounded(value, digits)}
+        {"arm": label, "time": time, "value": rounded(value, digits)}
         for label, values in series.items()
-        for day, value in zip(days, values.iloc[-len(days) :], strict=True)
+        for time, value in zip(times, values.iloc[-len(times) :], strict=True)
     ]
+
+
+def _fans(forecasts: Forecasts, records: list[Record]) -> list[Record]:
+    """Return records of forecasts several steps ahead with their origins, where lines begin."""
+    origins = dict(zip(forecasts.times, forecasts.origins, strict=True))
+    ends = (
+        record | {"time": origins[record["time"]][0], "value": origins[record["time"]][1]}
+        for record in records[:: forecasts.horizon]
+    )
+    forecast = [record | {"origin": origins[record["time"]][0]} for record in records]
+    begun = [end | {"origin": end["time"]} for end in ends]
+    return begun + forecast
 
 
 def _against_actual(group: Group, forecasts: Forecasts, arms: Style, name: str) -> Figure:
     style = {"actual": Look(INK, "circle", [1, 0])} | dict.fromkeys(forecasts.naive, NAIVE_LOOK)
     style |= arms
-    series = {"actual": forecasts.actual} | forecasts.naive | forecasts.by_arm
-    days = forecasts.days[-DAYS_IN_DETAIL:]
+    times = forecasts.times[-forecasts.in_detail :]
+    actual, predicted = {"actual": forecasts.actual}, forecasts.naive | forecasts.by_arm
+    records = _records(predicted, times, 7)
+    if forecasts.origins:
+        records = _fans(forecasts, records)
     y = alt.Y("value:Q", title=_unit(group), scale=alt.Scale(zero=False))
     layers = lines(
-        style, _records(series, days, 7), _times(forecasts), y, _tips(forecasts), strokeWidth=1.8
+        style,
+        _records(actual, times, 7) + records,
+        _axis(forecasts),
+        y,
+        _tips(forecasts),
+        "origin" if forecasts.origins else "",
+        strokeWidth=1.8,
     )
-    part = f"the last {len(days)} of " if len(days) < len(forecasts.days) else ""
+    part = f"the last {len(times)} of " if len(times) < len(forecasts.times) else ""
     return Figure(
         name=f"{name}-forecasts",
         title="Forecasts and actual values",
-        caption=f"Shown are {part}{plural(len(forecasts.days), 'test step')}; forecasts are means "
-        "over the seeds. A forecast that repeats the previous value looks right, one step late."
-        + _horizon_note(forecasts),
-        summary=f"Forecasts by {', '.join(list(style)[1:])} of {days[0]} to {days[-1]}.",
+        caption=f"Shown are {part}{len(forecasts.times):,} test {_steps(group, forecasts)}; "
+        "forecasts are means over the seeds. "
+        + (
+            _horizon_note(group, forecasts)
+            or "A forecast that repeats the previous value looks right, one step late."
+        ),
+        summary=f"Forecasts by {', '.join(list(style)[1:])} of {times[0]} to {times[-1]}.",
         spec=spec_of(layers, style),
         header=["time", *style],
         rows=[
-            [day, *(number(float(values.iloc[i - len(days)]), 6) for values in series.values())]
-            for i, day in enumerate(days)
+            [
+                time,
+                *(
+                    number(float(values.iloc[i - len(times)]), 6)
+                    for values in (actual | predicted).values()
+                ),
+            ]
+            for i, time in enumerate(times)
         ],
     )
 
 
 def _residuals(group: Group, forecasts: Forecasts, arms: Style, name: str) -> Figure:
-    days = forecasts.days[-DAYS_IN_DETAIL:]
     series = forecasts.by_arm | forecasts.naive
+    steps = _steps(group, forecasts)
     residuals = {label: forecasts.actual - values for label, values in series.items()}
     rows = []
     for label, values in residuals.items():
@@ -182,7 +240,8 @@ def _residuals(group: Group, forecasts: Forecasts, arms: Style, name: str) -> Fi
             f"Bars: {naive}. A mark at the end of its bar is equal to it. "
             for naive in forecasts.naive
         )
-        + f"The same {len(days)} steps; the numbers are of all {len(forecasts.days)}.",
+        + f"The same {forecasts.in_detail} {steps}; the numbers are of all "
+        f"{len(forecasts.times):,}{_distance(forecasts)}.",
         summary="Residuals by arm: "
         + "; ".join(f"{label}: RMSE {rmse}, mean {mean}" for label, rmse, mean, _ in rows),
         spec=spec_of(_residual_layers(group, forecasts, residuals, arms), arms),
@@ -196,9 +255,9 @@ def _residual_layers(
 ) -> list[Any]:
     """Return the bars of the naive forecast and the marks of the arms."""
     title = f"actual − forecast ({_unit(group)})"  # noqa: RUF001  a minus sign
-    x, y = _times(forecasts), alt.Y("value:Q", title=title)
+    x, y = _axis(forecasts), alt.Y("value:Q", title=title)
     tips = _tips(forecasts, "residual")
-    records = _records(residuals, forecasts.days[-DAYS_IN_DETAIL:])
+    records = _records(residuals, forecasts.times[-forecasts.in_detail :], 5)
     bars = chart([r | {"zero": 0} for r in records if r["arm"] not in arms])
     marks = chart([r for r in records if r["arm"] in arms])
     return [
@@ -218,11 +277,11 @@ def _cumulative_error(group: Group, forecasts: Forecasts, arms: Style, name: str
     (naive,) = forecasts.naive
     table = advantage(forecasts)
     records: list[Record] = [
-        {"arm": label, "day": forecasts.days[i], "value": rounded(float(table[label].iloc[i]), 4)}
+        {"arm": label, "time": forecasts.times[i], "value": rounded(float(table[label].iloc[i]), 4)}
         for label in table
         for i in spread(len(table), POINTS)
     ]
-    x = _times(forecasts)
+    x = _axis(forecasts)
     y = alt.Y("value:Q", title=f"squared error saved (% of {naive}'s)")
     last = {label: number(float(table[label].iloc[-1]), 3) for label in arms}
     return Figure(
@@ -250,30 +309,54 @@ def _reference_line(group: Group, forecasts: Forecasts) -> str:
     return f" The best baseline, {best.label}, has no forecasts and is not drawn."
 
 
-def _horizon_note(forecasts: Forecasts) -> str:
+def _steps(group: Group, forecasts: Forecasts) -> str:
+    """Return the steps of the series in the data's own word, such as months."""
+    return steps_of(group, forecasts.horizon)
+
+
+def steps_of(group: Group, horizon: int) -> str:
+    """Return the word for the steps of a series; `steps` if the table has no unit of its data."""
+    return data_unit(group, "steps").removeprefix(f"forecasts of {horizon} ")
+
+
+def _horizon_note(group: Group, forecasts: Forecasts) -> str:
     """Return a sentence on forecasts several steps ahead."""
     if forecasts.horizon == 1:
         return ""
+    steps = _steps(group, forecasts)
+    start = " and starts at the value of its origin" if forecasts.origins else ""
     return (
-        f" Each forecast is one of {forecasts.horizon} steps; they begin {forecasts.horizon} steps "
-        "apart, so that every time is shown once."
+        f"Each forecast is one of {forecasts.horizon} {steps}{start}; they begin "
+        f"{forecasts.horizon} {steps} apart, so that every time is shown once."
     )
 
 
-def _times(forecasts: Forecasts) -> alt.X:
-    """Return an axis of dates, equal in every time zone, or of row numbers."""
+def _distance(forecasts: Forecasts) -> str:
+    """Return which origins the numbers of a figure are of, if they are not of all."""
+    return f" of origins {forecasts.horizon} apart" if forecasts.horizon > 1 else ""
+
+
+def _axis(forecasts: Forecasts) -> alt.X:
+    """Return an axis of times, equal in every time zone, or of row numbers."""
     if not forecasts.has_dates:
-        return alt.X("day:Q", title="row", scale=alt.Scale(zero=False))
-    axis = alt.Axis(format="%b %Y", tickCount=5, labelOverlap=True)
-    return alt.X("day:T", title=None, scale=alt.Scale(type="utc"), axis=axis)
+        return alt.X("time:Q", title="row", scale=alt.Scale(zero=False))
+    form = "%d %b %H:%M" if forecasts.has_hours else "%b %Y"
+    axis = alt.Axis(format=form, tickCount=5, labelOverlap=True)
+    return alt.X("time:T", title=None, scale=alt.Scale(type="utc"), axis=axis)
 
 
 def _tips(forecasts: Forecasts, title: str | None = None) -> list[Any]:
-    day = alt.Tooltip("day:Q", title="row")
-    if forecasts.has_dates:
-        day = alt.Tooltip("day:T", timeUnit="utcyearmonthdate", format="%d %b %Y", title="day")
-    return ["arm:N", day, alt.Tooltip("value:Q", title=title) if title else "value:Q"]
+    time = alt.Tooltip("time:Q", title="row")
+    if forecasts.has_hours:
+        form = "%d %b %Y %H:%M"
+        time = alt.Tooltip(
+            "time:T", timeUnit="utcyearmonthdatehoursminutes", format=form, title="time"
+        )
+    elif forecasts.has_dates:
+        time = alt.Tooltip("time:T", timeUnit="utcyearmonthdate", format="%d %b %Y", title="time")
+    return ["arm:N", time, alt.Tooltip("value:Q", title=title) if title else "value:Q"]
 
 
 def _unit(group: Group) -> str:
-    return group.unit or metric_name(group)
+    """Return the unit of the series."""
+    return "value" if group.metric in OTHER_UNITS else group.unit or metric_name(group)

@@ -27,6 +27,14 @@ from benchmarks.analysis.formatting import (
 from benchmarks.analysis.statistics.common import Interval
 from benchmarks.reporting.sentences import direction_text
 
+ABBREVIATIONS = {
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "mase": "MASE",
+    "smape": "sMAPE",
+    "auroc": "AUROC",
+    "f1": "F1",
+}
 NONE = "–"  # noqa: RUF001  an en dash: an empty cell of a table
 
 
@@ -94,13 +102,19 @@ def plural(n: int, word: str) -> str:
 def metric_name(group: Group, with_unit: bool = True) -> str:
     """Return the name of the metric, with its unit as in the title of an axis."""
     words = group.metric.replace("_", " ").split()
-    name = " ".join(word.upper() if word == "rmse" else word for word in words)
+    name = " ".join(ABBREVIATIONS.get(word, word) for word in words)
     return f"{name} ({group.unit})" if group.unit and with_unit else name
 
 
 def metric_and_direction(group: Group, with_unit: bool = True) -> str:
     """Return the name and the direction of the metric."""
     return f"{metric_name(group, with_unit)}, {direction_text(group.higher_is_better)}"
+
+
+def data_unit(group: Group, otherwise: str) -> str:
+    """Return the unit of the data, such as `reviews`; the other word if the table has none."""
+    units = {str(unit): None for arm in group.arms for unit in arm.rows.get("data_unit", ())}
+    return next((unit for unit in units if unit not in ("", "nan")), otherwise)
 
 
 def nets(group: Group) -> list[Arm]:

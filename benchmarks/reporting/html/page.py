@@ -18,8 +18,9 @@ from benchmarks.analysis.comparison import Comparison, Group
 from benchmarks.reporting.html import theme
 from benchmarks.reporting.html.figure import VEGA_LITE, Figure
 from benchmarks.reporting.html.formatting import metric_and_direction, plural
+from benchmarks.reporting.html.hardest import Hardest
 from benchmarks.reporting.html.overview import Table
-from benchmarks.reporting.html.samples import Review, Sample
+from benchmarks.reporting.html.samples import Sample
 from benchmarks.reporting.html.summary import Summary
 from benchmarks.system.terminal import visible
 
@@ -41,7 +42,7 @@ class Part:
     pairs: Table
     figures: list[tuple[str, list[Figure]]]  # by heading
     samples: list[Sample]
-    reviews: list[Review]
+    hardest: Hardest | None
     notes: list[str]
 
     @property

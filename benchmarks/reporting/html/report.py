@@ -13,18 +13,21 @@ from benchmarks.analysis.compare import compare
 from benchmarks.analysis.comparison import Comparison, Group
 from benchmarks.analysis.selection import DEFAULTS, Options
 from benchmarks.errors import UserError
+from benchmarks.reporting.html.confusion import confusion_figures
 from benchmarks.reporting.html.costs import cost_figures
 from benchmarks.reporting.html.curves import curve_figures
 from benchmarks.reporting.html.figure import Figure
 from benchmarks.reporting.html.figure_files import export
 from benchmarks.reporting.html.forecasts import forecast_figures
 from benchmarks.reporting.html.formatting import metric_name, nets, plural
+from benchmarks.reporting.html.hardest import hardest
 from benchmarks.reporting.html.overview import arm_table, pair_table
 from benchmarks.reporting.html.page import Part, page
 from benchmarks.reporting.html.ranks import rank_figure
 from benchmarks.reporting.html.run_files import Runs, first_runs
-from benchmarks.reporting.html.samples import hardest, samples
+from benchmarks.reporting.html.samples import samples
 from benchmarks.reporting.html.scores import score_figure, seed_figure
+from benchmarks.reporting.html.step_errors import step_figure
 from benchmarks.reporting.html.summary import summarise
 from benchmarks.reporting.html.theme import Looks
 from benchmarks.reporting.html.trials import trial_figure
@@ -64,6 +67,8 @@ def _part(
         ("Learning", curve_figures(group, runs_, looks, name)),
         ("Score against cost", cost_figures(group, looks, name)),
         ("Forecasts", forecast_figures(group, runs_, looks, name)),
+        ("Errors by step ahead", [step_figure(group, runs_, looks, name)]),
+        ("Confusion matrices", confusion_figures(group, runs_, looks, name)),
         ("Tuning", [trial_figure(group, rows, looks, name)]),
     ]
     drawn = [(heading, [figure for figure in row if figure]) for heading, row in figures]
@@ -72,7 +77,8 @@ def _part(
     if bare := sum(runs_.file(run_id, "history") is None for run_id in ids):
         notes.append(
             f"{bare:,} of {len(ids):,} runs of networks have no files next to their table: "
-            "learning curves, forecasts and texts come from the others, or are missing."
+            "learning curves and what is drawn from predictions come from the others, or are "
+            "missing."
         )
     return Part(
         name,

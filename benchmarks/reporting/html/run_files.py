@@ -27,7 +27,7 @@ class Runs:
         self.predictions = lru_cache(maxsize=64)(self._predictions)
 
     def file(
-        self, run_id: str, kind: Literal["history", "predictions", "sample", "excerpts"]
+        self, run_id: str, kind: Literal["row", "history", "predictions", "sample", "excerpts"]
     ) -> Path | None:
         """Return the path of a file of a run; None if it is missing."""
         folders = (folder_of(table, run_id) for table in self.tables)
@@ -55,6 +55,14 @@ class Runs:
             return None
         return table.set_index("item").sort_index()
 
+    def classes(self, run_id: str) -> list[str]:
+        """Read the names of the labels 0, 1, …; empty if the predictions do not contain them."""
+        return self._read(self.file(run_id, "predictions"), _class_names) or []
+
+    def other_metrics(self, run_id: str) -> dict[str, float]:
+        """Read the test metrics that have no column in the table."""
+        return self._read(self.file(run_id, "row"), _other_metrics) or {}
+
     def sample(self, run_id: str) -> str | None:
         """Read the generated text."""
         path = self.file(run_id, "sample")
@@ -74,6 +82,23 @@ class Runs:
 
 def _json_lines(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _class_names(predictions: Path) -> list[str]:
+    import pyarrow.parquet
+
+    stored = (pyarrow.parquet.read_schema(predictions).metadata or {}).get(b"classes")
+    names = json.loads(stored) if stored else []
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def _other_metrics(row: Path) -> dict[str, float]:
+    content = json.loads(row.read_text(encoding="utf-8"))
+    stored = content.get("other_metrics") if isinstance(content, dict) else None
+    metrics = json.loads(stored) if isinstance(stored, str) else None
+    if not isinstance(metrics, dict):
+        return {}
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
 
 
 def first_runs(arm: Arm, most: int) -> list[tuple[str, str]]:
