@@ -107,7 +107,7 @@ def read_items(file: Path) -> Items | None:
         return None
     cells = {name: table.column(name).to_numpy() for name in table.column_names}
     number = cells["item"]
-    if not len(number):
+    if not len(number) or any(values.dtype.kind not in "biuf" for values in cells.values()):
         return None
     if (np.diff(number) < 0).any():
         order = np.argsort(number, kind="stable")

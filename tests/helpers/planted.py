@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from benchmarks.reporting.html.figure import Figure
+from benchmarks.training.predictions import write_predictions
 
 DAYS = [str(day.date()) for day in pd.bdate_range("2024-01-02", periods=80)]
 HOSTILE = "<script>alert(1)</script>"
@@ -18,7 +20,25 @@ HOSTILE = "<script>alert(1)</script>"
 TASKS: dict[str, dict[str, Any]] = {
     "sp500": {"metric": "rmse", "higher_is_better": False, "perfect_score": 0.0},
     "shakespeare": {"metric": "perplexity", "higher_is_better": False, "perfect_score": 1.0},
-    "imdb": {"metric": "accuracy", "higher_is_better": True, "perfect_score": 1.0},
+    "imdb": {
+        "metric": "accuracy",
+        "higher_is_better": True,
+        "perfect_score": 1.0,
+        "data_unit": "reviews",
+    },
+    "text": {
+        "metric": "accuracy",
+        "higher_is_better": True,
+        "perfect_score": 1.0,
+        "data_unit": "documents",
+    },
+    "forecast": {
+        "metric": "rmse",
+        "metric_unit": "passengers",
+        "higher_is_better": False,
+        "perfect_score": 0.0,
+        "data_unit": "forecasts of 3 months",
+    },
 }
 
 
@@ -113,8 +133,38 @@ def leave_reviews(folder: Path, line: dict[str, Any], logits: list[float]) -> No
         for i, logit in enumerate(logits)
         if logit < 0
     ]
-    text = "".join(json.dumps(each) + "\n" for each in wrong)
+    leave_excerpts(folder, line, wrong)
+
+
+def leave_predictions(
+    folder: Path,
+    line: dict[str, Any],
+    columns: dict[str, Any],
+    classes: Sequence[str] = (),
+    names: dict[str, list[str]] | None = None,
+) -> None:
+    """Leave predictions as a run writes them, with the names of the classes."""
+    run = folder / "runs" / line["run_id"]
+    run.mkdir(parents=True, exist_ok=True)
+    tensors = {name: torch.as_tensor(np.asarray(values)) for name, values in columns.items()}
+    items = torch.arange(len(next(iter(tensors.values()))))
+    write_predictions(run / "predictions.parquet", items, tensors, names or {}, classes)
+
+
+def leave_excerpts(folder: Path, line: dict[str, Any], excerpts: list[dict[str, Any]]) -> None:
+    """Leave the excerpts of a run."""
+    run = folder / "runs" / line["run_id"]
+    run.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(each) + "\n" for each in excerpts)
     (run / "excerpts.jsonl").write_text(text, encoding="utf-8")
+
+
+def leave_other_metrics(folder: Path, line: dict[str, Any], metrics: dict[str, float]) -> None:
+    """Leave the row of a run with the metrics that have no column."""
+    run = folder / "runs" / line["run_id"]
+    run.mkdir(parents=True, exist_ok=True)
+    row = line | {"other_metrics": json.dumps(metrics)}
+    (run / "row.json").write_text(json.dumps(row), encoding="utf-8")
 
 
 def leave_sample(folder: Path, line: dict[str, Any], text: str) -> None:

@@ -108,7 +108,7 @@ def _matrix(label: str, confusion: Confusion, names: list[str], name: str) -> Fi
         ),
         header=["true class", "test items", *(f"predicted {each} (%)" for each in names)],
         rows=[
-            [names[i], number(confusion.size(i)), *(number(share, 3) for share in shares[i])]
+            [names[i], items_text(confusion.size(i)), *(number(share, 3) for share in shares[i])]
             for i in classes
         ],
     )
@@ -216,5 +216,10 @@ def _largest(
 
 
 def _cell(confusion: Confusion, label: int, predicted: int) -> str:
-    items = number(confusion.items(label, predicted), 3)
+    items = items_text(confusion.items(label, predicted))
     return f"{items} ({number(confusion.share(label, predicted), 3)} %)"
+
+
+def items_text(mean: float) -> str:
+    """Format a mean number of items."""
+    return f"{mean:,.1f}".removesuffix(".0")

@@ -83,8 +83,7 @@ def hardest(group: Group, runs_: Runs) -> Hardest | None:
     answer = (
         f"the probability of {second} by arm (mean over seeds)"
         if second
-        else "by arm the class that most seeds predict and the probability of the true class "
-        "(mean over seeds)"
+        else "by arm the class that most seeds predict, with the mean probability of the true class"
     )
     return Hardest(data_unit(group, "texts"), answer, _worst(texts, by_arm, second))
 
@@ -174,5 +173,5 @@ def _answer(seeds: pd.DataFrame, truth: str, second: str) -> tuple[str, bool]:
         return f"{expit(log_odds):.2f}", (log_odds > 0) != (truth == second)
     predicted = str(seeds["predicted"].mode().iloc[0])
     probability = float(np.exp(-seeds["nats"].astype(float)).mean())
-    number = "" if np.isnan(probability) else f" {probability:.2f}"
+    number = "" if np.isnan(probability) else f" ({probability:.2f})"
     return f"{predicted}{number}", predicted != truth

@@ -13,7 +13,7 @@ from benchmarks.analysis.comparison import Group
 from benchmarks.reporting.html.curves import POINTS, curve_figures, mean_and_band, thinned
 from benchmarks.reporting.html.forecasts import advantage, forecast_figures, read
 from benchmarks.reporting.html.run_files import Runs
-from benchmarks.reporting.html.samples import hardest, samples
+from benchmarks.reporting.html.samples import samples
 from benchmarks.reporting.html.scores import score_figure, seed_figure
 from benchmarks.reporting.html.theme import Looks
 from benchmarks.reporting.html.trials import scores_by_search, trial_figure
@@ -235,7 +235,7 @@ def test_every_time_is_drawn_once_of_forecasts_several_steps_ahead(tmp_path: Pat
     assert forecasts is not None
     assert forecasts.horizon == horizon
     # The last origin is 19; it is followed by the times 20 to 22.
-    assert forecasts.days == planted.DAYS[2 : origins + horizon]
+    assert forecasts.times == planted.DAYS[2 : origins + horizon]
     assert forecasts.by_arm["gru"].tolist() == [*range(2, origins + horizon)]
     figure = forecast_figures(group, runs, Looks([group]), "x")[0]
     assert "begin 3 steps apart" in figure.caption
@@ -278,18 +278,6 @@ def test_two_searches_of_a_model_are_two_lines(tmp_path: Path) -> None:
     frame = read_tables([planted.write(tmp_path, rows)]).frame
     assert list(scores_by_search(frame, "sp500", "rmse")) == ["gru (a)", "gru (b)"]
     assert scores_by_search(pd.DataFrame(frame.iloc[:1]), "sp500", "rmse") == {}
-
-
-def test_the_hardest_review_is_the_one_with_the_greatest_loss(
-    groups: dict[str, Group], runs: Runs
-) -> None:
-    first, second = hardest(groups["imdb"], runs)
-    assert first.beginning.startswith("review 2\n")
-    assert second.beginning.startswith("review 1\n")
-    assert (first.truth, first.wrong) == ("positive", "15 of 15")
-    chances = {label: chance for label, chance, _ in second.probabilities}
-    assert chances == {"gru": "0.27", "lstm": "0.12", planted.HOSTILE: "0.05"}
-    assert all(wrong for _, _, wrong in second.probabilities)
 
 
 def test_samples_are_of_the_first_seed_of_each_net(groups: dict[str, Group], runs: Runs) -> None:

@@ -85,6 +85,8 @@ def test_all_that_was_asked_for_is_there(text: str) -> None:
         kinds = ["scores", "seeds", "cost-training-time", "cost-memory", "cost-parameters"]
         if task != "imdb":
             kinds += ["curve-steps", "curve-seconds", "curve-tokens"]
+        else:
+            kinds += ["confusion-1", "confusion-2", "confusion-3"]
         if task == "sp500":
             kinds += ["forecasts", "residuals", "race", "trials"]
         assert {n for n in names if n.startswith(task)} == {f"{task}-{metric}-{k}" for k in kinds}
