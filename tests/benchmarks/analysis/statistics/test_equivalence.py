@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW, ttost_paired
 
 from benchmarks.analysis.statistics.common import Paired, at_level
-from benchmarks.analysis.statistics.equivalence import effect_size, tost_p
+from benchmarks.analysis.statistics.equivalence import LARGE_STATISTIC, effect_size, tost_p
 from benchmarks.analysis.statistics.seeds import paired_by_seed, unpaired
 
 
@@ -92,3 +92,24 @@ def test_large_effects_have_an_interval() -> None:
     assert size.low is not None
     assert size.high is not None
     assert 0 < size.low < 100 < size.high < 1000
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_interval_of_a_large_effect_is_that_of_chi_squared(sign: int) -> None:
+    """The exact inversion takes minutes for a large t; just below the bound both agree."""
+    noise = np.array([1.0, 2.0, 4.0, 3.0]) - 2.5
+    for factor in (0.9, 1.1):
+        distance = sign * factor * LARGE_STATISTIC * noise.std(ddof=1) / 2
+        found = paired_by_seed(noise + distance, noise * 0)
+        effect = effect_size(found)
+        assert effect is not None
+        share = stats.chi2.ppf([0.025, 0.975], 3) / 3
+        bounds = sorted(effect.mean * np.sqrt(share))
+        assert [effect.low, effect.high] == pytest.approx(bounds, rel=2e-3)
+
+
+def test_a_huge_difference_has_an_effect_size() -> None:
+    huge = paired_by_seed([123456789.0, 123456889.0, 123456999.0], [5e-9, 6e-9, 5.5e-9])
+    effect = effect_size(huge)
+    assert effect is not None
+    assert np.isfinite([effect.mean, effect.low, effect.high]).all()
