@@ -86,7 +86,9 @@ def test_fail_on_worse_names_the_arms(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_a_plan_holds_for_two_tables(tmp_path: Path) -> None:
     before = write(tmp_path / "a.csv", arm("lstm", TEN))
-    after = write(tmp_path / "b.csv", arm("lstm", FIRST))
+    after = write(
+        tmp_path / "b.csv", arm("lstm", [score + 0.01 * n for n, score in enumerate(FIRST)])
+    )
     with pytest.raises(UserError, match="--planned 4: lstm has 10 seeds, more than planned"):
         changes(before, after, options_of(margin=None, planned=4))
     notes = changes(before, after, options_of(margin=None, planned=20)).notes
