@@ -24,6 +24,7 @@ from benchmarks.reporting.html.theme import COLOURS, GRID, INK, Looks
 MOST_ARMS = 3  # networks, besides the best baseline
 MOST_CLASSES = 20
 MOST_WITH_NUMBERS = 10  # classes of a matrix with numbers in its cells
+MOST_IN_A_LINE = 40  # characters of the names of all columns
 MOST_CONFUSIONS = 20
 ROW_HEIGHT = 26  # pixels of a class
 
@@ -127,13 +128,14 @@ def _matrix_layers(confusion: Confusion, names: list[str]) -> list[Any]:
         for i in range(len(names))
         for j in range(len(names))
     ]
-    short = max(map(len, names)) * len(names) < MOST_WITH_NUMBERS * 4
+    is_short = max(map(len, names)) * len(names) < MOST_IN_A_LINE
+    angle = 0 if is_short else -40 if len(names) <= MOST_WITH_NUMBERS else -90
     cells = chart(records).encode(
         x=alt.X(
             "predicted:N",
             title="predicted class",
             sort=names,
-            axis=alt.Axis(labelAngle=0 if short else -40, labelLimit=110),
+            axis=alt.Axis(labelAngle=angle, labelLimit=110, labelOverlap=False),
         ),
         y=alt.Y("truth:N", title="true class", sort=names, axis=alt.Axis(labelLimit=110)),
     )
@@ -192,7 +194,7 @@ def _largest(
         x=alt.X("items:Q", title=f"{unit} of the test split (mean over seeds)"),
         y=alt.Y(
             "pair:N",
-            title="true → predicted",
+            title=None,
             sort=texts,
             axis=alt.Axis(grid=True, labelLimit=240),
         ),
@@ -202,7 +204,7 @@ def _largest(
     )
     return Figure(
         name=f"{name}-confusions",
-        title="Largest confusions",
+        title="Largest confusions: true → predicted class",
         caption=f"The {plural(len(pairs), 'pair')} of {len(names):,} classes with the most "
         f"confused {unit}, on average over the arms.",
         summary=f"The largest confusion is {texts[0]}.",

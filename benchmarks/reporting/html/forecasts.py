@@ -333,7 +333,7 @@ def _horizon_note(group: Group, forecasts: Forecasts) -> str:
 
 def _distance(forecasts: Forecasts) -> str:
     """Return which origins the numbers of a figure are of, if they are not of all."""
-    return f" of origins {forecasts.horizon} apart" if forecasts.horizon > 1 else ""
+    return f", from origins {forecasts.horizon} apart" if forecasts.horizon > 1 else ""
 
 
 def _axis(forecasts: Forecasts) -> alt.X:

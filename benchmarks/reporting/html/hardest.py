@@ -173,5 +173,6 @@ def _answer(seeds: pd.DataFrame, truth: str, second: str) -> tuple[str, bool]:
         return f"{expit(log_odds):.2f}", (log_odds > 0) != (truth == second)
     predicted = str(seeds["predicted"].mode().iloc[0])
     probability = float(np.exp(-seeds["nats"].astype(float)).mean())
-    number = "" if np.isnan(probability) else f" ({probability:.2f})"
-    return f"{predicted}{number}", predicted != truth
+    is_wrong = predicted != truth
+    number = f"{truth}: {probability:.2f}" if is_wrong else f"{probability:.2f}"
+    return predicted if np.isnan(probability) else f"{predicted} ({number})", is_wrong

@@ -65,9 +65,12 @@ def test_answers_of_three_classes(tmp_path: Path, with_predictions: bool) -> Non
     first, second = shown.items
     assert (first.beginning, first.truth, first.wrong) == ("document 2", NAMES[2], "4 of 4")
     # gru: Birne by two of three seeds; mean probability of the true class (0.1 + 0.1 + 0.4) / 3.
-    assert first.answers == [("gru", "Birne (0.20)", True), ("lstm", "apple (0.30)", True)]
+    assert first.answers == [
+        ("gru", f"Birne ({planted.HOSTILE}: 0.20)", True),
+        ("lstm", f"apple ({planted.HOSTILE}: 0.30)", True),
+    ]
     assert (second.beginning, second.truth, second.wrong) == ("document 1", "Birne", "2 of 4")
-    assert second.answers == [("gru", "apple (0.40)", True), ("lstm", "Birne (0.70)", False)]
+    assert second.answers == [("gru", "apple (Birne: 0.40)", True), ("lstm", "Birne (0.70)", False)]
 
 
 def test_items_without_text_have_their_name(tmp_path: Path) -> None:
@@ -122,7 +125,9 @@ def test_the_page_names_the_unit_and_the_classes(tmp_path: Path) -> None:
     assert planted.HOSTILE not in text
     plain = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", text)))
     assert "The hardest documents Test documents with" in plain
-    assert f"Label: {NAMES[2]} ; wrong in 4 of 4 runs. gru Birne (0.20) (wrong)" in plain
+    assert (
+        f"Label: {NAMES[2]} ; wrong in 4 of 4 runs. gru Birne ({NAMES[2]}: 0.20) (wrong)" in plain
+    )
     assert "review" not in plain.partition("@media")[0].partition("vega")[0]
 
 

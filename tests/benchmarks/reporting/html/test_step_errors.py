@@ -88,7 +88,7 @@ def test_lines_begin_at_the_origin(folder: Path) -> None:
     assert line["encoding"]["y"]["title"] == "passengers"
     assert "the last 60 of 90 test months" in truth.caption
     assert "one of 3 months and starts at the value of its origin" in truth.caption
-    assert "of all 90 of origins 3 apart" in residuals.caption
+    assert "of all 90, from origins 3 apart" in residuals.caption
     assert len(truth.rows) == STEPS_IN_DETAIL
 
 
