@@ -182,7 +182,9 @@ def filled_page(page: Path) -> str:
     kinds = {"table": measured_table, "compare": comparison_text, "ratios": ratios_table}
 
     def fill(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{kinds[match[2]](PROJECT_ROOT / match[3])}{match[4]}"
+        block = kinds[match[2]](PROJECT_ROOT / match[3])
+        # Notes name the table, whose folder is another one in every checkout.
+        return f"{match[1]}\n{block.replace(f'{PROJECT_ROOT}/', '')}{match[4]}"
 
     pattern = r"(<!-- (table|compare|ratios): (\S+) -->)\n.*?(<!-- end -->)"
     return re.sub(pattern, fill, page.read_text(encoding="utf-8"), flags=re.DOTALL)
