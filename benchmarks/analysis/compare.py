@@ -26,7 +26,7 @@ from benchmarks.analysis.pairwise import (
     pairs_with,
 )
 from benchmarks.analysis.ranking import with_marks
-from benchmarks.analysis.run_notes import percent_notes, source_notes, undertrained_notes
+from benchmarks.analysis.run_notes import scale_notes, source_notes, undertrained_notes
 from benchmarks.analysis.seed_notes import check_planned, seed_notes
 from benchmarks.analysis.selection import DEFAULTS, Options, Selection, select_rows
 from benchmarks.errors import UserError, nearest
@@ -45,14 +45,15 @@ def compare(tables: Sequence[Path], options: Options = DEFAULTS) -> Comparison:
     read = read_tables(tables, options.by)
     selected = select_rows(read.frame, options)
     groups = make_groups(selected, options)
-    if options.baseline is not None and groups and all(group.asked is None for group in groups):
+    if options.baseline is not None and all(group.asked is None for group in groups):
         found = sorted({arm.label for group in groups for arm in group.arms})
         failed = {arm.label for group in groups for arm in group.failed_arms}
         if options.baseline in failed:
             raise UserError(f"--baseline {options.baseline}: no run of it was completed")
         raise UserError(
             f"--baseline {options.baseline}: there is no such arm"
-            f"{nearest(options.baseline, found)}; there are {listed(found, 10)}"
+            f"{nearest(options.baseline, found)}; there are {listed(found, 10) or 'none'} with a "
+            f"completed run"
         )
     notes = [*read.notes, *unfinished_notes(selected, options)]
     across = across_tasks(groups, options.by)
@@ -120,11 +121,11 @@ def make_group(
     pairs = all_pairs(arms, rules, family, failed_arms)
     reference = requested_arm(arms, options.baseline)
     shown = pairs if reference is None else pairs_with(arms, reference, rules, failed_arms)
-    arms, untested = with_marks(arms, [*pairs, *shown], rules)
-    notes = [*notes_of(rows, arms, beside), *kernel_notes(arms), *untested]
+    arms, untested = with_marks(arms, pairs, shown, rules)
+    notes = [*notes_of(rows, failed, arms, beside), *kernel_notes(arms), *untested]
     notes += seed_notes(arms, shown, options.planned)
     notes += [] if margin is None else [f"margin: {significant(margin, 2)}"]
-    notes += percent_notes(arms, name) if is_own else []
+    notes += scale_notes(arms, name) if is_own else []
     notes += source_notes(arms)
     notes += undertrained_notes(arms) if name not in COSTS else []
     if reference is None and options.baseline is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import pandas as pd
@@ -144,6 +144,17 @@ class Completion:
         return self.b[0] / self.b[1] - self.a[0] / self.a[1]
 
     @property
+    def why_open(self) -> str:
+        """What failed runs leave open, of the arm with the larger share of them."""
+        done, runs = self.a if self.excess > 0 else self.b
+        return f"completed only {done:,} of {runs:,} runs"
+
+    @property
+    def reversed(self) -> Completion:
+        """The same with B as its first arm."""
+        return replace(self, a=self.b, b=self.a, probability=1 - self.probability)
+
+    @property
     def has_failed_arm(self) -> bool:
         """True if no run of an arm was completed."""
         return 0 in (self.a[0], self.b[0])
@@ -165,8 +176,8 @@ class Pair:
         p_equivalence: of the test for a difference smaller than the margin, corrected.
         effect: the difference in standard deviations of the seeds.
         completion: None if all runs of both arms completed.
-        withheld: label of the arm that is shown to be better in completed runs, if its failed runs
-            leave the verdict open; else empty.
+        withheld: label of the arm whose failed runs leave the verdict open that its completed runs
+            would have; else empty.
         differ: settings in which the arms differ besides the model, as a phrase.
         items: difference over the test items of the runs `items_of`; None without predictions.
         population: difference over all seeds and all test items, of which those of the runs are
@@ -197,6 +208,11 @@ class Pair:
     def p(self) -> float | None:
         """The p-value over seeds, before the correction."""
         return None if self.seeds is None else self.seeds.p
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Names of the arms in the order of the difference and of the completion."""
+        return self.a, self.b
 
     @property
     def has_failed_arm(self) -> bool:
@@ -288,10 +304,10 @@ def best_baseline(arms: Sequence[Arm]) -> Arm | None:
 class Change:
     """The change of one arm from table A to table B.
 
-    `before` and `after` are the scores of A and B, `seeds` is the difference B - A. `withheld` is
-    the table, A or B, that is shown to be better in completed runs, as in `Pair`. `differ` names
-    the settings in which A and B differ. `completed` and `failures` count the runs of A and of B as
-    in `Arm`; `completion` has B as its first arm.
+    `before` and `after` are the scores of A and B, `seeds` is the difference B - A. Other fields
+    are those of `Pair`; `completion` has B as its first arm, and `withheld` is A or B. `differ`
+    names the settings in which A and B differ. `completed` and `failures` count the runs of A and
+    of B as in `Arm`.
     """
 
     task: str
@@ -304,7 +320,10 @@ class Change:
     seeds: Paired | None = None
     p_adjusted: float | None = None
     detectable: float | None = None
+    seeds_for_margin: tuple[int | None, int | None] | None = None
     p_equivalence: float | None = None
+    effect: Interval | None = None
+    margin: float | None = None
     completion: Completion | None = None
     withheld: str = ""
     reason: str = ""
@@ -314,9 +333,15 @@ class Change:
     failures: tuple[dict[str, int], dict[str, int]] = ({}, {})
 
     @property
+    def sides(self) -> tuple[str, str]:
+        """Names of the tables in the order of the difference and of the completion."""
+        return "B", "A"
+
+    @property
     def is_shown(self) -> bool:
-        """True if the arm differs or could not be tested."""
-        return self.verdict not in (SAME, EQUIVALENT, *OPEN)
+        """True if the arm differs, could not be tested, or completes another share of its runs."""
+        is_uneven = self.completion is not None and self.completion.excess != 0
+        return is_uneven or self.verdict not in (SAME, EQUIVALENT, *OPEN)
 
 
 @dataclass(frozen=True)

@@ -87,3 +87,10 @@ def in_view_of_failures(
         is_agreed = (completion.probability > 0.5) == a_fails_more
         return verdict if is_agreed else undecided
     return NOT_COMPARABLE if verdict == NOT_COMPARABLE else undecided
+
+
+def withheld_by(sides: tuple[str, str], completion: Completion | None, is_withheld: bool) -> str:
+    """Return the side whose failed runs withhold the verdict on the scores, or an empty string."""
+    if completion is None or not is_withheld:
+        return ""
+    return sides[0] if completion.excess > 0 else sides[1]

@@ -22,25 +22,22 @@ from benchmarks.analysis.comparison import (
     NOT_SHOWN,
     ONLY_IN_A,
     ONLY_IN_B,
-    OPEN,
     SAME,
     UNDECIDED,
     WORSE,
     Change,
     Changes,
 )
-from benchmarks.analysis.completion import completion_of, in_view_of_failures, with_holm
+from benchmarks.analysis.completion import completion_of, with_holm, without_scores
 from benchmarks.analysis.diff_pairing import ArmPair, Side, number_arms, paired_arms
 from benchmarks.analysis.kernel_notes import change_notes
 from benchmarks.analysis.metrics import COSTS, EXACT, TIMES, Metric
 from benchmarks.analysis.notes import changed_note, changed_texts, difference_text
-from benchmarks.analysis.pairwise import Correction, Rules, corrections_of, verdict_of_test
+from benchmarks.analysis.pairwise import Rules, corrections_of, judged
 from benchmarks.analysis.run_notes import side_notes
 from benchmarks.analysis.seed_notes import check_planned, planned_note
 from benchmarks.analysis.seed_tests import Scores, common_places, difference, equal_to_rounding
 from benchmarks.analysis.selection import DEFAULTS, Options, scored_rows, select_rows
-from benchmarks.analysis.statistics.common import LEVEL, Paired, at_level
-from benchmarks.analysis.statistics.power import detectable
 from benchmarks.analysis.statistics.seeds import interval
 from benchmarks.errors import UserError
 from benchmarks.results.reader import read_tables
@@ -118,6 +115,7 @@ def incomparable_reason(a: Side, b: Side, metric: str, group_difference: GroupDi
 def change_of(pair: ArmPair, group_difference: GroupDifference) -> Change:
     """Return the change of an arm, before the correction for the number of arms."""
     a, b = pair.a, pair.b
+    sides = [side for side in (a, b) if side is not None]
     change = Change(
         task=pair.task,
         metric=pair.metric,
@@ -126,12 +124,16 @@ def change_of(pair: ArmPair, group_difference: GroupDifference) -> Change:
         verdict=ONLY_IN_B if a is None else ONLY_IN_A,
         before=None if a is None else interval(a.scores.values),
         after=None if b is None else interval(b.scores.values),
-        is_deterministic=all(side.scores.is_deterministic for side in (a, b) if side is not None),
+        is_deterministic=bool(sides) and all(side.scores.is_deterministic for side in sides),
         completed=(0 if a is None else a.completed, 0 if b is None else b.completed),
         failures=pair.failures,
     )
     if b is None and pair.failures[1]:
-        return replace(change, verdict=FAILED, reason="no run ended with a score")
+        is_new = a is not None or not pair.failures[0]
+        reason = "no run ended with a score" + " in A either" * (not is_new)
+        return replace(change, verdict=FAILED if is_new else NOT_COMPARABLE, reason=reason)
+    if a is None and pair.failures[0]:
+        return after_failure(change, b, pair.failures)
     if a is None or b is None:
         return change
     reason = incomparable_reason(a, b, change.metric, group_difference)
@@ -147,6 +149,19 @@ def change_of(pair: ArmPair, group_difference: GroupDifference) -> Change:
         note = "the same settings, but the column arm differs"
         change = replace(change, reason=f"{change.reason}; {note}")
     return change
+
+
+def after_failure(
+    change: Change, b: Side | None, failures: tuple[dict[str, int], dict[str, int]]
+) -> Change:
+    """Return the change of an arm of which no run was completed in A."""
+    reason = "no run in A ended with a score"
+    if b is None:
+        return replace(change, verdict=ONLY_IN_A, reason=reason)
+    failed = [sum(counts.values()) for counts in failures]
+    scores = replace(b.scores, failed=failed[1])
+    completion = without_scores(scores, failed[0], change.higher_is_better)
+    return replace(change, verdict=NOT_COMPARABLE, reason=reason, completion=completion)
 
 
 def tested(change: Change, a: Scores, b: Scores) -> Change:
@@ -171,7 +186,7 @@ def tested(change: Change, a: Scores, b: Scores) -> Change:
     if change.metric in EXACT or is_deterministic:
         better = (b.values.mean() > a.values.mean()) == change.higher_is_better
         reason = "exact, independent of the seed"
-        return replace(change, verdict=IMPROVED if better else WORSE, reason=reason)
+        return replace(change, verdict=BETTER if better else WORSE, reason=reason)
     found, reason = difference(b, a)
     verdict = NOT_COMPARABLE if found is None else NOT_SHOWN
     return replace(change, verdict=verdict, seeds=found, reason=reason)
@@ -190,33 +205,18 @@ def rules_of(change: Change, frame: pd.DataFrame, options: Options) -> Rules:
 def corrected(found: Sequence[Change], rules: Sequence[Rules]) -> list[Change]:
     """Return the changes with final verdicts, in the order of verdicts."""
     completions = with_holm([change.completion for change in found])
-    changes = [replace(e, completion=c) for e, c in zip(found, completions, strict=True)]
-    decided = []
-    corrections = iter(corrections_of([change.seeds for change in found], rules, 0))
-    for change, rule, correction in zip(changes, rules, corrections, strict=True):
-        if correction is not None and change.seeds is not None:
-            change = judged(change, change.seeds, correction, rule)
-        scored = {IMPROVED: BETTER}.get(change.verdict, change.verdict)
-        level = rule.level_of(change.completion)
-        verdict = in_view_of_failures(scored, change.completion, rule.undecided, level)
-        if verdict in OPEN and scored in (BETTER, WORSE):
-            change = replace(change, withheld="B" if scored == BETTER else "A")
-        decided.append(replace(change, verdict={BETTER: IMPROVED}.get(verdict, verdict)))
+    changes = [
+        replace(change, completion=completion, margin=rule.margin)
+        for change, completion, rule in zip(found, completions, rules, strict=True)
+    ]
+    corrections = corrections_of([change.seeds for change in changes], rules, 0)
+    decided = [
+        changed(judged(change, rule, correction))
+        for change, rule, correction in zip(changes, rules, corrections, strict=True)
+    ]
     return sorted(decided, key=lambda e: (e.task, e.metric, ORDER.index(e.verdict), e.label))
 
 
-def judged(change: Change, found: Paired, correction: Correction, rules: Rules) -> Change:
-    """Return a tested change with its verdict on the scores."""
-    level = correction.level * rules.level(found) / LEVEL
-    verdict = verdict_of_test(found, correction, rules)
-    power = None
-    if verdict in OPEN and found.error and found.freedom is not None:
-        power = detectable(found.error, found.freedom, level)
-    return replace(
-        change,
-        verdict={BETTER: IMPROVED}.get(verdict, verdict),
-        seeds=at_level(found, level),
-        p_adjusted=correction.p,
-        p_equivalence=correction.p_equivalence,
-        detectable=power,
-    )
+def changed(change: Change) -> Change:
+    """Return a change whose verdict is that of B on A."""
+    return replace(change, verdict={BETTER: IMPROVED}.get(change.verdict, change.verdict))

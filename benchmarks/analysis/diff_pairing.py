@@ -78,13 +78,14 @@ def number_arms(frame: pd.DataFrame, options: Options) -> pd.DataFrame:
 
 
 def paired_arms(frame: pd.DataFrame, options: Options, failed: pd.DataFrame) -> Iterator[ArmPair]:
-    """Pair the arms of two tables.
+    """Pair the arms of two tables, also those of which no run was completed.
 
     An arm that only one table contains is paired with the only such arm of the other table that
     has the same model and settings: its data or version differ, or rnnbench distinguishes arms by
     a new setting. `frame` has the numbered rows of both tables with `side` 0 and 1, `failed` those
     of failed runs.
     """
+    gone = failed[~failed["arm_number"].isin(frame["arm_number"])].drop_duplicates("arm_number")
     firsts = frame.drop_duplicates(["arm_number", "side"])
     firsts = firsts.assign(settings=settings_numbers(firsts, options))
     is_paired = firsts["arm_number"].duplicated(keep=False)
@@ -102,6 +103,9 @@ def paired_arms(frame: pd.DataFrame, options: Options, failed: pd.DataFrame) -> 
     ]
     places = [(b, 1) if a is None else (a, 0) for a, b in pairs]
     rows = firsts.set_index(["arm_number", "side"]).loc[places].reset_index()
+    if len(gone):
+        rows = pd.concat([rows, gone], ignore_index=True)
+        pairs += [(None, None)] * len(gone)
     names: dict[int, str] = {}  # distinct within their task and metric
     for _, part in rows.groupby(TASK_AND_METRIC, observed=True, sort=False):
         names.update(zip(part.index.tolist(), labels(part, options.by), strict=True))

@@ -71,7 +71,9 @@ def title_of(rows: pd.DataFrame, beside: list[pd.DataFrame]) -> str:
     return ", ".join([task, *(f"{name} {shortened(rows, name)}" for name in chosen)])
 
 
-def notes_of(rows: pd.DataFrame, arms: list[Arm], beside: list[pd.DataFrame]) -> list[str]:
+def notes_of(
+    rows: pd.DataFrame, failed: pd.DataFrame, arms: list[Arm], beside: list[pd.DataFrame]
+) -> list[str]:
     """Return the notes on a group; `beside` are the other groups of the same task and metric."""
     notes = []
     for other in beside:
@@ -84,7 +86,7 @@ def notes_of(rows: pd.DataFrame, arms: list[Arm], beside: list[pd.DataFrame]) ->
     if hidden:
         notes.append(f"only the best {len(arms):,} arms are shown; {hidden:,} are worse")
     if "single" in rows:
-        notes += pooling_notes(arms)
+        notes += pooling_notes(arms, failed)
     notes += [*changed_score_notes(arms, str(rows["metric"].iloc[0])), *tuning_notes(arms)]
     naives = [arm.label for arm in arms if arm.baseline == "naive"]
     if len(naives) > 1:
@@ -102,15 +104,19 @@ def notes_of(rows: pd.DataFrame, arms: list[Arm], beside: list[pd.DataFrame]) ->
     return notes
 
 
-def pooling_notes(arms: list[Arm]) -> list[str]:
+def pooling_notes(arms: list[Arm], failed: pd.DataFrame) -> list[str]:
     """Return notes on pooled arms: their number, their differences, and missing seeds."""
     notes = []
     for arm in arms:
-        count = arm.rows["single"].nunique()
+        lost = failed[failed["arm_number"] == arm.rows["arm_number"].iloc[0]]
+        rows = pd.concat([arm.rows, lost]) if len(lost) else arm.rows
+        count = rows["single"].nunique()
         if count > 1:
-            varying = [n for n in ("model", *SETTINGS) if len(known_values(arm.rows, n)) > 1]
+            varying = [n for n in ("model", *SETTINGS) if len(known_values(rows, n)) > 1]
             sizes = arm.rows.groupby("replicate")["single"].nunique()
             uneven = "" if (sizes == count).all() else "; not every seed has all of them"
+            without = count - arm.rows["single"].nunique()
+            uneven += f"; {without} of them completed no run" if without else ""
             notes.append(
                 f"{arm.label}: {count} arms are pooled, the score of a seed is their mean; they "
                 f"differ in {', '.join(varying) or 'settings that have no column'}{uneven}"

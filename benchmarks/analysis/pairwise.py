@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from benchmarks.analysis.comparison import (
     UNDECIDED,
     WORSE,
     Arm,
+    Change,
     Completion,
     FailedArm,
     Pair,
@@ -27,6 +29,7 @@ from benchmarks.analysis.completion import (
     completion_of,
     in_view_of_failures,
     with_holm,
+    withheld_by,
     without_scores,
 )
 from benchmarks.analysis.item_tests import ItemTests
@@ -46,6 +49,7 @@ MOST_FOR_ALL_PAIRS = 30  # arms up to which all pairs are tested, not only those
 DRAWS_PER_PAIR = 100  # p is at least 1 / draws, which leaves room for Holm's correction
 FEWEST_DRAWS = 2000
 MOST_DRAWS = 20_000
+Judged = TypeVar("Judged", Pair, Change)
 NO_ITEMS = "n = 1: one value each and no stored predictions"
 
 
@@ -79,7 +83,10 @@ class Rules:
 
     def level_of(self, found: Completion | None) -> float:
         """Return the nominal level of tests over all runs, failed ones included."""
-        return LEVEL if found is None else self.level_at(min(found.a[1], found.b[1]))
+        if found is None:
+            return LEVEL
+        fewest = max if found.p is None else min  # a deterministic baseline has one run, no seeds
+        return self.level_at(max(2, fewest(found.a[1], found.b[1])))
 
 
 def incomparable_reason(a: Arm, b: Arm, metric: Metric) -> str:
@@ -175,8 +182,8 @@ def correction(pvalues: Sequence[float], family: int) -> tuple[list[float], list
     return holm(pvalues), holm_levels(pvalues)
 
 
-def judged(pair: Pair, rules: Rules, correction: Correction | None) -> Pair:
-    """Return a pair with its verdict."""
+def judged(pair: Judged, rules: Rules, correction: Correction | None) -> Judged:
+    """Return a pair, or the change of an arm, with its verdict."""
     found = pair.seeds
     if found is not None and correction is not None:
         level = rules.level(found) / LEVEL
@@ -193,9 +200,9 @@ def judged(pair: Pair, rules: Rules, correction: Correction | None) -> Pair:
             pair = with_plan(pair, rules, correction.level * level)
     level = rules.level_of(pair.completion)
     verdict = in_view_of_failures(pair.verdict, pair.completion, rules.undecided, level)
-    if verdict in OPEN and pair.verdict in (BETTER, WORSE):
-        pair = replace(pair, withheld=pair.a if pair.verdict == BETTER else pair.b)
-    return replace(pair, verdict=verdict)
+    is_withheld = verdict in OPEN and pair.verdict not in OPEN
+    by = withheld_by(pair.sides, pair.completion, is_withheld)
+    return replace(pair, verdict=verdict, withheld=by)
 
 
 def verdict_of_test(found: Paired, correction: Correction, rules: Rules) -> str:
@@ -208,7 +215,7 @@ def verdict_of_test(found: Paired, correction: Correction, rules: Rules) -> str:
     return rules.undecided
 
 
-def with_plan(pair: Pair, rules: Rules, level: float) -> Pair:
+def with_plan(pair: Judged, rules: Rules, level: float) -> Judged:
     """Add what the seeds would have shown, and the seeds that a margin requires."""
     found = pair.seeds
     if found is None or not found.error or found.freedom is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from benchmarks.analysis.arms import budget_name
 from benchmarks.analysis.comparison import (
@@ -32,17 +32,20 @@ AGAINST_BASELINE = {
 }
 
 
-def with_marks(arms: list[Arm], pairs: Sequence[Pair], rules: Rules) -> tuple[list[Arm], list[str]]:
+def with_marks(
+    arms: list[Arm], pairs: Sequence[Pair], shown: Sequence[Pair], rules: Rules
+) -> tuple[list[Arm], list[str]]:
     """Mark the best arms and the networks that beat the best baseline; return notes on others.
 
-    The last verdict on a pair counts.
+    The verdicts of the pairs that are `shown` precede those of all pairs.
     """
-    tested = {frozenset((pair.a, pair.b)): pair for pair in pairs}
-    failing = {label for pair in pairs if (label := failing_more(pair)) is not None}
+    tested = {frozenset((pair.a, pair.b)): pair for pair in (*pairs, *shown)}
+    failing = {label for pair in (*pairs, *shown) if (label := failing_more(pair)) is not None}
     qualified = [arm for arm in arms if arm.label not in failing]
     best, notes = best_arms(qualified, tested, rules)
     if failing and len(qualified) == 1:
         best = {qualified[0].label}
+    best -= {label for pair in shown if (label := loser(pair, failing)) is not None}
     baseline = None if rules.metric.name in COSTS else best_baseline(arms)
     result = [dataclasses.replace(arm, is_among_best=arm.label in best) for arm in arms]
     if baseline is not None:
@@ -78,10 +81,12 @@ def best_of_budget(
 ) -> tuple[set[str], list[str]]:
     """Return the labels of the best arms of a budget, and of the untested ones.
 
-    The best arm is the first contender that can be tested: an arm with one seed cannot.
+    The best arm is the first contender that can be tested: an arm with one seed cannot. Arms whose
+    failed runs leave a verdict open come last.
     """
     untested: list[str] = []
-    for best in contenders(arms):
+    doubtful = {pair.withheld for pair in tested.values()}
+    for best in sorted(contenders(arms), key=lambda arm: arm.label in doubtful):
         if best.score.n == 1 and not best.is_deterministic and rules.metric.name not in EXACT:
             continue
         pairs = pairs_with_best(best, arms, tested, rules)
@@ -118,6 +123,14 @@ def pairs_with_best(
 def failing_more(pair: Pair) -> str | None:
     """Return the label of the arm of a pair that fails more often, if one is shown to."""
     return {FAILS_MORE: pair.a, FAILS_LESS: pair.b}.get(pair.verdict)
+
+
+def loser(pair: Pair, failing: Collection[str]) -> str | None:
+    """Return the label of the arm of a pair that is shown to be worse than one not `failing`."""
+    winner, label = {BETTER: (pair.a, pair.b), WORSE: (pair.b, pair.a)}.get(
+        pair.verdict, (None, None)
+    )
+    return label if winner not in failing else None
 
 
 def is_decided(pair: Pair) -> bool:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.diff_pairing import ArmPair, Side
 from benchmarks.analysis.formatting import listed
-from benchmarks.analysis.metrics import SHARES
+from benchmarks.analysis.metrics import LOWER, SHARES
 from benchmarks.results.undertrained import advice
 
 ROUNDING = 1e-6  # largest excess of a share over 1 that is rounding
+FAR = 10  # factor between shares and per cents of similar arms
 
 
 def source_notes(arms: Sequence[Arm]) -> list[str]:
@@ -87,15 +89,37 @@ def is_beyond_share(pair: ArmPair, side: Side) -> bool:
     )
 
 
-def percent_notes(arms: Sequence[Arm], metric: str) -> list[str]:
-    """Return a note on scores above 1 whose perfect value is 1: they may be per cent."""
-    beyond = []
+def scale_notes(arms: Sequence[Arm], metric: str) -> list[str]:
+    """Return notes on scores beyond the perfect one, and on two scales in one metric."""
+    above, below = [], []
     for arm in arms:
         first = arm.rows.iloc[0]
         perfect, is_higher = float(first["perfect_score"]), first["higher_is_better"] == 1
         if is_above_perfect(arm.score.mean, perfect, metric, is_higher):
-            beyond.append(arm.label)
-    return [percent_text(metric, beyond)] if beyond else []
+            above.append(arm.label)
+        if not is_higher and arm.score.mean < (0.0 if np.isnan(perfect) else perfect) - ROUNDING:
+            below.append(arm.label)
+    notes = [percent_text(metric, above)] if above else []
+    known = any(np.isfinite(arm.rows["perfect_score"].iloc[0]) for arm in arms)
+    if below and (known or metric in LOWER):
+        notes.append(f"{metric} of {listed(below)} is below the perfect score")
+    return notes if known or metric in SHARES else [*notes, *mixed_scale_notes(arms, metric)]
+
+
+def mixed_scale_notes(arms: Sequence[Arm], metric: str) -> list[str]:
+    """Return a note on scores of which some may be shares and others per cents.
+
+    The perfect score is not known. Only the scale of means is compared: all are positive, those up
+    to 1 and those above 10 are at least a factor of 10 apart, and none is above 100.
+    """
+    means = [arm.score.mean for arm in arms if arm.rows["higher_is_better"].iloc[0] == 1]
+    small, large = [m for m in means if 0 < m <= 1], [m for m in means if 10 < m <= 100]
+    if not small or not large or len(small) + len(large) < len(means):
+        return []
+    if min(large) < FAR * max(small):
+        return []
+    names = [arm.label for arm in arms if arm.score.mean in large]
+    return [f"{metric} of {listed(names)} is above 10, of others up to 1: are these per cent?"]
 
 
 def is_above_perfect(mean: float, perfect: float, metric: str, higher_is_better: bool) -> bool:

@@ -70,7 +70,7 @@ def planned_note(counts: Mapping[str, int], planned: int | None) -> str:
     parts = [f"at {planned} seeds if p < {nominal_level(planned, planned):.2g}"]
     for n in sorted({n for n in counts.values() if n < planned}, reverse=True):
         names = listed([label for label, count in counts.items() if count == n])
-        parts.append(f"at {n} ({names}) if p < {nominal_level(n, planned):.2g}")
+        parts.append(f"at {n} completed ({names}) if p < {nominal_level(n, planned):.2g}")
     return f"{planned} seeds were planned: a difference is shown {', '.join(parts)}"
 
 

@@ -67,6 +67,13 @@ def pair_text(pair: Pair, group: Group) -> str:
     return "; ".join(part for part in parts if part)
 
 
+def open_text(found: Pair | Change) -> str:
+    """Return whose failed runs leave a verdict open; empty if none do."""
+    if not found.withheld or found.completion is None:
+        return ""
+    return f"because {found.withheld} {found.completion.why_open}"
+
+
 def undertrained_text(pair: Pair, group: Group) -> str:
     """Return the undertrained arm of a pair that is not better than a baseline or another arm."""
     if pair.has_failed_arm:
@@ -88,36 +95,61 @@ def verdict_text(pair: Pair, group: Group) -> str:
     found = pair.seeds
     if found is None and pair.verdict in (FAILS_MORE, FAILS_LESS):
         return f"{pair.a} {pair.verdict} than {pair.b} ({pair.reason}){more}"
+    both = f"{pair.a} and {pair.b}: {pair.verdict}"
+    both += f", {open_text(pair)}" if pair.withheld else ""
     if found is None or (found.p is None and pair.verdict in OPEN):
-        return f"{pair.a} and {pair.b}: {pair.verdict} ({pair.reason}){more}"
+        return f"{both} ({pair.reason}){more}"
     if pair.verdict in (BETTER, WORSE):
-        test = f" ({pair.reason})"
-        if pair.p_adjusted is not None:
-            test = f", {p_text(pair.p_adjusted)} (Holm; {pair.reason})"
+        test = f"{test_text(pair)}{effect_text(pair, group.margin)}"
         return f"{pair.a} {pair.verdict} than {pair.b} by {size_text(found)}{test}{more}"
-    numbers = f"({scores_text(pair, found, group)})"
+    numbers = scores_text(pair, found, group)
     if pair.verdict in (FAILS_MORE, FAILS_LESS):
-        return f"{pair.a} {pair.verdict} than {pair.b}{more}; scores {numbers}"
-    why = f", because {pair.withheld} fails more often" if pair.withheld else ""
-    return f"{pair.a} and {pair.b}: {pair.verdict}{why} {numbers}{more}"
+        return f"{pair.a} {pair.verdict} than {pair.b}{more}; completed runs: {numbers}"
+    runs = "completed runs: " if pair.withheld else ""
+    return f"{both}; {runs}{numbers}{more}"
+
+
+def test_text(pair: Pair) -> str:
+    """Return the p-value of a pair with its test."""
+    if pair.p_adjusted is None:
+        return f" ({pair.reason})"
+    return f", {p_text(pair.p_adjusted)} (Holm; {pair.reason})"
 
 
 def scores_text(pair: Pair, found: Paired, group: Group) -> str:
     """Return the difference of the scores of two arms, and what the seeds can show."""
-    parts = ["no difference"]
+    size = "no difference"
     if found.difference:
         leader = pair.a if (found.difference > 0) == group.higher_is_better else pair.b
-        parts = [f"{leader} ahead by {size_text(found)}"]
-    if pair.p_adjusted is not None:
-        parts.append(f", {p_text(pair.p_adjusted)}")
-    if pair.p_equivalence is not None and group.margin is not None:
-        margin = significant(group.margin, 2)
-        parts.append(f"; smaller than {margin}: {p_text(pair.p_equivalence)}")
-    if pair.detectable is not None:
-        parts.append(f"; detectable difference {significant(pair.detectable, 2)}")
-    if pair.seeds_for_margin is not None and group.margin is not None:
-        parts.append(f"; {seeds_text(pair.seeds_for_margin)} to detect the margin")
-    return "".join(parts)
+        size = f"{leader} ahead by {size_text(found)}"
+    return f"{size}{test_text(pair)}{margin_text(pair, group.margin)}"
+
+
+def margin_text(found: Pair | Change, margin: float | None) -> str:
+    """Return the test of equivalence, the detectable difference and the seeds for the margin."""
+    parts = [""]
+    if found.p_equivalence is not None and margin is not None:
+        parts.append(
+            f"difference below {significant(margin, 2)}: {p_text(found.p_equivalence)} (Holm)"
+        )
+    if found.detectable is not None:
+        parts.append(f"detectable difference {significant(found.detectable, 2)}")
+    if found.seeds_for_margin is not None:
+        parts.append(f"{seeds_text(found.seeds_for_margin)} to detect the margin")
+    return "; ".join(parts) + effect_text(found, margin)
+
+
+def effect_text(found: Pair | Change, margin: float | None) -> str:
+    """Return the size of the effect, if there is a margin that asks for it."""
+    effect = found.effect
+    if effect is None or margin is None:
+        return ""
+    size, low, high = effect.mean, effect.low, effect.high
+    if size < 0:
+        size, low, high = -size, None if high is None else -high, None if low is None else -low
+    decimals = decimals_of(None if low is None or high is None else (high - low) / 2)
+    interval = interval_text(low, high, decimals)
+    return f"; effect size {rounded(size, decimals)} {interval}".rstrip()
 
 
 def seeds_text(needed: tuple[int | None, int | None]) -> str:
@@ -132,15 +164,15 @@ def completion_text(found: Completion | None, a: str, b: str) -> str:
         return ""
     (done_a, all_a), (done_b, all_b) = found.a, found.b
     ahead = a if found.probability > 0.5 else b
-    ranked = "no difference" if found.probability == 0.5 else f"{ahead} ahead"
-    counts = f"{a} {done_a} of {all_a}, {b} {done_b} of {all_b}"
+    ranked = "neither ahead" if found.probability == 0.5 else f"{ahead} ahead"
+    counts, method = f"{a} {done_a} of {all_a}, {b} {done_b} of {all_b}", "rank sum"
     if found.p is None:  # one arm is deterministic
         fewer = (a, done_a, all_a) if done_a < all_a else (b, done_b, all_b)
-        counts = "{} {} of {}".format(*fewer)
-    fisher = "" if found.p is None else f", {p_text(found.p_adjusted)} (Fisher, Holm)"
+        counts, method = "{} {} of {}".format(*fewer), "sign test"
+    fisher = "" if found.p is None else f", {p_text(found.p_adjusted)} (Holm; Fisher)"
     return (
-        f"; completed: {counts}{fisher}; with failures ranked worst: {ranked}, "
-        f"{p_text(found.ranked_p)} (uncorrected)"
+        f"; completed: {counts}{fisher}; all runs, failed ones ranked worst: {ranked}, "
+        f"{p_text(found.ranked_p)} ({method}, uncorrected)"
     )
 
 
@@ -209,13 +241,10 @@ def change_text(change: Change) -> str:
     text = change.reason
     if change.seeds is not None and change.p_adjusted is not None:
         text = f"{p_text(change.p_adjusted)} (Holm; {change.reason})"
-    if change.p_equivalence is not None:
-        text += f"; smaller than the margin: {p_text(change.p_equivalence)}"
-    if change.withheld:
-        text += f"; {change.withheld} is ahead in completed runs, but fails more often"
-    text += completion_text(change.completion, "B", "A")
-    if change.detectable is not None:
-        text += f"; detectable difference {significant(change.detectable, 2)}"
+    text += margin_text(change, change.margin)
+    if change.completion is not None:
+        text = f"{open_text(change)}; completed runs: {text}" if change.withheld else text
+        text += completion_text(change.completion.reversed, "A", "B")
     return f"{text}; {change.differ}" if change.differ else text
 
 
@@ -224,9 +253,9 @@ def untested_text(found: Changes) -> str:
     if any(c.p_adjusted is not None or c.verdict in DECIDED for c in found.changes):
         return ""
     reasons = Counter(change.reason or change.verdict for change in found.changes)
-    parts = [f"{count:,} × {reason}" for reason, count in reasons.items()]  # noqa: RUF001  a multiplication sign
-    more = f"; and {len(parts) - 3} more reasons" if len(parts) > 3 else ""
-    return f"nothing could be tested: {'; '.join(parts[:3]) or 'no rows'}{more}"
+    parts = [f"{count:,} arm{'s' * (count > 1)} ({why})" for why, count in reasons.items()]
+    more = f" and {len(parts) - 3} more reasons" if len(parts) > 3 else ""
+    return f"nothing could be tested: {', '.join(parts[:3]) or 'no rows'}{more}"
 
 
 def excluded_text(rows: ExcludedRows) -> str:

@@ -179,7 +179,7 @@ def legend(group: Group, arms: Sequence[Arm]) -> list[str]:
     parts = []
     if any(arm.is_among_best for arm in arms):
         of = " of its budget" if group.is_mixed else ""
-        parts.append(f"{BEST} the best{of}, or not shown to be worse than the best{of}")
+        parts.append(f"{BEST} the best{of}, or not shown to be worse")
     if any(arm.doubtful_times and (arm.train_seconds or arm.latency_ms) for arm in arms):
         parts.append(f"{UNRELIABLE} unreliable time, see the notes")
     if any(arm.undertrained for arm in arms) and group.metric not in COSTS:

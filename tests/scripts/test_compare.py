@@ -290,7 +290,7 @@ def test_an_arm_that_failed_fails(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_why_nothing_could_be_tested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a = write(tmp_path / "a.csv", [*arm("lstm", [0.9]), *arm("rnn", [0.8]), *arm("gru", LSTM)])
     b = write(tmp_path / "b.csv", [*arm("lstm", [0.1]), *arm("rnn", [0.7])])
-    message = "nothing could be tested: 2 × n = 1: one seed allows no test; 1"  # noqa: RUF001
+    message = "nothing could be tested: 2 arms (n = 1: one seed allows no test), 1 arm"
     assert main([str(a), str(b), "--fail-on-worse"]) == 0
     captured = capsys.readouterr()
     assert message in captured.out

@@ -30,7 +30,9 @@ from benchmarks.reporting.html.formatting import (
 from benchmarks.reporting.sentences import (
     completion_text,
     count_text,
+    effect_text,
     failures_text,
+    open_text,
     seeds_text,
     undertrained_text,
 )
@@ -136,14 +138,15 @@ def _arm(group: Group, arm: Arm) -> list[Cell]:
 PAIR_HEADER = [
     ("A", ""),
     ("B", ""),
-    ("A is", "verdict"),
+    ("A against B", "verdict"),
     ("A − B", "mean, corrected interval"),  # noqa: RUF001  a minus sign
     ("p", "Holm, all pairs"),
+    ("p below margin", "Holm, all pairs"),
     ("A better", "share of seeds"),
     ("detectable", "80 % power"),
     ("seeds needed", "for the margin"),
     ("A beyond these items", "seeds x items, Holm"),
-    ("test items", "A − B, two runs' predictions"),  # noqa: RUF001  a minus sign
+    ("test items", "A − B, predictions"),  # noqa: RUF001  a minus sign
 ]
 
 
@@ -162,7 +165,12 @@ def _pair(pair: Pair, group: Group) -> list[Cell]:
     seeds = pair.seeds
     needed = pair.seeds_for_margin
     failures = completion_text(pair.completion, pair.a, pair.b)
-    about = f"{pair.reason}{failures}", pair.differ, undertrained_text(pair, group)
+    about = (
+        open_text(pair),
+        f"{pair.reason}{failures}",
+        pair.differ,
+        undertrained_text(pair, group),
+    )
     return [
         Cell(pair.a),
         Cell(pair.b),
@@ -171,8 +179,9 @@ def _pair(pair: Pair, group: Group) -> list[Cell]:
             more="; ".join(text for text in about if text),
             tone=TONES.get(pair.verdict, "open"),
         ),
-        _difference(seeds),
-        Cell(p_value(pair.p_adjusted).removeprefix("p = ").removeprefix("p "), pair.p_adjusted),
+        _difference(seeds, effect_text(pair, group.margin)),
+        _p(pair.p_adjusted),
+        _p(pair.p_equivalence),
         _share(seeds, group.higher_is_better),
         Cell(number(pair.detectable, 2), pair.detectable),
         Cell(NONE if needed is None else seeds_text(needed), needed and needed[0]),
@@ -181,13 +190,17 @@ def _pair(pair: Pair, group: Group) -> list[Cell]:
     ]
 
 
-def _difference(found: Paired | None) -> Cell:
+def _p(p: float | None) -> Cell:
+    return Cell(p_value(p).removeprefix("p = ").removeprefix("p "), p)
+
+
+def _difference(found: Paired | None, effect: str) -> Cell:
     if found is None:
         return Cell(NONE)
     interval = ""
     if found.low is not None and found.high is not None:
         interval = f"{number(found.low, 3)} to {number(found.high, 3)}"
-    return Cell(number(found.difference, 3), found.difference, interval)
+    return Cell(number(found.difference, 3), found.difference, f"{interval}{effect}")
 
 
 def _share(found: Paired | None, higher_is_better: bool) -> Cell:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from benchmarks.analysis.comparison import (
     BETTER,
     EQUIVALENT,
+    FAILS_LESS,
     FAILS_MORE,
     NOT_COMPARABLE,
     WORSE,
@@ -25,7 +26,7 @@ from benchmarks.reporting.html.formatting import (
     score_texts,
     seconds,
 )
-from benchmarks.reporting.sentences import count_text
+from benchmarks.reporting.sentences import count_text, open_text
 
 # The best network is known and beats the baselines; something is not shown; a baseline is better.
 SHOWN, OPEN, BEATEN = "shown", "open", "beaten"
@@ -124,7 +125,9 @@ def _failures(group: Group) -> str:
     counts = ", ".join(f"{arm.label} {count_text(arm)}" for arm in arms[:MANY])
     more = f" and {len(arms) - MANY} more arms" * (len(arms) > MANY)
     shown = sorted({label for pair in group.pairs if (label := failing_more(pair)) is not None})
-    verdict = f"; {_names(shown)} {'fails' if len(shown) == 1 else 'fail'} more often" * bool(shown)
+    verdict = ""
+    if shown:
+        verdict = f"; {_names(shown)} {'fails' if len(shown) == 1 else 'fail'} more often"
     return f"Completed runs: {counts}{more}{verdict}."
 
 
@@ -141,8 +144,12 @@ def _ranking(group: Group, contenders: list[Arm]) -> str:
         return f"{lead_text}, but the two are not comparable ({pair.reason})."
     if max(best.score.n, second.score.n) == 1:
         return f"{lead_text}; one seed per arm cannot rank architectures."
-    if verdict == FAILS_MORE or (pair is not None and pair.withheld == best.label):
+    if verdict == FAILS_MORE:
         return f"{lead_text} in completed runs, but {best.label} fails more often."
+    if verdict == FAILS_LESS:
+        return f"{lead_text} and fails less often."
+    if pair is not None and pair.withheld:
+        return f"{lead_text} in completed runs; the verdict is open, {open_text(pair)}."
     if verdict == EQUIVALENT:
         return f"{lead_text}; the two are equivalent."
     n = pair.seeds.n if pair is not None and pair.seeds is not None else best.score.n

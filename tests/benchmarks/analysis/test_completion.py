@@ -128,7 +128,7 @@ def test_numbers_stand_beside_the_verdict(
     text = " ".join(capsys.readouterr().out.split())
     assert "5 of 10" in text
     assert "0 of 4" in text
-    assert "p = 0.065 (Fisher, Holm)" in text
+    assert "p = 0.065 (Holm; Fisher)" in text
 
 
 def test_completion_stands_beside_n_of_changes(tmp_path: Path) -> None:

@@ -65,7 +65,10 @@ def test_a_withheld_verdict_names_the_arm_that_fails(
     assert (pair.verdict, pair.withheld) == ("no difference shown", "b")
     main([str(write(tmp_path / "t.csv", rows))])
     text = " ".join(capsys.readouterr().out.split())
-    assert "no difference shown, because b fails more often" in text
+    assert (
+        "no difference shown, because b completed only 8 of 10 runs; completed runs: b ahead"
+        in text
+    )
 
 
 def test_a_collapse_of_completion_between_two_tables_is_shown(tmp_path: Path) -> None:
@@ -108,3 +111,13 @@ def test_equal_differences_at_all_seeds_are_no_evidence(tmp_path: Path) -> None:
     (pair,) = grouped(tmp_path, arm("a", TEN), arm("b", [s - 0.01 for s in TEN])).pairs
     assert pair.verdict == "no difference shown"
     assert pair.reason == "the difference is the same at all 10 seeds: they count as one"
+
+
+def test_a_plan_has_a_level_for_failed_runs_beside_a_deterministic_baseline(
+    tmp_path: Path,
+) -> None:
+    rows = [arm("a", TEN), with_failures("b", FIRST, 5), fixed("majority", 0.5)]
+    group = grouped(tmp_path, *rows, planned=10)
+    assert pair_of(group, "b", "majority").verdict == "no difference shown"
+    (pair,) = grouped(tmp_path, arm("a", TEN), with_failures("b", [], 1), planned=10).pairs
+    assert pair.verdict == "not comparable"

@@ -58,3 +58,12 @@ def test_an_arm_that_fails_is_not_the_best_of_the_page(tmp_path: Path) -> None:
     assert score_tone(group, "mamba") == ""
     (seeds,) = [row[2].text for row in arm_table(group).rows if row[0].text == "mamba"]
     assert seeds == "5 of 25"
+
+
+@pytest.mark.parametrize("failed", [0, 1, 3, 5])
+def test_a_page_of_arms_with_few_failures_is_written(tmp_path: Path, failed: int) -> None:
+    """No arm is shown to fail more often, so the page names none."""
+    group = grouped(tmp_path, arm("gru", GRU), diverging(failed))
+    text = summarise(group).text
+    assert ("Completed runs: mamba 5 of" in text) == (failed > 0)
+    assert "fails more often" not in text
