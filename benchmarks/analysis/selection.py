@@ -16,6 +16,7 @@ from benchmarks.analysis.metrics import HIGHER, LOWER, SHARES, direction
 from benchmarks.analysis.row_filter import NEVER_POOLED, filter_rows
 from benchmarks.analysis.seed_tests import ROUNDING
 from benchmarks.errors import UserError, nearest
+from benchmarks.results.row import Status
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def rows_of_task(frame: pd.DataFrame, task: str | None) -> pd.DataFrame:
 def with_score(frame: pd.DataFrame, metric: str | None, task: str | None = None) -> pd.DataFrame:
     """Add the column `score`, and the task's own metric as `own_metric` and `own_higher`."""
     check_directions(frame)
+    check_statuses(frame)
     frame = frame.assign(own_metric=frame["metric"], own_higher=frame["higher_is_better"])
     if metric is None or metric == "test_score":
         return frame.assign(score=frame["test_score"])
@@ -107,6 +109,18 @@ def with_score(frame: pd.DataFrame, metric: str | None, task: str | None = None)
         raise UserError(f"--metric {metric}: no {rows} has a value in this column")
     names = pd.Categorical([metric] * len(frame))
     return frame.assign(score=frame[metric], metric=names, higher_is_better=higher)
+
+
+def check_statuses(frame: pd.DataFrame) -> None:
+    """Check that the status of every row is documented: others would silently be left out."""
+    known = [status.value for status in Status]
+    wrong = ~frame["status"].isin(["", *known])
+    if wrong.any():
+        row = frame[wrong].iloc[0]
+        raise UserError(
+            f"{row_name(row)}: status {row['status']} is unknown{nearest(row['status'], known)}; "
+            f"allowed: {', '.join(known)}, or empty"
+        )
 
 
 def check_directions(frame: pd.DataFrame) -> None:
@@ -132,11 +146,11 @@ def check_directions(frame: pd.DataFrame) -> None:
             f"{first['task']}: in {row_name(first)} and {row_name(other)}"
         )
     unstated = frame["test_score"].notna() & (
-        higher.isna() | (frame["metric"] == "") | (frame["task"] == "")
+        higher.isna() | (frame[["task", "metric", "model"]] == "").any(axis="columns")
     )
     if unstated.any():
         row = frame[unstated].iloc[0]
-        empty = [name for name in ("task", "metric") if not row[name]]
+        empty = [name for name in ("task", "metric", "model") if not row[name]]
         name = (empty or ["higher_is_better"])[0]
         raise UserError(f"{row['table']}: row {row['line']} has a score and no {name}")
 

@@ -36,7 +36,7 @@ FACTORS = {
 SAME = ("task", "task_version", "metric", "dataset_sha256", "model", "model_version", *SETTINGS)
 LARGEST_SCORE = 1e100  # squares of larger ones overflow
 TOLERANCE = 0.01  # relative difference of a score from that of its predictions, which are rounded
-COMBINATION, SEEDS = "their combination", "all seeds"
+COMBINATION, SEEDS, VARIED = "their combination", "all seeds", "the varied seeds"
 ITEMS, TOTAL = "test items", "total"
 
 
@@ -126,12 +126,13 @@ def variance_table(rows: pd.DataFrame) -> VarianceTable:
     if len(varied) > 1:
         components[COMBINATION] = reduce(add, [e for axes, e in found.items() if len(axes) > 1])
     notes = [
-        f"{source}: one seed, its share is unknown"
+        f"{source}: one seed, its share is unknown and no part of the total"
         if name != "split_seed"
         else f"{source}: the same in all runs ({rows['split'].iloc[0]})"
         for name, (source, _) in FACTORS.items()
         if name not in varied
     ]
+    is_part = not {"init_seed", "order_seed"} <= {*varied}
     parts = item_parts(rows)
     if isinstance(parts, str):
         notes.append(f"{ITEMS}: their share is unknown: {parts}")
@@ -147,7 +148,7 @@ def variance_table(rows: pd.DataFrame) -> VarianceTable:
         metric=first["metric"],
         overrides=first["other_overrides"],
         runs=len(rows),
-        components=with_shares(components, levels),
+        components=with_shares(components, levels, VARIED if is_part else SEEDS),
         notes=notes,
     )
 
@@ -214,10 +215,12 @@ def score_and_slope(form: Form, loss: float) -> tuple[float, float]:
     return score, score if form == "language" else 0.5 / max(score, 1e-300)
 
 
-def with_shares(estimates: dict[str, Estimate], levels: dict[str, int]) -> list[Component]:
-    """Return the components, the sums of those of the runs and of all, and their shares of all."""
+def with_shares(
+    estimates: dict[str, Estimate], levels: dict[str, int], of_runs: str
+) -> list[Component]:
+    """Return the components, the sums of those `of_runs` and of all, and their shares of all."""
     rows = {source: estimate for source, estimate in estimates.items() if source != ITEMS}
-    rows[SEEDS] = reduce(add, rows.values())
+    rows[of_runs] = reduce(add, rows.values())
     rows |= {ITEMS: estimates[ITEMS]} if ITEMS in estimates else {}
     rows[TOTAL] = total = reduce(add, estimates.values())
     found = []

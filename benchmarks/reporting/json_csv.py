@@ -67,6 +67,7 @@ PAIR_COLUMNS = (
     "effect_high",
     "p_completion",
     "p_failures_ranked_worst",
+    "withheld",
     "reason",
     "differ",
 )
@@ -155,18 +156,14 @@ def _pair_cells(pair: Pair, arm: Arm) -> dict[str, Any]:
         "p_adjusted": pair.p_adjusted,
         "p_equivalence": pair.p_equivalence,
         "detectable": pair.detectable,
+        "withheld": pair.withheld,
         "reason": pair.reason,
         "differ": pair.differ,
     }
-    if pair.seeds_for_margin is not None:
-        names = ("fewest_seeds_for_margin", "most_seeds_for_margin")
-        cells |= dict(zip(names, pair.seeds_for_margin, strict=True))
+    cells |= _plan_cells(pair) | _effect_cells(pair.effect, sign)
     if pair.completion is not None:
         cells["p_completion"] = pair.completion.p_adjusted
         cells["p_failures_ranked_worst"] = pair.completion.ranked_p
-    if pair.effect is not None:
-        low, high = signed_ends(pair.effect, sign)
-        cells |= {"effect": sign * pair.effect.mean, "effect_low": low, "effect_high": high}
     if seeds is not None:
         low, high = signed_ends(seeds, sign)
         cells |= {
@@ -177,6 +174,18 @@ def _pair_cells(pair: Pair, arm: Arm) -> dict[str, Any]:
             "pairs": seeds.n,
         }
     return {name: cells.get(name) for name in PAIR_COLUMNS}
+
+
+def _plan_cells(found: Pair | Change) -> dict[str, Any]:
+    fewest, most = found.seeds_for_margin or (None, None)
+    return {"fewest_seeds_for_margin": fewest, "most_seeds_for_margin": most}
+
+
+def _effect_cells(effect: Interval | None, sign: int) -> dict[str, Any]:
+    if effect is None:
+        return dict.fromkeys(("effect", "effect_low", "effect_high"))
+    low, high = signed_ends(effect, sign)
+    return {"effect": sign * effect.mean, "effect_low": low, "effect_high": high}
 
 
 def signed_ends(found: Interval | Paired, sign: int) -> tuple[float | None, float | None]:
@@ -197,13 +206,19 @@ def _change_line(change: Change) -> dict[str, Any]:
     for name, side in (("before", change.before), ("after", change.after)):
         for part in ("n", "mean", "low", "high"):
             line[f"{name}_{part}"] = None if side is None else getattr(side, part)
+    for name, done, lost in zip(
+        ("before", "after"), change.completed, change.failures, strict=True
+    ):
+        line |= {f"{name}_completed": done, f"{name}_attempted": done + sum(lost.values())}
     for part in ("difference", "low", "high", "p"):
         name = part if part in ("difference", "p") else f"difference_{part}"
         line[name] = None if change.seeds is None else getattr(change.seeds, part)
     found = change.completion
     line["p_completion"] = None if found is None else found.p_adjusted
-    more = ("p_adjusted", "p_equivalence", "detectable", "reason", "differ")
-    return line | {name: getattr(change, name) for name in more}
+    more = ("p_adjusted", "p_equivalence", "detectable", "withheld", "reason", "differ")
+    line |= {name: getattr(change, name) for name in more}
+    line |= _plan_cells(change)
+    return line | _effect_cells(change.effect, 1)
 
 
 def _as_csv(lines: Sequence[dict[str, Any]]) -> str:

@@ -74,9 +74,17 @@ class Section:
     lists: list[tuple[str, list[str]]]
 
 
+class PipedConsole(Console):
+    """A console that leaves a closed pipe to the program; rich would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error again."""
+        raise BrokenPipeError
+
+
 def show(sections: Sequence[Section]) -> None:
     """Print sections at the width of the terminal."""
-    console = Console(width=None if sys.stdout.isatty() else DEFAULT_WIDTH, highlight=False)
+    console = PipedConsole(width=None if sys.stdout.isatty() else DEFAULT_WIDTH, highlight=False)
     for number, section in enumerate(sections):
         if number and (section.title or section.about):
             console.print()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, nearest
 from benchmarks.results.csv_cells import FORMULA, other_separator, unescaped_line
 from benchmarks.results.csv_table import repeated_text
 from benchmarks.results.row import COLUMNS, KINDS, columns_where
@@ -177,11 +177,16 @@ def first_lines(file: Path) -> list[list[str]]:
         with file.open(newline="", encoding="utf-8-sig") as opened:
             return list(itertools.islice(csv.reader(opened), 2))
     except FileNotFoundError as error:
-        raise UserError(f"{file}: there is no such file") from error
+        beside = file.parent.iterdir() if file.parent.is_dir() else ()
+        hint = nearest(file.name, [path.name for path in beside])
+        raise UserError(f"{file}: there is no such file{hint}") from error
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file}: is not a CSV table but binary") from error
+        with file.open("rb") as binary:
+            is_text = b"\0" not in binary.read(1000)
+        kind = "text that is not UTF-8; save it as UTF-8" if is_text else "binary"
+        raise UserError(f"{file}: is not a CSV table but {kind}") from error
 
 
 def check_header(file: Path, header: list[str], needed: Sequence[str]) -> None:

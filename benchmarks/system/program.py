@@ -36,6 +36,8 @@ class ScriptParser(argparse.ArgumentParser):
             known = [name for each in self._actions for name in each.option_strings]
             words = (with_nearest(word, known) for word in found[1].split(" "))
             message = f"unrecognized arguments: {' '.join(words)}"
+        elif found := re.match(r"argument (\S+): expected one argument", message):
+            message += f"; a value that begins with - is written {found[1]}=-…"
         self.exit(2, f"error: {visible(message)}; see --help\n")
 
 

@@ -46,6 +46,11 @@ class Part:
     notes: list[str]
 
     @property
+    def has_failures(self) -> bool:
+        """Return True if runs of the group failed."""
+        return any(arm.failures for arm in self.group.all_arms)
+
+    @property
     def metric(self) -> str:
         """Return the metric and its direction."""
         return metric_and_direction(self.group)
@@ -65,8 +70,10 @@ def page(title: str, comparison: Comparison, parts: list[Part], ranks: Figure | 
     environment.filters["plural"] = plural
     figures = [figure for part in parts for _, row in part.figures for figure in row]
     specs = {f.name: f.spec for f in (*figures, ranks) if f is not None}
-    arms = [arm for part in parts for arm in part.group.arms]
-    runs = sum(len(arm.rows) for arm in arms)
+    arms = [arm for part in parts for arm in part.group.all_arms]
+    runs = sum(arm.attempted for arm in arms)
+    done = sum(arm.completed for part in parts for arm in part.group.arms)
+    completed = f", {done:,} of them completed" if done < runs else ""
     neutrals = "".join(
         f'.chart svg [{kind}="{colour}"] {{ {kind}: var(--{name}); }}\n'
         for name, colour in NEUTRALS.items()
@@ -78,8 +85,8 @@ def page(title: str, comparison: Comparison, parts: list[Part], ranks: Figure | 
         parts=parts,
         ranks=ranks,
         groups_left=len(comparison.groups) - len(parts),
-        subtitle=f"{plural(runs, 'run')} of {plural(len(arms), 'arm')}",
-        doubtful=any(arm.doubtful_times for arm in arms),
+        subtitle=f"{plural(runs, 'run')} of {plural(len(arms), 'arm')}{completed}",
+        doubtful=any(arm.doubtful_times for part in parts for arm in part.group.arms),
         policy=policy(scripts),
         style=Markup((ASSETS / "page.css").read_text(encoding="utf-8") + neutrals),
         scripts=[Markup(script) for script in scripts],

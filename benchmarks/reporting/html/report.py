@@ -75,10 +75,10 @@ def _part(
     notes = list(group.notes)
     ids = [run_id for arm in nets(group) for run_id, _ in first_runs(arm, len(arm.rows))]
     if bare := sum(runs_.file(run_id, "history") is None for run_id in ids):
+        effect = "come from the others" if bare < len(ids) else "are missing"
         notes.append(
             f"{bare:,} of {len(ids):,} runs of networks have no files next to their table: "
-            "learning curves and what is drawn from predictions come from the others, or are "
-            "missing."
+            f"learning curves and what is drawn from predictions {effect}."
         )
     return Part(
         name,

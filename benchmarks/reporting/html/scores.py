@@ -19,7 +19,7 @@ from benchmarks.reporting.html.formatting import (
 )
 from benchmarks.reporting.html.run_files import NO_SEED, seed_name
 from benchmarks.reporting.html.theme import INK, MUTED, PAPER, Looks, Style
-from benchmarks.reporting.sentences import direction_text
+from benchmarks.reporting.sentences import count_text, direction_text
 
 MOST_ARMS = 30
 MOST_PAIRED_ARMS = 12
@@ -91,7 +91,10 @@ def score_figure(group: Group, looks: Looks, name: str) -> Figure:
         ),
         spec=spec_of([_reference_layer(references), *layers], height=30 * len(arms)),
         header=["arm", "mean", "95 % interval", "n"],
-        rows=[[a.label, number(a.score.mean), ends(a.score), str(a.score.n)] for a in arms],
+        rows=[
+            [a.label, number(a.score.mean), ends(a.score), count_text(a) or str(a.score.n)]
+            for a in arms
+        ],
     )
 
 
@@ -105,7 +108,7 @@ def _mean_records(arms: list[Arm], low: float, high: float) -> tuple[list[Record
             "arm": arm.label,
             "mean": rounded(mean),
             "interval": ends(arm.score) or "no seeds",
-            "seeds": arm.score.n,
+            "seeds": count_text(arm) or str(arm.score.n),
         }
         if low <= mean <= high:
             if arm.score.low is not None and arm.score.high is not None:
@@ -141,7 +144,7 @@ def _score_layers(
         alt.Tooltip("arm:N", title="arm"),
         alt.Tooltip("mean:Q", title="mean"),
         alt.Tooltip("interval:N", title="95 % interval"),
-        alt.Tooltip("seeds:Q", title="n"),
+        alt.Tooltip("seeds:N", title="n"),
     ]
     marks = chart(means).encode(y=y, color=colour)
     return [

@@ -77,7 +77,8 @@ def _headline(group: Group, contenders: list[Arm]) -> tuple[str, str]:
         unknown = "the best network depends on the budget"
     if baseline is None:
         if alone:
-            return OPEN, f"{best.label} is the only arm"
+            others = " with a completed run" if group.failed_arms else ""
+            return OPEN, f"{best.label} is the only arm{others}"
         if settled:
             return SHOWN, f"{best.label} is best"
         return OPEN, unknown[0].upper() + unknown[1:]
@@ -92,6 +93,8 @@ def _headline(group: Group, contenders: list[Arm]) -> tuple[str, str]:
         return OPEN, f"{who} shown to beat {name}{_undertrained(contenders)}"
     if best.beats_baselines and settled:
         return SHOWN, f"{best.label} {'beats' if alone else 'is best and beats'} {name}"
+    if settled and not alone:
+        unknown = f"{best.label}, the best network, is not shown to"
     if len(beating) == 1:
         return OPEN, f"{beating[0]} beats {name}; {unknown}"
     who = "All networks" if len(beating) == len(contenders) else _names(beating)

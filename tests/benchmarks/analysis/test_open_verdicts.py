@@ -133,7 +133,10 @@ def test_arms_that_failed_are_changes(tmp_path: Path) -> None:
     new = changed(tmp_path, lstm, lstm + lost)["gru"]
     assert (new.verdict, new.failures[1]) == ("failed in B", {"diverged": 4})
     both = changed(tmp_path, lstm + lost, lstm + lost)["gru"]
-    assert (both.verdict, both.reason) == ("not comparable", "no run ended with a score in A either")
+    assert (both.verdict, both.reason) == (
+        "not comparable",
+        "no run ended with a score in A either",
+    )
     gone = changed(tmp_path, lstm + lost, lstm)["gru"]
     assert (gone.verdict, gone.reason) == ("only in A", "no run in A ended with a score")
     mended = changed(tmp_path, lost, arm("gru", GRU[:5]))["gru"]

@@ -48,9 +48,10 @@ def test_a_random_split_is_a_third_source(tmp_path: Path) -> None:
 
 def test_sources_that_do_not_vary_are_named(tmp_path: Path) -> None:
     (table,) = variance_tables([results(tmp_path, design([A, B[:1]]))])
-    assert [each.source for each in table.components] == ["initialisation", "all seeds", "total"]
+    sources = [each.source for each in table.components]
+    assert sources == ["initialisation", "the varied seeds", "total"]
     assert table.notes == [
-        "data order: one seed, its share is unknown",
+        "data order: one seed, its share is unknown and no part of the total",
         "split: the same in all runs (in order)",
         "test items: their share is unknown: no predictions of r0",
     ]
