@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.base import Batch, Metric, Task
+from tasks.base import Batch, Metric, Task, TaskSettings, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,6 +17,23 @@ METRICS = {
     "auroc": Metric("auroc", "share", True, perfect=1.0, margin="0.005"),
 }
 CALIBRATION_BINS = 15  # Guo et al. 2017
+
+
+@dataclass
+class ClassificationSettings(TaskSettings):
+    """Settings of tasks whose metric is chosen."""
+
+    metric: str = setting(
+        "accuracy",
+        "the score that selects the best epoch and is compared; auroc: of two classes",
+        choices=tuple(METRICS),
+    )
+
+    @property
+    # Depends on `metric`; in the base class it is a ClassVar.
+    def primary_metric(self) -> Metric:  # type: ignore[override]
+        """The chosen metric."""
+        return METRICS[self.metric]
 
 
 class ClassificationTask(Task):

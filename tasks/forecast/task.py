@@ -227,7 +227,7 @@ class ForecastTask(WindowTask):
         first = origins.unsqueeze(1)
         steps = first + self.ahead
         season = self.plan.season
-        # Steps before the first are needed for training items only, whose scores nobody reads.
+        # Steps before the first are needed for training items only, whose scores are not used.
         before = (steps - (self.ahead + season - 1) // season * season).clamp(min=0)
         actual, last = self.values[steps], self.values[first]
         scaled = self.target.scaled(

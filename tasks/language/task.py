@@ -73,6 +73,7 @@ class LmSettings(LanguageSettings):
     )
 
     @property
+    # Depends on the level; in the base class it is a ClassVar.
     def primary_metric(self) -> Metric:  # type: ignore[override]
         """Perplexity per token of the level."""
         return Metric("perplexity", f"per {UNITS[self.level_name][0]}", False, 1.0, margin="2%")

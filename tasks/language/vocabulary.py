@@ -206,8 +206,8 @@ def tokenise(
     The alphabet of the level char is that of the whole text, as in the literature.
     """
     parts = corpus.parts(split)
-    others = ["train"] if split == "nanogpt" else ["train", "validation"]
-    copied = repeated(parts["test"], [parts[name] for name in others])  # type: ignore[index]
+    others: list[Split] = ["train"] if split == "nanogpt" else ["train", "validation"]
+    copied = repeated(parts["test"], [parts[name] for name in others])
     if level == "char":
         vocabulary: Vocabulary = Alphabet(corpus.text)
         texts = {name: EncodedText(vocabulary.encode(part)[0]) for name, part in parts.items()}

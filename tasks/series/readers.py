@@ -83,7 +83,7 @@ def test_file(path: Path, test: str | None) -> tuple[Path | None, str]:
         return path, f"the test split is X_test of {path.name}"
     beside = path.with_name(f"{path.stem.removesuffix('_TRAIN')}_TEST{path.suffix}")
     if path.stem.endswith("_TRAIN") and beside.is_file():
-        return beside, f"the test split is {beside.name}, which lies beside {path.name}"
+        return beside, f"the test split is {beside.name}, in the folder of {path.name}"
     return None, ""
 
 

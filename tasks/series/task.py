@@ -16,14 +16,12 @@ from tasks.base import (
     DataDescription,
     DataError,
     FittedBaseline,
-    Metric,
     SequenceEncoder,
     Split,
     Task,
-    TaskSettings,
     setting,
 )
-from tasks.common.classification import METRICS, ClassificationTask
+from tasks.common.classification import ClassificationSettings, ClassificationTask
 from tasks.series.baselines import BASELINES, fit
 from tasks.series.collection import Collection, Columns
 from tasks.series.preparation import (
@@ -45,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class SeriesSettings(TaskSettings):
+class SeriesSettings(ClassificationSettings):
     """Classification of real-valued sequences with labels."""
 
     name: ClassVar[str] = "series"
@@ -59,7 +57,7 @@ class SeriesSettings(TaskSettings):
     )
     test: str | None = setting(
         None,
-        "file of the test split; null for NAME_TEST beside NAME_TRAIN or X_test in an archive, "
+        "file of the test split; null for NAME_TEST next to NAME_TRAIN or X_test in an archive, "
         "else for a share of the data, drawn by content hash",
         identity=False,
         is_path=True,
@@ -90,15 +88,6 @@ class SeriesSettings(TaskSettings):
         "reduction of the outputs of all steps to one",
         choices=("last", "mean", "max", "mean_max"),
     )
-    metric: str = setting(
-        "accuracy", "selects the best weights; auroc of two classes only", choices=tuple(METRICS)
-    )
-
-    @property
-    # Depends on `metric`; in the base class it is a ClassVar.
-    def primary_metric(self) -> Metric:  # type: ignore[override]
-        """Return the chosen metric."""
-        return METRICS[self.metric]
 
     @property
     def columns(self) -> Columns:

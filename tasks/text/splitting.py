@@ -43,12 +43,13 @@ def split_documents(
         DataError: a class would be missing in a split.
     """
     left, parts = frames["train"], dict(frames)
-    to_draw = [split for split in ("test", "validation") if split not in frames]
+    drawn: tuple[Split, ...] = ("test", "validation")
+    to_draw = [split for split in drawn if split not in frames]
     words = [f"{split} as given" for split in SPLITS[:0:-1] if split in frames]
     for number, split in enumerate(to_draw):
         seed = split_seed if split == "validation" else None
         chosen = choose(left, classes, group, seed, len(to_draw) - number + 1)
-        parts[split], left = left[chosen], left[~chosen]  # type: ignore[index]
+        parts[split], left = left[chosen], left[~chosen]
         rest = {"test": "", "validation": " of the rest" if number else " of train"}[split]
         how = "content" if seed is None else f"seed {seed}"
         words.append(f"{split} {HELD_OUT:.0%}{rest} by {how}")

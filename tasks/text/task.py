@@ -16,12 +16,11 @@ from tasks.base import (
     Cache,
     DataDescription,
     DataError,
-    Metric,
     Split,
     Task,
     setting,
 )
-from tasks.common.classification import METRICS
+from tasks.common.classification import METRICS, ClassificationSettings
 from tasks.text.baselines import BASELINES
 from tasks.text.documents import DocumentTask
 from tasks.text.paths import check_path, is_hub_name
@@ -45,7 +44,7 @@ SMALL_TEST = 100  # documents; below it, a notice says what one of them is worth
 
 
 @dataclass
-class TextSettings(DocumentSettings):
+class TextSettings(DocumentSettings, ClassificationSettings):
     """Classification of own documents, such as reviews or messages."""
 
     name: ClassVar[str] = "text"
@@ -75,22 +74,12 @@ class TextSettings(DocumentSettings):
         "column, such as the author: documents of one group are on one side of the drawn splits",
         identity=False,
     )
-    metric: str = setting(
-        "accuracy",
-        "the score that selects the best epoch and is compared; auroc: of two classes",
-        choices=tuple(METRICS),
-    )
     tokenizer: str = setting(
         "auto",
         "auto: words, or, if words do not repeat, as in languages without spaces, characters or "
         "byte pairs",
         choices=("auto", "word", "bpe", "char"),
     )
-
-    @property
-    def primary_metric(self) -> Metric:  # type: ignore[override]
-        """The chosen metric."""
-        return METRICS[self.metric]
 
     def baselines(self) -> dict[str, Baseline]:
         """See `TaskSettings.baselines`."""
@@ -147,7 +136,7 @@ class TextSettings(DocumentSettings):
             parts.frames,
             self.vocabulary_size,
             self.minimum_count,
-            self.tokenizer,  # type: ignore[arg-type]
+            self.tokenizer,  # type: ignore[arg-type]  # one of its choices
         )
         return arrays, metadata | {
             "sha256": digest_of(ordered, classes),

@@ -36,7 +36,8 @@ def test_the_summary_ends_with_the_command(
     code, out, _ = answer(capsys, file, f"cache_dir={tmp_path}")
     assert code == 0
     lines = out.splitlines()
-    assert lines[0].startswith("task") and kind in lines[0]  # noqa: PT018
+    assert lines[0].startswith("task")
+    assert kind in lines[0]
     assert any("train" in line and "validation" in line for line in lines)
     words = shlex.split(lines[-1])
     assert words[:5] == ["python", "run.py", "model=lstm", f"task={kind}", f"task.data={file}"]

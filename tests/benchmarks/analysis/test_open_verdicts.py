@@ -139,10 +139,10 @@ def test_arms_that_failed_are_changes(tmp_path: Path) -> None:
     )
     gone = changed(tmp_path, lstm + lost, lstm)["gru"]
     assert (gone.verdict, gone.reason) == ("only in A", "no run in A ended with a score")
-    mended = changed(tmp_path, lost, arm("gru", GRU[:5]))["gru"]
-    assert mended.verdict == "fails less often"
-    assert mended.completion is not None
-    assert (mended.completion.a, mended.completion.b) == ((5, 5), (0, 4))
+    repaired = changed(tmp_path, lost, arm("gru", GRU[:5]))["gru"]
+    assert repaired.verdict == "fails less often"
+    assert repaired.completion is not None
+    assert (repaired.completion.a, repaired.completion.b) == ((5, 5), (0, 4))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_home_and_variables_are_expanded_in_data(home: Path, given: str) -> None
 
 
 def corpus(settings: TaskSettings) -> str:
-    return str(getattr(settings, "corpus"))  # noqa: B009  only some tasks have it
+    return str(vars(settings)["corpus"])
 
 
 @pytest.mark.parametrize("key", ["results_dir", "cache_dir"])
@@ -58,7 +58,7 @@ def test_existing_paths_become_absolute_and_names_stay(home: Path) -> None:
     (home / "auto").mkdir()
     config = composed("model=rnn", "task=imdb", "task.source=auto", "results_dir=a.txt")
     make_paths_absolute(config)
-    assert getattr(config.task, "source") == "auto"  # noqa: B009
+    assert vars(config.task)["source"] == "auto"
     assert config.results_dir == str(home / "a.txt")
     config = composed("model=rnn", "task=shakespeare", "task.corpus=a.txt", "results_dir=none")
     make_paths_absolute(config)

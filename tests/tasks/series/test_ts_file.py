@@ -97,7 +97,7 @@ def test_the_test_file_beside_is_used_and_said(tmp_path: Path) -> None:
     write_ts(tmp_path / "P_TEST.ts", draw(10, seed=1))
     task = load(path)
     assert task.data.test_size == 10
-    assert "P_TEST.ts, which lies beside" in task.data.notices[-1]
+    assert "P_TEST.ts, in the folder of" in task.data.notices[-1]
     other = write_ts(tmp_path / "other.ts", draw(6, seed=2))
     assert load(path, test=str(other)).data.test_size == 6
 
