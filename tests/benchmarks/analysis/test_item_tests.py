@@ -345,7 +345,7 @@ def test_verdicts_beyond_the_items_are_corrected_for_all_pairs(tmp_path: Path) -
     assert len(group.pairs) == 3
     assert found.population is not None
     assert found.population.p is not None
-    assert found.population_p == pytest.approx(3 * found.population.p)
+    assert found.population_p == pytest.approx(3 * found.population.p, rel=1e-6, abs=0)
 
 
 @pytest.mark.parametrize("form", ["classes", "language", "forecast"])

@@ -11,6 +11,7 @@ from scipy import stats
 from benchmarks.analysis.margin import parse_margin
 from benchmarks.analysis.statistics.sequential import nominal_level
 from benchmarks.errors import UserError
+from scripts import report
 from scripts.compare import main
 from tests.helpers.result_tables import GRU, LSTM, arm, changed, compared, fixed, grouped, write
 
@@ -135,3 +136,44 @@ def test_intervals_agree_with_the_corrected_verdicts(tmp_path: Path) -> None:
             agreed.append(excludes)
     assert True in agreed
     assert False in agreed
+
+
+def test_p_of_equivalence_is_corrected_by_holm(tmp_path: Path) -> None:
+    """The smallest of three p counts threefold."""
+    far = [
+        score - wobble for score, wobble in zip(LSTM, [2e-3, 6e-3, 1e-3, 5e-3, 0.0], strict=True)
+    ]
+    arms = arm("a", LSTM), arm("b", NEAR), arm("c", far)
+    pairs = grouped(tmp_path, *arms, margin=parse_margin("0.005")).pairs
+    (alone,) = grouped(tmp_path, *arms[:2], margin=parse_margin("0.005")).pairs
+    near = next(pair for pair in pairs if {pair.a, pair.b} == {"a", "b"})
+    assert alone.p_equivalence is not None
+    assert near.p_equivalence == pytest.approx(3 * alone.p_equivalence, rel=1e-6, abs=0)
+    assert near.p_equivalence == min(pair.p_equivalence or 1.0 for pair in pairs)
+
+
+def test_the_report_has_the_margin_and_the_plan_of_its_options(tmp_path: Path) -> None:
+    table, page = write(tmp_path / "t.csv", arm("a", LSTM) + arm("b", NEAR)), tmp_path / "p.html"
+    options = ["--margin", "0.005", "--planned", "9"]
+    assert report.main([str(table), "-o", str(page), *options]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "equivalent" in text
+    assert "9 seeds were planned" in text
+
+
+def test_intervals_of_two_tables_have_the_level_of_the_correction(tmp_path: Path) -> None:
+    """Of two arms, the interval of the clearer one is at 97.5 %."""
+    after = [
+        score + wobble for score, wobble in zip(LSTM, [0.05, 0.04, 0.06, 0.05, 0.07], strict=True)
+    ]
+    two = changed(tmp_path, arm("a", LSTM) + arm("b", GRU), arm("a", after) + arm("b", LSTM))
+    change = two["a"].seeds
+    assert change is not None
+    assert change.low is not None
+    differences = np.subtract(after, LSTM)
+    error = differences.std(ddof=1) / np.sqrt(5)
+    assert two["a"].p_adjusted is not None
+    assert two["b"].p_adjusted is not None
+    assert two["a"].p_adjusted < two["b"].p_adjusted
+    expected = differences.mean() - stats.t.ppf(1 - 0.025 / 2, 4) * error
+    assert change.low == pytest.approx(expected)
