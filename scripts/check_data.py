@@ -9,7 +9,6 @@ Exit codes: 0; 2 if the data cannot be used.
 
 from __future__ import annotations
 
-import logging
 import shlex
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     for title, text in lines.items():
         print(visible(f"{title:<{width}}{text}"))
     for notice in task.data.notices:
-        logging.getLogger(__name__).info("%s", notice)
+        print(f"note: {visible(notice)}")
     words = [f"task={kind}", f"task.data={options.path}", *options.overrides]
     print(f"\npython run.py model=lstm {shlex.join(words)}")
     return 0

@@ -43,6 +43,19 @@ def test_the_summary_ends_with_the_command(
     assert words[:5] == ["python", "run.py", "model=lstm", f"task={kind}", f"task.data={file}"]
 
 
+def test_the_choices_and_gaps_of_a_series_are_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    months = [f"{1949 + month // 12}-{month % 12 + 1:02d}" for month in range(48)]
+    rows = [f"{month},{n + 5 * (n % 12)}" for n, month in enumerate(months) if n != 20]
+    (tmp_path / "sales.csv").write_text("\n".join(["month,sales", *rows]))
+    code, out, _ = answer(capsys, tmp_path / "sales.csv", "task.season=12")
+    assert code == 0
+    assert "note: months without a row: 1 of 48 from 1949-01 to 1952-12" in out
+    assert "note: task.target=" in out
+    assert "note: task.window=" in out
+
+
 def test_a_file_with_quotes_and_spaces_in_its_name(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
