@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import difflib
+import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +79,16 @@ class Table:
         )
 
 
+def ending(path: Path | str) -> str:
+    """Return the ending of a file name in lower case; that of `reviews.csv.gz` is `.csv`."""
+    return Path(str(path).lower().removesuffix(".gz")).suffix
+
+
+def open_binary(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    """Open a file for reading, decompressed if its name ends in `.gz`."""
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
 def read_table(path: Path, where: str) -> Table:
     """Read a table by the ending of its file name; `where` begins error messages.
 
@@ -85,10 +97,10 @@ def read_table(path: Path, where: str) -> Table:
     """
     import pandas as pd
 
-    if path.suffix == ".parquet":
+    if ending(path) == ".parquet":
         return Table(as_text(read_parquet(path, where)), where)
     text = read_text(path, where)
-    if path.suffix in (".jsonl", ".ndjson"):
+    if ending(path) in (".jsonl", ".ndjson"):
         return Table(as_text(pd.DataFrame.from_dict(read_json_lines(text, where), "index")), where)
     return read_separated(text, where)
 
@@ -96,7 +108,8 @@ def read_table(path: Path, where: str) -> Table:
 def read_text(path: Path, where: str) -> str:
     """Return a UTF-8 file as text, without byte-order mark, with the line ends of Unix."""
     try:
-        content = path.read_bytes()
+        with open_binary(path) as file:
+            content = file.read()
         encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
@@ -104,8 +117,9 @@ def read_text(path: Path, where: str) -> str:
             f"{where}: not UTF-8 text (byte {error.start} cannot be decoded); if it was written on "
             f"Windows, convert it with: iconv -f WINDOWS-1252 -t UTF-8 '{path}' > NEW"
         ) from error
-    except OSError as error:
-        raise DataError(f"{where}: cannot be read ({error.strerror})") from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{where}: cannot be read ({reason})") from error
 
 
 def read_parquet(path: Path, where: str) -> pd.DataFrame:

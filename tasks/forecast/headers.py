@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks.base import DataError
-from tasks.common.tables import SNIFFED_LINES, Table, read_separated, read_table, read_text
+from tasks.common.tables import SNIFFED_LINES, Table, ending, read_separated, read_table, read_text
 from tasks.common.tables import separator_of as common_separator
 from tasks.forecast.cells import fold, listed, shown
 
@@ -32,7 +32,7 @@ def read_file(path: Path, where: str) -> Table:
 
 def read_any(path: Path, where: str) -> Table:
     """Read a table with the names of its columns as they are."""
-    if path.suffix in (".parquet", ".jsonl", ".ndjson"):
+    if ending(path) in (".parquet", ".jsonl", ".ndjson"):
         return read_table(path, where)
     lines = read_text(path, where).split("\n")
     lines, notices = with_one_header(lines)

@@ -32,20 +32,27 @@ def head_of(path: Path) -> Table | None:
 
     import pandas as pd
 
-    from tasks.common.tables import ENDINGS, Table, as_text, read_separated
+    from tasks.common.tables import (
+        ENDINGS,
+        Table,
+        as_text,
+        ending,
+        open_binary,
+        read_separated,
+    )
     from tasks.forecast.headers import refuse_values, with_one_header
 
-    if path.suffix not in ENDINGS or not path.is_file():
+    if ending(path) not in ENDINGS or not path.is_file():
         return None
-    if path.suffix == ".parquet":
+    if ending(path) == ".parquet":
         from pyarrow.parquet import ParquetFile
 
         with ParquetFile(path) as file:
             batch = next(file.iter_batches(batch_size=HEAD))
         return Table(as_text(batch.to_pandas()), str(path))
-    with path.open(encoding="utf-8-sig") as file:
+    with io.TextIOWrapper(open_binary(path), encoding="utf-8-sig") as file:
         lines = [line.rstrip("\r\n") for line in itertools.islice(file, HEAD)]
-    if path.suffix in (".jsonl", ".ndjson"):
+    if ending(path) in (".jsonl", ".ndjson"):
         return Table(as_text(pd.read_json(io.StringIO("\n".join(lines)), lines=True)), str(path))
     refuse_values(lines, str(path))
     return read_separated("\n".join(with_one_header(lines)[0]), str(path))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import DataError
-from tasks.common.tables import Table
+from tasks.common.tables import Table, ending
 from tasks.forecast.cells import Place, first_line, fold, is_empty, listed, shown
 from tasks.forecast.columns import (
     ADJUSTED,
@@ -50,7 +50,7 @@ def open_table(path: Path, setting: str, has_settings: bool = True) -> tuple[Tab
     table = read_file(path, setting)
     if not len(table.frame):
         raise DataError(f"{setting}: there are no rows below the names of the columns")
-    if path.suffix != ".parquet":
+    if ending(path) != ".parquet":
         return table, Place(setting, "line", has_settings)
     table.frame.index = table.frame.index + 1
     return table, Place(setting, "row", has_settings)

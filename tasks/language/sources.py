@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import DataError, Split
-from tasks.common.tables import SEPARATORS, read_text
+from tasks.common.tables import SEPARATORS, ending, open_binary, read_text
 from tasks.language.settings import BOUNDARIES
 
 if TYPE_CHECKING:
@@ -118,10 +118,10 @@ def natural_order(file: Path) -> list[tuple[int, str]]:
 def read_plain_text(path: Path, where: str) -> str:
     """Read a text file; raise DataError for other formats and encodings."""
     try:
-        with path.open("rb") as file:
+        with open_binary(path) as file:
             begin = file.read(SNIFFED_BYTES)
     except OSError as error:
-        raise DataError(f"{where}: cannot be read ({error.strerror})") from error
+        raise DataError(f"{where}: cannot be read ({error.strerror or error})") from error
     for magic, name in OTHER_FORMATS.items():
         if begin.startswith(magic):
             raise DataError(f"{where}: the file is {name}; give it as plain text in UTF-8")
@@ -158,9 +158,9 @@ def recognise(path: Path) -> str:
         if path.is_dir():
             count = len(text_files(path))
             return f"a folder of {count:,} text files" if count and not has_classes(path) else ""
-        if path.suffix.lower() not in (".txt", ".text", ".md"):
+        if ending(path) not in (".txt", ".text", ".md"):
             return ""
-        with path.open("rb") as file:
+        with open_binary(path) as file:
             begin = file.read(SNIFFED_BYTES)
         # The last character may be cut.
         text = begin.decode("utf-16" if begin[:2] in UTF16_MARKS else "utf-8", "replace")

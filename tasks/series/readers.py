@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks.base import DataError
-from tasks.common.tables import ENDINGS
+from tasks.common.tables import ENDINGS, ending, open_binary
 from tasks.series.collection import Collection, Columns, check_values
 from tasks.series.npz_file import array_names, has_test_arrays, read_npz
 from tasks.series.tabular import read_series_table, recognised_table
@@ -31,14 +31,14 @@ def read_collection(
     Raises:
         DataError: the file cannot be used.
     """
-    if path.suffix == ".npz":
+    if ending(path) == ".npz":
         group = columns.group if is_labelled else None
         collection = read_npz(path, where, part, group, is_labelled)
-    elif path.suffix == ".ts":
+    elif ending(path) == ".ts":
         if columns.group is not None:
             raise DataError(f"task.group={columns.group}: a .ts file has no groups")
         collection = read_ts(path, where, is_labelled)
-    elif path.suffix in ENDINGS:
+    elif ending(path) in ENDINGS:
         collection = read_series_table(path, where, columns, is_labelled)
     else:
         raise DataError(f"{where}: unknown ending (allowed: .ts, .npz, {', '.join(ENDINGS)})")
@@ -79,7 +79,7 @@ def test_file(path: Path, test: str | None) -> tuple[Path | None, str]:
     """Return the file of the test split, if there is one, and a notice if it was found."""
     if test is not None:
         return Path(test), ""
-    if path.suffix == ".npz" and has_test_arrays(path):
+    if ending(path) == ".npz" and has_test_arrays(path):
         return path, f"the test split is X_test of {path.name}"
     beside = path.with_name(f"{path.stem.removesuffix('_TRAIN')}_TEST{path.suffix}")
     if path.stem.endswith("_TRAIN") and beside.is_file():
@@ -90,17 +90,17 @@ def test_file(path: Path, test: str | None) -> tuple[Path | None, str]:
 def recognised(path: Path) -> str:
     """Return why a file probably contains series with labels; empty if it does not."""
     try:
-        if path.suffix == ".ts":
+        if ending(path) == ".ts":
             head = head_of(path).lower()
             return "a .ts file of the UCR/UEA format" if "@data" in head else ""
-        if path.suffix == ".npz":
+        if ending(path) == ".npz":
             is_known = array_names(path) & {"x", "x_train"} and array_names(path) & {"y", "y_train"}
             return "a NumPy archive with arrays X and y" if is_known else ""
-        if path.suffix == ".parquet":
+        if ending(path) == ".parquet":
             from pyarrow import parquet
 
             return recognised_table(parquet.read_schema(path).names)
-        if path.suffix in (".csv", ".tsv"):
+        if ending(path) in (".csv", ".tsv"):
             line = next((each for each in head_of(path).splitlines() if each.strip()), "")
             return max((recognised_table(names) for names in headers(line)), key=len)
     except (OSError, ValueError, csv.Error):
@@ -110,7 +110,7 @@ def recognised(path: Path) -> str:
 
 def head_of(path: Path) -> str:
     """Return the beginning of a file."""
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         return file.read(HEAD_BYTES).decode("utf-8-sig", "replace")
 
 

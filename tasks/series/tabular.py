@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import DataError
-from tasks.common.tables import Table, read_table, read_text
+from tasks.common.tables import Table, ending, read_table, read_text
 from tasks.series.collection import Collection, Columns, parse_number, parse_numbers, shown
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def headless(path: Path, where: str) -> Table | None:
     """
     import pandas as pd
 
-    if path.suffix not in (".csv", ".tsv", ".txt"):
+    if ending(path) not in (".csv", ".tsv", ".txt"):
         return None
     lines = read_text(path, where).split("\n")
     first = split_cells(next((line for line in lines if line.strip()), ""))

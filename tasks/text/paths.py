@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.base import DataError, Split
-from tasks.common.tables import ENDINGS
+from tasks.common.tables import ENDINGS, ending
 
 SPLIT_NAMES: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -75,7 +75,7 @@ def check_path(value: str, setting: str) -> None:
 
 def is_hub_name(value: str) -> bool:
     """Return True for `owner/name` that is no path of a table."""
-    is_table = Path(value).suffix.lower() in ENDINGS
+    is_table = ending(value) in ENDINGS
     return HUB_NAME.fullmatch(value) is not None and not is_table and not Path(value).exists()
 
 
@@ -86,7 +86,7 @@ def find_parts(path: Path, where: str) -> Parts | Saved:
         DataError: nothing usable is there, or the choice is open.
     """
     if path.is_file():
-        if path.suffix.lower() not in ENDINGS:
+        if ending(path) not in ENDINGS:
             raise DataError(
                 f"{where}: cannot read '{path.suffix}' files (allowed: {', '.join(ENDINGS)})"
             )
@@ -121,8 +121,8 @@ def folders_in(path: Path) -> list[Path]:
 def tables_in(path: Path) -> list[Path]:
     """Return the tables in a folder; .txt files only if their name means a split."""
     files = [each for each in path.iterdir() if each.is_file() and each.name[0] != "."]
-    known = [each for each in files if each.suffix.lower() in ENDINGS]
-    return sorted(each for each in known if each.suffix != ".txt" or split_of(each.stem))
+    known = [each for each in files if ending(each) in ENDINGS]
+    return sorted(each for each in known if ending(each) != ".txt" or split_of(each.stem))
 
 
 def is_class_folder(path: Path) -> bool:
@@ -163,7 +163,7 @@ def tables_of_splits(path: Path, where: str) -> Parts:
             f"task.data=FILE, and a test split as task.test=FILE"
         )
     for split, tables in by_split.items():
-        if len({table.suffix for table in tables}) > 1:
+        if len({ending(table) for table in tables}) > 1:
             raise DataError(
                 f"{where}: several tables are the {split} split ({names_of(tables)}); give one of "
                 f"them as task.data=FILE"

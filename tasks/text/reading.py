@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import SPLITS, DataError, Split
-from tasks.common.tables import ENDINGS, Table, as_text, read_table, read_text
+from tasks.common.tables import ENDINGS, Table, as_text, ending, read_table, read_text
 from tasks.text.paths import ClassFolders, Parts, split_of
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def read_documents(file: Path, columns: Columns, frames: Frames) -> pd.DataFrame
     table = read_data_table(file)
     for notice in table.notices:
         frames.notice(f"{file.name}: {notice}")
-    names = class_names(file) if file.suffix == ".parquet" else {}
+    names = class_names(file) if ending(file) == ".parquet" else {}
     return chosen_columns(table, columns, names, frames)
 
 
@@ -129,7 +129,7 @@ def refuse_missing(table: Table, cells: pd.Series[Any], what: str) -> None:
     if not missing.any():
         return
     count, line = int(missing.sum()), missing.index[int(missing.to_numpy().argmax())]
-    place = "row" if Path(table.where).suffix not in (".csv", ".tsv", ".txt", ".jsonl") else "line"
+    place = "row" if ending(table.where) not in (".csv", ".tsv", ".txt", ".jsonl") else "line"
     rest = f" ({count:,} such {place}s)" if count > 1 else ""
     raise DataError(
         f"{table.where}: {place} {line}: {what} is empty{rest}; fill it, or remove the {place}"
@@ -217,13 +217,13 @@ def new_texts(file: Path, column: str | None) -> list[str]:
     """
     if not file.is_file():
         raise DataError(f"{file}: no such file")
-    if file.suffix.lower() == ".txt":
+    if ending(file) == ".txt":
         lines = read_text(file, str(file)).rstrip("\n").split("\n")
         empty = next((n for n, line in enumerate(lines, 1) if not line.strip()), None)
         if empty is not None:
             raise DataError(f"{file}: line {empty}: the text is empty; remove the line")
         return lines
-    if file.suffix.lower() not in ENDINGS:
+    if ending(file) not in ENDINGS:
         raise DataError(
             f"{file}: cannot read '{file.suffix}' files (allowed: {', '.join(ENDINGS)})"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.base import DataError
+from tasks.common.tables import ending, open_binary
 from tasks.text import hub
 from tasks.text.paths import (
     ClassFolders,
@@ -119,7 +121,7 @@ def recognised(path: Path) -> str:
 
 def header_of(file: Path) -> Sequence[str]:
     """Return the names of a table's columns, without reading the rest."""
-    if file.suffix == ".parquet":
+    if ending(file) == ".parquet":
         import pyarrow
         import pyarrow.parquet
 
@@ -127,8 +129,8 @@ def header_of(file: Path) -> Sequence[str]:
             return list(pyarrow.parquet.read_schema(file).names)
         except pyarrow.ArrowException:
             return []
-    with file.open(encoding="utf-8-sig") as opened:
+    with io.TextIOWrapper(open_binary(file), encoding="utf-8-sig") as opened:
         line = opened.readline(100_000)
-    if file.suffix in (".jsonl", ".ndjson"):
+    if ending(file) in (".jsonl", ".ndjson"):
         return list(json.loads(line))
     return [cell.strip().strip('"') for cell in re.split("[,;\t|]", line)]

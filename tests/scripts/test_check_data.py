@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shlex
 from pathlib import Path
 
@@ -54,6 +55,30 @@ def test_the_choices_and_gaps_of_a_series_are_said(
     assert "note: months without a row: 1 of 48 from 1949-01 to 1952-12" in out
     assert "note: task.target=" in out
     assert "note: task.window=" in out
+
+
+@pytest.mark.parametrize("kind", ["text", "forecast", "lm"])
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_an_upper_case_or_gzip_ending_changes_nothing(
+    kind: str, is_compressed: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    example = EXAMPLES[kind]
+    content = example.read_bytes()
+    suffix = f"{example.suffix}.gz" if is_compressed else example.suffix.upper()
+    file = tmp_path / f"{example.stem}{suffix}"
+    file.write_bytes(gzip.compress(content) if is_compressed else content)
+    code, out, err = answer(capsys, file)
+    expected = answer(capsys, example)[1].replace(str(example), "PATH")
+    assert (code, err) == (0, "")
+    assert out.replace(str(file), "PATH").replace(file.name, example.name) == expected
+
+
+def test_a_cut_gzip_file_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"text,label\n" + bytes(4000))[:-12])
+    code, _, err = answer(capsys, tmp_path / "a.csv.gz", "--task", "text")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "cannot be read (Compressed file ended before" in err
 
 
 def test_a_file_with_quotes_and_spaces_in_its_name(
