@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from benchmarks.results.row import FACTS, METRIC_UNIT, SECTIONS, Row, columns_where
 from benchmarks.results.undertrained import advice
-from benchmarks.system.load import is_busy
+from benchmarks.system.load import is_busy, load_average
 from benchmarks.system.terminal import visible
 from tasks.base import DataDescription, Metric
 
@@ -29,7 +29,15 @@ LARGEST = 1e12  # from here on, numbers have an exponent
 def show_start(model: str, task: str, seeds: Sequence[int], environment: Environment) -> None:
     """Print model, task, seeds, device and threads of a run; without seeds if it uses none."""
     named = f", seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
-    print(f"{model} on {task}{named}; {environment.device}, {environment.threads} threads")
+    threads, load = environment.threads, load_average()
+    print(f"{model} on {task}{named}; {environment.device}, {threads} threads")
+    if threads > 1 and is_busy(load, threads, environment.device):
+        # OpenMP's threads wait for each other actively (docs/performance.md).
+        logger.info(
+            "other processes use this machine (load %.1f): training on %s threads may take many "
+            "times as long; train.threads=1 depends less on them",
+            *(load, threads),
+        )
 
 
 def show_data(data: DataDescription) -> None:

@@ -199,7 +199,8 @@ def output_block(name: str, arguments: list[str], report: Report) -> str:
         place = words.index("--write")
         del words[place : place + 2]
     words = [Path(word).name if os.sep in word else word for word in words]
-    command = " ".join(["python -m", f"scripts.perf.{name}", *words])
+    module = name if "." in name else f"scripts.perf.{name}"
+    command = " ".join(["python -m", module, *words])
     text = "\n".join([f"$ {command}", *(line.rstrip() for line in report.lines)])
     tables = "".join(f"\n{table}\n" for table in report.tables)
     return code_block(text) + tables

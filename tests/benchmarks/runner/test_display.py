@@ -7,7 +7,9 @@ import pytest
 import tasks
 from benchmarks.config.registry import definitions
 from benchmarks.results.row import Row
-from benchmarks.runner.display import TrainingDisplay, readable, show_row, step_bar
+from benchmarks.runner import display
+from benchmarks.runner.display import TrainingDisplay, readable, show_row, show_start, step_bar
+from benchmarks.system.environment import Environment
 from tasks.base import Metric, TaskSettings
 
 METRICS = {
@@ -47,3 +49,19 @@ def test_a_diverging_run_shows_short_numbers(capsys: pytest.CaptureFixture[str])
     assert display.shown == {"epoch": "1", "loss": "1.000e+150", "val perplexity": "1.000e+160"}
     shown = capsys.readouterr().err
     assert "train loss 1.000e+150  validation perplexity 1.000e+160" in shown
+
+
+@pytest.mark.parametrize(
+    ("load", "threads", "is_told"), [(9.8, 2, True), (2.4, 2, False), (9.8, 1, False)]
+)
+def test_a_busy_machine_is_told_before_training(
+    load: float,
+    threads: int,
+    is_told: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(display, "load_average", lambda: load)
+    environment = Environment("cpu", "x86", threads, True, "3.11", "2.13", "0.1", None, None)
+    show_start("lstm", "imdb", [0], environment)
+    assert ("train.threads=1" in capsys.readouterr().out) is is_told

@@ -1,0 +1,1 @@
+"""Recipes that people run today, compared with rnnbench on the same data and split."""
