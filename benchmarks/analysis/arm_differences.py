@@ -1,4 +1,4 @@
-"""Differences between arms besides model and seed: settings, precision, overrides and epochs."""
+"""Differences between arms besides model and seed: settings, overrides, training and machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from benchmarks.analysis.row_filter import ARM_COLUMNS
 from benchmarks.results.row import FACTS
 
 COLUMNS = tuple(name for name in ARM_COLUMNS if name not in ("match", "match_budget"))
-PLANNED_LENGTH = ("train.max_epochs", "train.max_steps")  # overrides that explain other epochs
+AMOUNTS = ("epochs", "steps", "train_tokens")  # of training
+MACHINE = ("device", "device_name", "threads")
+PLANNED_LENGTH = ("train.max_epochs", "train.max_steps")  # overrides that explain other amounts
+ROUNDING = 0.01  # largest relative difference of steps and tokens that is not named
 
 
 @dataclass
@@ -30,8 +33,10 @@ class Conditions:
     def text(self, name: str) -> str:
         """Return the value of a column or override; empty if it is unknown or does not apply."""
         found = self.values.get(name)
+        if found and name in AMOUNTS:
+            return " to ".join(sorted({min(found, key=float), max(found, key=float)}, key=float))
         if found:
-            return " and ".join(sorted(found)) if name != "epochs" or len(found) == 1 else ""
+            return " and ".join(sorted(found))
         applies = name not in FACTS and (self.is_net or name.startswith("task."))
         return "default" if applies else ""
 
@@ -39,13 +44,12 @@ class Conditions:
 def conditions_of(
     rows: pd.DataFrame, keys: Sequence[str]
 ) -> dict[tuple[Hashable, ...], Conditions]:
-    """Return the conditions of each arm by its values of the columns `keys`.
-
-    The number of epochs is a result where patience or a budget of time ended the training.
-    """
-    is_result = (rows["stopped_by"] == "patience") | (rows["match"] == "time")
-    cells = rows.assign(epochs=rows["epochs"].mask(is_result))
-    columns = [*keys, "model", "baseline", "match", *COLUMNS, "epochs", "words"]
+    """Return the conditions of each arm by its values of the columns `keys`."""
+    is_timed = rows["match"] == "time"  # threads then decide the amount of training
+    devices = rows["device"].astype("str").str.partition(":")[0]
+    cells = rows.assign(device=devices, threads=rows["threads"].where(is_timed))
+    cells = cells.assign(**amount_texts(rows, keys))
+    columns = [*keys, "model", "baseline", "match", *COLUMNS, *AMOUNTS, *MACHINE, "words"]
     found: dict[tuple[Hashable, ...], Conditions] = {}
     for row in cells[columns].drop_duplicates().to_dict("records"):
         key = tuple(row[name] for name in keys)
@@ -55,9 +59,22 @@ def conditions_of(
     return found
 
 
+def amount_texts(rows: pd.DataFrame, keys: Sequence[str]) -> dict[str, pd.Series[Any]]:
+    """Return the amounts of training as text, empty where they are a result.
+
+    They are a result where patience or a budget of time ended the training, and where epochs vary
+    by seed in a table that does not contain what ended it.
+    """
+    epochs = rows.groupby([*keys], sort=False)["epochs"].transform("nunique")
+    is_result = (rows["stopped_by"] == "patience") | (rows["match"] == "time")
+    is_result |= (rows["stopped_by"] == "") & (epochs > 1)
+    amounts = {name: rows[name].mask(is_result) for name in AMOUNTS}
+    return {name: each.map("{:.0f}".format).mask(each.isna(), "") for name, each in amounts.items()}
+
+
 def condition_texts(row: Mapping[Hashable, Any]) -> Iterator[tuple[str, str]]:
     """Yield the known columns and the overrides of a row with their values."""
-    for name in (*COLUMNS, "epochs"):
+    for name in COLUMNS if row["baseline"] else (*COLUMNS, *AMOUNTS, *MACHINE):
         is_solved = name == "hidden_size" and row["match"] not in ("", "hidden")
         text = cell_text(row[name])
         if text and not is_solved:
@@ -74,11 +91,33 @@ def differences(arms: Sequence[Conditions]) -> dict[str, list[str]]:
     found = {}
     for name in names:
         texts = list(dict.fromkeys(text for arm in arms if (text := arm.text(name))))
-        if len(texts) > 1 and not (name == "bidirectional" and is_implied(arms, name)):
+        if len(texts) > 1:
             found[name] = texts
-    if any(name in found for name in PLANNED_LENGTH):
-        found.pop("epochs", None)
-    return found
+    return {name: texts for name, texts in found.items() if not is_explained(arms, name, found)}
+
+
+def is_explained(arms: Sequence[Conditions], name: str, found: Mapping[str, Sequence[str]]) -> bool:
+    """Return True if the model, another difference or rounding explains a difference."""
+    if name == "bidirectional":
+        return is_implied(arms, name)
+    if name == "device_name":
+        return "device" in found
+    if name not in AMOUNTS:
+        return False
+    causes = [*PLANNED_LENGTH, *["epochs"] * (name != "epochs")]
+    causes += ["batch_size"] * (name == "steps")
+    return any(cause in found for cause in causes) or (
+        name != "epochs" and is_near([arm.values.get(name, {}) for arm in arms])
+    )
+
+
+def is_near(amounts: Sequence[Mapping[str, None]]) -> bool:
+    """Return True if the ranges of the arms' amounts are equal up to rounding."""
+    ranges = [[*map(float, each)] for each in amounts if each]
+    return all(
+        max(ends) - min(ends) <= ROUNDING * max(ends)
+        for ends in ([min(each) for each in ranges], [max(each) for each in ranges])
+    )
 
 
 def is_implied(arms: Sequence[Conditions], name: str) -> bool:

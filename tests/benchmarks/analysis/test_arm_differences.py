@@ -66,6 +66,10 @@ def test_groups_are_told_apart_by_the_name_of_their_data(tmp_path: Path) -> None
     assert (change.verdict, change.reason) == ("not comparable", "dataset imdb in A, other in B")
 
 
+TIMED: Row = {"match": "time", "match_budget": 9, "stopped_by": "seconds"}
+FULL: Row = {"epochs": 50, "stopped_by": "epochs"}
+
+
 @pytest.mark.parametrize(
     ("a", "b", "text"),
     [
@@ -88,6 +92,26 @@ def test_groups_are_told_apart_by_the_name_of_their_data(tmp_path: Path) -> None
          {"match": "time", "match_budget": 9, "epochs": 7, "stopped_by": "seconds"}, ""),
         ({"match": "parameters", "match_budget": 9, "hidden_size": 3},
          {"match": "parameters", "match_budget": 9, "hidden_size": 5}, ""),
+        ({"device": "cpu", "device_name": "EPYC"}, {"device": "cuda:1", "device_name": "H200"},
+         "device: cpu, cuda"),
+        ({"device": "cuda:0", "device_name": "A100"}, {"device": "cuda:1", "device_name": "H200"},
+         "device_name: A100, H200"),
+        ({"device": "cuda:0"}, {"device": "cuda:1", "device_name": "H200"}, ""),
+        ({**TIMED, "device": "cpu"}, {**TIMED, "device": "cuda:0"}, "device: cpu, cuda"),
+        ({**TIMED, "device_name": "A100"}, {**TIMED, "device_name": "H200"},
+         "device_name: A100, H200"),
+        ({**TIMED, "threads": 4, "steps": 10}, {**TIMED, "threads": 8, "steps": 99},
+         "threads: 4, 8"),
+        ({"threads": 4}, {"threads": 8}, ""),
+        ({**FULL, "steps": 100, "train_tokens": 5000}, {**FULL, "steps": 50, "train_tokens": 2500},
+         "steps: 100, 50; train_tokens: 5000, 2500"),
+        ({**FULL, "steps": 1000, "train_tokens": 10**9}, {**FULL, "steps": 1001,
+         "train_tokens": 10**9 + 7}, ""),
+        ({**FULL, "batch_size": 8, "steps": 100}, {**FULL, "batch_size": 16, "steps": 50},
+         "batch_size: 8, 16"),
+        ({"stopped_by": "patience", "epochs": 11, "steps": 110}, {**FULL, "steps": 500}, ""),
+        ({"stopped_by": "steps", "overrides": "train.max_steps=9", "steps": 9}, {**FULL,
+         "steps": 500}, "train.max_steps: 9, default"),
     ],
 )  # fmt: skip
 def test_what_differs_is_named_in_the_group_and_beside_the_verdict(
@@ -101,9 +125,23 @@ def test_what_differs_is_named_in_the_group_and_beside_the_verdict(
     assert group.budget.endswith("other settings differ") == bool(text)
 
 
-def test_epochs_that_vary_by_seed_are_a_result(tmp_path: Path) -> None:
-    lstm = [row | {"epochs": n} for n, row in enumerate(arm("lstm", LSTM), 9)]
-    assert grouped(tmp_path, lstm, arm("rnn", RNN, epochs=9)).also_differ == ""
+@pytest.mark.parametrize(
+    ("stopped_by", "text"),
+    [("", ""), ("patience", ""), ("epochs", "arms also differ in epochs: 9 to 13, 9")],
+)
+def test_epochs_that_vary_by_seed_are_a_result_of_patience_alone(
+    tmp_path: Path, stopped_by: str, text: str
+) -> None:
+    ended = {"stopped_by": stopped_by}
+    lstm = [row | {"epochs": n, "steps": 10 * n} for n, row in enumerate(arm("lstm", LSTM), 9)]
+    group = grouped(tmp_path, [row | ended for row in lstm], arm("rnn", RNN, epochs=9, steps=90))
+    assert group.also_differ == pair_of(group, "lstm", "rnn").differ == text
+
+
+def test_networks_do_not_differ_from_baselines_in_their_training(tmp_path: Path) -> None:
+    net = arm("lstm", LSTM, device="cuda:0", device_name="H200", steps=10, **FULL)
+    naive = fixed("naive", 0.5, device="cpu", device_name="EPYC")
+    assert grouped(tmp_path, net, naive).also_differ == ""
 
 
 def test_a_difference_is_named_once_where_budget_and_labels_contain_it(tmp_path: Path) -> None:
@@ -130,11 +168,19 @@ def test_overrides_of_the_task_concern_baselines(tmp_path: Path) -> None:
     )
 
 
-def test_every_format_contains_the_differences(tmp_path: Path) -> None:
-    rows = arm("lstm", LSTM, hidden_size=32, overrides="train.max_epochs=1")
-    rows += arm("rnn", RNN, hidden_size=32, overrides="train.max_epochs=50")
+@pytest.mark.parametrize(
+    ("a", "b", "text"),
+    [
+        ({"overrides": "train.max_epochs=1"}, {"overrides": "train.max_epochs=50"},
+         "train.max_epochs: 1, 50"),
+        ({"device": "cpu"}, {"device": "cuda:0"}, "device: cpu, cuda"),
+        ({**FULL, "steps": 100}, {**FULL, "steps": 50}, "steps: 100, 50"),
+    ],
+)  # fmt: skip
+def test_every_format_contains_the_differences(tmp_path: Path, a: Row, b: Row, text: str) -> None:
+    rows = arm("lstm", LSTM, hidden_size=32, **a) + arm("rnn", RNN, hidden_size=32, **b)
     found = compared(tmp_path, rows)
-    differ = "arms also differ in train.max_epochs: 1, 50"
+    differ = f"arms also differ in {text}"
     text = as_markdown(sections_of(found, only_changed=False)).replace("\\", "")
     assert f"hidden size 32; other settings differ  \n{differ}\n" in text
     assert f"paired t, 5 seeds); {differ}" in text
@@ -153,6 +199,9 @@ def test_changes_name_what_differs_between_the_tables(tmp_path: Path) -> None:
     a, b = arm("lstm", LSTM, epochs=1), arm("lstm", RNN, epochs=50)
     (change,) = changed(tmp_path, a, b).values()
     assert (change.verdict, change.differ) == ("worse", "A and B also differ in epochs: 1, 50")
+    cpu, gpu = arm("lstm", LSTM, device="cpu"), arm("lstm", RNN, device="cuda:0")
+    (change,) = changed(tmp_path, cpu, gpu).values()
+    assert (change.verdict, change.differ) == ("worse", "A and B also differ in device: cpu, cuda")
     fewer, more = (arm("lstm", LSTM, overrides=f"train.max_epochs={n}") for n in (1, 50))
     assert {each.verdict for each in changed(tmp_path, fewer, more).values()} == {
         "only in A",
