@@ -65,9 +65,9 @@ def amount_texts(rows: pd.DataFrame, keys: Sequence[str]) -> dict[str, pd.Series
     They are a result where patience or a budget of time ended the training, and where epochs vary
     by seed in a table that does not contain what ended it.
     """
-    epochs = rows.groupby([*keys], sort=False)["epochs"].transform("nunique")
+    epochs = rows.groupby([*keys], sort=False)["epochs"]
     is_result = (rows["stopped_by"] == "patience") | (rows["match"] == "time")
-    is_result |= (rows["stopped_by"] == "") & (epochs > 1)
+    is_result |= (rows["stopped_by"] == "") & (epochs.transform("min") < epochs.transform("max"))
     amounts = {name: rows[name].mask(is_result) for name in AMOUNTS}
     return {name: each.map("{:.0f}".format).mask(each.isna(), "") for name, each in amounts.items()}
 

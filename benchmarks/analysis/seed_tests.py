@@ -80,9 +80,9 @@ def difference(a: Scores, b: Scores) -> tuple[Paired | None, str]:
     are_all_common = len(in_a) == a.n == b.n
     if are_all_common and equal_to_rounding(x, y):
         y = x
-    elif are_all_common and np.ptp(x - y) <= NO_SPREAD * max(size_of(x), size_of(y)):
-        return None, f"the difference is the same at all {a.n} seeds: they count as one"
     found = by_overlap(x, y, np.delete(a.values, in_a), np.delete(b.values, in_b))
+    if found.p is None:
+        return None, f"the difference is the same at all {a.n} seeds: they count as one"
     if are_all_common:
         return found, f"{found.method}, {found.n} seeds"
     common = f"{len(in_a)} in common" if len(in_a) else "none in common"

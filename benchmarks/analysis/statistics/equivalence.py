@@ -15,17 +15,15 @@ def tost_p(found: Paired, margin: float) -> float | None:
     """Return the p of two one-sided t-tests (Schuirmann 1987): the difference is below the margin.
 
     None without a t statistic. p < 0.05 if and only if the 90 % interval lies between -margin and
-    margin. Equal differences have no spread: zero at all seeds is equivalent, any other value below
-    the margin is tested by exchanging signs, as scores in coarse steps agree by chance.
+    margin. Scores that are equal at all seeds have no spread and are equivalent.
     """
     if margin <= 0:
         raise ValueError("a margin is above 0")
     if found.error is None or found.freedom is None:
         return None
-    within = margin - abs(found.difference)  # the smaller distance has the larger p
     if found.error == 0:
-        by_signs = 2.0**-found.freedom if found.difference else 0.0
-        return by_signs if within > 0 else 1.0
+        return 0.0
+    within = margin - abs(found.difference)  # the smaller distance has the larger p
     return float(special.stdtr(found.freedom, -within / found.error))
 
 

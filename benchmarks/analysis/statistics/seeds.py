@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike
 
 from benchmarks.analysis.statistics.common import (
     CONFIDENCE,
+    NO_SPREAD,
     Interval,
     Paired,
     Vector,
     has_spread,
-    p_without_spread,
     paired_vectors,
     size_of,
     t_difference,
@@ -26,6 +26,7 @@ from benchmarks.analysis.statistics.common import (
 ENOUGH_FOR_IQM = 8  # number of values from which a quarter can be cut off at either end
 FEWEST_COMMON = 3  # common seeds from which their correlation is used: that of two is 1 or -1
 CONSTANT = "scores do not vary over seeds: no test"
+EQUAL = "equal differences"
 
 
 def interval(values: ArrayLike) -> Interval:
@@ -57,8 +58,8 @@ def interquartile_mean(values: ArrayLike) -> float | None:
 def paired_by_seed(a: ArrayLike, b: ArrayLike) -> Paired:
     """Compare the scores of two arms at the same seeds by a paired t-test.
 
-    Equal differences have no spread and are tested by their signs. Scores that do not vary over
-    seeds at all are one observation however often it is repeated: they are not tested.
+    Equal differences, and scores that do not vary over seeds, are one observation however often it
+    is repeated: they are not tested. Equal scores have p = 1.
     """
     x, y = paired_vectors(a, b, "scores")
     if (unit := unit_of(x, y)) != 1:
@@ -70,10 +71,11 @@ def paired_by_seed(a: ArrayLike, b: ArrayLike) -> Paired:
         return Paired(mean, None, None, None, n, "one pair: no test", probability)
     if not has_spread(x, y):
         return Paired(mean, None, None, None, n, CONSTANT, probability, 0.0)
-    p = p_without_spread(d, size_of(x, y))
-    if p is not None:
-        method = "equal differences: signs"
-        return Paired(mean, None, None, p, n, method, probability, 0.0, 0.0, n - 1)
+    rounding = NO_SPREAD * size_of(x, y)
+    if abs(d).max() <= rounding:
+        return Paired(mean, None, None, 1.0, n, EQUAL, probability, 0.0, 0.0, n - 1)
+    if np.ptp(d) <= rounding:
+        return Paired(mean, None, None, None, n, EQUAL, probability, 0.0)
     sd = float(d.std(ddof=1))
     found = t_difference(mean, sd / math.sqrt(n), n - 1, n, "paired t")
     return replace(found, probability=probability, deviation=sd)

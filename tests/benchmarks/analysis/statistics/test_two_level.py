@@ -95,7 +95,7 @@ def test_tables_that_cannot_be_tested() -> None:
     assert crossed_test(table[:2], is_sequence=False).p is None
     assert crossed_test(table[:, :3], is_sequence=True).p is None
     assert crossed_test(np.zeros((5, 40)), is_sequence=False).p == 1.0
-    assert crossed_test(np.full((5, 40), 0.1), is_sequence=True).p == 2.0**-4
+    assert crossed_test(np.full((5, 40), 0.1), is_sequence=True).p is None
 
 
 def test_huge_differences_do_not_overflow() -> None:
