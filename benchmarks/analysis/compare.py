@@ -122,7 +122,7 @@ def make_group(
     reference = requested_arm(arms, options.baseline)
     shown = pairs if reference is None else pairs_with(arms, reference, rules, failed_arms)
     arms, untested = with_marks(arms, pairs, shown, rules)
-    notes = [*notes_of(rows, failed, arms, beside), *kernel_notes(arms), *untested]
+    notes = [*notes_of(rows, failed, arms, failed_arms, beside), *kernel_notes(arms), *untested]
     notes += seed_notes(arms, shown, options.planned)
     notes += [] if margin is None else [f"margin: {significant(margin, 2)}"]
     notes += scale_notes(arms, name) if is_own else []

@@ -102,7 +102,8 @@ class Arm:
         seeds = by["seed"].first().dropna().to_numpy("int64")
         is_deterministic = bool(self.baseline) and not len(seeds)
         failed = sum(self.failures.values())
-        return Scores(seeds, by["score"].mean().to_numpy(), is_deterministic, failed)
+        runs = self.rows["score"].to_numpy() if "single" in self.rows else None
+        return Scores(seeds, by["score"].mean().to_numpy(), is_deterministic, failed, runs)
 
 
 @dataclass(frozen=True)

@@ -28,16 +28,16 @@ def completion_of(a: Scores, b: Scores, higher_is_better: bool) -> Completion | 
         return None
     is_fixed = a.is_deterministic or b.is_deterministic
     ranked = ranked_with_one_score if is_fixed else ranked_with_failures
-    counts = (a.n, a.attempted), (b.n, b.attempted)
-    p, probability = ranked(a.values, a.failed, b.values, b.failed, higher_is_better)
+    counts = (len(a.runs), a.attempted), (len(b.runs), b.attempted)
+    p, probability = ranked(a.runs, a.failed, b.runs, b.failed, higher_is_better)
     fisher = None if is_fixed else fisher_p(*counts[0], *counts[1])
     return Completion(*counts, fisher, p, probability)
 
 
 def without_scores(a: Scores, attempted: int, higher_is_better: bool) -> Completion:
     """Compare the completion of an arm with one of which no run was completed."""
-    p, probability = ranked_with_failures(a.values, a.failed, [], attempted, higher_is_better)
-    counts = (a.n, a.attempted), (0, attempted)
+    p, probability = ranked_with_failures(a.runs, a.failed, [], attempted, higher_is_better)
+    counts = (len(a.runs), a.attempted), (0, attempted)
     return Completion(*counts, fisher_p(*counts[0], *counts[1]), p, probability)
 
 

@@ -92,10 +92,11 @@ def planned_notes(found: Sequence[Change], planned: int | None) -> list[str]:
     """Return the note on planned seeds, or raise UserError if an arm has more than planned."""
     counts = {}
     for change in found:
-        if not change.is_deterministic:
-            check_planned({change.label: max(change.completed)}, planned)
+        sides = [side.n for side in (change.before, change.after) if side is not None]
+        if sides and not change.is_deterministic:
+            check_planned({change.label: max(sides)}, planned)
         if change.seeds is not None and change.seeds.freedom is not None:
-            counts[change.label] = min(change.completed)
+            counts[change.label] = min(sides)
     return [planned_note(counts, planned)] if counts else []
 
 

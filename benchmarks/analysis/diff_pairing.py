@@ -175,6 +175,8 @@ def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
     has_seed, seeds = first_seeds.notna().to_numpy(), first_seeds.fillna(0).to_numpy("int64")
     counts = by.size().groupby(place, sort=True).size().to_numpy()
     ends = np.cumsum(counts)
+    runs = frame.groupby(place, sort=True)["score"]
+    pooled_runs = {key: each.to_numpy() for key, each in runs} if "single" in frame else {}
     conditions = conditions_of(frame, place)
     sides: dict[tuple[int, int], Side] = {}
     rows = zip(known.index.tolist(), known.to_dict("records"), ends, counts, strict=True)
@@ -187,7 +189,12 @@ def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
             completed=row["completed"],
             conditions=conditions[number, side],
             model_version=row["version"],
-            scores=Scores(own_seeds, values[own], bool(row["baseline"]) and not len(own_seeds)),
+            scores=Scores(
+                own_seeds,
+                values[own],
+                is_deterministic=bool(row["baseline"]) and not len(own_seeds),
+                pooled=pooled_runs.get((number, side)),
+            ),
             doubt=doubt if row["shared"] or row["busy"] else "",
             machine=row["machine"] + (" and others" if row["machines"] > 1 else ""),
             kernel=row["kernel"] + (" and others" if row["kernels"] > 1 else ""),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from benchmarks.analysis.comparison import Arm
+from benchmarks.analysis.comparison import Arm, FailedArm
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.labels import cell_text
 from benchmarks.analysis.metrics import COSTS
@@ -72,7 +72,11 @@ def title_of(rows: pd.DataFrame, beside: list[pd.DataFrame]) -> str:
 
 
 def notes_of(
-    rows: pd.DataFrame, failed: pd.DataFrame, arms: list[Arm], beside: list[pd.DataFrame]
+    rows: pd.DataFrame,
+    failed: pd.DataFrame,
+    arms: list[Arm],
+    failed_arms: list[FailedArm],
+    beside: list[pd.DataFrame],
 ) -> list[str]:
     """Return the notes on a group; `beside` are the other groups of the same task and metric."""
     notes = []
@@ -86,7 +90,7 @@ def notes_of(
     if hidden:
         notes.append(f"only the best {len(arms):,} arms are shown; {hidden:,} are worse")
     if "single" in rows:
-        notes += pooling_notes(arms, failed)
+        notes += pooling_notes(rows, failed, arms, failed_arms)
     notes += [*changed_score_notes(arms, str(rows["metric"].iloc[0])), *tuning_notes(arms)]
     naives = [arm.label for arm in arms if arm.baseline == "naive"]
     if len(naives) > 1:
@@ -104,24 +108,31 @@ def notes_of(
     return notes
 
 
-def pooling_notes(arms: list[Arm], failed: pd.DataFrame) -> list[str]:
-    """Return notes on pooled arms: their number, their differences, and missing seeds."""
-    notes = []
-    for arm in arms:
-        lost = failed[failed["arm_number"] == arm.rows["arm_number"].iloc[0]]
-        rows = pd.concat([arm.rows, lost]) if len(lost) else arm.rows
-        count = rows["single"].nunique()
-        if count > 1:
-            varying = [n for n in ("model", *SETTINGS) if len(known_values(rows, n)) > 1]
-            sizes = arm.rows.groupby("replicate")["single"].nunique()
-            uneven = "" if (sizes == count).all() else "; not every seed has all of them"
-            without = count - arm.rows["single"].nunique()
-            uneven += f"; {without} of them completed no run" if without else ""
-            notes.append(
-                f"{arm.label}: {count} arms are pooled, the score of a seed is their mean; they "
-                f"differ in {', '.join(varying) or 'settings that have no column'}{uneven}"
-            )
-    return notes
+def pooling_notes(
+    rows: pd.DataFrame, failed: pd.DataFrame, arms: list[Arm], failed_arms: list[FailedArm]
+) -> list[str]:
+    """Return notes on pooled arms: their number, their differences, missing runs and seeds."""
+    numbers = [arm.rows["arm_number"].iloc[0] for arm in arms]
+    gone = failed.loc[~failed["arm_number"].isin(rows["arm_number"]), "arm_number"].unique()
+    found = dict(list(pd.concat([rows, failed]).groupby("arm_number", sort=False)))
+    names = [*(arm.label for arm in arms), *(arm.label for arm in failed_arms)]
+    texts = zip(names, [pooling_text(found[n]) for n in (*numbers, *gone)], strict=True)
+    return [f"{label}: {text}" for label, text in texts if text]
+
+
+def pooling_text(rows: pd.DataFrame) -> str:
+    """Return what was pooled to an arm, of all its runs; empty for a single arm."""
+    done = rows[rows["failure"] == ""]
+    count, with_score = rows["single"].nunique(), done["single"].nunique()
+    if count == 1:
+        return ""
+    varying = [name for name in ("model", *SETTINGS) if len(known_values(rows, name)) > 1]
+    parts = [f"differ in {', '.join(varying) or 'settings that have no column'}"]
+    sizes = done.groupby("replicate")["single"].nunique()
+    parts += ["not every seed has a score of all of them"] if (sizes < with_score).any() else []
+    parts += [f"{count - with_score} of them completed no run"] if with_score < count else []
+    mean = ", the score of a seed is their mean" if with_score > 1 else ""
+    return f"{count} arms are pooled{mean}; they {'; '.join(parts)}"
 
 
 def changed_score_notes(arms: list[Arm], metric: str) -> list[str]:

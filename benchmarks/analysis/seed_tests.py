@@ -18,13 +18,20 @@ class Scores:
     """The scores of an arm, first those at its seeds in ascending order, then those without one.
 
     `seeds` is shorter than `values` if there are runs without a seed. `failed` is the number of
-    runs without a score.
+    runs without a score, `pooled` the scores of all runs if arms are pooled: a seed then has their
+    mean.
     """
 
     seeds: NDArray[np.int64]
     values: Vector
     is_deterministic: bool
     failed: int = 0
+    pooled: Vector | None = None
+
+    @property
+    def runs(self) -> Vector:
+        """The scores of all runs."""
+        return self.values if self.pooled is None else self.pooled
 
     @property
     def seed_list(self) -> list[int | None]:
@@ -39,7 +46,7 @@ class Scores:
     @property
     def attempted(self) -> int:
         """Number of completed and failed runs."""
-        return self.n + self.failed
+        return len(self.runs) + self.failed
 
     @property
     def is_constant(self) -> bool:

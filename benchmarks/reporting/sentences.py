@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 from benchmarks.analysis.comparison import (
     BETTER,
@@ -45,10 +46,17 @@ def count_text(arm: Arm | FailedArm) -> str:
     """Return the number of scores of an arm, and that of all runs if some failed."""
     if isinstance(arm, FailedArm):
         return f"0 of {arm.attempted:,}"
-    if not arm.failures:
-        return "" if arm.is_deterministic else f"{arm.score.n:,}"
-    runs = f"{arm.completed:,} of {arm.attempted:,}"
-    return runs if arm.completed == arm.score.n else f"{arm.score.n:,} ({runs} runs)"
+    if not arm.failures and arm.is_deterministic:
+        return ""
+    return runs_text(arm.score.n, arm.completed, arm.failures)
+
+
+def runs_text(n: int, completed: int, failures: Mapping[str, int]) -> str:
+    """Return a number of scores, and that of all runs if some failed."""
+    if not failures:
+        return f"{n:,}"
+    runs = f"{completed:,} of {completed + sum(failures.values()):,}"
+    return runs if completed == n else f"{n:,} ({runs} runs)"
 
 
 def failures_text(arm: Arm | FailedArm) -> str:

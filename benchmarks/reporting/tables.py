@@ -42,6 +42,7 @@ from benchmarks.reporting.sentences import (
     excluded_text,
     failures_text,
     pair_text,
+    runs_text,
     untested_text,
 )
 
@@ -288,11 +289,10 @@ def _change_table(found: list[Change]) -> TextTable:
 
 def change_count_text(change: Change, side: int) -> str:
     """Return the number of scores in A (0) or B (1), and of all runs if some failed."""
-    score, failed = (change.before, change.after)[side], sum(change.failures[side].values())
-    n = 0 if score is None else score.n
-    if failed:
-        return f"{n:,} of {change.completed[side] + failed:,}"
-    return "" if score is None else f"{n:,}"
+    score, failures = (change.before, change.after)[side], change.failures[side]
+    if score is None and not failures:
+        return ""
+    return runs_text(0 if score is None else score.n, change.completed[side], failures)
 
 
 def _change_row(change: Change) -> list[str]:

@@ -9,14 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import fisher_exact
 
 from benchmarks.analysis.compare import compare
 from benchmarks.analysis.diff import changes
 from benchmarks.reporting.html.overview import arm_table
 from benchmarks.reporting.json_csv import as_json, comparison_csv, comparison_json
 from benchmarks.reporting.renderers import as_markdown
-from benchmarks.reporting.tables import sections_of
-from tests.helpers.result_tables import GRU, LSTM, RNN, Row, arm, compared, fixed, grouped, write
+from benchmarks.reporting.tables import change_count_text, sections_of
+from tests.helpers.result_tables import (
+    GRU,
+    LSTM,
+    RNN,
+    Row,
+    arm,
+    changed,
+    compared,
+    fixed,
+    grouped,
+    pair_of,
+    write,
+)
 
 Counts = dict[str, tuple[int, int, dict[str, int]]]
 
@@ -139,6 +152,31 @@ def test_pooled_arms_count_runs(tmp_path: Path) -> None:
     assert counts(tmp_path, small, large, by=("model",)) == {"lstm": (9, 10, {"diverged": 1})}
     text = as_markdown(sections_of(compared(tmp_path, small, large, by=("model",)), False))
     assert "| 5 (9 of 10 runs) |" in text
+
+
+def test_pooled_arms_complete_runs_and_not_seeds(tmp_path: Path) -> None:
+    """Two of ten runs failed, at seeds at which the other pooled arm has a score."""
+    rest = arm("lstm", RNN[:3], hidden_size=16) + failed("lstm", [3, 4], hidden_size=16)
+    lstm = arm("lstm", LSTM, hidden_size=8) + rest
+    gru = [row for size in (8, 16) for row in arm("gru", GRU, hidden_size=size)]
+    lost = failed("rnn", [0, 1], hidden_size=8) + failed("rnn", [0], hidden_size=16)
+    group = compared(tmp_path, lstm, gru, lost, by=("model",)).groups[0]
+    completion = pair_of(group, "gru", "lstm").completion
+    assert completion is not None
+    assert (completion.a, completion.b) == ((10, 10), (8, 10))
+    assert completion.p == pytest.approx(fisher_exact([[10, 0], [8, 2]]).pvalue)
+    assert pair_of(group, "gru", "rnn").completion.b == (0, 3)  # type: ignore[union-attr]
+    pooled = "2 arms are pooled, the score of a seed is their mean; they differ in hidden_size"
+    assert [note for note in group.notes if "pooled" in note] == [
+        f"gru: {pooled}",
+        f"lstm: {pooled}; not every seed has a score of all of them",
+        "rnn: 2 arms are pooled; they differ in hidden_size; 2 of them completed no run",
+    ]
+    after = [row | {"model": "gru"} for row in lstm]
+    (change,) = changed(tmp_path, gru, after, by=("model",), planned=5).values()
+    assert change.completion is not None
+    assert (change.completion.a, change.completion.b) == ((8, 10), (10, 10))
+    assert [change_count_text(change, side) for side in (0, 1)] == ["5", "5 (8 of 10 runs)"]
 
 
 def test_every_format_contains_the_counts(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_pooled_by_model_a_seed_has_the_mean_of_the_arms(tmp_path: Path) -> None
 def test_unevenly_pooled_arms_have_a_note(tmp_path: Path) -> None:
     uneven = arm("lstm", [0.5, 0.6], hidden_size=8) + arm("lstm", [0.7], hidden_size=16)
     group = grouped(tmp_path, uneven, by=("model",))
-    assert any("not every seed has all of them" in note for note in group.notes)
+    assert any("not every seed has a score of all of them" in note for note in group.notes)
 
 
 def test_pooling_keeps_baselines_and_budgets_separate(tmp_path: Path) -> None:
