@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.analysis.comparison import Group
@@ -12,6 +13,8 @@ from benchmarks.analysis.margin import parse_margin
 from benchmarks.reporting.html.overview import arm_table, pair_table
 from benchmarks.reporting.html.summary import SHOWN, summarise
 from benchmarks.reporting.sentences import pair_text
+from scripts.report import main as report
+from tests.benchmarks.analysis.test_item_tests import DOWN, arm_of, forecasts, group_of
 from tests.helpers.result_tables import GRU, LSTM, RNN, Row, arm, fixed, grouped
 
 ARMS = [*arm("gru", GRU), *arm("lstm", LSTM), *arm("rnn", RNN), *fixed("majority", 0.5)]
@@ -67,3 +70,26 @@ def test_a_page_of_arms_with_few_failures_is_written(tmp_path: Path, failed: int
     text = summarise(group).text
     assert ("Completed runs: mamba 5 of" in text) == (failed > 0)
     assert "fails more often" not in text
+
+
+@pytest.mark.parametrize("is_walk", [True, False], ids=["dependent", "independent"])
+def test_the_page_warns_of_dependent_items_as_compare_does(tmp_path: Path, is_walk: bool) -> None:
+    """Errors that wander have an autocorrelation near 1 from day to day."""
+    errors = np.random.default_rng(0).normal(size=(2, 3, 400))
+    errors = 5 + np.cumsum(errors, axis=2) / 10 if is_walk else errors
+    arms = [
+        arm_of(name, [forecasts(tmp_path, f"{name}{n}", e) for n, e in enumerate(each)], **DOWN)
+        for name, each in zip(("gru", "rnn"), errors, strict=True)
+    ]
+    group = group_of(tmp_path, *arms)
+    (pair,) = group.pairs
+    assert pair.items is not None
+    assert pair.population is not None
+    warnings = [found.warning for found in (pair.population, pair.items)]
+    start = "p is too small: autocorrelation"
+    assert [warning.startswith(start) for warning in warnings] == [is_walk] * 2
+    text, page = pair_text(pair, group), tmp_path / "page.html"
+    assert report([str(tmp_path), "-o", str(page)]) == 0
+    html = page.read_text(encoding="utf-8")
+    assert (text.count(start), html.count(start)) == (2 * is_walk, 2 * is_walk)
+    assert all(warning in text and warning in html for warning in warnings)
