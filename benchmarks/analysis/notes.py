@@ -13,6 +13,7 @@ from benchmarks.analysis.metrics import COSTS
 from benchmarks.analysis.row_filter import SETTINGS, run_names
 
 DISTINGUISHING = (
+    "metric_unit",
     "vocabulary",
     "train_size",
     "task_version",

@@ -20,6 +20,7 @@ GROUP = (
     "task",
     "metric",
     *[name for name in columns_where(comparable=("table", "task", "group")) if name != "smoke"],
+    "metric_unit",
 )
 
 SETTINGS = (

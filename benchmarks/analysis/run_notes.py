@@ -75,7 +75,7 @@ def side_notes(pairs: Iterable[ArmPair]) -> list[str]:
             if is_beyond_share(pair, side):
                 beyond.setdefault(pair.metric, []).append(pair.label)
         notes += [f"{name}: {percent_text(metric, names)}" for metric, names in beyond.items()]
-    return notes
+    return [*notes, *notes_between(pairs)]
 
 
 def is_beyond_share(pair: ArmPair, side: Side) -> bool:
@@ -103,23 +103,41 @@ def scale_notes(arms: Sequence[Arm], metric: str) -> list[str]:
     known = any(np.isfinite(arm.rows["perfect_score"].iloc[0]) for arm in arms)
     if below and (known or metric in LOWER):
         notes.append(f"{metric} of {listed(below)} is below the perfect score")
-    return notes if known or metric in SHARES else [*notes, *mixed_scale_notes(arms, metric)]
+    if known or metric in SHARES:
+        return notes
+    means = [
+        (arm.label, arm.score.mean) for arm in arms if arm.rows["higher_is_better"].iloc[0] == 1
+    ]
+    return [*notes, *mixed_scale_notes(metric, means)]
 
 
-def mixed_scale_notes(arms: Sequence[Arm], metric: str) -> list[str]:
+def mixed_scale_notes(metric: str, scored: Sequence[tuple[str, float]]) -> list[str]:
     """Return a note on scores of which some may be shares and others per cents.
 
     The perfect score is not known. Only the scale of means is compared: all are positive, those up
     to 1 and those above 10 are at least a factor of 10 apart, and none is above 100.
     """
-    means = [arm.score.mean for arm in arms if arm.rows["higher_is_better"].iloc[0] == 1]
+    means = [mean for _, mean in scored]
     small, large = [m for m in means if 0 < m <= 1], [m for m in means if 10 < m <= 100]
     if not small or not large or len(small) + len(large) < len(means):
         return []
     if min(large) < FAR * max(small):
         return []
-    names = [arm.label for arm in arms if arm.score.mean in large]
+    names = [label for label, mean in scored if mean in large]
     return [f"{metric} of {listed(names)} is above 10, of others up to 1: are these per cent?"]
+
+
+def notes_between(pairs: Sequence[ArmPair]) -> list[str]:
+    """Return the notes on two scales in two tables of a task's own metric without a known one."""
+    scored: dict[tuple[str, str], list[tuple[str, float]]] = {}
+    for pair in pairs:
+        for name, side in (("A", pair.a), ("B", pair.b)):
+            if side is None or pair.metric != side.own_metric or not pair.higher_is_better:
+                continue
+            if np.isnan(side.perfect_score) and pair.metric not in SHARES:
+                each = f"{pair.label} in {name}", float(side.scores.values.mean())
+                scored.setdefault((pair.task, pair.metric), []).append(each)
+    return [n for (_, metric), each in scored.items() for n in mixed_scale_notes(metric, each)]
 
 
 def is_above_perfect(mean: float, perfect: float, metric: str, higher_is_better: bool) -> bool:

@@ -156,11 +156,15 @@ def check_directions(frame: pd.DataFrame) -> None:
 
 
 def check_scales(frame: pd.DataFrame) -> None:
-    """Check that the scores of a task and metric are not partly shares and partly per cents."""
+    """Check that the scores of a task and metric are not partly shares and partly per cents.
+
+    A score is known to be a share by its unit, or by the perfect score 1.
+    """
     names, own_names = frame["metric"].astype("str"), frame["own_metric"].astype("str")
     own_scale = (names == "val_score") | (names == own_names)
     perfect = frame["perfect_score"].where(own_scale)
-    is_share = (perfect == 1) | (perfect.isna() & names.isin(SHARES))
+    is_share = (perfect == 1) | (own_scale & (frame["metric_unit"] == "share"))
+    is_share |= perfect.isna() & names.isin(SHARES)
     share = is_share & (frame["higher_is_better"] == 1)
     scored = frame[np.isfinite(frame["score"])].assign(share=share)
     for (_, metric), rows in scored.groupby(["task", "metric"], observed=True, sort=False):

@@ -63,7 +63,13 @@ def per_cent(scores: list[float]) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"metric": "glue", "perfect_score": 1}, {"metric": "direction_accuracy"}]
+    "more",
+    [
+        {},
+        {"metric": "glue", "perfect_score": 1},
+        {"metric": "glue", "metric_unit": "share"},
+        {"metric": "direction_accuracy"},
+    ],
 )
 def test_shares_beside_per_cents_are_refused(tmp_path: Path, more: dict[str, Any]) -> None:
     a, b = arm("lstm", LSTM, **more), [*arm("rnn", RNN), *arm("lstm", per_cent(LSTM), **more)]
@@ -97,3 +103,27 @@ def test_the_scale_of_a_chosen_metric_is_checked(tmp_path: Path) -> None:
     assert compared(tmp_path, rows).groups
     with pytest.raises(UserError, match=r"^direction_accuracy of .*row 1 is 55, others are shares"):
         compared(tmp_path, rows, metric="direction_accuracy")
+
+
+def test_scores_of_two_units_are_not_comparable(tmp_path: Path) -> None:
+    a = arm("lstm", LSTM, metric="glue", metric_unit="points")
+    b = arm("lstm", per_cent(LSTM), metric="glue", metric_unit="percent")
+    first, second = compared(tmp_path, a, b).groups
+    assert (first.pairs, second.pairs) == ([], [])
+    assert first.notes[0].endswith("of the same task: metric_unit points here, percent there")
+    (change,) = changed(tmp_path, a, b).values()
+    assert (change.verdict, change.reason) == (
+        "not comparable",
+        "metric_unit points in A, percent in B",
+    )
+    assert len(compared(tmp_path, a, arm("rnn", RNN, metric="glue")).groups) == 1
+
+
+def test_scores_near_two_scales_without_a_unit_are_said_and_not_refused(tmp_path: Path) -> None:
+    """0.8 beside 80 may be points of a game; without unit and perfect score it is a question."""
+    a, b = (arm("lstm", scores, metric="glue") for scores in (LSTM, per_cent(LSTM)))
+    note = "glue of rnn is above 10, of others up to 1: are these per cent?"
+    (group,) = compared(tmp_path, a, [row | {"model": "rnn"} for row in b]).groups
+    assert note in group.notes
+    notes = changes(write(tmp_path / "a.csv", a), write(tmp_path / "b.csv", b)).notes
+    assert "glue of lstm in B is above 10, of others up to 1: are these per cent?" in notes
