@@ -174,7 +174,8 @@ def tables(draws: int) -> Iterator[tuple[str, str]]:
     few = draws // PART
     yield (
         "Two arms that are equal for all seeds and items: differences shown beyond the test items "
-        "(5 % allowed). All sd are of one run's difference, in sd of the seeds; "
+        "(5 % allowed), which are the 95 % intervals that miss the true difference. All sd are of "
+        "one run's difference, in sd of the seeds; "
         f"{few:,} draws each, {few // PART:,} of the bootstraps",
         methods_table(few),
     )
