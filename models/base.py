@@ -13,8 +13,8 @@ def setting(default: Any, help: str, **limits: Any) -> Any:
     """Define a field with its help and limits: `minimum`, `above`, `below`, `choices`, `known_as`.
 
     A field with `identity=False` is no part of a run's fingerprint, for example a path. One with
-    `identity="unless null"` is part of it only if it is set. In one with `is_path=True`, `~` and
-    `$NAME` are expanded, unless the value is one of `words`.
+    `identity="unless default"` is part of it only if its value is not the default. In one with
+    `is_path=True`, `~` and `$NAME` are expanded, unless the value is one of `words`.
     """
     return field(default=default, metadata={"help": help, **limits})
 

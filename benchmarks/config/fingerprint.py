@@ -18,7 +18,7 @@ def identity(settings: Any) -> dict[str, Any]:
     for entry in dataclasses.fields(settings):
         value = getattr(settings, entry.name)
         part = entry.metadata.get("identity", True)
-        if part is False or (part == "unless null" and value is None):
+        if part is False or (part == "unless default" and value == entry.default):
             continue
         plain[entry.name] = identity(value) if dataclasses.is_dataclass(value) else value
     return plain

@@ -1,7 +1,7 @@
 """The typed schema of a run's configuration.
 
 A field with `identity=False` does not enter the fingerprint: it cannot change a score. One with
-`identity="unless null"` was added later: null keeps the fingerprints of earlier runs.
+`identity="unless default"` was added later: its default keeps the fingerprints of earlier runs.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ class TrainSettings:
         "seed of the initial weights; null for seed",
         minimum=0,
         below=SEED_LIMIT,
-        identity="unless null",
+        identity="unless default",
     )
     order_seed: int | None = setting(
         None,
         "seed of the batch order and of dropout; null for seed",
         minimum=0,
         below=SEED_LIMIT,
-        identity="unless null",
+        identity="unless default",
     )
     deterministic: bool = setting(True, "equal seeds give bitwise equal results; slower on CUDA")
 

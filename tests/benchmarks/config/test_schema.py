@@ -14,12 +14,12 @@ from hydra import compose, initialize_config_dir
 
 import models
 import tasks
-from benchmarks.config.fingerprint import arm, fingerprint
+from benchmarks.config.fingerprint import arm, fingerprint, identity
 from benchmarks.config.registry import definitions, register_schemas
 from benchmarks.config.schema import Config, MatchSettings, TrainSettings
 from benchmarks.config.validation import allowed_text, checked_config, is_allowed
 from benchmarks.errors import UserError, nearest
-from models.base import ModelSettings
+from models.base import ModelSettings, setting
 from models.baseline import BaselineSettings
 from models.recurrent import RecurrentSettings
 from tasks.base import DataDescription, TaskSettings
@@ -233,13 +233,25 @@ def test_fingerprint_changes_with_the_data(change: dict[str, Any]) -> None:
 def test_published_runs_keep_their_fingerprints(row: dict[str, str]) -> None:
     """Earlier runs are found again, but for those of another version of their task.
 
-    A new setting does not enter if it is unset.
+    A new setting does not enter if it has its default value.
     """
     data = DataDescription("", row["dataset_sha256"], row["split"], 0, 0, 0, "")
     config = composed(f"model={row['model']}", f"task={row['task']}", f"seed={row['seed']}")
     is_current = int(row["task_version"]) == config.task.version
     assert (fingerprint(config, data, "cpu") == row["fingerprint"]) == is_current
     assert (arm(config, data) == row["arm"]) == is_current
+
+
+def test_a_later_setting_enters_the_identity_only_if_it_is_not_the_default() -> None:
+    @dataclasses.dataclass
+    class Settings:
+        first: int = setting(1, "of the first version", minimum=0)
+        factor: float = setting(0.5, "added later", identity="unless default")
+        bound: float | None = setting(None, "added later", identity="unless default")
+        place: str = setting("a", "a path", identity=False)
+
+    assert identity(Settings(place="b")) == {"first": 1}
+    assert identity(Settings(factor=0, bound=0.0)) == {"first": 1, "factor": 0, "bound": 0.0}
 
 
 @pytest.mark.parametrize("given", ["seed=1", "seeds=[0,1]"])
