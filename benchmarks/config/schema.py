@@ -79,6 +79,14 @@ class TrainSettings:
         below=SEED_LIMIT,
         identity="unless default",
     )
+    ema: float | None = setting(
+        None,
+        "decay of a moving average of the weights over the optimiser steps, as in 0.999; null for "
+        "none. Validation, test and the stored weights use the average",
+        above=0.0,
+        below=1.0,
+        identity="unless default",
+    )
     deterministic: bool = setting(True, "equal seeds give bitwise equal results; slower on CUDA")
 
 

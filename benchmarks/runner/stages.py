@@ -210,7 +210,8 @@ def measure_memory(trainer: Trainer, device: torch.device) -> float | None:
         trainer.optimizer.step()
 
     lasting = persistent_bytes(trainer.network, trainer.optimizer)
-    lasting += tensor_bytes(batch.inputs, batch.targets, batch.lengths)
+    averages = [] if trainer.average is None else trainer.average.weights
+    lasting += tensor_bytes(batch.inputs, batch.targets, batch.lengths, *averages)
     return step_peak_mib(step, lasting, device)
 
 

@@ -6,6 +6,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from benchmarks.config.schema import Config
 from benchmarks.system.signals import Interruption
 from benchmarks.system.timer import Timer, synchronise
+from benchmarks.training.averaging import WeightAverage, copy_values
 from benchmarks.training.evaluation import NotFiniteError, evaluate
 from benchmarks.training.optim import (
     clear_gradients,
@@ -40,6 +42,7 @@ SaveCheckpoint = Callable[[dict[str, Tensor], dict[str, Any]], None]
 class Trainer:
     """Train a network on a task's training split and keep its best weights by validation.
 
+    With `train.ema` the validation and the best weights are those of the moving average.
     Under `match=time` the budget replaces epochs and patience, and the schedule runs over it.
 
     Args:
@@ -73,6 +76,8 @@ class Trainer:
         self.evaluation_timer = Timer(device)
         self.peak_learning_rate = config.train.learning_rate * config.model.learning_rate_factor
         self.optimizer = make_optimizer(network, config.train, self.peak_learning_rate, device)
+        decay = config.train.ema
+        self.average = None if decay is None else WeightAverage(self.parameters, decay)
         self.budget_seconds = config.match.budget_seconds
         self.total_steps = planned_steps(task, config.train, self.budget_seconds)
         self.save_checkpoint = save_checkpoint
@@ -161,7 +166,9 @@ class Trainer:
 
     def end_epoch(self) -> None:
         """Validate, decide whether to stop, and begin the next epoch."""
-        self._validate()
+        # Interruptions are deferred here, so that none leaves the average in the network.
+        with nullcontext() if self.average is None else self.average.applied():
+            self._validate()
         self.state.stopped_by = self._reason_to_stop()
         self.epoch = EpochState(self.epoch.number + 1)
 
@@ -173,6 +180,8 @@ class Trainer:
         before = epoch.encoder_state if batch.continues else None
         loss, norm, epoch.encoder_state = self.forward_backward(batch, before)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.state.steps + 1)
         clear_gradients(self.parameters)
         count = batch.items.numel()  # the last batch of an epoch may be smaller
         epoch.loss_sum, epoch.norm_sum = epoch.loss_sum + count * loss, epoch.norm_sum + norm
@@ -280,6 +289,8 @@ class Trainer:
         tensors |= {f"best.{name}": t for name, t in (state.best_weights or {}).items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": t for name, t in moments.items()}
+        if self.average is not None:
+            tensors |= {f"average.{index}": t for index, t in enumerate(self.average.weights)}
         random = random_states(self.training_timer.device)
         tensors |= {f"random.{name}": t for name, t in random.items()}
         tensors |= {"epoch.loss_sum": epoch.loss_sum, "epoch.norm_sum": epoch.norm_sum}
@@ -299,6 +310,10 @@ class Trainer:
             return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
         self.network.load_state_dict(part("network."))
+        if self.average is not None:
+            averages = part("average.")
+            stored = [averages[str(index)] for index in range(len(averages))]
+            copy_values(stored, self.average.weights)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in part("optimizer.").items():
             index, _, moment = name.partition(".")

@@ -30,6 +30,7 @@ KINDS = {
     "state carried on": ["task=shakespeare", "model=gru", "task.chunk_length=16"],
     "variable length": [*REVIEWS, "model=rnn"],
     "both directions": [*REVIEWS, "model=bilstm"],
+    "averaged weights": ["task=sp500", "model=gru", "train.ema=0.9"],
     "a lower precision": [
         *("task=shakespeare", "model=lstm", "task.chunk_length=16"),
         "train.precision=bfloat16",

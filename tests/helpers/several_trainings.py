@@ -37,6 +37,7 @@ KINDS = {
         *("task=sp500", "model=lstm", "train.optimizer=adam", "train.weight_decay=0.1"),
         *("train.warmup_steps=5", "train.dtype=float64", "train.clip_norm=null"),
     ],
+    "averaged weights": ["task=sp500", "model=gru", "train.ema=0.9"],
     "state carried on": ["task=shakespeare", "model=gru", "task.chunk_length=16"],
 }
 

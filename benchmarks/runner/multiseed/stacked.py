@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.runner.multiseed.step import MultiSeedStep, flatten, parameter_views
+from benchmarks.training.averaging import WeightAverage
 from benchmarks.training.optim import make_optimizer
 from benchmarks.training.trainer import Trainer
 from tasks.base import Batch
@@ -17,10 +18,10 @@ from tasks.base import Batch
 class StackedTrainers:
     """Take the steps of several trainers at once.
 
-    Parameters, gradients and Adam's moments of all seeds are rows of common tensors
-    (seeds, parameters). The trainers' networks and optimisers use these rows as their own, so
-    validation and checkpoints work as if each trainer were alone. `update_trainers` updates their
-    epoch states and learning rates.
+    Parameters, gradients, Adam's moments and averaged weights of all seeds are rows of common
+    tensors (seeds, parameters). The trainers use these rows as their own, so validation and
+    checkpoints work as if each trainer were alone. `update_trainers` updates their epoch states and
+    learning rates.
 
     Args:
         trainers: at the same step of the same epoch, on the CPU.
@@ -42,6 +43,7 @@ class StackedTrainers:
             nn.ParameterList([self.parameters]), first.settings, 0.0, torch.device("cpu")
         )
         self._share_tensors()
+        self.average = self._shared_average()
         size = math.ceil(len(trainers) / math.ceil(len(trainers) / seeds_per_step))
         self.steps: list[tuple[slice, MultiSeedStep]] = []
         for start in range(0, len(trainers), size):
@@ -72,6 +74,18 @@ class StackedTrainers:
                 trainer.optimizer.state[parameter]["step"] = common["step"]
         self.optimizer.state[self.parameters] = common
 
+    def _shared_average(self) -> WeightAverage | None:
+        """Return the average of all parameters, with its rows as those of the trainers, if any."""
+        averages = [t.average for t in self.trainers if t.average is not None]
+        if not averages:
+            return None
+        common = WeightAverage([self.parameters], averages[0].decay)
+        common.weights = [torch.stack([flatten(average.weights) for average in averages])]
+        views = parameter_views(common.weights[0], self.trainers[0])
+        for row, average in enumerate(averages):
+            average.weights = [view[row] for view in views]
+        return common
+
     def begin_epoch(self) -> None:
         """Take sums and recurrent states from the trainers' epoch states."""
         epochs = [trainer.epoch for trainer in self.trainers]
@@ -87,6 +101,8 @@ class StackedTrainers:
         self.optimizer.param_groups[0]["lr"] = first.optimizer.param_groups[0]["lr"]
         losses, norms = self.compute_gradients(batches)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(first.state.steps + 1)
         count = batches[0].items.numel()
         self.loss_sums, self.norm_sums = self.loss_sums + count * losses, self.norm_sums + norms
         for trainer, batch in zip(self.trainers, batches, strict=True):
@@ -120,7 +136,9 @@ def moments_of(trainer: Trainer, name: str) -> list[Tensor]:
 
 
 def detach(trainer: Trainer) -> None:
-    """Copy a trainer's parameters, moments and epoch state out of the common tensors."""
+    """Copy a trainer's weights, moments and epoch state out of the common tensors."""
+    if trainer.average is not None:
+        trainer.average.weights = [weight.clone() for weight in trainer.average.weights]
     for parameter in trainer.parameters:
         parameter.data = parameter.data.clone()
         moments = trainer.optimizer.state[parameter]

@@ -43,7 +43,7 @@ OPERATIONS = (
 """Operations whose shape depends on tensor values, so that they synchronise."""
 
 TASKS = {
-    "sp500": ["model=gru", "model.num_layers=2", "model.dropout=0.3"],
+    "sp500": ["model=gru", "model.num_layers=2", "model.dropout=0.3", "train.ema=0.99"],
     "shakespeare": ["model=lstm", "task.chunk_length=16", "train.schedule=constant"],
     "imdb": [
         *("model=bilstm", "task.source=bundled", "task.max_length=40", "task.embedding_size=4"),
