@@ -27,6 +27,19 @@ class RecurrentSettings(ModelSettings):
         "LSTM forget-gate bias, the sum of PyTorch's two bias vectors; "
         "null keeps the value of the initialisation",
     )
+    variational_dropout: bool = setting(
+        False,
+        "one dropout mask for all steps of a sequence instead of one per step, between layers and "
+        "at an output of every step",
+        identity="unless default",
+    )
+    output_dropout: float | None = setting(
+        None,
+        "probability of dropping a unit at the output; null for model.dropout",
+        minimum=0.0,
+        below=1.0,
+        identity="unless default",
+    )
     kernel: str = setting(
         "auto",
         "implementation of the cells: PyTorch's, or a fused loop over all steps for "

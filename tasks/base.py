@@ -19,7 +19,9 @@ class SequenceEncoder(Protocol):
 
     input_size: int
     output_size: int
-    dropout: float
+
+    def output_dropout(self) -> nn.Module:
+        """Return a new module for the dropout of outputs, or of what a task pools from them."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Map (inputs, lengths, state, need_state) to outputs and state."""

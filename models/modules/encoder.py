@@ -15,7 +15,7 @@ class Encoder(nn.Module, ABC):
 
     input_size: int
     output_size: int
-    dropout: float  # for the task's head too
+    dropout: float  # of the outputs too, see `output_dropout`
     kernel: str = "torch"  # of the last forward pass
 
     @abstractmethod
@@ -31,6 +31,10 @@ class Encoder(nn.Module, ABC):
         Outputs are zero beyond each length; finite inputs there have no effect. Lengths are at
         least 1, None if all sequences are full. Without `need_state` the state may be None.
         """
+
+    def output_dropout(self) -> nn.Module:
+        """Return a new module for the dropout of outputs, or of what a task pools from them."""
+        return nn.Dropout(self.dropout)
 
     @property
     def kernel_unavailable_reason(self) -> str | None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.kernels.compiler import unavailable_reason
 from models.kernels.layer import DTYPES, GATES, Weights, run_layer
+from models.modules.dropout import dropout_module
 from models.modules.encoder import Encoder, State
 from models.modules.pytorch_cells import CELLS, LSTM_GATES, Padding, reverse, run_cell
 
@@ -30,6 +31,8 @@ class RecurrentEncoder(Encoder):
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        variational_dropout: bool = False,
+        output_dropout: float | None = None,
         nonlinearity: str = "tanh",
         initialisation: str = "orthogonal",
         forget_bias: float | None = 1.0,
@@ -43,6 +46,8 @@ class RecurrentEncoder(Encoder):
         self.hidden_size = hidden_size
         self.output_size = self.directions * hidden_size
         self.dropout = dropout
+        self.variational_dropout = variational_dropout
+        self.output_probability = dropout if output_dropout is None else output_dropout
         self.requested_kernel = kernel
         self.cell = f"rnn_{nonlinearity}" if cell == "rnn" else cell
         sizes = [input_size] + [self.output_size] * (num_layers - 1)
@@ -52,7 +57,7 @@ class RecurrentEncoder(Encoder):
             for size in sizes
             for _ in range(self.directions)
         )
-        self.between_layers = nn.Dropout(dropout)
+        self.between_layers = dropout_module(dropout, variational_dropout)
         self.initialise(initialisation, forget_bias)
 
     def initialise(self, initialisation: str, forget_bias: float | None) -> None:
@@ -137,6 +142,10 @@ class RecurrentEncoder(Encoder):
         if next(self.parameters()).device.type != "cpu":
             return "requires a CPU" if self.requested_kernel == "fused" else None
         return unavailable_reason()
+
+    def output_dropout(self) -> nn.Module:
+        """See `Encoder.output_dropout`."""
+        return dropout_module(self.output_probability, self.variational_dropout)
 
     def last_outputs(
         self, outputs: Tensor, lengths: Tensor | None, state: State | None = None

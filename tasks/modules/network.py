@@ -47,7 +47,7 @@ class SequenceNetwork(nn.Module):
         self.word_dropout = word_dropout
         self.unknown = unknown
         self.embedding_dropout = nn.Dropout(embedding_dropout)
-        self.output_dropout = nn.Dropout(encoder.dropout)
+        self.output_dropout = encoder.output_dropout()
         width = (2 if pooling == "mean_max" else 1) * encoder.output_size
         self.has_single_output = output_size is None
         self.head = nn.Linear(width, output_size or 1)
