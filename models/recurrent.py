@@ -40,6 +40,13 @@ class RecurrentSettings(ModelSettings):
         below=1.0,
         identity="unless default",
     )
+    weight_dropout: float = setting(
+        0.0,
+        "probability of dropping a recurrent weight, drawn once per forward pass of a training",
+        minimum=0.0,
+        below=1.0,
+        identity="unless default",
+    )
     kernel: str = setting(
         "auto",
         "implementation of the cells: PyTorch's, or a fused loop over all steps for "

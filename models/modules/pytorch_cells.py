@@ -8,9 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.kernels.layer import Weights
 from models.modules.encoder import State
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+LAYERS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
+    "RNN_TANH": torch.rnn_tanh,
+    "RNN_RELU": torch.rnn_relu,
+    "LSTM": torch.lstm,
+    "GRU": torch.gru,
+}
+"""By mode of a cell: the operation that the module itself calls, with weights as an argument."""
+
+OPTIONS = (True, 1, 0.0)  # has biases, number of layers, dropout between them
 
 LSTM_GATES = ("input", "forget", "cell", "output")  # in the order of PyTorch's weights
 SATURATING = 1e4  # makes a sigmoid exactly 0 or 1 whatever the other summands; fits float16
@@ -62,35 +73,45 @@ def reverse(sequence: Tensor, padding: Padding | None) -> Tensor:
 
 
 def run_cell(
-    cell: nn.RNNBase, inputs: Tensor, padding: Padding | None, state: State | None, need_state: bool
+    cell: nn.RNNBase,
+    weights: Weights,
+    inputs: Tensor,
+    padding: Padding | None,
+    state: State | None,
+    need_state: bool,
 ) -> tuple[Tensor, State]:
-    """Run one layer in one direction; the state has shape (1, batch, hidden)."""
+    """Run one layer in one direction with weights; the state has shape (1, batch, hidden)."""
     is_lstm = isinstance(cell, nn.LSTM)
+    if state is None:
+        zeros = inputs.new_zeros(1, inputs.shape[0], cell.hidden_size)
+        state = (zeros, zeros) if is_lstm else (zeros,)
     if is_lstm and padding is None and inputs.shape[1] == 1 and inputs.device.type == "cpu":
-        return run_lstm_step(cell, inputs, state)
+        return run_lstm_step(weights, inputs, state)
     if is_lstm and padding is not None and need_state:
-        outputs, cell_state = run_lstm_holding(cell, inputs, padding, state)
+        outputs, cell_state = run_lstm_holding(cell, weights, inputs, padding, state)
         outputs = outputs.masked_fill(padding.beyond, 0.0)
         return outputs, (padding.at_last(outputs), cell_state)
-    outputs, final = cell(inputs, state if is_lstm or state is None else state[0])
+    start = state if is_lstm else state[0]
+    outputs, *final = LAYERS[cell.mode](
+        inputs, start, weights, *OPTIONS, cell.training, False, True
+    )
     if padding is None:
-        return outputs, final if is_lstm else (final,)
+        return outputs, tuple(final)
     outputs = outputs.masked_fill(padding.beyond, 0.0)
     return outputs, (padding.at_last(outputs),) if need_state else ()
 
 
-def run_lstm_step(cell: nn.RNNBase, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
+def run_lstm_step(weights: Weights, inputs: Tensor, state: State) -> tuple[Tensor, State]:
     """Run one step of an LSTM layer on inputs (batch, 1, features).
 
     On a CPU, `nn.LSTM` rearranges its weights in every call, which takes longer than the step.
     """
-    start = state or (inputs.new_zeros(1, inputs.shape[0], cell.hidden_size),) * 2
-    final = torch.lstm_cell(inputs[:, 0], [part[0] for part in start], *cell.all_weights[0])
+    final = torch.lstm_cell(inputs[:, 0], [part[0] for part in state], *weights)
     return final[0].unsqueeze(1), tuple(part.unsqueeze(0) for part in final)
 
 
 def run_lstm_holding(
-    cell: nn.RNNBase, inputs: Tensor, padding: Padding, state: State | None
+    cell: nn.RNNBase, weights: Weights, inputs: Tensor, padding: Padding, state: State
 ) -> tuple[Tensor, Tensor]:
     """Run an LSTM layer that keeps its cell state (1, batch, hidden) through the padding.
 
@@ -100,14 +121,12 @@ def run_lstm_holding(
     column = torch.cat(
         [inputs.new_full((cell.hidden_size, 1), gate.get(name, 0.0)) for name in LSTM_GATES]
     )
-    if state is None:
-        state = (inputs.new_zeros(1, inputs.shape[0], cell.hidden_size),) * 2
     # Large values in the padding could outweigh the saturated gates.
     clean = inputs.masked_fill(padding.beyond, 0.0)
     marked = torch.cat([clean, padding.beyond.to(inputs.dtype)], dim=-1)
-    input_weight, *others = cell.all_weights[0]
-    weights = [torch.cat([input_weight, column], dim=1), *others]
+    input_weight, *others = weights
+    widened = [torch.cat([input_weight, column], dim=1), *others]
     outputs, _, cell_state = torch.lstm(
-        marked, state, weights, True, 1, 0.0, cell.training, False, True
+        marked, state, widened, *OPTIONS, cell.training, False, True
     )
     return outputs, cell_state

@@ -33,6 +33,7 @@ class RecurrentEncoder(Encoder):
         dropout: float = 0.0,
         variational_dropout: bool = False,
         output_dropout: float | None = None,
+        weight_dropout: float = 0.0,
         nonlinearity: str = "tanh",
         initialisation: str = "orthogonal",
         forget_bias: float | None = 1.0,
@@ -58,6 +59,7 @@ class RecurrentEncoder(Encoder):
             for _ in range(self.directions)
         )
         self.between_layers = dropout_module(dropout, variational_dropout)
+        self.weight_dropout = nn.Dropout(weight_dropout)
         self.initialise(initialisation, forget_bias)
 
     def initialise(self, initialisation: str, forget_bias: float | None) -> None:
@@ -96,21 +98,23 @@ class RecurrentEncoder(Encoder):
                 inputs = self.between_layers(inputs)
             places = range(layer * self.directions, (layer + 1) * self.directions)
             cells = [cast(nn.RNNBase, self.cells[place]) for place in places]
+            weights = [self.dropped_weights(cell) for cell in cells]
             starts = [
                 None if state is None else tuple(part[place : place + 1] for part in state)
                 for place in places
             ]
             if is_fused:
-                weights = [cast(Weights, tuple(cell.all_weights[0])) for cell in cells]
                 states = [None if start is None else tuple(p[0] for p in start) for start in starts]
                 ways = (False, True)[: self.directions]
                 inputs, ends = run_layer(self.cell, inputs, weights, lengths, states, ways)
                 finals += [tuple(part.unsqueeze(0) for part in end) for end in ends]
                 continue
             outputs = []
-            for is_reversed, (cell, start) in enumerate(zip(cells, starts, strict=True)):
+            for is_reversed, (cell, own, start) in enumerate(
+                zip(cells, weights, starts, strict=True)
+            ):
                 sequence = reverse(inputs, padding) if is_reversed else inputs
-                output, final = run_cell(cell, sequence, padding, start, need_state)
+                output, final = run_cell(cell, own, sequence, padding, start, need_state)
                 outputs.append(reverse(output, padding) if is_reversed else output)
                 finals.append(final)
             # Dropout draws in memory order, which must not depend on the kernel.
@@ -118,6 +122,11 @@ class RecurrentEncoder(Encoder):
         if not need_state:
             return inputs, None
         return inputs, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+
+    def dropped_weights(self, cell: nn.RNNBase) -> Weights:
+        """Return the weights of a cell, with dropout of the recurrent ones (Merity et al. 2017)."""
+        inputs, hidden, *biases = cell.all_weights[0]
+        return cast(Weights, (inputs, self.weight_dropout(hidden), *biases))
 
     def uses_fused_kernel(self, inputs: Tensor) -> bool:
         """Return True if the fused kernel runs a batch (batch, time, features)."""

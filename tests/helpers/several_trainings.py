@@ -38,6 +38,10 @@ KINDS = {
         *("train.warmup_steps=5", "train.dtype=float64", "train.clip_norm=null"),
     ],
     "averaged weights": ["task=sp500", "model=gru", "train.ema=0.9"],
+    "other dropout": [
+        *("task=shakespeare", "model=lstm", "task.chunk_length=16", "model.num_layers=2"),
+        *("model.variational_dropout=true", "model.output_dropout=0.2", "model.weight_dropout=0.2"),
+    ],
     "state carried on": ["task=shakespeare", "model=gru", "task.chunk_length=16"],
 }
 

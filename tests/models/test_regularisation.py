@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from models.kernels.compiler import unavailable_reason
 from models.modules.dropout import VariationalDropout
@@ -14,6 +15,8 @@ from models.modules.recurrent import RecurrentEncoder
 from models.recurrent import RecurrentSettings
 from tasks.modules.network import SequenceNetwork
 
+CELLS = ["rnn", "lstm", "gru"]
+LENGTHS = torch.tensor([9, 4, 1])
 KERNELS = ["torch"] if unavailable_reason() is not None else ["torch", "fused"]
 
 
@@ -77,11 +80,76 @@ def test_the_head_has_the_dropout_of_the_encoder(
 ) -> None:
     encoder = build(dropout=0.25, output_dropout=given, variational_dropout=is_variational)
     network = SequenceNetwork(encoder, 11, vocabulary_size=11)
-    (between,) = [m for m in encoder.modules() if isinstance(m, nn.Dropout)]
-    assert between.p == 0.25
     features = torch.ones(400, 3, 6)
     dropped = network.output_dropout(features)
     kept = dropped != 0
     assert kept.double().mean().item() == pytest.approx(1 - used, abs=0.03)
     assert torch.equal(kept[:, 0], kept[:, 1]) == (is_variational or used == 0)
     torch.testing.assert_close(dropped[kept], torch.full((int(kept.sum()),), 1 / (1 - used)))
+
+
+# --- dropout of the recurrent weights
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "lengths"])
+@pytest.mark.parametrize("steps", [1, 9])
+def test_dropped_weights_equal_pytorchs_layers_with_the_same_masks(
+    cell: str, kernel: str, lengths: Tensor | None, steps: int
+) -> None:
+    """The masks are drawn layer by layer and direction by direction, once for all steps."""
+    encoder = build(cell, weight_dropout=0.4, bidirectional=True, kernel=kernel).double()
+    inputs = torch.randn(3, steps, 5, dtype=torch.float64)
+    lengths = None if lengths is None else lengths.clamp(max=steps)
+    start = tuple(torch.randn(4, 3, 6).double() for _ in range(2 if cell == "lstm" else 1))
+    twins, expected, finals = [layer(encoder, 0), layer(encoder, 1)], inputs, []
+    torch.manual_seed(5)
+    outputs, state = encoder(inputs, lengths, start)
+    torch.manual_seed(5)
+    for number, twin in enumerate(twins):
+        twin.double()
+        for name in ("weight_hh_l0", "weight_hh_l0_reverse"):
+            weight = getattr(twin, name)
+            weight.data.mul_(torch.empty_like(weight).bernoulli_(0.6) / 0.6)
+        own = tuple(part[2 * number : 2 * number + 2] for part in start)
+        expected, final = run_packed(twin, expected, lengths, own)
+        finals.append(final)
+    torch.testing.assert_close(outputs, expected)
+    for part, wanted in zip(state, zip(*finals, strict=True), strict=True):
+        torch.testing.assert_close(part, torch.cat(wanted))
+    direction = torch.randn_like(outputs)
+    (outputs * direction).sum().backward()
+    (expected * direction).sum().backward()
+    cells = [p for name, p in encoder.named_parameters() if "weight_hh" not in name]
+    wanted = [p for t in twins for name, p in t.named_parameters() if "weight_hh" not in name]
+    for parameter, other in zip(cells, wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, other.grad)
+    dropped = encoder.get_parameter("cells.0.weight_hh_l0").grad
+    twin = twins[0].get_parameter("weight_hh_l0")
+    assert dropped is not None
+    assert twin.grad is not None
+    torch.testing.assert_close(dropped, twin.grad * (twin != 0) / 0.6)
+
+
+def run_packed(
+    twin: nn.RNNBase, inputs: Tensor, lengths: Tensor | None, start: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Run PyTorch's module on sequences of several lengths."""
+    state = start if isinstance(twin, nn.LSTM) else start[0]
+    if lengths is None:
+        outputs, final = twin(inputs, state)
+    else:
+        packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+        outputs, final = twin(packed, state)
+        outputs, _ = pad_packed_sequence(outputs, batch_first=True)
+    return outputs, final if isinstance(final, tuple) else (final,)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_an_evaluation_uses_all_weights(kernel: str) -> None:
+    encoder, plain = (build("lstm", weight_dropout=p, kernel=kernel) for p in (0.5, 0.0))
+    inputs = torch.randn(3, 9, 5)
+    assert not torch.equal(encoder(inputs)[0], plain(inputs)[0])
+    assert torch.equal(encoder.eval()(inputs)[0], plain.eval()(inputs)[0])
+    assert encoder.state_dict().keys() == plain.state_dict().keys()

@@ -16,15 +16,15 @@ from torch.nn import functional as F
 
 
 class MaskedDropout(nn.Module):
-    """Dropout with masks (networks, batch, ...) from a queue, in the order of the calls."""
+    """Dropout with masks (networks, ...) from a queue, in the order of the calls."""
 
     def __init__(self, masks: deque[Tensor]) -> None:
         super().__init__()
         self.masks = masks
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Multiply by the next mask."""
-        return inputs * self.masks.popleft().flatten(0, 1)
+        """Multiply features (networks · batch, ...) or weights (networks, ...) by the next mask."""
+        return inputs * self.masks.popleft().reshape(inputs.shape)
 
 
 class StackedLinear(nn.Module):
