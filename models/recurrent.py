@@ -47,6 +47,11 @@ class RecurrentSettings(ModelSettings):
         below=1.0,
         identity="unless default",
     )
+    residual: bool = setting(
+        False,
+        "add the input of every layer after the first to its output; requires two layers or more",
+        identity="unless default",
+    )
     kernel: str = setting(
         "auto",
         "implementation of the cells: PyTorch's, or a fused loop over all steps for "
@@ -60,7 +65,9 @@ class RecurrentSettings(ModelSettings):
         return ("bi" if self.bidirectional else "") + self.cell
 
     def check(self) -> None:
-        """Raise ValueError for a setting that the chosen cell does not have."""
+        """Raise ValueError for a setting that the chosen cell or number of layers excludes."""
+        if self.residual and self.num_layers == 1:
+            raise ValueError("model.residual=true: requires model.num_layers of 2 or more, not 1")
         for name, default, cell in (("forget_bias", 1.0, "lstm"), ("nonlinearity", "tanh", "rnn")):
             value = getattr(self, name)
             if value != default and self.cell != cell:

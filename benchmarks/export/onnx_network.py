@@ -112,8 +112,12 @@ def linear(graph: Graph, layer: nn.Linear, features: str, is_pooled: bool) -> st
 
 
 def last(graph: Graph, hidden: str, encoder: RecurrentEncoder) -> str:
-    """Return the final states of the last layer (batch, output_size): see `last_outputs`."""
-    ends = graph.node("Slice", hidden, *bounds(graph, -encoder.directions, 2**31))
+    """Return the outputs after the last steps (batch, output_size): see `last_outputs`."""
+    directions, layers = encoder.directions, encoder.num_layers
+    ends = graph.node("Slice", hidden, *bounds(graph, -directions, 2**31))
+    for layer in range(layers - 1) if encoder.residual else ():
+        part = bounds(graph, layer * directions, (layer + 1) * directions)
+        ends = graph.node("Add", ends, graph.node("Slice", hidden, *part))
     ends = graph.node("Transpose", ends, perm=[1, 0, 2])
     return graph.node("Reshape", ends, graph.constant([0, encoder.output_size], np.int64))
 
@@ -138,12 +142,14 @@ def recurrent(
         start = [
             graph.node("Slice", part, *bounds(graph, place, place + directions)) for part in state
         ]
+        before = values
         outputs, *ends = one_layer(graph, cells, values, lengths or "", start)
         # (time, directions, batch, hidden) to (time, batch, output_size).
         values = graph.node("Transpose", outputs, perm=[0, 2, 1, 3])
-        values = graph.node(
-            "Reshape", values, graph.constant([0, 0, encoder.output_size], np.int64)
-        )
+        shape = graph.constant([0, 0, encoder.output_size], np.int64)
+        values = graph.node("Reshape", values, shape)
+        if layer and encoder.residual:
+            values = graph.node("Add", values, before)
         finals.append(ends)
     outputs = graph.node("Transpose", values, perm=[1, 0, 2])
     return outputs, [graph.node("Concat", *parts, axis=0) for parts in zip(*finals, strict=True)]

@@ -34,6 +34,7 @@ class RecurrentEncoder(Encoder):
         variational_dropout: bool = False,
         output_dropout: float | None = None,
         weight_dropout: float = 0.0,
+        residual: bool = False,
         nonlinearity: str = "tanh",
         initialisation: str = "orthogonal",
         forget_bias: float | None = 1.0,
@@ -59,6 +60,7 @@ class RecurrentEncoder(Encoder):
             for _ in range(self.directions)
         )
         self.between_layers = dropout_module(dropout, variational_dropout)
+        self.residual = residual
         self.weight_dropout = nn.Dropout(weight_dropout)
         self.initialise(initialisation, forget_bias)
 
@@ -94,6 +96,7 @@ class RecurrentEncoder(Encoder):
         padding = None if lengths is None or is_fused else Padding(lengths, inputs.shape[1])
         finals: list[State] = []
         for layer in range(self.num_layers):
+            before = inputs
             if layer:
                 inputs = self.between_layers(inputs)
             places = range(layer * self.directions, (layer + 1) * self.directions)
@@ -108,17 +111,19 @@ class RecurrentEncoder(Encoder):
                 ways = (False, True)[: self.directions]
                 inputs, ends = run_layer(self.cell, inputs, weights, lengths, states, ways)
                 finals += [tuple(part.unsqueeze(0) for part in end) for end in ends]
-                continue
-            outputs = []
-            for is_reversed, (cell, own, start) in enumerate(
-                zip(cells, weights, starts, strict=True)
-            ):
-                sequence = reverse(inputs, padding) if is_reversed else inputs
-                output, final = run_cell(cell, own, sequence, padding, start, need_state)
-                outputs.append(reverse(output, padding) if is_reversed else output)
-                finals.append(final)
-            # Dropout draws in memory order, which must not depend on the kernel.
-            inputs = outputs[0].contiguous() if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+            else:
+                outputs = []
+                for is_reversed, (cell, own, start) in enumerate(
+                    zip(cells, weights, starts, strict=True)
+                ):
+                    sequence = reverse(inputs, padding) if is_reversed else inputs
+                    output, final = run_cell(cell, own, sequence, padding, start, need_state)
+                    outputs.append(reverse(output, padding) if is_reversed else output)
+                    finals.append(final)
+                # Dropout draws in memory order, which must not depend on the kernel.
+                inputs = outputs[0].contiguous() if len(outputs) == 1 else torch.cat(outputs, -1)
+            if layer and self.residual:
+                inputs = inputs + before
         if not need_state:
             return inputs, None
         return inputs, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
@@ -161,7 +166,9 @@ class RecurrentEncoder(Encoder):
     ) -> Tensor:
         """See `Encoder.last_outputs`."""
         if state is not None:
-            hidden = state[0][-self.directions :]  # the last layer's, one per direction
+            layers = torch.split(state[0], self.directions)  # of each layer, one per direction
+            # Outputs of residual layers are the sum of the states of all layers.
+            hidden = sum(layers[1:], layers[0]) if self.residual else layers[-1]
             return hidden[0] if self.directions == 1 else torch.cat((hidden[0], hidden[1]), dim=-1)
         if self.directions == 1:  # without a slice, whose gradient is as large as the outputs
             return super().last_outputs(outputs, lengths)

@@ -153,3 +153,66 @@ def test_an_evaluation_uses_all_weights(kernel: str) -> None:
     assert not torch.equal(encoder(inputs)[0], plain(inputs)[0])
     assert torch.equal(encoder.eval()(inputs)[0], plain.eval()(inputs)[0])
     assert encoder.state_dict().keys() == plain.state_dict().keys()
+
+
+# --- residual layers
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "lengths"])
+def test_residual_layers_add_their_input_before_dropout(
+    cell: str, kernel: str, bidirectional: bool, lengths: Tensor | None
+) -> None:
+    options: dict[str, Any] = {"num_layers": 3, "dropout": 0.3, "bidirectional": bidirectional}
+    encoder = build(cell, kernel=kernel, residual=True, **options).double()
+    twins = [layer(encoder, number).double() for number in range(3)]
+    inputs = torch.randn(3, 9, 5, dtype=torch.float64)
+    start = [torch.zeros(encoder.directions, 3, 6).double()] * (2 if cell == "lstm" else 1)
+    torch.manual_seed(6)
+    outputs, state = encoder(inputs, lengths)
+    torch.manual_seed(6)
+    expected, finals = inputs, []
+    for number, twin in enumerate(twins):
+        mask = torch.empty(expected.shape).double().bernoulli_(0.7) / 0.7 if number else 1.0
+        layer_outputs, final = run_packed(twin, expected * mask, lengths, tuple(start))
+        expected = layer_outputs + expected if number else layer_outputs
+        finals.append(final)
+    torch.testing.assert_close(outputs, expected)
+    for part, wanted in zip(state, zip(*finals, strict=True), strict=True):
+        torch.testing.assert_close(part, torch.cat(wanted))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "lengths"])
+def test_last_outputs_of_residual_layers_are_the_same_from_outputs_and_from_the_state(
+    kernel: str, bidirectional: bool, lengths: Tensor | None
+) -> None:
+    encoder = build(kernel=kernel, residual=True, num_layers=3, bidirectional=bidirectional)
+    outputs, state = encoder(torch.randn(3, 9, 5), lengths)
+    last = encoder.last_outputs(outputs, lengths)
+    assert torch.equal(last, encoder.last_outputs(outputs, lengths, state))
+    rows, ends = torch.arange(3), (torch.full((3,), 9) if lengths is None else lengths) - 1
+    assert torch.equal(last[:, :6], outputs[rows, ends, :6])
+    assert torch.equal(last[:, 6:], outputs[:, 0, 6:])
+
+
+def test_a_residual_stack_of_one_layer_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"residual=true: requires model\.num_layers of 2 or more"):
+        RecurrentSettings(residual=True).check()
+
+
+# --- on the meta device, where mixed devices raise
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_regularised_step_uses_the_device_of_its_inputs(cell: str) -> None:
+    options: dict[str, Any] = {"dropout": 0.3, "variational_dropout": True, "residual": True}
+    encoder = build(cell, weight_dropout=0.2, **options).to("meta")
+    inputs, lengths = torch.randn(3, 7, 5, device="meta"), torch.tensor([7, 2, 4], device="meta")
+    outputs, state = encoder(inputs, lengths)
+    last = encoder.last_outputs(outputs, lengths, state)
+    (encoder.output_dropout()(outputs).sum() + last.sum()).backward()
+    assert all(p.grad is not None and p.grad.is_meta for p in encoder.parameters())
