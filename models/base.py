@@ -43,6 +43,11 @@ class ModelSettings:
         """Return the model's name in tables, for example ``bilstm``."""
         raise NotImplementedError
 
+    @property
+    def output_size(self) -> int:
+        """Return the number of features of an encoder's output."""
+        return self.hidden_size * (2 if self.bidirectional else 1)
+
     def check(self) -> None:
         """Raise ValueError if settings contradict each other."""
 

@@ -151,6 +151,13 @@ class TaskSettings(ABC):
     def check(self) -> None:  # noqa: B027  optional
         """Raise ValueError or DataError for mistakes that are visible before data is read."""
 
+    def check_encoder(self, output_size: int | None) -> None:  # noqa: B027  optional
+        """Raise ValueError if the task excludes encoders with outputs of a size.
+
+        Args:
+            output_size: None if it is solved for a budget.
+        """
+
     @abstractmethod
     def load(self, cache: Cache) -> Task:
         """Read the data; raise DataError if it is missing or cannot be used."""

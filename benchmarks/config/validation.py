@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import Container, DictConfig, MissingMandatoryValue, OmegaConf
 
 from benchmarks.config.help import options
+from benchmarks.config.matching import decides_size
 from benchmarks.config.overrides import check_seeds, format_seeds
 from benchmarks.config.paths import expand_paths
 from benchmarks.config.schema import Config, MatchSettings
@@ -192,7 +193,7 @@ def check_modules(name: str, baseline: Baseline) -> None:
 
 
 def check_pair(config: Config) -> None:
-    """Raise ImpossiblePairError if the model cannot run on the task."""
+    """Raise ImpossiblePairError if the model cannot run on the task, UserError for its size."""
     task, model = config.task, config.model
     if isinstance(model, BaselineSettings):
         known = task.baselines()
@@ -211,3 +212,8 @@ def check_pair(config: Config) -> None:
             f"which predicts the next step, it would see the answer; choose a model with "
             f"model.bidirectional=false"
         )
+    else:
+        try:
+            task.check_encoder(None if decides_size(config) else model.output_size)
+        except ValueError as error:
+            raise UserError(str(error)) from error

@@ -24,6 +24,19 @@ class LanguageSettings(TaskSettings):
     )
     chunk_length: int = setting(128, "steps of truncated backpropagation through time", minimum=1)
     embedding_size: int = setting(64, "per token of the level", minimum=1)
+    embedding_dropout: float = setting(
+        0.0,
+        "probability of dropping an embedding dimension for all steps of a sequence",
+        minimum=0.0,
+        below=1.0,
+        identity="unless default",
+    )
+    tied: bool = setting(
+        False,
+        "the weights of the head are those of the embedding; requires model.hidden_size equal to "
+        "task.embedding_size",
+        identity="unless default",
+    )
     temperature: float = setting(0.8, "of the sample", above=0.0, identity=False)
 
     @property
@@ -35,6 +48,20 @@ class LanguageSettings(TaskSettings):
     def sample_length(self) -> int:
         """Tokens to generate after training."""
         return 0
+
+    def check_encoder(self, output_size: int | None) -> None:
+        """Check that the head of an encoder can share the weights of the embedding."""
+        if not self.tied or output_size == self.embedding_size:
+            return
+        size = f"task.embedding_size={self.embedding_size}"
+        if output_size is None:
+            raise ValueError(
+                f"task.tied=true: requires model.hidden_size equal to {size}, but the match "
+                f"solves model.hidden_size for its budget"
+            )
+        raise ValueError(
+            f"task.tied=true: requires model.hidden_size equal to {size}, not {output_size}"
+        )
 
     def baselines(self) -> dict[str, Baseline]:
         """See `TaskSettings.baselines`."""

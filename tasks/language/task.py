@@ -163,7 +163,13 @@ class LanguageTask(Task):
         from tasks.modules.network import SequenceNetwork
 
         count = len(self.vocabulary.tokens)
-        return SequenceNetwork(encoder, count, vocabulary_size=count)
+        return SequenceNetwork(
+            encoder,
+            count,
+            vocabulary_size=count,
+            embedding_dropout=self.settings.embedding_dropout,
+            is_tied=self.settings.tied,
+        )
 
     def streams(self, batch_size: int) -> int:
         """Count the parallel streams of training: the batch size, or fewer for a short text."""

@@ -24,6 +24,7 @@ class SequenceNetwork(nn.Module):
         vocabulary_size: inputs are token ids below it; None if they are features.
         embedding_dropout: probability of dropping an embedding dimension for a whole sequence.
         word_dropout: probability of replacing a token by the id `unknown` in training.
+        is_tied: the head has the weights of the embedding (Press & Wolf 2017).
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class SequenceNetwork(nn.Module):
         embedding_dropout: float = 0.0,
         word_dropout: float = 0.0,
         unknown: int = 0,
+        is_tied: bool = False,
     ) -> None:
         super().__init__()
         self.embedding: nn.Embedding | None = None
@@ -46,11 +48,14 @@ class SequenceNetwork(nn.Module):
         self.pooling = pooling
         self.word_dropout = word_dropout
         self.unknown = unknown
+        self.drops_embedding = embedding_dropout > 0
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.output_dropout = encoder.output_dropout()
         width = (2 if pooling == "mean_max" else 1) * encoder.output_size
         self.has_single_output = output_size is None
         self.head = nn.Linear(width, output_size or 1)
+        if is_tied and self.embedding is not None:
+            self.head.weight = self.embedding.weight
 
     def forward(
         self,
@@ -77,7 +82,7 @@ class SequenceNetwork(nn.Module):
             dropped = torch.rand(ids.shape, device=ids.device) < self.word_dropout
             ids = ids.masked_fill(dropped, self.unknown)
         features: Tensor = self.embedding(ids)
-        if self.training and self.embedding_dropout.p > 0:
+        if self.training and self.drops_embedding:
             # One mask for all steps of a sequence (Gal & Ghahramani 2016).
             keep = features.new_ones(ids.shape[0], 1, features.shape[-1])
             features = features * self.embedding_dropout(keep)

@@ -30,7 +30,7 @@ def load_shortened(shared_cache: Path) -> one_training.Load:
     """Load the task of a configuration, of which each epoch has a few steps."""
 
     def load(config: Config) -> Task:
-        task = one_training.loaded(config.task.name, shared_cache)
+        task = one_training.loaded(config.task, shared_cache)
         task.to(torch.device("cpu"), getattr(torch, config.train.dtype))
         return task
 

@@ -46,8 +46,9 @@ def built(kind: str, pooling: str = "mean_max", **settings: Any) -> tuple[nn.Mod
     if kind == "text":
         dropout = {"embedding_dropout": 0.5, "word_dropout": 0.1, "unknown": 1}
         network = SequenceNetwork(encoder, None, pooling, vocabulary_size=WORDS, **dropout)
-    elif kind == "stream":
-        network = SequenceNetwork(encoder, WORDS, vocabulary_size=WORDS)
+    elif kind in ("stream", "tied"):
+        is_tied = kind == "tied"
+        network = SequenceNetwork(encoder, WORDS, vocabulary_size=WORDS, is_tied=is_tied)
     else:
         network = SequenceNetwork(encoder, None, "last")
     for parameter in network.parameters():

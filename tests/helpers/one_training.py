@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from benchmarks.training.checkpoint import read_checkpoint, write_checkpoint
 from benchmarks.training.network import build_network
 from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.trainer import Trainer
-from tasks.base import Task
+from tasks.base import Task, TaskSettings
 from tests.helpers import composing
 from tests.helpers.short_trainings import CPU, EPOCHS, MEASURED, Silent, bits, shortened
 
@@ -31,6 +30,12 @@ KINDS = {
     "variable length": [*REVIEWS, "model=rnn"],
     "both directions": [*REVIEWS, "model=bilstm"],
     "averaged weights": ["task=sp500", "model=gru", "train.ema=0.9"],
+    "ingredients": [
+        *("task=shakespeare", "model=lstm", "model.variational_dropout=true", "train.ema=0.99"),
+        *("model.weight_dropout=0.2", "model.output_dropout=0.1", "model.residual=true"),
+        *("task.chunk_length=16", "task.embedding_dropout=0.2"),
+        *("task.tied=true", "task.embedding_size=8"),
+    ],
     "a lower precision": [
         *("task=shakespeare", "model=lstm", "task.chunk_length=16"),
         "train.precision=bfloat16",
@@ -41,6 +46,7 @@ KINDS = {
     ],
 }
 Load = Callable[[Config], Task]
+LOADED: dict[str, Task] = {}
 
 
 def composed(*overrides: str) -> Config:
@@ -48,11 +54,12 @@ def composed(*overrides: str) -> Config:
     return composing.composed(*SMALL, *bounds, *overrides)
 
 
-@cache
-def loaded(name: str, cache_dir: Path) -> Task:
-    """Return a task by name, shortened, with the settings of the first kind that uses it."""
-    config = composed(*next(kind for kind in KINDS.values() if kind[0] == f"task={name}"))
-    return shortened(config.task.load(DiskCache(cache_dir)))
+def loaded(settings: TaskSettings, cache_dir: Path) -> Task:
+    """Return the task of settings, shortened and loaded once."""
+    key = repr(settings)
+    if key not in LOADED:
+        LOADED[key] = shortened(settings.load(DiskCache(cache_dir)))
+    return LOADED[key]
 
 
 class Process:

@@ -40,7 +40,13 @@ KINDS = {
     "averaged weights": ["task=sp500", "model=gru", "train.ema=0.9"],
     "other dropout": [
         *("task=shakespeare", "model=lstm", "task.chunk_length=16", "model.num_layers=2"),
-        *("model.variational_dropout=true", "model.output_dropout=0.2", "model.weight_dropout=0.2"),
+        *("task.embedding_dropout=0.3", "task.tied=true", "task.embedding_size=8"),
+        *(
+            "model.residual=true",
+            "model.variational_dropout=true",
+            "model.output_dropout=0.2",
+            "model.weight_dropout=0.2",
+        ),
     ],
     "state carried on": ["task=shakespeare", "model=gru", "task.chunk_length=16"],
 }

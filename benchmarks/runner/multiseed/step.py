@@ -43,8 +43,9 @@ class MultiSeedStep:
         views = parameter_views(parameters, first)
         self.parameters = [view.detach().requires_grad_() for view in views]
         self._queue: deque[Tensor] = deque()
-        names = [name for name, _ in first.network.named_parameters()]
-        named = dict(zip(names, self.parameters, strict=True))
+        stacked = {id(p): s for p, s in zip(first.parameters, self.parameters, strict=True)}
+        every_name = first.network.named_parameters(remove_duplicate=False)  # also of tied weights
+        named = {name: stacked[id(parameter)] for name, parameter in every_name}
         self._network = stacked_network(first.network, named, self._queue)
         self._masks: dict[torch.Size, DropoutMasks | None] = {}
         self.load_states()

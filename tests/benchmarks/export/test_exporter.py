@@ -50,6 +50,7 @@ SHAPES = [
     ("stream", "", {"cell": "gru", "num_layers": 2}),
     ("stream", "", {"cell": "rnn"}),
     ("stream", "", {"cell": "gru", "num_layers": 2, "residual": True}),
+    ("tied", "", {"cell": "lstm", "hidden_size": FEATURES}),
     ("text", "mean_max", {"cell": "gru", "num_layers": 2, "residual": True}),
     ("text", "last", {"cell": "lstm", "bidirectional": True, "num_layers": 3, "residual": True}),
     ("windows", "", {"cell": "lstm"}),
