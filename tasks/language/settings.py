@@ -37,6 +37,14 @@ class LanguageSettings(TaskSettings):
         "task.embedding_size",
         identity="unless default",
     )
+    chunk_jitter: float = setting(
+        0.0,
+        "random deviation of the length of each training chunk, uniform up to this share of "
+        "task.chunk_length; the number of chunks stays",
+        minimum=0.0,
+        below=1.0,
+        identity="unless default",
+    )
     temperature: float = setting(0.8, "of the sample", above=0.0, identity=False)
 
     @property

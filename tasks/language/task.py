@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -188,33 +189,35 @@ class LanguageTask(Task):
         """Yield consecutive chunks of one stream, or of parallel streams at a random offset."""
         predicted = len(self.splits[split]) - 1
         if order is None:
-            yield from self._chunks(split, 0, 1, predicted, self.evaluation_chunk)
+            yield from self._chunks(split, 0, 1, chunk_ends(predicted, self.evaluation_chunk))
             return
         count, length = self.streams(batch_size), self.settings.chunk_length
         spare = min(length, predicted - count)
         first = int(order.integers(spare)) if spare > 0 else 0
-        yield from self._chunks(split, first, count, (predicted - first) // count, length)
+        steps, jitter = (predicted - first) // count, self.settings.chunk_jitter
+        ends = jittered_ends(steps, length, jitter, order) if jitter else chunk_ends(steps, length)
+        yield from self._chunks(split, first, count, ends)
 
     @property
     def evaluation_chunk(self) -> int:
         """Steps of an evaluation's chunk, which bound the size of its outputs."""
         return min(EVALUATION_CHUNK, max(1, EVALUATION_OUTPUTS // len(self.vocabulary.tokens)))
 
-    def _chunks(
-        self, split: Split, first: int, count: int, steps: int, length: int
-    ) -> Iterator[Batch]:
-        """Yield chunks of adjacent streams of `steps` items; item i predicts token i + 1.
+    def _chunks(self, split: Split, first: int, count: int, ends: list[int]) -> Iterator[Batch]:
+        """Yield chunks of adjacent streams; item i predicts token i + 1.
 
-        The last target of a stream is the first input of the next one.
+        Chunks end at `ends`, in steps of a stream. The last target of a stream is the first input
+        of the next one.
         """
         import numpy as np
         import torch
 
+        steps = ends[-1] if ends else 0
         text, encoded = self.splits[split], self.tokenised.texts[split]
         streams = torch.arange(first, first + count * steps, device=text.device).view(count, steps)
         starts = first + steps * np.arange(count)
-        for start in range(0, steps, length):
-            items = streams[:, start : start + length]
+        for start, end in itertools.pairwise([0, *ends]):
+            items = streams[:, start:end]
             where = starts + start, items.shape[1]
             yield TokenBatch(
                 inputs=text[items],
@@ -261,7 +264,7 @@ class LanguageTask(Task):
         length = min(self.settings.chunk_length, len(text) - 1)
         for i in range(count):
             start = (i * length) % (len(text) - length)
-            yield next(self._chunks("validation", start, 1, length, length))
+            yield next(self._chunks("validation", start, 1, [length]))
 
     def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return nats per token."""
@@ -334,6 +337,24 @@ class LanguageTask(Task):
         from torch.nn import functional as F
 
         return F.cross_entropy(outputs.flatten(0, 1), batch.targets.flatten(), reduction=reduction)
+
+
+def chunk_ends(steps: int, length: int) -> list[int]:
+    """Return the ends of consecutive chunks of a length; the last one may be shorter."""
+    return [*range(length, steps, length), steps] if steps else []
+
+
+def jittered_ends(steps: int, length: int, jitter: float, order: np.random.Generator) -> list[int]:
+    """Return the ends of as many chunks as `chunk_ends` has, of random lengths of at least 1.
+
+    Lengths are uniform within the share `jitter` around their mean, and scaled to `steps`.
+    """
+    import numpy as np
+
+    count = math.ceil(steps / length)
+    ends = np.cumsum(order.uniform(1 - jitter, 1 + jitter, count))
+    spread = np.rint(ends / ends[-1:] * (steps - count)).astype(int)
+    return [int(end) for end in spread + np.arange(1, count + 1)]
 
 
 def exact(outputs: Tensor) -> Tensor:

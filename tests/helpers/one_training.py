@@ -33,7 +33,7 @@ KINDS = {
     "ingredients": [
         *("task=shakespeare", "model=lstm", "model.variational_dropout=true", "train.ema=0.99"),
         *("model.weight_dropout=0.2", "model.output_dropout=0.1", "model.residual=true"),
-        *("task.chunk_length=16", "task.embedding_dropout=0.2"),
+        *("task.chunk_length=16", "task.chunk_jitter=0.3", "task.embedding_dropout=0.2"),
         *("task.tied=true", "task.embedding_size=8"),
     ],
     "a lower precision": [

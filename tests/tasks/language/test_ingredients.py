@@ -1,9 +1,11 @@
-"""Dropout of the embedding and tied weights of a language model."""
+"""Random chunk lengths, dropout of the embedding and tied weights of a language model."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,10 +13,76 @@ from torch import Tensor, nn
 from benchmarks.errors import UserError
 from benchmarks.training.network import count_parameters
 from models.recurrent import RecurrentSettings
+from tasks.base import Batch
+from tasks.language.task import LanguageTask
 from tasks.modules.network import SequenceNetwork
 from tasks.shakespeare import ShakespeareSettings
 from tests.helpers.composing import composed
 from tests.helpers.texts import task_of
+
+SHAPES = [
+    pytest.param(3000, 1, 16, id="one stream"),
+    pytest.param(3000, 32, 50, id="few chunks"),
+    pytest.param(3000, 7, 1, id="chunks of one"),
+    pytest.param(3000, 4, 2, id="chunks of two"),
+    pytest.param(60, 32, 128, id="tiny text"),
+]
+
+
+def jittered(characters: int, chunk_length: int, jitter: float) -> LanguageTask:
+    text = "".join(chr(0x4E00 + i) for i in range(characters))
+    return task_of(text, ShakespeareSettings(chunk_length=chunk_length, chunk_jitter=jitter))
+
+
+def epoch(task: LanguageTask, batch_size: int, seed: int) -> list[Batch]:
+    return list(task.batches("train", batch_size, np.random.default_rng(seed)))
+
+
+def lengths_of(batches: list[Batch]) -> list[int]:
+    return [batch.inputs.shape[1] for batch in batches]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("jitter", [0.2, 0.9])
+@pytest.mark.parametrize(("characters", "batch_size", "chunk_length"), SHAPES)
+def test_jittered_chunks_split_the_same_streams_into_as_many_batches(
+    characters: int, batch_size: int, chunk_length: int, jitter: float, seed: int
+) -> None:
+    task = jittered(characters, chunk_length, jitter)
+    batches = epoch(task, batch_size, seed)
+    fixed = epoch(jittered(characters, chunk_length, 0.0), batch_size, seed)
+    assert len(batches) == len(fixed)
+    assert task.steps_per_epoch(batch_size) - len(batches) in (0, 1)
+    for name in ("inputs", "targets", "items"):
+        found, wanted = (
+            torch.cat([getattr(b, name) for b in each], 1) for each in (batches, fixed)
+        )
+        assert torch.equal(found, wanted)
+    assert [batch.continues for batch in batches] == [False] + [True] * (len(batches) - 1)
+    assert all(batch.tokens == batch.inputs.numel() > 0 for batch in batches)
+    assert all(batch.characters == batch.tokens for batch in batches)  # type: ignore[attr-defined]
+
+
+def test_lengths_are_uniform_within_the_jitter_and_drawn_from_the_data_order() -> None:
+    task = jittered(20_000, 40, 0.3)
+    lengths = np.array(lengths_of(epoch(task, 1, 0)))
+    assert lengths_of(epoch(task, 1, 0)) == lengths.tolist()
+    assert lengths_of(epoch(task, 1, 1)) != lengths.tolist()
+    mean = lengths.mean()
+    assert mean == pytest.approx(40, rel=0.01)
+    assert 0.68 * mean - 1 <= lengths.min() < 0.75 * mean
+    assert 1.25 * mean < lengths.max() <= 1.32 * mean + 1
+    assert lengths.std() == pytest.approx(0.3 * 40 / math.sqrt(3), rel=0.05)
+    quarters, _ = np.histogram(lengths, bins=4)
+    assert quarters.min() > 0.7 * quarters.mean()
+
+
+def test_an_evaluation_has_no_jitter() -> None:
+    task, fixed = jittered(3000, 16, 0.3), jittered(3000, 16, 0.0)
+    for split in ("train", "validation"):
+        found, wanted = ([*each.batches(split, 4)] for each in (task, fixed))  # type: ignore[arg-type]
+        assert lengths_of(found) == lengths_of(wanted)
+    assert lengths_of([*task.single_sequences(3)]) == [16, 16, 16]
 
 
 def network_of(**settings: Any) -> Any:
