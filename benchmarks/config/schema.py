@@ -18,10 +18,22 @@ SEED_LIMIT = 2**32
 class TrainSettings:
     """Optimisation, stopping and arithmetic of a run."""
 
-    optimizer: str = setting("adam", "adamw: decoupled weight decay", choices=("adam", "adamw"))
+    optimizer: str = setting(
+        "adam",
+        "adamw: decoupled weight decay; sgd: with train.momentum",
+        choices=("adam", "adamw", "sgd"),
+    )
     learning_rate: float = setting(1e-3, "peak learning rate", above=0.0)
     weight_decay: float = setting(0.0, "weight decay of all parameters", minimum=0.0)
+    beta1: float = setting(
+        0.9,
+        "decay rate of Adam's first moment",
+        minimum=0.0,
+        below=1.0,
+        identity="unless default",
+    )
     beta2: float = setting(0.999, "decay rate of Adam's second moment", minimum=0.0, below=1.0)
+    momentum: float = setting(0.9, "of sgd", minimum=0.0, below=1.0, identity="unless default")
     schedule: str = setting("cosine", "learning rate after warm-up", choices=("constant", "cosine"))
     warmup_steps: int = setting(0, "steps of linear learning rate warm-up", minimum=0)
     final_learning_rate_factor: float = setting(

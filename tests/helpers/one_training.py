@@ -36,6 +36,7 @@ KINDS = {
         *("task.chunk_length=16", "task.chunk_jitter=0.3", "task.embedding_dropout=0.2"),
         *("task.tied=true", "task.embedding_size=8"),
     ],
+    "momentum": ["task=sp500", "model=gru", "train.optimizer=sgd", "train.weight_decay=0.1"],
     "a lower precision": [
         *("task=shakespeare", "model=lstm", "task.chunk_length=16"),
         "train.precision=bfloat16",

@@ -49,6 +49,8 @@ def reason_against_multiseed(prepared: PreparedRun, seeds: Sequence[int]) -> str
         return "a time limit ends the training, and each seed requires its own clock"
     if config.train.precision != "highest":
         return f"train.precision is {config.train.precision}"
+    if config.train.optimizer == "sgd":
+        return "train.optimizer is sgd"
     pair = [trainer_of_seed(prepared, seed) for seed in seeds[:2]]
     batches = [next(trainer.begin_epoch()) for trainer in pair]
     if any(batch.lengths is not None for batch in batches):

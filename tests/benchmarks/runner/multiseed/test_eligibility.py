@@ -17,16 +17,21 @@ from tests.helpers.several_trainings import SEEDS, composed
 
 pytestmark = pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))
 SP500 = ("task=sp500", "model=lstm")
+SHAKESPEARE = ("task=shakespeare", "model=gru")
 
 
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
         (SP500, None),
-        (("task=shakespeare", "model=gru"), None),
+        (SHAKESPEARE, None),
         ((*SP500, "match=time", "match.budget_seconds=1"), "a time limit ends the training"),
         ((*SP500, "train.max_seconds=1"), "a time limit ends the training"),
         ((*SP500, "train.precision=bfloat16"), "train.precision is bfloat16"),
+        ((*SP500, "train.optimizer=sgd"), "train.optimizer is sgd"),
+        ((*SHAKESPEARE, "task.chunk_jitter=0.2"), "the batches have different shapes"),
+        ((*SHAKESPEARE, "train.ema=0.99", "model.weight_dropout=0.2"), None),
+        ((*SHAKESPEARE, "model.hidden_size=64", "task.tied=true"), None),
         ((*SP500, "model.kernel=torch"), "the kernel torch computes one network"),
         ((*SP500, "model.hidden_size=512"), "uses all threads"),
         (("task=sp500", "model=baseline", "model.baseline=ar"), "a baseline trains no network"),
