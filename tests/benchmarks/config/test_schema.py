@@ -160,6 +160,10 @@ def test_bilstm_is_lstm_in_both_directions() -> None:
         "task.source=bundled",
         "task.source={tmp_path}",
         "train.weight_decay=0",  # as the default, spelled as a whole number
+        "model.weight_dropout=0",
+        "model.residual=false",
+        "train.ema=null",
+        "train.momentum=0.9",
     ],
 )
 def test_fingerprint_stays(override: str, tmp_path: Path) -> None:
@@ -195,6 +199,11 @@ def test_fingerprint_stays_with_the_sample_and_the_place_of_the_text(
         "model.forget_bias=0",
         "model.initialisation=pytorch",
         "model.learning_rate_factor=2",
+        "model.variational_dropout=true",
+        "model.output_dropout=0.1",
+        "model.weight_dropout=0.1",
+        "train.ema=0.99",
+        "train.beta1=0",
         "task.max_length=10",
         "task.pooling=last",
         "task.vocabulary_size=99",

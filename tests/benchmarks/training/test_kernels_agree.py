@@ -23,9 +23,12 @@ PAIRS = [
 ]
 
 
-def weights_after(model: str, task: str, kernel: str, cache: Path) -> list[Tensor]:
+INGREDIENTS = ("model.variational_dropout=true", "model.weight_dropout=0.3", "model.residual=true")
+
+
+def weights_after(model: str, task: str, kernel: str, cache: Path, *more: str) -> list[Tensor]:
     given = ["model.hidden_size=12", "model.num_layers=2", "model.dropout=0.3"]
-    given += [f"model.kernel={kernel}", "train.dtype=float64", "train.device=cpu"]
+    given += [f"model.kernel={kernel}", "train.dtype=float64", "train.device=cpu", *more]
     given += ["train.batch_size=8", f"cache_dir={cache}"]
     if task == "imdb":
         given += ["task.source=bundled", "task.max_length=60"]
@@ -44,8 +47,17 @@ def weights_after(model: str, task: str, kernel: str, cache: Path) -> list[Tenso
     return [parameter.detach() for parameter in trainer.parameters]
 
 
-@pytest.mark.parametrize(("model", "task"), PAIRS)
-def test_both_kernels_train_the_same_weights(model: str, task: str, shared_cache: Path) -> None:
-    found = [weights_after(model, task, kernel, shared_cache) for kernel in ("torch", "fused")]
+@pytest.mark.parametrize(
+    ("model", "task", "more"),
+    [
+        *((*pair, ()) for pair in PAIRS),
+        ("lstm", "shakespeare", INGREDIENTS),
+        ("bigru", "imdb", INGREDIENTS),
+    ],
+)
+def test_both_kernels_train_the_same_weights(
+    model: str, task: str, more: tuple[str, ...], shared_cache: Path
+) -> None:
+    found = [weights_after(model, task, k, shared_cache, *more) for k in ("torch", "fused")]
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)

@@ -44,7 +44,11 @@ OPERATIONS = (
 
 TASKS = {
     "sp500": ["model=gru", "model.num_layers=2", "model.dropout=0.3", "train.ema=0.99"],
-    "shakespeare": ["model=lstm", "task.chunk_length=16", "train.schedule=constant"],
+    "shakespeare": [
+        *("model=lstm", "task.chunk_length=16", "task.chunk_jitter=0.3", "train.schedule=constant"),
+        *("model.variational_dropout=true", "model.weight_dropout=0.2", "task.tied=true"),
+        *("task.embedding_size=8", "task.embedding_dropout=0.2", "train.optimizer=sgd"),
+    ],
     "imdb": [
         *("model=bilstm", "task.source=bundled", "task.max_length=40", "task.embedding_size=4"),
         *("task.word_dropout=0.1", "train.batch_size=16", "train.clip_norm=null"),
