@@ -142,7 +142,7 @@ def as_override(unknown: str, arguments: list[str]) -> str:
 
 def refuse_unsupported(overrides: list[str], flags: argparse.Namespace) -> None:
     """Raise UserError for overrides that Hydra would refuse with a traceback, or misread."""
-    for group in ("model", "task", "match"):
+    for group in ("model", "task", "match", "recipe"):
         if {f"{group}=", f"{group}=null"} & set(overrides):
             raise UserError(no_option_text(group))
         check_group(group, overrides)

@@ -77,7 +77,8 @@ def condition_texts(row: Mapping[Hashable, Any]) -> Iterator[tuple[str, str]]:
     for name in COLUMNS if row["baseline"] else (*COLUMNS, *AMOUNTS, *MACHINE):
         is_solved = name == "hidden_size" and row["match"] not in ("", "hidden")
         text = cell_text(row[name])
-        if text and not is_solved:
+        is_of_nets = name == "recipe" and row["baseline"]
+        if text and not is_solved and not is_of_nets:
             yield name, text
     for word in without_kernel(row["words"]).split():
         name, _, value = word.lstrip("+~").partition("=")

@@ -26,6 +26,7 @@ GROUP = (
 SETTINGS = (
     "match",
     "match_budget",
+    "recipe",
     "hidden_size",
     "num_layers",
     "bidirectional",
@@ -67,6 +68,7 @@ def filter_rows(
     frame = exclude(frame, (frame["smoke"] == 1).to_numpy(), "smoke tests")
     is_fixed = (frame["init_seed"].notna() & frame["order_seed"].notna()).to_numpy()
     frame = exclude(frame, is_fixed, "runs of variance components (scripts/variance.py)")
+    frame = exclude(frame, untested(frame), "runs without test scores (--metric val_score)")
     ended = frame = frame.assign(failure=failures(frame))
     for status in sorted(set(frame["status"].astype("str")) - {"", Status.OK}):
         mask = (frame["status"] == status).to_numpy()
@@ -87,6 +89,13 @@ def filter_rows(
     earlier = (is_earlier & is_completed).to_numpy()
     exclude(frame, earlier, "earlier runs of the same arm and seed")
     return with_changed_scores(frame[~is_earlier], frame[earlier]), excluded
+
+
+def untested(frame: pd.DataFrame) -> Mask:
+    """Return a mask of the completed runs of `train.test=false`, unless another score is chosen."""
+    scores = frame[["test_score", "val_score", "score"]].notna()
+    is_untested = ~scores["test_score"] & scores["val_score"] & ~scores["score"]
+    return (is_untested & frame["status"].isin(["", Status.OK])).to_numpy()
 
 
 def with_changed_scores(latest: pd.DataFrame, earlier: pd.DataFrame) -> pd.DataFrame:
@@ -185,10 +194,12 @@ def is_text(column: pd.Series[Any]) -> bool:
 
 
 def with_net_defaults(frame: pd.DataFrame) -> pd.DataFrame:
-    """Fill in the budget and precision of nets in tables from before these columns."""
+    """Fill in the budget, precision and recipe in tables from before these columns."""
+    recipe = frame["recipe"].astype("str").replace("", "default")
     return frame.assign(
         match=with_default(frame, "match", "hidden"),
         precision=with_default(frame, "precision", "highest"),
+        recipe=recipe.astype("category"),
     )
 
 

@@ -190,9 +190,9 @@ def pooled(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         of_baseline=frame["arm_key"].astype("str").mask(is_net, ""),
         baseline_model=frame["model"].astype("str").mask(is_net, ""),
     )
-    for name in by:  # the settings of nets do not apply to baselines
+    for name in (*by, "recipe"):  # the settings of nets do not apply to baselines
         keys[name] = keys[name].astype("str").where(is_net, "")
-    columns = list(dict.fromkeys([*by, *NEVER_POOLED, "of_baseline", "baseline_model"]))
+    columns = list(dict.fromkeys([*by, *NEVER_POOLED, "recipe", "of_baseline", "baseline_model"]))
     number = keys.groupby(columns, sort=False, observed=True, dropna=False).ngroup()
     frame = frame.assign(single=frame["arm_number"], arm_number=number)
     return frame.sort_values(["arm_number", "replicate", "run_id"], kind="stable")

@@ -17,6 +17,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
+from hydra.errors import HydraException
 from omegaconf import Container, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -69,6 +70,21 @@ def compose_run(overrides: list[str], config_name: str = "config") -> Config:
     config = checked_config(composed)
     refuse_both(overrides, config.seeds)
     return config
+
+
+def recipe_value(key: str, groups: Mapping[str, str]) -> Any:
+    """Return the value of a key for the options of groups; call it within `hydra_at`.
+
+    Raises:
+        UserError: there is no such key or option.
+    """
+    try:
+        composed = compose("config", overrides=[f"{k}={v}" for k, v in groups.items()])
+        section, _, name = key.rpartition(".")
+        return (OmegaConf.select(composed, section) if section else composed)[name]
+    except (HydraException, OmegaConfBaseException, TypeError) as error:
+        given = " ".join(f"{k}={v}" for k, v in groups.items())
+        raise UserError(f"{key}: has no value for {given}") from error
 
 
 @dataclass(frozen=True)

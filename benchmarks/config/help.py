@@ -15,6 +15,7 @@ GROUPS = {
     "model": "the encoder",
     "task": "data and objective, with a training recipe",
     "match": "budget of all models: hidden size as set, or one to meet",
+    "recipe": "settings of task and model: minutes or hours per run",
     "experiment": "a named sweep, for -m",
     "debug": "smoke: a few steps; rows are marked as smoke tests",
 }
@@ -49,6 +50,12 @@ Every key, its default and its meaning: docs/settings.md; with the values of a p
 def options(group: str, conf: Path = CONF) -> list[str]:
     """Return the options of a group."""
     return sorted(file.stem for file in (conf / group).glob("*.yaml"))
+
+
+def recipes(conf: Path = CONF) -> dict[str, list[str]]:
+    """Return the recipes other than default, with their tasks."""
+    tasks = {name: options(f"recipe/{name}", conf) for name in options("recipe", conf)}
+    return {name: found for name, found in tasks.items() if found}
 
 
 def help_text(conf: Path) -> str:

@@ -54,6 +54,12 @@ class TrainSettings:
     max_evaluation_batches: int | None = setting(
         None, "per evaluation, for smoke tests; null for the whole split", minimum=1
     )
+    test: bool = setting(
+        True,
+        "evaluate a trained network on the test split; false for runs that choose settings, which "
+        "comparisons show with --metric val_score only",
+        identity="unless default",
+    )
     patience: int | None = setting(
         None, "stop after N epochs without a better validation score; null for none", minimum=1
     )
@@ -177,6 +183,13 @@ class Config:
             "below": SEED_LIMIT,
             "identity": False,
         },
+    )
+    recipe: str | None = setting(
+        "default",
+        "default: the values in conf/task/ and conf/model/, minutes per run; strong: those in "
+        "conf/recipe/strong/, chosen on validation for a budget of hours. The values it sets are "
+        "part of the fingerprint, its name is not",
+        identity=False,
     )
     smoke: bool = setting(False, "marks a smoke test, which comparisons leave out; see debug=smoke")
     resume: str = setting(

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import Container, DictConfig, MissingMandatoryValue, OmegaConf
 
-from benchmarks.config.help import options
+from benchmarks.config.help import options, recipes
 from benchmarks.config.matching import decides_size
 from benchmarks.config.overrides import check_seeds, format_seeds
 from benchmarks.config.paths import expand_paths
@@ -193,8 +193,13 @@ def check_modules(name: str, baseline: Baseline) -> None:
 
 
 def check_pair(config: Config) -> None:
-    """Raise ImpossiblePairError if the model cannot run on the task, UserError for its size."""
+    """Raise ImpossiblePairError for a pair that cannot run, UserError for the size of its model."""
     task, model = config.task, config.model
+    if config.recipe is None:
+        found = [f"{name} ({', '.join(tasks)})" for name, tasks in recipes().items()]
+        raise ImpossiblePairError(
+            f"recipe: task={task.name} has the recipe default only (others: {'; '.join(found)})"
+        )
     if isinstance(model, BaselineSettings):
         known = task.baselines()
         if not known:

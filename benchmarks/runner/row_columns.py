@@ -21,7 +21,7 @@ from tasks.base import DataDescription
 
 OTHER_COLUMNS = (
     *("model", "model.baseline", "task", "seed", "debug", "experiment"),
-    *("match", "match.budget", "match.budget_seconds"),
+    *("match", "match.budget", "match.budget_seconds", "recipe"),
 )
 """Keys of the command line whose effect other columns contain."""
 
@@ -48,6 +48,7 @@ def configuration_columns(config: Config) -> dict[str, Any]:
         "model": model.label,
         "model_version": model.version,
         "seed": seed_of(config),
+        "recipe": config.recipe,
         "metric": metric.name,
         "metric_unit": metric.unit,
         "higher_is_better": metric.higher_is_better,

@@ -150,11 +150,12 @@ def store_training(context: RunContext, trainer: Trainer) -> None:
 
 
 def measure(context: RunContext, trainer: Trainer) -> None:
-    """Test the best weights and measure latency, memory and utilisation."""
+    """Test the best weights, unless told not to, and measure latency, memory and utilisation."""
     row, network, weights = context.row, trainer.network, trainer.state.best_weights
     assert weights is not None
     network.load_state_dict(weights)
-    test(context, network, trainer.evaluation_timer)
+    if context.config.train.test:
+        test(context, network, trainer.evaluation_timer)
     text = context.task.showcase(network, context.config.seed)
     if text is not None:
         write_atomically(context.folder.sample, text)

@@ -106,7 +106,8 @@ def compose_cells(axes: Axes) -> tuple[ComposedCells, LeftOut]:
         try:
             config = composer.compose(chosen)
         except ImpossiblePairError as error:
-            left_out.append((" ".join(chosen) or "the only cell", str(error)))
+            arm = " ".join(text for text in chosen if not text.startswith("seed="))
+            left_out.append((arm or "the only cell", str(error)))
             continue
         if not selects_all_baselines(config):
             composed.append((chosen, config))
@@ -117,7 +118,7 @@ def compose_cells(axes: Axes) -> tuple[ComposedCells, LeftOut]:
                 composed.append((each, composer.compose(each)))
             except ImpossiblePairError as error:
                 left_out.append((" ".join(each), str(error)))
-    return composed, left_out
+    return composed, list(dict.fromkeys(left_out))
 
 
 def selects_all_baselines(config: Config) -> bool:

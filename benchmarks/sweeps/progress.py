@@ -177,11 +177,11 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
 
 def table_of(outcomes: list[Outcome]) -> Table:
     """Return a table with a row for each outcome."""
-    is_search = any(outcome.cell.study for outcome in outcomes)
+    is_search = any(o.cell.study or not o.cell.config.train.test for o in outcomes)
     table = Table(title_justify="left")
     table.add_column("cell", overflow="fold")
     table.add_column("status", no_wrap=True)
-    # A search selects by validation score; test scores are hidden so that they cannot influence it.
+    # Settings are chosen by validation score; test scores are hidden so that they have no influence.
     heading = "validation" if is_search else "test score"
     for name in (heading, "training s"):
         table.add_column(name, justify="right", no_wrap=True)
