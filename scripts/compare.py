@@ -5,6 +5,7 @@
     python scripts/compare.py before.csv after.csv              changes between two tables
     python scripts/compare.py a.csv b.csv --merge               two tables as one
     python scripts/compare.py results --by model --metric train_seconds --format markdown
+    python scripts/compare.py results/tuning --choose model.dropout  its value, by validation score
 
 A folder means its results.csv. docs/compare.md explains the output. Exit codes: 0; 1 with
 --fail-on-worse if an arm is worse; 2 for an invalid argument.
@@ -21,6 +22,7 @@ from benchmarks.system.program import ScriptParser, prints_user_errors, run_scri
 
 if TYPE_CHECKING:
     from benchmarks.analysis.comparison import Changes, Comparison
+    from benchmarks.reporting.renderers import Section
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 
@@ -41,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     planned = "number of seeds per arm that was fixed beforehand; fewer may be looked at"
     add("--planned", type=int, metavar="N", help=planned)
+    add("--choose", metavar="KEY", help="choose the value of a setting for each model instead")
     add("--format", choices=FORMATS, default="table", help="default: table")
     add("--only-changed", action="store_true", help="only differences and untested changes")
     add("--fail-on-worse", action="store_true", help="exit with 1 if an arm is worse or failed")
@@ -58,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
     is_change = len(chosen.tables) == 2 and not chosen.merge
     by = tuple(dict.fromkeys(name for name in chosen.by.split(",") if name and name != "arm"))
     check_combination(chosen, is_change)
+    if chosen.choose is not None:
+        return show_choices(chosen)
     options = options_of(
         task=chosen.task,
         metric=chosen.metric,
@@ -85,6 +90,13 @@ def check_combination(chosen: argparse.Namespace, is_change: bool) -> None:
     """Check that no option is without effect."""
     from benchmarks.errors import UserError
 
+    if chosen.choose is not None:
+        others = ("metric", "baseline", "margin", "planned", "only_changed", "fail_on_worse")
+        given = [name for name in others if getattr(chosen, name) not in (None, False)]
+        given += ["by"] if chosen.by != "arm" else []
+        given += ["format"] if chosen.format in ("csv", "json") else []
+        if given:
+            raise UserError(f"--{given[0].replace('_', '-')}: cannot be combined with --choose")
     if is_change and chosen.baseline is not None:
         raise UserError(
             f"--baseline {chosen.baseline}: two tables are compared arm by arm; "
@@ -94,10 +106,25 @@ def check_combination(chosen: argparse.Namespace, is_change: bool) -> None:
         raise UserError("--fail-on-worse: give two tables, or --baseline ARM as the reference")
 
 
+def show_choices(chosen: argparse.Namespace) -> int:
+    """Print the choice of a setting's value for each model, task and recipe."""
+    from benchmarks.analysis.choice import choices
+    from benchmarks.config.compose import hydra_at, recipe_value
+    from benchmarks.config.help import CONF
+    from benchmarks.config.registry import register_schemas
+    from benchmarks.reporting.tables import choice_section
+
+    register_schemas()
+    with hydra_at(CONF):
+        found = choices(chosen.tables, chosen.choose, chosen.task, recipe_value)
+    print_sections([choice_section(each, chosen.choose) for each in found], chosen.format)
+    return 0
+
+
 def write(found: Changes | Comparison, form: str, only_changed: bool) -> None:
     """Print a result in a format."""
     from benchmarks.analysis.comparison import Changes
-    from benchmarks.reporting import json_csv, renderers, tables
+    from benchmarks.reporting import json_csv, tables
 
     as_csv: Any = json_csv.comparison_csv
     as_data: Any = json_csv.comparison_json
@@ -109,12 +136,20 @@ def write(found: Changes | Comparison, form: str, only_changed: bool) -> None:
         sys.stdout.write(as_csv(found, only_changed))
     elif form == "json":
         sys.stdout.write(json_csv.as_json(as_data(found, only_changed)))
-    elif form == "table":
-        renderers.show(as_sections(found, only_changed))
+    else:
+        print_sections(as_sections(found, only_changed), form)
+    sys.stdout.flush()
+
+
+def print_sections(sections: list[Section], form: str) -> None:
+    """Print sections as a table, Markdown or LaTeX."""
+    from benchmarks.reporting import renderers
+
+    if form == "table":
+        renderers.show(sections)
     else:
         as_text = {"markdown": renderers.as_markdown, "latex": renderers.as_latex}[form]
-        sys.stdout.write(as_text(as_sections(found, only_changed)))
-    sys.stdout.flush()
+        sys.stdout.write(as_text(sections))
 
 
 def worse_arms(found: Changes | Comparison) -> list[str]:

@@ -20,8 +20,6 @@ def identity(settings: Any) -> dict[str, Any]:
         part = entry.metadata.get("identity", True)
         if part is False or (part == "unless default" and value == entry.default):
             continue
-        if part == "unless default" and value == entry.default:
-            continue
         plain[entry.name] = identity(value) if dataclasses.is_dataclass(value) else value
     return plain
 

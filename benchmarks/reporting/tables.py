@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
+from benchmarks.analysis.choice import Choice
 from benchmarks.analysis.comparison import (
     BETTER,
     EQUIVALENT,
@@ -160,6 +161,23 @@ def half_text(interval: Interval | Paired | None) -> str:
     """Return half the width of an interval; empty where there is none."""
     half = None if interval is None else half_width(interval)
     return "" if half is None else rounded(half, decimals_of(half))
+
+
+def choice_section(choice: Choice, key: str) -> Section:
+    """Return the section of a choice: the values, the chosen one marked, and the reason."""
+    columns = {
+        "": [BEST if each.value == choice.chosen else "" for each in choice.candidates],
+        key: [each.value + " (recipe)" * each.is_of_recipe for each in choice.candidates],
+        "n": [str(len(each.scores)) for each in choice.candidates],
+        "failed": [str(each.failed or "") for each in choice.candidates],
+        "validation": ["" if e.score is None else mean_text(e.score) for e in choice.candidates],
+        "±\n95 %": [half_text(each.score) for each in choice.candidates],
+    }
+    cells = [list(row) for row in zip(*columns.values(), strict=True)]
+    title = f"{choice.task}: {choice.metric} of {choice.settings}"
+    about = [f"on validation, {direction_text(choice.higher_is_better)}"]
+    table = TextTable([*columns], cells, frozenset({0, 1}))
+    return Section(title, about, table, [choice.reason], [])
 
 
 def time_cell(arm: Arm, value: float | None) -> str:

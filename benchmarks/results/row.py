@@ -100,7 +100,8 @@ class Row:
     init_seed: int | None = column("train.init_seed: of the initial weights", **TRAINING)
     order_seed: int | None = column("train.order_seed: of batch order and dropout", **TRAINING)
     recipe: str | None = column(
-        "default or strong: where the settings come from that `overrides` does not contain", **SETTING
+        "default or strong: where the settings come from that `overrides` does not contain",
+        **SETTING,
     )
     bidirectional: bool | None = column("a second stack reads backwards", **SETTING)
     num_layers: int | None = column("stacked layers", **ARCHITECTURE)

@@ -181,7 +181,7 @@ def table_of(outcomes: list[Outcome]) -> Table:
     table = Table(title_justify="left")
     table.add_column("cell", overflow="fold")
     table.add_column("status", no_wrap=True)
-    # Settings are chosen by validation score; test scores are hidden so that they have no influence.
+    # Settings are chosen by validation score, so test scores are not shown.
     heading = "validation" if is_search else "test score"
     for name in (heading, "training s"):
         table.add_column(name, justify="right", no_wrap=True)
