@@ -4,7 +4,8 @@
     python scripts/write_docs.py --check   exits with 1 if one is out of date
 
 docs/results.md and docs/settings.md come from dataclasses. Other pages are filled between
-`<!-- table: FILE -->`, `<!-- compare: FILE -->` or `<!-- ratios: FOLDER -->` and `<!-- end -->`.
+`<!-- table: FILE -->`, `<!-- compare: FILE -->`, `<!-- ratios: FOLDER -->` or
+`<!-- recipes: FOLDER -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from benchmarks import PROJECT_ROOT
 from benchmarks.analysis.compare import compare
 from benchmarks.analysis.formatting import LARGEST, significant
 from benchmarks.analysis.selection import Options
+from benchmarks.config.compose import compose_run, hydra_at
+from benchmarks.config.help import CONF, options
 from benchmarks.config.launchers import LAUNCHERS
-from benchmarks.config.registry import definitions
+from benchmarks.config.registry import definitions, register_schemas
 from benchmarks.config.schema import Config, LogSettings, MatchSettings, TrainSettings
 from benchmarks.config.search import TuneSettings
-from benchmarks.config.validation import allowed_text
+from benchmarks.config.validation import ImpossiblePairError, allowed_text
 from benchmarks.reporting import tables as grids
 from benchmarks.reporting.renderers import as_markdown, in_markdown, markdown_table
 from benchmarks.results.row import FACTS, KINDS
@@ -37,7 +40,10 @@ from benchmarks.system.program import ScriptParser, run_script
 from models.base import ModelSettings
 from tasks.base import TaskSettings
 
-FILLED = ("README.md", "docs/published.md", "docs/example.md", "docs/performance.md")
+FILLED = (
+    *("README.md", "docs/published.md", "docs/example.md", "docs/performance.md"),
+    "docs/recipes.md",
+)
 GENERATED = "<!-- Written by scripts/write_docs.py from {source}; do not edit by hand. -->\n"
 
 TABLE_COLUMNS = {
@@ -177,16 +183,63 @@ def ratios_table(folder: Path) -> str:
     return text_table(["program", "ratio", "lowest", "median", "highest", "target", "met"], rows)
 
 
+def recipe_tables(folder: Path) -> str:
+    """Return a table per task of the keys in which a recipe differs from the default one."""
+    register_schemas()
+    tables = []
+    with hydra_at(CONF):
+        for task in options(folder.name, folder.parent):
+            models = [name for name in options("model") if name != "baseline"]
+            models.sort(key=lambda name: (name.startswith("bi"), name))
+            pairs = {model: recipe_values(model, task, folder.name) for model in models}
+            found = {model: pair for model, pair in pairs.items() if pair is not None}
+            keys = [key for key in next(iter(found.values()))[0] if differs(key, found)]
+            rows = []
+            for key in keys:
+                defaults = dict.fromkeys(str(pair[0][key]) for pair in found.values())
+                chosen = [str(pair[1][key]) for pair in found.values()]
+                rows.append([f"`{key}`", ", ".join(defaults), *chosen])
+            tables.append(f"**{task}**\n\n" + text_table(["key", "default", *found], rows))
+    return "\n" + "\n".join(tables) + "\n"
+
+
+def recipe_values(model: str, task: str, recipe: str) -> tuple[dict[str, Any], ...] | None:
+    """Return the settings of a pair by key, by default and with a recipe; None if impossible."""
+    groups = [f"model={model}", f"task={task}"]
+    try:
+        configs = [compose_run([*groups, f"recipe={name}"]) for name in ("default", recipe)]
+    except ImpossiblePairError:
+        return None
+    return tuple(
+        {
+            f"{part}.{key}": value
+            for part in ("model", "train", "task")
+            for key, value in dataclasses.asdict(getattr(config, part)).items()
+        }
+        for config in configs
+    )
+
+
+def differs(key: str, pairs: dict[str, tuple[dict[str, Any], ...]]) -> bool:
+    """Return True if a model has another value of a key with the recipe."""
+    return any(default[key] != other[key] for default, other in pairs.values())
+
+
 def filled_page(page: Path) -> str:
     """Fill measured tables and their comparisons into a page's text."""
-    kinds = {"table": measured_table, "compare": comparison_text, "ratios": ratios_table}
+    kinds = {
+        "table": measured_table,
+        "compare": comparison_text,
+        "ratios": ratios_table,
+        "recipes": recipe_tables,
+    }
 
     def fill(match: re.Match[str]) -> str:
         block = kinds[match[2]](PROJECT_ROOT / match[3])
         # Notes name the table, whose folder is another one in every checkout.
         return f"{match[1]}\n{block.replace(f'{PROJECT_ROOT}/', '')}{match[4]}"
 
-    pattern = r"(<!-- (table|compare|ratios): (\S+) -->)\n.*?(<!-- end -->)"
+    pattern = r"(<!-- (table|compare|ratios|recipes): (\S+) -->)\n.*?(<!-- end -->)"
     return re.sub(pattern, fill, page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
