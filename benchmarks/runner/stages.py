@@ -150,7 +150,7 @@ def store_training(context: RunContext, trainer: Trainer) -> None:
 
 
 def measure(context: RunContext, trainer: Trainer) -> None:
-    """Test the best weights, unless told not to, and measure latency, memory and utilisation."""
+    """Test the best weights if required, and measure latency, memory and utilisation."""
     row, network, weights = context.row, trainer.network, trainer.state.best_weights
     assert weights is not None
     network.load_state_dict(weights)
