@@ -220,6 +220,12 @@ def budget_text(arms: list[Arm]) -> str:
     return f"{unstated and f'{unstated}; '}{size}{parameter_range(nets)}"
 
 
+def recipe_text(arms: list[Arm]) -> str:
+    """Return the recipe of a group's nets, to be appended; empty if it is the default or mixed."""
+    recipes = {name for arm in arms if not arm.baseline for name in arm.rows["recipe"].unique()}
+    return f"; recipe {recipes.pop()}" if len(recipes) == 1 and recipes != {"default"} else ""
+
+
 def budget_name(match: str, budget: float | None) -> str:
     """Return the name of a budget with its size and unit."""
     size = "unknown" if budget is None else f"{budget:,.6g}" if budget < 1e4 else rounded(budget, 0)

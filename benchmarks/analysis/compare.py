@@ -10,7 +10,13 @@ import pandas as pd
 
 from benchmarks.analysis.across_tasks import across_tasks
 from benchmarks.analysis.arm_differences import with_differences
-from benchmarks.analysis.arms import budget_text, make_arms, with_skill, with_timing_doubts
+from benchmarks.analysis.arms import (
+    budget_text,
+    make_arms,
+    recipe_text,
+    with_skill,
+    with_timing_doubts,
+)
 from benchmarks.analysis.comparison import NOT_COMPARABLE, Arm, Comparison, Group, best_baseline
 from benchmarks.analysis.formatting import listed, significant
 from benchmarks.analysis.item_tests import ItemTests, with_population_verdicts
@@ -138,7 +144,7 @@ def make_group(
         higher_is_better=metric.higher_is_better,
         dataset=most_frequent(rows, "dataset"),
         split=most_frequent(rows, "split"),
-        budget=budget_text(arms),
+        budget=budget_text(arms) + recipe_text(arms),
         arms=arms,
         pairs=shown,
         naive=naive.label if naive is not None else None,

@@ -34,6 +34,13 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "task=imbd": ("task=imbd", ALL_TASKS, "did you mean imdb?"),
     "debug=smok": ("debug=smok", "allowed: smoke", "did you mean smoke?"),
     "model=null": ("model", ALL_MODELS),
+    "recipe=strng": (
+        "recipe=strng: there is no such recipe (allowed: default, strong)",
+        "did you mean strong?",
+    ),
+    "recipe=null": ("recipe: no option is set; choose one, as in recipe=default",),
+    "recipe=[default,strong]": ("a run has one recipe", "python run.py -m recipe=default,strong"),
+    "recipe=strong task=lm task.data={file}": ("recipe: task=lm has the recipe default only",),
     "~model": ("model", ALL_MODELS),
     "~task": ("task", ALL_TASKS),
     "foo": ("foo", "KEY=VALUE"),

@@ -178,6 +178,8 @@ def test_arms_of_different_recipes_are_labelled_and_never_merged(tmp_path: Path)
         "gru recipe=default": 3,
         "lstm": 3,
     }
+    assert "recipe" not in group.budget
+    assert "recipe strong" in grouped(tmp_path, strong, majority).budget
     without = grouped(tmp_path, default, lstm, fixed("majority", 0.5, recipe="strong"))
     assert "recipe" not in without.also_differ
 
