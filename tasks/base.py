@@ -228,6 +228,18 @@ class Task(ABC):
     def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return predictions and true values per item, to be stored: columns (items,)."""
 
+    def outputs_of(self, split: Split, items: Tensor, predictions: dict[str, Tensor]) -> Tensor:
+        """Return outputs whose predictions are the given ones; the inverse of `predictions`.
+
+        An ensemble is scored in this way. True values are read from the data.
+
+        Args:
+            split: of the items.
+            items: of a batch.
+            predictions: columns in the order of the items.
+        """
+        raise NotImplementedError
+
     def items(self, split: Split) -> dict[str, list[str]]:
         """Return columns of text that name the items of a split, such as their days."""
         return {}

@@ -213,6 +213,14 @@ class Sp500Task(WindowTask):
         """See `Task.predictions`."""
         return self.objective.predictions(outputs, batch.targets)
 
+    def outputs_of(self, split: Split, items: Tensor, predictions: dict[str, Tensor]) -> Tensor:
+        """See `Task.outputs_of`."""
+        import torch
+
+        last = self.closes[self.origins[split][items].cpu().numpy()]
+        forecasts = predictions["predicted"].double().cpu().numpy()
+        return torch.from_numpy(self.objective.scaled(forecasts, last)).to(self.targets)
+
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
         """See `Task.preprocessing`."""
         window = self.settings.window

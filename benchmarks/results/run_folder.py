@@ -20,9 +20,11 @@ class RunFolder:
         self.weights = path / "weights.safetensors"
         self.history = path / "history.csv"
         self.predictions = path / "predictions.parquet"
+        self.validation_predictions = path / "predictions-validation.parquet"
         self.excerpts = path / "excerpts.jsonl"
         self.sample = path / "sample.txt"
         self.export = path / "export"
+        self.ensemble = path / "ensemble.json"
 
     def create(self) -> Self:
         """Create the folder if it does not exist."""

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from benchmarks.runner.stages import RunContext, measure_latency, test
+from benchmarks.runner.stages import (
+    RunContext,
+    keep_validation_predictions,
+    measure_latency,
+    test,
+)
 from benchmarks.system.load import load_average
 from benchmarks.system.memory import peak_rss_mib
 from benchmarks.system.timer import Timer
@@ -36,3 +41,4 @@ def fit_and_measure(context: RunContext) -> None:
     test(context, fitted, evaluation)
     measure_latency(context, fitted)
     row.peak_rss_mib = peak_rss_mib()
+    keep_validation_predictions(context, fitted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from benchmarks.config.fingerprint import seed_of
 from benchmarks.config.schema import Config
 from benchmarks.errors import one_line
-from benchmarks.results.row import SCHEMA_VERSION, Row, Status
+from benchmarks.results.row import COLUMNS, SCHEMA_VERSION, Row, Status
 from benchmarks.results.undertrained import is_undertrained
 from benchmarks.system.source_code import source_hash
 from benchmarks.training.evaluation import NotFiniteError
@@ -124,6 +125,16 @@ def fill_from_training(row: Row, state: TrainingState) -> None:
     if row.metric in state.best_metrics:
         row.val_score = state.best_metrics[row.metric]
         row.val_loss = state.best_metrics["loss"]
+
+
+def fill_from_test(row: Row, metrics: dict[str, float]) -> None:
+    """Copy the metrics of the test split into the row."""
+    assert row.metric is not None
+    row.test_score, row.test_loss = metrics[row.metric], metrics["loss"]
+    others = {n: value for n, value in metrics.items() if n not in (*COLUMNS, "loss")}
+    for name in metrics.keys() - others.keys() - {"loss"}:
+        setattr(row, name, metrics[name])
+    row.other_metrics = json.dumps(others) if others else None
 
 
 def status_of(error: BaseException) -> Status:

@@ -16,11 +16,12 @@ from torch import nn
 
 from benchmarks.config.schema import Config
 from benchmarks.results.leases import Lease
-from benchmarks.results.row import COLUMNS, Row
+from benchmarks.results.row import Row
 from benchmarks.results.run_folder import RunFolder
 from benchmarks.runner.checkpointing import RunCheckpoint
 from benchmarks.runner.display import TrainingDisplay, step_bar
-from benchmarks.runner.row_columns import fill_from_training
+from benchmarks.runner.kept_predictions import keep_predictions
+from benchmarks.runner.row_columns import fill_from_test, fill_from_training
 from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.disk_cache import cache_directory
 from benchmarks.system.environment import Environment
@@ -163,6 +164,7 @@ def measure(context: RunContext, trainer: Trainer) -> None:
     measure_latency(context, network)
     if not context.is_multiseed:  # else the process contains other runs too
         row.peak_rss_mib = peak_rss_mib()
+    keep_validation_predictions(context, network)
     row.peak_memory_mib = measure_memory(trainer, context.device)
     measure_utilisation(context, network)
 
@@ -182,12 +184,7 @@ def test(context: RunContext, network: Predictor, timer: Timer) -> None:
     with timer.running():
         metrics = evaluate(network, task, "test", *bounds, predictions)
     row.eval_seconds = timer.seconds
-    row.test_score = metrics[config.task.primary_metric.name]
-    row.test_loss = metrics.pop("loss")
-    others = {name: value for name, value in metrics.items() if name not in COLUMNS}
-    for name in metrics.keys() - others.keys():
-        setattr(row, name, metrics[name])
-    row.other_metrics = json.dumps(others) if others else None
+    fill_from_test(row, metrics)
     items, columns = predictions.in_order()
     names = task.items("test")
     write_predictions(context.folder.predictions, items, columns, names, task.classes)
@@ -195,6 +192,12 @@ def test(context: RunContext, network: Predictor, timer: Timer) -> None:
     if excerpts:
         lines = "".join(json.dumps(excerpt, ensure_ascii=False) + "\n" for excerpt in excerpts)
         write_atomically(context.folder.excerpts, lines)
+
+
+def keep_validation_predictions(context: RunContext, network: Predictor) -> None:
+    """Evaluate the validation split once more, outside all clocks but that of the whole run."""
+    file, train = context.folder.validation_predictions, context.config.train
+    keep_predictions(file, network, context.task, "validation", train)
 
 
 def measure_memory(trainer: Trainer, device: torch.device) -> float | None:

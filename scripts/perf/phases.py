@@ -25,6 +25,7 @@ PHASES = {
     "best weights": ("benchmarks.training.trainer:Trainer._validate",),
     "test": ("benchmarks.runner.stages:evaluate",),
     "predictions": ("benchmarks.runner.stages:test",),
+    "validation predictions": ("benchmarks.runner.stages:keep_validation_predictions",),
     "sample": ("tasks.language.task:LanguageTask.showcase",),
     "latency": ("benchmarks.runner.stages:latencies_ms",),
     "memory": ("benchmarks.runner.stages:measure_memory",),

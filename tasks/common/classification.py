@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.base import Batch, Metric, Task, TaskSettings, setting
+from tasks.base import Batch, Metric, Split, Task, TaskSettings, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,14 +79,28 @@ class ClassificationTask(Task):
         return metrics
 
     def predictions(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return the log-odds and truth of two classes, or label, predicted label and nats."""
+        """Return the log-odds and truth of two classes, or label, predicted label and nats.
+
+        Of more than two classes, `log_probability_N` is that of class N.
+        """
         if len(self.classes) == 2:
             return {"logit": outputs.float(), "positive": batch.targets > 0}
+        by_class = log_probabilities(outputs).float().unbind(1)
         return {
             "label": batch.targets.int(),
             "predicted_label": predicted_labels(outputs).int(),
             "nats": cross_entropy(outputs, batch.targets, "none").float(),
+            **{f"log_probability_{number}": column for number, column in enumerate(by_class)},
         }
+
+    def outputs_of(self, split: Split, items: Tensor, predictions: dict[str, Tensor]) -> Tensor:
+        """See `Task.outputs_of`."""
+        import torch
+
+        if len(self.classes) == 2:
+            return predictions["logit"]
+        numbers = range(len(self.classes))
+        return torch.stack([predictions[f"log_probability_{n}"] for n in numbers], dim=1)
 
     def answers(self, outputs: Tensor, batch: Batch) -> dict[str, list[Any]]:
         """Return predicted classes and the probability of every class."""

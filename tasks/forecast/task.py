@@ -277,6 +277,13 @@ class ForecastTask(WindowTask):
             columns = {"step": self.ahead.to(last.device).expand_as(last).int(), **columns}
         return {name: values.flatten() for name, values in columns.items()}
 
+    def outputs_of(self, split: Split, items: Tensor, predictions: dict[str, Tensor]) -> Tensor:
+        """See `Task.outputs_of`."""
+        origins = self.origins[split][items.reshape(-1, self.horizon)[:, 0] // self.horizon]
+        forecasts = predictions["predicted"].to(self.values).view(-1, self.horizon)
+        last = self.transformed[origins].unsqueeze(1)
+        return self.target.scaled(self.target.transformed(forecasts), last, self.target_scales)
+
     def items(self, split: Split) -> dict[str, list[str]]:
         """Return the time of each item; several steps ahead also that of its origin."""
         origins = self.origins[split].tolist()

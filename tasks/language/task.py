@@ -270,6 +270,14 @@ class LanguageTask(Task):
         """Return nats per token."""
         return {"nats": self._nats(exact(outputs), batch, "none").float()}
 
+    def outputs_of(self, split: Split, items: Tensor, predictions: dict[str, Tensor]) -> Tensor:
+        """See `Task.outputs_of`; tokens other than the true one share the remaining probability."""
+        targets = self.splits[split][items + 1].unsqueeze(-1)
+        right = -exact(predictions["nats"].clamp(min=0)).view(targets.shape)
+        count = len(self.vocabulary.tokens)
+        others = (-right.expm1()).log() - math.log(max(1, count - 1))
+        return others.expand(*items.shape, count).scatter(-1, targets, right)
+
     def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
         """See `Task.fit_baseline`."""
         from tasks.language import kneser_ney

@@ -163,7 +163,7 @@ def test_all_files_of_a_run_have_the_same_permissions(finished: Finished) -> Non
     modes = {file.name: oct(file.stat().st_mode) for file in run.iterdir()}
     assert set(modes) == {
         *("config.yaml", "history.csv", "row.json", "weights.safetensors"),
-        *("command.txt", "predictions.parquet"),
+        *("command.txt", "predictions.parquet", "predictions-validation.parquet"),
     }
     assert len(set(modes.values())) == 1, modes
 

@@ -57,6 +57,7 @@ def test_seeds_leave_a_row_each_without_times_and_with_all_else(
         history = (folder / "history.csv").read_text().splitlines()
         assert "train_seconds" not in history[0]
         assert (folder / "predictions.parquet").exists()
+        assert (folder / "predictions-validation.parquet").exists()
         assert not (folder / "checkpoint.safetensors").exists()
     assert not list((results / "running").iterdir())
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from benchmarks.config.schema import Config
 from benchmarks.results.row import COLUMNS
@@ -273,6 +274,30 @@ def same_predictions(first: Predictions, second: Predictions) -> None:
     for name, column in columns.items():
         assert column.shape == items.shape, name
         torch.testing.assert_close(column, other_columns[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("split", SPLITS[1:])
+def test_outputs_with_the_stored_predictions_have_the_same_metrics(
+    name: str, split: Split, loaded: Loader
+) -> None:
+    config, task = small("gru", name), loaded(name)
+    network, _ = build_network(config, task, CPU)
+    stored, again = Predictions(), Predictions()
+    expected = evaluate(network, task, split, 64, predictions=stored)
+    items, columns = stored.in_order()
+    assert torch.equal(items, torch.arange(len(items)))
+
+    class Stored(FittedBaseline):
+        def outputs(self, split: Split, items: Tensor) -> Tensor:
+            kept = {name: column[items.flatten()] for name, column in columns.items()}
+            return task.outputs_of(split, items, kept)
+
+    # Of another batch size, and forecasts of several steps: items are (batch, steps).
+    assert evaluate(Stored(), task, split, 17, predictions=again) == pytest.approx(
+        expected, rel=1e-5
+    )
+    same_predictions(stored, again)
 
 
 @pytest.mark.parametrize("name", TASKS)

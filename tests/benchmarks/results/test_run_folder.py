@@ -19,7 +19,9 @@ def test_names_of_files(tmp_path: Path) -> None:
         "weights": "weights.safetensors",
         "history": "history.csv",
         "predictions": "predictions.parquet",
+        "validation_predictions": "predictions-validation.parquet",
         "excerpts": "excerpts.jsonl",
         "sample": "sample.txt",
         "export": "export",
+        "ensemble": "ensemble.json",
     }
