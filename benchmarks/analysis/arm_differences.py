@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.analysis.comparison import Group, Pair
+from benchmarks.analysis.ensemble_notes import WORDS
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.labels import cell_text, without_kernel
 from benchmarks.analysis.row_filter import ARM_COLUMNS
@@ -82,7 +83,8 @@ def condition_texts(row: Mapping[Hashable, Any]) -> Iterator[tuple[str, str]]:
             yield name, text
     for word in without_kernel(row["words"]).split():
         name, _, value = word.lstrip("+~").partition("=")
-        if not row["baseline"] or name.startswith("task."):
+        applies = not row["baseline"] or name.startswith("task.")
+        if applies and name not in WORDS:  # a note describes ensembles
             yield name, value or word
 
 

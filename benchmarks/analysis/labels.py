@@ -9,6 +9,7 @@ import pandas as pd
 from benchmarks.analysis.row_filter import SETTINGS
 
 KERNEL = "model.kernel="
+MEMBERS = "members="  # of an ensemble
 
 
 def labels(firsts: pd.DataFrame, by: Sequence[str] = ()) -> list[str]:
@@ -48,9 +49,10 @@ def append_values(words: list[list[str]], name: str, values: Sequence[str]) -> N
 
 
 def label_starts(firsts: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
-    """Return the first words of each label: the model, or the values of the columns `by`."""
+    """Return the first words of each label: model and members, or values of the columns `by`."""
     starts = []
-    for cells in firsts[list({"model", "baseline", "trials", *by})].to_dict("records"):
+    columns = {"model", "baseline", "trials", "overrides", *by}
+    for cells in firsts[list(columns)].to_dict("records"):
         if by and not cells["baseline"]:
             texts = [(name, cell_text(cells[name])) for name in by]
             starts.append(
@@ -59,7 +61,9 @@ def label_starts(firsts: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
         else:
             trials = cells["trials"]
             best = [f"(best of {trials:.0f} trials)"] if trials > 0 else []
-            starts.append([str(cells["model"]), *best])
+            words = str(cells["overrides"]).split()
+            members = [word for word in words if word.startswith(MEMBERS)]
+            starts.append([str(cells["model"]), *members, *best])
     return starts
 
 

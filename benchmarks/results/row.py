@@ -250,6 +250,10 @@ class Row:
     sweep: str | None = column("the sweep of the run; its folder under sweeps/")
     study: str | None = column("the search that the run is a trial of")
     trial: int | None = column("number of the trial, from 0")
+    members: str | None = column(
+        "run ids of the members of an ensemble, which run one after the other: parameters, "
+        "flops_per_token, train_tokens, train_seconds and latency are their sums"
+    )
     started_at: str | None = column("UTC, ISO 8601")
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,36 +82,55 @@ def load_run(
         UserError: there is no such run, its status is not ok, it has no network, its data cannot
             be read, or code or data have changed since.
     """
-    path = find_run(str(name), Path(results))
-    folder = RunFolder(path)
-    try:
-        row = json.loads(folder.row.read_text(encoding="utf-8"))
-        settings = OmegaConf.load(folder.config)
-    except (OSError, ValueError, YAMLError) as error:
-        raise UserError(f"{path}: cannot read the run ({one_line(error)})") from error
-    if not isinstance(row, dict) or not {*REQUIRED} <= set(row):
-        raise UserError(f"{folder.row}: not the row of a run")
-    if not isinstance(settings, DictConfig) or not {"task", "model", "train"} <= set(settings):
-        raise UserError(f"{folder.config}: not the configuration of a run")
-    if row["status"] != Status.OK:
-        raise UserError(f"{path.name}: requires a run of status ok, not {row['status']}")
+    folder, row, settings = read_run(find_run(str(name), Path(results)))
+    run_id = folder.path.name
     if row.get("baseline"):
-        raise UserError(f"{path.name}: {row['model']} is a baseline and has no network")
+        raise UserError(f"{run_id}: {row['model']} is a baseline and has no network")
     try:
         weights = load_file(folder.weights)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{folder.weights}: cannot be read ({error})") from error
-    config = read_config(settings, row, path.name)
-    task = load_task(config, path.name, moved or {})
-    if task.data.sha256 != row["dataset_sha256"]:
-        raise UserError(
-            f"{path.name}: the data has changed since the training "
-            f"({row['dataset']}, sha256 {row['dataset_sha256'][:12]}; "
-            f"now {task.data.name}, sha256 {task.data.sha256[:12]})"
-        )
+    config = read_config(settings, row, run_id)
+    task = task_of(row, config, moved or {})
     task.to(torch.device("cpu"), torch.float32)
     weights = {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
     return FinishedRun(folder, row, config, task, weights)
+
+
+def read_run(path: Path) -> tuple[RunFolder, dict[str, Any], DictConfig]:
+    """Read the row and the settings of a run of status ok, which may be a baseline."""
+    folder = RunFolder(path)
+    row = parsed(folder.row, json.loads)
+    if not isinstance(row, dict) or not {*REQUIRED} <= set(row):
+        raise UserError(f"{folder.row}: not the row of a run")
+    if row.get("members"):
+        raise UserError(f"{path.name}: is an ensemble; give one of its members: {row['members']}")
+    settings = parsed(folder.config, OmegaConf.create)
+    if not isinstance(settings, DictConfig) or not {"task", "model", "train"} <= set(settings):
+        raise UserError(f"{folder.config}: not the configuration of a run")
+    if row["status"] != Status.OK:
+        raise UserError(f"{path.name}: requires a run of status ok, not {row['status']}")
+    return folder, row, settings
+
+
+def parsed(file: Path, parse: Callable[[str], Any]) -> Any:
+    """Parse a file of a run."""
+    try:
+        return parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, YAMLError) as error:
+        raise UserError(f"{file.parent}: cannot read the run ({one_line(error)})") from error
+
+
+def task_of(row: dict[str, Any], config: Config, moved: Mapping[str, str]) -> Task:
+    """Load the task of a run; raise UserError if its data has changed."""
+    task = load_task(config, row["run_id"], moved)
+    if task.data.sha256 != row["dataset_sha256"]:
+        raise UserError(
+            f"{row['run_id']}: the data has changed since the training "
+            f"({row['dataset']}, sha256 {row['dataset_sha256'][:12]}; "
+            f"now {task.data.name}, sha256 {task.data.sha256[:12]})"
+        )
+    return task
 
 
 def load_task(config: Config, run_id: str, moved: Mapping[str, str]) -> Task:

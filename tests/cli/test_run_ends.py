@@ -28,7 +28,8 @@ def test_a_run_that_diverges_is_a_row(tmp_path: Path) -> None:
     assert row["error"].startswith("NotFiniteError: ")
     assert row["test_score"] == row["val_score"] == row["rmse"] == ""
     assert int(row["steps"]) > 0
-    assert not (results.run(row) / "weights.safetensors").exists()
+    for name in ("weights.safetensors", "predictions.parquet", "predictions-validation.parquet"):
+        assert not (results.run(row) / name).exists()
 
 
 def test_a_smoke_test_marks_its_row(tmp_path: Path) -> None:
