@@ -15,7 +15,9 @@ import pytest
 from benchmarks.analysis.compare import compare
 from benchmarks.errors import UserError
 from benchmarks.results.find_run import find_run
+from benchmarks.results.row import Row, Status
 from benchmarks.results.store import Store
+from benchmarks.runner.ensemble.summary import equally_large, one_model_line
 from benchmarks.runner.load_run import load_run
 from benchmarks.runner.run import RunOptions, run
 from benchmarks.system.signals import Interruption
@@ -269,13 +271,40 @@ def test_the_table_names_mean_and_best_member_and_one_large_model(
     capsys.readouterr()
     assert main([*(folder.name for folder in folders), "--results", str(store.directory)]) == 0
     lines = [line.split("│") for line in capsys.readouterr().out.splitlines() if "│" in line]
-    cells = {line[1].strip(): [cell.strip() for cell in line[2:-1]] for line in lines}
+    names = " ".join(line[1].strip() for line in lines)  # long names are folded
+    scores = [line[5].strip() for line in lines if line[5].strip()]
     mean = np.mean([row["test_score"] for row in rows])
-    assert cells["mean member"][3] == f"{mean:.4g}"
-    assert cells[f"best member by validation: lstm seed {best['seed']}"][3] == (
-        f"{best['test_score']:.4g}"
-    )
-    assert "one model of 2 times the parameters: none in this folder" in cells
+    single = [f"{row['test_score']:.4g}" for row in rows]
+    assert scores[:2] == single
+    assert scores[3:] == [f"{mean:.4g}", f"{best['test_score']:.4g}"]
+    assert f"mean member best member by validation: lstm seed {best['seed']} one model" in names
+    assert names.endswith("one model of 2 times the parameters: none in this folder")
+
+
+def test_one_model_of_the_ensembles_size_is_the_best_arm_by_validation(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def stored(arm: str, seed: int, val: float, test: float, **more: Any) -> Row:
+        run_id = f"{arm}-{seed}{len(more)}"
+        scores = {"task": "toy", "arm": arm, "seed": seed, "val_score": val, "test_score": test}
+        row = Row(run_id, Status.OK, model="lstm", **(scores | {"parameters": 1050} | more))
+        store.write_row(row)
+        return row
+
+    for seed in (0, 1):
+        stored("a", seed, 0.8 + seed / 100, 0.6)
+        stored("b", seed, 0.9 + seed / 100, 0.5 + seed / 10)
+    stored("c", 0, 0.99, 0.99, parameters=1200)
+    stored("c", 0, 0.99, 0.99, baseline="classical")
+    stored("c", 0, 0.99, 0.99, members="a-00 a-10")
+    stored("c", 0, 0.99, 0.99, task="other")
+    ensemble = Row("e", Status.OK, task="toy", parameters=1000)
+    arms = equally_large(ensemble, store)
+    assert sorted(len(rows) for rows in arms) == [2, 2]
+    line = one_model_line([{}, {}], arms, is_higher=True)
+    assert line.name == "one model of 2 times the parameters: lstm, 2 runs"
+    assert line.numbers[:3] == (pytest.approx(0.905), pytest.approx(0.55), 1050)
+    assert one_model_line([{}], arms, is_higher=False).numbers[1] == pytest.approx(0.6)
 
 
 def test_mistakes_get_one_line(
