@@ -54,6 +54,7 @@ class ImdbSettings(DocumentSettings):
 
     def check(self) -> None:
         """See `TaskSettings.check`."""
+        super().check()
         check_source(self.source)
 
     def load(self, cache: Cache) -> Task:

@@ -42,10 +42,15 @@ def onnx_model(
     names = signature.state_names()
     shapes = [(rows, "batch", hidden) for rows, hidden in signature.states]
     state = [graph.input(name, "float32", shape) for name, shape in zip(names, shapes, strict=True)]
-    features = inputs
+    rows, in_rows = inputs, lengths
+    if network.chop is not None:
+        rows, in_rows = chunks(graph, inputs, lengths, network.chop)
+    features = rows
     if network.embedding is not None:
-        features = graph.rows(array(network.embedding.weight), inputs)
-    outputs, finals = recurrent(graph, encoder, features, lengths, state)
+        features = graph.rows(array(network.embedding.weight), rows)
+    outputs, finals = recurrent(graph, encoder, features, in_rows, state)
+    if network.chop is not None:
+        outputs = joined(graph, outputs, inputs, encoder.output_size)
     if network.pooling is not None:
         outputs = pooled(graph, network.pooling, encoder, outputs, finals[0], lengths)
         finals = []
@@ -56,6 +61,32 @@ def onnx_model(
     for name, final, shape in zip(names, finals, shapes, strict=True):
         graph.output(f"new_{name}", final, shape)
     return graph.model(metadata)
+
+
+def chunks(graph: Graph, inputs: str, lengths: str | None, chop: int) -> tuple[str, str]:
+    """Return ids (batch · chunks, chop) and their lengths: see `SequenceNetwork`."""
+    assert lengths is not None
+    time = graph.node("Shape", inputs, start=1)
+    size, before = graph.constant([chop], np.int64), graph.constant([chop - 1], np.int64)
+    whole = graph.node("Mul", graph.node("Div", graph.node("Add", time, before), size), size)
+    beyond = graph.node("Sub", whole, time)
+    pads = graph.node("Concat", graph.constant([0, 0, 0], np.int64), beyond, axis=0)
+    rows = graph.node("Pad", inputs, pads)
+    zero, step = graph.constant(0, np.int64), graph.constant(chop, np.int64)
+    starts = graph.node("Range", zero, graph.node("Squeeze", whole), step)
+    each = graph.node("Unsqueeze", lengths, graph.constant([1], np.int64))
+    in_chunk = graph.node("Clip", graph.node("Sub", each, starts), zero, step)
+    shape = graph.constant([-1, chop], np.int64)
+    return graph.node("Reshape", rows, shape), graph.node(
+        "Reshape", in_chunk, graph.constant([-1], np.int64)
+    )
+
+
+def joined(graph: Graph, outputs: str, inputs: str, width: int) -> str:
+    """Return outputs of chunks as (batch, time, width), with the sequences of the inputs."""
+    batch = graph.node("Shape", inputs, end=1)
+    shape = graph.node("Concat", batch, graph.constant([-1, width], np.int64), axis=0)
+    return graph.node("Reshape", outputs, shape)
 
 
 def pooled(

@@ -28,8 +28,9 @@ class Encoder(nn.Module, ABC):
     ) -> tuple[Tensor, State | None]:
         """Return outputs (batch, time, output_size), and the state after the last valid steps.
 
-        Outputs are zero beyond each length; finite inputs there have no effect. Lengths are at
-        least 1, None if all sequences are full. Without `need_state` the state may be None.
+        Outputs are zero beyond each length; finite inputs there have no effect. Lengths are
+        None if all sequences are full. A length of 0 is possible without `need_state`, when the
+        state may be None.
         """
 
     def output_dropout(self) -> nn.Module:

@@ -25,6 +25,8 @@ class SequenceNetwork(nn.Module):
         embedding_dropout: probability of dropping an embedding dimension for a whole sequence.
         word_dropout: probability of replacing a token by the id `unknown` in training.
         is_tied: the head has the weights of the embedding (Press & Wolf 2017).
+        chop: steps after which the encoder's state is reset; None for never. Pooling runs over all
+            steps of a sequence, so it must not be `last` or None.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class SequenceNetwork(nn.Module):
         word_dropout: float = 0.0,
         unknown: int = 0,
         is_tied: bool = False,
+        chop: int | None = None,
     ) -> None:
         super().__init__()
+        assert chop is None or pooling not in (None, "last")
         self.embedding: nn.Embedding | None = None
         if vocabulary_size is not None:
             self.embedding = nn.Embedding(vocabulary_size, encoder.input_size)
@@ -49,6 +53,7 @@ class SequenceNetwork(nn.Module):
         self.word_dropout = word_dropout
         self.unknown = unknown
         self.drops_embedding = embedding_dropout > 0
+        self.chop = chop
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.output_dropout = encoder.output_dropout()
         width = (2 if pooling == "mean_max" else 1) * encoder.output_size
@@ -64,10 +69,13 @@ class SequenceNetwork(nn.Module):
         state: tuple[Tensor, ...] | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...] | None]:
         """Map inputs (batch, time, ...) to outputs, and to the state if there is no pooling."""
-        features = inputs if self.embedding is None else self.embedded(inputs)
         is_pooled = self.pooling is not None
-        need_state = self.pooling in (None, "last")
-        outputs, state = self.encoder(features, lengths, state, need_state=need_state)
+        if self.chop is not None:
+            outputs, lengths = self.encoded_in_chunks(inputs, lengths, self.chop)
+        else:
+            need_state = self.pooling in (None, "last")
+            features = self.features(inputs)
+            outputs, state = self.encoder(features, lengths, state, need_state=need_state)
         if is_pooled:
             outputs = self.pooled(outputs, lengths, state)
         result = self.head(self.output_dropout(outputs))
@@ -75,9 +83,10 @@ class SequenceNetwork(nn.Module):
             -1
         ) if self.has_single_output else result, None if is_pooled else state
 
-    def embedded(self, ids: Tensor) -> Tensor:
-        """Embed token ids (batch, time), with dropout in training."""
-        assert self.embedding is not None
+    def features(self, ids: Tensor) -> Tensor:
+        """Embed token ids (batch, time), with dropout in training; return other inputs as given."""
+        if self.embedding is None:
+            return ids
         if self.training and self.word_dropout > 0:
             dropped = torch.rand(ids.shape, device=ids.device) < self.word_dropout
             ids = ids.masked_fill(dropped, self.unknown)
@@ -87,6 +96,27 @@ class SequenceNetwork(nn.Module):
             keep = features.new_ones(ids.shape[0], 1, features.shape[-1])
             features = features * self.embedding_dropout(keep)
         return features
+
+    def encoded_in_chunks(
+        self, inputs: Tensor, lengths: Tensor | None, chop: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return outputs (batch, whole chunks, width), zero beyond the lengths, and the lengths.
+
+        Every chunk is a row of its own. A chunk beyond the end of a sequence has length 0: leaving
+        it out would need a synchronisation with the device.
+        """
+        batch, time, *rest = inputs.shape
+        if lengths is None:
+            lengths = torch.full((batch,), time, device=inputs.device)
+        # In an exported program the time is a symbol.
+        size: int = torch.sym_min(chop, time)  # type: ignore[no-untyped-call]
+        whole = (time + size - 1) // size * size
+        inputs = nn.functional.pad(inputs, (0, 0) * len(rest) + (0, whole - time))
+        rows = self.features(inputs).view(batch * (whole // size), size, -1)
+        starts = torch.arange(0, whole, size, device=inputs.device)
+        in_chunk = (lengths.unsqueeze(1) - starts).clamp(min=0, max=size).flatten()
+        outputs: Tensor = self.encoder(rows, in_chunk, need_state=False)[0]
+        return outputs.view(batch, whole, -1), lengths
 
     def pooled(
         self, outputs: Tensor, lengths: Tensor | None, state: tuple[Tensor, ...] | None

@@ -79,6 +79,7 @@ class DocumentTask(ClassificationTask):
             embedding_dropout=self.settings.embedding_dropout,
             word_dropout=self.settings.word_dropout,
             unknown=UNKNOWN,
+            chop=self.settings.chop,
         )
 
     def steps_per_epoch(self, batch_size: int) -> int:

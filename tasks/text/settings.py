@@ -42,3 +42,18 @@ class DocumentSettings(TaskSettings):
         "reduction of the outputs of all steps to one",
         choices=("last", "mean", "max", "mean_max"),
     )
+    chop: int | None = setting(
+        None,
+        "tokens after which the state of the encoder is reset; pooling still runs over all tokens "
+        "of a document; null for never",
+        minimum=1,
+        identity="unless null",
+    )
+
+    def check(self) -> None:
+        """See `TaskSettings.check`."""
+        if self.chop is not None and self.pooling == "last":
+            raise ValueError(
+                f"task.chop={self.chop}: task.pooling=last would read the last chunk alone; "
+                f"choose mean, max or mean_max"
+            )

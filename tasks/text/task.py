@@ -92,6 +92,7 @@ class TextSettings(DocumentSettings, ClassificationSettings):
 
     def check(self) -> None:
         """See `TaskSettings.check`."""
+        super().check()
         if self.data is None:
             raise ValueError(
                 "task.data: is required; give a table with a column of texts and one of labels, "

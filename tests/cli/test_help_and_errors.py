@@ -91,6 +91,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
         "see the answer",
     ),
     "task=imdb task.source=/nope": ("task.source=/nope", "auto, hub, bundled or a folder"),
+    "task=imdb task.chop=9 task.pooling=last": ("task.chop=9", "task.pooling=last", "mean_max"),
     "task=sp500 task.csv=/nope": ("task.csv=/nope", "no such file"),
     "task=shakespeare task.corpus=/nope": ("task.corpus=/nope", "no such file"),
     "task=sp500 task.start=today": ("task.start=today", "not a date like 2015-12-31"),

@@ -76,6 +76,22 @@ def test_padding_changes_nothing(model: str, depth: int) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("depth", DEPTHS)
+def test_a_sequence_without_steps_changes_nothing(model: str, depth: int) -> None:
+    """Without the state, a length may be 0."""
+    encoder = build(model, depth)
+    inputs = torch.randn(3, 9, 5, requires_grad=True)
+    outputs, _ = encoder(inputs, torch.tensor([9, 0, 4]), need_state=False)
+    assert not outputs[1].any()
+    others, _ = encoder(inputs[::2], torch.tensor([9, 4]), need_state=False)
+    torch.testing.assert_close(outputs[::2], others)
+    outputs.square().sum().backward()
+    assert inputs.grad is not None
+    assert not inputs.grad[1].any()
+    assert inputs.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("depth", DEPTHS)
 def test_padding_gets_no_gradient(model: str, depth: int) -> None:
     encoder = build(model, depth)
     inputs = torch.randn(2, 6, 5, requires_grad=True)

@@ -37,15 +37,19 @@ class Sequences:
             yield Batch(inputs, nothing, inputs.shape[1], nothing, lengths)
 
 
-def built(kind: str, pooling: str = "mean_max", **settings: Any) -> tuple[nn.Module, Task]:
+def built(
+    kind: str, pooling: str = "mean_max", chop: int | None = None, **settings: Any
+) -> tuple[nn.Module, Task]:
     """Return a network with random weights and biases, and sequences for it."""
     torch.manual_seed(1)
     options = {"hidden_size": 7, "kernel": "torch"} | settings
     encoder = RecurrentSettings(**options).build(FEATURES)
     network: nn.Module
     if kind == "text":
-        dropout = {"embedding_dropout": 0.5, "word_dropout": 0.1, "unknown": 1}
-        network = SequenceNetwork(encoder, None, pooling, vocabulary_size=WORDS, **dropout)
+        dropout: Any = {"embedding_dropout": 0.5, "word_dropout": 0.1, "unknown": 1}
+        network = SequenceNetwork(
+            encoder, None, pooling, vocabulary_size=WORDS, chop=chop, **dropout
+        )
     elif kind in ("stream", "tied"):
         is_tied = kind == "tied"
         network = SequenceNetwork(encoder, WORDS, vocabulary_size=WORDS, is_tied=is_tied)

@@ -206,6 +206,7 @@ def test_fingerprint_stays_with_the_sample_and_the_place_of_the_text(
         "train.beta1=0",
         "task.max_length=10",
         "task.pooling=last",
+        "task.chop=64",
         "task.vocabulary_size=99",
         "train.optimizer=adamw",
         "train.learning_rate=0.5",

@@ -53,6 +53,10 @@ TASKS = {
         *("model=bilstm", "task.source=bundled", "task.max_length=40", "task.embedding_size=4"),
         *("task.word_dropout=0.1", "train.batch_size=16", "train.clip_norm=null"),
     ],
+    "imdb in chunks": [
+        *("model=bigru", "task.source=bundled", "task.max_length=40", "task.embedding_size=4"),
+        *("task.chop=16", "train.batch_size=16"),
+    ],
 }
 """Models and settings that cover lengths, states and random numbers."""
 
@@ -143,7 +147,7 @@ def test_only_reports_synchronise(
     name: str, precision: str, shared_cache: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    config = composed(f"task={name}", *TASKS[name], f"train.precision={precision}")
+    config = composed(f"task={name.split()[0]}", *TASKS[name], f"train.precision={precision}")
     trainer = watched_trainer(config, shared_cache, watch)
     with watch:
         trainer.fit()
