@@ -50,6 +50,8 @@ enum Cell { TANH_RNN, RELU_RNN, LSTM, GRU };
 
 constexpr int gates_of(int cell) { return cell == LSTM ? 4 : cell == GRU ? 3 : 1; }
 
+constexpr int64_t MAX_SLICE_ROWS = 128;
+
 // The rows that one thread runs through all steps, the longest first.
 struct Slice {
     int64_t group;
@@ -64,7 +66,10 @@ struct Slice {
 
 std::vector<Slice> make_slices(const Call& call) {
     const int64_t threads = std::max<int64_t>(1, call.threads);
-    const int64_t parts = std::min(call.batch, call.groups % threads ? threads : 1);
+    // The states of more rows would not stay in the cache while the weights pass.
+    const int64_t needed = (call.batch + MAX_SLICE_ROWS - 1) / MAX_SLICE_ROWS;
+    const int64_t each = needed > 1 || call.groups % threads ? threads : 1;
+    const int64_t parts = std::min(call.batch, (needed + each - 1) / each * each);
     std::vector<Slice> slices;
     std::vector<int64_t> order(call.batch);
     for (int64_t group = 0; group < call.groups; ++group) {

@@ -126,3 +126,20 @@ def test_missing_memory_in_a_thread_raises_memory_error():
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "the fused kernel's forward_float32 ran out of memory\n"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("batch", [128, 129, 300])
+def test_many_rows_are_computed_in_parts(batch, threads):
+    torch.set_num_threads(threads)
+    draw = torch.Generator().manual_seed(4)
+    inputs = torch.randn(batch, 5, 5, generator=draw, dtype=torch.float64)
+    lengths = torch.randint(0, 6, (batch,), generator=draw)
+    found = []
+    for encoder in encoders(bidirectional=True):
+        encoder.double()
+        outputs, _ = encoder(inputs, lengths, need_state=False)
+        outputs.square().sum().backward()
+        found.append([outputs, *(p.grad for p in encoder.parameters())])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
