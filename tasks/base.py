@@ -138,6 +138,7 @@ class TaskSettings(ABC):
     primary_metric: ClassVar[Metric]
     version: ClassVar[int] = 1  # raised by every change of a run's numbers
     causal: ClassVar[bool] = False  # True excludes bidirectional models
+    can_pretrain: ClassVar[bool] = False  # `Task.pretraining` returns a task
 
     def baselines(self) -> dict[str, Baseline]:
         """Return the task's baselines by name, the naive one first."""
@@ -253,6 +254,17 @@ class Task(ABC):
     def fit_baseline(self, name: str, seed: int) -> FittedBaseline:
         """Fit one of `TaskSettings.baselines` to the training split; validation may select it."""
         raise NotImplementedError(f"no baseline {name}")
+
+    def pretraining(self, network: nn.Module, is_bidirectional: bool) -> Task | None:
+        """Return a task on the inputs of the training split, whose network trains a given one.
+
+        Its network shares layers with `network`, of `self.network`. It has no evaluation.
+        """
+        return None
+
+    def text_sha256(self) -> str:
+        """Hash the inputs that a task of `pretraining` trains on."""
+        raise NotImplementedError
 
     def summary(self) -> dict[str, str]:
         """Return what `scripts/check_data.py` prints of the data, by title."""

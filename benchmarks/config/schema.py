@@ -63,6 +63,16 @@ class TrainSettings:
     patience: int | None = setting(
         None, "stop after N epochs without a better validation score; null for none", minimum=1
     )
+    pretrain: str | None = setting(
+        None,
+        "self: before the training, embedding and encoder are trained as a language model of the "
+        "training documents, without labels; its time counts as training time; null for none",
+        choices=("self",),
+        identity="unless default",
+    )
+    pretrain_epochs: int = setting(
+        5, "passes of train.pretrain", minimum=1, identity="unless default"
+    )
     checkpoint_seconds: float | None = setting(
         60.0,
         "between checkpoints during training; null for one at its end only",

@@ -13,7 +13,7 @@ from benchmarks.config.help import options, recipes
 from benchmarks.config.matching import decides_size
 from benchmarks.config.overrides import check_seeds, format_seeds
 from benchmarks.config.paths import expand_paths
-from benchmarks.config.schema import Config, MatchSettings
+from benchmarks.config.schema import Config, MatchSettings, TrainSettings
 from benchmarks.errors import UserError, nearest
 from models.base import ModelSettings
 from models.baseline import BaselineSettings
@@ -128,6 +128,7 @@ def check_combinations(config: Config) -> None:
     check_streams(config)
     check_budget(config.match)
     check_time_limits(config)
+    check_pretraining(config)
     train = config.train
     if train.precision != "highest" and train.dtype != "float32":
         raise UserError(
@@ -181,6 +182,28 @@ def check_time_limits(config: Config) -> None:
                 f"train.{name}={value}: under match=time only match.budget_seconds limits the "
                 f"training; leave it out"
             )
+
+
+def check_pretraining(config: Config) -> None:
+    """Raise UserError if `train.pretrain` does not fit task or model."""
+    train, model = config.train, config.model
+    if train.pretrain is None:
+        if train.pretrain_epochs != TrainSettings.pretrain_epochs:
+            raise UserError(
+                f"train.pretrain_epochs={train.pretrain_epochs}: has no effect without "
+                f"train.pretrain=self"
+            )
+        return
+    if not config.task.can_pretrain:
+        raise UserError(
+            f"train.pretrain={train.pretrain}: task={config.task.name} has no text to pretrain on; "
+            f"tasks of documents have, such as imdb and text"
+        )
+    if model.bidirectional and model.num_layers > 1:
+        raise UserError(
+            f"train.pretrain={train.pretrain}: a second bidirectional layer would see the token "
+            f"that it predicts; set model.num_layers=1 or model.bidirectional=false"
+        )
 
 
 def check_modules(name: str, baseline: Baseline) -> None:

@@ -120,6 +120,7 @@ class Row:
     split_seed: int | None = column(
         "seed of a random split; empty for the default one and where a split is not random"
     )
+    pretrain_sha256: str | None = column("hash of the token ids that train.pretrain trained on")
     data_unit: str | None = column("the unit of the sizes")
     train_size: int | None = column("training split", "data_unit", comparable="group")
     validation_size: int | None = column("validation split", "data_unit", comparable="group")
@@ -193,12 +194,19 @@ class Row:
     )
     steps: int | None = column("optimiser steps", **TRAINING)
     train_tokens: int | None = column("valid time steps trained on, over all epochs", "tokens")
-    train_seconds: float | None = column("training steps only, without warm-up", "s", **TIME)
+    train_seconds: float | None = column(
+        "training steps only, without warm-up; with those of train.pretrain", "s", **TIME
+    )
+    pretrain_seconds: float | None = column(
+        "of train_seconds and time_to_best_seconds, the part of train.pretrain", "s", **TIME
+    )
     eval_seconds: float | None = column("all evaluations, including test", "s", **TIME)
     prepare_seconds: float | None = column("reading and preparing the data", "s", **TIME)
     total_seconds: float | None = column("the whole run, from its start to its row", "s", **TIME)
     time_to_best_seconds: float | None = column("training time up to the best epoch", "s", **TIME)
-    tokens_per_second: float | None = column("train_tokens / train_seconds", "1/s", **SPEED)
+    tokens_per_second: float | None = column(
+        "train_tokens / train_seconds, without train.pretrain", "1/s", **SPEED
+    )
     latency_ms_p50: float | None = column("median for a single sequence", "ms", **TIME)
     latency_ms_p95: float | None = column("95th percentile for a single sequence", "ms", **TIME)
     peak_memory_mib: float | None = column("tensors of the largest training step", "MiB", **MEMORY)

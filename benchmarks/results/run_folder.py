@@ -19,6 +19,7 @@ class RunFolder:
         self.checkpoint = path / "checkpoint.safetensors"
         self.weights = path / "weights.safetensors"
         self.history = path / "history.csv"
+        self.pretraining = path / "pretraining.csv"
         self.predictions = path / "predictions.parquet"
         self.validation_predictions = path / "predictions-validation.parquet"
         self.excerpts = path / "excerpts.jsonl"

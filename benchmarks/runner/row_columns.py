@@ -120,8 +120,11 @@ def fill_from_training(row: Row, state: TrainingState) -> None:
     else:
         row.train_seconds = state.train_seconds
         row.time_to_best_seconds = state.time_to_best_seconds
-        if state.train_seconds > 0:
-            row.tokens_per_second = state.tokens / state.train_seconds
+        row.pretrain_seconds = state.pretrain_seconds
+        row.pretrain_sha256 = state.pretrain_sha256
+        seconds = state.train_seconds - (state.pretrain_seconds or 0.0)
+        if seconds > 0:
+            row.tokens_per_second = state.tokens / seconds
     if row.metric in state.best_metrics:
         row.val_score = state.best_metrics[row.metric]
         row.val_loss = state.best_metrics["loss"]

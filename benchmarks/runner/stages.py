@@ -37,6 +37,7 @@ from benchmarks.training.mfu import flops_per_token, utilisation
 from benchmarks.training.network import build_network, count_parameters, encoder_of
 from benchmarks.training.optim import planned_steps
 from benchmarks.training.predictions import Predictions, write_predictions
+from benchmarks.training.pretraining import is_of_pretraining, pretrain
 from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.state import Progress
 from benchmarks.training.tensorboard import tensorboard_log
@@ -120,7 +121,10 @@ def begin_training(context: RunContext, progress: Progress) -> Trainer:
         logger.info("the fused kernel computes in float32, the rest of the network in bfloat16")
     trainer.streams.seed_dropout()
     saved = context.checkpoint.read()
-    if saved is not None:
+    if config.train.pretrain is not None and is_of_pretraining(saved):
+        lines = pretrain(trainer, config, task, save, interruption, saved)
+        write_history(context.folder.pretraining, lines)
+    elif saved is not None:
         trainer.restore(*saved)
         total = "" if trainer.total_steps is None else f" of {trainer.total_steps}"
         print(f"resuming {row.run_id} from step {trainer.state.steps}{total}")

@@ -19,6 +19,8 @@ class TrainingState:
         history: one line per epoch, as in `history.csv`.
         trained_together: largest number of seeds trained in the same step, this one included; 0 if
             always trained alone. Above 0 the training has no times of its own.
+        train_seconds: of all training steps, those of a pretraining included.
+        pretrain_seconds, pretrain_sha256: time of the pretraining, and hash of its text.
     """
 
     epochs: int = 0
@@ -33,6 +35,8 @@ class TrainingState:
     evaluation_seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     trained_together: int = 0
+    pretrain_seconds: float | None = None
+    pretrain_sha256: str | None = None
 
     def is_best(self, metrics: dict[str, float], metric: Metric) -> bool:
         """Return True for a new best; the lower loss decides a tie, common with accuracies."""

@@ -274,7 +274,9 @@ class Trainer:
     def set_learning_rate(self, step: int) -> None:
         """Set the optimiser's learning rate for a step, counted from 0."""
         if self.budget_seconds is not None:
-            done = self.training_timer.seconds / self.budget_seconds
+            before = self.state.pretrain_seconds or 0.0
+            rest = max(1e-9, self.budget_seconds - before)
+            done = (self.training_timer.seconds - before) / rest
             factor = timed_factor(self.settings, step, done)
         else:
             assert self.total_steps is not None

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.base import SPLITS, Arrays, Batch, FittedBaseline, SequenceEncoder, Split
+from tasks.base import SPLITS, Arrays, Batch, FittedBaseline, SequenceEncoder, Split, Task
 from tasks.common.classification import ClassificationTask
 from tasks.text.baselines import Corpus, fit
 from tasks.text.batches import Documents, shuffled_by_length
 from tasks.text.preparation import lengths_of
+from tasks.text.pretraining import DocumentPretraining
 from tasks.text.settings import DocumentSettings
 from tasks.text.tokenizer import PADDING, UNKNOWN, Texts, encode, stored_tokenizer
 
@@ -81,6 +82,10 @@ class DocumentTask(ClassificationTask):
             unknown=UNKNOWN,
             chop=self.settings.chop,
         )
+
+    def pretraining(self, network: nn.Module, is_bidirectional: bool) -> Task:
+        """See `Task.pretraining`; a language model of the training documents."""
+        return DocumentPretraining(self.documents["train"], network, is_bidirectional, self.data)
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """See `Task.steps_per_epoch`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tasks.base import TaskSettings, setting
 
@@ -10,6 +11,8 @@ from tasks.base import TaskSettings, setting
 @dataclass
 class DocumentSettings(TaskSettings):
     """Vocabulary, cut and network of a classification of documents."""
+
+    can_pretrain: ClassVar[bool] = True
 
     vocabulary_size: int = setting(20_000, "number of the most frequent tokens", minimum=3)
     minimum_count: int = setting(

@@ -47,6 +47,8 @@ def reason_against_multiseed(prepared: PreparedRun, seeds: Sequence[int]) -> str
         return f"the device is {prepared.device}"
     if config.match.kind == "time" or config.train.max_seconds is not None:
         return "a time limit ends the training, and each seed requires its own clock"
+    if config.train.pretrain is not None:
+        return f"train.pretrain is {config.train.pretrain}"
     if config.train.precision != "highest":
         return f"train.precision is {config.train.precision}"
     if config.train.optimizer == "sgd":
