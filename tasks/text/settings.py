@@ -50,7 +50,7 @@ class DocumentSettings(TaskSettings):
         "tokens after which the state of the encoder is reset; pooling still runs over all tokens "
         "of a document; null for never",
         minimum=1,
-        identity="unless null",
+        identity="unless default",
     )
 
     def check(self) -> None:
