@@ -52,7 +52,7 @@ class LanguageModel(nn.Module):
         if size <= 2 * NEGATIVES:
             return F.cross_entropy(self.head(hidden), targets, reduction="none")
         # Log-uniform by rank: ids are in the order of their frequency.
-        uniform = torch.rand(NEGATIVES, device=hidden.device, dtype=torch.float64)
+        uniform = torch.rand(NEGATIVES, device=hidden.device)
         sampled = ((uniform * math.log(size + 1)).exp() - 1).long().clamp(0, size - 1)
         weight, bias = self.head.weight, self.head.bias
         negative = F.linear(hidden, weight[sampled], bias[sampled] - log_rate(sampled, size))
@@ -63,5 +63,5 @@ class LanguageModel(nn.Module):
 
 def log_rate(ids: Tensor, size: int) -> Tensor:
     """Return the logarithm of the expected number of samples of each id (Bengio & Senecal 2008)."""
-    share = ((ids + 2.0) / (ids + 1.0)).log() / math.log(size + 1)
+    share = (1 / (ids + 1.0)).log1p() / math.log(size + 1)
     return (NEGATIVES * share).log()

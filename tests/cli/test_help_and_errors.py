@@ -91,6 +91,12 @@ MISTAKES: dict[str, tuple[str, ...]] = {
         "see the answer",
     ),
     "task=imdb task.source=/nope": ("task.source=/nope", "auto, hub, bundled or a folder"),
+    "task=sp500 train.pretrain=self": ("train.pretrain=self", "task=sp500", "imdb and text"),
+    "task=imdb train.pretrain_epochs=3": ("train.pretrain_epochs=3", "without train.pretrain=self"),
+    "task=imdb model=bilstm model.num_layers=2 train.pretrain=self": (
+        "train.pretrain=self",
+        "model.num_layers=1 or model.bidirectional=false",
+    ),
     "task=imdb task.chop=9 task.pooling=last": ("task.chop=9", "task.pooling=last", "mean_max"),
     "task=sp500 task.csv=/nope": ("task.csv=/nope", "no such file"),
     "task=shakespeare task.corpus=/nope": ("task.corpus=/nope", "no such file"),

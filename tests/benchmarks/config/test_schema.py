@@ -223,6 +223,7 @@ def test_fingerprint_stays_with_the_sample_and_the_place_of_the_text(
         "train.max_evaluation_batches=5",
         "train.patience=5",
         "train.dtype=float64",
+        "train.pretrain=self",
         "train.init_seed=0",  # as the seed is, but it stays when another seed is set
         "train.order_seed=0",
         "debug=smoke",
@@ -262,6 +263,12 @@ def test_a_later_setting_enters_the_identity_only_if_it_is_not_the_default() -> 
 
     assert identity(Settings(place="b")) == {"first": 1}
     assert identity(Settings(factor=0, bound=0.0)) == {"first": 1, "factor": 0, "bound": 0.0}
+
+
+def test_epochs_of_the_pretraining_enter_the_fingerprint() -> None:
+    hashes = {hash_of("train.pretrain=self", f"train.pretrain_epochs={n}") for n in (5, 6)}
+    assert len(hashes) == 2
+    assert hash_of("train.pretrain=self") in hashes
 
 
 @pytest.mark.parametrize("given", ["seed=1", "seeds=[0,1]"])

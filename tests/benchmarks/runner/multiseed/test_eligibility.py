@@ -36,6 +36,7 @@ SHAKESPEARE = ("task=shakespeare", "model=gru")
         ((*SP500, "model.hidden_size=512"), "uses all threads"),
         (("task=sp500", "model=baseline", "model.baseline=ar"), "a baseline trains no network"),
         (("task=imdb", "task.source=bundled", "model=rnn"), "different lengths"),
+        (("task=imdb", "task.source=bundled", "train.pretrain=self"), "train.pretrain is self"),
     ],
 )
 def test_reasons_against_multiseed_training(
