@@ -36,8 +36,7 @@ class Arm:
         label: the model and the settings that distinguish it within its group.
         rows: its rows by seed, with `score`, the compared value, and `table`, the file.
         skill: relative to the naive arm of the group.
-        train_seconds, latency_ms, memory_mib, rss_mib, utilisation: medians over the rows;
-            memory_mib is the tensors of a training step, rss_mib the process.
+        train_seconds, latency_ms, memory_mib (tensors), rss_mib, utilisation: medians of the rows.
         trials: number of trials of the search whose best trial this arm is.
         failures: number of seeds whose latest run failed, by status.
         undertrained: number of runs whose best epoch is the last.

@@ -141,9 +141,8 @@ def settings_numbers(firsts: pd.DataFrame, options: Options) -> pd.Series[int]:
     return firsts.groupby(columns, observed=True, dropna=False, sort=False).ngroup()
 
 
-def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
-    """Return the sides of all arms by number and table; vectorised for thousands of arms."""
-    place = ["arm_number", "side"]
+def facts_of(frame: pd.DataFrame, place: list[str]) -> pd.DataFrame:
+    """Return the columns of a side that are equal in its rows, or counts of them."""
     facts = frame.assign(
         shared=is_shared(frame),
         busy=is_busy(frame),
@@ -152,7 +151,7 @@ def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
         early=undertrained(frame),
         source=frame["source_sha256"].astype("str").mask(frame["source_sha256"] == ""),
     ).groupby(place, sort=True)
-    known = facts.agg(
+    return facts.agg(
         group=("group", "first"),
         completed=("group", "size"),
         version=("model_version", "first"),
@@ -170,6 +169,12 @@ def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
         own_metric=("own_metric", "first"),
         perfect=("perfect_score", "first"),
     )
+
+
+def sides_of(frame: pd.DataFrame) -> dict[tuple[int, int], Side]:
+    """Return the sides of all arms by number and table; vectorised for thousands of arms."""
+    place = ["arm_number", "side"]
+    known = facts_of(frame, place)
     by = frame.groupby([*place, "replicate"], sort=True)
     values, first_seeds = by["score"].mean().to_numpy(), by["seed"].first()
     has_seed, seeds = first_seeds.notna().to_numpy(), first_seeds.fillna(0).to_numpy("int64")
