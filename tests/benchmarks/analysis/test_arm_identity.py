@@ -41,6 +41,7 @@ SETTING_VALUES: dict[str, tuple[Any, Any]] = {
     "batch_size": (8, 16),
     "match_budget": (100, 200),
     "match": ("parameters", "flops"),
+    "recipe": ("default", "strong"),
     "precision": ("highest", "bfloat16"),
     "dtype": ("float32", "float64"),
     "overrides": ("train.clip=1", ""),
