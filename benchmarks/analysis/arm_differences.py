@@ -47,7 +47,7 @@ def conditions_of(
 ) -> dict[tuple[Hashable, ...], Conditions]:
     """Return the conditions of each arm by its values of the columns `keys`."""
     is_timed = rows["match"] == "time"  # threads then decide the amount of training
-    devices = rows["device"].astype("str").str.split(":").str[0]
+    devices = rows["device"].astype("str").str.replace(r":\d+$", "", regex=True)
     cells = rows.assign(device=devices, threads=rows["threads"].where(is_timed))
     cells = cells.assign(**amount_texts(rows, keys))
     columns = [*keys, "model", "baseline", "match", *COLUMNS, *AMOUNTS, *MACHINE, "words"]
