@@ -7,6 +7,7 @@ import difflib
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import DataError
+from tasks.common.formats import SNIFFED_BYTES, other_format
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +91,18 @@ def open_binary(path: Path) -> gzip.GzipFile | io.BufferedReader:
     return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
+def unreadable(path: Path, where: str, endings: Sequence[str]) -> DataError:
+    """Return the error for a file whose name has no known ending: its format, if that is known."""
+    try:
+        with open_binary(path) as file:
+            other = other_format(file.read(SNIFFED_BYTES), path)
+    except OSError as error:
+        return DataError(f"{where}: cannot be read ({error.strerror or error})")
+    named = f"its name ends in '{path.suffix}'" if path.suffix else "its name has no ending"
+    text = f"the file is {other}" if other else f"{named} (allowed: {', '.join(endings)})"
+    return DataError(f"{where}: {text}")
+
+
 def read_table(path: Path, where: str) -> Table:
     """Read a table by the ending of its file name; `where` begins error messages.
 
@@ -110,6 +124,8 @@ def read_text(path: Path, where: str) -> str:
     try:
         with open_binary(path) as file:
             content = file.read()
+        if other := other_format(content, path):
+            raise DataError(f"{where}: the file is {other}")
         encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
@@ -187,13 +203,33 @@ def cell_text(value: Any) -> str | None:
 
 def read_separated(text: str, where: str) -> Table:
     """Read lines of separated cells; the first line names the columns."""
+    lines, separator = table_lines(text)
+    return table_of(lines, separator, where)
+
+
+def table_lines(text: str) -> tuple[list[str], str]:
+    """Return the lines of a table, without Excel's line `sep=;`, and the separator."""
+    lines = text.split("\n")
+    first = next((n for n, line in enumerate(lines) if line.strip()), 0)
+    declared = declared_separator(lines[first])
+    if declared:
+        lines[first] = ""  # line numbers remain
+    used = [line for line in lines[first:] if line.strip()][:SNIFFED_LINES]
+    return lines, declared or separator_of(used)
+
+
+def declared_separator(line: str) -> str:
+    """Return the separator that a line such as `sep=;` declares for Excel; empty without one."""
+    found = re.fullmatch(r'"?sep=(.)"?[,;]*', line.strip(" \r\n"), re.IGNORECASE)
+    return found[1] if found else ""
+
+
+def table_of(lines: list[str], separator: str, where: str) -> Table:
+    """Return a table of lines; the first that is not blank names the columns."""
     import pandas as pd
 
-    lines = text.split("\n")
-    first = next((n for n, line in enumerate(lines) if line.strip()), None)
-    if first is None:
+    if not any(line.strip() for line in lines):
         raise DataError(f"{where}: the file is empty")
-    separator = separator_of([line for line in lines[first:] if line.strip()][:SNIFFED_LINES])
     rows, numbers = cells_of(lines, separator, where)
     header, rows, numbers, notices = without_repetitions(rows, numbers)
     check_header(header, where)
@@ -219,7 +255,7 @@ def separator_of(lines: Sequence[str]) -> str:
         counts = [len(next(csv.reader([line], delimiter=separator))) for line in lines]
         return min(counts) == max(counts) and counts[0] > 1, counts[0]
 
-    return max(SEPARATORS, key=score)
+    return max(SEPARATORS, key=score) if lines else SEPARATORS[0]
 
 
 def cells_of(lines: list[str], separator: str, where: str) -> tuple[list[list[str]], list[int]]:

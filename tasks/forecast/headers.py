@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks.base import DataError
-from tasks.common.tables import SNIFFED_LINES, Table, ending, read_separated, read_table, read_text
-from tasks.common.tables import separator_of as common_separator
+from tasks.common.tables import Table, ending, read_table, read_text, table_lines, table_of
 from tasks.forecast.cells import fold, listed, shown
 
 TIME_NAMES = (
@@ -34,22 +33,24 @@ def read_any(path: Path, where: str) -> Table:
     """Read a table with the names of its columns as they are."""
     if ending(path) in (".parquet", ".jsonl", ".ndjson"):
         return read_table(path, where)
-    lines = read_text(path, where).split("\n")
-    lines, notices = with_one_header(lines)
-    refuse_values(lines, where)
-    table = read_separated("\n".join(lines), where)
+    return read_lines(read_text(path, where), where)
+
+
+def read_lines(text: str, where: str) -> Table:
+    """Read lines of separated cells, with one or several lines of names."""
+    lines, separator = table_lines(text)
+    lines, notices = with_one_header(lines, separator)
+    refuse_values(lines, separator, where)
+    table = table_of(lines, separator, where)
     return replace(table, notices=table.notices + notices)
 
 
-def with_one_header(lines: list[str]) -> tuple[list[str], tuple[str, ...]]:
+def with_one_header(lines: list[str], separator: str) -> tuple[list[str], tuple[str, ...]]:
     """Return the lines with the header lines of pandas' column levels joined into the first."""
     used = [number for number, line in enumerate(lines) if line.strip()][:5]
     lines = list(lines)
-    if used and re.fullmatch("sep=.", lines[used[0]].strip()):  # for Excel
-        lines[used.pop(0)] = ""
     if len(used) < 2:
         return lines, ()
-    separator = separator_of(lines)
     rows = [split(lines[number], separator) for number in used]
     levels, time = levels_of(rows)
     if not levels:
@@ -62,11 +63,6 @@ def with_one_header(lines: list[str]) -> tuple[list[str], tuple[str, ...]]:
     for number in used[1:dropped]:
         lines[number] = ""
     return lines, notice
-
-
-def separator_of(lines: Sequence[str]) -> str:
-    """Return the separator of the first lines."""
-    return common_separator([line for line in lines if line.strip()][:SNIFFED_LINES])
 
 
 def split(line: str, separator: str) -> list[str]:
@@ -117,12 +113,12 @@ def joined(levels: list[list[str]], time: str) -> tuple[list[str], tuple[str, ..
     return header, (f"{len(levels)} header lines are read as one{of}",)
 
 
-def refuse_values(lines: Sequence[str], where: str) -> None:
+def refuse_values(lines: Sequence[str], separator: str, where: str) -> None:
     """Raise DataError if the first line contains values in place of names."""
     first = next((number for number, line in enumerate(lines) if line.strip()), None)
     if first is None:
         return
-    cells = [cell for cell in split(lines[first], separator_of(lines)) if cell]
+    cells = [cell for cell in split(lines[first], separator) if cell]
     if cells and all(re.fullmatch(VALUE, cell) for cell in cells):
         raise DataError(
             f"{where}: line {first + 1} contains values ({shown(lines[first])}), but must name "

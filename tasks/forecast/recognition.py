@@ -32,15 +32,8 @@ def head_of(path: Path) -> Table | None:
 
     import pandas as pd
 
-    from tasks.common.tables import (
-        ENDINGS,
-        Table,
-        as_text,
-        ending,
-        open_binary,
-        read_separated,
-    )
-    from tasks.forecast.headers import refuse_values, with_one_header
+    from tasks.common.tables import ENDINGS, Table, as_text, ending, open_binary
+    from tasks.forecast.headers import read_lines
 
     if ending(path) not in ENDINGS or not path.is_file():
         return None
@@ -54,8 +47,7 @@ def head_of(path: Path) -> Table | None:
         lines = [line.rstrip("\r\n") for line in itertools.islice(file, HEAD)]
     if ending(path) in (".jsonl", ".ndjson"):
         return Table(as_text(pd.read_json(io.StringIO("\n".join(lines)), lines=True)), str(path))
-    refuse_values(lines, str(path))
-    return read_separated("\n".join(with_one_header(lines)[0]), str(path))
+    return read_lines("\n".join(lines), str(path))
 
 
 def reason_of(table: Table) -> str:

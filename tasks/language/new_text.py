@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.base import Batch, DataError
-from tasks.language.sources import read_plain_text
+from tasks.common.tables import read_text
 from tasks.language.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def line_batches(
     """
     import torch
 
-    text = read_plain_text(Path(file), file)
+    text = read_text(Path(file), file)
     try:
         ids, ends = vocabulary.encode(text)
     except DataError as error:

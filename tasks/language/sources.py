@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import DataError, Split
+from tasks.common.formats import SNIFFED_BYTES, UTF16_MARKS
 from tasks.common.tables import SEPARATORS, ending, open_binary, read_text
 from tasks.language.settings import BOUNDARIES
 
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
 
 SHORTEST_TEXT = 60  # characters: two of each split
 LONG_LINE = 40  # characters from which an equal line is a copy rather than chance
-SNIFFED_BYTES = 4096
-UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-OTHER_FORMATS = {
-    b"%PDF": "a PDF",
-    b"PK\x03\x04": "a zip archive or an office document",
-    b"\x1f\x8b": "compressed with gzip",
-    b"PAR1": "a Parquet table",
-    b"\xff\xfe\0\0": "UTF-32",
-}
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ def read_corpus(path: Path, where: str) -> Corpus:
     if path.is_dir():
         corpus = read_folder(path, where)
     else:
-        corpus = Corpus(read_plain_text(path, where), f"text {path.name}", where)
+        corpus = Corpus(read_text(path, where), f"text {path.name}", where)
     text = corpus.text
     if not text.strip():
         raise DataError(f"{where}: the text is empty")
@@ -91,7 +83,7 @@ def read_folder(path: Path, where: str) -> Corpus:
         deeper = any(path.glob("*/*.txt"))
         hint = "; its subfolders have some: give one of them" if deeper else ""
         raise DataError(f"{where}: the folder contains no .txt file{hint}")
-    texts = [read_plain_text(file, f"{where}: {file.name}") for file in files]
+    texts = [read_text(file, f"{where}: {file.name}") for file in files]
     joined = "".join(text if text.endswith("\n") else text + "\n" for text in texts if text.strip())
     notice = f"one text of {len(files):,} files in the order of their names"
     if len(files) > 1:
@@ -113,24 +105,6 @@ def natural_order(file: Path) -> list[tuple[int, str]]:
     """Return a sort key by which chapter2 precedes chapter10."""
     parts = re.split(r"(\d+)", file.name)
     return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts]
-
-
-def read_plain_text(path: Path, where: str) -> str:
-    """Read a text file; raise DataError for other formats and encodings."""
-    try:
-        with open_binary(path) as file:
-            begin = file.read(SNIFFED_BYTES)
-    except OSError as error:
-        raise DataError(f"{where}: cannot be read ({error.strerror or error})") from error
-    for magic, name in OTHER_FORMATS.items():
-        if begin.startswith(magic):
-            raise DataError(f"{where}: the file is {name}; give it as plain text in UTF-8")
-    if b"\0" in begin and begin[:2] not in UTF16_MARKS:
-        raise DataError(
-            f"{where}: not a text file (byte {begin.index(0)} is zero); if it is UTF-16 without a "
-            f"byte-order mark, convert it with: iconv -f UTF-16LE -t UTF-8 '{path}' > NEW"
-        )
-    return read_text(path, where)
 
 
 def lines_of(text: str) -> Iterator[str]:

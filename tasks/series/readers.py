@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks.base import DataError
-from tasks.common.tables import ENDINGS, ending, open_binary
+from tasks.common.tables import ENDINGS, declared_separator, ending, open_binary, unreadable
 from tasks.series.collection import Collection, Columns, check_values
 from tasks.series.npz_file import array_names, has_test_arrays, read_npz
 from tasks.series.tabular import read_series_table, recognised_table
@@ -41,7 +41,7 @@ def read_collection(
     elif ending(path) in ENDINGS:
         collection = read_series_table(path, where, columns, is_labelled)
     else:
-        raise DataError(f"{where}: unknown ending (allowed: .ts, .npz, {', '.join(ENDINGS)})")
+        raise unreadable(path, where, (".ts", ".npz", *ENDINGS))
     check_values(collection, where)
     return collection
 
@@ -101,7 +101,8 @@ def recognised(path: Path) -> str:
 
             return recognised_table(parquet.read_schema(path).names)
         if ending(path) in (".csv", ".tsv"):
-            line = next((each for each in head_of(path).splitlines() if each.strip()), "")
+            lines = [each for each in head_of(path).splitlines() if each.strip()] or [""]
+            line = lines[bool(declared_separator(lines[0]) and lines[1:])]
             return max((recognised_table(names) for names in headers(line)), key=len)
     except (OSError, ValueError, csv.Error):
         pass

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.base import DataError, Split
-from tasks.common.tables import ENDINGS, ending
+from tasks.common.tables import ENDINGS, ending, unreadable
 
 SPLIT_NAMES: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -87,9 +87,7 @@ def find_parts(path: Path, where: str) -> Parts | Saved:
     """
     if path.is_file():
         if ending(path) not in ENDINGS:
-            raise DataError(
-                f"{where}: cannot read '{path.suffix}' files (allowed: {', '.join(ENDINGS)})"
-            )
+            raise unreadable(path, where, ENDINGS)
         return {"train": Tables((path,))}
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return Saved(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import SPLITS, DataError, Split
-from tasks.common.tables import ENDINGS, Table, as_text, ending, read_table, read_text
+from tasks.common.tables import ENDINGS, Table, as_text, ending, read_table, read_text, unreadable
 from tasks.text.paths import ClassFolders, Parts, split_of
 
 if TYPE_CHECKING:
@@ -224,9 +224,7 @@ def new_texts(file: Path, column: str | None) -> list[str]:
             raise DataError(f"{file}: line {empty}: the text is empty; remove the line")
         return lines
     if ending(file) not in ENDINGS:
-        raise DataError(
-            f"{file}: cannot read '{file.suffix}' files (allowed: {', '.join(ENDINGS)})"
-        )
+        raise unreadable(file, str(file), ENDINGS)
     table = read_data_table(file)
     only = str(table.frame.columns[0]) if len(table.frame.columns) == 1 else None
     name = only or table.column(column, TEXTS, "task.text")

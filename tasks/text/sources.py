@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.base import DataError
-from tasks.common.tables import ending, open_binary
+from tasks.common.tables import declared_separator, ending, open_binary
 from tasks.text import hub
 from tasks.text.paths import (
     ClassFolders,
@@ -131,6 +131,8 @@ def header_of(file: Path) -> Sequence[str]:
             return []
     with io.TextIOWrapper(open_binary(file), encoding="utf-8-sig") as opened:
         line = opened.readline(100_000)
+        if declared_separator(line):
+            line = opened.readline(100_000)
     if ending(file) in (".jsonl", ".ndjson"):
         return list(json.loads(line))
     return [cell.strip().strip('"') for cell in re.split("[,;\t|]", line)]

@@ -178,7 +178,7 @@ def test_a_missing_column_is_reported_with_the_existing_ones(
     [
         pytest.param(b"", "the file is empty", id="empty"),
         pytest.param(b"date,close\n", "no rows", id="header alone"),
-        pytest.param(b"\x89PNG\r\n\x1a\n\x00\x00\xff", "not UTF-8 text", id="picture"),
+        pytest.param(b"\x89PNG\r\n\x1a\n\x00\x00\xff", "the file is an image", id="picture"),
         pytest.param("date,close\n".encode("utf-16"), "no rows", id="UTF-16"),
         pytest.param(b"<!doctype html>\n<p>no\n", "no column 'date'", id="web page"),
         pytest.param(b'{"date": 1,\n "close": 2}\n', "no column 'date'", id="JSON"),

@@ -63,7 +63,7 @@ def test_a_text_is_the_same_in_every_encoding(content: bytes, tmp_path: Path) ->
         pytest.param(TEXT.encode("utf-16-le"), "iconv -f UTF-16LE", id="UTF-16 without mark"),
         pytest.param(b"plain\x00\x01\x02binary" * 9, "byte 5 is zero", id="binary"),
         pytest.param(b"%PDF-1.7\nabc\n" * 9, "the file is a PDF", id="PDF"),
-        pytest.param(archive(), "a zip archive or an office document", id="docx"),
+        pytest.param(archive(), "a Word document; save it as plain text", id="docx"),
         pytest.param(gzip.compress(TEXT.encode()), "compressed with gzip", id="gz"),
     ],
 )

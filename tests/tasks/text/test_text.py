@@ -231,7 +231,7 @@ def test_new_texts_get_the_tokens_of_known_ones(tmp_path: Path, ending: str) -> 
         ("new.txt", "one\n\ntwo\n", "line 2: the text is empty"),
         ("new.csv", "id,words\n1,abc\n", "set task.text=NAME (the columns are: id, words)"),
         ("new.csv", "id,text\n1,abc\n2,\n", "line 3: the text (column text) is empty"),
-        ("new.pdf", "x", "cannot read '.pdf' files"),
+        ("new.pdf", "x", "its name ends in '.pdf'"),
     ],
 )
 def test_new_texts_that_cannot_be_read_are_refused(
