@@ -9,7 +9,6 @@ Exit codes: 0; 2 if the data cannot be used.
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
@@ -26,17 +25,22 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_intermixed_args(arguments)
     print_log_messages()
     from benchmarks.config.data_kinds import kind_of, loaded
+    from benchmarks.config.overrides import quoted_value, shell_word
+    from benchmarks.config.validation import missing_baselines
 
-    kind, reason = (options.task, "") if options.task else kind_of(Path(options.path))
-    task = loaded(kind, options.path, options.overrides)
+    path, overrides = options.path, options.overrides
+    kind, reason = (options.task, "") if options.task else kind_of(Path(path), overrides)
+    settings, task = loaded(kind, path, overrides)
     lines = {"task": f"{kind} ({reason})" if reason else kind, **task.summary()}
     width = max(map(len, lines)) + 2
     for title, text in lines.items():
         print(visible(f"{title:<{width}}{text}"))
-    for notice in task.data.notices:
+    for notice in (*task.data.notices, *missing_baselines(settings.baselines())):
         print(f"note: {visible(notice)}")
-    words = [f"task={kind}", f"task.data={options.path}", *options.overrides]
-    print(f"\npython run.py model=lstm {shlex.join(words)}")
+    words = [f"task={kind}", f"task.data={quoted_value(path)}", *overrides]
+    data = " ".join(map(shell_word, words))
+    print(f"\npython run.py model=lstm {data}")
+    print(f"python run.py -m model=rnn,lstm,gru,baseline {data} seed=0,1,2")
     return 0
 
 

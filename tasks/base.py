@@ -139,6 +139,7 @@ class TaskSettings(ABC):
     version: ClassVar[int] = 1  # raised by every change of a run's numbers
     causal: ClassVar[bool] = False  # True excludes bidirectional models
     can_pretrain: ClassVar[bool] = False  # `Task.pretraining` returns a task
+    data_needs: ClassVar[str] = ""  # of `task.data`, for a file that no task recognises
 
     def baselines(self) -> dict[str, Baseline]:
         """Return the task's baselines by name, the naive one first."""

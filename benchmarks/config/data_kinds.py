@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hydra.errors import HydraException
@@ -12,10 +13,16 @@ import tasks
 from benchmarks.config.compose import compose_run, hydra_at
 from benchmarks.config.help import CONF
 from benchmarks.config.hydra_errors import explain
+from benchmarks.config.overrides import quoted_value
 from benchmarks.config.registry import definitions, register_schemas
 from benchmarks.errors import UserError, nearest
 from benchmarks.system.disk_cache import DiskCache, cache_directory
-from tasks.base import Task, TaskSettings
+from tasks.base import DataError, Task, TaskSettings
+from tasks.common.tables import ENDINGS, ending, read_table, unreadable
+
+OTHER_ENDINGS = (".ts", ".npz")  # of series
+PLAIN_ENDINGS = (".text", ".md")  # of texts
+MOST_NAMES = 10
 
 
 def data_kinds() -> dict[str, type[TaskSettings]]:
@@ -27,22 +34,57 @@ def data_kinds() -> dict[str, type[TaskSettings]]:
     }
 
 
-def kind_of(path: Path) -> tuple[str, str]:
-    """Return the only kind that recognises a path, and the reason; else raise UserError."""
-    kinds = data_kinds()
+def kind_of(path: Path, overrides: Sequence[str] = ()) -> tuple[str, str]:
+    """Return the kind of a path and the reason; else raise UserError or DataError.
+
+    Settings that one kind alone has select it; else the only kind that recognises the path.
+    """
     if not path.exists():
         raise UserError(f"{path}: no such file or folder (a hub data set: add --task text)")
-    found = {name: reason for name, kind in kinds.items() if (reason := kind.recognises(path))}
+    kinds = data_kinds()
+    given = [text.partition("=")[0] for text in overrides if text.startswith("task.")]
+    fitting = {name: kind for name, kind in kinds.items() if has_settings(kind, given)} or kinds
+    if len(fitting) == 1:
+        return next(iter(fitting)), f"has the setting {' and '.join(given)}"
+    found = {name: reason for name, kind in fitting.items() if (reason := kind.recognises(path))}
     if len(found) == 1:
         return next(iter(found.items()))
     if found:
         listed = "; ".join(f"{name} ({reason})" for name, reason in found.items())
         raise UserError(f"{path}: may be data of several kinds: {listed}; choose with --task")
-    raise UserError(f"{path}: not recognised; choose with --task (allowed: {', '.join(kinds)})")
+    needs = "; ".join(kind.data_needs for kind in fitting.values())
+    raise UserError(f"{path}: not recognised{content_of(path)}; {needs}")
 
 
-def loaded(kind: str, path: str, overrides: list[str]) -> Task:
-    """Return the task of a kind on data, with settings of the command line.
+def has_settings(kind: type[TaskSettings], keys: Iterable[str]) -> bool:
+    """Return True if a kind has all settings, named as `task.KEY`."""
+    return {key.removeprefix("task.") for key in keys} <= {f.name for f in dataclasses.fields(kind)}
+
+
+def content_of(path: Path) -> str:
+    """Return what a file or folder contains, in brackets; raise DataError if that is not usable."""
+    if path.is_dir():
+        names = sorted(each.name for each in path.iterdir() if not each.name.startswith("."))
+        if not names:
+            raise DataError(f"{path}: the folder is empty")
+        return f" (contains: {shortened(names)})"
+    if ending(path) in OTHER_ENDINGS:
+        return ""
+    if ending(path) not in (*ENDINGS, *PLAIN_ENDINGS):
+        raise unreadable(path, str(path), (*ENDINGS, *OTHER_ENDINGS, *PLAIN_ENDINGS))
+    table = read_table(path, str(path))
+    if table.frame.empty:
+        raise DataError(f"{path}: there are no rows below the names of the columns")
+    return f" (columns: {shortened([*table.frame])})"
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return the first names of a list."""
+    return ", ".join(names[:MOST_NAMES]) + ", …" * (len(names) > MOST_NAMES)
+
+
+def loaded(kind: str, path: str, overrides: list[str]) -> tuple[TaskSettings, Task]:
+    """Return the settings of the command line for data of a kind, and the task.
 
     Raises:
         UserError: there is no such kind, or a setting is wrong.
@@ -52,12 +94,11 @@ def loaded(kind: str, path: str, overrides: list[str]) -> Task:
     if kind not in kinds:
         allowed = ", ".join(kinds)
         raise UserError(f"--task {kind}: allowed: {allowed}{nearest(kind, kinds)}")
-    quoted = path.replace("\\", "\\\\").replace("'", "\\'")
-    words = ["model=lstm", f"task={kind}", f"task.data='{quoted}'", *overrides]
+    words = ["model=lstm", f"task={kind}", f"task.data={quoted_value(path)}", *overrides]
     register_schemas()
     try:
         with hydra_at(CONF):
             config = compose_run(words)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, words, [CONF])) from error
-    return config.task.load(DiskCache(cache_directory(config.cache_dir)))
+    return config.task, config.task.load(DiskCache(cache_directory(config.cache_dir)))

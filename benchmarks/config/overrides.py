@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Iterable, Sequence
 
 from omegaconf import ListConfig
 
 from benchmarks.errors import UserError
 
+PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./:@%+ -]*[A-Za-z0-9_./:@%+-]")
 SEEDS_IS_ONE_LIST = "must be one list, as in seeds=[0,1,2]"
 
 
@@ -18,6 +21,22 @@ def format_axis(value: object) -> str:
     return ",".join(
         json.dumps(each) if each is None or isinstance(each, bool) else str(each) for each in values
     )
+
+
+def quoted_value(text: str) -> str:
+    """Write a text as a value in Hydra's override grammar, in single quotes if it needs them."""
+    if PLAIN_VALUE.fullmatch(text):
+        return text
+    # A backslash escapes a quote or, before a quote, another backslash.
+    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
+    return f"'{escaped}'"
+
+
+def shell_word(word: str) -> str:
+    """Write a word for a POSIX shell, in double quotes if they suffice."""
+    if shlex.quote(word) == word or re.search(r'["$`\\!]', word):
+        return shlex.quote(word)
+    return f'"{word}"'
 
 
 def format_seeds(seeds: Sequence[int]) -> str:

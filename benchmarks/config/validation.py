@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -206,13 +207,20 @@ def check_pretraining(config: Config) -> None:
         )
 
 
-def check_modules(name: str, baseline: Baseline) -> None:
-    """Raise ImpossiblePairError if a package that a baseline needs is not installed."""
+def requirement_of(baseline: Baseline) -> str:
+    """Return what to install for a baseline; empty if all is there."""
     packages = dict.fromkeys(module.partition(".")[0] for module in baseline.needs)
     missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        extra = f": pip install -e '.[{baseline.extra}]'" if baseline.extra else ", not installed"
-        raise ImpossiblePairError(f"model.baseline={name}: requires {', '.join(missing)}{extra}")
+    extra = f": pip install -e '.[{baseline.extra}]'" if baseline.extra else ", not installed"
+    return f"requires {', '.join(missing)}{extra}" if missing else ""
+
+
+def missing_baselines(baselines: Mapping[str, Baseline]) -> list[str]:
+    """Return a sentence per requirement that is not installed, with its baselines."""
+    names: dict[str, list[str]] = {}
+    for name, baseline in baselines.items():
+        names.setdefault(requirement_of(baseline), []).append(name)
+    return [f"left out: model.baseline={','.join(each)}: {r}" for r, each in names.items() if r]
 
 
 def check_pair(config: Config) -> None:
@@ -233,7 +241,9 @@ def check_pair(config: Config) -> None:
                 f"(allowed: {', '.join(known)}){nearest(model.baseline, known)}"
             )
         if model.baseline is not None:
-            check_modules(model.baseline, known[model.baseline])
+            requirement = requirement_of(known[model.baseline])
+            if requirement:
+                raise ImpossiblePairError(f"model.baseline={model.baseline}: {requirement}")
     elif task.causal and model.bidirectional:
         raise ImpossiblePairError(
             f"model={model.label} reads each sequence backwards too, so on task={task.name}, "

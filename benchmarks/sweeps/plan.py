@@ -121,6 +121,19 @@ def compose_cells(axes: Axes) -> tuple[ComposedCells, LeftOut]:
     return composed, list(dict.fromkeys(left_out))
 
 
+def left_out_lines(left_out: LeftOut) -> list[str]:
+    """Return a line for every reason, with the pairs it holds for, without their seeds."""
+    labels: dict[str, list[str]] = {}
+    for label, text in left_out:
+        words = [word for word in label.split(" ") if not word.startswith("seed=")]
+        arm = " ".join(words).replace("model=baseline model.baseline=", "model.baseline=")
+        reason = text.removeprefix(f"{words[-1]}: ") if words else text
+        labels.setdefault(reason, []).append(arm or "every cell")
+    return [
+        f"left out: {'; '.join(dict.fromkeys(arms))}: {reason}" for reason, arms in labels.items()
+    ]
+
+
 def selects_all_baselines(config: Config) -> bool:
     """Return True if a configuration has `model=baseline` without the name of a baseline."""
     return isinstance(config.model, BaselineSettings) and config.model.baseline is None

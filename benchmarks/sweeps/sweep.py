@@ -22,6 +22,7 @@ from benchmarks.sweeps.plan import (
     DataDescriptions,
     Plan,
     cluster_device_types,
+    left_out_lines,
     local_device_types,
     make_plan,
 )
@@ -64,8 +65,8 @@ def sweep(overrides: list[str], conf: Path) -> int:
             search, plan = tune.make_search(axes, data, device_types)
         else:
             plan = make_plan(axes, data, device_types, data.with_matched_sizes)
-        for label, reason in plan.left_out:
-            print(f"left out: {label}: {reason}")
+        for line in left_out_lines(plan.left_out):
+            print(line)
         for notice in data.notices():
             logger.info(notice)
         if launcher == "local" and axes.has_seeds:

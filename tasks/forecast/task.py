@@ -38,6 +38,9 @@ class ForecastSettings(TaskSettings):
     """Forecast of a column of numbers, one or more steps ahead."""
 
     name: ClassVar[str] = "forecast"
+    data_needs: ClassVar[str] = (
+        "a series to forecast needs a column of times (task.time=NAME) and numbers"
+    )
 
     data: str | None = setting(
         None,

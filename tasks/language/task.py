@@ -44,6 +44,7 @@ class LmSettings(LanguageSettings):
     """Prediction of the next character, word or byte pair of your own text."""
 
     name: ClassVar[str] = "lm"
+    data_needs: ClassVar[str] = "a language model needs a .txt file"
 
     data: str | None = setting(
         None,

@@ -47,6 +47,9 @@ class SeriesSettings(ClassificationSettings):
     """Classification of real-valued sequences with labels."""
 
     name: ClassVar[str] = "series"
+    data_needs: ClassVar[str] = (
+        "labelled series need task.id=NAME task.label=NAME, or a .ts or .npz file"
+    )
 
     data: str | None = setting(
         None,

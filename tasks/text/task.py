@@ -48,6 +48,7 @@ class TextSettings(DocumentSettings, ClassificationSettings):
     """Classification of own documents, such as reviews or messages."""
 
     name: ClassVar[str] = "text"
+    data_needs: ClassVar[str] = "documents with labels need task.text=NAME task.label=NAME"
 
     data: str | None = setting(
         None,

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import gzip
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks import PROJECT_ROOT
+from benchmarks.config import validation
+from benchmarks.config.compose import hydra_at, sweep_axes
 from benchmarks.config.data_kinds import data_kinds, kind_of
+from benchmarks.config.help import CONF
+from benchmarks.errors import UserError
 from scripts.check_data import main
-from tests.helpers.definitions import EXAMPLES
+from tests.helpers.definitions import EXAMPLES, composed
 
 
 def answer(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -40,8 +47,11 @@ def test_the_summary_ends_with_the_command(
     assert lines[0].startswith("task")
     assert kind in lines[0]
     assert any("train" in line and "validation" in line for line in lines)
-    words = shlex.split(lines[-1])
-    assert words[:5] == ["python", "run.py", "model=lstm", f"task={kind}", f"task.data={file}"]
+    one, sweep = map(shlex.split, lines[-2:])
+    data = [f"task={kind}", f"task.data={file}", f"cache_dir={tmp_path}"]
+    assert one == ["python", "run.py", "model=lstm", *data]
+    models = "model=rnn,lstm,gru,baseline"
+    assert sweep == ["python", "run.py", "-m", models, *data, "seed=0,1,2"]
 
 
 def test_the_choices_and_gaps_of_a_series_are_said(
@@ -89,7 +99,8 @@ def test_a_file_with_quotes_and_spaces_in_its_name(
     file.write_bytes(example.read_bytes())
     code, out, err = answer(capsys, file)
     assert (code, err) == (0, "")
-    assert f"task.data={file}" in shlex.split(out.splitlines()[-1])
+    (word,) = (w for w in shlex.split(out.splitlines()[-1]) if w.startswith("task.data="))
+    assert composed("lstm", "series", word).task.data == str(file)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +110,7 @@ def test_a_file_with_quotes_and_spaces_in_its_name(
         (["{example}", "--task", "sereis"], "--task sereis: allowed: "),
         (["{example}", "--task", "imdb"], "--task imdb: allowed: "),
         (["{example}", "task.poling=last"], "task.poling"),
-        (["{unknown}"], "not recognised; choose with --task (allowed: "),
+        (["{unknown}"], "picture.png: the file is an image"),
     ],
 )
 def test_mistakes_get_one_line(
@@ -111,3 +122,125 @@ def test_mistakes_get_one_line(
     code, out, err = answer(capsys, *given)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert expected in err
+
+
+PARCELS = """\
+Beschreibung,"Paket (Team)",Größe
+der Drucker druckt nicht,Drucker,1
+die Maus klickt nicht,Maus,2
+"""
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    code, out, err = answer(capsys, *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    return err.removeprefix("error: ").rstrip("\n")
+
+
+def test_an_unknown_table_gets_its_columns_and_what_each_kind_needs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(PARCELS)
+    assert refusal(capsys, file) == (
+        f"{file}: not recognised (columns: Beschreibung, Paket (Team), Größe); a series to "
+        f"forecast needs a column of times (task.time=NAME) and numbers; a language model needs a "
+        f".txt file; labelled series need task.id=NAME task.label=NAME, or a .ts or .npz file; "
+        f"documents with labels need task.text=NAME task.label=NAME"
+    )
+    text = refusal(capsys, file, "task.label=Drucker")  # of two kinds
+    assert "forecast" not in text
+    assert "documents with labels need" in text
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind"),
+    [
+        (["task.text=Beschreibung", "\"task.label='Paket (Team)'\""], "text"),
+        (["task.column=Größe"], "forecast"),
+        (["task.id=Größe", "task.missing=mask"], "series"),
+        (["task.level=word"], "lm"),
+        (["task.label=x"], ""),
+        (["cache_dir=x"], ""),
+        (["task.txet=x"], ""),
+    ],
+)
+def test_settings_of_one_kind_select_it(keys: list[str], kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(PARCELS)
+    if not kind:
+        with pytest.raises(UserError, match="not recognised"):
+            kind_of(file, keys)
+        return
+    names = " and ".join(key.partition("=")[0].strip('"') for key in keys)
+    assert kind_of(file, [key.strip('"') for key in keys]) == (kind, f"has the setting {names}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", b"", "the file is empty"),
+        ("a.txt", b" \n", "the file is empty"),
+        ("a.csv", b"text,label\n", "the train split has no rows"),
+        ("a.csv", b"x,y\n", "there are no rows below the names of the columns"),
+        ("a.csv", b"Gr\xf6\xdfe,Art\n1,2\n", "not UTF-8 text (byte 2 cannot be decoded)"),
+        ("a.csv", b"text,label\ngr\xfcn,a\n", "not UTF-8 text (byte 13 cannot be decoded)"),
+        ("a.csv", b"PK\x03\x04 xl/workbook", "the file is an Excel workbook; save it as CSV"),
+        ("a.xlsx", b"PK\x03\x04 xl/workbook", "the file is an Excel workbook; save it as CSV"),
+        ("a.csv", gzip.compress(b"text,label\n"), "compressed with gzip"),
+        ("a.npz", b"PK\x03\x04", "not recognised; "),
+        ("a.dat", b"text,label\n", "its name ends in '.dat' (allowed: .csv, "),
+    ],
+)
+def test_an_unusable_file_gets_the_line_of_its_fault(
+    name: str, content: bytes, expected: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert expected in refusal(capsys, tmp_path / name)
+
+
+def test_a_folder_without_data_says_what_it_contains(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert refusal(capsys, tmp_path) == f"{tmp_path}: the folder is empty"
+    (tmp_path / "photo.png").write_bytes(b"x")
+    assert "not recognised (contains: photo.png); " in refusal(capsys, tmp_path)
+
+
+def test_the_printed_command_runs_in_a_shell(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "my (new) data"
+    folder.mkdir()
+    rows = [f"Wort{n % 7} Satz{n % 5} {n},{'ab'[n % 2]}" for n in range(60)]
+    (folder / "größe.csv").write_text("\n".join(["Inhalt,Paket (Team)", *rows]))
+    words = ["task.text=Inhalt", "task.label='Paket (Team)'", f"cache_dir={tmp_path}"]
+    code, out, err = answer(capsys, folder / "größe.csv", *words)
+    assert (code, err) == (0, "")
+    one, sweep = out.splitlines()[-2:]
+    assert f"\"task.data='{folder}/größe.csv'\" task.text=Inhalt" in one
+    assert "\"task.label='Paket (Team)'\"" in one
+    line = one.replace("python run.py", f"{shlex.quote(sys.executable)} run.py --cfg job", 1)
+    asked = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=PROJECT_ROOT)
+    assert asked.returncode == 0, asked.stderr
+    assert "label: Paket (Team)" in asked.stdout
+    assert f"data: {folder}/größe.csv" in asked.stdout
+    words = shlex.split(sweep)
+    with hydra_at(CONF):
+        axes = sweep_axes([word for word in words if "=" in word])
+    assert [len(values) for values in axes.values] == [4, 3]
+
+
+def test_baselines_that_are_not_installed_are_named_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = validation.find_spec
+    monkeypatch.setattr(
+        validation, "find_spec", lambda name: None if name == "aeon" else found(name)
+    )
+    _, out, _ = answer(capsys, EXAMPLES["series"])
+    expected = (
+        "note: left out: model.baseline=dtw_1nn,minirocket_ridge: requires aeon: "
+        "pip install -e '.[series]'"
+    )
+    assert [line for line in out.splitlines() if "aeon" in line] == [expected]

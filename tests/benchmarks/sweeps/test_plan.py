@@ -18,6 +18,7 @@ from benchmarks.config.schema import Config
 from benchmarks.config.validation import ImpossiblePairError, checked_config
 from benchmarks.errors import UserError
 from benchmarks.sweeps.directory import SweepDirectory
+from benchmarks.sweeps.plan import left_out_lines
 from tests.helpers.paths import ROOT
 
 FIXED = ["task=sp500", "train.max_epochs=3"]
@@ -127,3 +128,20 @@ def test_a_job_finds_its_cell(
         monkeypatch.setattr(SweepDirectory, "records", None)
     for n in range(cells):
         assert folder.record(2 * n).number == 2 * n
+
+
+def test_equal_reasons_get_one_line_without_the_seeds() -> None:
+    arms = [("dtw_1nn", seed) for seed in (0, 1)] + [("minirocket_ridge", seed) for seed in (0, 1)]
+    found = [
+        (
+            f"model=baseline seed={seed} model.baseline={name}",
+            f"model.baseline={name}: requires aeon: pip install x",
+        )
+        for name, seed in arms
+    ]
+    found += [(f"seed={seed}", "model=bilstm reads backwards") for seed in (0, 1)]
+    assert left_out_lines(found) == [
+        "left out: model.baseline=dtw_1nn; model.baseline=minirocket_ridge: requires aeon: "
+        "pip install x",
+        "left out: every cell: model=bilstm reads backwards",
+    ]
