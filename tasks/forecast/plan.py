@@ -15,7 +15,7 @@ from tasks.forecast.choices import (
 )
 from tasks.forecast.series import Series, amount
 from tasks.forecast.targets import ForecastTarget
-from tasks.forecast.windows import origins_of, split_bounds, steps_needed
+from tasks.forecast.windows import largest_horizon, origins_of, split_bounds, steps_needed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +76,7 @@ def planned(settings: Wishes, series: Series) -> tuple[Plan, list[str]]:
     """
     check_length(settings, series)
     train = series.values[: split_bounds(len(series.values))["train"][1]]
-    notices = []
+    notices = check_changes(series, train)
     target, season, window = settings.target, settings.season, settings.window
     if target == "auto":
         target, reason = choose_target(train)
@@ -100,6 +100,21 @@ def planned(settings: Wishes, series: Series) -> tuple[Plan, list[str]]:
             "use task.metric=mae"
         )
     return plan, notices
+
+
+def check_changes(series: Series, train: Floats) -> list[str]:
+    """Raise DataError if all values are equal; return a notice if those of training are."""
+    import numpy as np
+
+    value = f"{series.values[0]:g}"
+    if np.ptp(series.values) == 0:
+        raise DataError(
+            f"{series.title}: all values of {series.column} are {value}; there is nothing to "
+            f"forecast"
+        )
+    if np.ptp(train) == 0:
+        return [f"all values of {series.column} in training are {value}: no change can be learned"]
+    return []
 
 
 def transformed(values: Floats, target: str) -> Floats:
@@ -130,9 +145,12 @@ def check_length(settings: Wishes, series: Series) -> None:
     given = f"task.horizon={settings.horizon}"
     if settings.window is not None:
         given += f" with task.window={window}"
-    smaller = " or smaller values" if settings.horizon > 1 or window > 1 else ""
+    largest = largest_horizon(len(series.values), window, MINIMUM_ITEMS)
+    smaller = f", or task.horizon={largest} or less" if largest else ""
+    if not largest and window > 1:
+        smaller = ", or smaller values"
     raise DataError(
-        f"{series.title}: {amount(len(series.values), series.unit)}, but {given} needs {needed}; "
+        f"{series.title}: {amount(len(series.values), series.unit)}, but {given} needs {needed:,}; "
         f"use a longer series{smaller}"
     )
 

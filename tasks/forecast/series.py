@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+MONTH = re.compile(
+    r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?", flags=re.IGNORECASE
+)
+WIDE_YEARS = (
+    ("month", "1949-01", MONTH, 6),
+    ("quarter", "1949Q1", re.compile(r"(q[1-4]|[1-4]q)", flags=re.IGNORECASE), 4),
+)
+"""Columns of tables with one row per year: unit, example, names, and how many are no chance."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +131,25 @@ def chosen_column(column: str | None, features: Sequence[str], table: SeriesTabl
         return names[0]
     if len(names) == 1:
         return names[0]
+    refuse_wide(names, table.title)
     if features:
         raise DataError(f"task.column: is required with task.features={list(features)}")
     raise DataError(
         f"task.column: is required, because {table.title} has {len(names)} columns of numbers; "
         f"choose one of {', '.join(names)}"
     )
+
+
+def refuse_wide(names: Sequence[str], title: str) -> None:
+    """Raise DataError if the columns are the months or quarters of a year."""
+    for unit, example, pattern, fewest in WIDE_YEARS:
+        found = {m[1].lower(): m[0] for name in names if (m := pattern.fullmatch(name.strip()))}
+        if len(found) >= fewest:
+            raise DataError(
+                f"{title}: the columns {', '.join(list(found.values())[:3])}, … are {unit}s; put "
+                f"the table into long form: one row per {unit}, with the columns date (as in "
+                f"{example}) and value"
+            )
 
 
 def series_of(table: SeriesTable, column: str, setting: str) -> tuple[Series, list[str]]:
@@ -160,8 +184,6 @@ def series_of(table: SeriesTable, column: str, setting: str) -> tuple[Series, li
         notices.append(f"{setting}: features are missing in {gaps} rows; inputs repeat the last")
     filled = kept.ffill()
     values = filled[column].to_numpy(np.float64)
-    if np.ptp(values) == 0:
-        notices.append(f"{setting}: all values of {column} are equal")
     features = filled.drop(columns=column).to_numpy(np.float64)
     series = Series(table.title, column, values, is_known, features, kept.index, table.frequency)
     return series, notices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -59,15 +60,26 @@ def origins_of(
     return chosen
 
 
+def has_items(steps: int, window: int, horizon: int, minimum: Mapping[Split, int]) -> bool:
+    """Return True if a number of steps gives every split its minimum of items."""
+    return all(
+        len(origins_of(bounds, window, horizon)) >= minimum[split]
+        for split, bounds in split_bounds(steps).items()
+    )
+
+
 def steps_needed(window: int, horizon: int, minimum: Mapping[Split, int]) -> int:
     """Return the fewest steps that give every split its minimum of items."""
     steps = window + horizon
-    while any(
-        len(origins_of(bounds, window, horizon)) < minimum[split]
-        for split, bounds in split_bounds(steps).items()
-    ):
+    while not has_items(steps, window, horizon, minimum):
         steps += 1
     return steps
+
+
+def largest_horizon(steps: int, window: int, minimum: Mapping[Split, int]) -> int:
+    """Return the largest horizon for which every split has its minimum of items; 0 without one."""
+    horizons = range(1, steps + 1)
+    return bisect.bisect(horizons, 0, key=lambda h: not has_items(steps, window, h, minimum))
 
 
 class WindowTask(Task):

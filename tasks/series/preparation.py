@@ -209,9 +209,15 @@ class Scaling:
 
 
 def fit_scaling(
-    values: Sequence[Floats], channels: Sequence[str], where: str
+    values: Sequence[Floats], channels: Sequence[str], where: str, has_names: bool = False
 ) -> tuple[Scaling, tuple[str, ...]]:
     """Return the scaling of the training series, and a notice on constant channels.
+
+    Args:
+        values: (steps, channels) of each series.
+        channels: their names.
+        where: beginning of error messages.
+        has_names: the channels are columns, which `task.features` can choose.
 
     Raises:
         DataError: a channel has no value in training, or its values are too large.
@@ -222,7 +228,9 @@ def fit_scaling(
     empty = np.isnan(steps).all(0)
     if empty.any():
         name = channels[int(empty.argmax())]
-        raise DataError(f"{where}: {name} has no value in the training split")
+        others = ",".join(n for n, is_empty in zip(channels, empty, strict=True) if not is_empty)
+        remedy = f"; leave it out, as in task.features=[{others}]" if has_names and others else ""
+        raise DataError(f"{where}: {name} has no value in the training split{remedy}")
     with np.errstate(over="ignore", invalid="ignore"):
         mean, deviation = np.nanmean(steps, 0), np.nanstd(steps, 0)
     if not np.isfinite(deviation).all():

@@ -257,7 +257,12 @@ def refuse_empty(table: Table, column: str) -> None:
     """Raise DataError for an empty cell."""
     empty = table.frame[column].isna()
     if empty.any():
-        raise DataError(f"{table.where}: line {table.frame.index[empty][0]}: {column} is empty")
+        count = int(empty.sum())
+        rest = f" ({count:,} such rows)" if count > 1 else ""
+        raise DataError(
+            f"{table.where}: line {table.frame.index[empty][0]}: {column} is empty{rest}; fill it, "
+            f"or remove the rows of this series"
+        )
 
 
 def constant_in(table: Table, column: str, ids: str, codes: Numbers) -> list[str]:
@@ -284,25 +289,40 @@ def check_times(table: Table, time: str, ids: str, codes: Numbers) -> tuple[str,
 
     refuse_empty(table, time)
     times = parse_times(table, time)
+    refuse_repeated(table, time, ids, times, codes)
     order = np.argsort(codes, kind="stable")
     steps, same = np.diff(times[order]), np.diff(codes[order]) == 0
     wrong = np.flatnonzero(same & ~(steps > 0))
     if len(wrong):
         row, before = (int(order[wrong[0] + offset]) for offset in (1, 0))
         cell, earlier = (table.frame[time].iloc[each] for each in (row, before))
-        problem = (
-            "is there twice"
-            if times[row] == times[before]
-            else f"is not after {shown(earlier)}; sort the rows by id and time"
-        )
         raise DataError(
             f"{table.where}: line {table.frame.index[row]}: {ids} "
-            f"{shown(table.frame[ids].iloc[row])}: {time} {shown(cell)} {problem}"
+            f"{shown(table.frame[ids].iloc[row])}: {time} {shown(cell)} is not after "
+            f"{shown(earlier)}; sort the rows by id and time"
         )
     inside = steps[same]
     if len(inside) and not np.allclose(inside, inside[0], rtol=1e-3):
         return ("the intervals between times vary; times set the order of the steps only",)
     return ()
+
+
+def refuse_repeated(table: Table, time: str, ids: str, times: Numbers, codes: Numbers) -> None:
+    """Raise DataError if a pair of id and time occurs twice, with both lines."""
+    import pandas as pd
+
+    pairs = pd.DataFrame({"id": codes, "time": times}, index=table.frame.index)
+    again = pairs.duplicated()
+    if not again.any():
+        return
+    second = again.idxmax()
+    first = (pairs == pairs.loc[second]).all(axis=1).idxmax()
+    count = int(again.sum())
+    raise DataError(
+        f"{table.where}: the row of {ids} {shown(table.frame[ids][second])} and {time} "
+        f"{shown(table.frame[time][second])} occurs twice, in lines {first} and {second}"
+        f"{f' ({count:,} such rows)' if count > 1 else ''}; keep one of them"
+    )
 
 
 def parse_times(table: Table, time: str) -> Numbers:

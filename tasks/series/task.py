@@ -142,7 +142,9 @@ class SeriesTask(ClassificationTask):
         series = items.series
         self.channels = series.channels
         train = [series.values[i] for i in self.members["train"]]
-        self.scaling, notices = fit_scaling(train, self.channels, items.where)
+        self.scaling, notices = fit_scaling(
+            train, self.channels, items.where, series.has_named_channels
+        )
         self.has_mask = settings.missing == "mask"
         self.input_size = len(self.channels) * (2 if self.has_mask else 1)
         self.series: dict[Split, SeriesTensors] = {

@@ -117,23 +117,66 @@ def chosen_columns(
         )
     found = pd.DataFrame({"text": cells[text], "label": labels.astype(object)})
     found["group"] = None if group is None else cells[group]
-    refuse_missing(table, found["text"], f"the text (column {text})")
-    if found["label"].notna().any():
-        refuse_missing(table, found["label"], f"the label (column {label})")
+    lacks_text, lacks_label = is_missing(found["text"]), is_missing(found["label"])
+    for column, lacks in ((text, lacks_text), (label, lacks_label)):
+        if column == text or not lacks.all():  # without any label, see `without_unlabelled`
+            found = without_rows(found, lacks, f"an empty {column}", table, frames)
     return found
+
+
+def is_missing(cells: pd.Series[Any]) -> pd.Series[bool]:
+    """Return which cells are empty."""
+    return cells.map(lambda cell: cell is None or cell != cell or not cell.strip()).astype(bool)
+
+
+def without_rows(
+    found: pd.DataFrame, lacks: pd.Series[bool], what: str, table: Table, frames: Frames
+) -> pd.DataFrame:
+    """Leave out rows, with a notice that counts them and names the first.
+
+    Raises:
+        DataError: a class, or everything, would be left out.
+    """
+    lacks = lacks.reindex(found.index)
+    if not lacks.any():
+        return found
+    first, kept = place_of(table, lacks), found[~lacks]
+    if kept.empty:
+        raise DataError(f"{table.where}: every row has {what}")
+    lost = sorted({*found["label"].dropna()} - {*kept["label"].dropna(), ""})
+    if lost:
+        raise DataError(
+            f"{table.where}: every row of class {lost[0]} has {what} (the first: {first}); fill or "
+            f"remove these rows"
+        )
+    frames.notice(
+        f"{Path(table.where).name}: {counted_rows(lacks)} with {what} left out (the first: {first})"
+    )
+    return kept
+
+
+def counted_rows(mask: pd.Series[bool]) -> str:
+    """Return the number of selected rows as text."""
+    count = int(mask.sum())
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def place_of(table: Table, mask: pd.Series[bool]) -> str:
+    """Return the line, or in a file without lines the row from 1, of the first selected row."""
+    first = mask.index[int(mask.to_numpy().argmax())]
+    is_text = ending(table.where) in ENDINGS and ending(table.where) != ".parquet"
+    return f"line {first}" if is_text else f"row {first + 1}"
 
 
 def refuse_missing(table: Table, cells: pd.Series[Any], what: str) -> None:
     """Raise DataError for the first cell that is empty."""
-    missing = cells.map(lambda cell: cell is None or cell != cell or not cell.strip())
-    if not missing.any():
-        return
-    count, line = int(missing.sum()), missing.index[int(missing.to_numpy().argmax())]
-    place = "row" if ending(table.where) not in (".csv", ".tsv", ".txt", ".jsonl") else "line"
-    rest = f" ({count:,} such {place}s)" if count > 1 else ""
-    raise DataError(
-        f"{table.where}: {place} {line}: {what} is empty{rest}; fill it, or remove the {place}"
-    )
+    missing = is_missing(cells)
+    if missing.any():
+        rest = f" ({counted_rows(missing)} in all)" if missing.sum() > 1 else ""
+        raise DataError(
+            f"{table.where}: {place_of(table, missing)}: {what} is empty{rest}; fill it, or remove "
+            f"the row"
+        )
 
 
 def label_text(cell: str | None) -> str | None:
@@ -163,9 +206,14 @@ def read_class_folders(
     if given:
         raise DataError(f"task.{given[0]}: {where} has no columns, but a folder per class")
     rows = [(read_text(file, str(file)), file.parent.name) for file in part.files]
-    for (text, _), file in zip(rows, part.files, strict=True):
-        if not text.strip():
-            raise DataError(f"{file}: the text is empty; remove the file")
+    empty = [str(f) for (text, _), f in zip(rows, part.files, strict=True) if not text.strip()]
+    rows = [row for row in rows if row[0].strip()]
+    lost = {file.parent.name for file in part.files} - {label for _, label in rows}
+    if lost:
+        raise DataError(f"{where}: every text of class {min(lost)} is empty; remove the folder")
+    if empty:
+        files = "file" if len(empty) == 1 else "files"
+        frames.notice(f"{len(empty):,} empty {files} left out (the first: {empty[0]})")
     frames.columns = "text = .txt files, label = their folder"
     return pd.DataFrame(rows, columns=["text", "label"], dtype=object).assign(group=None)
 

@@ -169,6 +169,16 @@ def test_a_channel_without_values_in_training_is_refused(tmp_path: Path) -> None
     assert "channel 2 has no value in the training split" in refusal(path)
 
 
+def test_a_column_without_values_in_training_can_be_left_out(tmp_path: Path) -> None:
+    items = draw()
+    for item in items:
+        item.values[:, 1] = np.nan
+    path = write_long(tmp_path / "data.csv", items)
+    expected = "x1 has no value in the training split; leave it out, as in task.features=[x0]"
+    assert expected in refusal(path)
+    assert load(path, features=["x0"]).channels == ["x0"]
+
+
 def test_values_too_large_for_their_variance_are_refused(tmp_path: Path) -> None:
     items = draw()
     for number, item in enumerate(items):

@@ -140,10 +140,11 @@ def test_empty_cells_and_words_for_missing_values(tmp_path: Path) -> None:
     ("row", "column", "cell", "expected"),
     [
         (1, 4, "yes", "line 3: label is 'yes', but 'no' in the first row of id 's0'"),
-        (1, 4, "", "line 3: label is empty"),
+        (1, 4, "", "line 3: label is empty; fill it, or remove the rows of this series"),
         (1, 0, "", "line 3: id is empty"),
         (1, 1, "", "line 3: time is empty"),
-        (1, 1, "0", "line 3: id 's0': time '0' is there twice"),
+        (1, 1, "0", "the row of id 's0' and time '0' occurs twice, in lines 2 and 3; keep one"),
+        (2, 1, "0", "the row of id 's0' and time '0' occurs twice, in lines 2 and 4; keep one"),
         (1, 1, "-1", "line 3: id 's0': time '-1' is not after '0'; sort the rows"),
         (1, 1, "noon", "line 3: time is 'noon', not a number or a date"),
         (1, 2, "1.2.3", "line 3: x0 is '1.2.3', not a finite number"),

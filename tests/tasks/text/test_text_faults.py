@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.helpers.labelled_texts import EXAMPLE, refusal, write, write_folders
+from tests.helpers.labelled_texts import EXAMPLE, load, refusal, write, write_folders
 
 
 def changed(**columns: list[object] | object) -> pd.DataFrame:
@@ -32,9 +32,11 @@ FAULTS: dict[str, tuple[pd.DataFrame, list[str]]] = {
     ),
     "one class": (changed(label="only"), ["only one class, only", "two"]),
     "a class per row": (changed(label=list(range(120))), ["120 different labels", "task.label="]),
-    "a text empty": (with_cells("text", {5: ""}), ["line 7", "column text", "is empty"]),
-    "texts blank": (with_cells("text", {5: " ", 8: None}), ["line 7", "2 such lines"]),
-    "a label missing": (with_cells("label", {9: None}), ["line 11", "column label", "is empty"]),
+    "all texts empty": (changed(text=" "), ["every row has an empty text"]),
+    "texts of a class empty": (
+        EXAMPLE.assign(text=EXAMPLE["text"].where(EXAMPLE["label"] != "pandas", None)),
+        ["every row of class pandas has an empty text", "fill or remove these rows"],
+    ),
     "a rare class": (with_cells("label", {0: "rare"}), ["class rare", "only 1 different text"]),
     "two of a class": (
         with_cells("label", {0: "rare", 1: "rare"}),
@@ -54,9 +56,18 @@ def test_tables_are_refused(fault: str, tmp_path: Path) -> None:
         assert part in text
 
 
-def test_rows_of_parquet_are_counted_from_0(tmp_path: Path) -> None:
-    frame = with_cells("text", {5: None})
-    assert "row 5: the text" in refusal(write(tmp_path / "docs.parquet", frame))
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_rows_without_text_or_label_are_left_out_and_counted(ending: str, tmp_path: Path) -> None:
+    frame = with_cells("text", {5: "", 8: " ", 20: None})
+    frame["label"] = frame["label"].where(frame.index != 9, None)
+    task = load(write(tmp_path / f"docs.{ending}", frame))
+    whole = EXAMPLE.drop(index=[5, 8, 9, 20])
+    assert task.data.sha256 == load(write(tmp_path / "whole.csv", whole)).data.sha256
+    first = {"csv": "line 7", "jsonl": "line 6", "parquet": "row 6"}[ending]
+    second = {"csv": "line 11", "jsonl": "line 10", "parquet": "row 10"}[ending]
+    name = f"docs.{ending}"
+    assert f"{name}: 3 rows with an empty text left out (the first: {first})" in task.data.notices
+    assert f"{name}: 1 row with an empty label left out (the first: {second})" in task.data.notices
 
 
 def test_words_that_never_repeat_are_refused_before_training(tmp_path: Path) -> None:
@@ -171,10 +182,17 @@ def test_columns_of_folders_are_refused(tmp_path: Path) -> None:
     assert "task.group" in refusal(folder, group="author")
 
 
-def test_an_empty_file_of_a_folder_is_named(tmp_path: Path) -> None:
+def test_empty_files_of_a_folder_are_left_out_and_counted(tmp_path: Path) -> None:
     folder = write_folders(tmp_path / "docs", EXAMPLE)
+    before = load(folder).data.sha256
     (folder / "numpy" / "zz.txt").write_text(" \n")
-    assert "zz.txt: the text is empty" in refusal(folder)
+    task = load(folder)
+    assert task.data.sha256 == before
+    expected = f"1 empty file left out (the first: {folder / 'numpy' / 'zz.txt'})"
+    assert expected in task.data.notices
+    (folder / "other").mkdir()
+    (folder / "other" / "a.txt").write_text("")
+    assert "every text of class other is empty; remove the folder" in refusal(folder)
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
