@@ -145,18 +145,32 @@ def check_value(override: Override, config: DictConfig) -> None:
         allowed = ", ".join(inside or [name for name in known if "." not in name])
         given = (override.input_line or key).lstrip("+~")
         raise UserError(f"{given}: there is no such key{hint} (allowed: {allowed})")
-    for value in swept_values(override):
+    for value in values_of(override):
         try:
-            OmegaConf.update(config.copy(), key, None if value == "null" else value)
+            OmegaConf.update(config.copy(), key, value)
         except OmegaConfBaseException as error:
-            raise UserError(f"{key}={value}: must be {type_name(config, key)}") from error
+            raise UserError(f"{key}={as_text(value)}: must be {type_name(config, key)}") from error
+
+
+def values_of(override: Override) -> list[Any]:
+    """Return the value of an override, or all values of a sweep over choices."""
+    value = override.value()
+    return list(map(plain, value.list if isinstance(value, ChoiceSweep) else [value]))
+
+
+def plain(value: Any) -> Any:
+    """Return a value without Hydra's marks of quotes, also within a list."""
+    return [*map(plain, value)] if isinstance(value, list) else getattr(value, "text", value)
+
+
+def as_text(value: Any) -> str:
+    """Return a value as on the command line."""
+    return "null" if value is None else str(value)
 
 
 def swept_values(override: Override) -> list[str]:
     """Return the value of an override, or all values of a sweep over choices, as text."""
-    value = override.value()
-    chosen = value.list if isinstance(value, ChoiceSweep) else [value]
-    return ["null" if each is None else str(getattr(each, "text", each)) for each in chosen]
+    return [as_text(value) for value in values_of(override)]
 
 
 def all_keys(content: Any, prefix: str = "") -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.errors import UserError, nearest
 from benchmarks.results.row import Status
@@ -15,7 +17,10 @@ LATEST = "latest"
 
 
 def find_run(name: str, results: Path) -> Path:
-    """Find the folder of a run by path, id, prefix of the id or `latest`, or raise UserError."""
+    """Find the folder of a run by path, id, prefix of the id or `latest`, or raise UserError.
+
+    For `latest` the run is printed on standard error, as standard output may be a table.
+    """
     if not name:
         raise UserError(f"RUN is empty (allowed: a run's id, a prefix of it, its folder, {LATEST})")
     path = Path(name)
@@ -28,6 +33,7 @@ def find_run(name: str, results: Path) -> Path:
     if name == LATEST and ids:
         if (found := latest(store, ids)) is None:
             raise UserError(f"{name}: no run of a network in {store.runs} has the status ok")
+        print(f"note: {LATEST} is {described(found, store.row(found) or {})}", file=sys.stderr)
         return store.runs / found
     matches = [run_id for run_id in ids if run_id.startswith(name)]
     if name in matches or len(matches) == 1:
@@ -44,6 +50,13 @@ def find_run(name: str, results: Path) -> Path:
     if not hint and (found := latest(store, ids)) is not None:
         hint = f" ({LATEST} is {found})"
     raise UserError(f"{name}: there is no such run in {store.runs}{hint}")
+
+
+def described(run_id: str, row: Mapping[str, Any]) -> str:
+    """Return a run in words: its id, model, data and score."""
+    score = row.get("test_score")
+    shown = "" if score is None else f", test {row.get('metric')} {score:.4g}"
+    return f"{run_id}: {row.get('model')} on {row.get('task')} ({row.get('dataset')}){shown}"
 
 
 def finished_ids(folder: Path) -> list[str]:

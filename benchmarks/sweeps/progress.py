@@ -77,9 +77,8 @@ class SweepProgress:
             return
         self.bar.update(self.done - self.bar.n)
         if not self.is_terminal:
-            name, value = "score", outcome.score
-            if outcome.cell.study:
-                name, value = "validation", outcome.val_score
+            name = "validation" if outcome.cell.study else "score"
+            value = final_score(outcome, bool(outcome.cell.study))
             score = "" if value is None else f", {name} {readable(value)}"
             label = visible(outcome.cell.label)
             line = f"{self.counts()}: {label}: {outcome.status}{score}"
@@ -190,13 +189,20 @@ def table_of(outcomes: list[Outcome]) -> Table:
         table.add_row(
             Text(visible(outcome.cell.label)),
             outcome.status,
-            readable_or_empty(outcome.val_score if is_search else outcome.score),
+            readable_or_empty(final_score(outcome, is_search)),
             readable_or_empty(outcome.train_seconds),
             ("earlier, other code" if outcome.is_of_other_source else "earlier")
             if outcome.is_previous
             else "",
         )
     return table
+
+
+def final_score(outcome: Outcome, is_validation: bool) -> float | None:
+    """Return the score of a cell; None if it was interrupted, as it may change."""
+    if outcome.status == Status.INTERRUPTED:
+        return None
+    return outcome.val_score if is_validation else outcome.score
 
 
 def show_failure(terminal: Console, status: str, label: str, error: object, log: object) -> None:

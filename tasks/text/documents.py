@@ -187,6 +187,11 @@ class DocumentTask(ClassificationTask):
             batch.items = batch.items + start
             yield batch
 
+    def answers(self, outputs: Tensor, batch: Batch) -> dict[str, list[Any]]:
+        """Return the number from 1, the predicted class and the probabilities of each new text."""
+        rows = [item + 1 for item in batch.items.tolist()]
+        return {"row": rows} | super().answers(outputs, batch)
+
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
         """See `Task.preprocessing`."""
         tokenizer = stored_tokenizer(self.tokenizer_content)

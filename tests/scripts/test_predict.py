@@ -7,6 +7,7 @@ import io
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -45,6 +46,8 @@ def test_every_kind_predicts_its_own_file(
     folder, data = folder_of(trained, kind, tmp_path)
     rows = answers(capsys, folder, data)
     assert rows
+    if kind == "text":
+        assert [row["row"] for row in rows] == [str(n + 1) for n in range(len(pd.read_csv(data)))]
     if kind in ("text", "series"):
         chances = [name for name in rows[0] if name.startswith("probability of ")]
         for row in rows:

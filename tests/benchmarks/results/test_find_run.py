@@ -49,6 +49,19 @@ def test_an_exact_id_wins_over_a_prefix(results: Path) -> None:
     assert find_run(OK, results).name == OK
 
 
+def test_the_run_that_is_the_latest_is_printed(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = Row(run_id="20270101T-a", status="ok", model="lstm", task="text", dataset="a.csv")
+    row.metric, row.test_score = "accuracy", 0.8125
+    Store(results).write_row(row)
+    assert find_run("latest", results).name == "20270101T-a"
+    expected = "note: latest is 20270101T-a: lstm on text (a.csv), test accuracy 0.8125\n"
+    assert capsys.readouterr() == ("", expected)
+    find_run("20270101T-a", results)
+    assert capsys.readouterr().err == ""
+
+
 NOWHERE = [
     ("", "RUN is empty (allowed: a run's id, a prefix of it, its folder, latest)"),
     ("/path/nope", "/path/nope: there is no such folder"),

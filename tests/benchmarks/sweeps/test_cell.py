@@ -14,7 +14,7 @@ from benchmarks.results.row import Status
 from benchmarks.runner.row_columns import effective_overrides
 from benchmarks.sweeps.cell import Cell, Outcome, is_slowed_by_load, used_fallback_kernel
 from benchmarks.sweeps.plan import make_plan
-from benchmarks.sweeps.progress import show_outcomes
+from benchmarks.sweeps.progress import SweepProgress, show_outcomes
 from tasks.base import DataDescription
 from tests.helpers.paths import ROOT
 
@@ -101,3 +101,18 @@ def test_only_rows_with_training_times_count_as_slowed(
     show_outcomes([Outcome(cell, Status.OK, "r", is_slowed=is_slowed_by_load(row))], 1, {})
     message = "note: training times of 1 cell are unreliable"
     assert (message in capsys.readouterr().out) == is_slowed
+
+
+@pytest.mark.parametrize("status", [Status.OK, Status.INTERRUPTED])
+def test_the_score_of_an_interrupted_cell_is_not_shown(
+    status: Status, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its training may be resumed, and then end with another one."""
+    (cell,) = planned(tmp_path)[:1]
+    outcome = Outcome(cell, status, "r", score=3.874, val_score=3.9)
+    show_outcomes([outcome], 1, {})
+    progress = SweepProgress(1)
+    progress.record(outcome, "log")
+    printed = "".join(capsys.readouterr())
+    assert status in printed
+    assert printed.count("3.874") == (2 if status == Status.OK else 0)
