@@ -140,6 +140,7 @@ class TaskSettings(ABC):
     causal: ClassVar[bool] = False  # True excludes bidirectional models
     can_pretrain: ClassVar[bool] = False  # `Task.pretraining` returns a task
     data_needs: ClassVar[str] = ""  # of `task.data`, for a file that no task recognises
+    data_endings: ClassVar[tuple[str, ...]] = ()  # of files that no other task reads
 
     def baselines(self) -> dict[str, Baseline]:
         """Return the task's baselines by name, the naive one first."""

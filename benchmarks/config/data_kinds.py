@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -20,8 +21,6 @@ from benchmarks.system.disk_cache import DiskCache, cache_directory
 from tasks.base import DataError, Task, TaskSettings
 from tasks.common.tables import ENDINGS, ending, read_table, unreadable
 
-OTHER_ENDINGS = (".ts", ".npz")  # of series
-PLAIN_ENDINGS = (".text", ".md")  # of texts
 MOST_NAMES = 10
 
 
@@ -49,6 +48,9 @@ def kind_of(path: Path, overrides: Sequence[str] = ()) -> tuple[str, str]:
     found = {name: reason for name, kind in fitting.items() if (reason := kind.recognises(path))}
     if len(found) == 1:
         return next(iter(found.items()))
+    own = [name for name, kind in fitting.items() if ending(path) in kind.data_endings]
+    if not found and own and path.is_file():
+        return own[0], f"its name ends in {ending(path)}"
     if found:
         listed = "; ".join(f"{name} ({reason})" for name, reason in found.items())
         raise UserError(f"{path}: may be data of several kinds: {listed}; choose with --task")
@@ -68,14 +70,16 @@ def content_of(path: Path) -> str:
         if not names:
             raise DataError(f"{path}: the folder is empty")
         return f" (contains: {shortened(names)})"
-    if ending(path) in OTHER_ENDINGS:
-        return ""
-    if ending(path) not in (*ENDINGS, *PLAIN_ENDINGS):
-        raise unreadable(path, str(path), (*ENDINGS, *OTHER_ENDINGS, *PLAIN_ENDINGS))
+    if ending(path) not in ENDINGS:
+        others = [each for kind in data_kinds().values() for each in kind.data_endings]
+        raise unreadable(path, str(path), (*ENDINGS, *others))
     table = read_table(path, str(path))
     if table.frame.empty:
         raise DataError(f"{path}: there are no rows below the names of the columns")
-    return f" (columns: {shortened([*table.frame])})"
+    names = shortened([*table.frame])
+    if any(re.fullmatch(r"[-+]?[\d.]+", name) for name in table.frame):
+        return f" (the first line contains values, not names of columns: {names})"
+    return f" (columns: {names})"
 
 
 def shortened(names: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SEPARATORS = ",;\t|"
 SNIFFED_LINES = 20
+JSON_LINES = 'one object per line, like {"text": "…"}'
 ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet")
 
 
@@ -100,6 +101,8 @@ def unreadable(path: Path, where: str, endings: Sequence[str]) -> DataError:
         return DataError(f"{where}: cannot be read ({error.strerror or error})")
     named = f"its name ends in '{path.suffix}'" if path.suffix else "its name has no ending"
     text = f"the file is {other}" if other else f"{named} (allowed: {', '.join(endings)})"
+    if path.suffix.lower() == ".json":
+        text += f"; save it as JSON Lines: {JSON_LINES}"
     return DataError(f"{where}: {text}")
 
 
@@ -153,6 +156,8 @@ def read_parquet(path: Path, where: str) -> pd.DataFrame:
 def read_json_lines(text: str, where: str) -> dict[int, dict[str, Any]]:
     """Return the objects of JSON Lines by the number of their line."""
     rows = {}
+    if text.lstrip().startswith("["):
+        raise DataError(f"{where}: a JSON array, not JSON Lines; write {JSON_LINES}")
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -161,7 +166,7 @@ def read_json_lines(text: str, where: str) -> dict[int, dict[str, Any]]:
         except ValueError as error:
             raise DataError(f"{where}: line {number}: not JSON ({error})") from error
         if not isinstance(row, dict):
-            raise DataError(f'{where}: line {number}: not a JSON object, like {{"text": "…"}}')
+            raise DataError(f"{where}: line {number}: not JSON Lines; write {JSON_LINES}")
         rows[number] = {key: valid_text(cell) for key, cell in row.items()}
     if not rows:
         raise DataError(f"{where}: the file is empty")
@@ -270,6 +275,11 @@ def cells_of(lines: list[str], separator: str, where: str) -> tuple[list[list[st
             begin = reader.line_num + 1
     except csv.Error as error:
         raise DataError(f"{where}: line {reader.line_num}: {error}") from error
+    open_cell = numbers and numbers[-1] < reader.line_num
+    if open_cell and "\n".join(lines[numbers[-1] - 1 :]).count('"') % 2:
+        raise DataError(
+            f"{where}: line {numbers[-1]}: a cell begins with a double quote that is never closed"
+        )
     return rows, numbers
 
 

@@ -151,6 +151,8 @@ def has_classes(folder: Path) -> bool:
 
 def is_table(text: str) -> bool:
     """Check if all complete lines of a text's beginning have equally many separators."""
-    lines = [line for line in text.split("\n")[:-1] if line.strip()]
-    counts = ({line.count(separator) for line in lines} for separator in SEPARATORS)
-    return len(lines) > 2 and any(len(each) == 1 and each != {0} for each in counts)
+    *whole, last = text.split("\n")
+    lines = [line for line in whole if line.strip()]
+    counts = {each: {line.count(each) for line in lines} for each in SEPARATORS}
+    equal = {each: found.pop() for each, found in counts.items() if len(found) == 1}
+    return len(lines) > 2 and any(n and last.count(each) <= n for each, n in equal.items())

@@ -44,7 +44,8 @@ class LmSettings(LanguageSettings):
     """Prediction of the next character, word or byte pair of your own text."""
 
     name: ClassVar[str] = "lm"
-    data_needs: ClassVar[str] = "a language model needs a .txt file"
+    data_needs: ClassVar[str] = "a language model needs a .txt file that is not a table"
+    data_endings: ClassVar[tuple[str, ...]] = (".text", ".md")
 
     data: str | None = setting(
         None,

@@ -50,6 +50,7 @@ class SeriesSettings(ClassificationSettings):
     data_needs: ClassVar[str] = (
         "labelled series need task.id=NAME task.label=NAME, or a .ts or .npz file"
     )
+    data_endings: ClassVar[tuple[str, ...]] = (".ts", ".npz")
 
     data: str | None = setting(
         None,

@@ -99,8 +99,11 @@ def chosen_columns(
     text = table.column(columns.text, TEXTS, "task.text")
     label = table.column(columns.label, LABELS, "task.label")
     group = None if columns.group is None else table.named(columns.group, "task.group")
-    if len({text, label, group}) < 3:
-        raise DataError(f"{table.where}: column {text} cannot be text, label and group at once")
+    chosen = {"text": text, "label": label, "group": group}
+    for name in chosen.values():
+        roles = [role for role, each in chosen.items() if each == name]
+        if len(roles) > 1:
+            raise DataError(f"{table.where}: column {name} cannot be {' and '.join(roles)} at once")
     frames.columns = f"text = {text}, label = {label}" + (f", group = {group}" if group else "")
     for setting, taken, usual in (("text", text, TEXTS), ("label", label, LABELS)):
         others = [c for c in map(str, table.frame) if c != taken and c.strip().lower() in usual]

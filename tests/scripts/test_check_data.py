@@ -145,8 +145,8 @@ def test_an_unknown_table_gets_its_columns_and_what_each_kind_needs(
     assert refusal(capsys, file) == (
         f"{file}: not recognised (columns: Beschreibung, Paket (Team), Größe); a series to "
         f"forecast needs a column of times (task.time=NAME) and numbers; a language model needs a "
-        f".txt file; labelled series need task.id=NAME task.label=NAME, or a .ts or .npz file; "
-        f"documents with labels need task.text=NAME task.label=NAME"
+        f".txt file that is not a table; labelled series need task.id=NAME task.label=NAME, or a "
+        f".ts or .npz file; documents with labels need task.text=NAME task.label=NAME"
     )
     text = refusal(capsys, file, "task.label=Drucker")  # of two kinds
     assert "forecast" not in text
@@ -188,7 +188,10 @@ def test_settings_of_one_kind_select_it(keys: list[str], kind: str, tmp_path: Pa
         ("a.csv", b"PK\x03\x04 xl/workbook", "the file is an Excel workbook; save it as CSV"),
         ("a.xlsx", b"PK\x03\x04 xl/workbook", "the file is an Excel workbook; save it as CSV"),
         ("a.csv", gzip.compress(b"text,label\n"), "compressed with gzip"),
-        ("a.npz", b"PK\x03\x04", "not recognised; "),
+        ("a.npz", b"PK\x03\x04", "task.data={path}: not a NumPy archive (.npz)"),
+        ("a.ts", b"1,2,3:a\n", "task.data={path}: line 1: '1,2,3:a' stands before @data"),
+        ("a.md", b"", "task.data={path}: the text is empty"),
+        ("a.csv", b"1990-01,2.5\n1990-02,3\n", "the first line contains values, not names"),
         ("a.dat", b"text,label\n", "its name ends in '.dat' (allowed: .csv, "),
     ],
 )
@@ -196,7 +199,7 @@ def test_an_unusable_file_gets_the_line_of_its_fault(
     name: str, content: bytes, expected: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    assert expected in refusal(capsys, tmp_path / name)
+    assert expected.format(path=tmp_path / name) in refusal(capsys, tmp_path / name)
 
 
 def test_a_folder_without_data_says_what_it_contains(

@@ -88,6 +88,9 @@ def test_a_table_with_another_ending_gets_the_allowed_ones(tmp_path: Path) -> No
     (tmp_path / "a").write_bytes(CSV)
     with pytest.raises(DataError, match=r"its name ends in '\.dat' \(allowed: \.csv, "):
         new_texts(tmp_path / "a.dat", None)
+    (tmp_path / "a.json").write_text('[{"text": "a"}]')
+    with pytest.raises(DataError, match=r"allowed.*; save it as JSON Lines: one object per line"):
+        new_texts(tmp_path / "a.json", None)
     with pytest.raises(DataError, match=r"its name has no ending \(allowed: \.ts, \.npz, "):
         read_collection(tmp_path / "a", "task.data=a", Columns())
 

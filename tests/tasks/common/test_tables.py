@@ -87,7 +87,11 @@ def test_mistakes_get_one_line_with_the_place(tmp_path: Path) -> None:
     assert "two columns are named a" in refusal(tmp_path, "a,b,a\n1,2,3\n")
     assert "column 2 has no name" in refusal(tmp_path, "a,,b\n1,2,3\n")
     assert "line 2: not JSON" in refusal(tmp_path, '{"a": 1}\n{"a": 1\n', "t.jsonl")
-    assert "line 1: not a JSON object" in refusal(tmp_path, "[1]\n", "t.jsonl")
+    assert "line 1: not JSON Lines; write one object" in refusal(tmp_path, "1\n", "t.jsonl")
+    text = refusal(tmp_path, '[\n{"text": "a"}\n]', "t.jsonl")
+    assert "a JSON array, not JSON Lines; write one object per line" in text
+    text = refusal(tmp_path, 'a,b\n1,2\n"3,4\n5,6\n')
+    assert "line 3: a cell begins with a double quote that is never closed" in text
     assert "cannot be read as parquet" in refusal(tmp_path, "no", "t.parquet")
     text = refusal(tmp_path, "text,label\ncaf\xe9,x\n".encode("latin-1"))
     assert "iconv -f WINDOWS-1252 -t UTF-8" in text

@@ -189,3 +189,11 @@ def test_test_tokens_in_copied_lines_are_counted_and_said(
     share = sum(len(line) for line in lines) * (0.05 if split == "90/5/5" else 0.1)
     notices = [text for text in task.data.notices if "contain too" in text]
     assert notices[0].startswith(f"{len(LONG) / share:.1%} of the test text")
+
+
+def test_short_lines_before_a_long_one_are_no_table(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("It was the best, it was the worst.\n" * 5 + "a, b, c, d. " * 900)
+    assert recognise(file) == "a text file"
+    file.write_text("text,label\n" + "good,1\n" * 2000)
+    assert recognise(file) == ""

@@ -96,7 +96,8 @@ def test_a_group_that_holds_a_class_is_named(tmp_path: Path) -> None:
         ({"text": "txet"}, "task.text=txet: no such column"),
         ({"label": "lable"}, "did you mean label?"),
         ({"group": "x"}, "task.group=x: no such column"),
-        ({"label": "text"}, "cannot be text, label and group at once"),
+        ({"label": "text"}, "column text cannot be text and label at once"),
+        ({"group": "label"}, "column label cannot be label and group at once"),
     ],
 )
 def test_given_columns_that_are_missing_are_named(
