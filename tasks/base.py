@@ -118,6 +118,7 @@ class Batch:
     items: Tensor
     lengths: Tensor | None = None  # (batch,) valid steps; None if all are full
     continues: bool = False  # the state of the previous batch is carried over
+    refit: int = 0  # number in `Task.refits` of the task whose network computes it
 
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
@@ -182,6 +183,13 @@ class Task(ABC):
     data: DataDescription
     input_size: int  # of the encoder
     classes: tuple[str, ...] = ()  # names of the labels 0, 1, …; empty without labels
+
+    def refits(self) -> list[Task]:
+        """Return the tasks that networks are trained on, one after the other; mostly this one.
+
+        Each network computes the batches of the test split with its number as `Batch.refit`.
+        """
+        return [self]
 
     @abstractmethod
     def to(self, device: torch.device, dtype: torch.dtype) -> None:

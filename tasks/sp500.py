@@ -24,6 +24,7 @@ from tasks.base import (
 )
 from tasks.forecast.closes import fitted
 from tasks.forecast.readers import read_close_file, read_closes
+from tasks.forecast.refits import Bounds, RefitTask, yearly_bounds
 from tasks.forecast.windows import (
     WindowBaseline,
     WindowTask,
@@ -63,6 +64,13 @@ class Sp500Settings(TaskSettings):
         "first day, YYYY-MM-DD; null for the first in a CSV file, and for five years before the "
         "last day of the arch package's series",
     )
+    years: int | None = setting(
+        None,
+        "years up to the last day, instead of task.start",
+        minimum=1,
+        below=1000,
+        identity="unless null",
+    )
     end: str | None = setting(None, "last day, YYYY-MM-DD; null for the last in the data")
     window: int = setting(30, "past days in an input", minimum=1)
     target: str = setting(
@@ -70,6 +78,13 @@ class Sp500Settings(TaskSettings):
         "quantity to predict; log_return and price are converted to a close and scored "
         "as such; volatility is the size of the next log return",
         choices=("log_return", "price", "volatility"),
+    )
+    refit: str | None = setting(
+        None,
+        "yearly: a network is trained for each calendar year of the test split, on all days "
+        "before it; limits of train. and match. hold for each training. null: one training",
+        choices=("yearly",),
+        identity="unless null",
     )
 
     @property
@@ -99,6 +114,8 @@ class Sp500Settings(TaskSettings):
                 raise ValueError(f"task.{key}={text}: not a date like 2015-12-31") from error
         if len(days) == 2 and days["start"] >= days["end"]:
             raise ValueError(f"task.start={self.start} is not before task.end={self.end}")
+        if self.start is not None and self.years is not None:
+            raise ValueError(f"task.start={self.start} and task.years={self.years}: set one")
         if self.csv is not None and not Path(self.csv).is_file():
             is_folder = Path(self.csv).is_dir()
             problem = "is a folder (allowed: a CSV file)" if is_folder else "no such file"
@@ -108,10 +125,23 @@ class Sp500Settings(TaskSettings):
         """Read the series; it is too small to need the cache."""
         if self.csv is None:
             closes, title = read_closes(None)
-            return Sp500Task(self, *select_span(self, closes, title))
+            return self.task_of(*select_span(self, closes, title))
         closes, notices = read_close_file(Path(self.csv), f"task.csv={self.csv}", self.column)
         chosen, title = select_span(self, closes, f"CSV {Path(self.csv).name}")
-        return Sp500Task(self, chosen, title, notices)
+        return self.task_of(chosen, title, notices)
+
+    def task_of(
+        self, closes: pd.Series[float], title: str, notices: tuple[str, ...] = ()
+    ) -> Sp500Task | RefitTask:
+        """Return the task of closes, with the refits that `refit` requires."""
+        whole = Sp500Task(self, closes, title, notices)
+        if self.refit is None:
+            return whole
+        parts = [
+            Sp500Task(self, closes[: bounds["test"][1]], title, bounds=bounds)
+            for bounds in yearly_bounds(whole.days, split_bounds(len(closes)))
+        ]
+        return RefitTask(parts, whole.data)
 
 
 def select_span(
@@ -124,8 +154,9 @@ def select_span(
         raise DataError(f"{title}: there are no rows")
     end = pd.Timestamp(settings.end) if settings.end else closes.index[-1]
     start = pd.Timestamp(settings.start) if settings.start else closes.index[0]
-    if settings.start is None and settings.csv is None:
-        start = end - pd.DateOffset(years=DEFAULT_YEARS) + pd.Timedelta(days=1)
+    years = settings.years or (DEFAULT_YEARS if settings.csv is None else None)
+    if settings.start is None and years is not None:
+        start = end - pd.DateOffset(years=years) + pd.Timedelta(days=1)
     chosen = closes[start:end]
     if len(chosen):
         title = f"{title} {first_and_last(chosen)}"
@@ -149,7 +180,10 @@ def days_needed(window: int) -> int:
 
 
 class Sp500Task(WindowTask):
-    """Windows over one series of closes; an item is the day after its origin."""
+    """Windows over one series of closes; an item is the day after its origin.
+
+    `bounds` are those of the splits; None for the shares of `split_bounds`.
+    """
 
     def __init__(
         self,
@@ -157,6 +191,7 @@ class Sp500Task(WindowTask):
         closes: pd.Series[float],
         title: str,
         notices: tuple[str, ...] = (),
+        bounds: Bounds | None = None,
     ) -> None:
         import numpy as np
         import torch
@@ -166,7 +201,7 @@ class Sp500Task(WindowTask):
         self.days = [day.date().isoformat() for day in closes.index]
         pairs = zip(self.days, self.closes.tolist(), strict=True)
         content = "".join(f"{day},{close!r}\n" for day, close in pairs)
-        bounds = split_bounds(len(self.closes))
+        bounds = bounds or split_bounds(len(self.closes))
         self.train_end = bounds["train"][1]
         self.objective = fitted(settings.target, self.closes[: self.train_end])
         features = torch.from_numpy(self.objective.features(self.closes))

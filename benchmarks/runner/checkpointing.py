@@ -16,6 +16,7 @@ from benchmarks.results.run_folder import RunFolder
 from benchmarks.system.atomic_files import remove_drafts, set_aside
 from benchmarks.system.load import ConcurrentRuns
 from benchmarks.training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from benchmarks.training.state import TrainingState
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class RunCheckpoint:
     Attributes:
         earlier_seconds: total time of the run before this start, up to its checkpoint.
         is_kept: the checkpoint remains after the end of the run.
+        finished: earlier refits of the run, which the checkpoint contains.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class RunCheckpoint:
         self.started = started
         self.earlier_seconds = 0.0
         self.is_kept = False
+        self.finished: list[TrainingState] = []
         remove_drafts(self.path, older_than=0.0)
 
     @property
@@ -89,12 +92,23 @@ class RunCheckpoint:
             return None
         self.earlier_seconds = metadata["total_seconds"]
         self.concurrent.maximum = max(self.concurrent.maximum, metadata["concurrent_runs"])
+        self.finished = []
+        for number, plain in enumerate(metadata["finished"]):
+            start = f"finished.{number}."
+            weights = {k.removeprefix(start): t for k, t in tensors.items() if k.startswith(start)}
+            self.finished.append(TrainingState(**plain, best_weights=weights))
         return tensors, metadata["training"]
 
     def write(self, tensors: dict[str, Tensor], training: dict[str, Any]) -> None:
         """Write a checkpoint; if the disk is full, the earlier checkpoint remains."""
+        plain = []
+        for number, state in enumerate(self.finished):
+            weights = {f"finished.{number}.{k}": t for k, t in (state.best_weights or {}).items()}
+            tensors = tensors | weights
+            plain.append({k: value for k, value in vars(state).items() if k != "best_weights"})
         metadata = {
             "code": self.code,
+            "finished": plain,
             "total_seconds": self.total_seconds,
             "concurrent_runs": self.concurrent.maximum,
             "training": training,

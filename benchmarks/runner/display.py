@@ -43,13 +43,16 @@ def show_start(model: str, task: str, seeds: Sequence[int], environment: Environ
 def show_data(data: DataDescription) -> None:
     """Print the data of a run and its notice."""
     print(f"data: {visible(data.name)}, sha256 {data.sha256[:12]}")
-    print(
-        f"      {data.train_size:,} train, {data.validation_size:,} validation, "
-        f"{data.test_size:,} test {data.unit}; {visible(data.split)}"
-    )
+    print(f"      {sizes_text(data)}; {visible(data.split)}")
     for notice in data.notices:
         logger.info("%s", notice)
     sys.stdout.flush()
+
+
+def sizes_text(data: DataDescription) -> str:
+    """Return the sizes of the splits as text."""
+    train, validation, test = data.sizes
+    return f"{train:,} train, {validation:,} validation, {test:,} test {data.unit}"
 
 
 def step_bar(title: str, total_steps: int | None) -> tqdm[Any]:

@@ -41,7 +41,7 @@ class FinishedRun:
 
     Attributes:
         config: its configuration, with the solved hidden size, in float32.
-        task: its task, loaded, on the CPU.
+        task: its task, loaded, on the CPU; that of the last refit, if it has several.
         weights: its best weights.
     """
 
@@ -91,7 +91,7 @@ def load_run(
     except (OSError, SafetensorError) as error:
         raise UserError(f"{folder.weights}: cannot be read ({error})") from error
     config = read_config(settings, row, run_id)
-    task = task_of(row, config, moved or {})
+    task = task_of(row, config, moved or {}).refits()[-1]
     task.to(torch.device("cpu"), torch.float32)
     weights = {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
     return FinishedRun(folder, row, config, task, weights)

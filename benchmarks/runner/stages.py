@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
-from benchmarks.config.schema import Config
+from benchmarks.config.schema import Config, LogSettings
 from benchmarks.results.leases import Lease
 from benchmarks.results.row import Row
 from benchmarks.results.run_folder import RunFolder
 from benchmarks.runner.checkpointing import RunCheckpoint
-from benchmarks.runner.display import TrainingDisplay, step_bar
+from benchmarks.runner.display import TrainingDisplay, sizes_text, step_bar
 from benchmarks.runner.kept_predictions import keep_predictions
 from benchmarks.runner.row_columns import fill_from_test, fill_from_training
 from benchmarks.system.atomic_files import write_atomically
@@ -39,13 +42,16 @@ from benchmarks.training.optim import planned_steps
 from benchmarks.training.predictions import Predictions, write_predictions
 from benchmarks.training.pretraining import is_of_pretraining, pretrain
 from benchmarks.training.seeding import SeedStreams
-from benchmarks.training.state import Progress
+from benchmarks.training.state import Progress, TrainingState, joined
 from benchmarks.training.tensorboard import tensorboard_log
 from benchmarks.training.trainer import Trainer
 from models.kernels.compiler import find_compiler
 from tasks.base import Task
 
 logger = logging.getLogger(__name__)
+
+Saved = tuple[dict[str, Tensor], dict[str, Any]]
+"""What `Trainer.restore` takes."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +89,24 @@ class RunContext(PreparedRun):
 
 
 def train_and_measure(context: RunContext) -> None:
-    """Train and measure a network; an exception leaves all earlier results in row and folder."""
-    config, row = context.config, context.row
+    """Train and measure a network; an exception leaves all earlier results in row and folder.
+
+    A task with several refits trains one network for each. The finished ones are in the checkpoint.
+    """
+    saved = context.checkpoint.read()
+    finished, parts = context.checkpoint.finished, context.task.refits()
+    for part in parts[len(finished) :]:
+        if len(parts) > 1:
+            print(f"refit {len(finished) + 1} of {len(parts)}: {sizes_text(part.data)}")
+        trainer = train(dataclasses.replace(context, task=part), saved)
+        finished.append(trainer.state)
+        saved = None
+    measure(context, trainer, finished[:-1])
+
+
+def train(context: RunContext, saved: Saved | None) -> Trainer:
+    """Train one network, from the first step or from its checkpoint."""
+    config, row, finished = context.config, context.row, context.checkpoint.finished
     budget_seconds = config.match.budget_seconds
     total_steps = planned_steps(context.task, config.train, budget_seconds)
     display = TrainingDisplay(
@@ -94,16 +116,17 @@ def train_and_measure(context: RunContext) -> None:
         config.train.max_epochs if budget_seconds is None else None,
         context.lease.progress,
     )
-    trainer = begin_training(context, display)
+    trainer = begin_training(context, display, saved)
+    log = LogSettings() if finished else config.log  # like history.csv: of the first refit
     try:
-        with display.bar, tensorboard_log(trainer, config.log, context.folder.path):
+        with display.bar, tensorboard_log(trainer, log, context.folder.path):
             trainer.fit()
     finally:
-        store_training(context, trainer)
-    measure(context, trainer)
+        store_training(context, joined([*finished, trainer.state]))
+    return trainer
 
 
-def begin_training(context: RunContext, progress: Progress) -> Trainer:
+def begin_training(context: RunContext, progress: Progress, saved: Saved | None) -> Trainer:
     """Build network and trainer, at the first step or restored from the run's checkpoint."""
     config, task, row = context.config, context.task, context.row
     network, encoder = build_network(config, task, context.device)
@@ -120,7 +143,6 @@ def begin_training(context: RunContext, progress: Progress) -> Trainer:
     if config.train.precision == "bfloat16" and encoder.kernel == "fused":
         logger.info("the fused kernel computes in float32, the rest of the network in bfloat16")
     trainer.streams.seed_dropout()
-    saved = context.checkpoint.read()
     if config.train.pretrain is not None and is_of_pretraining(saved):
         lines = pretrain(trainer, config, task, save, interruption, saved)
         write_history(context.folder.pretraining, lines)
@@ -144,9 +166,8 @@ def report_missing_kernel(reason: str, is_requested: bool) -> None:
     )
 
 
-def store_training(context: RunContext, trainer: Trainer) -> None:
+def store_training(context: RunContext, state: TrainingState) -> None:
     """Store the results of a training so far, and its best weights."""
-    state = trainer.state
     context.row.load_average = load_average()
     fill_from_training(context.row, state)
     write_history(context.folder.history, state.history)
@@ -154,13 +175,20 @@ def store_training(context: RunContext, trainer: Trainer) -> None:
         write_atomically(context.folder.weights, save(state.best_weights))
 
 
-def measure(context: RunContext, trainer: Trainer) -> None:
-    """Test the best weights if required, and measure latency, memory and utilisation."""
+def measure(context: RunContext, trainer: Trainer, earlier: Sequence[TrainingState] = ()) -> None:
+    """Test the best weights if required, and measure latency, memory and utilisation.
+
+    Earlier refits are tested together with the last one, which alone is measured.
+    """
     row, network, weights = context.row, trainer.network, trainer.state.best_weights
     assert weights is not None
     network.load_state_dict(weights)
+    timer, tested = trainer.evaluation_timer, network
+    if earlier:
+        timer.start_from(timer.seconds + sum(state.evaluation_seconds for state in earlier))
+        tested = nn.ModuleList([*(trained_network(context, state) for state in earlier), network])
     if context.config.train.test:
-        test(context, network, trainer.evaluation_timer)
+        test(context, tested, timer)
     text = context.task.showcase(network, context.config.seed)
     if text is not None:
         write_atomically(context.folder.sample, text)
@@ -168,9 +196,17 @@ def measure(context: RunContext, trainer: Trainer) -> None:
     measure_latency(context, network)
     if not context.is_multiseed:  # else the process contains other runs too
         row.peak_rss_mib = peak_rss_mib()
-    keep_validation_predictions(context, network)
+    keep_validation_predictions(context, tested)
     row.peak_memory_mib = measure_memory(trainer, context.device)
     measure_utilisation(context, network)
+
+
+def trained_network(context: RunContext, state: TrainingState) -> nn.Module:
+    """Build the network of an earlier refit."""
+    network, _ = build_network(context.config, context.task, context.device)
+    assert state.best_weights is not None
+    network.load_state_dict(state.best_weights)
+    return network
 
 
 def measure_latency(context: RunContext, network: Predictor) -> None:

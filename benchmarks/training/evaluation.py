@@ -33,7 +33,7 @@ def evaluate(
     They stay on the device until the end, so the loop does not synchronise with it.
 
     Args:
-        network: a network or a fitted baseline.
+        network: a network or a fitted baseline; a `ModuleList` has a network for each refit.
         task: already on the device.
         split: the split to evaluate.
         batch_size: does not affect the result.
@@ -77,5 +77,7 @@ def predict(network: Predictor, split: Split, batch: Batch, state: object) -> tu
     """Return the outputs for a batch and the next recurrent state."""
     if isinstance(network, FittedBaseline):
         return network.outputs(split, batch.items), None
+    if isinstance(network, nn.ModuleList):
+        network = network[batch.refit]
     outputs, state = network(batch.inputs, batch.lengths, state)
     return outputs, state

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -45,6 +46,25 @@ class TrainingState:
             sign * best[metric.name],
             best["loss"],
         )
+
+
+def joined(states: Sequence[TrainingState]) -> TrainingState:
+    """Return the results of the refits of a run as those of one training.
+
+    Steps, tokens and times are sums, the weights those of the last. Everything else is that of the
+    first, whose validation part precedes the whole test split.
+    """
+    to_best = [state.time_to_best_seconds for state in states]
+    known = [seconds for seconds in to_best if seconds is not None]
+    return replace(
+        states[0],
+        steps=sum(state.steps for state in states),
+        tokens=sum(state.tokens for state in states),
+        train_seconds=sum(state.train_seconds for state in states),
+        evaluation_seconds=sum(state.evaluation_seconds for state in states),
+        time_to_best_seconds=sum(known) if len(known) == len(states) else None,
+        best_weights=states[-1].best_weights,
+    )
 
 
 @dataclass

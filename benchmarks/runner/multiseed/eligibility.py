@@ -53,6 +53,8 @@ def reason_against_multiseed(prepared: PreparedRun, seeds: Sequence[int]) -> str
         return f"train.precision is {config.train.precision}"
     if config.train.optimizer == "sgd":
         return "train.optimizer is sgd"
+    if len(prepared.task.refits()) > 1:
+        return "each run trains several networks (task.refit)"
     pair = [trainer_of_seed(prepared, seed) for seed in seeds[:2]]
     batches = [next(trainer.begin_epoch()) for trainer in pair]
     if any(batch.lengths is not None for batch in batches):

@@ -175,7 +175,7 @@ def end_seed(
     try:
         with lease_held, stored_row(context, runs.store):
             if trained is not None:
-                store_training(context, trained.trainer)
+                store_training(context, trained.trainer.state)
             error = ended_by if trained is None else trained.error or ended_by
             if error is not None:
                 raise error
@@ -196,7 +196,7 @@ def train(
     try:
         with interruption.immediate(), ExitStack() as open_files:
             for context, display in zip(contexts, displays, strict=True):
-                trainer = begin_training(context, display)
+                trainer = begin_training(context, display, context.checkpoint.read())
                 generator = torch.Generator().set_state(torch.get_rng_state())
                 begun.append(SeedTrainer(trainer, generator))
                 log = tensorboard_log(trainer, context.config.log, context.folder.path)
