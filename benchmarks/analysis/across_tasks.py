@@ -10,9 +10,10 @@ from itertools import combinations
 import numpy as np
 
 from benchmarks.analysis.arms import budget_name
-from benchmarks.analysis.comparison import AcrossTasks, Arm, FailedArm, Group
+from benchmarks.analysis.comparison import Arm, FailedArm, Group
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.metrics import COSTS
+from benchmarks.analysis.over_groups import AcrossTasks
 from benchmarks.analysis.statistics.common import LEVEL
 from benchmarks.analysis.statistics.ranks import friedman, nemenyi_difference
 

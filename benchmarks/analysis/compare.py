@@ -32,6 +32,7 @@ from benchmarks.analysis.pairwise import (
     family_of,
     pairs_with,
 )
+from benchmarks.analysis.pooling import pooled_periods
 from benchmarks.analysis.ranking import with_marks
 from benchmarks.analysis.run_notes import scale_notes, source_notes, undertrained_notes
 from benchmarks.analysis.seed_notes import check_planned, seed_notes
@@ -64,7 +65,8 @@ def compare(tables: Sequence[Path], options: Options = DEFAULTS) -> Comparison:
         )
     notes = [*read.notes, *unfinished_notes(selected, options)]
     across = across_tasks(groups, options.by)
-    return Comparison(read.sources, groups, selected.excluded, notes, across)
+    periods = pooled_periods(groups, options.by) if options.items else []
+    return Comparison(read.sources, groups, selected.excluded, notes, across, periods)
 
 
 def make_groups(selected: Selection, options: Options) -> list[Group]:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from benchmarks.analysis.over_groups import AcrossTasks, Periods
 from benchmarks.analysis.seed_tests import Scores
 from benchmarks.analysis.statistics.common import Interval, Paired
 
@@ -364,33 +365,11 @@ class ExcludedRows:
 
 
 @dataclass(frozen=True)
-class AcrossTasks:
-    """Average ranks of networks over groups, and tests of their differences.
-
-    Attributes:
-        arms, ranks: names and average ranks, the best first; rank 1 is the best of a group.
-        groups: names of the groups.
-        statistic, p: of Friedman's test, the F of Iman and Davenport.
-        critical_difference: the difference of average ranks that Nemenyi's test shows.
-        not_shown: sets of arms that are not shown to differ; all arms if Friedman's test shows no
-            difference.
-    """
-
-    arms: list[str]
-    ranks: list[float]
-    groups: list[str]
-    statistic: float
-    p: float
-    critical_difference: float
-    not_shown: list[list[str]]
-    notes: list[str]
-
-
-@dataclass(frozen=True)
 class Comparison:
     """The groups of one or more tables, by task, the largest group of a task first.
 
     `across` has the average ranks over the groups; None if too few have networks in common.
+    `periods` has the groups of a task that are periods of a series, pooled.
     """
 
     sources: list[str]
@@ -398,3 +377,4 @@ class Comparison:
     left_out: list[ExcludedRows]
     notes: list[str] = field(default_factory=list)
     across: AcrossTasks | None = None
+    periods: list[Periods] = field(default_factory=list)

@@ -138,8 +138,8 @@ class ItemTests:
         differences = [of_a.contributions() - of_b.contributions() for _, of_a, of_b in pairs]
         return crossed_test(differences, is_sequence=pairs[0][1].form != "classes")
 
-    def confidence_set(self, arms: Sequence[Arm]) -> list[str]:
-        """Return the labels of the Model Confidence Set of the first arms with predictions."""
+    def mean_losses(self, arms: Sequence[Arm], most: int) -> list[tuple[str, Items, Vector]]:
+        """Return label, items and mean losses over seeds of the first arms with predictions."""
         found: list[tuple[str, Items, Vector]] = []
         for arm in arms:
             if not self.runs(arm):
@@ -152,8 +152,13 @@ class ItemTests:
             if any(items.mismatch(first) for items in kept):
                 continue
             found.append((arm.label, kept[0], np.mean([items.losses for items in kept], axis=0)))
-            if len(found) == MOST_IN_SET:
+            if len(found) == most:
                 break
+        return found
+
+    def confidence_set(self, arms: Sequence[Arm]) -> list[str]:
+        """Return the labels of the Model Confidence Set of the first arms with predictions."""
+        found = self.mean_losses(arms, MOST_IN_SET)
         if len(found) <= 2:
             return []
         is_independent = found[0][1].form == "classes"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.analysis.comparison import AcrossTasks
 from benchmarks.analysis.formatting import listed, p_text, rounded, significant
+from benchmarks.analysis.over_groups import AcrossTasks
 from benchmarks.analysis.statistics.common import LEVEL
 from benchmarks.reporting.renderers import Section, TextTable
 

@@ -81,6 +81,7 @@ def comparison_json(comparison: Comparison, only_changed: bool = False) -> dict[
         "left_out": [dataclasses.asdict(rows) for rows in comparison.left_out],
         "notes": comparison.notes,
         "across": None if comparison.across is None else dataclasses.asdict(comparison.across),
+        "periods": [dataclasses.asdict(each) for each in comparison.periods],
     }
 
 

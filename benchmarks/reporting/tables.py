@@ -35,6 +35,7 @@ from benchmarks.analysis.formatting import (
 from benchmarks.analysis.metrics import COSTS
 from benchmarks.analysis.statistics.common import Interval, Paired
 from benchmarks.reporting.average_ranks import rank_section
+from benchmarks.reporting.pooled_periods import period_section
 from benchmarks.reporting.renderers import Section, TextTable
 from benchmarks.reporting.sentences import (
     change_text,
@@ -67,6 +68,7 @@ def sections_of(comparison: Comparison, only_changed: bool) -> list[Section]:
         notes = []
     found = [group_section(group, only_changed) for group in groups]
     found += [rank_section(comparison.across)] if comparison.across is not None else []
+    found += [period_section(each) for each in comparison.periods]
     end = [("excluded rows", [excluded_text(rows) for rows in comparison.left_out])]
     end.append(("notes on the tables", notes))
     lists = [(heading, lines) for heading, lines in end if lines]

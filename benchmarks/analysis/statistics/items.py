@@ -126,6 +126,22 @@ def diebold_mariano(errors_a: ArrayLike, errors_b: ArrayLike) -> Paired:
     return replace(t_difference(mean, error, freedom, n, method), warning=dependence_warning(d))
 
 
+def harvey(errors_a: ArrayLike, errors_b: ArrayLike) -> Paired:
+    """Compare squared errors one step ahead as Harvey, Leybourne and Newbold (1997) do.
+
+    They correct the statistic of Diebold and Mariano (1995) for few items. It takes the differences
+    of different times for independent, which holds for optimal forecasts of one step.
+    """
+    x, y = (e**2 for e in paired_vectors(errors_a, errors_b, "errors"))
+    d, method = x - y, "Diebold-Mariano (HLN)"
+    n, mean = len(d), float(d.mean())
+    p = p_without_spread(d, size_of(x, y))
+    if p is not None:
+        return Paired(mean, None, None, p, n, "equal differences: signs")
+    factor = math.sqrt((n - 1) / n)  # of the statistic, for one step
+    return t_difference(mean, float(d.std()) / math.sqrt(n) / factor, n - 1, n, method)
+
+
 def model_confidence_set(
     losses: Sequence[ArrayLike], seed: int = 0, block: int = 10
 ) -> tuple[list[int], list[float]]:

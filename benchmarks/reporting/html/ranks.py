@@ -6,8 +6,8 @@ from typing import Any
 
 import altair as alt
 
-from benchmarks.analysis.comparison import AcrossTasks
 from benchmarks.analysis.formatting import rounded
+from benchmarks.analysis.over_groups import AcrossTasks
 from benchmarks.analysis.statistics.common import LEVEL
 from benchmarks.reporting.average_ranks import groups_text, statistic_text, verdict_texts
 from benchmarks.reporting.html.figure import Figure, Record, chart, spec_of

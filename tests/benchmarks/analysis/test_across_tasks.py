@@ -13,7 +13,8 @@ import pytest
 from scipy import stats
 
 from benchmarks.analysis.across_tasks import across_tasks, close_runs
-from benchmarks.analysis.comparison import AcrossTasks, Group
+from benchmarks.analysis.comparison import Group
+from benchmarks.analysis.over_groups import AcrossTasks
 from benchmarks.analysis.statistics.common import Interval
 from tests.helpers.result_tables import Row, arm, compared, fixed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.analysis.comparison import AcrossTasks
+from benchmarks.analysis.over_groups import AcrossTasks
 from benchmarks.reporting.average_ranks import rank_section, verdict_texts
 from scripts.compare import main
 from tests.helpers.result_tables import arm, write

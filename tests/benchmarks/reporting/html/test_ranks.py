@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.analysis.comparison import AcrossTasks
+from benchmarks.analysis.over_groups import AcrossTasks
 from benchmarks.reporting.html.ranks import rank_figure
 from scripts.report import main
 from tests.helpers import planted

@@ -156,7 +156,7 @@ def test_single_runs_resume_after_an_interruption(
     whole = run(f"model.kernel={kernel}")
     interruption = Interruption()
 
-    def interrupted(context: RunContext, trainer: Trainer) -> None:
+    def interrupted(context: RunContext, *trained: Any) -> None:
         interruption.requested = "SIGTERM"
         interruption.check()
 
