@@ -32,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     print_log_messages()
     if options.out is not None and not options.out.parent.is_dir():
         raise UserError(f"--out {options.out}: no folder {options.out.parent}")
+    if options.out is not None and options.out.is_dir():
+        raise UserError(f"--out {options.out}: is a folder; give a file, such as answers.csv")
     if not options.new_data.exists():
         raise UserError(f"{options.new_data}: no such file")
     folder = find_run(options.run, options.results)
@@ -46,7 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
     if options.out is None:
         print(visible(text), end="")
     else:
-        options.out.write_text(text, encoding="utf-8")
+        try:
+            options.out.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--out {options.out}: cannot be written ({error.strerror})") from error
         count = len(next(iter(columns.values())))
         print(f"written: {options.out}, {count:,} lines")
     return 0

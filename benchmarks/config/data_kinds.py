@@ -76,10 +76,10 @@ def content_of(path: Path) -> str:
     table = read_table(path, str(path))
     if table.frame.empty:
         raise DataError(f"{path}: there are no rows below the names of the columns")
-    names = shortened([*table.frame])
-    if any(re.fullmatch(r"[-+]?[\d.]+", name) for name in table.frame):
-        return f" (the first line contains values, not names of columns: {names})"
-    return f" (columns: {names})"
+    names = [str(name) for name in table.frame]
+    if any(re.fullmatch(r"[-+]?[\d.]+", name) for name in names):
+        return f" (the first line contains values, not names of columns: {shortened(names)})"
+    return f" (columns: {shortened(names)})"
 
 
 def shortened(names: Sequence[str]) -> str:

@@ -311,17 +311,17 @@ def refuse_repeated(table: Table, time: str, ids: str, times: Numbers, codes: Nu
     """Raise DataError if a pair of id and time occurs twice, with both lines."""
     import pandas as pd
 
-    pairs = pd.DataFrame({"id": codes, "time": times}, index=table.frame.index)
-    again = pairs.duplicated()
+    pairs = pd.DataFrame({"id": codes, "time": times})
+    again = pairs.duplicated().to_numpy()
     if not again.any():
         return
-    second = again.idxmax()
-    first = (pairs == pairs.loc[second]).all(axis=1).idxmax()
-    count = int(again.sum())
+    second = int(again.argmax())
+    first = int((pairs == pairs.iloc[second]).all(axis=1).to_numpy().argmax())
+    lines, count = table.frame.index, int(again.sum())
     raise DataError(
-        f"{table.where}: the row of {ids} {shown(table.frame[ids][second])} and {time} "
-        f"{shown(table.frame[time][second])} occurs twice, in lines {first} and {second}"
-        f"{f' ({count:,} such rows)' if count > 1 else ''}; keep one of them"
+        f"{table.where}: the row of {ids} {shown(table.frame[ids].iloc[second])} and {time} "
+        f"{shown(table.frame[time].iloc[second])} occurs twice, in lines {lines[first]} and "
+        f"{lines[second]}{f' ({count:,} such rows)' if count > 1 else ''}; keep one of them"
     )
 
 

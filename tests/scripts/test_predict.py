@@ -73,6 +73,8 @@ def test_mistakes_get_one_line(
     folder, data = folder_of(trained, "series", tmp_path)
     assert "nowhere: no such file" in refusal(capsys, folder, "nowhere")
     assert "no folder" in refusal(capsys, folder, data, "-o", tmp_path / "none" / "a.csv")
+    assert "is a folder; give a file" in refusal(capsys, folder, data, "-o", tmp_path)
+    assert "cannot be written (" in refusal(capsys, folder, data, "-o", "/dev/full")
     assert "allowed: forecasts only" in refusal(capsys, folder, data, "--steps", 3)
     assert "not the new place of data" in refusal(capsys, folder, data, "task.data")
     assert "task.source=x: not a path of this run's task" in refusal(
