@@ -228,7 +228,7 @@ def fit_scaling(
     empty = np.isnan(steps).all(0)
     if empty.any():
         name = channels[int(empty.argmax())]
-        others = ",".join(channels[n] for n in np.flatnonzero(~empty))
+        others = ",".join(channels[int(n)] for n in np.flatnonzero(~empty))
         remedy = f"; leave it out, as in task.features=[{others}]" if has_names and others else ""
         raise DataError(f"{where}: {name} has no value in the training split{remedy}")
     with np.errstate(over="ignore", invalid="ignore"):
