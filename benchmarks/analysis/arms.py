@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -93,10 +94,16 @@ def make_arm(rows: pd.DataFrame, label: str, failures: dict[str, int]) -> Arm:
 
 
 def undertrained(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Return True for undertrained runs; tables from before the column have its sources."""
+    """Return True for undertrained runs; older tables lack the column or the rule on time."""
     is_last = (rows["best_epoch"] == rows["epochs"]) & rows["stopped_by"].isin([*LIMITS])
     stored = rows["undertrained"]
-    return (rows["baseline"] == "") & (stored == 1).where(stored.notna(), is_last)
+    is_early = is_cut_off(rows) | (stored == 1).where(stored.notna(), is_last)
+    return (rows["baseline"] == "") & is_early
+
+
+def is_cut_off(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Return True for runs that time ended before their schedule."""
+    return (rows["stopped_by"] == "seconds") & (rows["match"] != "time")
 
 
 def mean(rows: pd.DataFrame, column: str) -> float | None:
@@ -141,11 +148,20 @@ def with_skill(arms: list[Arm], naive: Arm, metric: str, higher_is_better: bool)
     span = naive.score.mean - perfect
     if span == 0:
         return arms
+    is_seasonal = metric == "rmse"
     skills = ((naive.score.mean - arm.score.mean) / span + 0.0 for arm in arms)  # + 0.0: no -0
     return [
-        dataclasses.replace(arm, skill=finite(skill))
+        dataclasses.replace(
+            arm, skill=finite(skill), seasonal_skill=seasonal_skill(arm) if is_seasonal else None
+        )
         for arm, skill in zip(arms, skills, strict=True)
     ]
+
+
+def seasonal_skill(arm: Arm) -> float | None:
+    """Return the skill of an arm over the value one season before; None without a season."""
+    ratio = mean(arm.rows, "rmse_over_seasonal_naive")
+    return None if ratio is None else 1 - ratio
 
 
 def machine_text(rows: pd.DataFrame) -> pd.Series[Any]:
@@ -224,6 +240,20 @@ def recipe_text(arms: list[Arm]) -> str:
     """Return the recipe of a group's nets, to be appended; empty if it is the default or mixed."""
     recipes = {name for arm in arms if not arm.baseline for name in arm.rows["recipe"].unique()}
     return f"; recipe {recipes.pop()}" if len(recipes) == 1 and recipes != {"default"} else ""
+
+
+def limits_text(arms: list[Arm]) -> str:
+    """Return the limits of steps and time that ended nets, to be appended; empty without one."""
+    nets = [arm.rows for arm in arms if not arm.baseline]
+    rows = pd.concat(nets) if nets else pd.DataFrame(columns=["stopped_by", "match", "overrides"])
+    texts = []
+    for end, is_ended in (("steps", rows["stopped_by"] == "steps"), ("seconds", is_cut_off(rows))):
+        pattern = rf"(?:^|\s)\+*({re.escape(LIMITS[end])}=\S+)"
+        values = rows.loc[is_ended, "overrides"].astype("str").str.extract(pattern, expand=False)
+        name = " and ".join(sorted({*values.fillna(LIMITS[end])}))
+        if is_ended.any():
+            texts.append(f"; {name} ended {int(is_ended.sum()):,} of {len(rows):,} runs")
+    return "".join(texts)
 
 
 def budget_name(match: str, budget: float | None) -> str:

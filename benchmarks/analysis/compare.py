@@ -12,6 +12,7 @@ from benchmarks.analysis.across_tasks import across_tasks
 from benchmarks.analysis.arm_differences import with_differences
 from benchmarks.analysis.arms import (
     budget_text,
+    limits_text,
     make_arms,
     recipe_text,
     with_skill,
@@ -130,8 +131,8 @@ def make_group(
     pairs = all_pairs(arms, rules, family, failed_arms)
     reference = requested_arm(arms, options.baseline)
     shown = pairs if reference is None else pairs_with(arms, reference, rules, failed_arms)
-    arms, untested = with_marks(arms, pairs, shown, rules)
-    notes = [*notes_of(rows, failed, arms, failed_arms, beside), *kernel_notes(arms), *untested]
+    arms = with_marks(arms, pairs, shown, rules)
+    notes = [*notes_of(rows, failed, arms, failed_arms, beside), *kernel_notes(arms)]
     notes += seed_notes(arms, shown, options.planned)
     notes += [] if margin is None else [f"margin: {significant(margin, 2)}"]
     notes += scale_notes(arms, name) if is_own else []
@@ -148,7 +149,7 @@ def make_group(
         higher_is_better=metric.higher_is_better,
         dataset=most_frequent(rows, "dataset"),
         split=most_frequent(rows, "split"),
-        budget=budget_text(arms) + recipe_text(arms),
+        budget=budget_text(arms) + recipe_text(arms) + limits_text(arms),
         arms=arms,
         pairs=shown,
         naive=naive.label if naive is not None else None,
@@ -159,9 +160,17 @@ def make_group(
         margin=margin,
         planned=options.planned,
         failed_arms=failed_arms,
+        task_settings=task_settings(rows),
     )
     group = with_differences(group, rows)
     return group if items is None else add_item_tests(group, items)
+
+
+def task_settings(rows: pd.DataFrame) -> str:
+    """Return the overrides of the task that all rows have; the data has its own line."""
+    known = [str(text).split() for text in rows["overrides"].unique()]
+    words = [word.lstrip("+") for word in known[0] if all(word in each for each in known)]
+    return " ".join(w for w in words if w.startswith("task.") and w[:10] != "task.data=")
 
 
 def unit_of(rows: pd.DataFrame, name: str, is_own: bool) -> str:

@@ -37,11 +37,13 @@ class Arm:
         label: the model and the settings that distinguish it within its group.
         rows: its rows by seed, with `score`, the compared value, and `table`, the file.
         skill: relative to the naive arm of the group.
+        seasonal_skill: of the RMSE, relative to the value one season before on the same items.
         train_seconds, latency_ms, memory_mib (tensors), rss_mib, utilisation: medians of the rows.
         trials: number of trials of the search whose best trial this arm is.
         failures: number of seeds whose latest run failed, by status.
         undertrained: number of runs whose best epoch is the last.
-        is_among_best: the best arm of its budget, or tested and not shown to be worse.
+        is_among_best: the best arm of its budget on these test items, or tested over seeds and not
+            shown to be worse there.
         beats_baselines: None for baselines, without baselines, and for costs.
     """
 
@@ -68,6 +70,7 @@ class Arm:
     beats_baselines: bool | None = None
     against_baselines: str = ""
     rss_mib: float | None = None
+    seasonal_skill: float | None = None
     kernel: str = ""
     precision: str = ""
     utilisation: float | None = None
@@ -228,6 +231,7 @@ class Group:
     Attributes:
         budget: what all nets have in common, as a phrase; states if it is mixed.
         also_differ: settings in which arms differ besides model and budget, as a phrase.
+        task_settings: overrides of the task that all arms have, except the data.
         pairs: the tested pairs, over which Holm's correction runs: of the nets and the best
             baseline; of baselines if there are no nets; only with the best arm or the best
             baseline in a large group; only with the requested arm if there is one.
@@ -258,6 +262,7 @@ class Group:
     planned: int | None = None
     failed_arms: list[FailedArm] = field(default_factory=list)
     also_differ: str = ""
+    task_settings: str = ""
 
     def arm(self, label: str) -> Arm:
         """Return the arm with this label."""

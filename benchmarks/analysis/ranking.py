@@ -18,9 +18,8 @@ from benchmarks.analysis.comparison import (
     Pair,
     best_baseline,
 )
-from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.metrics import COSTS, EXACT
-from benchmarks.analysis.pairwise import NO_ITEMS, Rules, contenders, corrected, run_test
+from benchmarks.analysis.pairwise import Rules, contenders, corrected, run_test
 
 PairsByLabels = dict[frozenset[str], Pair]
 
@@ -34,15 +33,15 @@ AGAINST_BASELINE = {
 
 def with_marks(
     arms: list[Arm], pairs: Sequence[Pair], shown: Sequence[Pair], rules: Rules
-) -> tuple[list[Arm], list[str]]:
-    """Mark the best arms and the networks that beat the best baseline; return notes on others.
+) -> list[Arm]:
+    """Mark the best arms and the networks that beat the best baseline.
 
     The verdicts of the pairs that are `shown` precede those of all pairs.
     """
     tested = {frozenset((pair.a, pair.b)): pair for pair in (*pairs, *shown)}
     failing = {label for pair in (*pairs, *shown) if (label := failing_more(pair)) is not None}
     qualified = [arm for arm in arms if arm.label not in failing]
-    best, notes = best_arms(qualified, tested, rules)
+    best = best_arms(qualified, tested, rules)
     if failing and len(qualified) == 1:
         best = {qualified[0].label}
     best -= {label for pair in shown if (label := loser(pair, failing)) is not None}
@@ -50,13 +49,11 @@ def with_marks(
     result = [dataclasses.replace(arm, is_among_best=arm.label in best) for arm in arms]
     if baseline is not None:
         result = [arm if arm.baseline else against(baseline, arm, tested) for arm in result]
-    return result, notes
+    return result
 
 
-def best_arms(
-    arms: Sequence[Arm], tested: PairsByLabels, rules: Rules
-) -> tuple[set[str], list[str]]:
-    """Return the labels of the best arms and those not shown to be worse, and notes.
+def best_arms(arms: Sequence[Arm], tested: PairsByLabels, rules: Rules) -> set[str]:
+    """Return the labels of the best arms and those not shown to be worse.
 
     Nets of each budget are compared with each other and with the baselines. A baseline must not
     be worse than the best arm of any budget.
@@ -64,51 +61,57 @@ def best_arms(
     budgets = {budget_name(arm.match, arm.match_budget) for arm in arms if not arm.baseline}
     best: set[str] = set()
     beaten: set[str] = set()
-    notes: dict[str, None] = {}
     for budget in sorted(budgets) or [""]:
         peers = [a for a in arms if a.baseline or budget_name(a.match, a.match_budget) == budget]
-        found, untested = best_of_budget(peers, tested, rules)
+        found = best_of_budget(peers, tested, rules)
         best |= found
         if found:
             beaten |= {arm.label for arm in peers} - found
-        if untested and rules.metric.is_own:
-            notes[f"not tested, without stored predictions: {listed(untested)}"] = None
-    return best - beaten, list(notes)
+    return best - beaten
 
 
-def best_of_budget(
-    arms: Sequence[Arm], tested: PairsByLabels, rules: Rules
-) -> tuple[set[str], list[str]]:
-    """Return the labels of the best arms of a budget, and of the untested ones.
+def best_of_budget(arms: Sequence[Arm], tested: PairsByLabels, rules: Rules) -> set[str]:
+    """Return the labels of the best arms of a budget.
 
     The best arm is the first contender that can be tested: an arm with one seed cannot. Arms whose
-    failed runs leave a verdict open come last.
+    failed runs leave a verdict open come last. Two arms without seeds have one score each on these
+    test items, so the lower one is worse there, whatever a test for other items shows.
     """
-    untested: list[str] = []
     doubtful = {pair.withheld for pair in tested.values()}
     for best in sorted(contenders(arms), key=lambda arm: arm.label in doubtful):
         if best.score.n == 1 and not best.is_deterministic and rules.metric.name not in EXACT:
             continue
-        pairs = pairs_with_best(best, arms, tested, rules)
-        missing = [arm for arm, pair in pairs if pair.reason == NO_ITEMS]
-        untested = untested or [arm.label for arm in missing]
-        verdicts = {arm.label: verdict_of(best, pair) for arm, pair in pairs if is_decided(pair)}
-        if verdicts:
-            kept = {label for label, each in verdicts.items() if each not in (BETTER, FAILS_LESS)}
-            kept |= {arm.label for arm in missing if arm.score.mean == best.score.mean}
-            kept.add(best.label)
-            return kept, [arm.label for arm in missing]
-    return set(), untested
+        pairs = [
+            (arm, pair)
+            for arm, pair in pairs_with_best(best, arms, tested, rules)
+            if is_decided(pair)
+        ]
+        if pairs:
+            fixed = [arm for arm in arms if arm.is_deterministic and best.is_deterministic]
+            kept = {a.label for a, p in pairs if verdict_of(best, p) not in (BETTER, FAILS_LESS)}
+            kept -= {arm.label for arm in fixed}
+            near = rules.margin or 0.0
+            equal = {a.label for a in fixed if abs(a.score.mean - best.score.mean) <= near}
+            return kept | equal | {best.label}
+    return set()
 
 
 def pairs_with_best(
     best: Arm, arms: Sequence[Arm], tested: PairsByLabels, rules: Rules
 ) -> list[tuple[Arm, Pair]]:
-    """Return the best arm's pairs with all others: the tested ones, and new tests of the rest.
+    """Return the best arm's pairs with others: the tested ones, and new tests over seeds.
 
     New tests are corrected for the pairs with the best arm, including the tested ones.
     """
-    others = [arm for arm in arms if arm is not best]
+    others = [
+        arm
+        for arm in arms
+        if arm is not best
+        and (
+            frozenset((best.label, arm.label)) in tested
+            or not (arm.is_deterministic and best.is_deterministic)
+        )
+    ]
     pairs = [
         tested.get(frozenset((best.label, arm.label))) or run_test(best, arm, rules, len(others))
         for arm in others

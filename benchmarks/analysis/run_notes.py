@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from benchmarks.analysis.arms import is_cut_off, undertrained
 from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.diff_pairing import ArmPair, Side
 from benchmarks.analysis.formatting import listed
@@ -51,9 +52,16 @@ def undertrained_notes(arms: Sequence[Arm]) -> list[str]:
     if not found:
         return []
     parts = [f"{arm.label} in {arm.undertrained} of {arm.completed} runs" for arm in found]
-    rows = pd.concat([arm.rows for arm in found])
-    is_timed = all(arm.match == "time" for arm in found)
-    return [f"undertrained: {listed(parts)}; {advice(rows['stopped_by'].astype('str'), is_timed)}"]
+    rows = pd.concat([arm.rows[undertrained(arm.rows)] for arm in found])
+    ends = rows[["stopped_by", "match"]].astype("str").itertuples(index=False, name=None)
+    notes = [f"undertrained: {listed(parts)}; {advice(ends)}"]
+    cut = [arm.label for arm in found if is_cut_off(arm.rows).any()]
+    if cut:
+        notes.append(
+            f"train.max_seconds ended runs of {listed(cut)}: their scores depend on the speed and "
+            f"load of the machine"
+        )
+    return notes
 
 
 def side_notes(pairs: Iterable[ArmPair]) -> list[str]:

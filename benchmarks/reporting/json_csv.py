@@ -20,6 +20,7 @@ from benchmarks.analysis.comparison import (
     Pair,
 )
 from benchmarks.analysis.statistics.common import Interval, Paired
+from benchmarks.reporting.answer import answer
 from benchmarks.reporting.sentences import failures_text
 from benchmarks.results.csv_cells import csv_text
 
@@ -34,6 +35,7 @@ ARM_COLUMNS = (
     "interquartile_mean",
     "validation",
     "skill",
+    "seasonal_skill",
     "is_among_best",
     "beats_baselines",
     "parameters",
@@ -88,6 +90,7 @@ def comparison_json(comparison: Comparison, only_changed: bool = False) -> dict[
 def _group(group: Group, only_changed: bool) -> dict[str, Any]:
     pairs = [pair for pair in group.pairs if not only_changed or pair.verdict in SHOWN]
     simple = {f.name: getattr(group, f.name) for f in dataclasses.fields(group)}
+    simple["answer"] = answer(group)
     simple["arms"] = [_arm(arm) for arm in group.arms]
     simple["pairs"] = [dataclasses.asdict(pair) for pair in pairs]
     simple["failed_arms"] = [

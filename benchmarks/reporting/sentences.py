@@ -11,7 +11,6 @@ from benchmarks.analysis.comparison import (
     FAILED,
     FAILS_LESS,
     FAILS_MORE,
-    FLIPPED,
     IMPROVED,
     NOT_COMPARABLE,
     NOT_SHOWN,
@@ -36,6 +35,7 @@ from benchmarks.analysis.formatting import (
     rounded,
     significant,
 )
+from benchmarks.analysis.metrics import COSTS
 from benchmarks.analysis.statistics.common import Paired
 
 # Verdicts on a change that need no p-value
@@ -83,16 +83,14 @@ def open_text(found: Pair | Change) -> str:
 
 
 def undertrained_text(pair: Pair, group: Group) -> str:
-    """Return the undertrained arm of a pair that is not better than a baseline or another arm."""
-    if pair.has_failed_arm:
+    """Return the undertrained arms of a pair with a verdict on its scores; empty without one."""
+    if pair.has_failed_arm or pair.verdict == NOT_COMPARABLE or group.metric in COSTS:
         return ""
-    a, b = group.arm(pair.a), group.arm(pair.b)
-    if a.undertrained and b.undertrained:
-        return ""
-    arm, other = (a, b) if a.undertrained else (b, a)
-    verdict = pair.verdict if arm is a else FLIPPED.get(pair.verdict, pair.verdict)
-    is_doubtful = verdict == WORSE or (other.baseline and verdict != BETTER)
-    return f"{arm.label} is {arm.undertrained_text}" if arm.undertrained and is_doubtful else ""
+    arms = [arm for label in (pair.a, pair.b) if (arm := group.arm(label)).undertrained]
+    if len(arms) < 2:
+        return "".join(f"{arm.label} is {arm.undertrained_text}" for arm in arms)
+    shares = [f"{arm.undertrained} of {arm.completed}" for arm in arms]
+    return f"both are undertrained in {' and '.join(dict.fromkeys(shares))} runs"
 
 
 def verdict_text(pair: Pair, group: Group) -> str:

@@ -34,6 +34,7 @@ from benchmarks.analysis.formatting import (
 )
 from benchmarks.analysis.metrics import COSTS
 from benchmarks.analysis.statistics.common import Interval, Paired
+from benchmarks.reporting.answer import answer
 from benchmarks.reporting.average_ranks import rank_section
 from benchmarks.reporting.pooled_periods import period_section
 from benchmarks.reporting.renderers import Section, TextTable
@@ -81,7 +82,10 @@ def group_section(group: Group, only_changed: bool) -> Section:
     arms = group.arms[:MOST_SHOWN]
     unit = f"{group.unit}, " if group.unit else ""
     data = "; ".join(part for part in (group.dataset, group.split) if part)
-    about = [f"data: {data}"] if data else []
+    found = answer(group)
+    about = [f"answer: {found}"] if found else []
+    about += [f"data: {data}"] if data else []
+    about += [f"task settings: {group.task_settings}"] if group.task_settings else []
     about.append(f"budget: {group.budget}")
     about += [group.also_differ] if group.also_differ else []
     if len(arms) < len(group.arms):
@@ -89,7 +93,9 @@ def group_section(group: Group, only_changed: bool) -> Section:
     below = [*legend(group, arms), *failure_lines(group), *baseline_lines(group)]
     if group.confidence_set:
         names = listed(group.confidence_set, MOST_SHOWN)
-        below.append(f"the best run over test items is one of (95 % Model Confidence Set): {names}")
+        below.append(
+            f"on other test items, the best run is one of (95 % Model Confidence Set): {names}"
+        )
     lists = [pair_list(group, only_changed), ("notes", group.notes)]
     return Section(
         title=f"{group.title}: {group.metric} ({unit}{direction_text(group.higher_is_better)})",
@@ -114,6 +120,9 @@ def arm_table(group: Group, arms: list[Arm]) -> TextTable:
         group.metric: [score_cell(group, arm) for arm in arms],
         "±\n95 %": [half_text(arm.score) for arm in arms],
         "skill": ["" if arm.skill is None else rounded(arm.skill, 3) for arm in arms],
+        "seasonal\nskill": [
+            "" if arm.seasonal_skill is None else rounded(arm.seasonal_skill, 3) for arm in arms
+        ],
         "para-\nmeters": [short_count(arm.parameters) for arm in arms],
         "train\ns": [time_cell(arm, arm.train_seconds) for arm in arms],
         "peak\n%": [
@@ -200,7 +209,8 @@ def legend(group: Group, arms: Sequence[Arm]) -> list[str]:
     parts = []
     if any(arm.is_among_best for arm in arms):
         of = " of its budget" if group.is_mixed else ""
-        parts.append(f"{BEST} the best{of}, or not shown to be worse")
+        items = "" if group.metric in COSTS else " on these test items"
+        parts.append(f"{BEST} the best{of}{items}, or not shown to be worse with other seeds")
     if any(arm.doubtful_times and (arm.train_seconds or arm.latency_ms) for arm in arms):
         parts.append(f"{UNRELIABLE} unreliable time, see the notes")
     if any(arm.undertrained for arm in arms) and group.metric not in COSTS:
@@ -208,6 +218,10 @@ def legend(group: Group, arms: Sequence[Arm]) -> list[str]:
     lines = ["   ".join(parts)] if parts else []
     if any(pair.p_adjusted is not None for pair in group.pairs):
         lines.append("± is an individual 95 % interval; p and [ ] are corrected for all pairs")
+    if any(arm.skill is not None for arm in arms):
+        season = any(arm.seasonal_skill is not None for arm in arms)
+        more = "; seasonal skill: 0 is the value one season before" if season else ""
+        lines.append(f"skill: 0 is {group.naive}, 1 is perfect{more}")
     if group.margin is not None:
         lines.append(f"equivalent: the difference is shown to be below {significant(group.margin)}")
     if any(pair.population_p is not None for pair in group.pairs):
@@ -229,8 +243,7 @@ def baseline_lines(group: Group) -> list[str]:
     labels: dict[str, list[str]] = {}
     for arm in group.arms:
         if arm.beats_baselines is not None:
-            is_early = arm.undertrained and not arm.beats_baselines
-            early = f" ({arm.undertrained_text})" if is_early else ""
+            early = f" ({arm.undertrained_text})" if arm.undertrained else ""
             labels.setdefault(arm.against_baselines, []).append(f"{arm.label}{early}")
     return [f"{text}: {', '.join(names[:MOST_SHOWN])}" for text, names in labels.items()]
 

@@ -189,7 +189,8 @@ class Row:
     stopped_by: str | None = column("epochs, patience, steps or seconds", **TRAINING)
     best_epoch: int | None = column("epoch of the tested weights, from 1", **TRAINING)
     undertrained: bool | None = column(
-        "the best epoch is the last, and a limit of epochs, steps or seconds ended the run",
+        "a limit of epochs, steps or seconds ended the run at its best epoch, or train.max_seconds "
+        "ended it at any",
         **TRAINING,
     )
     steps: int | None = column("optimiser steps", **TRAINING)

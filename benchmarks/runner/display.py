@@ -163,7 +163,7 @@ def show_undertrained(rows: Sequence[Row]) -> None:
     """Print how many runs are undertrained, and the settings to raise; smoke tests always are."""
     found = [row for row in rows if row.undertrained and not row.smoke]
     if found:
-        text = advice([str(row.stopped_by) for row in found], found[0].match == "time")
+        text = advice((str(row.stopped_by), str(row.match)) for row in found)
         which = "undertrained" if len(rows) == 1 else f"{len(found)} of {len(rows)} undertrained"
         logger.info("%s: %s", which, text)
 

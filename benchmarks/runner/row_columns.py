@@ -113,7 +113,7 @@ def fill_from_training(row: Row, state: TrainingState) -> None:
     """Copy the results of a training into the row."""
     for name in ("epochs", "stopped_by", "steps", "best_epoch"):
         setattr(row, name, getattr(state, name))
-    row.undertrained = is_undertrained(state.epochs, state.best_epoch, state.stopped_by)
+    row.undertrained = is_undertrained(state.epochs, state.best_epoch, state.stopped_by, row.match)
     row.train_tokens, row.eval_seconds = state.tokens, state.evaluation_seconds
     if state.trained_together:
         row.trained_together = state.trained_together

@@ -161,8 +161,8 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
     undertrained = sum(outcome.is_undertrained for outcome in outcomes)
     if undertrained:
         logger.info(
-            "%s undertrained: the best epoch is the last, so longer training may improve the "
-            "score; scripts/compare.py names the arms and the settings to raise",
+            "%s undertrained: longer training may improve the score; scripts/compare.py names the "
+            "arms, the reasons and the settings to raise",
             counted(undertrained, "run"),
         )
     fallbacks = sum(outcome.used_fallback for outcome in outcomes)

@@ -9,6 +9,7 @@ import altair as alt
 import pandas as pd
 
 from benchmarks.analysis.comparison import Arm, Group
+from benchmarks.reporting.answer import nets
 from benchmarks.reporting.html.answers import (
     MOST_SEEDS,
     TWO_CLASSES,
@@ -17,7 +18,7 @@ from benchmarks.reporting.html.answers import (
     name_of,
 )
 from benchmarks.reporting.html.figure import Figure, Record, chart, encode, rounded, spec_of
-from benchmarks.reporting.html.formatting import data_unit, nets, number, plural
+from benchmarks.reporting.html.formatting import data_unit, number, plural
 from benchmarks.reporting.html.run_files import Runs, first_runs
 from benchmarks.reporting.html.theme import COLOURS, GRID, INK, Looks
 

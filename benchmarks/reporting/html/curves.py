@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from benchmarks.analysis.comparison import Arm, Group
 from benchmarks.analysis.statistics.common import unit_of
+from benchmarks.reporting.answer import nets
 from benchmarks.reporting.html.figure import Figure, Record, chart, encode, rounded, spec_of, spread
-from benchmarks.reporting.html.formatting import metric_name, nets, number, plural
+from benchmarks.reporting.html.formatting import metric_name, number, plural
 from benchmarks.reporting.html.run_files import Runs, first_runs
 from benchmarks.reporting.html.theme import Looks, Style
 from benchmarks.reporting.sentences import direction_text

@@ -16,6 +16,7 @@ import pandas as pd
 
 from benchmarks.analysis.comparison import Arm, Group
 from benchmarks.analysis.statistics.common import unit_of
+from benchmarks.reporting.answer import nets
 from benchmarks.reporting.html.figure import (
     Figure,
     Record,
@@ -27,7 +28,7 @@ from benchmarks.reporting.html.figure import (
     spread,
     zero_line,
 )
-from benchmarks.reporting.html.formatting import data_unit, metric_name, nets, number
+from benchmarks.reporting.html.formatting import data_unit, metric_name, number
 from benchmarks.reporting.html.run_files import Runs, first_runs
 from benchmarks.reporting.html.theme import BASELINE_DASHES, GRID, INK, MUTED, Look, Looks, Style
 

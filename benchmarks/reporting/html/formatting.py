@@ -8,13 +8,11 @@ from benchmarks.analysis.arms import budget_name
 from benchmarks.analysis.comparison import (
     BETTER,
     EQUIVALENT,
-    FLIPPED,
     NOT_COMPARABLE,
     OPEN,
     WORSE,
     Arm,
     Group,
-    Pair,
 )
 from benchmarks.analysis.formatting import (
     decimals_of,
@@ -25,6 +23,7 @@ from benchmarks.analysis.formatting import (
     significant,
 )
 from benchmarks.analysis.statistics.common import Interval
+from benchmarks.reporting.answer import budgets, nets, pair_of
 from benchmarks.reporting.sentences import direction_text
 
 ABBREVIATIONS = {
@@ -86,14 +85,6 @@ def score_texts(interval: Interval) -> tuple[str, str]:
     return mean, f"{low} to {high}"
 
 
-def budgets(group: Group) -> dict[str, list[Arm]]:
-    """Return the networks by budget, best first; verdicts hold within a budget."""
-    found: dict[str, list[Arm]] = {}
-    for arm in nets(group):
-        found.setdefault(budget_name(arm.match, arm.match_budget), []).append(arm)
-    return found
-
-
 def plural(n: int, word: str) -> str:
     """Format a count with its noun: `1 seed`, `2 seeds`."""
     return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
@@ -115,21 +106,6 @@ def data_unit(group: Group, otherwise: str) -> str:
     """Return the unit of the data, such as `reviews`; the other word if the table has none."""
     units = {str(unit): None for arm in group.arms for unit in arm.rows.get("data_unit", ())}
     return next((unit for unit in units if unit not in ("", "nan")), otherwise)
-
-
-def nets(group: Group) -> list[Arm]:
-    """Return the networks of a group, best first."""
-    return [arm for arm in group.arms if not arm.baseline]
-
-
-def pair_of(group: Group, a: Arm, b: Arm) -> tuple[Pair, str] | None:
-    """Return the pair of two arms and its verdict on A against B."""
-    for pair in group.pairs:
-        if (pair.a, pair.b) == (a.label, b.label):
-            return pair, pair.verdict
-        if (pair.a, pair.b) == (b.label, a.label):
-            return pair, FLIPPED.get(pair.verdict, pair.verdict)
-    return None
 
 
 def among_nets(group: Group, arm: Arm) -> str:

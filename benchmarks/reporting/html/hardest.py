@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from benchmarks.analysis.comparison import Group
+from benchmarks.reporting.answer import nets
 from benchmarks.reporting.html.answers import TWO_CLASSES, answers_of, class_names, name_of
-from benchmarks.reporting.html.formatting import NONE, data_unit, nets
+from benchmarks.reporting.html.formatting import NONE, data_unit
 from benchmarks.reporting.html.run_files import Runs, first_runs
 
 MOST_ARMS = 8

@@ -124,10 +124,14 @@ def _arm(group: Group, arm: Arm) -> list[Cell]:
         Cell(verdict, tone=tone),
         Cell(
             against,
-            more="" if arm.beats_baselines else arm.undertrained_text,
+            more="" if arm.beats_baselines is None else arm.undertrained_text,
             tone="bad" if against.startswith("worse") else beaten,
         ),
-        Cell(NONE if arm.skill is None else with_minus(rounded(arm.skill, 3)), arm.skill),
+        Cell(
+            NONE if arm.skill is None else with_minus(rounded(arm.skill, 3)),
+            arm.skill,
+            "" if arm.seasonal_skill is None else f"{number(arm.seasonal_skill, 3)} seasonal",
+        ),
         Cell(count(arm.parameters), arm.parameters),
         Cell(seconds(arm.train_seconds) + doubt, arm.train_seconds, peak),
         Cell(number(arm.latency_ms, 2) + doubt, arm.latency_ms),

@@ -13,13 +13,14 @@ from benchmarks.analysis.compare import compare
 from benchmarks.analysis.comparison import Comparison, Group
 from benchmarks.analysis.selection import DEFAULTS, Options
 from benchmarks.errors import UserError
+from benchmarks.reporting.answer import nets
 from benchmarks.reporting.html.confusion import confusion_figures
 from benchmarks.reporting.html.costs import cost_figures
 from benchmarks.reporting.html.curves import curve_figures
 from benchmarks.reporting.html.figure import Figure
 from benchmarks.reporting.html.figure_files import export
 from benchmarks.reporting.html.forecasts import forecast_figures
-from benchmarks.reporting.html.formatting import metric_name, nets, plural
+from benchmarks.reporting.html.formatting import metric_name, plural
 from benchmarks.reporting.html.hardest import hardest
 from benchmarks.reporting.html.overview import arm_table, pair_table
 from benchmarks.reporting.html.page import Part, page

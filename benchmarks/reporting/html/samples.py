@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.analysis.comparison import Group
-from benchmarks.reporting.html.formatting import nets
+from benchmarks.reporting.answer import nets
 from benchmarks.reporting.html.run_files import Runs, first_runs
 
 MOST_ARMS = 8

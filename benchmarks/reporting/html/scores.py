@@ -8,12 +8,12 @@ from typing import Any
 import altair as alt
 
 from benchmarks.analysis.comparison import Arm, Group
+from benchmarks.reporting.answer import nets
 from benchmarks.reporting.html.figure import Figure, Record, chart, encode, rounded, spec_of
 from benchmarks.reporting.html.formatting import (
     ends,
     metric_and_direction,
     metric_name,
-    nets,
     number,
     plural,
 )

@@ -8,9 +8,10 @@ import altair as alt
 import numpy as np
 
 from benchmarks.analysis.comparison import Arm, Group
+from benchmarks.reporting.answer import nets
 from benchmarks.reporting.html.figure import Figure, Record, lines, rounded, spec_of
 from benchmarks.reporting.html.forecasts import MOST_ARMS, MOST_SEEDS, NAIVE_LOOK, steps_of
-from benchmarks.reporting.html.formatting import metric_name, nets, number
+from benchmarks.reporting.html.formatting import metric_name, number
 from benchmarks.reporting.html.run_files import Runs, first_runs
 from benchmarks.reporting.html.theme import MUTED, Look, Looks, Style
 

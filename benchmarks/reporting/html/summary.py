@@ -15,13 +15,11 @@ from benchmarks.analysis.comparison import (
     Group,
 )
 from benchmarks.analysis.ranking import failing_more
+from benchmarks.reporting.answer import MANY, answer, budgets, names_of, nets, pair_of
 from benchmarks.reporting.html.formatting import (
-    budgets,
     metric_and_direction,
-    nets,
     number,
     p_value,
-    pair_of,
     plural,
     score_texts,
     seconds,
@@ -30,7 +28,6 @@ from benchmarks.reporting.sentences import count_text, open_text
 
 # The best network is known and beats the baselines; something is not shown; a baseline is better.
 SHOWN, OPEN, BEATEN = "shown", "open", "beaten"
-MANY = 4  # up to this number, arms are listed by name; more are counted
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,7 @@ class Summary:
     tone: str  # SHOWN, OPEN or BEATEN
     headline: str
     text: str
+    answer: str = ""
 
 
 def summarise(group: Group) -> Summary:
@@ -59,7 +57,7 @@ def summarise(group: Group) -> Summary:
             text = _ranking(group, arms) or f"{arms[0].label} only."
             rankings.append(f"{name[0].upper()}{name[1:]}: {text}")
     texts = [_scores(group, contenders), _failures(group), *rankings, _cost(contenders)]
-    return Summary(tone, headline, " ".join(text for text in texts if text))
+    return Summary(tone, headline, " ".join(text for text in texts if text), answer(group))
 
 
 def _is_settled(group: Group, contenders: list[Arm]) -> bool:
@@ -97,7 +95,7 @@ def _headline(group: Group, contenders: list[Arm]) -> tuple[str, str]:
         unknown = f"{best.label}, the best network, is not shown to"
     if len(beating) == 1:
         return OPEN, f"{beating[0]} beats {name}; {unknown}"
-    who = "All networks" if len(beating) == len(contenders) else _names(beating)
+    who = "All networks" if len(beating) == len(contenders) else names_of(beating)
     return OPEN, f"{who} beat {name}; {unknown}"
 
 
@@ -130,7 +128,7 @@ def _failures(group: Group) -> str:
     shown = sorted({label for pair in group.pairs if (label := failing_more(pair)) is not None})
     verdict = ""
     if shown:
-        verdict = f"; {_names(shown)} {'fails' if len(shown) == 1 else 'fail'} more often"
+        verdict = f"; {names_of(shown)} {'fails' if len(shown) == 1 else 'fail'} more often"
     return f"Completed runs: {counts}{more}{verdict}."
 
 
@@ -186,10 +184,3 @@ def _cost(contenders: list[Arm]) -> str:
 
 def _score(arm: Arm) -> str:
     return score_texts(arm.score)[0]
-
-
-def _names(labels: list[str]) -> str:
-    """Return the names of arms, or their number if there are many."""
-    if len(labels) > MANY:
-        return f"{len(labels)} networks"
-    return " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))

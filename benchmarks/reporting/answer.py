@@ -1,0 +1,154 @@
+"""The networks of a group, and which of them is the best: one sentence from its verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from benchmarks.analysis.arms import budget_name
+from benchmarks.analysis.comparison import (
+    BETTER,
+    FAILS_LESS,
+    FAILS_MORE,
+    FLIPPED,
+    NOT_SHOWN,
+    SHOWN,
+    WORSE,
+    Arm,
+    Group,
+    Pair,
+)
+from benchmarks.analysis.formatting import significant
+from benchmarks.analysis.metrics import COSTS
+
+MANY = 4  # up to this number, arms are listed by name; more are counted
+
+
+def nets(group: Group) -> list[Arm]:
+    """Return the networks of a group, best first."""
+    return [arm for arm in group.arms if not arm.baseline]
+
+
+def budgets(group: Group) -> dict[str, list[Arm]]:
+    """Return the networks by budget, best first; verdicts hold within a budget."""
+    found: dict[str, list[Arm]] = {}
+    for arm in nets(group):
+        found.setdefault(budget_name(arm.match, arm.match_budget), []).append(arm)
+    return found
+
+
+def pair_of(group: Group, a: Arm, b: Arm) -> tuple[Pair, str] | None:
+    """Return the pair of two arms and its verdict on A against B."""
+    for pair in group.pairs:
+        if (pair.a, pair.b) == (a.label, b.label):
+            return pair, pair.verdict
+        if (pair.a, pair.b) == (b.label, a.label):
+            return pair, FLIPPED.get(pair.verdict, pair.verdict)
+    return None
+
+
+def names_of(labels: Sequence[str], last: str = "and") -> str:
+    """Return the names of arms, or their number if there are many."""
+    if len(labels) > MANY:
+        return f"{len(labels)} networks"
+    return f" {last} ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))
+
+
+def answer(group: Group) -> str:
+    """Return which network is the best and what leaves it in doubt; empty without networks.
+
+    It follows from the verdicts of the pairs. Requested pairs do not contain them all.
+    """
+    found = budgets(group)
+    if not found or group.asked is not None:
+        return ""
+    texts = [ranking_text(group, arms) for arms in found.values()]
+    if len(found) > 1:
+        texts = [f"{name}: {text}" for name, text in zip(found, texts, strict=True)]
+    return "; ".join(
+        filter(None, [*texts, baseline_text(nets(group), group.best_baseline), *doubts(group)])
+    )
+
+
+def ranking_text(group: Group, arms: Sequence[Arm]) -> str:
+    """Return the networks of a budget that no other one is shown to exceed."""
+    if len(arms) == 1:
+        return f"{arms[0].label} is the only network"
+    found = [pair for pair in group.pairs if {pair.a, pair.b} <= {arm.label for arm in arms}]
+    if not any(pair.p_adjusted is not None or pair.verdict in SHOWN for pair in found):
+        return "no network is shown to be best: their pairs are not tested"
+    lost = {
+        (pair.a if pair.verdict in (WORSE, FAILS_MORE) else pair.b): None
+        for pair in shown_of(found)
+    }
+    left = [arm for arm in arms if arm.label not in lost]
+    if not lost or not left:
+        return "no network is shown to be better than another"
+    if len(left) == 1:
+        return lead_text(group, left[0], arms)
+    names, others = names_of([arm.label for arm in left], "or"), names_of([*lost])
+    one, verb = "neither" if len(left) == 2 else "none of them", "is" if len(lost) == 1 else "are"
+    return f"{names}: {one} is shown to be worse than another network, {others} {verb}"
+
+
+def shown_of(pairs: Iterable[Pair]) -> list[Pair]:
+    """Return the pairs whose arms are shown to differ."""
+    return [pair for pair in pairs if pair.verdict in SHOWN]
+
+
+def lead_text(group: Group, best: Arm, arms: Sequence[Arm]) -> str:
+    """Return the verdicts on the only network that is not worse, and its time."""
+    others = [arm for arm in arms if arm is not best]
+    words = {BETTER: "better than", FAILS_LESS: "fails less often than"}
+    parts: dict[str, list[str]] = {}
+    for other in others:
+        found = pair_of(group, best, other)
+        verdict = words.get(found[1] if found else "", "not shown better than")
+        parts.setdefault(verdict, []).append(other.label)
+    texts = [f"{text} {names_of(labels)}" for text, labels in parts.items()]
+    timed = [arm for arm in others if arm.train_seconds and not arm.doubtful_times]
+    if timed and best.train_seconds and not best.doubtful_times and group.metric not in COSTS:
+        fastest = min(timed, key=lambda arm: arm.train_seconds or 0.0)
+        ratio = best.train_seconds / (fastest.train_seconds or 1.0)
+        texts.append(f"at {significant(ratio, 2)} times the training time of {fastest.label}")
+    return f"{best.label}, {', '.join(texts)}"
+
+
+def baseline_text(contenders: Sequence[Arm], baseline: Arm | None) -> str:
+    """Return the verdicts of networks against the best baseline."""
+    name = "" if baseline is None else baseline.label
+    phrases: dict[str, list[str]] = {}
+    for arm in contenders:
+        if arm.beats_baselines is not None:
+            phrases.setdefault(arm.against_baselines.partition(" its best")[0], []).append(
+                arm.label
+            )
+    texts = []
+    for phrase, labels in phrases.items():
+        is_all, many = len(labels) == len(contenders) > 1, len(labels) > 1
+        who = "every network" if is_all else names_of(labels)
+        verb = f"{'are' if many and not is_all else 'is'} {phrase}"
+        if phrase == "beats":
+            verb = "beat" if many and not is_all else "beats"
+        elif is_all and phrase.startswith("not "):
+            who, verb = "no network", f"is {phrase.removeprefix('not ')}"
+        texts.append(f"{who} {verb} {'it' if texts else f'{name}, the best baseline'}")
+    return "; ".join(texts)
+
+
+def doubts(group: Group) -> list[str]:
+    """Return what limits the answer: other items, training, failed runs, seeds."""
+    contenders = nets(group)
+    names = {arm.label for arm in contenders}
+    tested = [p for p in group.pairs if {p.a, p.b} <= names and p.population_p is not None]
+    beyond = [p for p in tested if p.verdict not in SHOWN and p.population_verdict != NOT_SHOWN]
+    here = [p for p in tested if p.verdict in SHOWN and p.population_verdict == NOT_SHOWN]
+    texts = [f"{p.a} {p.population_verdict} than {p.b}" for p in beyond]
+    texts += [f"no difference of {p.a} and {p.b} shown" for p in here]
+    found = [f"beyond these test items {', '.join(texts[:MANY])}"] if texts else []
+    early = sum(arm.undertrained > 0 for arm in contenders)
+    if early and group.metric not in COSTS:
+        found.append(f"{early} of {len(contenders)} networks undertrained")
+    failed = [arm.label for arm in group.all_arms if arm.failures]
+    found += [f"runs of {names_of(failed)} failed"] if failed else []
+    is_seeded = any(p.seeds is not None and p.seeds.freedom is not None for p in group.pairs)
+    return found + ["the number of seeds was not planned"] * (is_seeded and group.planned is None)
