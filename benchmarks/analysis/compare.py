@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -170,7 +171,7 @@ def task_settings(rows: pd.DataFrame) -> str:
     """Return the overrides of the task that all rows have; the data has its own line."""
     known = [str(text).split() for text in rows["overrides"].unique()]
     words = [word.lstrip("+") for word in known[0] if all(word in each for each in known)]
-    return " ".join(w for w in words if w.startswith("task.") and w[:10] != "task.data=")
+    return " ".join(w for w in words if re.match(r"task\.(?!data=|test=)", w))
 
 
 def unit_of(rows: pd.DataFrame, name: str, is_own: bool) -> str:

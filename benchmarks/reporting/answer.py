@@ -122,7 +122,7 @@ def baseline_text(contenders: Sequence[Arm], baseline: Arm | None) -> str:
             phrases.setdefault(arm.against_baselines.partition(" its best")[0], []).append(
                 arm.label
             )
-    texts = []
+    texts: list[str] = []
     for phrase, labels in phrases.items():
         is_all, many = len(labels) == len(contenders) > 1, len(labels) > 1
         who = "every network" if is_all else names_of(labels)

@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.analysis.comparison import Group
+from benchmarks.analysis.margin import parse_margin
 from benchmarks.reporting.sentences import pair_text
 from tests.helpers.result_tables import GRU, LSTM, RNN, arm, compared, fixed, grouped, pair_of
 
@@ -247,13 +248,14 @@ def test_other_baselines_are_marked_by_the_pairs_with_the_best(tmp_path: Path) -
     assert marks(grouped(tmp_path, arm("lstm", LSTM), best, far, worst)) == {"lstm", "tfidf"}
 
 
-def test_baselines_without_items_are_not_marked(tmp_path: Path) -> None:
+def test_a_lower_baseline_without_seeds_is_not_marked(tmp_path: Path) -> None:
     net = arm("lstm", [0.2, 0.3, 0.25])
     baselines = fixed("tfidf", 0.8, "classical"), fixed("svm", 0.79, "classical"), fixed("m", 0.5)
     group = grouped(tmp_path, net, *baselines, fixed("twin", 0.8, "classical"))
     assert marks(group) == {"tfidf", "twin"}
-    assert "not tested, without stored predictions: twin, svm, m" in group.notes
-    assert not any("stored predictions" in n for n in grouped(tmp_path, net, fixed("m", 0.1)).notes)
+    margin = parse_margin("0.02")
+    group = grouped(tmp_path, net, *baselines, fixed("twin", 0.8, "classical"), margin=margin)
+    assert marks(group) == {"tfidf", "twin", "svm"}
 
 
 def test_each_budget_has_its_best(tmp_path: Path) -> None:

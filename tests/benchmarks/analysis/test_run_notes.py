@@ -14,6 +14,7 @@ from benchmarks.reporting.html.overview import pair_table as html_pairs
 from benchmarks.reporting.html.summary import summarise
 from benchmarks.reporting.json_csv import comparison_json
 from benchmarks.reporting.renderers import as_latex, as_markdown
+from benchmarks.reporting.sentences import pair_text
 from benchmarks.reporting.tables import sections_of
 from tests.helpers.result_tables import GRU, LSTM, RNN, Row, arm, compared, fixed, grouped, write
 
@@ -106,19 +107,36 @@ def test_a_headline_against_networks_says_that_they_are_undertrained(tmp_path: P
     assert not about(group.notes, "undertrained")
 
 
-def test_a_network_that_beats_the_baseline_needs_no_remark(tmp_path: Path) -> None:
+def test_every_verdict_names_undertrained_networks(tmp_path: Path) -> None:
     comparison = compared(tmp_path, arm("gru", GRU, **LAST), fixed("naive", 0.5))
-    assert about(comparison.groups[0].notes, "undertrained")
     text = as_markdown(sections_of(comparison, False))
-    assert "beats its best baseline, naive: gru\n" in text
-    assert "is undertrained" not in text
+    assert "beats its best baseline, naive: gru (undertrained in 5 of 5 runs)\n" in text
+    assert "; gru is undertrained in 5 of 5 runs" in text
+    better = arm("rnn", RNN, **EARLY), arm("gru", GRU, **LAST)
+    open_ = arm("lstm", LSTM, **EARLY), arm("gru", GRU, **LAST)
+    for nets, verdict in ((better, "better"), (open_, "no difference shown")):
+        group = grouped(tmp_path, *nets)
+        (pair,) = group.pairs
+        assert pair.verdict == verdict
+        assert pair_text(pair, group).endswith("; gru is undertrained in 5 of 5 runs")
+        assert html_pairs(group).rows[0][2].more.endswith("; gru is undertrained in 5 of 5 runs")
+    group = grouped(tmp_path, arm("rnn", RNN, **LAST), arm("gru", GRU, **LAST))
+    assert pair_text(group.pairs[0], group).endswith("; both are undertrained in 5 of 5 runs")
 
 
-def test_two_networks_that_are_both_undertrained_need_no_remark(tmp_path: Path) -> None:
-    nets = arm("rnn", RNN, **LAST), arm("gru", GRU, **LAST)
-    comparison = compared(tmp_path, *nets)
-    assert [pair.verdict for pair in comparison.groups[0].pairs] == ["better"]
-    assert "is undertrained" not in as_markdown(sections_of(comparison, False))
+def test_runs_that_time_ended_are_undertrained_whatever_the_table_says(tmp_path: Path) -> None:
+    cut = EARLY | {"stopped_by": "seconds", "undertrained": "false"}
+    group = grouped(tmp_path, arm("gru", GRU, **cut), arm("rnn", RNN, **EARLY))
+    assert group.arm("gru").undertrained == 5
+    assert about(group.notes, "undertrained: ") == [
+        "undertrained: gru in 5 of 5 runs; the time limit ended the training before its schedule, "
+        "so longer training may improve the score; raise train.max_seconds"
+    ]
+    assert about(group.notes, "speed and load") == [
+        "train.max_seconds ended runs of gru: their scores depend on the speed and load of the "
+        "machine"
+    ]
+    assert not grouped(tmp_path, arm("gru", GRU, match="time", **cut)).arm("gru").undertrained
 
 
 def test_costs_have_no_remark_on_training(tmp_path: Path) -> None:

@@ -33,7 +33,18 @@ ACCURACY = Metric("accuracy", "share", True, 1.0)
 def test_a_run_is_undertrained_if_a_limit_ends_it_at_its_best_epoch(
     epochs: int | None, best: int | None, stopped_by: str | None, expected: bool | None
 ) -> None:
-    assert is_undertrained(epochs, best, stopped_by) is expected
+    assert is_undertrained(epochs, best, stopped_by, "time") is expected
+
+
+@pytest.mark.parametrize("best", [1, 4])
+def test_a_run_that_time_ended_before_its_schedule_is_undertrained(best: int) -> None:
+    """Under `match=time` the schedule runs over the time."""
+    assert is_undertrained(4, best, "seconds", "hidden") is True
+    assert is_undertrained(4, best, "seconds", "time") is (best == 4)
+    assert is_undertrained(4, best, "steps", "hidden") is (best == 4)
+    row = Row("r", "ok", match="hidden")
+    fill_from_training(row, TrainingState(epochs=4, best_epoch=best, stopped_by="seconds"))
+    assert row.undertrained is True
 
 
 def test_the_row_and_its_table_say_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,5 +74,10 @@ def test_seeds_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_budget_of_time_is_raised_by_its_own_key() -> None:
-    assert advice(["seconds"], is_timed=True).endswith("raise match.budget_seconds")
-    assert advice(["steps", "epochs"]).endswith("raise train.max_epochs and train.max_steps")
+    assert advice([("seconds", "time")]).endswith("raise match.budget_seconds")
+    both = advice([("steps", "hidden"), ("epochs", "hidden")])
+    assert both.endswith("raise train.max_epochs and train.max_steps")
+    assert advice([("seconds", "hidden"), ("epochs", "")]) == (
+        "the best epoch is the last or the time limit ended the training before its schedule, so "
+        "longer training may improve the score; raise train.max_epochs and train.max_seconds"
+    )

@@ -59,4 +59,4 @@ def test_undertrained_runs_are_counted(sweep: Sweep, capsys: pytest.CaptureFixtu
     smoke = writes_row("ok", undertrained=True, smoke=True)
     outcomes, _ = sweep.run(3, cell_0=behaviour, cell_2=smoke)
     show_outcomes(outcomes, 3, {})
-    assert "note: 1 run undertrained: the best epoch is the last" in capsys.readouterr().out
+    assert "note: 1 run undertrained: longer training may improve" in capsys.readouterr().out
