@@ -1,0 +1,103 @@
+"""The answer of a group, the same in text, Markdown, JSON and page; its marks and its heading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.reporting.answer import answer
+from benchmarks.reporting.html.overview import arm_table
+from benchmarks.reporting.html.summary import summarise
+from benchmarks.reporting.json_csv import comparison_json
+from benchmarks.reporting.renderers import as_markdown
+from benchmarks.reporting.tables import group_section, sections_of
+from tests.helpers.result_tables import GRU, LSTM, RNN, arm, compared, fixed, grouped
+
+UNPLANNED = "the number of seeds was not planned"
+ALIKE = [s - 0.2 for s in RNN]
+
+
+@pytest.mark.parametrize(
+    ("gru", "baseline", "expected"),
+    [
+        (GRU, 0.5, "lstm or gru: neither is shown to be worse than another network, rnn is; every "
+         "network beats ets, the best baseline"),
+        (GRU, 0.99, "lstm or gru: neither is shown to be worse than another network, rnn is; every "
+         "network is worse than ets, the best baseline"),
+        (ALIKE, 0.825, "lstm, better than rnn and gru; lstm is not shown to beat ets, the best "
+         "baseline; rnn and gru are worse than it"),
+    ],
+)  # fmt: skip
+def test_the_answer_follows_from_the_verdicts(
+    gru: list[float], baseline: float, expected: str, tmp_path: Path
+) -> None:
+    nets = arm("lstm", LSTM), arm("gru", gru), arm("rnn", RNN)
+    comparison = compared(tmp_path, *nets, fixed("ets", baseline, "classical"))
+    (group,) = comparison.groups
+    text = f"{expected}; {UNPLANNED}"
+    assert answer(group) == summarise(group).answer == text
+    assert comparison_json(comparison)["groups"][0]["answer"] == text
+    assert f"answer: {text}" in as_markdown(sections_of(comparison, False))
+
+
+def test_the_answer_names_what_leaves_it_in_doubt(tmp_path: Path) -> None:
+    cut = {"epochs": 4, "best_epoch": 2, "stopped_by": "seconds"}
+    lost = [row | {"test_score": ""} for row in arm("rnn", [0.0], [9], status="diverged")]
+    group = grouped(tmp_path, arm("lstm", LSTM, **cut), arm("rnn", RNN), lost, planned=5)
+    assert (
+        answer(group) == "lstm, better than rnn; 1 of 2 networks undertrained; runs of rnn failed"
+    )
+    single = grouped(tmp_path, arm("lstm", [0.9]), arm("rnn", [0.5]))
+    assert answer(single) == "no network is shown to be best: their pairs are not tested"
+    assert answer(grouped(tmp_path, arm("lstm", LSTM), arm("rnn", RNN), baseline="rnn")) == ""
+    assert answer(grouped(tmp_path, fixed("a", 0.1), fixed("b", 0.2))) == ""
+
+
+def test_the_time_of_the_best_network(tmp_path: Path) -> None:
+    group = grouped(
+        tmp_path, arm("lstm", LSTM, train_seconds=30), arm("rnn", RNN, train_seconds=20)
+    )
+    assert answer(group).startswith("lstm, better than rnn, at 1.5 times the training time of rnn")
+
+
+def test_budgets_have_an_answer_each(tmp_path: Path) -> None:
+    a, b = ({"match": "parameters", "match_budget": n} for n in (100, 900))
+    group = grouped(tmp_path, arm("lstm", LSTM, **a), arm("rnn", RNN, **a), arm("gru", GRU, **b))
+    assert answer(group) == (
+        "100 encoder parameters: lstm, better than rnn; 900 encoder parameters: gru is the only "
+        f"network; {UNPLANNED}"
+    )
+
+
+def test_the_heading_names_task_settings_and_the_skill_its_references(tmp_path: Path) -> None:
+    down = {"metric": "rmse", "higher_is_better": "false", "perfect_score": 0}
+    words = {"overrides": "task.data=/tmp/x.csv task.horizon=12 train.max_epochs=9"}
+    group = grouped(
+        tmp_path,
+        arm("lstm", [1.0, 2.0, 3.0], rmse_over_seasonal_naive=0.25, **down, **words),
+        fixed("walk", 4.0, rmse_over_seasonal_naive=2.0, **down, **words),
+    )
+    section = group_section(group, False)
+    assert "task settings: task.horizon=12" in section.about
+    assert (
+        "skill: 0 is walk, 1 is perfect; seasonal skill: 0 is the value one season before"
+        in section.below
+    )
+    assert (group.arm("lstm").skill, group.arm("lstm").seasonal_skill) == (0.5, 0.75)
+    assert group.arm("walk").seasonal_skill == -1
+    assert arm_table(group).rows[0][5].more == "0.75 seasonal"
+    assert section.table is not None
+    assert "seasonal skill" in section.table.flat_header
+    plain = group_section(grouped(tmp_path, arm("a", LSTM), fixed("b", 0.5)), False)
+    assert "skill: 0 is b, 1 is perfect" in plain.below
+
+
+def test_limits_of_time_and_steps_are_in_the_heading(tmp_path: Path) -> None:
+    cut = {"stopped_by": "seconds", "overrides": "train.max_seconds=20"}
+    rows = arm("lstm", LSTM, **cut), arm("rnn", RNN, stopped_by="steps")
+    group = grouped(tmp_path, *rows, fixed("m", 0.5))
+    limits = "train.max_steps ended 5 of 10 runs; train.max_seconds=20 ended 5 of 10 runs"
+    assert limits in group.budget
+    timed = arm("lstm", LSTM, **cut, match="time", match_budget=20)
+    assert "ended" not in grouped(tmp_path, timed).budget
