@@ -86,7 +86,7 @@ def test_the_heading_names_task_settings_and_the_skill_its_references(tmp_path: 
     )
     assert (group.arm("lstm").skill, group.arm("lstm").seasonal_skill) == (0.5, 0.75)
     assert group.arm("walk").seasonal_skill == -1
-    assert arm_table(group).rows[0][5].more == "0.75 seasonal"
+    assert arm_table(group).rows[0][5].more == "0.750 seasonal"
     assert section.table is not None
     assert "seasonal skill" in section.table.flat_header
     plain = group_section(grouped(tmp_path, arm("a", LSTM), fixed("b", 0.5)), False)
