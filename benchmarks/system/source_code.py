@@ -13,6 +13,7 @@ from benchmarks import PROJECT_ROOT
 
 CPP_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 @cache
@@ -57,9 +58,18 @@ def files_of(name: str) -> list[Path]:
     return [place.with_suffix(".py")] if place.with_suffix(".py").is_file() else []
 
 
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and the statements in it, at any level; expressions contain none."""
+    yield node
+    for block in BLOCKS:
+        inner = getattr(node, block, ())
+        for statement in inner if isinstance(inner, list) else ():
+            yield from statements(statement)
+
+
 def imported(tree: ast.Module) -> Iterator[str]:
     """Yield the modules that a module may import, and names in them, which may be modules."""
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -69,7 +79,7 @@ def imported(tree: ast.Module) -> Iterator[str]:
 
 def without_docstrings(tree: ast.Module) -> ast.Module:
     """Return a module whose docstrings are replaced by `pass`."""
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body[0] = ast.Pass()
     return tree
