@@ -99,23 +99,38 @@ class WarmStarts:
         (ended,) = self._run_jobs([self._job(overrides, folder) | how])
         return ended
 
+    def call(self, arguments: list[str], cwd: Path, before: str = "") -> Ended:
+        """Run a command line as it is in a working directory.
+
+        Args:
+            arguments: the command line after run.py.
+            cwd: the working directory.
+            before: source code that is executed first, such as a fault.
+        """
+        job = self._files(arguments) | {"cwd": str(cwd), "before": before}
+        (ended,) = self._run_jobs([job])
+        return ended
+
     def run_at_once(self, commands: list[list[str]], folder: Path) -> list[Ended]:
         """Run several command lines at once into one results folder."""
         return self._run_jobs([self._job(overrides, folder) for overrides in commands])
 
     def _job(self, overrides: list[str], folder: Path) -> dict[str, Any]:
+        files = self._files([*overrides, f"results_dir={quoted(str(folder))}"])
+        return files | {"folder": str(folder), "filler": str(folder.parent / "filler")}
+
+    def _files(self, overrides: list[str]) -> dict[str, Any]:
         name = uuid.uuid4().hex
         out, err, trace = (str(self.place / f"{name}.{end}") for end in ("out", "err", "calls"))
         for file in (out, err, trace):
             Path(file).touch()  # the run may be killed before it opens them
         return {
-            "overrides": [*overrides, f"results_dir={quoted(str(folder))}"],
-            "folder": str(folder),
+            "overrides": overrides,
+            "before": "",
             "cwd": str(self.place),
             "out": out,
             "err": err,
             "trace": trace,
-            "filler": str(folder.parent / "filler"),
             "life": LONGEST_LIFE,
             "place": None,
         }
