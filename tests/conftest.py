@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.system.terminal import print_log_messages
+from tests.helpers.calling import warm_starts
 
 # Before torch is imported: its profiler's library must not log into what tests read.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
@@ -20,6 +21,14 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a cache directory for prepared data of the test session."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_starts_end() -> Iterator[None]:
+    """End the server of warm starts, if a test has started it."""
+    yield
+    if warm_starts.cache_info().currsize:
+        warm_starts().stop()
 
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))

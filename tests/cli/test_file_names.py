@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from scripts import compare
-from tests.helpers.calling import MACHINE, rows, run_py
+from tests.helpers.calling import MACHINE, rows, start_py
 
 SHOWN = r"text caf\udce9.txt"
 
@@ -21,7 +21,7 @@ def test_a_file_name_that_is_not_utf_8_is_stored_and_repeats_the_run(
     places = [f"task.corpus='{corpus}'", f"results_dir={results}", f"cache_dir={shared_cache}"]
     command = ["model=rnn", "task=shakespeare", "train.max_steps=4", "train.max_epochs=2"]
     command += ["model.hidden_size=8", *MACHINE, *places]
-    swept = run_py("-m", *command, "seed=0,1")
+    swept = start_py("-m", *command, "seed=0,1")
     assert swept.returncode == 0, swept.stderr
     assert f"data: {SHOWN}" in swept.stdout + "".join(
         p.read_text() for p in results.glob("sweeps/*/logs/*")
@@ -29,7 +29,7 @@ def test_a_file_name_that_is_not_utf_8_is_stored_and_repeats_the_run(
     assert [row["dataset"] for row in rows(results)] == [SHOWN] * 2
     (first, *_) = sorted(results.glob("runs/*/command.txt"))
     line = os.fsdecode(first.read_bytes())
-    again = run_py(*shlex.split(line)[2:])
+    again = start_py(*shlex.split(line)[2:])
     assert again.returncode == 0, again.stderr
     found = rows(results)
     assert [row["dataset"] for row in found] == [SHOWN] * 3

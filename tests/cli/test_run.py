@@ -19,7 +19,7 @@ from benchmarks.system.disk_cache import DiskCache
 from benchmarks.training.evaluation import evaluate
 from benchmarks.training.network import build_network
 from models.kernels.compiler import unavailable_reason
-from tests.helpers.calling import MACHINE, rows, run_py
+from tests.helpers.calling import MACHINE, rows, run_py, start_py
 from tests.helpers.composing import composed
 from tests.helpers.results_folder import Results
 
@@ -57,12 +57,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Fi
     results = Results(tmp_path_factory.mktemp("run") / "results")
     called_from = tmp_path_factory.mktemp("called-from")
     places = [*MACHINE, f"results_dir={results.folder}", f"cache_dir={shared_cache}"]
-    first = run_py(*SETTINGS, SEED, *places, cwd=called_from)
+    first = start_py(*SETTINGS, SEED, *places, cwd=called_from)
     assert first.returncode == 0, first.stderr
     table = (results.folder / "results.csv").read_bytes()
     # One process for both: what the first of them does to it must not reach the second.
     sweep = [*SETTINGS, "seed=8,7", "resume=never", *places]
-    second = run_py("-m", *sweep, cwd=called_from)
+    second = start_py("-m", *sweep, cwd=called_from)
     assert second.returncode == 0, second.stderr
     return Finished(results, first, table, second, called_from)
 

@@ -148,15 +148,7 @@ Trainer.warm_up = lambda self: os.kill(os.getpid(), signal.SIGINT)
 
 
 def run_py_after(happening: str, *overrides: str) -> subprocess.CompletedProcess[str]:
-    start = f"{happening}\nimport runpy\nrunpy.run_path({RUN_PY!r}, run_name='__main__')"
-    return subprocess.run(
-        [sys.executable, "-c", start, *overrides, *MACHINE],
-        cwd=ROOT,
-        env=ENVIRONMENT | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return run_py(*overrides, *MACHINE, before=happening)
 
 
 def test_ctrl_c_before_there_is_a_row_is_no_traceback_either(tmp_path: Path) -> None:

@@ -161,6 +161,17 @@ def test_every_pair_computes_metrics_and_gradients(model: str, name: str, loaded
     )
 
 
+def shortened(batch: Batch, steps: int = 20) -> Batch:
+    """Cut texts to their first steps, as all steps use the same device."""
+    inputs = batch.inputs[:, :steps]
+    if batch.lengths is not None:
+        return replace(batch, inputs=inputs, lengths=batch.lengths.clamp(max=steps))
+    if batch.targets.shape != batch.inputs.shape:
+        return batch
+    targets, items = batch.targets[:, :steps], batch.items[:, :steps]
+    return replace(batch, inputs=inputs, targets=targets, items=items)
+
+
 @pytest.mark.parametrize(("model", "name"), PAIRS)
 def test_a_step_of_every_pair_uses_the_device_of_its_batch(
     model: str, name: str, loaded: Loader
@@ -168,7 +179,7 @@ def test_a_step_of_every_pair_uses_the_device_of_its_batch(
     """On the meta device mixed devices raise, as on a GPU."""
     task = loaded(name)
     network, _ = build_network(small(model, name), task, torch.device("meta"))
-    batch = next(task.batches("train", 8, SeedStreams(0).data_order(0)))
+    batch = shortened(next(task.batches("train", 8, SeedStreams(0).data_order(0))))
     batch = replace(
         batch,
         inputs=batch.inputs.to("meta"),

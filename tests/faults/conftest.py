@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.calling import warm_starts
 from tests.helpers.faulty import ALWAYS, SMALL, FaultTable, Numbers, numbers_of, rows_of
 from tests.helpers.warm import WarmStarts
 
@@ -26,10 +27,9 @@ def faults(request: pytest.FixtureRequest) -> Iterator[FaultTable]:
 
 
 @pytest.fixture(scope="session")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmStarts]:
+def warm() -> WarmStarts:
     """Run commands without start-up time."""
-    with WarmStarts(tmp_path_factory.mktemp("warm")) as server:
-        yield server
+    return warm_starts()
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,35 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
+def finished(warm: WarmStarts, commands: list[list[str]], place: Path) -> Path:
+    """Run commands to their ends and return the results folder."""
+    for command in commands:
+        assert warm.run(command, place / "results").code == 0
+    return place / "results"
+
+
+@pytest.fixture(scope="module")
+def swept(warm: WarmStarts, small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the results of a sweep over two seeds, to be copied."""
+    return finished(warm, [["-m", *small, "seed=0,1"]], tmp_path_factory.mktemp("swept"))
+
+
+@pytest.fixture(scope="module")
+def two_runs(warm: WarmStarts, small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the results of two single runs, to be copied."""
+    commands = [[*small, "train.max_steps=2", f"seed={seed}"] for seed in (1, 2)]
+    return finished(warm, commands, tmp_path_factory.mktemp("two-runs"))
+
+
+@pytest.fixture(scope="module")
+def cut_short(warm: WarmStarts, small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the results of an interrupted run, to be copied."""
+    folder = tmp_path_factory.mktemp("cut-short") / "results"
+    hit = warm.run(small, folder, place=80, act="SIGTERM")
+    assert hit.code == 130, hit.errors
+    return folder
+
+
 @pytest.fixture(params=["mount", "file"])
 def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """Return a read-only results folder, also for root."""
@@ -101,6 +130,7 @@ ROWS = DAMAGES | {
 def test_a_damaged_row_is_set_aside_and_its_cell_run_again(
     warm: WarmStarts,
     small: list[str],
+    swept: Path,
     faults: FaultTable,
     tmp_path: Path,
     damage: str,
@@ -108,8 +138,7 @@ def test_a_damaged_row_is_set_aside_and_its_cell_run_again(
 ) -> None:
     fault, folder = faults("row file damaged"), tmp_path / "results"
     command = ["-m", *small, "seed=0,1"]
-    assert warm.run(command, folder).code == 0
-    shutil.copytree(folder, tmp_path / "right")
+    shutil.copytree(swept, folder)
     victim, other = sorted(rows_of(folder))
     file = folder / "runs" / victim / "row.json"
     ROWS[damage](file)
@@ -126,7 +155,7 @@ def test_a_damaged_row_is_set_aside_and_its_cell_run_again(
     assert other in rows_of(folder)
     assert len(finished_rows(folder)) == 2
     assert rows_of(folder).keys() <= table_lines(folder).keys()
-    fault.nothing_wrong(wrong_results(folder, tmp_path / "right"))
+    fault.nothing_wrong(wrong_results(folder, swept))
 
 
 def edited(table: Path) -> None:
@@ -159,6 +188,7 @@ CANNOT_BE_KEPT_UP = ("as_folder",)
 def test_a_damaged_table_ends_no_run_and_loses_no_row(
     warm: WarmStarts,
     small: list[str],
+    two_runs: Path,
     right: Numbers,
     faults: FaultTable,
     tmp_path: Path,
@@ -166,8 +196,7 @@ def test_a_damaged_table_ends_no_run_and_loses_no_row(
 ) -> None:
     """The table is a view: rows are restored and additional columns remain."""
     fault, folder = faults("table damaged or edited"), tmp_path / "results"
-    for seed in (1, 2):
-        assert warm.run([*small, "train.max_steps=2", f"seed={seed}"], folder).code == 0
+    shutil.copytree(two_runs, folder)
     before, table = rows_of(folder), folder / "results.csv"
     TABLES[damage](table)
     fault.injected += 1
@@ -200,6 +229,7 @@ def another_runs(file: Path, warm: WarmStarts, command: list[str], place: Path) 
 def test_an_unusable_checkpoint_is_set_aside(
     warm: WarmStarts,
     small: list[str],
+    cut_short: Path,
     right: Numbers,
     faults: FaultTable,
     tmp_path: Path,
@@ -207,8 +237,7 @@ def test_an_unusable_checkpoint_is_set_aside(
 ) -> None:
     """The checkpoint is reported and kept but not used; the run restarts with the right results."""
     fault, folder = faults("checkpoint damaged or of another run"), tmp_path / "results"
-    hit = warm.run(small, folder, place=80, act="SIGTERM")
-    assert hit.code == 130, hit.errors
+    shutil.copytree(cut_short, folder)
     (file,) = checkpoints(folder)
     if damage == "another_runs":
         another_runs(file, warm, small, tmp_path / "other")

@@ -43,10 +43,12 @@ def sweep(small: list[str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(sweep: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results folder of the sweep, run in one go."""
+def undisturbed(
+    warm: WarmStarts, small: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The results folder of the sweep, run in one go in one process."""
     place = tmp_path_factory.mktemp("undisturbed-sweep")
-    ended([*sweep, f"results_dir={place / 'results'}"], place)
+    assert warm.run(["-m", *small, *AXES], place / "results").code == 0
     assert len(finished_rows(place / "results")) == len(rows_of(place / "results")) == CELLS
     return place / "results"
 

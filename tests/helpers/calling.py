@@ -1,4 +1,4 @@
-"""The command as a user calls it, and the table it leaves."""
+"""The command line in a process of its own, and the table it leaves."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import csv
 import os
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
+from subprocess import CompletedProcess
 
 from tests.helpers.paths import ROOT
+from tests.helpers.warm import WarmStarts
 
 RUN_PY = str(ROOT / "run.py")
 ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1"}
@@ -18,7 +22,26 @@ QUICK = ["task=sp500", "debug=smoke", *MACHINE]
 LOCAL = ["hydra/launcher=local", "hydra.launcher.jobs=2"]
 
 
-def run_py(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+@cache
+def warm_starts() -> WarmStarts:
+    """Return the server of this test process; `tests/conftest.py` ends it."""
+    return WarmStarts(Path(tempfile.mkdtemp(prefix="rnnbench-warm-")))
+
+
+def run_py(*arguments: str, cwd: Path = ROOT, before: str = "") -> CompletedProcess[str]:
+    """Run the command in a process of its own that has torch imported.
+
+    Args:
+        arguments: its command line.
+        cwd: its working directory.
+        before: source code that is executed first, such as a fault.
+    """
+    done = warm_starts().call([*arguments], cwd, before)
+    return CompletedProcess([*arguments], done.code, done.output, done.errors)
+
+
+def start_py(*arguments: str, cwd: Path = ROOT) -> CompletedProcess[str]:
+    """Run the command as a user does, from the start of the interpreter."""
     return subprocess.run(
         [sys.executable, RUN_PY, *arguments],
         cwd=cwd,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 SERVER = Path(__file__).with_name("warm_server.py")
@@ -59,20 +59,14 @@ class WarmStarts:
             text=True,
         )
 
-    def __enter__(self) -> WarmStarts:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def stop(self) -> None:
+        """End the server and remove the outputs."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait(60)
+        shutil.rmtree(self.place)
 
     def run(
         self,

@@ -150,7 +150,7 @@ def run(job: dict[str, Any]) -> NoReturn:
             handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
             os.dup2(handle, number)
             os.close(handle)
-        exec(job["before"])
+        exec(job["before"], {})
         sys.argv = [str(ROOT / "run.py"), *job["overrides"]]
         if job["place"] is not None:
             wrap(job)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import optuna
 import pytest
@@ -24,8 +25,8 @@ from benchmarks.sweeps.cell import Cell, Outcome
 from benchmarks.sweeps.search import Search, Study, distribution_of, sampler_for
 from models.recurrent import RecurrentSettings
 from tasks.imdb import ImdbSettings
+from tests.helpers.calling import RUN_PY, run_py
 from tests.helpers.halting import Halt
-from tests.helpers.paths import ROOT
 
 COMMAND = [
     "-m",
@@ -41,14 +42,11 @@ SAME = ("model", "trial", "learning_rate", "hidden_size", "val_score", "test_sco
 
 
 def command(results: Path, cache: Path, *more: str) -> list[str]:
-    places = [f"results_dir={results}", f"cache_dir={cache}"]
-    return [sys.executable, str(ROOT / "run.py"), *COMMAND, *places, *more]
+    return [*COMMAND, f"results_dir={results}", f"cache_dir={cache}", *more]
 
 
-def tune(results: Path, cache: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(results, cache, *more), capture_output=True, text=True, timeout=300
-    )
+def tune(results: Path, cache: Path, *more: str) -> CompletedProcess[str]:
+    return run_py(*command(results, cache, *more))
 
 
 def rows(results: Path) -> list[dict[str, str]]:
@@ -105,7 +103,7 @@ def test_a_killed_search_resumes_with_the_same_trials(
     results = tmp_path / "results"
     halt = Halt(tmp_path / "halt", file="row.json", rows=2)
     process = subprocess.Popen(
-        command(results, shared_cache),
+        [sys.executable, RUN_PY, *command(results, shared_cache)],
         env=os.environ | halt.environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -159,12 +157,7 @@ def test_mistakes_are_reported_in_one_line(
 
 
 def test_a_search_needs_the_sweep_flag(tmp_path: Path) -> None:
-    answer = subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), "experiment=tune", f"results_dir={tmp_path}/r"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    answer = run_py("experiment=tune", f"results_dir={tmp_path}/r")
     assert answer.returncode == 2
     assert "add -m, as in python run.py -m experiment=tune" in answer.stderr
 

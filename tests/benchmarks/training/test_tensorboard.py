@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,6 +19,7 @@ from benchmarks.errors import UserError
 from benchmarks.runner.row_columns import effective_overrides
 from benchmarks.training.tensorboard import tensorboard_log
 from benchmarks.training.trainer import Trainer
+from tests.helpers.calling import run_py
 from tests.helpers.composing import composed
 from tests.helpers.paths import ROOT
 
@@ -162,7 +161,7 @@ def test_a_missing_tensorboard_is_reported_before_training(monkeypatch: pytest.M
 
 KILLED_AT = 2
 KILL = f"""
-import os, runpy, signal
+import os, signal
 import benchmarks.runner.checkpointing as checkpointing
 
 write = checkpointing.write_checkpoint
@@ -171,7 +170,6 @@ def write_and_die(path, tensors, facts):
     if facts["training"]["epoch"] == {KILLED_AT} and facts["training"]["epoch_steps"] > 3:
         os.kill(os.getpid(), signal.SIGKILL)
 checkpointing.write_checkpoint = write_and_die
-runpy.run_path("run.py", run_name="__main__")
 """
 
 
@@ -181,13 +179,9 @@ def test_a_killed_and_resumed_run_has_every_step_once(tmp_path: Path, shared_cac
     settings += ["train.max_epochs=3", f"results_dir={folder}", f"cache_dir={shared_cache}"]
     wanted = [*settings, "log.tensorboard=true", "train.checkpoint_seconds=0"]
 
-    def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
-
-    killed = python("-c", KILL, *wanted)
+    killed = run_py(*wanted, before=KILL)
     assert killed.returncode == -9, killed.stderr
-    ended = python("run.py", *wanted)
+    ended = run_py(*wanted)
     assert ended.returncode == 0, ended.stderr
     assert "resuming" in ended.stdout
     (run,) = (folder / "runs").iterdir()
