@@ -19,8 +19,13 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a cache directory for prepared data of the test session."""
-    return tmp_path_factory.mktemp("cache")
+    """Return a cache directory for prepared data of the test session, of all its processes."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    cache = folder / "shared-cache"
+    cache.mkdir(exist_ok=True)
+    return cache
 
 
 @pytest.fixture(scope="session", autouse=True)

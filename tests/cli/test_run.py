@@ -34,6 +34,7 @@ NOT_APPLICABLE |= {"init_seed", "order_seed", "split_seed"}
 NOT_APPLICABLE |= {"macro_f1", "log_loss", "auroc", "calibration_error"}
 NOT_APPLICABLE |= {"tokenization", "vocabulary", "test_in_train"}
 NOT_APPLICABLE |= {"rmse_over_seasonal_naive", "smape"}
+NOT_APPLICABLE |= {"members", "pretrain_seconds", "pretrain_sha256"}
 MAY_BE_EMPTY = {"load_average", "git_commit", "git_dirty"}  # by the system and the checkout
 MEASURED = {"run_id", "started_at", "load_average", "tokens_per_second", "peak_rss_mib"}
 MEASURED |= {"peak_gflops", "model_flops_utilisation"}
