@@ -44,6 +44,11 @@ class ModelSettings:
         raise NotImplementedError
 
     @property
+    def needs_tokens(self) -> bool:
+        """Return True if the inputs are rows of a table of the task's tokens."""
+        return False
+
+    @property
     def output_size(self) -> int:
         """Return the number of features of an encoder's output."""
         return self.hidden_size * (2 if self.bidirectional else 1)

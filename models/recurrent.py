@@ -1,4 +1,4 @@
-"""Vanilla RNN, LSTM and GRU encoders, uni- or bidirectional, of any depth."""
+"""Vanilla RNN, LSTM, GRU and region encoders, uni- or bidirectional, of any depth."""
 
 from __future__ import annotations
 
@@ -13,9 +13,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class RecurrentSettings(ModelSettings):
-    """A recurrent encoder with PyTorch's cells; `cell` selects one."""
+    """A recurrent encoder; `cell` selects one of PyTorch's cells, or the region cell."""
 
-    cell: str = setting("lstm", "the recurrent cell", choices=("rnn", "lstm", "gru"))
+    cell: str = setting(
+        "lstm",
+        "the recurrent cell; region is an LSTM without input and output gates",
+        choices=("rnn", "lstm", "gru", "region"),
+    )
+    table: bool = setting(
+        False,
+        "the task's embedding contains what each token adds to the gates of the first layer, which "
+        "then has no input weights; requires a task on tokens",
+        identity="unless default",
+    )
     nonlinearity: str = setting("tanh", "of the rnn cell", choices=("tanh", "relu"))
     initialisation: str = setting(
         "orthogonal",
@@ -24,7 +34,7 @@ class RecurrentSettings(ModelSettings):
     )
     forget_bias: float | None = setting(
         1.0,
-        "LSTM forget-gate bias, the sum of PyTorch's two bias vectors; "
+        "forget-gate bias of lstm and region, the sum of PyTorch's two bias vectors; "
         "null keeps the value of the initialisation",
     )
     variational_dropout: bool = setting(
@@ -61,18 +71,27 @@ class RecurrentSettings(ModelSettings):
 
     @property
     def label(self) -> str:
-        """Return ``rnn``, ``lstm`` or ``gru``, with the prefix ``bi`` if bidirectional."""
+        """Return the name of the cell, with the prefix ``bi`` if bidirectional."""
         return ("bi" if self.bidirectional else "") + self.cell
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Return True if the first layer has a table."""
+        return self.table
 
     def check(self) -> None:
         """Raise ValueError for a setting that the chosen cell or number of layers excludes."""
         if self.residual and self.num_layers == 1:
             raise ValueError("model.residual=true: requires model.num_layers of 2 or more, not 1")
-        for name, default, cell in (("forget_bias", 1.0, "lstm"), ("nonlinearity", "tanh", "rnn")):
+        for name, default, cells in (
+            ("forget_bias", 1.0, ("lstm", "region")),
+            ("nonlinearity", "tanh", ("rnn",)),
+        ):
             value = getattr(self, name)
-            if value != default and self.cell != cell:
+            if value != default and self.cell not in cells:
                 raise ValueError(
-                    f"model.{name}={value} applies to the {cell} cell only, not to {self.cell}"
+                    f"model.{name}={value} applies to the {' or '.join(cells)} cell only, "
+                    f"not to {self.cell}"
                 )
 
     def build(self, input_size: int) -> RecurrentEncoder:

@@ -139,6 +139,7 @@ class TaskSettings(ABC):
     primary_metric: ClassVar[Metric]
     version: ClassVar[int] = 1  # raised by every change of a run's numbers
     causal: ClassVar[bool] = False  # True excludes bidirectional models
+    has_tokens: ClassVar[bool] = False  # inputs are token ids, which the network embeds
     can_pretrain: ClassVar[bool] = False  # `Task.pretraining` returns a task
     data_needs: ClassVar[str] = ""  # of `task.data`, for a file that no task recognises
     data_endings: ClassVar[tuple[str, ...]] = ()  # of files that no other task reads

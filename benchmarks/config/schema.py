@@ -34,10 +34,14 @@ class TrainSettings:
     )
     beta2: float = setting(0.999, "decay rate of Adam's second moment", minimum=0.0, below=1.0)
     momentum: float = setting(0.9, "of sgd", minimum=0.0, below=1.0, identity="unless default")
-    schedule: str = setting("cosine", "learning rate after warm-up", choices=("constant", "cosine"))
+    schedule: str = setting(
+        "cosine",
+        "learning rate after warm-up; step is constant, and the final rate after 80 % of the steps",
+        choices=("constant", "cosine", "step"),
+    )
     warmup_steps: int = setting(0, "steps of linear learning rate warm-up", minimum=0)
     final_learning_rate_factor: float = setting(
-        0.01, "end of the cosine, as a fraction of the peak", minimum=0.0
+        0.01, "end of cosine and step, as a fraction of the peak", minimum=0.0
     )
     clip_norm: float | None = setting(
         1.0, "maximum gradient norm; null disables clipping", above=0.0

@@ -130,6 +130,7 @@ def check_combinations(config: Config) -> None:
     check_budget(config.match)
     check_time_limits(config)
     check_pretraining(config)
+    check_table(config)
     train = config.train
     if train.precision != "highest" and train.dtype != "float32":
         raise UserError(
@@ -204,6 +205,21 @@ def check_pretraining(config: Config) -> None:
         raise UserError(
             f"train.pretrain={train.pretrain}: a second bidirectional layer would see the token "
             f"that it predicts; set model.num_layers=1 or model.bidirectional=false"
+        )
+
+
+def check_table(config: Config) -> None:
+    """Raise UserError if `model.table` does not fit the task."""
+    task = config.task
+    if not config.model.needs_tokens:
+        return
+    if not task.has_tokens:
+        raise ImpossiblePairError(
+            f"model.table=true: requires token ids, and the inputs of task={task.name} are numbers"
+        )
+    if getattr(task, "tied", False):
+        raise UserError(
+            "model.table=true: the head cannot have the weights of the table; set task.tied=false"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from benchmarks.errors import UserError
 from benchmarks.export.onnx_graph import INT8_REDUCED_MOST, MICROSOFT, Array, Graph, as_int8
 from benchmarks.export.signature import Signature
+from models.kernels.layer import Weights
+from models.modules.pytorch_cells import Cell, complete
 from models.modules.recurrent import RecurrentEncoder
 from tasks.modules.network import SequenceNetwork
 
@@ -34,7 +37,7 @@ def onnx_model(
     encoder = network.encoder
     if not isinstance(encoder, RecurrentEncoder):
         name = type(encoder).__name__
-        raise UserError(f"no ONNX form of the encoder {name} (supported: rnn, lstm, gru)")
+        raise UserError(f"no ONNX form of the encoder {name} (supported: rnn, lstm, gru, region)")
     graph = Graph(is_int8)
     dtype = str(signature.input_dtype).removeprefix("torch.")
     inputs = graph.input("inputs", dtype, ("batch", "time", *signature.input_shape))
@@ -169,7 +172,7 @@ def recurrent(
     finals: list[list[str]] = []
     for layer in range(layers):
         place = layer * directions
-        cells = [cast(nn.RNNBase, cell) for cell in encoder.cells[place : place + directions]]
+        cells = [cast(Cell, cell) for cell in encoder.cells[place : place + directions]]
         start = [
             graph.node("Slice", part, *bounds(graph, place, place + directions)) for part in state
         ]
@@ -187,7 +190,7 @@ def recurrent(
 
 
 def one_layer(
-    graph: Graph, cells: list[nn.RNNBase], inputs: str, lengths: str, state: list[str]
+    graph: Graph, cells: list[Cell], inputs: str, lengths: str, state: list[str]
 ) -> list[str]:
     """Add one layer: outputs (time, directions, batch, hidden) and final states."""
     kind = cells[0].mode.partition("_")[0].upper()
@@ -200,24 +203,36 @@ def one_layer(
     if cells[0].mode == "RNN_RELU":
         attributes["activations"] = ["Relu"] * len(cells)
     count = 3 if kind == "LSTM" else 2
-    input_weights, hidden_weights = (stacked(cells, kind, n) for n in ("weight_ih", "weight_hh"))
-    biases = np.concatenate([stacked(cells, kind, n) for n in ("bias_ih", "bias_hh")], axis=1)
+    weights = zip(*(weights_of(cells, place) for place in range(len(cells))), strict=True)
+    input_weights, hidden_weights, *pair = (stacked(kind, parts) for parts in weights)
+    biases = np.concatenate(pair, axis=1)
     start = [*state, *[""] * (count - 1 - len(state))]
     scales: list[str] = []
     if kind == "LSTM" and graph.is_int8:
         kind, attributes["domain"] = "DynamicQuantizeLSTM", MICROSOFT
         pairs = [quantised(graph, each) for each in (input_weights, hidden_weights)]
-        weights = [matrix for matrix, _ in pairs]
+        matrices = [matrix for matrix, _ in pairs]
         scales = ["", *pairs[0][1], *pairs[1][1]]  # no weights for peepholes
     else:
-        weights = [shaped(graph, each) for each in (input_weights, hidden_weights)]
-    given = (inputs, *weights, graph.constant(biases), lengths, *start, *scales)
+        matrices = [shaped(graph, each) for each in (input_weights, hidden_weights)]
+    given = (inputs, *matrices, graph.constant(biases), lengths, *start, *scales)
     return graph.nodes(kind, *given, count=count, **attributes)
 
 
-def stacked(cells: list[nn.RNNBase], kind: str, name: str) -> Array:
+def weights_of(cells: list[Cell], place: int) -> list[Array]:
+    """Return the weights of a direction; those of inputs select its part of a row of a table."""
+    cell = cells[place]
+    own = cast(Weights, tuple(cell.all_weights[0]))
+    first, *others = complete(cell, own)
+    if own[0] is None:
+        size = first.shape[1]
+        first = nn.functional.pad(first, (place * size, (len(cells) - 1 - place) * size))
+    return [array(each) for each in (first, *others)]
+
+
+def stacked(kind: str, parts: Sequence[Array]) -> Array:
     """Return weights (directions, gates · hidden, …) with the gates in ONNX's order."""
-    weights = np.stack([array(getattr(cell, f"{name}_l0")) for cell in cells])
+    weights = np.stack(parts)
     blocks = np.split(weights, len(GATES[kind]), axis=1)
     return np.concatenate([blocks[gate] for gate in GATES[kind]], axis=1)
 

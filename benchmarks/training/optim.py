@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from benchmarks.config.schema import TrainSettings
 from tasks.base import Task
 
+STEP_AT = 0.8  # share of the schedule `step` at the peak (Johnson & Zhang 2016)
+
 
 def planned_steps(
     task: Task, settings: TrainSettings, budget_seconds: float | None = None
@@ -27,8 +29,8 @@ def planned_steps(
 def schedule_factor(settings: TrainSettings, step: int, total_steps: int) -> float:
     """Return the learning rate of a step, counted from 0, relative to the peak.
 
-    Linear warm-up over `warmup_steps`, then constant, or a half cosine down to
-    `final_learning_rate_factor` at the last step.
+    Linear warm-up over `warmup_steps`, then constant, a half cosine down to
+    `final_learning_rate_factor` at the last step, or that factor after `STEP_AT` of the steps.
     """
     if step < settings.warmup_steps:
         return warmup_factor(settings, step)
@@ -55,6 +57,8 @@ def decay_factor(settings: TrainSettings, done: float) -> float:
     if settings.schedule == "constant":
         return 1.0
     floor = settings.final_learning_rate_factor
+    if settings.schedule == "step":
+        return floor if done >= STEP_AT else 1.0
     return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
 
 

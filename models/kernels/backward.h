@@ -14,27 +14,28 @@
 namespace {
 
 template <typename T, int CELL> struct Backward {
+    static constexpr bool HAS_CELL = has_cell_state(CELL);
     static constexpr int GATES = gates_of(CELL), COLS = 2, WIDTH = COLS * LANES<T>;
     static constexpr int64_t round_up(int64_t n) { return (n + WIDTH - 1) / WIDTH * WIDTH; }
     const Call& call;
-    const int64_t features = call.features, hidden = call.hidden, gates = GATES * hidden;
+    const int64_t depth = call.depth(), hidden = call.hidden, gates = GATES * hidden;
     const int64_t padded = stride_of<T>(round_up(hidden));
     const int64_t padded_gates = stride_of<T>(round_up(gates));
-    const int64_t input_stride = stride_of<T>(features), state_stride = stride_of<T>(hidden);
+    const int64_t input_stride = stride_of<T>(depth), state_stride = stride_of<T>(hidden);
     const int64_t state_panels = round_up(hidden) / WIDTH;
-    const int64_t input_panels = call.input_gradient ? round_up(features) / WIDTH : 0;
+    const int64_t input_panels = call.input_gradient ? round_up(depth) / WIDTH : 0;
     const int64_t panels = state_panels + input_panels, panel_size = gates * WIDTH;
     Buffer<T> packed{size_t(call.groups * panels * panel_size)};
     // Sums of a slice: transposed gradients of both weights, and those of the biases. A GRU has one
     // more bias, which its reset gate multiplies.
-    const int64_t input_sums = features * padded_gates, state_sums = hidden * padded_gates;
+    const int64_t input_sums = depth * padded_gates, state_sums = hidden * padded_gates;
     const int64_t sums_size = input_sums + state_sums + (GATES + 1) * padded;
 
     // Copy some columns of a weight to a panel for `multiply`, padded with zeros.
     void pack(int64_t index) {
         const int64_t group = index / panels, panel = index % panels;
         const bool is_state = panel < state_panels;
-        const int64_t columns = is_state ? hidden : features;
+        const int64_t columns = is_state ? hidden : depth;
         const int64_t first = (is_state ? panel : panel - state_panels) * WIDTH;
         const size_t valid = std::min<int64_t>(WIDTH, columns - first) * sizeof(T);
         const T* from = static_cast<const T*>(is_state ? call.weight : call.input_weight);
@@ -55,10 +56,10 @@ template <typename T, int CELL> struct Backward {
 
     void run(const Slice& slice, T* sums) const {
         const int64_t count = int64_t(slice.rows.size());
-        const int64_t block = block_rows<T>(gates * (features + hidden));
+        const int64_t block = block_rows<T>(gates * (depth + hidden));
         const int64_t steps = std::max<int64_t>(1, block / count), capacity = steps * count;
         Work work{Buffer<T>(count * padded),
-                  Buffer<T>(CELL == LSTM ? count * padded : 0),
+                  Buffer<T>(HAS_CELL ? count * padded : 0),
                   Buffer<T>(capacity * padded_gates),
                   Buffer<T>(CELL == GRU ? capacity * padded_gates : 0),
                   Buffer<T>(capacity * state_stride),
@@ -72,7 +73,7 @@ template <typename T, int CELL> struct Backward {
         if (CELL == GRU) std::memset(work.state_side, 0, capacity * padded_gates * sizeof(T));
         const T* state_side = CELL == GRU ? work.state_side : work.input_side;
         load_states<T>(slice, call.last_hidden_gradient, hidden, work.hidden_gradient, padded);
-        if (CELL == LSTM)
+        if (HAS_CELL)
             load_states<T>(slice, call.last_cell_gradient, hidden, work.cell_gradient, padded);
         const T* weights = packed + slice.group * panels * panel_size;
         for (int64_t end = slice.lengths[0]; end > 0; end -= std::min(steps, end)) {
@@ -99,10 +100,11 @@ template <typename T, int CELL> struct Backward {
                 rows += active;
             }
             add_to_weights(work, rows, state_side, sums);
+            if (call.is_table() && call.input_gradient) copy_to_inputs(work, rows);
             add_to_inputs(work, rows, weights + state_panels * panel_size, products);
         }
         store_states<T>(slice, work.hidden_gradient, padded, call.first_hidden_gradient, hidden);
-        if (CELL == LSTM)
+        if (HAS_CELL)
             store_states<T>(slice, work.cell_gradient, padded, call.first_cell_gradient, hidden);
         clear_padding(slice);
     }
@@ -112,7 +114,7 @@ template <typename T, int CELL> struct Backward {
             copy_inputs<T>(call, work.positions[row], work.inputs + row * input_stride);
         for (int64_t gate = 0; gate < gates; gate += WIDTH) {
             multiply_rows<T, COLS, true>(
-                features, {rows, work.inputs, input_stride, work.input_side + gate, padded_gates,
+                depth, {rows, work.inputs, input_stride, work.input_side + gate, padded_gates,
                            sums + gate, padded_gates});
             multiply_rows<T, COLS, true>(
                 hidden, {rows, work.before, state_stride, state_side + gate, padded_gates,
@@ -124,9 +126,9 @@ template <typename T, int CELL> struct Backward {
         for (int64_t panel = 0; panel < input_panels; ++panel) {
             multiply_rows<T, COLS>(rows, {gates, work.input_side, padded_gates,
                                           weights + panel * panel_size, WIDTH, products, WIDTH});
-            const int64_t first = panel * WIDTH, valid = std::min<int64_t>(WIDTH, features - first);
+            const int64_t first = panel * WIDTH, valid = std::min<int64_t>(WIDTH, depth - first);
             for (int64_t row = 0; row < rows; ++row) {
-                T* to = static_cast<T*>(call.input_gradient) + work.positions[row] * features + first;
+                T* to = static_cast<T*>(call.input_gradient) + work.positions[row] * depth + first;
                 const T* product = products + row * WIDTH;
                 if (call.adds)
                     for (int64_t j = 0; j < valid; ++j) to[j] += product[j];
@@ -136,14 +138,23 @@ template <typename T, int CELL> struct Backward {
         }
     }
 
+    // Without an input weight, the gradient of the gates is that of the inputs.
+    void copy_to_inputs(const Work& work, int64_t rows) const {
+        T* to = static_cast<T*>(call.input_gradient);
+        for (int64_t row = 0; row < rows; ++row)
+            std::memcpy(to + work.positions[row] * call.features,
+                        work.input_side + row * padded_gates, gates * sizeof(T));
+    }
+
+    // Of this direction's part only, if the inputs have one per direction.
     void clear_padding(const Slice& slice) const {
-        if (call.input_gradient && !call.adds)
-            for (size_t row = 0; row < slice.rows.size(); ++row) {
-                const int64_t beyond = slice.rows[row] * call.time + slice.lengths[row];
-                const int64_t steps = call.time - slice.lengths[row];
-                std::memset(static_cast<T*>(call.input_gradient) + beyond * features, 0,
-                            steps * features * sizeof(T));
-            }
+        if (!call.input_gradient || (call.adds && !call.is_table())) return;
+        const int64_t width = call.is_table() ? gates : call.features;
+        for (size_t row = 0; row < slice.rows.size(); ++row)
+            for (int64_t step = slice.lengths[row]; step < call.time; ++step)
+                std::memset(static_cast<T*>(call.input_gradient) +
+                                (slice.rows[row] * call.time + step) * call.features,
+                            0, width * sizeof(T));
     }
 
     // For a vector of units of a row: turn the gradient of the state after a step into those of the
@@ -200,6 +211,16 @@ template <typename T, int CELL> struct Backward {
             store_gradients(3, d_o, d_o);
             store(dc_slot, dc * f);
             store(dh_slot, Vector<T>{});
+        } else if constexpr (CELL == REGION) {
+            const Vector<T> f = activation(0), u = activation(1);
+            const Vector<T> h = load_some(outputs + at * call.width + unit, count);
+            T* dc_slot = work.cell_gradient + row * padded + unit;
+            const Vector<T> dc = load(dc_slot) + dh * (T(1) - h * h), du = dc * (T(1) - u * u);
+            const Vector<T> df = dc * state(memory, hidden, call.first_cell) * f * (T(1) - f);
+            store_gradients(0, df, df);
+            store_gradients(1, du, du);
+            store(dc_slot, dc * f);
+            store(dh_slot, Vector<T>{});
         } else {
             const Vector<T> r = activation(0), z = activation(1), n = activation(2);
             const Vector<T> hn = load_some(memory + at * hidden + unit, count);
@@ -223,14 +244,14 @@ template <typename T, int CELL> struct Backward {
         const auto clear = [&](void* gradient, int64_t width) {
             std::fill_n(static_cast<T*>(gradient) + first * width, rows * width, T(0));
         };
-        clear(call.input_weight_gradient, features);
+        clear(call.input_weight_gradient, depth);
         clear(call.weight_gradient, hidden);
         clear(call.input_bias_gradient, 1);
         clear(call.hidden_bias_gradient, 1);
         for (size_t s = 0; s < slices.size(); ++s) {
             if (slices[s].group != group) continue;
             const T* part = parts + s * sums_size;
-            add_transposed(call.input_weight_gradient, first, rows, features, part + from);
+            add_transposed(call.input_weight_gradient, first, rows, depth, part + from);
             add_transposed(call.weight_gradient, first, rows, hidden, part + input_sums + from);
             const T* bias = part + input_sums + state_sums;
             for (int64_t row = 0; row < rows; ++row) {

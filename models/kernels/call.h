@@ -11,44 +11,53 @@
 #include "vectors.h"
 
 // One layer in one direction, for `groups` independent sets of weights. Arrays are contiguous;
-// `gates` is 1, 4 or 3 times `hidden`, in PyTorch's order. Pointers marked (null) may be null: for
-// zero states or unneeded results. Outputs and their gradient contain all directions, `width` numbers
+// `gates` is 1, 4, 3 or 2 times `hidden`, in PyTorch's order; of the region cell forget and candidate.
+// Pointers marked (null) may be null: for zero states or unneeded results. Outputs and their gradient contain all directions, `width` numbers
 // per step; the pointers are to this direction's part. If `adds` is set, the input gradient is added
-// to that of another direction.
+// to that of another direction. Without an input weight the inputs are themselves what the gates add to
+// the state's products. They then contain all directions too: `gates` numbers of `features` are this
+// direction's.
 struct Call {
     int64_t cell, groups, batch, time, features, hidden, width, backwards, adds, threads;
     const int64_t* lengths;     // (groups, batch) (null): every sequence is full
     const void* inputs;         // (groups, batch, time, features)
-    const void* input_weight;   // (groups, gates, features)
+    const void* input_weight;   // (groups, gates, features) (null)
     const void* weight;         // (groups, gates, hidden) recurrent
     const void* input_bias;     // (groups, gates)
     const void* hidden_bias;    // (groups, gates)
     const void* first_hidden;   // (groups, batch, hidden) (null)
     const void* first_cell;     // (groups, batch, hidden) (null)
     void* activations;          // (groups, batch, time, gates) (null): of the gates
-    void* memory;               // (groups, batch, time, hidden) (null): LSTM cells, GRU candidates
+    void* memory;               // (groups, batch, time, hidden) (null): cells, GRU candidates
     void* outputs;              // (groups, batch, time, width)
     // Forward only.
     void* last_hidden;          // (groups, batch, hidden)
-    void* last_cell;            // (groups, batch, hidden) LSTM
+    void* last_cell;            // (groups, batch, hidden) LSTM and region
     // Backward only; activations, memory and outputs are then read.
     const void* output_gradient;       // (groups, batch, time, width) (null)
     const void* last_hidden_gradient;  // (groups, batch, hidden) (null)
     const void* last_cell_gradient;    // (groups, batch, hidden) (null)
     void* input_gradient;              // (groups, batch, time, features) (null)
-    void* input_weight_gradient;       // (groups, gates, features)
+    void* input_weight_gradient;       // (groups, gates, features) (null)
     void* weight_gradient;             // (groups, gates, hidden)
     void* input_bias_gradient;         // (groups, gates)
     void* hidden_bias_gradient;        // (groups, gates)
     void* first_hidden_gradient;       // (groups, batch, hidden) (null)
     void* first_cell_gradient;         // (groups, batch, hidden) (null)
+
+    bool is_table() const { return features && !input_weight; }
+    int64_t depth() const { return is_table() ? 0 : features; }  // of the product with inputs
 };
 
 namespace {
 
-enum Cell { TANH_RNN, RELU_RNN, LSTM, GRU };
+enum Cell { TANH_RNN, RELU_RNN, LSTM, GRU, REGION };
 
-constexpr int gates_of(int cell) { return cell == LSTM ? 4 : cell == GRU ? 3 : 1; }
+constexpr int gates_of(int cell) {
+    return cell == LSTM ? 4 : cell == GRU ? 3 : cell == REGION ? 2 : 1;
+}
+
+constexpr bool has_cell_state(int cell) { return cell == LSTM || cell == REGION; }
 
 constexpr int64_t MAX_SLICE_ROWS = 128;
 
@@ -98,10 +107,10 @@ INLINE int64_t position(const Call& call, const Slice& slice, int64_t row, int64
     return slice.rows[row] * call.time + time;
 }
 
-// Copy the inputs of one position. Without features the pointer may be null, which memcpy must not
-// receive.
+// Copy the inputs of one position that a weight multiplies. Without features the pointer may be null,
+// which memcpy must not receive.
 template <typename T> INLINE void copy_inputs(const Call& call, int64_t position, T* to) {
-    if (call.features)
+    if (call.depth())
         std::memcpy(to, static_cast<const T*>(call.inputs) + position * call.features,
                     call.features * sizeof(T));
 }

@@ -1,4 +1,4 @@
-// The recurrences of RNN, LSTM and GRU over whole sequences, forward and backward, on a CPU.
+// The recurrences of RNN, LSTM, GRU and the region cell over whole sequences, forward and backward, on a CPU.
 //
 // Each thread runs some rows of a batch through all steps without waiting for others. Weights are
 // rearranged into panels once per call, so that the inner loop reads them in order. Products that do
@@ -64,7 +64,8 @@ template <typename Work> int catch_all(const Work& work) {
         case TANH_RNN: NAME<TYPE, TANH_RNN>(*call); break;              \
         case RELU_RNN: NAME<TYPE, RELU_RNN>(*call); break;              \
         case LSTM: NAME<TYPE, LSTM>(*call); break;                      \
-        default: NAME<TYPE, GRU>(*call);                                \
+        case GRU: NAME<TYPE, GRU>(*call); break;                        \
+        default: NAME<TYPE, REGION>(*call);                             \
     }
 
 extern "C" {

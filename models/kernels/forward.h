@@ -14,29 +14,30 @@
 namespace {
 
 template <typename T, int CELL> struct Forward {
-    static constexpr int GATES = gates_of(CELL), UNIT_VECTORS = GATES == 1 ? 2 : 1;
+    static constexpr bool HAS_CELL = has_cell_state(CELL);
+    static constexpr int GATES = gates_of(CELL), UNIT_VECTORS = GATES <= 2 ? 2 : 1;
     static constexpr int COLS = UNIT_VECTORS * GATES, UNITS = UNIT_VECTORS * LANES<T>;
     static constexpr int WIDTH = COLS * LANES<T>;  // of a panel
     const Call& call;
-    const int64_t features = call.features, hidden = call.hidden, gates = GATES * hidden;
+    const int64_t depth = call.depth(), hidden = call.hidden, gates = GATES * hidden;
     const int64_t panels = (hidden + UNITS - 1) / UNITS, padded = stride_of<T>(panels * UNITS);
-    const int64_t input_stride = stride_of<T>(features);
-    const int64_t input_size = features * WIDTH, state_size = hidden * WIDTH;
+    const int64_t input_stride = stride_of<T>(depth);
+    const int64_t input_size = depth * WIDTH, state_size = hidden * WIDTH;
     const int64_t bias_size = (GATES + 1) * UNITS;
     Buffer<T> input_panels{size_t(call.groups * panels * input_size)};
     Buffer<T> state_panels{size_t(call.groups * panels * state_size)};
     Buffer<T> biases{size_t(call.groups * panels * bias_size)};
 
     // Rearrange weights to panel[k][gate][unit].
-    void pack_weights(const void* from, int64_t group, int64_t first, int64_t depth, T* panel) const {
-        const T* weight = static_cast<const T*>(from) + group * gates * depth;
-        for (int64_t begin = 0; begin < depth; begin += TILE)
+    void pack_weights(const void* from, int64_t group, int64_t first, int64_t rows, T* panel) const {
+        const T* weight = static_cast<const T*>(from) + group * gates * rows;
+        for (int64_t begin = 0; begin < rows; begin += TILE)
             for (int gate = 0; gate < GATES; ++gate)
                 for (int unit = 0; unit < UNITS; ++unit) {
                     T* column = panel + gate * UNITS + unit;
-                    const T* row = weight + (gate * hidden + first + unit) * depth;
+                    const T* row = weight + (gate * hidden + first + unit) * rows;
                     const bool is_valid = first + unit < hidden;
-                    for (int64_t k = begin; k < std::min(begin + TILE, depth); ++k)
+                    for (int64_t k = begin; k < std::min(begin + TILE, rows); ++k)
                         column[k * WIDTH] = is_valid ? row[k] : T(0);
                 }
     }
@@ -44,7 +45,7 @@ template <typename T, int CELL> struct Forward {
     // Pack one panel; its biases[gate][unit] end with those that a GRU's reset gate multiplies.
     void pack(int64_t index) {
         const int64_t group = index / panels, first = index % panels * UNITS;
-        pack_weights(call.input_weight, group, first, features, input_panels + index * input_size);
+        pack_weights(call.input_weight, group, first, depth, input_panels + index * input_size);
         pack_weights(call.weight, group, first, hidden, state_panels + index * state_size);
         const T* input_bias = static_cast<const T*>(call.input_bias) + group * gates;
         const T* hidden_bias = static_cast<const T*>(call.hidden_bias) + group * gates;
@@ -61,13 +62,13 @@ template <typename T, int CELL> struct Forward {
 
     void run(const Slice& slice) const {
         const int64_t count = int64_t(slice.rows.size());
-        const int64_t block = block_rows<T>(gates * features);
+        const int64_t block = block_rows<T>(gates * depth);
         const int64_t steps = std::max<int64_t>(1, block / count), capacity = steps * count;
-        Buffer<T> states(2 * count * padded), cells(CELL == LSTM ? count * padded : 0);
+        Buffer<T> states(2 * count * padded), cells(HAS_CELL ? count * padded : 0);
         Buffer<T> inputs(capacity * input_stride), from_inputs(panels * capacity * WIDTH);
         Buffer<T> from_state(count * WIDTH);
         load_states<T>(slice, call.first_hidden, hidden, states, padded);
-        if (CELL == LSTM) load_states<T>(slice, call.first_cell, hidden, cells, padded);
+        if (HAS_CELL) load_states<T>(slice, call.first_cell, hidden, cells, padded);
         std::vector<int64_t> positions(capacity);
         for (int64_t begin = 0; begin < slice.lengths[0]; begin += steps) {
             const int64_t end = std::min(begin + steps, slice.lengths[0]);
@@ -77,9 +78,9 @@ template <typename T, int CELL> struct Forward {
                     positions[rows] = position(call, slice, row, step);
                     copy_inputs<T>(call, positions[rows], inputs + rows * input_stride);
                 }
-            for (int64_t panel = 0; panel < panels; ++panel)
+            for (int64_t panel = 0; panel < (call.is_table() ? 0 : panels); ++panel)
                 multiply_rows<T, COLS>(
-                    rows, {features, inputs, input_stride,
+                    rows, {depth, inputs, input_stride,
                            input_panels + (slice.group * panels + panel) * input_size, WIDTH,
                            from_inputs + panel * capacity * WIDTH, WIDTH});
             for (int64_t step = begin, done = 0; step < end; ++step) {
@@ -107,7 +108,7 @@ template <typename T, int CELL> struct Forward {
     }
 
     void finish(const Slice& slice, const T* states, const T* cells) const {
-        if (CELL == LSTM) store_states<T>(slice, cells, padded, call.last_cell, hidden);
+        if (HAS_CELL) store_states<T>(slice, cells, padded, call.last_cell, hidden);
         const int64_t count = int64_t(slice.rows.size());
         for (int64_t row = 0; row < count; ++row) {
             const int64_t to = slice.rows[row] * hidden, length = slice.lengths[row];
@@ -132,8 +133,10 @@ template <typename T, int CELL> struct Forward {
 #pragma GCC unroll 4
             for (int gate = 0; gate < GATES; ++gate) {
                 from_state[gate] = load(from_states + row * WIDTH + gate * UNITS);
-                from_input[gate] =
-                    load(from_inputs + row * WIDTH + gate * UNITS) + bias_vectors[gate];
+                from_input[gate] = bias_vectors[gate] +
+                                   (call.is_table() ? load_some(own_inputs(positions[row]) +
+                                                                    gate * hidden + unit, count)
+                                                    : load(from_inputs + row * WIDTH + gate * UNITS));
             }
             if (CELL == GRU) from_state[2] += bias_vectors[GATES];
             const Vector<T> h = finish_cell(from_state, from_input, positions[row], unit, count,
@@ -141,6 +144,11 @@ template <typename T, int CELL> struct Forward {
             store(after + row * padded, h);
             store_some(static_cast<T*>(call.outputs) + positions[row] * call.width + unit, h, count);
         }
+    }
+
+    // What the inputs of a position add to the gates, where no weight multiplies them.
+    INLINE const T* own_inputs(int64_t position) const {
+        return static_cast<const T*>(call.inputs) + position * call.features;
     }
 
     template <typename... Vectors>
@@ -167,6 +175,13 @@ template <typename T, int CELL> struct Forward {
             store(cell, c);
             save(at, unit, count, c, i, f, g, o);
             return o * hyperbolic_tangent<T>(c);
+        } else if constexpr (CELL == REGION) {
+            const Vector<T> f = sigmoid<T>(from_state[0] + from_input[0]);
+            const Vector<T> u = hyperbolic_tangent<T>(from_state[1] + from_input[1]);
+            const Vector<T> c = f * load(cell) + u;
+            store(cell, c);
+            save(at, unit, count, c, f, u);
+            return hyperbolic_tangent<T>(c);
         } else {
             const Vector<T> r = sigmoid<T>(from_state[0] + from_input[0]);
             const Vector<T> z = sigmoid<T>(from_state[1] + from_input[1]);

@@ -10,17 +10,19 @@ from torch import Tensor
 
 from models.kernels.compiler import CELLS, library
 
-GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
+GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3, "region": 2}
 
 DTYPES = (torch.float32, torch.float64)
 
-Weights = tuple[Tensor, Tensor, Tensor, Tensor]  # PyTorch's two weights and two biases
+Weights = tuple[Tensor | None, Tensor, Tensor, Tensor]
+"""PyTorch's two weights and two biases; without an input weight, inputs are added to the gates."""
 
 PER_DIRECTION = 6  # tensors: four weights, and the initial hidden and cell state
 
 # Positions of the outputs and of their gradient among the arrays of a call. They contain all
-# directions, so each direction needs its own address.
+# directions, so each direction needs its own address; so do inputs without a weight.
 DIRECTIONAL = (10, 13)
+DIRECTIONAL_INPUTS = (1, 16)
 
 
 def run_layer(
@@ -41,8 +43,8 @@ def run_layer(
     if torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
             return run_layer(cell, inputs, weights, lengths, states, directions)
-    dtype, groups = weights[0][0].dtype, weights[0][0].shape[:-2]
-    check_shapes(inputs, weights[0], lengths, states)
+    dtype, groups = weights[0][1].dtype, weights[0][1].shape[:-2]
+    check_shapes(inputs, weights, lengths, states)
 
     def prepared(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
         if tensor is None:
@@ -52,7 +54,7 @@ def run_layer(
 
     tensors: list[Tensor | None] = []
     for own_weights, state in zip(weights, states, strict=True):
-        tensors += [weight.contiguous() for weight in own_weights]
+        tensors += [None if weight is None else weight.contiguous() for weight in own_weights]
         tensors += [prepared(part, dtype) for part in (*(state or ()), None, None)[:2]]
     # `Function.apply` has no annotations.
     results = FusedLayer.apply(  # type: ignore[no-untyped-call]
@@ -72,12 +74,14 @@ def run_layer(
 
 def check_shapes(
     inputs: Tensor,
-    weights: Weights,
+    weights: Sequence[Weights],
     lengths: Tensor | None,
     states: Sequence[tuple[Tensor, ...] | None],
 ) -> None:
     """Raise ValueError for shapes with which the kernel would read outside of an array."""
-    features, hidden = weights[0].shape[-1], weights[1].shape[-1]
+    input_weight, weight, *_ = weights[0]
+    gates, hidden = weight.shape[-2:]
+    features = len(weights) * gates if input_weight is None else input_weight.shape[-1]
     if inputs.dim() != 3 or inputs.shape[-1] != features:
         raise ValueError(f"inputs {tuple(inputs.shape)}: must be (batch, time, {features})")
     batch = len(inputs)
@@ -102,13 +106,13 @@ class FusedLayer(torch.autograd.Function):
         *own: Tensor | None,
     ) -> tuple[Tensor, ...]:
         """Return outputs and, direction by direction, final states."""
-        has_gates = has_backward and cell in ("lstm", "gru")
+        has_gates = has_backward and not cell.startswith("rnn")
         *sequences, time, _ = inputs.shape
         gates, hidden = cast(Tensor, own[1]).shape[-2:]
         outputs = inputs.new_empty(*sequences, time, len(directions) * hidden)
         finals: list[Tensor] = []
         saved: list[Tensor | None] = []
-        parts = 2 if cell == "lstm" else 1
+        parts = 2 if cell in ("lstm", "region") else 1
         for number in range(len(directions)):
             states = [outputs.new_empty(*sequences, hidden) for _ in range(parts)]
             activations = outputs.new_empty(*sequences, time, gates) if has_gates else None
@@ -163,11 +167,14 @@ def call(
 ) -> None:
     """Call a compiled function for one direction, with the arrays of `Call` in the source."""
     inputs, weight = cast(Tensor, arrays[1]), cast(Tensor, arrays[3])
-    hidden = weight.shape[-1]
+    gates, hidden = weight.shape[-2:]
     addresses = [0 if array is None else array.data_ptr() for array in arrays]
-    for place in DIRECTIONAL:
+    sizes = dict.fromkeys(DIRECTIONAL, hidden)
+    if arrays[2] is None:
+        sizes |= dict.fromkeys(DIRECTIONAL_INPUTS, gates)
+    for place, size in sizes.items():
         if number and len(addresses) > place and addresses[place]:
-            addresses[place] += number * hidden * inputs.element_size()
+            addresses[place] += number * size * inputs.element_size()
     library().run(
         f"{name}_float64" if inputs.dtype == torch.float64 else f"{name}_float32",
         *(CELLS.index(cell), *(1, *inputs.shape)[-4:], hidden),

@@ -10,8 +10,16 @@ from torch import Tensor, nn
 
 from models.kernels.layer import Weights
 from models.modules.encoder import State
+from models.modules.region import RegionCell, as_lstm
 
-CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+Cell = nn.RNNBase | RegionCell
+
+CELLS: dict[str, Callable[..., Cell]] = {
+    "rnn": nn.RNN,
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "region": RegionCell,
+}
 
 LAYERS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
     "RNN_TANH": torch.rnn_tanh,
@@ -72,16 +80,31 @@ def reverse(sequence: Tensor, padding: Padding | None) -> Tensor:
     return reordered
 
 
+def complete(cell: Cell, weights: Weights) -> tuple[Tensor, ...]:
+    """Return the weights of the layer of PyTorch that computes a cell.
+
+    A cell without an input weight adds its inputs to the gates; it gets the identity.
+    """
+    given, hidden, *biases = weights
+    if given is None:
+        given = torch.eye(len(hidden), dtype=hidden.dtype, device=hidden.device)
+    whole = (given, hidden, *biases)
+    return as_lstm(whole) if isinstance(cell, RegionCell) else whole
+
+
 def run_cell(
-    cell: nn.RNNBase,
-    weights: Weights,
+    cell: Cell,
+    weights: tuple[Tensor, ...],
     inputs: Tensor,
     padding: Padding | None,
     state: State | None,
     need_state: bool,
 ) -> tuple[Tensor, State]:
-    """Run one layer in one direction with weights; the state has shape (1, batch, hidden)."""
-    is_lstm = isinstance(cell, nn.LSTM)
+    """Run one layer in one direction; the state has shape (1, batch, hidden).
+
+    The weights are those of `complete`.
+    """
+    is_lstm = cell.mode == "LSTM"
     if state is None:
         zeros = inputs.new_zeros(1, inputs.shape[0], cell.hidden_size)
         state = (zeros, zeros) if is_lstm else (zeros,)
@@ -101,7 +124,9 @@ def run_cell(
     return outputs, (padding.at_last(outputs),) if need_state else ()
 
 
-def run_lstm_step(weights: Weights, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+def run_lstm_step(
+    weights: tuple[Tensor, ...], inputs: Tensor, state: State
+) -> tuple[Tensor, State]:
     """Run one step of an LSTM layer on inputs (batch, 1, features).
 
     On a CPU, `nn.LSTM` rearranges its weights in every call, which takes longer than the step.
@@ -111,7 +136,7 @@ def run_lstm_step(weights: Weights, inputs: Tensor, state: State) -> tuple[Tenso
 
 
 def run_lstm_holding(
-    cell: nn.RNNBase, weights: Weights, inputs: Tensor, padding: Padding, state: State
+    cell: Cell, weights: tuple[Tensor, ...], inputs: Tensor, padding: Padding, state: State
 ) -> tuple[Tensor, Tensor]:
     """Run an LSTM layer that keeps its cell state (1, batch, hidden) through the padding.
 

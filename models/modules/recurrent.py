@@ -1,8 +1,8 @@
-"""An RNN, LSTM or GRU encoder on the fused CPU kernel or on PyTorch's own cells."""
+"""An RNN, LSTM, GRU or region encoder on the fused CPU kernel or on PyTorch's own cells."""
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,16 @@ from models.kernels.compiler import unavailable_reason
 from models.kernels.layer import DTYPES, GATES, Weights, run_layer
 from models.modules.dropout import dropout_module
 from models.modules.encoder import Encoder, State
-from models.modules.pytorch_cells import CELLS, LSTM_GATES, Padding, reverse, run_cell
+from models.modules.pytorch_cells import (
+    CELLS,
+    LSTM_GATES,
+    Cell,
+    Padding,
+    complete,
+    reverse,
+    run_cell,
+)
+from models.modules.region import GATES as REGION_GATES
 
 # Beyond these limits PyTorch is faster (scripts/perf/kernels.py): its threads share the weights of
 # a layer instead of the rows, and it does not rearrange weights for a few steps.
@@ -28,6 +37,7 @@ class RecurrentEncoder(Encoder):
         hidden_size: int,
         *,
         cell: str = "lstm",
+        table: bool = False,
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
@@ -44,7 +54,6 @@ class RecurrentEncoder(Encoder):
         options = {"nonlinearity": nonlinearity} if cell == "rnn" else {}
         self.num_layers = num_layers
         self.directions = 2 if bidirectional else 1
-        self.input_size = input_size
         self.hidden_size = hidden_size
         self.output_size = self.directions * hidden_size
         self.dropout = dropout
@@ -52,13 +61,18 @@ class RecurrentEncoder(Encoder):
         self.output_probability = dropout if output_dropout is None else output_dropout
         self.requested_kernel = kernel
         self.cell = f"rnn_{nonlinearity}" if cell == "rnn" else cell
-        sizes = [input_size] + [self.output_size] * (num_layers - 1)
+        self.table = table
+        gates = GATES[self.cell] * hidden_size
+        self.input_size = self.directions * gates if table else input_size
+        sizes = [gates if table else input_size] + [self.output_size] * (num_layers - 1)
         # In PyTorch's order: layer by layer, the forward direction of each before the backward.
         self.cells = nn.ModuleList(
             CELLS[cell](size, hidden_size, batch_first=True, **options)
             for size in sizes
             for _ in range(self.directions)
         )
+        for first in self.cells[: self.directions] if table else ():
+            cast(Any, first).weight_ih_l0 = None
         self.between_layers = dropout_module(dropout, variational_dropout)
         self.residual = residual
         self.weight_dropout = nn.Dropout(weight_dropout)
@@ -66,7 +80,8 @@ class RecurrentEncoder(Encoder):
 
     def initialise(self, initialisation: str, forget_bias: float | None) -> None:
         """Set the weights of every cell as Keras does, gate block by gate block."""
-        forget = LSTM_GATES.index("forget") * self.hidden_size
+        gates = REGION_GATES if self.cell == "region" else LSTM_GATES
+        forget = gates.index("forget") * self.hidden_size
         for name, parameter in self.named_parameters():
             if initialisation != "pytorch":
                 if "bias" in name:
@@ -79,7 +94,7 @@ class RecurrentEncoder(Encoder):
                             nn.init.eye_(block)
                         else:
                             nn.init.orthogonal_(block)
-            if "bias" in name and self.cell == "lstm" and forget_bias is not None:
+            if "bias" in name and self.cell in ("lstm", "region") and forget_bias is not None:
                 value = forget_bias if "bias_ih" in name else 0.0
                 parameter.data[forget : forget + self.hidden_size] = value
 
@@ -100,7 +115,7 @@ class RecurrentEncoder(Encoder):
             if layer:
                 inputs = self.between_layers(inputs)
             places = range(layer * self.directions, (layer + 1) * self.directions)
-            cells = [cast(nn.RNNBase, self.cells[place]) for place in places]
+            cells = [cast(Cell, self.cells[place]) for place in places]
             weights = [self.dropped_weights(cell) for cell in cells]
             starts = [
                 None if state is None else tuple(part[place : place + 1] for part in state)
@@ -113,11 +128,15 @@ class RecurrentEncoder(Encoder):
                 finals += [tuple(part.unsqueeze(0) for part in end) for end in ends]
             else:
                 outputs = []
+                parts = [inputs] * self.directions
+                if self.table and not layer:
+                    parts = list(inputs.chunk(self.directions, -1))
                 for is_reversed, (cell, own, start) in enumerate(
                     zip(cells, weights, starts, strict=True)
                 ):
-                    sequence = reverse(inputs, padding) if is_reversed else inputs
-                    output, final = run_cell(cell, own, sequence, padding, start, need_state)
+                    sequence = reverse(parts[is_reversed], padding) if is_reversed else parts[0]
+                    whole = complete(cell, own)
+                    output, final = run_cell(cell, whole, sequence, padding, start, need_state)
                     outputs.append(reverse(output, padding) if is_reversed else output)
                     finals.append(final)
                 # Dropout draws in memory order, which must not depend on the kernel.
@@ -128,18 +147,18 @@ class RecurrentEncoder(Encoder):
             return inputs, None
         return inputs, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
 
-    def dropped_weights(self, cell: nn.RNNBase) -> Weights:
+    def dropped_weights(self, cell: Cell) -> Weights:
         """Return the weights of a cell, with dropout of the recurrent ones (Merity et al. 2017)."""
         inputs, hidden, *biases = cell.all_weights[0]
         return cast(Weights, (inputs, self.weight_dropout(hidden), *biases))
 
     def uses_fused_kernel(self, inputs: Tensor) -> bool:
         """Return True if the fused kernel runs a batch (batch, time, features)."""
-        dtype = cast(nn.RNNBase, self.cells[0]).weight_ih_l0.dtype
+        dtype = cast(Cell, self.cells[0]).weight_hh_l0.dtype
         if self.requested_kernel == "torch" or inputs.device.type != "cpu" or dtype not in DTYPES:
             return False
         batch, time, features = inputs.shape[-3:]
-        widest = max(features, self.output_size if self.num_layers > 1 else 0)
+        widest = max(0 if self.table else features, self.output_size if self.num_layers > 1 else 0)
         weights = GATES[self.cell] * self.hidden_size * (widest + self.hidden_size)
         is_faster = (
             weights <= MAX_FUSED_WEIGHTS

@@ -78,6 +78,7 @@ def packable(encoder: RecurrentEncoder, config: Config) -> nn.RNNBase:
         dropout=encoder.dropout if encoder.num_layers > 1 else 0.0,
         bidirectional=encoder.directions == 2,
     ).to(next(encoder.parameters()).device)
+    assert isinstance(module, torch.nn.RNNBase)
     with torch.no_grad():
         for place, cell in enumerate(encoder.cells):
             layer, backwards = divmod(place, encoder.directions)
@@ -123,7 +124,7 @@ def throughputs(
 
     torch.manual_seed(config.seed)
     encoder = config.model.build(task.input_size).to(device).eval()
-    if not isinstance(encoder, RecurrentEncoder):
+    if not isinstance(encoder, RecurrentEncoder) or encoder.cell == "region" or encoder.table:
         raise UserError(f"{config.model.label}: PyTorch has no packed form of this model")
     module = packable(encoder, config).eval()
     bucketed = samples(task, config, batches, is_sorted=True)

@@ -15,6 +15,7 @@ BOUNDARIES = {"90/5/5": (0.90, 0.95), "nanogpt": (0.90, 0.90)}  # train's end, t
 class LanguageSettings(TaskSettings):
     """Prediction of the next token of one long text; each data set derives its own class."""
 
+    has_tokens: ClassVar[bool] = True
     causal: ClassVar[bool] = True
 
     split: str = setting(

@@ -12,6 +12,7 @@ from tasks.base import TaskSettings, setting
 class DocumentSettings(TaskSettings):
     """Vocabulary, cut and network of a classification of documents."""
 
+    has_tokens: ClassVar[bool] = True
     can_pretrain: ClassVar[bool] = True
 
     vocabulary_size: int = setting(20_000, "number of the most frequent tokens", minimum=3)

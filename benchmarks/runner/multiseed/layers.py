@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.modules.region import RegionCell
+
 
 class MaskedDropout(nn.Module):
     """Dropout with masks (networks, ...) from a queue, in the order of the calls."""
@@ -99,6 +101,8 @@ def stacked_layer(module: nn.Module) -> nn.Module:
         module.sparse or module.max_norm or module.scale_grad_by_freq or module.padding_idx
     ):
         return StackedEmbedding()
-    if isinstance(module, nn.RNNBase):  # the fused kernel uses its parameters as they are
+    if isinstance(
+        module, nn.RNNBase | RegionCell
+    ):  # the fused kernel uses its parameters as they are
         return module
     raise UnsupportedNetworkError(f"the network has an unsupported layer: {module}")

@@ -80,6 +80,10 @@ def test_state_is_carried_into_continuing_batches_and_detached(continues: bool) 
         ("constant", 0, 0, 9, 1.0),
         ("constant", 4, 1, 9, 0.4),
         ("constant", 4, 8, 9, 1.0),
+        ("step", 4, 1, 15, 0.4),
+        ("step", 4, 11, 15, 1.0),
+        ("step", 4, 12, 15, 0.1),
+        ("step", 4, 14, 15, 0.1),
     ],
 )
 def test_schedule(
