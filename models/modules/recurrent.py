@@ -128,13 +128,11 @@ class RecurrentEncoder(Encoder):
                 finals += [tuple(part.unsqueeze(0) for part in end) for end in ends]
             else:
                 outputs = []
-                parts = [inputs] * self.directions
-                if self.table and not layer:
-                    parts = list(inputs.chunk(self.directions, -1))
-                for is_reversed, (cell, own, start) in enumerate(
-                    zip(cells, weights, starts, strict=True)
+                given = self.by_direction(inputs) if layer == 0 else [inputs] * self.directions
+                for is_reversed, (cell, part, own, start) in enumerate(
+                    zip(cells, given, weights, starts, strict=True)
                 ):
-                    sequence = reverse(parts[is_reversed], padding) if is_reversed else parts[0]
+                    sequence = reverse(part, padding) if is_reversed else part
                     whole = complete(cell, own)
                     output, final = run_cell(cell, whole, sequence, padding, start, need_state)
                     outputs.append(reverse(output, padding) if is_reversed else output)
@@ -146,6 +144,13 @@ class RecurrentEncoder(Encoder):
         if not need_state:
             return inputs, None
         return inputs, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+
+    def by_direction(self, inputs: Tensor) -> list[Tensor]:
+        """Return the inputs of each direction of the first layer; rows of a table contain both."""
+        if not self.table or self.directions == 1:
+            return [inputs] * self.directions
+        # Strides of views would be conditions of an exported program.
+        return [part.clone(memory_format=torch.contiguous_format) for part in inputs.chunk(2, -1)]
 
     def dropped_weights(self, cell: Cell) -> Weights:
         """Return the weights of a cell, with dropout of the recurrent ones (Merity et al. 2017)."""
