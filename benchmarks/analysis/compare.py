@@ -20,7 +20,7 @@ from benchmarks.analysis.arms import (
     with_timing_doubts,
 )
 from benchmarks.analysis.comparison import NOT_COMPARABLE, Arm, Comparison, Group, best_baseline
-from benchmarks.analysis.ensemble_notes import ensemble_notes
+from benchmarks.analysis.ensemble_notes import ensemble_notes, track_notes
 from benchmarks.analysis.formatting import listed, significant
 from benchmarks.analysis.item_tests import ItemTests, with_population_verdicts
 from benchmarks.analysis.kernel_notes import kernel_notes
@@ -137,7 +137,7 @@ def make_group(
     notes += seed_notes(arms, shown, options.planned)
     notes += [] if margin is None else [f"margin: {significant(margin, 2)}"]
     notes += scale_notes(arms, name) if is_own else []
-    notes += ensemble_notes(arms)
+    notes += [*track_notes(arms), *ensemble_notes(arms)]
     notes += source_notes(arms)
     notes += undertrained_notes(arms) if name not in COSTS else []
     if reference is None and options.baseline is not None:

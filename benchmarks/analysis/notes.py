@@ -13,6 +13,7 @@ from benchmarks.analysis.metrics import COSTS
 from benchmarks.analysis.row_filter import SETTINGS, run_names
 
 DISTINGUISHING = (
+    "track",
     "metric_unit",
     "vocabulary",
     "train_size",

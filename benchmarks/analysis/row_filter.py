@@ -38,6 +38,7 @@ SETTINGS = (
 
 NEVER_POOLED = ("group", "model_version", "baseline", "match", "match_budget")
 FAILURES = tuple(status.value for status in Status if status.is_failure)
+STATIC = "static"  # track of a row without one
 NO_SCORE = "no score"  # failure of a run that ended with the status ok
 ARM_COLUMNS = (*SETTINGS, "dtype", "deterministic", "init_seed", "order_seed", "split_seed")
 FILLED = ("metric", *GROUP[2:], "dataset", "arm", *ARM_COLUMNS, "overrides", "model_version")
@@ -64,7 +65,7 @@ def filter_rows(
         excluded.append(ExcludedRows(reason, int(mask.sum()), examples))
         return frame[~mask]
 
-    frame = exclude(frame, repeated_runs(frame), "duplicate rows of a run")
+    frame = exclude(with_track(frame), repeated_runs(frame), "duplicate rows of a run")
     frame = exclude(frame, (frame["smoke"] == 1).to_numpy(), "smoke tests")
     is_fixed = (frame["init_seed"].notna() & frame["order_seed"].notna()).to_numpy()
     frame = exclude(frame, is_fixed, "runs of variance components (scripts/variance.py)")
@@ -191,6 +192,12 @@ def repeated_runs(frame: pd.DataFrame) -> Mask:
 def is_text(column: pd.Series[Any]) -> bool:
     """Return True for a column of text."""
     return not pd.api.types.is_numeric_dtype(column)
+
+
+def with_track(frame: pd.DataFrame) -> pd.DataFrame:
+    """Fill in the track of static rows: an empty cell would equal the only other value."""
+    track = frame["track"].astype("str").replace("", STATIC)
+    return frame.assign(track=track.astype("category"))
 
 
 def with_net_defaults(frame: pd.DataFrame) -> pd.DataFrame:

@@ -22,8 +22,8 @@ from benchmarks.results.run_folder import RunFolder
 
 NEEDED = ("task", "model", "seed", "metric", "higher_is_better", "test_score")
 UNREAD = ("error", "other_metrics", "started_at", "git_commit", "git_dirty")  # to save memory
-NOTED = (  # columns whose absence is reported
-    *columns_where(comparable=("table", "task", "model", "group")),
+NOTED = (  # columns whose absence is reported; without `track` all rows are static
+    *({*columns_where(comparable=("table", "task", "model", "group"))} - {"track"}),
     *("status", "arm", "match", "baseline"),
     *("concurrent_runs", "device_name", "threads", "torch_version"),
 )

@@ -121,6 +121,11 @@ class Row:
         "seed of a random split; empty for the default one and where a split is not random"
     )
     pretrain_sha256: str | None = column("hash of the token ids that train.pretrain trained on")
+    track: str | None = column(
+        "dynamic if the evaluation updates the weights (scripts/dynamic_evaluation.py); empty for "
+        "static evaluation",
+        comparable="group",
+    )
     data_unit: str | None = column("the unit of the sizes")
     train_size: int | None = column("training split", "data_unit", comparable="group")
     validation_size: int | None = column("validation split", "data_unit", comparable="group")
@@ -261,7 +266,8 @@ class Row:
     trial: int | None = column("number of the trial, from 0")
     members: str | None = column(
         "run ids of the members of an ensemble, which run one after the other: parameters, "
-        "flops_per_token, train_tokens, train_seconds and latency are their sums"
+        "flops_per_token, train_tokens, train_seconds and latency are their sums; or of the run "
+        "that is evaluated on another track"
     )
     started_at: str | None = column("UTC, ISO 8601")
 

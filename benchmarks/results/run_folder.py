@@ -26,6 +26,7 @@ class RunFolder:
         self.sample = path / "sample.txt"
         self.export = path / "export"
         self.ensemble = path / "ensemble.json"
+        self.dynamic = path / "dynamic.json"
 
     def create(self) -> Self:
         """Create the folder if it does not exist."""

@@ -17,5 +17,10 @@ def keep_predictions(
     predictions = Predictions()
     bounds = train.evaluation_batch_size, train.max_evaluation_batches
     metrics = evaluate(network, task, split, *bounds, predictions)
-    write_predictions(file, *predictions.in_order(), task.items(split), task.classes)
+    write_split(file, predictions, task, split)
     return metrics
+
+
+def write_split(file: Path, predictions: Predictions, task: Task, split: Split) -> None:
+    """Write the predictions of the items of a split."""
+    write_predictions(file, *predictions.in_order(), task.items(split), task.classes)

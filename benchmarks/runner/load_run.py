@@ -103,6 +103,10 @@ def read_run(path: Path) -> tuple[RunFolder, dict[str, Any], DictConfig]:
     row = parsed(folder.row, json.loads)
     if not isinstance(row, dict) or not {*REQUIRED} <= set(row):
         raise UserError(f"{folder.row}: not the row of a run")
+    if row.get("track"):
+        raise UserError(
+            f"{path.name}: is a {row['track']} evaluation; give its run: {row['members']}"
+        )
     if row.get("members"):
         raise UserError(f"{path.name}: is an ensemble; give one of its members: {row['members']}")
     settings = parsed(folder.config, OmegaConf.create)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -28,9 +29,7 @@ def evaluate(
     max_batches: int | None = None,
     predictions: Predictions | None = None,
 ) -> dict[str, float]:
-    """Compute the metrics of a split from the sums of all its batches.
-
-    They stay on the device until the end, so the loop does not synchronise with it.
+    """Compute the metrics of a split.
 
     Args:
         network: a network or a fitted baseline; a `ModuleList` has a network for each refit.
@@ -44,11 +43,23 @@ def evaluate(
         NotFiniteError: a sum or a metric is NaN or infinite.
     """
     set_eval_mode(network)
+    batches = itertools.islice(task.batches(split, batch_size), max_batches)
+    return metrics_of(predicted_batches(network, split, batches), task, split, predictions)
+
+
+def metrics_of(
+    predicted: Iterable[tuple[Tensor, Batch]],
+    task: Task,
+    split: Split,
+    predictions: Predictions | None = None,
+) -> dict[str, float]:
+    """Compute the metrics of a split from the outputs of all its batches; see `evaluate`.
+
+    Sums stay on the device until the end, so the loop does not synchronise with it.
+    """
     totals: dict[str, Tensor] = {}
     parts: dict[str, list[Tensor]] = {}
-    state = None
-    for batch in itertools.islice(task.batches(split, batch_size), max_batches):
-        outputs, state = predict(network, split, batch, state if batch.continues else None)
+    for outputs, batch in predicted:
         if predictions is not None:
             predictions.add(batch.items, task.predictions(outputs, batch))
         for name, value in task.sums(outputs, batch).items():
@@ -71,6 +82,16 @@ def set_eval_mode(network: Predictor) -> None:
     """Disable training behaviour such as dropout."""
     if isinstance(network, nn.Module):
         network.eval()
+
+
+def predicted_batches(
+    network: Predictor, split: Split, batches: Iterable[Batch]
+) -> Iterator[tuple[Tensor, Batch]]:
+    """Yield the outputs for each batch, with the state carried where a batch continues."""
+    state = None
+    for batch in batches:
+        outputs, state = predict(network, split, batch, state if batch.continues else None)
+        yield outputs, batch
 
 
 def predict(network: Predictor, split: Split, batch: Batch, state: object) -> tuple[Tensor, object]:

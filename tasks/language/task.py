@@ -189,16 +189,21 @@ class LanguageTask(Task):
         self, split: Split, batch_size: int, order: np.random.Generator | None = None
     ) -> Iterator[Batch]:
         """Yield consecutive chunks of one stream, or of parallel streams at a random offset."""
-        predicted = len(self.splits[split]) - 1
         if order is None:
-            yield from self._chunks(split, 0, 1, chunk_ends(predicted, self.evaluation_chunk))
+            yield from self.chunks(split, self.evaluation_chunk)
             return
+        predicted = len(self.splits[split]) - 1
         count, length = self.streams(batch_size), self.settings.chunk_length
         spare = min(length, predicted - count)
         first = int(order.integers(spare)) if spare > 0 else 0
         steps, jitter = (predicted - first) // count, self.settings.chunk_jitter
         ends = jittered_ends(steps, length, jitter, order) if jitter else chunk_ends(steps, length)
         yield from self._chunks(split, first, count, ends)
+
+    def chunks(self, split: Split, length: int, streams: int = 1) -> Iterator[Batch]:
+        """Yield consecutive chunks of parallel streams, from the first token of a split on."""
+        steps = (len(self.splits[split]) - 1) // streams
+        return self._chunks(split, 0, streams, chunk_ends(steps, length))
 
     @property
     def evaluation_chunk(self) -> int:

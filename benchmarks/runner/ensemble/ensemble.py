@@ -14,6 +14,7 @@ from benchmarks.errors import UserError, disk_errors_in_one_line
 from benchmarks.results.row import Row
 from benchmarks.results.run_folder import RunFolder
 from benchmarks.results.store import Store
+from benchmarks.runner.derived_row import fill_scores
 from benchmarks.runner.ensemble.combination import (
     Weighting,
     Weights,
@@ -29,7 +30,6 @@ from benchmarks.runner.ensemble.members import (
 )
 from benchmarks.runner.ensemble.row import new_row
 from benchmarks.runner.kept_predictions import keep_predictions
-from benchmarks.runner.row_columns import fill_from_test
 from benchmarks.system.atomic_files import write_atomically
 from tasks.base import FittedBaseline, Metric, Split, Task
 
@@ -88,7 +88,7 @@ def combine_runs(
     row = new_row([member.row for member in members], weighting, datetime.now(UTC))
     with disk_errors_in_one_line():
         folder = store.run(row.run_id).create()
-        fill_scores(row, folder, outputs, members[0])
+        evaluate_splits(row, folder, outputs, members[0])
         write_atomically(folder.ensemble, record(members, weights, weighting))
         write_atomically(folder.command, f"{command}\n")
         store.write_row(row)
@@ -96,14 +96,11 @@ def combine_runs(
     return Ensemble(members, weights, row, members[0].config.task.primary_metric)
 
 
-def fill_scores(row: Row, folder: RunFolder, outputs: StoredOutputs, first: Member) -> None:
+def evaluate_splits(row: Row, folder: RunFolder, outputs: StoredOutputs, first: Member) -> None:
     """Evaluate both splits as the task does, and keep their predictions."""
     task, train = outputs.task, first.config.train
     files = {"validation": folder.validation_predictions, "test": folder.predictions}
-    found = {s: keep_predictions(files[s], outputs, task, s, train) for s in SPLITS}
-    assert row.metric is not None
-    row.val_score, row.val_loss = found["validation"][row.metric], found["validation"]["loss"]
-    fill_from_test(row, found["test"])
+    fill_scores(row, {s: keep_predictions(files[s], outputs, task, s, train) for s in SPLITS})
 
 
 def weights_of(members: Sequence[Member], weighting: Weighting) -> Weights:

@@ -14,15 +14,11 @@ from torch import Tensor
 from benchmarks.config.schema import Config
 from benchmarks.errors import UserError, one_line
 from benchmarks.results.find_run import find_run
-from benchmarks.results.row import columns_where
 from benchmarks.results.run_folder import RunFolder
+from benchmarks.runner.derived_row import SAME
 from benchmarks.runner.ensemble.combination import Form
 from benchmarks.runner.load_run import read_config, read_run, task_of
 from tasks.base import Split, Task
-
-COMPARABLE = columns_where(comparable=("task", "group", "table"))
-SAME = ("task", "dataset_sha256", "split", "metric", *COMPARABLE)
-"""Columns that are equal in the rows of all members, the most informative first."""
 
 BY_CLASS = "log_probability_"
 

@@ -18,10 +18,12 @@ def test_names_of_files(tmp_path: Path) -> None:
         "checkpoint": "checkpoint.safetensors",
         "weights": "weights.safetensors",
         "history": "history.csv",
+        "pretraining": "pretraining.csv",
         "predictions": "predictions.parquet",
         "validation_predictions": "predictions-validation.parquet",
         "excerpts": "excerpts.jsonl",
         "sample": "sample.txt",
         "export": "export",
         "ensemble": "ensemble.json",
+        "dynamic": "dynamic.json",
     }

@@ -1,0 +1,1 @@
+"""Dynamic evaluation of finished language models, a track of its own."""
