@@ -27,8 +27,8 @@ from tasks.base import Split
 from tasks.language.task import LanguageTask
 
 TRACK = "dynamic"
-RATES = (3e-5, 1e-4, 3e-4, 1e-3)
-DECAYS = (0.002, 0.006, 0.02)
+RATES = (3e-5, 1e-4, 3e-4)
+DECAYS = (0.0005, 0.002, 0.006, 0.02)
 CHOSEN = "validation"  # in place of a value that is chosen there
 
 
