@@ -189,7 +189,8 @@ def record_of(found: Sequence[Trial], chosen: Trial, options: Options) -> str:
 
 def new_row(source: Mapping[str, Any], options: Options, now: datetime) -> Row:
     """Return the row of a dynamic evaluation without its scores; costs are those of the run."""
-    row = derived_row([source], [source], f"{source['model']}-{TRACK}", options.words, now)
+    settings = [*options.words, str(options.grid)]
+    row = derived_row([source], [source], f"{source['model']}-{TRACK}", settings, now)
     row.track = TRACK
     for name in ("model", "model_version", "init_seed", "order_seed"):
         setattr(row, name, source.get(name))
