@@ -19,7 +19,7 @@ from benchmarks.config.registry import register_schemas
 from benchmarks.config.validation import checked_config
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = ("baseline", "bigru", "bilstm", "birnn", "gru", "lstm", "rnn")
+MODELS = ("baseline", "bigru", "bilstm", "biregion", "birnn", "gru", "lstm", "region", "rnn")
 TASKS = ("forecast", "imdb", "lm", "series", "shakespeare", "sp500", "text")
 ALL_MODELS, ALL_TASKS = ", ".join(MODELS), ", ".join(TASKS)
 ENVIRONMENT = os.environ | {
@@ -76,9 +76,15 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "model.dropout=1.5": ("model.dropout=1.5", "at least 0.0 and below 1.0"),
     "model.dropout=high": ("model.dropout=high", "a number"),
     "model.bidirectional=maybe": ("model.bidirectional=maybe", "true or false"),
-    "model.cell=x": ("model.cell=x", "one of rnn, lstm, gru"),
+    "model.cell=x": ("model.cell=x", "one of rnn, lstm, gru, region"),
     "model.cell=ltsm": ("model.cell=ltsm", "one of rnn, lstm, gru", "did you mean lstm?"),
     "model=gru model.nonlinearity=relu": ("model.nonlinearity=relu", "gru", "rnn"),
+    "model=region model.table=true task=sp500": ("model.table=true", "task=sp500", "token ids"),
+    "model=gru model.table=true task=shakespeare task.tied=true": (
+        "model.table=true",
+        "task.tied=false",
+    ),
+    "model=gru model.forget_bias=2": ("model.forget_bias=2.0", "lstm or region", "not to gru"),
     "seed=-1": ("seed=-1", "at least 0"),
     "seed=0,1": ("seed=0,1", "--multirun"),
     "-m model=rnn,lsmt": ("model=lsmt", ALL_MODELS, "did you mean lstm?"),

@@ -25,6 +25,9 @@ SHAKESPEARE = ("task=shakespeare", "model=gru")
     [
         (SP500, None),
         (SHAKESPEARE, None),
+        (("task=sp500", "model=region"), None),
+        (("task=shakespeare", "model=region", "model.table=true"), None),
+        ((*SHAKESPEARE, "model.table=true"), None),
         ((*SP500, "match=time", "match.budget_seconds=1"), "a time limit ends the training"),
         ((*SP500, "train.max_seconds=1"), "a time limit ends the training"),
         ((*SP500, "train.precision=bfloat16"), "train.precision is bfloat16"),
