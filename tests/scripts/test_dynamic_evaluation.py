@@ -37,8 +37,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def trained(store: Store, cache: Path, *words: str) -> Path:
-    more = ("train.threads=1", "train.device=cpu", "train.max_epochs=2", "model.hidden_size=8")
-    more += (f"cache_dir={cache}", f"results_dir={store.directory}")
+    more = ["train.threads=1", "train.device=cpu", "train.max_epochs=2", "model.hidden_size=8"]
+    more += [f"cache_dir={cache}", f"results_dir={store.directory}"]
     row = run(composed(*more, *words), store, Interruption(), RunOptions())
     assert row.status == "ok"
     return store.run(row.run_id).path

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.analysis.comparison import NOT_COMPARABLE
 from tests.helpers.result_tables import GRU, LSTM, RNN, Row, arm, compared, fixed, grouped, write
 
-DYNAMIC = {"track": "dynamic", "arm": "d", "members": "r0"}
+DYNAMIC: Row = {"track": "dynamic", "arm": "d", "members": "r0"}
 
 
 @pytest.mark.parametrize("static", ["", "static"])
