@@ -34,6 +34,7 @@ from benchmarks.config.validation import (
     check_combinations,
     check_ranges,
     checked_config,
+    no_option_text,
     typed_config,
 )
 from benchmarks.errors import UserError
@@ -259,9 +260,11 @@ def seeds_of(
 
 
 def refuse_without_effect(overrides: Iterable[str]) -> None:
-    """Raise UserError for one of Hydra's own keys that rnnbench does not use."""
+    """Raise UserError for a removed group, or one of Hydra's keys that rnnbench does not use."""
     for text in overrides:
         key = text.lstrip("+~").partition("=")[0]
+        if text.startswith("~") and key in ("model", "task"):
+            raise UserError(no_option_text(key))
         if key.startswith(("hydra.", "hydra/")) and not key.startswith(EFFECTIVE_HYDRA_KEYS):
             raise UserError(
                 f"{key}: has no effect, because rnnbench runs its own sweeps and keeps records in "
