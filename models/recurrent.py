@@ -29,8 +29,9 @@ class RecurrentSettings(ModelSettings):
     nonlinearity: str = setting("tanh", "of the rnn cell", choices=("tanh", "relu"))
     initialisation: str = setting(
         "orthogonal",
-        "of the recurrent weights, per gate block; pytorch = uniform(±1/sqrt(hidden))",
-        choices=("orthogonal", "identity", "pytorch"),
+        "of the recurrent weights, per gate block; pytorch = uniform(±1/sqrt(hidden)), "
+        "small = uniform(±0.01)",
+        choices=("orthogonal", "identity", "pytorch", "small"),
     )
     forget_bias: float | None = setting(
         1.0,

@@ -92,6 +92,8 @@ class RecurrentEncoder(Encoder):
                             nn.init.xavier_uniform_(block)
                         elif initialisation == "identity":
                             nn.init.eye_(block)
+                        elif initialisation == "small":
+                            nn.init.uniform_(block, -0.01, 0.01)
                         else:
                             nn.init.orthogonal_(block)
             if "bias" in name and self.cell in ("lstm", "region") and forget_bias is not None:

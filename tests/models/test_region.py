@@ -117,6 +117,13 @@ def test_the_forget_bias_is_that_of_the_forget_gate() -> None:
         assert (cell.bias_ih_l0 + cell.bias_hh_l0).tolist() == [wanted] * 6 + [0.0] * 6
 
 
+def test_small_recurrent_weights_are_uniform() -> None:
+    encoder = build(initialisation="small", hidden_size=64)
+    weight = encoder.get_parameter("cells.0.weight_hh_l0")
+    assert 0.0099 < float(weight.abs().max()) <= 0.01
+    assert float(weight.std()) == pytest.approx(0.01 / 3**0.5, rel=0.05)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_gates_stay_open_in_half_precision(dtype: torch.dtype) -> None:
     encoder = build()
