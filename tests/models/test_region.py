@@ -119,7 +119,7 @@ def test_the_forget_bias_is_that_of_the_forget_gate() -> None:
 
 def test_small_recurrent_weights_are_uniform() -> None:
     encoder = build(initialisation="small", hidden_size=64)
-    weight = encoder.get_parameter("cells.0.weight_hh_l0")
+    weight = encoder.get_parameter("cells.0.weight_hh_l0").detach()
     assert 0.0099 < float(weight.abs().max()) <= 0.01
     assert float(weight.std()) == pytest.approx(0.01 / 3**0.5, rel=0.05)
 
