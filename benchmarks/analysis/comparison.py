@@ -42,8 +42,7 @@ class Arm:
         trials: number of trials of the search whose best trial this arm is.
         failures: number of seeds whose latest run failed, by status.
         undertrained: number of runs whose best epoch is the last.
-        is_among_best: the best arm of its budget on these test items, or tested over seeds and not
-            shown to be worse there.
+        is_among_best: the best of its budget on these test items, or not shown to be worse there.
         beats_baselines: None for baselines, without baselines, and for costs.
     """
 
@@ -178,8 +177,7 @@ class Pair:
         seeds_for_margin: fewest and most seeds to detect a difference as large as the margin,
             None if more than 1000; only where a verdict with a margin is undecided.
         p_equivalence: of the test for a difference smaller than the margin, corrected.
-        effect: the difference in standard deviations of the seeds.
-        completion: None if all runs of both arms completed.
+        effect: the difference in sd of the seeds. completion: None if all runs completed.
         withheld: label of the arm whose failed runs leave the verdict open that its completed runs
             would have; else empty.
         differ: settings in which the arms differ besides the model, as a phrase.
@@ -237,10 +235,9 @@ class Group:
             baseline in a large group; only with the requested arm if there is one.
         failed_arms: arms of which no run was completed.
         confidence_set: labels of the Model Confidence Set over test items, or empty.
-        asked: label of the arm whose pairs were requested.
-        family: number of pairs that p is corrected for, if larger than the number tested.
-        margin: smallest difference worth a decision, in units of the metric.
-        planned: number of seeds per arm that was fixed beforehand.
+        asked: label of the arm whose pairs were requested. family: number of pairs that p is
+            corrected for, if larger than the number tested.
+        margin: smallest difference worth a decision. planned: seeds per arm, fixed beforehand.
     """
 
     task: str

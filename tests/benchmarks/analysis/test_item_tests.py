@@ -393,18 +393,3 @@ def test_huge_errors_are_tested_as_usual_ones(tmp_path: Path) -> None:
     assert huge is not None
     assert huge.p == pytest.approx(usual.p)
     assert huge.difference == pytest.approx(2.0**930 * usual.difference)
-
-
-def test_a_test_without_power_does_not_mark_a_worse_baseline(tmp_path: Path) -> None:
-    """Slow errors leave a test over items open; on these items the lower score is worse."""
-    slow = np.repeat(np.random.default_rng(0).normal(0, 1, 4), 17)
-    rows = [
-        *fixed("ets", forecasts(tmp_path, "re", 0.6 * slow), "classical", run_id="re", **DOWN),
-        *fixed("season", forecasts(tmp_path, "rs", 1.9 * slow), "simple", run_id="rs", **DOWN),
-    ]
-    (pair,) = group_of(tmp_path, rows).pairs
-    assert pair.verdict == "no difference shown"
-    nets = arm("lstm", [5.0, 5.1, 5.2], **DOWN)
-    for arms in ([rows], [rows, nets]):
-        marked = [each.label for each in group_of(tmp_path, *arms).arms if each.is_among_best]
-        assert marked == ["ets"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.reporting.answer import answer
@@ -12,6 +13,7 @@ from benchmarks.reporting.html.summary import summarise
 from benchmarks.reporting.json_csv import comparison_json
 from benchmarks.reporting.renderers import as_markdown
 from benchmarks.reporting.tables import group_section, sections_of
+from tests.benchmarks.analysis.test_item_tests import DOWN, forecasts, group_of
 from tests.helpers.result_tables import GRU, LSTM, RNN, arm, compared, fixed, grouped
 
 UNPLANNED = "the number of seeds was not planned"
@@ -101,3 +103,18 @@ def test_limits_of_time_and_steps_are_in_the_heading(tmp_path: Path) -> None:
     assert limits in group.budget
     timed = arm("lstm", LSTM, **cut, match="time", match_budget=20)
     assert "ended" not in grouped(tmp_path, timed).budget
+
+
+def test_a_test_without_power_does_not_mark_a_worse_baseline(tmp_path: Path) -> None:
+    """Slow errors leave a test over items open; on these items the lower score is worse."""
+    slow = np.repeat(np.random.default_rng(0).normal(0, 1, 4), 17)
+    rows = [
+        *fixed("ets", forecasts(tmp_path, "re", 0.6 * slow), "classical", run_id="re", **DOWN),
+        *fixed("season", forecasts(tmp_path, "rs", 1.9 * slow), "simple", run_id="rs", **DOWN),
+    ]
+    (pair,) = group_of(tmp_path, rows).pairs
+    assert pair.verdict == "no difference shown"
+    nets = arm("lstm", [5.0, 5.1, 5.2], **DOWN)
+    for arms in ([rows], [rows, nets]):
+        marked = [each.label for each in group_of(tmp_path, *arms).arms if each.is_among_best]
+        assert marked == ["ets"]
