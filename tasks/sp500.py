@@ -69,7 +69,7 @@ class Sp500Settings(TaskSettings):
         "years up to the last day, instead of task.start",
         minimum=1,
         below=1000,
-        identity="unless null",
+        identity="unless default",
     )
     end: str | None = setting(None, "last day, YYYY-MM-DD; null for the last in the data")
     window: int = setting(30, "past days in an input", minimum=1)
@@ -84,7 +84,7 @@ class Sp500Settings(TaskSettings):
         "yearly: a network is trained for each calendar year of the test split, on all days "
         "before it; limits of train. and match. hold for each training. null: one training",
         choices=("yearly",),
-        identity="unless null",
+        identity="unless default",
     )
 
     @property

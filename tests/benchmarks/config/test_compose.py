@@ -63,7 +63,7 @@ def hydras(overrides: list[str]) -> list[Config]:
         (["task=sp500", "model.bidirectional=yes,off", "model.dropout=0,0.5"], 4),
         (["task=sp500", "seed=choice(4,2)", "train.batch_size=range(8,25,8)"], 6),
         (["task=sp500", "seed=shuffle(range(5))"], 5),
-        (["model=glob(bi*)", "task=sp500"], 3),
+        (["model=glob(bi*)", "task=sp500"], 4),
         (["task=sp500", "debug=smoke", "train.max_steps=5,6"], 2),
         (["task=sp500", "++model.hidden_size=8,16", "++seed=1,2"], 4),
         (["task=sp500", "~debug", "seed=3"], 1),
