@@ -141,12 +141,12 @@ def test_forecasts_of_log_returns_are_positive() -> None:
 
 
 @pytest.mark.parametrize("target", ["auto", "level", "difference", "log_return"])
-def test_a_constant_series_can_be_scaled(target: str, tmp_path: Path) -> None:
-    task = load(write_series(tmp_path, np.full(60, 5.0)), target=target)
+def test_a_series_constant_in_training_can_be_scaled(target: str, tmp_path: Path) -> None:
+    task = load(write_series(tmp_path, np.append(np.full(59, 5.0), 6.0)), target=target)
     outputs = torch.zeros(len(task.origins["test"]))
     predicted = task.predicted(outputs, whole(task, "test").targets)
     np.testing.assert_allclose(predicted, 5.0, rtol=1e-12)
-    assert "task.data" in " ".join(task.data.notices)
+    assert "all values of y in training are 5" in " ".join(task.data.notices)
 
 
 def test_the_description_of_inputs_and_outputs_is_enough_to_compute_them(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_data_is_required_and_must_exist(tmp_path: Path) -> None:
     path = write_ts(tmp_path / "data.ts", draw())
     assert "task.test=nowhere.ts: no such file" in refusal(path, test="nowhere.ts")
     (tmp_path / "data.arff").touch()
-    assert "unknown ending (allowed: .ts, .npz, .csv" in refusal(tmp_path / "data.arff")
+    assert "its name ends in '.arff' (allowed: .ts, .npz, .csv" in refusal(tmp_path / "data.arff")
 
 
 def test_auroc_requires_two_classes(tmp_path: Path) -> None:
