@@ -82,10 +82,18 @@ def blocks_of(groups: Sequence[Group], by: Sequence[str]) -> list[Block]:
             arms += [arm for arm in group.failed_arms if not arm.baseline]
         for budget, arms in budgets.items():
             name = f"{group.title} ({group.metric}{f', {budget}' if len(budgets) > 1 else ''})"
-            models = Counter(arm.model for arm in arms)
-            named = {a.model if models[a.model] == 1 and not by else a.label: a for a in arms}
+            named = dict(zip(names_over_groups(arms, by), arms, strict=True))
             blocks.append(Block(name, group.higher_is_better, named))
     return blocks
+
+
+def names_over_groups(arms: Sequence[Arm | FailedArm], by: Sequence[str]) -> list[str]:
+    """Return names of arms that are comparable between groups: a model that is unique, or labels.
+
+    A label contains the settings that differ within its group.
+    """
+    models = Counter(arm.model for arm in arms)
+    return [arm.model if models[arm.model] == 1 and not by else arm.label for arm in arms]
 
 
 def common_arms(blocks: Sequence[Block]) -> frozenset[str]:

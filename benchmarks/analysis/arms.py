@@ -94,7 +94,7 @@ def make_arm(rows: pd.DataFrame, label: str, failures: dict[str, int]) -> Arm:
 
 
 def undertrained(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Return True for undertrained runs; older tables lack the column or the rule on time."""
+    """Return True for undertrained runs; older tables omit the column or the rule on time."""
     is_last = (rows["best_epoch"] == rows["epochs"]) & rows["stopped_by"].isin([*LIMITS])
     stored = rows["undertrained"]
     is_early = is_cut_off(rows) | (stored == 1).where(stored.notna(), is_last)

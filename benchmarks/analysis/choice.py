@@ -142,10 +142,7 @@ def chosen_value(
         failed = counted(own.failed, "run")
         return best.value, f"{best.value} replaces {default}, at which {failed} failed"
     if min(len(best.scores), len(own.scores)) < 2:
-        return (
-            None,
-            f"no choice: {best.value} has the best mean, but of one seed only",
-        )
+        return None, f"no choice: {best.value} has the best mean, but of one seed only"
     gain = abs(float(best.scores.mean() - own.scores.mean()))
     error = pooled_error(best.scores, own.scores)
     numbers = f"by {significant(gain, 2)}, pooled standard error {significant(error, 2)}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.analysis.across_tasks import names_over_groups
 from benchmarks.analysis.comparison import Arm, Group
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.item_tests import ItemTests
@@ -91,10 +91,7 @@ def period_of(group: Group, by: Sequence[str]) -> Period | None:
     if known is None:
         return None
     days, scale = known
-    models = Counter(arm.model for arm in arms)
-    names = {
-        arm.label: arm.model if models[arm.model] == 1 and not by else arm.label for arm in arms
-    }
+    names = dict(zip([arm.label for arm in arms], names_over_groups(arms, by), strict=True))
     read = tests.mean_losses(arms, most=len(arms))
     unit = 1.0 if scale is None else scale**2
     losses = {names[label]: each / unit for label, _, each in read if len(each) == len(days)}

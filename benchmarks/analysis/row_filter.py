@@ -196,24 +196,25 @@ def is_text(column: pd.Series[Any]) -> bool:
 
 def with_track(frame: pd.DataFrame) -> pd.DataFrame:
     """Fill in the track of static rows: an empty cell would equal the only other value."""
-    track = frame["track"].astype("str").replace("", STATIC)
-    return frame.assign(track=track.astype("category"))
+    return frame.assign(track=with_default(frame, "track", STATIC))
 
 
 def with_net_defaults(frame: pd.DataFrame) -> pd.DataFrame:
-    """Fill in the budget, precision and recipe in tables from before these columns."""
-    recipe = frame["recipe"].astype("str").replace("", "default")
+    """Fill in the recipe, and budget and precision of nets, in tables without these columns."""
+    is_net = frame["baseline"] == ""
     return frame.assign(
-        match=with_default(frame, "match", "hidden"),
-        precision=with_default(frame, "precision", "highest"),
-        recipe=recipe.astype("category"),
+        match=with_default(frame, "match", "hidden", is_net),
+        precision=with_default(frame, "precision", "highest", is_net),
+        recipe=with_default(frame, "recipe", "default"),
     )
 
 
-def with_default(frame: pd.DataFrame, column: str, default: str) -> pd.Series[Any]:
-    """Return a column with a default in the empty cells of nets."""
+def with_default(
+    frame: pd.DataFrame, column: str, default: str, applies: pd.Series[bool] | bool = True
+) -> pd.Series[Any]:
+    """Return a column with a default in the empty cells of the rows to which it applies."""
     values = frame[column].astype("str")
-    return values.mask((values == "") & (frame["baseline"] == ""), default).astype("category")
+    return values.mask((values == "") & applies, default).astype("category")
 
 
 def group_numbers(frame: pd.DataFrame) -> NDArray[np.int64]:

@@ -105,12 +105,20 @@ def lead_text(group: Group, best: Arm, arms: Sequence[Arm]) -> str:
         verdict = words.get(found[1] if found else "", "not shown better than")
         parts.setdefault(verdict, []).append(other.label)
     texts = [f"{text} {names_of(labels)}" for text, labels in parts.items()]
-    timed = [arm for arm in others if arm.train_seconds and not arm.doubtful_times]
-    if timed and best.train_seconds and not best.doubtful_times and group.metric not in COSTS:
-        fastest = min(timed, key=lambda arm: arm.train_seconds or 0.0)
-        ratio = best.train_seconds / (fastest.train_seconds or 1.0)
+    timed = time_ratio(best, others)
+    if timed is not None and group.metric not in COSTS:
+        ratio, fastest = timed
         texts.append(f"at {significant(ratio, 2)} times the training time of {fastest.label}")
     return f"{best.label}, {', '.join(texts)}"
+
+
+def time_ratio(best: Arm, others: Iterable[Arm]) -> tuple[float, Arm] | None:
+    """Return a training time relative to the fastest other network; None if it is in doubt."""
+    timed = [arm for arm in others if arm.train_seconds and not arm.doubtful_times]
+    if not timed or not best.train_seconds or best.doubtful_times:
+        return None
+    fastest = min(timed, key=lambda arm: arm.train_seconds or 0.0)
+    return best.train_seconds / (fastest.train_seconds or 1.0), fastest
 
 
 def baseline_text(contenders: Sequence[Arm], baseline: Arm | None) -> str:

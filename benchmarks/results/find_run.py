@@ -66,10 +66,11 @@ def finished_ids(folder: Path) -> list[str]:
 
 def latest(store: Store, ids: Sequence[str]) -> str | None:
     """Return the latest of the runs with a network and the status `ok`."""
-    rows = ((run_id, store.row(run_id) or {}) for run_id in reversed(ids))
-    rows = ((run_id, row) for run_id, row in rows if row.get("status") == Status.OK)
-    matches = (i for i, row in rows if not row["baseline"] and not row.get("members"))
-    return next(matches, None)
+    for run_id in reversed(ids):
+        row = store.row(run_id) or {}
+        if row.get("status") == Status.OK and not row["baseline"] and not row.get("members"):
+            return run_id
+    return None
 
 
 def no_runs_in(store: Store) -> str:

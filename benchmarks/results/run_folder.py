@@ -28,6 +28,10 @@ class RunFolder:
         self.ensemble = path / "ensemble.json"
         self.dynamic = path / "dynamic.json"
 
+    def predictions_of(self, split: str) -> Path:
+        """Return the file of the predictions of the validation or the test split."""
+        return self.predictions if split == "test" else self.validation_predictions
+
     def create(self) -> Self:
         """Create the folder if it does not exist."""
         self.path.mkdir(parents=True, exist_ok=True)

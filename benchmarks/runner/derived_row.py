@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from benchmarks.errors import disk_errors_in_one_line
 from benchmarks.results.row import Row, Status, columns_where
-from benchmarks.results.store import new_run_id
+from benchmarks.results.run_folder import RunFolder
+from benchmarks.results.store import Store, new_run_id
 from benchmarks.runner.row_columns import fill_from_test
+from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.hashing import short_hash
 from tasks.base import Split
 
@@ -73,6 +77,17 @@ def derived_row(
         starts=1,
         started_at=now.isoformat(timespec="milliseconds"),
     )
+
+
+@contextmanager
+def stored(row: Row, store: Store, command: str) -> Iterator[RunFolder]:
+    """Yield the folder of a row for the files of the block; store command and row after it."""
+    with disk_errors_in_one_line():
+        folder = store.run(row.run_id).create()
+        yield folder
+        write_atomically(folder.command, f"{command}\n")
+        store.write_row(row)
+        store.view().update()
 
 
 def fill_scores(row: Row, found: Mapping[Split, dict[str, float]]) -> None:

@@ -10,12 +10,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.config.schema import Config, LogSettings
 from benchmarks.results.leases import Lease
@@ -23,7 +22,7 @@ from benchmarks.results.row import Row
 from benchmarks.results.run_folder import RunFolder
 from benchmarks.runner.checkpointing import RunCheckpoint
 from benchmarks.runner.display import TrainingDisplay, sizes_text, step_bar
-from benchmarks.runner.kept_predictions import keep_predictions
+from benchmarks.runner.kept_predictions import evaluate_items, write_split
 from benchmarks.runner.row_columns import fill_from_test, fill_from_training
 from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.disk_cache import cache_directory
@@ -34,24 +33,20 @@ from benchmarks.system.peak_flops import conditions, peak_gflops
 from benchmarks.system.signals import Interruption
 from benchmarks.system.terminal import visible
 from benchmarks.system.timer import Timer
-from benchmarks.training.evaluation import Predictor, evaluate
+from benchmarks.training.evaluation import Predictor
 from benchmarks.training.latency import latencies_ms
 from benchmarks.training.mfu import flops_per_token, utilisation
 from benchmarks.training.network import build_network, count_parameters, encoder_of
 from benchmarks.training.optim import planned_steps
-from benchmarks.training.predictions import Predictions, write_predictions
 from benchmarks.training.pretraining import is_of_pretraining, pretrain
 from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.state import Progress, TrainingState, joined
 from benchmarks.training.tensorboard import tensorboard_log
-from benchmarks.training.trainer import Trainer
+from benchmarks.training.trainer import Saved, Trainer
 from models.kernels.compiler import find_compiler
 from tasks.base import Task
 
 logger = logging.getLogger(__name__)
-
-Saved = tuple[dict[str, Tensor], dict[str, Any]]
-"""What `Trainer.restore` takes."""
 
 
 @dataclass(frozen=True)
@@ -218,17 +213,13 @@ def measure_latency(context: RunContext, network: Predictor) -> None:
 
 def test(context: RunContext, network: Predictor, timer: Timer) -> None:
     """Evaluate the test split, once, and store its metrics and predictions."""
-    config, task, row = context.config, context.task, context.row
-    bounds = config.train.evaluation_batch_size, config.train.max_evaluation_batches
-    predictions = Predictions()
+    task, row = context.task, context.row
     with timer.running():
-        metrics = evaluate(network, task, "test", *bounds, predictions)
+        metrics, predictions = evaluate_items(network, task, "test", context.config.train)
     row.eval_seconds = timer.seconds
     fill_from_test(row, metrics)
-    items, columns = predictions.in_order()
-    names = task.items("test")
-    write_predictions(context.folder.predictions, items, columns, names, task.classes)
-    excerpts = task.excerpts("test", items, columns)
+    write_split(context.folder, predictions, task, "test")
+    excerpts = task.excerpts("test", *predictions.in_order())
     if excerpts:
         lines = "".join(json.dumps(excerpt, ensure_ascii=False) + "\n" for excerpt in excerpts)
         write_atomically(context.folder.excerpts, lines)
@@ -236,8 +227,8 @@ def test(context: RunContext, network: Predictor, timer: Timer) -> None:
 
 def keep_validation_predictions(context: RunContext, network: Predictor) -> None:
     """Evaluate the validation split once more, outside all clocks but that of the whole run."""
-    file, train = context.folder.validation_predictions, context.config.train
-    keep_predictions(file, network, context.task, "validation", train)
+    _, predictions = evaluate_items(network, context.task, "validation", context.config.train)
+    write_split(context.folder, predictions, context.task, "validation")
 
 
 def measure_memory(trainer: Trainer, device: torch.device) -> float | None:

@@ -106,8 +106,7 @@ def compose_cells(axes: Axes) -> tuple[ComposedCells, LeftOut]:
         try:
             config = composer.compose(chosen)
         except ImpossiblePairError as error:
-            arm = " ".join(text for text in chosen if not text.startswith("seed="))
-            left_out.append((arm or "the only cell", str(error)))
+            left_out.append((" ".join(chosen), str(error)))
             continue
         if not selects_all_baselines(config):
             composed.append((chosen, config))
@@ -118,14 +117,14 @@ def compose_cells(axes: Axes) -> tuple[ComposedCells, LeftOut]:
                 composed.append((each, composer.compose(each)))
             except ImpossiblePairError as error:
                 left_out.append((" ".join(each), str(error)))
-    return composed, list(dict.fromkeys(left_out))
+    return composed, left_out
 
 
 def left_out_lines(left_out: LeftOut) -> list[str]:
-    """Return a line for every reason, with the pairs it holds for, without their seeds."""
+    """Return a line for each reason, with its pairs; their seeds are omitted."""
     labels: dict[str, list[str]] = {}
     for label, text in left_out:
-        words = [word for word in label.split(" ") if not word.startswith("seed=")]
+        words = [word for word in label.split() if not word.startswith("seed=")]
         arm = " ".join(words).replace("model=baseline model.baseline=", "model.baseline=")
         reason = text.removeprefix(f"{words[-1]}: ") if words else text
         labels.setdefault(reason, []).append(arm or "every cell")

@@ -13,10 +13,8 @@ from benchmarks.config.schema import Config, MatchSettings
 from benchmarks.system.signals import Interruption
 from benchmarks.training.network import encoder_of
 from benchmarks.training.precision import in_precision
-from benchmarks.training.trainer import SaveCheckpoint, Trainer
+from benchmarks.training.trainer import SaveCheckpoint, Saved, Trainer
 from tasks.base import Task
-
-Saved = tuple[dict[str, Tensor], dict[str, Any]]
 
 PHASE = "pretraining"  # key in the checkpoint of this phase
 
@@ -56,12 +54,10 @@ def is_of_pretraining(saved: Saved | None) -> bool:
 
 def phase_config(config: Config) -> Config:
     """Return the configuration of the phase: its own epochs, all other limits as they are."""
-    train = config.train
-    seconds = train.max_seconds if config.match.budget_seconds is None else None
     train = dataclasses.replace(
-        train,
-        max_epochs=train.pretrain_epochs,
-        max_seconds=seconds or config.match.budget_seconds,
+        config.train,
+        max_epochs=config.train.pretrain_epochs,
+        max_seconds=config.match.budget_seconds or config.train.max_seconds,
         patience=None,
     )
     return dataclasses.replace(config, train=train, match=MatchSettings())

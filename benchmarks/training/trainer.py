@@ -35,6 +35,9 @@ REPORT_SECONDS = 0.5
 SYNCHRONISED_SECONDS = 2 * REPORT_SECONDS
 """Before the end of its time, a training synchronises with the device after every step."""
 
+Saved = tuple[dict[str, Tensor], dict[str, Any]]
+"""The result of `Trainer.checkpoint`."""
+
 SaveCheckpoint = Callable[[dict[str, Tensor], dict[str, Any]], None]
 """Saves the result of `Trainer.checkpoint`; see `benchmarks.training.checkpoint`."""
 
@@ -284,7 +287,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak_learning_rate * factor
 
-    def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def checkpoint(self) -> Saved:
         """Return everything needed to resume the training: tensors and JSON-serialisable data."""
         epoch, state = self.epoch, self.state
         tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}

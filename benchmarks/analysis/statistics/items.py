@@ -129,8 +129,9 @@ def diebold_mariano(errors_a: ArrayLike, errors_b: ArrayLike) -> Paired:
 def harvey(errors_a: ArrayLike, errors_b: ArrayLike) -> Paired:
     """Compare squared errors one step ahead as Harvey, Leybourne and Newbold (1997) do.
 
-    They correct the statistic of Diebold and Mariano (1995) for few items. It takes the differences
-    of different times for independent, which holds for optimal forecasts of one step.
+    They correct the statistic of Diebold and Mariano (1995) for few items. Differences at different
+    times are assumed independent, which holds for optimal forecasts of one step. For one step the
+    corrected statistic is that of a paired t-test.
     """
     x, y = (e**2 for e in paired_vectors(errors_a, errors_b, "errors"))
     d, method = x - y, "Diebold-Mariano (HLN)"
@@ -138,8 +139,7 @@ def harvey(errors_a: ArrayLike, errors_b: ArrayLike) -> Paired:
     p = p_without_spread(d, size_of(x, y))
     if p is not None:
         return Paired(mean, None, None, p, n, "equal differences: signs")
-    factor = math.sqrt((n - 1) / n)  # of the statistic, for one step
-    return t_difference(mean, float(d.std()) / math.sqrt(n) / factor, n - 1, n, method)
+    return t_difference(mean, float(d.std(ddof=1)) / math.sqrt(n), n - 1, n, method)
 
 
 def model_confidence_set(

@@ -15,7 +15,7 @@ from benchmarks.analysis.comparison import (
     Group,
 )
 from benchmarks.analysis.ranking import failing_more
-from benchmarks.reporting.answer import MANY, answer, budgets, names_of, nets, pair_of
+from benchmarks.reporting.answer import MANY, answer, budgets, names_of, nets, pair_of, time_ratio
 from benchmarks.reporting.html.formatting import (
     metric_and_direction,
     number,
@@ -37,7 +37,6 @@ class Summary:
     tone: str  # SHOWN, OPEN or BEATEN
     headline: str
     text: str
-    answer: str = ""
 
 
 def summarise(group: Group) -> Summary:
@@ -49,7 +48,6 @@ def summarise(group: Group) -> Summary:
         text = f"Of the baselines, {best.label} is best: {_score(best)} ({metric})."
         return Summary(OPEN, "Baselines only", text)
     by_budget = budgets(group)
-    tone, headline = _headline(group, contenders)
     rankings = [_ranking(group, contenders)]
     if len(by_budget) > 1:
         rankings = ["Budgets differ; verdicts hold within a budget."]
@@ -57,7 +55,8 @@ def summarise(group: Group) -> Summary:
             text = _ranking(group, arms) or f"{arms[0].label} only."
             rankings.append(f"{name[0].upper()}{name[1:]}: {text}")
     texts = [_scores(group, contenders), _failures(group), *rankings, _cost(contenders)]
-    return Summary(tone, headline, " ".join(text for text in texts if text), answer(group))
+    text = " ".join(text for text in texts if text)
+    return Summary(_tone(group, contenders), answer(group), text)
 
 
 def _is_settled(group: Group, contenders: list[Arm]) -> bool:
@@ -66,46 +65,16 @@ def _is_settled(group: Group, contenders: list[Arm]) -> bool:
     return all(each is not None and each[1] == BETTER for each in found)
 
 
-def _headline(group: Group, contenders: list[Arm]) -> tuple[str, str]:
-    """Return tone and headline: networks against the best baseline and each other."""
+def _tone(group: Group, contenders: list[Arm]) -> str:
+    """Return the tone of the networks against the best baseline and each other."""
     best, baseline = contenders[0], group.best_baseline
-    alone, settled = len(contenders) == 1, _is_settled(group, contenders)
-    unknown = "no best network is shown"
-    if len(budgets(group)) > 1:
-        unknown = "the best network depends on the budget"
+    is_settled = _is_settled(group, contenders)
     if baseline is None:
-        if alone:
-            others = " with a completed run" if group.failed_arms else ""
-            return OPEN, f"{best.label} is the only arm{others}"
-        if settled:
-            return SHOWN, f"{best.label} is best"
-        return OPEN, unknown[0].upper() + unknown[1:]
-    name = f"the best baseline, {baseline.label}"
-    beating = [arm.label for arm in contenders if arm.beats_baselines]
-    if not beating:
-        found = [pair_of(group, arm, baseline) for arm in contenders]
-        if all(each is not None and each[1] == WORSE for each in found):
-            who = f"{best.label} is" if alone else "Every network is"
-            return BEATEN, f"{who} worse than {name}{_undertrained(contenders)}"
-        who = f"{best.label} is not" if alone else "No network is"
-        return OPEN, f"{who} shown to beat {name}{_undertrained(contenders)}"
-    if best.beats_baselines and settled:
-        return SHOWN, f"{best.label} {'beats' if alone else 'is best and beats'} {name}"
-    if settled and not alone:
-        unknown = f"{best.label}, the best network, is not shown to"
-    if len(beating) == 1:
-        return OPEN, f"{beating[0]} beats {name}; {unknown}"
-    who = "All networks" if len(beating) == len(contenders) else names_of(beating)
-    return OPEN, f"{who} beat {name}; {unknown}"
-
-
-def _undertrained(contenders: list[Arm]) -> str:
-    """Return the number of networks with undertrained runs, as the end of a headline."""
-    count = sum(arm.undertrained > 0 for arm in contenders)
-    if not count:
-        return ""
-    who = "it is" if len(contenders) == 1 else f"{count} of {len(contenders)} are"
-    return f"; {who} undertrained"
+        return SHOWN if is_settled and len(contenders) > 1 else OPEN
+    if any(arm.beats_baselines for arm in contenders):
+        return SHOWN if best.beats_baselines and is_settled else OPEN
+    found = [pair_of(group, arm, baseline) for arm in contenders]
+    return BEATEN if all(each is not None and each[1] == WORSE for each in found) else OPEN
 
 
 def _scores(group: Group, contenders: list[Arm]) -> str:
@@ -172,11 +141,10 @@ def _cost(contenders: list[Arm]) -> str:
     text = f"{best.label} trains {seconds(best.train_seconds)} a run"
     if best.doubtful_times:
         return f"{text}, a time in doubt."
-    timed = [a for a in contenders[1:] if a.train_seconds and not a.doubtful_times]
-    if not timed or not best.train_seconds:
+    found = time_ratio(best, contenders[1:])
+    if found is None:
         return f"{text}."
-    fastest = min(timed, key=lambda arm: arm.train_seconds or 0.0)
-    ratio = best.train_seconds / (fastest.train_seconds or 1.0)
+    ratio, fastest = found
     if ratio >= 1.1:
         return f"{text}, {number(ratio, 2)} times as long as {fastest.label}."
     return f"{text}, less than every other network." if ratio <= 1 / 1.1 else f"{text}."

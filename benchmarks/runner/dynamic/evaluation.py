@@ -11,11 +11,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.errors import UserError, disk_errors_in_one_line
+from benchmarks.errors import UserError
 from benchmarks.results.row import Row
-from benchmarks.results.run_folder import RunFolder
 from benchmarks.results.store import Store
-from benchmarks.runner.derived_row import derived_row, fill_scores
+from benchmarks.runner.derived_row import derived_row, fill_scores, stored
 from benchmarks.runner.dynamic.model import DynamicModel
 from benchmarks.runner.kept_predictions import write_split
 from benchmarks.runner.load_run import FinishedRun, load_run
@@ -108,12 +107,10 @@ def evaluate_dynamically(
     row.eval_seconds = timer.seconds
     fill_scores(row, {"validation": chosen.metrics, "test": test})
     kept: dict[Split, Predictions] = {"validation": chosen.predictions, "test": predictions}
-    with disk_errors_in_one_line():
-        folder = store.run(row.run_id).create()
-        store_files(folder, task, kept, record_of(trials, chosen, options))
-        write_atomically(folder.command, f"{command}\n")
-        store.write_row(row)
-        store.view().update()
+    with stored(row, store, command) as folder:
+        for split, each in kept.items():
+            write_split(folder, each, task, split)
+        write_atomically(folder.dynamic, record_of(trials, chosen, options))
     return DynamicEvaluation(run, trials, chosen, row)
 
 
@@ -166,15 +163,6 @@ def evaluate_test(model: DynamicModel, chosen: Trial) -> tuple[dict[str, float],
         raise UserError(
             f"--rate {chosen.rate:g}: the evaluation of the test split diverges"
         ) from error
-
-
-def store_files(
-    folder: RunFolder, task: LanguageTask, predictions: Mapping[Split, Predictions], record: str
-) -> None:
-    """Write the predictions of both splits, and the trials."""
-    write_split(folder.validation_predictions, predictions["validation"], task, "validation")
-    write_split(folder.predictions, predictions["test"], task, "test")
-    write_atomically(folder.dynamic, record)
 
 
 def record_of(found: Sequence[Trial], chosen: Trial, options: Options) -> str:

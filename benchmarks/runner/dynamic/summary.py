@@ -1,4 +1,4 @@
-"""The tables of a dynamic evaluation: what was chosen from, and the static scores beside it."""
+"""The tables of a dynamic evaluation: the choice, and static and dynamic scores."""
 
 from __future__ import annotations
 

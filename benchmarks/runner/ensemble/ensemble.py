@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 import torch
 from torch import Tensor
 
-from benchmarks.errors import UserError, disk_errors_in_one_line
+from benchmarks.errors import UserError
 from benchmarks.results.row import Row
 from benchmarks.results.run_folder import RunFolder
 from benchmarks.results.store import Store
-from benchmarks.runner.derived_row import fill_scores
+from benchmarks.runner.derived_row import fill_scores, stored
 from benchmarks.runner.ensemble.combination import (
     Weighting,
     Weights,
@@ -23,17 +23,16 @@ from benchmarks.runner.ensemble.combination import (
     fitted_weights,
 )
 from benchmarks.runner.ensemble.members import (
+    SPLITS,
     Member,
     StoredPredictions,
     load_common_task,
     read_members,
 )
 from benchmarks.runner.ensemble.row import new_row
-from benchmarks.runner.kept_predictions import keep_predictions
+from benchmarks.runner.kept_predictions import evaluate_items, write_split
 from benchmarks.system.atomic_files import write_atomically
 from tasks.base import FittedBaseline, Metric, Split, Task
-
-SPLITS: tuple[Split, Split] = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -86,21 +85,19 @@ def combine_runs(
     task = load_common_task(members, moved)
     outputs = StoredOutputs(task, {split: average(members, split, weights) for split in SPLITS})
     row = new_row([member.row for member in members], weighting, datetime.now(UTC))
-    with disk_errors_in_one_line():
-        folder = store.run(row.run_id).create()
+    with stored(row, store, command) as folder:
         evaluate_splits(row, folder, outputs, members[0])
         write_atomically(folder.ensemble, record(members, weights, weighting))
-        write_atomically(folder.command, f"{command}\n")
-        store.write_row(row)
-        store.view().update()
     return Ensemble(members, weights, row, members[0].config.task.primary_metric)
 
 
 def evaluate_splits(row: Row, folder: RunFolder, outputs: StoredOutputs, first: Member) -> None:
     """Evaluate both splits as the task does, and keep their predictions."""
     task, train = outputs.task, first.config.train
-    files = {"validation": folder.validation_predictions, "test": folder.predictions}
-    fill_scores(row, {s: keep_predictions(files[s], outputs, task, s, train) for s in SPLITS})
+    found = {split: evaluate_items(outputs, task, split, train) for split in SPLITS}
+    for split, (_, predictions) in found.items():
+        write_split(folder, predictions, task, split)
+    fill_scores(row, {split: metrics for split, (metrics, _) in found.items()})
 
 
 def weights_of(members: Sequence[Member], weighting: Weighting) -> Weights:

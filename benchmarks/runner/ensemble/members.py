@@ -20,6 +20,7 @@ from benchmarks.runner.ensemble.combination import Form
 from benchmarks.runner.load_run import read_config, read_run, task_of
 from tasks.base import Split, Task
 
+SPLITS: tuple[Split, Split] = ("validation", "test")
 BY_CLASS = "log_probability_"
 
 
@@ -69,11 +70,7 @@ def read_member(name: str, results: Path) -> Member:
     """Find a run of status ok and read its predictions."""
     folder, row, settings = read_run(find_run(name, results))
     run_id = folder.path.name
-    files: dict[Split, Path] = {
-        "validation": folder.validation_predictions,
-        "test": folder.predictions,
-    }
-    predictions = {split: read_predictions(file, run_id) for split, file in files.items()}
+    predictions = {s: read_predictions(folder.predictions_of(s), run_id) for s in SPLITS}
     return Member(folder, row, read_config(settings, row, run_id), predictions)
 
 

@@ -101,8 +101,6 @@ def stacked_layer(module: nn.Module) -> nn.Module:
         module.sparse or module.max_norm or module.scale_grad_by_freq or module.padding_idx
     ):
         return StackedEmbedding()
-    if isinstance(
-        module, nn.RNNBase | RegionCell
-    ):  # the fused kernel uses its parameters as they are
-        return module
+    if isinstance(module, nn.RNNBase | RegionCell):
+        return module  # the fused kernel uses its parameters as they are
     raise UnsupportedNetworkError(f"the network has an unsupported layer: {module}")

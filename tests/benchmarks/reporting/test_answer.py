@@ -38,7 +38,7 @@ def test_the_answer_follows_from_the_verdicts(
     comparison = compared(tmp_path, *nets, fixed("ets", baseline, "classical"))
     (group,) = comparison.groups
     text = f"{expected}; {UNPLANNED}"
-    assert answer(group) == summarise(group).answer == text
+    assert answer(group) == summarise(group).headline == text
     assert comparison_json(comparison)["groups"][0]["answer"] == text
     assert f"answer: {text}" in as_markdown(sections_of(comparison, False))
 
