@@ -4,17 +4,20 @@
     python scripts/write_docs.py --check   exits with 1 if one is out of date
 
 docs/results.md and docs/settings.md come from dataclasses. Other pages are filled between
-`<!-- table: FILE -->`, `<!-- compare: FILE -->`, `<!-- ratios: FOLDER -->` or
-`<!-- recipes: FOLDER -->` and `<!-- end -->`.
+`<!-- table: FILE -->`, `<!-- compare: FILE -->`, `<!-- printed: FILE TASK -->`,
+`<!-- ratios: FOLDER -->` or `<!-- recipes: FOLDER -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import re
 import statistics
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +37,7 @@ from benchmarks.config.schema import Config, LogSettings, MatchSettings, TrainSe
 from benchmarks.config.search import TuneSettings
 from benchmarks.config.validation import ImpossiblePairError, allowed_text
 from benchmarks.reporting import tables as grids
-from benchmarks.reporting.renderers import as_markdown, in_markdown, markdown_table
+from benchmarks.reporting.renderers import as_markdown, in_markdown, markdown_table, show
 from benchmarks.results.row import FACTS, KINDS
 from benchmarks.system.program import ScriptParser, run_script
 from models.base import ModelSettings
@@ -42,7 +45,7 @@ from tasks.base import TaskSettings
 
 FILLED = (
     *("README.md", "docs/published.md", "docs/example.md", "docs/performance.md"),
-    "docs/recipes.md",
+    *("docs/recipes.md", "docs/compare.md"),
 )
 GENERATED = "<!-- Written by scripts/write_docs.py from {source}; do not edit by hand. -->\n"
 
@@ -157,9 +160,17 @@ def shortened(cell: str) -> str:
 
 
 def comparison_text(table: Path) -> str:
-    """Return the output of scripts/compare.py for a table, as part of a page."""
+    """Return the comparison of a table as part of a page."""
     sections = grids.sections_of(compare([table], Options()), only_changed=False)
     return re.sub(r"^## ", "### ", as_markdown(sections), flags=re.MULTILINE)
+
+
+def printed_comparison(table: Path, task: str) -> str:
+    """Return the output of scripts/compare.py for a task of a table."""
+    found = compare([table], Options(task=task))
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        show(grids.sections_of(found, only_changed=False))
+    return f"```\n{printed.getvalue()}```\n"
 
 
 RATIO = re.compile(
@@ -227,19 +238,21 @@ def differs(key: str, pairs: dict[str, tuple[dict[str, Any], ...]]) -> bool:
 
 def filled_page(page: Path) -> str:
     """Fill measured tables and their comparisons into a page's text."""
-    kinds = {
+    kinds: dict[str, Callable[..., str]] = {
         "table": measured_table,
         "compare": comparison_text,
+        "printed": printed_comparison,
         "ratios": ratios_table,
         "recipes": recipe_tables,
     }
 
     def fill(match: re.Match[str]) -> str:
-        block = kinds[match[2]](PROJECT_ROOT / match[3])
-        # Notes name the table, whose folder is another one in every checkout.
-        return f"{match[1]}\n{block.replace(f'{PROJECT_ROOT}/', '')}{match[4]}"
+        source, *options = match[3].split()
+        with contextlib.chdir(PROJECT_ROOT):  # notes contain the path of the table
+            block = kinds[match[2]](Path(source), *options)
+        return f"{match[1]}\n{block}{match[4]}"
 
-    pattern = r"(<!-- (table|compare|ratios|recipes): (\S+) -->)\n.*?(<!-- end -->)"
+    pattern = rf"(<!-- ({'|'.join(kinds)}): (\S+(?: \S+)?) -->)\n.*?(<!-- end -->)"
     return re.sub(pattern, fill, page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
