@@ -269,13 +269,10 @@ class Task(ABC):
     def pretraining(self, network: nn.Module, is_bidirectional: bool) -> Task | None:
         """Return a task on the inputs of the training split, whose network trains a given one.
 
-        Its network shares layers with `network`, of `self.network`. It has no evaluation.
+        Its network shares layers with `network`, of `self.network`. It has no evaluation, and its
+        `data.sha256` is the hash of these inputs.
         """
         return None
-
-    def text_sha256(self) -> str:
-        """Hash the inputs that a task of `pretraining` trains on."""
-        raise NotImplementedError
 
     def summary(self) -> dict[str, str]:
         """Return what `scripts/check_data.py` prints of the data, by title."""

@@ -94,7 +94,7 @@ def pretrain(
         print(f"resuming the pretraining from step {first.state.steps} of {first.total_steps}")
     first.fit()
     trainer.state.pretrain_seconds = first.state.train_seconds
-    trainer.state.pretrain_sha256 = phase.text_sha256()
+    trainer.state.pretrain_sha256 = phase.data.sha256
     trainer.training_timer.start_from(first.state.train_seconds)
     trainer.streams.seed_dropout()
     return first.state.history

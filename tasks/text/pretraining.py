@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import Batch, DataDescription, SequenceEncoder, Split, Task
@@ -37,13 +39,9 @@ class DocumentPretraining(Task):
         is_bidirectional: bool,
         data: DataDescription,
     ) -> None:
-        self.pieces, self.data = pieces_of(documents), data
+        self.pieces = pieces_of(documents)
+        self.data = dataclasses.replace(data, sha256=content_sha256(self.pieces))
         self.classifier, self.is_bidirectional = network, is_bidirectional
-
-    def text_sha256(self) -> str:
-        """Hash the token ids of all pieces, in the order of the split."""
-        tokens, offsets = (x.cpu().numpy() for x in (self.pieces.tokens, self.pieces.offsets))
-        return hashlib.sha256(tokens.tobytes() + offsets.tobytes()).hexdigest()
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """See `Task.to`; the documents are on the device already."""
@@ -88,10 +86,14 @@ class DocumentPretraining(Task):
         raise NotImplementedError
 
 
+def content_sha256(documents: Documents) -> str:
+    """Hash the token ids of all documents, in the order of the split."""
+    tokens, offsets = (x.cpu().numpy() for x in (documents.tokens, documents.offsets))
+    return hashlib.sha256(tokens.tobytes() + offsets.tobytes()).hexdigest()
+
+
 def pieces_of(documents: Documents) -> Documents:
     """Cut documents, of any length, into pieces of at most `PIECE` tokens."""
-    from itertools import pairwise
-
     import numpy as np
     import torch
 

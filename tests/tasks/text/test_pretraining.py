@@ -60,20 +60,20 @@ def test_it_reads_every_token_of_training_and_no_other(monkeypatch: pytest.Monke
     digest = hashlib.sha256(np.concatenate([seen[i] for i in sorted(seen)]).astype("int32"))
     ends = np.cumsum([0, *(len(seen[i]) for i in sorted(seen))]).astype("int64")
     digest.update(ends.tobytes())
-    assert phase.text_sha256() == digest.hexdigest()
+    assert phase.data.sha256 == digest.hexdigest()
 
 
 def test_text_of_validation_and_test_has_no_effect() -> None:
     frames = {"train": reviews(300, 1), "test": reviews(100, 3)}
     task = task_of(frames)
-    first = task.pretraining(task.network(RecurrentSettings().build(8)), False).text_sha256()
+    first = task.pretraining(task.network(RecurrentSettings().build(8)), False).data.sha256
     for split in ("validation", "test"):
         task.documents[split].tokens.random_(2, 50)  # type: ignore[index]
     task.texts.clear()
-    second = task.pretraining(task.network(RecurrentSettings().build(8)), False).text_sha256()
+    second = task.pretraining(task.network(RecurrentSettings().build(8)), False).data.sha256
     assert first == second
     task.documents["train"].tokens[3] += 1
-    third = task.pretraining(task.network(RecurrentSettings().build(8)), False).text_sha256()
+    third = task.pretraining(task.network(RecurrentSettings().build(8)), False).data.sha256
     assert third != first
 
 
