@@ -3,8 +3,8 @@
     python -m scripts.peers.compare packed_lstm
     python -m scripts.peers.compare keras_bilstm --python ENVIRONMENT/bin/python
 
-The first docstring line of each program in this folder names its requirements, which are not those
-of rnnbench; `--python` names an environment with them. Both sides train with the same threads. The
+The docstring of each program in this folder names its requirements, which are not those of
+rnnbench; `--python` names an environment with them. Both sides train with the same threads. The
 score of a side is that of the test split after its best epoch by validation; its seconds are those
 of training up to that epoch, without evaluations.
 """
@@ -39,9 +39,9 @@ class Peer:
     """A program of this folder.
 
     Attributes:
-        task, model: of the run of rnnbench beside it.
+        task, model: of the run of rnnbench that it is compared with.
         epochs: of the peer, as in the recipe that it follows.
-        job: returns arrays and settings from the loaded task.
+        job: function of the loaded task that returns arrays and settings.
     """
 
     task: str

@@ -1,9 +1,10 @@
 """Peer: neuralforecast's LSTM with its default settings, one day ahead.
 
-    python neuralforecast_lstm.py JOB.npz      # pip install neuralforecast==3.1.2
+    python neuralforecast_lstm.py JOB.npz      # pip install neuralforecast==3.1.2 scipy
 
-Releases before March 2025 shift recurrent forecasts by a step. It prints one line of JSON and must
-not import rnnbench.
+Its training of 1,000 steps, the default, counts as one epoch; `--epochs` has no effect. Releases
+before March 2025 shift recurrent forecasts by a step. It imports SciPy without
+requiring it. It prints one line of JSON and must not import rnnbench.
 """
 
 import json
