@@ -1,6 +1,6 @@
-"""Evaluate a finished language model dynamically: its weights follow the text it has predicted.
+"""Evaluate a finished language model dynamically: text that it has scored updates its weights.
 
-    python scripts/dynamic_evaluation.py RUN                              both values are chosen
+    python scripts/dynamic_evaluation.py RUN                              rate and decay are chosen
     python scripts/dynamic_evaluation.py RUN --rate 1e-4 --decay 0.01     without a choice
 
 RUN is a run id, its beginning, a run folder, or latest. Each chunk of the text is predicted before
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("moved", nargs="*", metavar="task.KEY=PATH", help="new place of data that was moved")
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
     add("--rate", type=float, metavar="R", help="of the updates (default: chosen on validation)")
-    about = "per update, towards the trained weights (default: chosen on validation)"
+    about = "of the weights to the trained ones, per update (default: chosen on validation)"
     add("--decay", type=float, metavar="D", help=about)
     add("--chunk", type=int, default=20, metavar="N", help="tokens per update (default: 20)")
     given = sys.argv[1:] if arguments is None else arguments

@@ -10,13 +10,13 @@
 
 #include "vectors.h"
 
-// One layer in one direction, for `groups` independent sets of weights. Arrays are contiguous;
-// `gates` is 1, 4, 3 or 2 times `hidden`, in PyTorch's order; of the region cell forget and candidate.
-// Pointers marked (null) may be null: for zero states or unneeded results. Outputs and their gradient contain all directions, `width` numbers
-// per step; the pointers are to this direction's part. If `adds` is set, the input gradient is added
-// to that of another direction. Without an input weight the inputs are themselves what the gates add to
-// the state's products. They then contain all directions too: `gates` numbers of `features` are this
-// direction's.
+// One layer in one direction, for `groups` independent sets of weights. Arrays are contiguous.
+// `gates` is 1, 4, 3 or 2 times `hidden`, in PyTorch's order; the region cell has forget and candidate.
+// Pointers marked (null) may be null: for zero states or unneeded results. Outputs and their gradient
+// contain all directions, `width` numbers per step; the pointers are to this direction's part. If
+// `adds` is set, the input gradient is added to that of another direction. Without an input weight
+// (a table), the inputs are added to the gates as they are, and contain all directions: `features`
+// is the size of all, `gates` that of this direction's part.
 struct Call {
     int64_t cell, groups, batch, time, features, hidden, width, backwards, adds, threads;
     const int64_t* lengths;     // (groups, batch) (null): every sequence is full
@@ -28,7 +28,7 @@ struct Call {
     const void* first_hidden;   // (groups, batch, hidden) (null)
     const void* first_cell;     // (groups, batch, hidden) (null)
     void* activations;          // (groups, batch, time, gates) (null): of the gates
-    void* memory;               // (groups, batch, time, hidden) (null): cells, GRU candidates
+    void* memory;               // (groups, batch, time, hidden) (null): cell states, GRU candidates
     void* outputs;              // (groups, batch, time, width)
     // Forward only.
     void* last_hidden;          // (groups, batch, hidden)

@@ -1,4 +1,5 @@
-// The recurrences of RNN, LSTM, GRU and the region cell over whole sequences, forward and backward, on a CPU.
+// The recurrences of RNN, LSTM, GRU and the region cell over whole sequences, forward and backward, on
+// a CPU.
 //
 // Each thread runs some rows of a batch through all steps without waiting for others. Weights are
 // rearranged into panels once per call, so that the inner loop reads them in order. Products that do

@@ -28,7 +28,7 @@ WIDE_YEARS = (
     ("month", "1949-01", MONTH, 6),
     ("quarter", "1949Q1", re.compile(r"(q[1-4]|[1-4]q)", flags=re.IGNORECASE), 4),
 )
-"""Columns of tables with one row per year: unit, example, names, and how many are no chance."""
+"""Columns of tables with one row per year: unit, example, names, and how many show such a table."""
 
 
 @dataclass(frozen=True)

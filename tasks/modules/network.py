@@ -52,7 +52,7 @@ class SequenceNetwork(nn.Module):
         self.pooling = pooling
         self.word_dropout = word_dropout
         self.unknown = unknown
-        self.drops_embedding = embedding_dropout > 0
+        self.drops_embedding = embedding_dropout > 0  # multi-seed training replaces `nn.Dropout`
         self.chop = chop
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.output_dropout = encoder.output_dropout()

@@ -120,10 +120,10 @@ def chosen_columns(
         )
     found = pd.DataFrame({"text": cells[text], "label": labels.astype(object)})
     found["group"] = None if group is None else cells[group]
-    lacks_text, lacks_label = is_missing(found["text"]), is_missing(found["label"])
-    for column, lacks in ((text, lacks_text), (label, lacks_label)):
-        if column == text or not lacks.all():  # without any label, see `without_unlabelled`
-            found = without_rows(found, lacks, f"an empty {column}", table, frames)
+    no_text, no_label = is_missing(found["text"]), is_missing(found["label"])
+    for column, missing in ((text, no_text), (label, no_label)):
+        if column == text or not missing.all():  # without any label, see `without_unlabelled`
+            found = without_rows(found, missing, f"an empty {column}", table, frames)
     return found
 
 
@@ -133,17 +133,17 @@ def is_missing(cells: pd.Series[Any]) -> pd.Series[bool]:
 
 
 def without_rows(
-    found: pd.DataFrame, lacks: pd.Series[bool], what: str, table: Table, frames: Frames
+    found: pd.DataFrame, missing: pd.Series[bool], what: str, table: Table, frames: Frames
 ) -> pd.DataFrame:
     """Leave out rows, with a notice that counts them and names the first.
 
     Raises:
         DataError: a class, or everything, would be left out.
     """
-    lacks = lacks.reindex(found.index)
-    if not lacks.any():
+    missing = missing.reindex(found.index)
+    if not missing.any():
         return found
-    first, kept = place_of(table, lacks), found[~lacks]
+    first, kept = place_of(table, missing), found[~missing]
     if kept.empty:
         raise DataError(f"{table.where}: every row has {what}")
     lost = sorted({*found["label"].dropna()} - {*kept["label"].dropna(), ""})
@@ -153,7 +153,8 @@ def without_rows(
             f"remove these rows"
         )
     frames.notice(
-        f"{Path(table.where).name}: {counted_rows(lacks)} with {what} left out (the first: {first})"
+        f"{Path(table.where).name}: {counted_rows(missing)} with {what} left out "
+        f"(the first: {first})"
     )
     return kept
 
