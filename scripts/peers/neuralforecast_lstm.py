@@ -4,7 +4,7 @@
 
 Its training of 1,000 steps, the default, counts as one epoch; `--epochs` has no effect. Releases
 before March 2025 shift recurrent forecasts by a step. It imports SciPy without
-requiring it. It prints one line of JSON and must not import rnnbench.
+listing it as a requirement. This program prints one line of JSON and must not import rnnbench.
 """
 
 import json
