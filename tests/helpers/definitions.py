@@ -35,7 +35,9 @@ def composed(model: str, task: str, *overrides: str) -> Config:
 @cache
 def is_causal(task: str) -> bool:
     """Return True if a task refuses bidirectional models."""
-    return definitions(tasks, TaskSettings)[task].causal  # type: ignore[attr-defined, no-any-return]
+    settings = definitions(tasks, TaskSettings)[task]
+    assert issubclass(settings, TaskSettings)
+    return settings.causal
 
 
 @cache

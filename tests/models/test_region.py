@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.kernels.compiler import unavailable_reason
 from models.modules.recurrent import RecurrentEncoder
 from models.recurrent import RecurrentSettings
 from tasks.modules.network import SequenceNetwork
+from tests.helpers.region_formula import region_sequence
 
 CELLS = {"rnn": 1, "lstm": 4, "gru": 3, "region": 2}  # numbers of gates
 KERNELS = ["torch"] if unavailable_reason() is not None else ["torch", "fused"]
@@ -22,19 +22,6 @@ def build(cell: str = "region", **settings: Any) -> RecurrentEncoder:
     torch.manual_seed(0)
     options = {"hidden_size": 6, "kernel": "torch"} | settings
     return RecurrentSettings(cell=cell, **options).build(5)
-
-
-def scanned(cell: Any, inputs: Tensor, length: int, h: Tensor, c: Tensor) -> tuple[Tensor, ...]:
-    """Run the formula of the region cell over a sequence (time, features)."""
-    outputs = []
-    for x in inputs[:length]:
-        gates = F.linear(h, cell.weight_hh_l0, cell.bias_ih_l0 + cell.bias_hh_l0)
-        gates = gates + (x if cell.weight_ih_l0 is None else cell.weight_ih_l0 @ x)
-        c = gates[:6].sigmoid() * c + gates[6:].tanh()
-        h = c.tanh()
-        outputs.append(h)
-    outputs += [torch.zeros_like(h)] * (len(inputs) - length)
-    return torch.stack(outputs), h, c
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -55,11 +42,12 @@ def test_a_stack_of_two_directions_equals_the_formula(
             for way in range(2):
                 place = 2 * layer + way
                 x = values[:, 12 * way : 12 * way + 12] if table and not layer else values
-                x = torch.cat([x[:length].flip(0), x[length:]]) if way else x
-                y, *end = scanned(
-                    encoder.cells[place], x, length, *(part[place, row] for part in start)
-                )
-                sides.append(torch.cat([y[:length].flip(0), y[length:]]) if way else y)
+                cell: Any = encoder.cells[place]
+                bias = cell.bias_ih_l0 + cell.bias_hh_l0
+                weights = (cell.weight_ih_l0, cell.weight_hh_l0, bias)
+                before = (start[0][place, row], start[1][place, row])
+                y, *end = region_sequence(x, weights, length, before, backwards=bool(way))
+                sides.append(y)
                 ends.append(end)
             values = torch.cat(sides, -1)
         rows.append((values, *(torch.stack(parts) for parts in zip(*ends, strict=True))))

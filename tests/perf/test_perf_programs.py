@@ -21,17 +21,6 @@ from tests.helpers.ratios import Ratio, read_ratios
 TINY = ["--threads", "1", "--models", "gru"]
 
 
-@pytest.fixture(scope="module")
-def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a few reviews of different lengths."""
-    folder = tmp_path_factory.mktemp("reviews")
-    for split, count in (("train", 60), ("test", 10)):
-        texts = [f"film {i} " + "good bad fine poor " * (1 + i % 7) for i in range(count)]
-        frame = pd.DataFrame({"text": texts, "label": [i % 2 for i in range(count)]})
-        frame.to_parquet(folder / f"{split}.parquet")
-    return folder
-
-
 def ratios(
     capsys: pytest.CaptureFixture[str], name: str, *arguments: str
 ) -> tuple[list[Ratio], str]:
@@ -173,6 +162,7 @@ def test_operations_fall_into_kinds() -> None:
 FAKE_KERAS = """#!{python}
 import json, sys
 import numpy as np
+import pandas as pd
 job = np.load(sys.argv[2])
 told = json.loads(str(job["settings"]))
 assert len(job["train_tokens"]) == job["train_lengths"].sum()

@@ -8,11 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.results.store import Store
-from benchmarks.runner.run import RunOptions, run
-from benchmarks.system.signals import Interruption
 from scripts import export_model
-from tests.helpers.composing import composed
-from tests.helpers.trained_runs import RunScript, Train
+from tests.helpers.trained_runs import RunScript, Train, trained_run
 
 
 @pytest.fixture
@@ -36,11 +33,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Tra
 
     def train(*words: str) -> Path:
         if words not in known:
-            more = ["debug=smoke", "train.threads=1", "train.device=cpu", "model.kernel=torch"]
-            more += [f"cache_dir={shared_cache}", f"results_dir={store.directory}"]
-            row = run(composed(*more, *words), store, Interruption(), RunOptions())
-            assert row.status == "ok"
-            known[words] = store.run(row.run_id).create().path
+            small = ("debug=smoke", "model.kernel=torch")
+            known[words] = trained_run(store, shared_cache, *small, *words)
         return known[words]
 
     return train

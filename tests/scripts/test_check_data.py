@@ -18,6 +18,7 @@ from benchmarks.config.help import CONF
 from benchmarks.errors import UserError
 from scripts.check_data import main
 from tests.helpers.definitions import EXAMPLES, composed
+from tests.helpers.trained_runs import refusal_of
 
 
 def answer(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -132,9 +133,7 @@ die Maus klickt nicht,Maus,2
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    code, out, err = answer(capsys, *words)
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    return err.removeprefix("error: ").rstrip("\n")
+    return refusal_of(main, capsys, *words).removeprefix("error: ").rstrip("\n")
 
 
 def test_an_unknown_table_gets_its_columns_and_what_each_kind_needs(

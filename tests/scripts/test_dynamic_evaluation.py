@@ -19,12 +19,9 @@ from benchmarks.results.store import Store
 from benchmarks.runner.dynamic.evaluation import DECAYS, RATES
 from benchmarks.runner.dynamic.model import DynamicModel
 from benchmarks.runner.load_run import load_run
-from benchmarks.runner.run import RunOptions, run
-from benchmarks.system.signals import Interruption
 from scripts.dynamic_evaluation import main
-from tests.helpers.composing import composed
 from tests.helpers.definitions import EXAMPLES
-from tests.helpers.trained_runs import changed, row_of
+from tests.helpers.trained_runs import changed, predictions_of, refusal_of, row_of, trained_run
 
 Evaluate = Callable[..., Path]
 
@@ -37,11 +34,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def trained(store: Store, cache: Path, *words: str) -> Path:
-    more = ["train.threads=1", "train.device=cpu", "train.max_epochs=2", "model.hidden_size=8"]
-    more += [f"cache_dir={cache}", f"results_dir={store.directory}"]
-    row = run(composed(*more, *words), store, Interruption(), RunOptions())
-    assert row.status == "ok"
-    return store.run(row.run_id).path
+    return trained_run(store, cache, "train.max_epochs=2", "model.hidden_size=8", *words)
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +57,7 @@ def evaluated(store: Store, capsys: pytest.CaptureFixture[str]) -> Evaluate:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], results: Path, *words: object) -> str:
-    capsys.readouterr()
-    assert main([*map(str, words), "--results", str(results)]) == 2
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    return err
-
-
-def nats(folder: Path, split: str = "test") -> pd.DataFrame:
-    name = {"test": "predictions", "validation": "predictions-validation"}[split]
-    return pd.read_parquet(folder / f"{name}.parquet")
+    return refusal_of(main, capsys, *words, "--results", results)
 
 
 def test_rate_0_gives_the_static_row_bit_for_bit(folders: list[Path], evaluated: Evaluate) -> None:
@@ -82,7 +66,9 @@ def test_rate_0_gives_the_static_row_bit_for_bit(folders: list[Path], evaluated:
     for name in ("val_score", "test_score", "val_loss", "test_loss", "bits_per_character"):
         assert row[name] == static[name], name
     for split in ("validation", "test"):
-        pd.testing.assert_frame_equal(nats(folder, split), nats(folders[0], split))
+        pd.testing.assert_frame_equal(
+            predictions_of(folder, split), predictions_of(folders[0], split)
+        )
 
 
 def test_rate_and_decay_are_chosen_on_validation_alone(
@@ -124,9 +110,9 @@ def test_the_row_names_its_run_and_has_its_costs(
     assert row["eval_seconds"] > 0
     words = "dynamic.chunk=10 dynamic.rate=0.0001 dynamic.decay=0.01"
     assert row["overrides"].endswith(words)
-    mean = nats(folder)["nats"].mean()
+    mean = predictions_of(folder)["nats"].mean()
     assert row["test_score"] == pytest.approx(np.exp(mean), rel=1e-5)
-    assert nats(folder)["item"].tolist() == nats(folders[0])["item"].tolist()
+    assert predictions_of(folder)["item"].tolist() == predictions_of(folders[0])["item"].tolist()
     command = (folder / "command.txt").read_text()
     assert command.startswith(f"python scripts/dynamic_evaluation.py {folders[0].name} ")
     assert find_run("latest", store.directory) == folders[-1]

@@ -19,12 +19,9 @@ from benchmarks.results.row import Row, Status
 from benchmarks.results.store import Store
 from benchmarks.runner.ensemble.summary import equally_large, one_model_line
 from benchmarks.runner.load_run import load_run
-from benchmarks.runner.run import RunOptions, run
-from benchmarks.system.signals import Interruption
 from scripts.ensemble import main
-from tests.helpers.composing import composed
 from tests.helpers.definitions import EXAMPLES
-from tests.helpers.trained_runs import row_of
+from tests.helpers.trained_runs import predictions_of, refusal_of, row_of, trained_run
 
 Words = tuple[str, ...]
 Members = Callable[[str], list[Path]]
@@ -51,22 +48,14 @@ def members(store: Store, shared_cache: Path) -> Members:
     """Train two seeds of a network, and a baseline where one is named; each once."""
     known: dict[str, list[Path]] = {}
 
-    def train(*words: str) -> Path:
-        more = ["train.threads=1", "train.device=cpu", "model.kernel=torch", "train.max_epochs=2"]
-        more = more if "model=baseline" not in words else more[:2]
-        more += [f"cache_dir={shared_cache}", f"results_dir={store.directory}"]
-        row = run(composed(*more, *words), store, Interruption(), RunOptions())
-        assert row.status == "ok"
-        return store.run(row.run_id).path
-
     def of(kind: str) -> list[Path]:
         if kind not in known:
-            network = NETWORKS[kind]
-            found = [train(*network, "model.hidden_size=8", f"seed={seed}") for seed in (0, 1)]
+            small = ("model.kernel=torch", "model.hidden_size=8", "train.max_epochs=2")
+            words = [(*NETWORKS[kind], *small, f"seed={seed}") for seed in (0, 1)]
             if kind in BASELINES:
                 model = ("model=baseline", f"model.baseline={BASELINES[kind]}")
-                found.append(train(*model, *network[1:]))
-            known[kind] = found
+                words.append((*model, *NETWORKS[kind][1:]))
+            known[kind] = [trained_run(store, shared_cache, *each) for each in words]
         return known[kind]
 
     return of
@@ -87,16 +76,7 @@ def combine(store: Store, capsys: pytest.CaptureFixture[str]) -> Combine:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], results: Path, *words: object) -> str:
-    capsys.readouterr()
-    assert main([*map(str, words), "--results", str(results)]) == 2
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    return err
-
-
-def kept(folder: Path, split: str = "test") -> pd.DataFrame:
-    name = {"test": "predictions", "validation": "predictions-validation"}[split]
-    return pd.read_parquet(folder / f"{name}.parquet")
+    return refusal_of(main, capsys, *words, "--results", results)
 
 
 def naive_score(kind: str, tables: list[pd.DataFrame], weights: list[float]) -> float:
@@ -130,7 +110,7 @@ def test_the_scores_are_those_of_the_mean_prediction(
     count = len(folders)
     row = row_of(combine(folders))
     for split, score in (("validation", "val_score"), ("test", "test_score")):
-        tables = [kept(folder, split) for folder in folders]
+        tables = [predictions_of(folder, split) for folder in folders]
         expected = naive_score(kind, tables, [1 / count] * count)
         assert row[score] == pytest.approx(expected, rel=1e-6), split
         for folder, table in zip(folders, tables, strict=True):
@@ -154,7 +134,11 @@ def test_an_ensemble_of_one_member_has_its_metrics_and_predictions(
             assert row[name] == expected[name], name
     for split in ("validation", "test"):
         pd.testing.assert_frame_equal(
-            kept(found, split), kept(folder, split), check_dtype=False, rtol=1e-5, atol=1e-6
+            predictions_of(found, split),
+            predictions_of(folder, split),
+            check_dtype=False,
+            rtol=1e-5,
+            atol=1e-6,
         )
 
 
@@ -186,12 +170,12 @@ def test_weights_of_two_members_are_the_best_shares_on_validation(
     weights = [each["weight"] for each in entries]
     assert sum(weights) == pytest.approx(1)
     assert [each["temperature"] for each in entries] == [None, None]
-    tables = [kept(each, "validation") for each in folders]
+    tables = [predictions_of(each, "validation") for each in folders]
     grid = np.linspace(0, 1, 2001)
     scores = [naive_score(kind, tables, [share, 1 - share]) for share in grid]
     assert weights[0] == pytest.approx(grid[int(np.argmin(scores))], abs=2e-3)
     assert row_of(folder)["val_score"] == pytest.approx(min(scores), rel=1e-5)
-    tests = [kept(each) for each in folders]
+    tests = [predictions_of(each) for each in folders]
     assert row_of(folder)["test_score"] == pytest.approx(naive_score(kind, tests, weights))
 
 
@@ -206,7 +190,7 @@ def test_weights_of_classes_minimise_the_validation_loss(
     folders = members("two_classes")
     folder = combine(folders, "--weights", "validation")
     entries = json.loads((folder / "ensemble.json").read_text())["members"]
-    tables = [kept(each, "validation") for each in folders]
+    tables = [predictions_of(each, "validation") for each in folders]
     logits = [table["logit"].to_numpy(float) for table in tables]
     weights = np.array([each["weight"] for each in entries])
     scaled = [each / entry["temperature"] for each, entry in zip(logits, entries, strict=True)]
@@ -227,7 +211,7 @@ def test_weights_do_not_depend_on_the_test_split(
 ) -> None:
     folders = [Path(shutil.copytree(f, tmp_path / "runs" / f.name)) for f in members("forecast")]
     for folder in folders:
-        table = kept(folder)
+        table = predictions_of(folder)
         table["predicted"] = 100.0
         table.to_parquet(folder / "predictions.parquet")
     names = [folder.name for folder in folders]
@@ -323,7 +307,7 @@ def test_mistakes_get_one_line(
     )
     assert f"did you mean {first}?" in refusal(capsys, results, first + "x", second)
     steps = members("steps")[0].name
-    assert "their data" not in refusal(capsys, results, other, steps)
+    assert "train_size differs (76, 74)" in refusal(capsys, results, other, steps)
     ensemble = combine(members("text")).name
     assert "is an ensemble; give one of its members" in refusal(capsys, results, ensemble)
     assert "--results none: no such folder" in refusal(capsys, Path("none"), first)
@@ -346,7 +330,7 @@ def test_mistakes_get_one_line(
     assert "split differs (other, " in changed(split="other")
     same = row_of(results / "runs" / second)["fingerprint"]
     assert "runs of one configuration and seed" in changed(fingerprint=same)
-    table = kept(copy, "validation")
+    table = predictions_of(copy, "validation")
     table[1:].to_parquet(copy / "predictions-validation.parquet")
     assert "their predictions are of other validation items" in changed()
     names = [name for name in table if not name.startswith("log_probability")]

@@ -15,7 +15,7 @@ from benchmarks.errors import UserError
 from benchmarks.runner.load_run import load_run
 from scripts.predict import main
 from tests.helpers.definitions import EXAMPLES
-from tests.helpers.trained_runs import Train
+from tests.helpers.trained_runs import Train, refusal_of
 
 
 def answers(capsys: pytest.CaptureFixture[str], *words: object) -> list[dict[str, str]]:
@@ -25,11 +25,7 @@ def answers(capsys: pytest.CaptureFixture[str], *words: object) -> list[dict[str
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    capsys.readouterr()
-    assert main([*map(str, words)]) == 2
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    return err
+    return refusal_of(main, capsys, *words)
 
 
 def folder_of(train: Train, kind: str, tmp_path: Path) -> tuple[Path, Path]:

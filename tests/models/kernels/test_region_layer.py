@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from models.kernels.compiler import unavailable_reason
-from models.kernels.layer import GATES, Weights, run_layer
+from models.kernels.layer import GATES, run_layer
+from tests.helpers.region_formula import region_sequence
 
 pytestmark = pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))
 
@@ -23,25 +24,21 @@ SHAPES = [  # batch, time, features, hidden
 
 def region_layer(
     inputs: Tensor, weights: list[Tensor | None], lengths: list[int], state: Any, backwards: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return outputs and final states of the region cell, sequence by sequence, step by step."""
+) -> tuple[Tensor, ...]:
+    """Return outputs and final states of the region cell, sequence by sequence."""
     given, recurrent, *biases = weights
     assert recurrent is not None
-    size = recurrent.shape[1]
-    all_outputs, ends = [], []
-    for row, length in enumerate(lengths):
-        zeros = inputs.new_zeros(size)
-        h, c = (zeros, zeros) if state is None else (state[0][row], state[1][row])
-        outputs = [zeros] * inputs.shape[1]
-        for step in reversed(range(length)) if backwards else range(length):
-            x = inputs[row, step]
-            gates = (x if given is None else given @ x) + recurrent @ h + sum(biases)
-            c = gates[:size].sigmoid() * c + gates[size:].tanh()
-            h = outputs[step] = c.tanh()
-        all_outputs.append(torch.stack(outputs))
-        ends.append((h, c))
-    hidden, cells = zip(*ends, strict=True)
-    return torch.stack(all_outputs), torch.stack(hidden), torch.stack(cells)
+    own = (given, recurrent, sum(bias for bias in biases if bias is not None))
+    zeros = inputs.new_zeros(recurrent.shape[1])
+    rows = [
+        region_sequence(
+            *(inputs[row], own, length),
+            (zeros, zeros) if state is None else (state[0][row], state[1][row]),
+            backwards,
+        )
+        for row, length in enumerate(lengths)
+    ]
+    return tuple(torch.stack(parts) for parts in zip(*rows, strict=True))
 
 
 def drawn(
@@ -81,8 +78,8 @@ def test_the_region_cell_equals_its_formula(
             leaves = [inputs, *(w for w in weights if w is not None), *(start or ())]
             steps = [time] * batch if lengths is None else lengths.tolist()
             expected = region_layer(inputs, weights, steps, start, backwards)
-            fused: Weights = tuple(weights)  # type: ignore[assignment]
-            outputs, (final,) = run_layer("region", inputs, [fused], lengths, [start], (backwards,))
+            own: Any = [tuple(weights)]
+            outputs, (final,) = run_layer("region", inputs, own, lengths, [start], (backwards,))
             found = (outputs, *final)
             bound = 1e-5 if dtype == torch.float32 else 1e-12
             for one, other in zip(
@@ -93,12 +90,11 @@ def test_the_region_cell_equals_its_formula(
                 assert (one - other).abs().max() <= bound * (1 + one.abs().max())
 
 
-@pytest.mark.parametrize("cell", GATES)
-@pytest.mark.parametrize("has_table", [False, True], ids=["weights", "table"])
+@pytest.mark.parametrize(
+    ("cell", "has_table"), [("region", False), *((cell, True) for cell in GATES)]
+)
 def test_gradients_by_finite_differences(cell: str, has_table: bool) -> None:
     """Both directions; the inputs of a table contain a part for each."""
-    if not has_table and cell != "region":
-        pytest.skip("see test_layer.py")
     torch.manual_seed(1)
     width = 2 * GATES[cell] * 5 if has_table else 3
     weights = [drawn(3, 5, torch.float64, has_table, cell) for _ in range(2)]
