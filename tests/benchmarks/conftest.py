@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.config.compose import hydra_at
+from benchmarks.config.registry import register_schemas
 from benchmarks.config.schema import Config
 from benchmarks.sweeps import scheduler
 from benchmarks.system import processes as owner
 from tasks.base import Task
 from tests.helpers import one_training
 from tests.helpers.faked_sweeps import Sweep
+from tests.helpers.paths import ROOT
 
 pytest.register_assert_rewrite("several_trainings")  # it says how two trainings differ
 
@@ -23,6 +26,14 @@ def _as_deterministic_as_before() -> Iterator[None]:
     mode = torch.get_deterministic_debug_mode()
     yield
     torch.set_deterministic_debug_mode(mode)
+
+
+@pytest.fixture
+def hydra() -> Iterator[None]:
+    """Keep Hydra at the configuration of the project, with its schemas."""
+    register_schemas()
+    with hydra_at(ROOT / "conf"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,7 @@ def test_a_sweep_without_test_shows_validation_scores(tmp_path: Path, places: li
     assert "test score" not in answer.stdout
     found = rows(tmp_path / "r")
     assert {row["recipe"] for row in found} == {"default"}
+    assert {bool(row["baseline"]) for row in found} == {True, False}
     # A baseline has no settings to choose: its run is the same with and without train.test.
     assert {(row["test_score"] == "") == (row["baseline"] == "") for row in found} == {True}
     assert {row["dropout"] for row in found if not row["baseline"]} == {"0.1", "0.2"}

@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.kernels.compiler import unavailable_reason
 from models.modules.recurrent import RecurrentEncoder
 from models.recurrent import RecurrentSettings
 from tasks.modules.network import SequenceNetwork
+from tests.helpers.kernels import KERNELS
 from tests.helpers.region_formula import region_sequence
 
 CELLS = {"rnn": 1, "lstm": 4, "gru": 3, "region": 2}  # numbers of gates
-KERNELS = ["torch"] if unavailable_reason() is not None else ["torch", "fused"]
 
 
 def build(cell: str = "region", **settings: Any) -> RecurrentEncoder:

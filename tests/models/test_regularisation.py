@@ -9,15 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from models.kernels.compiler import unavailable_reason
 from models.modules.dropout import VariationalDropout
 from models.modules.recurrent import RecurrentEncoder
 from models.recurrent import RecurrentSettings
 from tasks.modules.network import SequenceNetwork
+from tests.helpers.kernels import KERNELS
 
 CELLS = ["rnn", "lstm", "gru"]
 LENGTHS = torch.tensor([9, 4, 1])
-KERNELS = ["torch"] if unavailable_reason() is not None else ["torch", "fused"]
 
 
 def build(cell: str = "gru", **settings: Any) -> RecurrentEncoder:

@@ -165,7 +165,9 @@ def test_pooled_arms_complete_runs_and_not_seeds(tmp_path: Path) -> None:
     assert completion is not None
     assert (completion.a, completion.b) == ((10, 10), (8, 10))
     assert completion.p == pytest.approx(fisher_exact([[10, 0], [8, 2]]).pvalue)
-    assert pair_of(group, "gru", "rnn").completion.b == (0, 3)  # type: ignore[union-attr]
+    other = pair_of(group, "gru", "rnn").completion
+    assert other is not None
+    assert other.b == (0, 3)
     pooled = "2 arms are pooled, the score of a seed is their mean; they differ in hidden_size"
     assert [note for note in group.notes if "pooled" in note] == [
         f"gru: {pooled}",

@@ -11,31 +11,15 @@ import pytest
 from scipy import stats
 
 from benchmarks.analysis.compare import compare
-from benchmarks.analysis.comparison import Group
 from benchmarks.analysis.formatting import p_text
 from benchmarks.analysis.item_files import read_items
-from benchmarks.analysis.selection import Options
 from benchmarks.analysis.statistics.items import diebold_mariano
 from benchmarks.reporting.json_csv import as_json, comparison_json
 from benchmarks.reporting.sentences import pair_text
-from tests.helpers.result_tables import arm, fixed, keep_predictions, write
+from tests.helpers.result_tables import arm, fixed, keep_predictions
+from tests.helpers.stored_forecasts import DOWN, arm_of, forecasts, group_of
 
 N = 600
-
-
-def group_of(results: Path, *arms: list[dict[str, Any]], **options: Any) -> Group:
-    """Compare arms of a table in a results folder."""
-    rows = [row for each in arms for row in each]
-    write(results / "results.csv", rows)
-    (group,) = compare([results], Options(**options)).groups
-    return group
-
-
-def forecasts(results: Path, run_id: str, errors: np.ndarray) -> float:
-    """Write the forecasts of a run; return their RMSE."""
-    actual = np.full(len(errors), 100.0)
-    keep_predictions(results, run_id, {"actual": actual, "predicted": actual + errors})
-    return float(np.sqrt((errors**2).mean()))
 
 
 def classes(results: Path, run_id: str, right: np.ndarray) -> float:
@@ -52,12 +36,6 @@ def language(results: Path, run_id: str, nats: np.ndarray) -> float:
     return float(np.exp(nats.mean()))
 
 
-def arm_of(model: str, scores: list[float], **more: Any) -> list[dict[str, Any]]:
-    """Return rows of an arm whose run ids are the model and the seed."""
-    return [row | {"run_id": f"{model}{row['seed']}"} for row in arm(model, scores, **more)]
-
-
-DOWN = {"metric": "rmse", "higher_is_better": "false"}
 NATS = {"metric": "perplexity", "higher_is_better": "false"}
 
 

@@ -71,6 +71,9 @@ class Planted:
         found: np.ndarray = np.mean(own, axis=0)
         return found
 
+    def all_losses(self, model: str) -> np.ndarray:
+        return np.concatenate([self.losses(model, n) for n in range(len(self.errors))])
+
     def pooled(self, **options: Any) -> list[Periods]:
         return compare([self.results], Options(**options)).periods
 
@@ -82,10 +85,7 @@ STARTS = ("2001-01-01", "2005-01-03", "2009-01-01")
 def test_ratios_are_those_of_all_days(last: bool, tmp_path: Path) -> None:
     planted = Planted(tmp_path, STARTS, last)
     (found,) = planted.pooled()
-    losses = {
-        name: np.concatenate([planted.losses(name, n) for n in range(3)])
-        for name in ("walk", "drift", "lstm", "gru")
-    }
+    losses = {name: planted.all_losses(name) for name in ("walk", "drift", "lstm", "gru")}
     assert (found.naive, found.best_baseline, found.days) == ("walk", "drift", 3 * DAYS)
     assert found.is_relative == last
     assert [arm.name for arm in found.arms] == sorted(losses, key=lambda n: losses[n].mean())
@@ -104,10 +104,7 @@ def test_ratios_are_those_of_all_days(last: bool, tmp_path: Path) -> None:
 def test_p_is_that_of_the_pooled_days_corrected_over_networks(tmp_path: Path) -> None:
     planted = Planted(tmp_path, STARTS)
     (found,) = planted.pooled()
-    losses = {
-        name: np.concatenate([planted.losses(name, n) for n in range(3)])
-        for name in ("walk", "drift", "lstm", "gru")
-    }
+    losses = {name: planted.all_losses(name) for name in ("walk", "drift", "lstm", "gru")}
     arms = {arm.name: arm for arm in found.arms}
     for side, reference in (("p_naive", "walk"), ("p_best", "drift")):
         t = [stats.ttest_rel(losses[n], losses[reference]).pvalue for n in ("lstm", "gru")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,21 +13,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmarks.config.compose import CellComposer, hydra_at, sweep_axes
-from benchmarks.config.registry import register_schemas
+from benchmarks.config.compose import CellComposer, sweep_axes
 from benchmarks.config.schema import Config
 from benchmarks.config.validation import ImpossiblePairError, checked_config
 from benchmarks.errors import UserError
-from benchmarks.sweeps.plan import Plan, make_plan
+from benchmarks.sweeps.plan import make_plan
 from tasks.base import DataDescription, DataError
-from tests.helpers.paths import ROOT
+from tests.helpers.plans import data, on_cpu, plan_of
 
-
-@pytest.fixture(autouse=True)
-def _hydra() -> Iterator[None]:
-    register_schemas()
-    with hydra_at(ROOT / "conf"):
-        yield
+pytestmark = pytest.mark.usefixtures("hydra")
 
 
 def ours(overrides: list[str]) -> list[Config]:
@@ -173,18 +166,6 @@ def test_an_interval_is_for_a_search() -> None:
 
 
 # Plans
-
-
-def data(config: Config) -> DataDescription:
-    return DataDescription(config.task.name, "ab" * 32, "none", 1, 1, 1, "numbers")
-
-
-def on_cpu(config: Config) -> list[str]:
-    return ["cpu"]
-
-
-def plan_of(results: Path, *overrides: str) -> Plan:
-    return make_plan(sweep_axes([*overrides, f"results_dir={results}"]), data, on_cpu)
 
 
 @pytest.mark.parametrize(

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hydra import compose
 from omegaconf import OmegaConf
 
-from benchmarks.config.compose import CellComposer, compose_run, hydra_at, recipe_value, sweep_axes
+from benchmarks.config.compose import CellComposer, compose_run, recipe_value, sweep_axes
 from benchmarks.config.fingerprint import arm, fingerprint
 from benchmarks.config.help import help_text, options, recipes
-from benchmarks.config.registry import register_schemas
 from benchmarks.config.schema import Config
 from benchmarks.config.validation import ImpossiblePairError, checked_config
 from benchmarks.errors import UserError
 from benchmarks.runner.row_columns import configuration_columns, effective_overrides
-from benchmarks.sweeps.plan import Plan, make_plan
 from tasks.base import DataDescription
 from tests.helpers.definitions import EXAMPLES
 from tests.helpers.paths import ROOT
+from tests.helpers.plans import plan_of
 
 CONF = ROOT / "conf"
 DATA = DataDescription("toy", "ab" * 32, "in order", 8, 1, 1, "numbers")
@@ -30,11 +28,7 @@ MODELS = ("rnn", "lstm", "gru", "birnn", "bilstm", "bigru")
 PAIRS = [(m, t) for t in TASKS for m in MODELS if t != "shakespeare" or not m.startswith("bi")]
 
 
-@pytest.fixture(autouse=True)
-def _hydra() -> Iterator[None]:
-    register_schemas()
-    with hydra_at(CONF):
-        yield
+pytestmark = pytest.mark.usefixtures("hydra")
 
 
 def values_of(file: Path) -> dict[str, object]:
@@ -166,15 +160,6 @@ def test_the_value_of_a_recipe() -> None:
     for key, model in (("train.nope", "rnn"), ("nope.clip_norm", "rnn"), ("seed", "nope")):
         with pytest.raises(UserError, match=f"{key}: has no value for model={model} task=imdb"):
             recipe_value(key, groups | {"model": model})
-
-
-def describe(config: Config) -> DataDescription:
-    return DataDescription(config.task.name, "ab" * 32, "none", 1, 1, 1, "numbers")
-
-
-def plan_of(results: Path, *overrides: str) -> Plan:
-    axes = sweep_axes([*overrides, f"results_dir={results}"])
-    return make_plan(axes, describe, lambda config: ["cpu"])
 
 
 @pytest.mark.parametrize("recipe", ["default", "strong"])

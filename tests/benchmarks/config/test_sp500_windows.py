@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,8 @@ from benchmarks.config.schema import Config
 from tasks.sp500 import Sp500Settings
 from tests.helpers.paths import ROOT
 from tests.helpers.synthetic_closes import load
+
+MODELS = ("rnn", "lstm", "gru", "birnn", "bilstm", "bigru", "baseline")
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +32,16 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> list[Config]:
 
 
 def test_every_model_has_five_seeds_on_each_window(cells: list[Config]) -> None:
-    models = {*("rnn", "lstm", "gru", "birnn", "bilstm", "bigru", "baseline")}
-    assert {config.model.label for config in cells} >= models - {"baseline"}
-    assert len(cells) == len(models) * 10 * 5
+    counts = Counter(
+        (config.model.label, config.task.end)
+        for config in cells
+        if isinstance(config.task, Sp500Settings)
+    )
+    assert len(counts) == len(MODELS) * 10
+    assert {*counts.values()} == {5}
+    labels = {label for label, _ in counts}
+    assert len(labels) == len(MODELS)
+    assert labels > {*MODELS} - {"baseline"}
     assert {config.task.name for config in cells} == {"sp500"}
     assert {config.train.optimizer for config in cells} == {"adamw"}  # the recipe of the task
 

@@ -13,8 +13,8 @@ from benchmarks.reporting.html.summary import summarise
 from benchmarks.reporting.json_csv import comparison_json
 from benchmarks.reporting.renderers import as_markdown
 from benchmarks.reporting.tables import group_section, sections_of
-from tests.benchmarks.analysis.test_item_tests import DOWN, forecasts, group_of
 from tests.helpers.result_tables import GRU, LSTM, RNN, arm, compared, fixed, grouped
+from tests.helpers.stored_forecasts import DOWN, forecasts, group_of
 
 UNPLANNED = "the number of seeds was not planned"
 ALIKE = [s - 0.2 for s in RNN]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,23 +11,17 @@ from hydra import compose
 from omegaconf.errors import OmegaConfBaseException
 
 import benchmarks.config.compose
-from benchmarks.config.compose import CellComposer, hydra_at
-from benchmarks.config.registry import register_schemas
+from benchmarks.config.compose import CellComposer
 from benchmarks.config.schema import Config
 from benchmarks.config.validation import ImpossiblePairError, checked_config
 from benchmarks.errors import UserError
 from benchmarks.sweeps.directory import SweepDirectory
 from benchmarks.sweeps.plan import left_out_lines
-from tests.helpers.paths import ROOT
 
 FIXED = ["task=sp500", "train.max_epochs=3"]
 
 
-@pytest.fixture(autouse=True)
-def _hydra() -> Iterator[None]:
-    register_schemas()
-    with hydra_at(ROOT / "conf"):
-        yield
+pytestmark = pytest.mark.usefixtures("hydra")
 
 
 def by_hydra(chosen: list[str]) -> Config:

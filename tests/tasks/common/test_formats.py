@@ -78,7 +78,7 @@ def test_every_reader_names_a_format_that_is_no_text(kind: str, name: str, tmp_p
         with pytest.raises(DataError) as caught:
             read()
         text = str(caught.value)
-        assert f": the file is {expected}" in text or expected in text
+        assert expected in text
         assert "WINDOWS-1252" not in text
         assert "\n" not in text
 
@@ -115,7 +115,7 @@ def test_a_declared_separator_need_not_be_a_usual_one(tmp_path: Path) -> None:
 def test_kinds_recognise_a_table_below_the_line_of_excel(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("sep=;\ntext;label\na;1\n")
-    assert header_of(file) == ["text", "label\n".strip()]
+    assert header_of(file) == ["text", "label"]
     assert recognised_documents(file) == "columns text and label"
     file.write_text("sep=;\nid;time;label;x\n1;0;a;0,5\n1;1;a;0,7\n2;0;b;1\n2;1;b;2\n")
     assert "one row per step" in recognised(file)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.kernels.compiler import unavailable_reason
 from models.recurrent import RecurrentSettings
 from tasks.modules.network import SequenceNetwork
 from tests.helpers.definitions import MODELS, TASKS, composed
+from tests.helpers.kernels import KERNELS
 
 WORDS, WIDTH = 30, 5
 LENGTHS = torch.tensor([23, 1, 8, 9, 16])
@@ -20,7 +20,7 @@ SETTINGS: dict[str, Any] = {"vocabulary_size": WORDS, "unknown": 1}
 
 def network_of(model: str, pooling: str, chop: int | None, **options: Any) -> SequenceNetwork:
     settings = composed(model, TASKS[0], "model.hidden_size=6", "model.dropout=0").model
-    for name in ("num_layers", "kernel"):
+    for name in ("num_layers", "kernel", "dropout"):
         setattr(settings, name, options.pop(name, getattr(settings, name)))
     torch.manual_seed(3)
     encoder = settings.build(WIDTH)
@@ -54,7 +54,7 @@ def naive(network: SequenceNetwork, ids: Tensor, chop: int, pooling: str) -> Ten
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("kernel", ["torch", "fused"])
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize(
     ("chop", "pooling", "depth"),
     [(1, "mean", 1), (4, "mean_max", 1), (8, "max", 2), (9, "mean", 2), (22, "mean_max", 1)],
@@ -62,11 +62,10 @@ def naive(network: SequenceNetwork, ids: Tensor, chop: int, pooling: str) -> Ten
 def test_chunks_equal_a_loop_over_them(
     model: str, kernel: str, chop: int, pooling: str, depth: int
 ) -> None:
-    if kernel == "fused" and unavailable_reason() is not None:
-        pytest.skip(str(unavailable_reason()))
     ids = documents()
     weights = torch.randn(len(ids), generator=torch.Generator().manual_seed(9)).double()
-    found, wanted = {}, {}
+    found: dict[str, Tensor | None] = {}
+    wanted: dict[str, Tensor | None] = {}
     for results, compute in (
         (found, lambda net: net(ids, LENGTHS)[0]),
         (wanted, lambda net: naive(net, ids, chop, pooling)),
@@ -95,11 +94,10 @@ def test_a_document_alone_has_the_results_of_a_batch(model: str) -> None:
 @pytest.mark.parametrize("chop", [23, 24, 1000])
 def test_chunks_of_whole_documents_change_no_bit(chop: int) -> None:
     """Not in training either: the random numbers are the same."""
-    options = {"embedding_dropout": 0.5, "word_dropout": 0.2, "num_layers": 2}
+    options = {"embedding_dropout": 0.5, "word_dropout": 0.2, "num_layers": 2, "dropout": 0.3}
     results = []
     for given in (None, chop):
         network = network_of("bilstm", "mean_max", given, **options).train()
-        network.encoder.between_layers.p = 0.3  # type: ignore[attr-defined]
         torch.manual_seed(7)
         logits = network(documents(), LENGTHS)[0]
         logits.sum().backward()
@@ -111,9 +109,8 @@ def test_chunks_of_whole_documents_change_no_bit(chop: int) -> None:
 def test_a_document_has_one_embedding_mask_for_all_chunks() -> None:
     network = network_of("rnn", "mean", 4, embedding_dropout=0.5).train()
     seen: list[Tensor] = []
-    network.encoder.register_forward_pre_hook(  # type: ignore[attr-defined]
-        lambda module, inputs: seen.append(inputs[0].detach())
-    )
+    encoder: Any = network.encoder
+    encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
     network(documents(), LENGTHS)
     rows = seen[0]
     assert rows.shape == (5 * 6, 4, WIDTH)

@@ -14,8 +14,8 @@ from benchmarks.reporting.html.overview import arm_table, pair_table
 from benchmarks.reporting.html.summary import SHOWN, summarise
 from benchmarks.reporting.sentences import pair_text
 from scripts.report import main as report
-from tests.benchmarks.analysis.test_item_tests import DOWN, arm_of, forecasts, group_of
 from tests.helpers.result_tables import GRU, LSTM, RNN, Row, arm, fixed, grouped
+from tests.helpers.stored_forecasts import DOWN, arm_of, forecasts, group_of
 
 ARMS = [*arm("gru", GRU), *arm("lstm", LSTM), *arm("rnn", RNN), *fixed("majority", 0.5)]
 

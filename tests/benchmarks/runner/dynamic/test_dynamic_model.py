@@ -48,9 +48,8 @@ def naive_rms(network: nn.Module, ids: Tensor, chunk: int) -> dict[str, Tensor]:
         network.zero_grad()
         outputs, state = network(inputs[:, start : start + chunk], None, state)
         state = tuple(part.detach() for part in state)
-        F.cross_entropy(
-            outputs.flatten(0, 1), targets[:, start : start + chunk].flatten()
-        ).backward()  # type: ignore[no-untyped-call]
+        wanted = targets[:, start : start + chunk].flatten()
+        torch.autograd.backward(F.cross_entropy(outputs.flatten(0, 1), wanted))
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None
             squares[name] += parameter.grad**2
