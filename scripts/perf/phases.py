@@ -23,8 +23,8 @@ PHASES = {
     "checkpoint": ("benchmarks.runner.checkpointing:RunCheckpoint.write",),
     "validation": ("benchmarks.training.trainer:evaluate",),
     "best weights": ("benchmarks.training.trainer:Trainer._validate",),
-    "test": ("benchmarks.runner.stages:evaluate",),
-    "predictions": ("benchmarks.runner.stages:test",),
+    "test": ("benchmarks.runner.stages:test",),
+    "predictions": ("benchmarks.runner.stages:write_split",),
     "validation predictions": ("benchmarks.runner.stages:keep_validation_predictions",),
     "sample": ("tasks.language.task:LanguageTask.showcase",),
     "latency": ("benchmarks.runner.stages:latencies_ms",),
@@ -34,8 +34,8 @@ PHASES = {
 }
 """Functions by phase, as `module:name`, in the module whose code calls them.
 
-`best weights` is validation without its evaluation, `predictions` is the test without its
-evaluation."""
+`best weights` is validation without its evaluation, `predictions` is the writing of those of the
+test and the validation split."""
 
 
 class PhaseTimer:

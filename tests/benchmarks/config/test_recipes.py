@@ -16,6 +16,7 @@ from benchmarks.config.schema import Config
 from benchmarks.config.validation import ImpossiblePairError, checked_config
 from benchmarks.errors import UserError
 from benchmarks.runner.row_columns import configuration_columns, effective_overrides
+from benchmarks.sweeps.plan import left_out_lines
 from tasks.base import DataDescription
 from tests.helpers.definitions import EXAMPLES
 from tests.helpers.paths import ROOT
@@ -181,7 +182,9 @@ def test_the_headline_has_all_models_and_baselines(
     }
     assert {*seeded.items()} == expected
     assert [label for label, _ in plan.left_out] == [
-        f"model={model} task=shakespeare" for model in ("birnn", "bilstm", "bigru")
+        f"model={model} task=shakespeare seed={seed}"
+        for model in ("birnn", "bilstm", "bigru")
+        for seed in range(5)
     ]
 
 
@@ -237,6 +240,8 @@ def test_a_task_without_the_recipe_is_left_out_of_a_sweep(tmp_path: Path) -> Non
     plan = plan_of(tmp_path / "results", search, "experiment=mine", "model=gru")
     found = Counter((cell.config.task.name, cell.config.recipe) for cell in plan.cells)
     assert found == {("sp500", "default"): 2, ("sp500", "strong"): 2, ("series", "default"): 2}
-    ((label, reason),) = plan.left_out
-    assert label == "task=series recipe=strong"
-    assert reason.startswith("recipe: task=series has the recipe default only")
+    labels = [label for label, _ in plan.left_out]
+    assert labels == ["task=series recipe=strong seed=0", "task=series recipe=strong seed=1"]
+    (line,) = left_out_lines(plan.left_out)
+    text = "left out: task=series recipe=strong: recipe: task=series has the recipe default only"
+    assert line.startswith(text)

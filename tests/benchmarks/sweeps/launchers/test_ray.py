@@ -15,11 +15,15 @@ from tests.helpers.halting import Halt, go_on, wait_until
 from tests.helpers.paths import ROOT
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
+pytestmark = pytest.mark.timeout(600)
 
-CELLS = ["model=rnn,gru", "seed=0,1", "task=sp500", "train.device=cpu", "train.max_epochs=3"]
+CELLS = ["model=rnn,gru", "task=sp500", "train.device=cpu", "train.max_epochs=3"]
 LONG = ["model=rnn", "seed=0,1", "task=sp500", "train.device=cpu", "train.max_epochs=150"]
 RAY = ["hydra/launcher=ray"]
-ENVIRONMENT = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
+ENVIRONMENT = os.environ | {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_memory_monitor_refresh_ms": "0",  # it kills workers for the memory of other processes
+}
 
 
 def command(results: Path, cache: Path, *arguments: str) -> list[str]:
@@ -32,7 +36,6 @@ def run_py(results: Path, cache: Path, *arguments: str) -> subprocess.CompletedP
         command(results, cache, *arguments),
         capture_output=True,
         text=True,
-        timeout=400,
         env=ENVIRONMENT,
     )
 
@@ -59,9 +62,9 @@ def test_cells_run_and_are_not_run_again(tmp_path: Path, shared_cache: Path) -> 
     answer = run_py(there, shared_cache, *CELLS, *RAY)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert scores(there) == scores(here)
-    assert len(scores(there)) == 4
+    assert len(scores(there)) == 2
     again = run_py(there, shared_cache, *CELLS, *RAY)
-    assert "4 of 4 cells already finished" in again.stdout
+    assert "2 of 2 cells already finished" in again.stdout
 
 
 def test_a_killed_worker_is_retried_and_its_run_resumed(tmp_path: Path, shared_cache: Path) -> None:
@@ -84,7 +87,7 @@ def test_a_killed_worker_is_retried_and_its_run_resumed(tmp_path: Path, shared_c
         assert worker is not None
         worker.kill()
         go_on(job.pid)
-        output, _ = process.communicate(timeout=400)
+        output, _ = process.communicate()
     finally:
         process.kill()
     assert process.returncode == 0, output
