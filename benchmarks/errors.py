@@ -20,7 +20,7 @@ def one_line(text: object) -> str:
 
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, as in "1 run" and "2 runs"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}

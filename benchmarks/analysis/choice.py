@@ -18,7 +18,7 @@ from benchmarks.analysis.formatting import significant
 from benchmarks.analysis.selection import Options, select_rows
 from benchmarks.analysis.statistics.common import Interval, Vector
 from benchmarks.analysis.statistics.seeds import interval
-from benchmarks.errors import UserError, counted
+from benchmarks.errors import UserError, counted, nearest
 from benchmarks.results.reader import read_tables
 
 RecipeValue = Callable[[str, Mapping[str, str]], Any]
@@ -78,7 +78,9 @@ def choices(
         if (runs["value"] != "").any():
             found.append(choice_of(runs, key, recipe_value))
     if not found:
-        raise UserError(f"--choose {key}: no run sets this key")
+        keys = sorted({word.partition("=")[0] for text in rows["others"] for word in text.split()})
+        known = f" (they set: {', '.join(keys)})" if keys else ""
+        raise UserError(f"--choose {key}: no run sets this key{known}{nearest(key, keys)}")
     return found
 
 

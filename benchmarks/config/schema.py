@@ -201,7 +201,7 @@ class Config:
     recipe: str | None = setting(
         "default",
         "default: the values in conf/task/ and conf/model/, minutes per run; strong: those in "
-        "conf/recipe/strong/, chosen on validation for a budget of hours. The values it sets are "
+        "conf/recipe/strong/, up to two hours per run. The values it sets are "
         "part of the fingerprint, its name is not",
         identity=False,
     )

@@ -84,6 +84,8 @@ def check_ranges(settings: Any, prefix: str = "") -> None:
         key, value = f"{prefix}{entry.name}", getattr(settings, entry.name)
         if dataclasses.is_dataclass(value):
             check_ranges(value, f"{key}.")
+        elif isinstance(value, str) and not value.strip() and value != entry.default:
+            raise UserError(f"{key}={value}: is empty; give a value, or leave it out")
         elif value is not None and not is_allowed(value, entry.metadata):
             limits = entry.metadata
             hint = nearest(str(value), limits.get("choices", ()), limits.get("known_as", {}))
@@ -118,8 +120,6 @@ def allowed_text(limits: Any) -> str:
 
 def check_combinations(config: Config) -> None:
     """Raise UserError for settings that do not fit each other."""
-    if not config.results_dir.strip():
-        raise UserError("results_dir: is empty; set a directory, as in results_dir=results")
     for part in (config.model, config.task):
         try:
             part.check()
@@ -243,9 +243,9 @@ def check_pair(config: Config) -> None:
     """Raise ImpossiblePairError for a pair that cannot run, UserError for the size of its model."""
     task, model = config.task, config.model
     if config.recipe is None:
-        found = [f"{name} ({', '.join(tasks)})" for name, tasks in recipes().items()]
+        found = [f"recipe={name} is for {', '.join(tasks)}" for name, tasks in recipes().items()]
         raise ImpossiblePairError(
-            f"recipe: task={task.name} has the recipe default only (others: {'; '.join(found)})"
+            f"recipe: task={task.name} has only recipe=default ({'; '.join(found)})"
         )
     if isinstance(model, BaselineSettings):
         known = task.baselines()

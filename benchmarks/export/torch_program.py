@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
-from torch.fx.experimental import _config
 from torch.overrides import TorchFunctionMode
 
 from models.modules.encoder import State
@@ -112,10 +111,7 @@ def export_program(network: nn.Module, example: Batch, state: State | None) -> E
     elif example.lengths is not None:
         form, more, shapes = Ragged(network), [example.lengths], [{0: Dim.DYNAMIC}]
     dynamic = ({0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, *shapes)
-    # Else a program of chunks would refuse sequences of a single one.
-    is_chopped = getattr(network, "chop", None) is not None
-    any_size = _config.patch(backed_size_oblivious=is_chopped)  # type: ignore[attr-defined]
-    with PlaceholderLayers(), torch.no_grad(), any_size, warnings.catch_warnings():
+    with PlaceholderLayers(), torch.no_grad(), warnings.catch_warnings():
         # PyTorch's layers keep lists of their weights, which tracing restores.
         warnings.filterwarnings("ignore", "The tensor attribute", UserWarning)
         program = torch.export.export(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.analysis.formatting import listed, p_text, rounded
 from benchmarks.analysis.over_groups import Periods, PooledArm
+from benchmarks.errors import counted
 from benchmarks.reporting.renderers import Section, TextTable
 
 MOST_NAMED = 20  # periods named in a line
@@ -19,8 +20,8 @@ def period_section(found: Periods) -> Section:
     relative = "error relative to the last value" if found.is_relative else "error"
     names = listed(found.periods, MOST_NAMED)
     return Section(
-        title=f"{found.task}: {found.metric}, pooled over {len(found.periods):,} periods",
-        about=[f"root mean squared {relative} on {found.days:,} test days: {names}"],
+        title=f"{found.task}: {found.metric}, pooled over {counted(len(found.periods), 'period')}",
+        about=[f"root mean squared {relative} on {counted(found.days, 'test day')}: {names}"],
         table=TextTable(header, [row_of(arm, found) for arm in found.arms], frozenset({0, 1})),
         below=[
             f"{found.best_baseline} is the best baseline; below 1 the arm is better",

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from benchmarks.results.row import FACTS, METRIC_UNIT, SECTIONS, Row, columns_where
+from benchmarks.errors import counted
+from benchmarks.results.row import FACTS, METRIC_UNIT, SECTIONS, SERIES_UNIT, Row, columns_where
 from benchmarks.results.undertrained import advice
 from benchmarks.system.load import is_busy, load_average
 from benchmarks.system.terminal import visible
@@ -24,13 +25,14 @@ if TYPE_CHECKING:  # it imports torch, and status does not need it
 logger = logging.getLogger(__name__)
 
 LARGEST = 1e12  # from here on, numbers have an exponent
+MOST_CHARACTERS = 200  # of a text in a table; results.csv has the whole
 
 
 def show_start(model: str, task: str, seeds: Sequence[int], environment: Environment) -> None:
     """Print model, task, seeds, device and threads of a run; without seeds if it uses none."""
     named = f", seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
     threads, load = environment.threads, load_average()
-    print(f"{model} on {task}{named}; {environment.device}, {threads} threads")
+    print(f"{model} on {task}{named}; {environment.device}, {counted(threads, 'thread')}")
     if threads > 1 and is_busy(load, threads, environment.device):
         # OpenMP's threads wait for each other actively (docs/performance.md).
         logger.info(
@@ -135,12 +137,16 @@ def show_row(row: Row, metric: Metric, folder: str) -> None:
     # Long values, such as device names, are folded; numbers are always shorter.
     table.add_column("value", justify="right", overflow="fold", min_width=12)
     table.add_column("unit", overflow="fold")
-    own_units = {METRIC_UNIT, *([FACTS[metric.name].unit] if metric.name in FACTS else [])}
+    own_units = {METRIC_UNIT}
+    if metric.name in FACTS and FACTS[metric.name].unit == SERIES_UNIT:
+        own_units.add(SERIES_UNIT)
     for section in SECTIONS:
         names = columns_where(section=section)
         filled = [name for name in names if getattr(row, name) is not None]
         for name in filled:
-            unit = metric.unit if FACTS[name].unit in own_units else FACTS[name].unit
+            unit = FACTS[name].unit
+            if name == metric.name or unit in own_units:
+                unit = metric.unit
             heading = section if name == filled[0] else ""
             table.add_row(heading, name, Text(readable(getattr(row, name))), unit)
         if filled:
@@ -169,9 +175,10 @@ def show_undertrained(rows: Sequence[Row]) -> None:
 
 
 def readable(value: object) -> str:
-    """Format a value: four significant digits, thousands separated."""
+    """Format a value: four significant digits, thousands separated; a long text is cut."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return visible(str(value))
+        text = visible(str(value))
+        return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
     if isinstance(value, int):
         return f"{value:,}"
     return fixed(value, 1) if abs(value) >= 1000 else f"{value:.4g}"

@@ -48,8 +48,8 @@ class RefitTask(Task):
     def __init__(self, parts: Sequence[Task], data: DataDescription) -> None:
         self.parts = list(parts)
         self.input_size = self.parts[0].input_size
-        years = f"for each of {len(parts)} calendar years of the test split"
-        notice = f"walk-forward: trained {years}, on all days before it"
+        years = f"for each of {len(parts)} calendar years" if len(parts) > 1 else "for the year"
+        notice = f"walk-forward: trained {years} of the test split, on all days before it"
         self.data = dataclasses.replace(data, notices=(*data.notices, notice))
         sizes = [part.data.test_size for part in self.parts]
         self.firsts = [0, *accumulate(sizes[:-1])]

@@ -85,9 +85,12 @@ def read_folder(path: Path, where: str) -> Corpus:
         raise DataError(f"{where}: the folder contains no .txt file{hint}")
     texts = [read_text(file, f"{where}: {file.name}") for file in files]
     joined = "".join(text if text.endswith("\n") else text + "\n" for text in texts if text.strip())
-    notice = f"one text of {len(files):,} files in the order of their names"
-    if len(files) > 1:
-        notice += f", from {files[0].name!r} to {files[-1].name!r}"
+    if len(files) == 1:
+        return Corpus(joined, f"{files[0].name} of {path.resolve().name}", where)
+    notice = (
+        f"one text of {len(files):,} files in the order of their names, from {files[0].name!r} to "
+        f"{files[-1].name!r}"
+    )
     title = f"texts of {path.resolve().name} ({len(files):,} files)"
     return Corpus(joined, title, where, (notice,))
 

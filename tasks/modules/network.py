@@ -108,11 +108,14 @@ class SequenceNetwork(nn.Module):
         batch, time, *rest = inputs.shape
         if lengths is None:
             lengths = torch.full((batch,), time, device=inputs.device)
-        # In an exported program the time is a symbol.
-        size: int = torch.sym_min(chop, time)  # type: ignore[no-untyped-call]
-        whole = (time + size - 1) // size * size
+        size, chunks = min(chop, time), -(-time // min(chop, time))
+        if torch.compiler.is_compiling():
+            # Time is a symbol. Two chunks or more: a traced program has no dimension of 1 step.
+            # sym_max has no annotations.
+            size, chunks = chop, torch.sym_max(-(-time // chop), 2)  # type: ignore[no-untyped-call]
+        whole = chunks * size
         inputs = nn.functional.pad(inputs, (0, 0) * len(rest) + (0, whole - time))
-        rows = self.features(inputs).view(batch * (whole // size), size, -1)
+        rows = self.features(inputs).view(batch * chunks, size, -1)
         starts = torch.arange(0, whole, size, device=inputs.device)
         in_chunk = (lengths.unsqueeze(1) - starts).clamp(min=0, max=size).flatten()
         outputs: Tensor = self.encoder(rows, in_chunk, need_state=False)[0]

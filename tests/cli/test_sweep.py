@@ -134,7 +134,7 @@ def test_impossible_pairs_are_left_out_with_the_reason(tmp_path: Path, shared_ca
         (["hydra/launcher=local", "hydra.launcher.jobs=0"], "hydra.launcher.jobs=0: must be at"),
         (["hydra/launcher=local", "hydra.launcher.jobs=x"], "whole number of at least 1 or null"),
         (["hydra.launcher.jobs=2"], "the launcher basic has no settings; add hydra/launcher=local"),
-        (["results_dir="], "results_dir: is empty"),
+        (["results_dir="], "results_dir=: is empty"),
         (
             ["experiment=headline,tune"],
             "experiment=headline,tune: must have a single value in",

@@ -145,8 +145,9 @@ def test_the_command_prints_the_values_and_the_choice(
     for more in (["--metric", "mae"], ["--by", "model"], ["--format", "json"], ["--planned", "5"]):
         assert main([table, "--choose", KEY, *more]) == 2
         assert f"{more[0]}: cannot be combined with --choose" in capsys.readouterr().err
-    assert main([table, "--choose", "model.droput"]) == 2
-    assert "--choose model.droput: no run sets this key" in capsys.readouterr().err
+    assert main([table, "--choose", f"{KEY}s"]) == 2
+    text = f"--choose {KEY}s: no run sets this key (they set: {KEY}); did you mean {KEY}?\n"
+    assert text in capsys.readouterr().err
 
 
 def test_runs_without_test_scores_are_no_failures(tmp_path: Path) -> None:

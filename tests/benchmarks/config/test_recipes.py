@@ -77,8 +77,8 @@ def test_a_task_without_the_recipe_is_refused_in_one_line(task: str) -> None:
     with pytest.raises(ImpossiblePairError) as refused:
         compose_run(given)
     assert str(refused.value) == (
-        f"recipe: task={task} has the recipe default only "
-        f"(others: strong (imdb, shakespeare, sp500))"
+        f"recipe: task={task} has only recipe=default "
+        "(recipe=strong is for imdb, shakespeare, sp500)"
     )
 
 
@@ -110,7 +110,7 @@ def test_a_user_may_add_a_recipe(tmp_path: Path) -> None:
     given = [f"hydra.searchpath=['file://{tmp_path}']", "recipe=mine"]
     config = compose_run([*given, "task=sp500"])
     assert (config.recipe, config.model.hidden_size) == ("mine", 7)
-    with pytest.raises(ImpossiblePairError, match="task=imdb has the recipe default only"):
+    with pytest.raises(ImpossiblePairError, match="task=imdb has only recipe=default"):
         compose_run(given)
 
 
@@ -243,5 +243,5 @@ def test_a_task_without_the_recipe_is_left_out_of_a_sweep(tmp_path: Path) -> Non
     labels = [label for label, _ in plan.left_out]
     assert labels == ["task=series recipe=strong seed=0", "task=series recipe=strong seed=1"]
     (line,) = left_out_lines(plan.left_out)
-    text = "left out: task=series recipe=strong: recipe: task=series has the recipe default only"
+    text = "left out: task=series recipe=strong: recipe: task=series has only recipe=default"
     assert line.startswith(text)

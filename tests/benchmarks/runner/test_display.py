@@ -32,12 +32,28 @@ def test_a_run_shows_the_metric_of_its_task(
     assert metric.unit.split()[0] in shown
 
 
+def test_the_unit_of_the_metric_is_not_that_of_other_shares(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    metric = Metric("accuracy", "share of reviews", True, 1.0)
+    row = Row("run", "ok", task="t", accuracy=0.5, auroc=0.5, model_flops_utilisation=0.5)
+    show_row(row, metric, "runs/run")
+    lines = capsys.readouterr().out.splitlines()
+    units = [line.split("│")[-2].strip() for line in lines if " 0.5 " in line]
+    assert units == ["share of reviews", "share", "share"]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(1e160, "1.000e+160"), (-1e12, "-1.000e+12"), (123456.7, "123,456.7"), (1e-9, "1e-09")],
 )
 def test_numbers_of_any_size_are_short(value: float, text: str) -> None:
     assert readable(value) == text
+
+
+def test_long_texts_are_cut() -> None:
+    assert readable("x" * 200) == "x" * 200
+    assert readable("x" * 201) == "x" * 200 + "…"
 
 
 def test_a_diverging_run_shows_short_numbers(capsys: pytest.CaptureFixture[str]) -> None:

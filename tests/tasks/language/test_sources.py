@@ -103,6 +103,12 @@ def test_files_of_a_folder_are_joined_in_the_order_of_their_numbers(tmp_path: Pa
     assert "4 files" in corpus.title
 
 
+def test_a_folder_of_one_file_is_that_file(tmp_path: Path) -> None:
+    corpus = read_corpus(written(tmp_path, b"a text", "book.txt").parent, "task.data")
+    assert (corpus.text, corpus.notices) == ("a text\n", ())
+    assert corpus.title == f"book.txt of {tmp_path.name}"
+
+
 def test_a_bad_file_of_a_folder_is_named(tmp_path: Path) -> None:
     written(tmp_path, TEXT.encode(), "good.txt")
     written(tmp_path, b"\xff" * 99, "bad.txt")
