@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from benchmarks.errors import UserError
 from benchmarks.results.row import Row
@@ -99,7 +100,8 @@ def evaluate_dynamically(
     with timer.running():
         network, _ = run.network(getattr(run.config.model, "kernel", "torch"))
         model = DynamicModel(network, task, options.chunk)
-        trials = [trial_of(model, *values) for values in options.grid]
+        bar = tqdm(options.grid, "rates and decays", unit="trial", disable=None, dynamic_ncols=True)
+        trials = [trial_of(model, *values) for values in bar]
         chosen = best_trial(trials)
         test, predictions = evaluate_test(model, chosen)
     assert chosen.metrics is not None
