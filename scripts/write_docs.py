@@ -4,8 +4,9 @@
     python scripts/write_docs.py --check   exits with 1 if one is out of date
 
 docs/results.md and docs/settings.md come from dataclasses. Other pages are filled between
-`<!-- table: FILE -->`, `<!-- compare: FILE -->`, `<!-- printed: FILE TASK -->`,
-`<!-- ratios: FOLDER -->` or `<!-- recipes: FOLDER -->` and `<!-- end -->`.
+`<!-- table: FILE -->`, `<!-- headline: FILE -->`, `<!-- compare: FILE -->`,
+`<!-- printed: FILE TASK -->`, `<!-- ratios: FOLDER -->` or `<!-- recipes: FOLDER -->` and
+`<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import models
 import tasks
 from benchmarks import PROJECT_ROOT
 from benchmarks.analysis.compare import compare
-from benchmarks.analysis.formatting import LARGEST, significant
+from benchmarks.analysis.formatting import LARGEST, short_count, significant
 from benchmarks.analysis.selection import Options
 from benchmarks.config.compose import compose_run, hydra_at
 from benchmarks.config.help import CONF, options
@@ -37,12 +38,14 @@ from benchmarks.config.schema import Config, LogSettings, MatchSettings, TrainSe
 from benchmarks.config.search import TuneSettings
 from benchmarks.config.validation import ImpossiblePairError, allowed_text
 from benchmarks.reporting import tables as grids
+from benchmarks.reporting.answer import answer
 from benchmarks.reporting.renderers import as_markdown, in_markdown, markdown_table, show
 from benchmarks.results.row import FACTS, KINDS
 from benchmarks.system.program import ScriptParser, run_script
 from models.base import ModelSettings
 from tasks.base import TaskSettings
 
+SEEDS = 5  # of experiment=headline, fixed beforehand
 FILLED = (
     *("README.md", "docs/published.md", "docs/example.md", "docs/performance.md"),
     *("docs/recipes.md", "docs/compare.md"),
@@ -165,6 +168,25 @@ def comparison_text(table: Path) -> str:
     return re.sub(r"^## ", "### ", as_markdown(sections), flags=re.MULTILINE)
 
 
+def headline_table(table: Path) -> str:
+    """Return the networks and the best baseline of each task, and the answers of a comparison."""
+    rows, answers = [], []
+    for group in compare([table], Options(planned=SEEDS)).groups:
+        best_baseline = next((arm for arm in group.arms if arm.baseline), None)
+        for arm in group.arms:
+            if arm.baseline and arm is not best_baseline:
+                continue
+            half = grids.half_text(arm.score)
+            score = grids.score_cell(group, arm) + (f" ± {half}" if half else "")
+            costs = [grids.time_cell(arm, each) for each in (arm.train_seconds, arm.latency_ms)]
+            verdict = grids.baseline_cell(arm) if not arm.baseline else "best baseline"
+            found = [group.title, arm.label, score, verdict, short_count(arm.parameters), *costs]
+            rows.append([in_markdown(cell) for cell in found])
+        answers.append(f"- {group.title}, {group.metric}: {in_markdown(answer(group))}\n")
+    header = ["task", "arm", "test score", "against best baseline", "parameters", "training s"]
+    return text_table([*header, "latency ms"], rows) + "\n" + "".join(answers)
+
+
 def printed_comparison(table: Path, task: str) -> str:
     """Return the output of scripts/compare.py for a task of a table."""
     found = compare([table], Options(task=task))
@@ -241,6 +263,7 @@ def filled_page(page: Path) -> str:
     kinds: dict[str, Callable[..., str]] = {
         "table": measured_table,
         "compare": comparison_text,
+        "headline": headline_table,
         "printed": printed_comparison,
         "ratios": ratios_table,
         "recipes": recipe_tables,
