@@ -4,7 +4,7 @@
     python scripts/write_docs.py --check   exits with 1 if one is out of date
 
 docs/results.md and docs/settings.md come from dataclasses. Other pages are filled between
-`<!-- table: FILE -->`, `<!-- headline: FILE -->`, `<!-- compare: FILE -->`,
+`<!-- table: FILE -->`, `<!-- headline: FILE -->`, `<!-- compare: FILE SEEDS -->`,
 `<!-- printed: FILE TASK -->`, `<!-- ratios: FOLDER -->` or `<!-- recipes: FOLDER -->` and
 `<!-- end -->`.
 """
@@ -162,9 +162,11 @@ def shortened(cell: str) -> str:
     return f"{value:,.0f}" if value.is_integer() and abs(value) < LARGEST else significant(value, 4)
 
 
-def comparison_text(table: Path) -> str:
-    """Return the comparison of a table as part of a page."""
-    sections = grids.sections_of(compare([table], Options()), only_changed=False)
+def comparison_text(table: Path, planned: str) -> str:
+    """Return the comparison of a table with its planned number of seeds as part of a page."""
+    sections = grids.sections_of(
+        compare([table], Options(planned=int(planned))), only_changed=False
+    )
     return re.sub(r"^## ", "### ", as_markdown(sections), flags=re.MULTILINE)
 
 
@@ -188,8 +190,8 @@ def headline_table(table: Path) -> str:
 
 
 def printed_comparison(table: Path, task: str) -> str:
-    """Return the output of scripts/compare.py for a task of a table."""
-    found = compare([table], Options(task=task))
+    """Return the output of scripts/compare.py for a task of a headline table."""
+    found = compare([table], Options(task=task, planned=SEEDS))
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         show(grids.sections_of(found, only_changed=False))
     return f"```\n{printed.getvalue()}```\n"
