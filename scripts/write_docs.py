@@ -5,8 +5,8 @@
 
 docs/results.md and docs/settings.md come from dataclasses. Other pages are filled between
 `<!-- table: FILE -->`, `<!-- headline: FILE -->`, `<!-- compare: FILE SEEDS -->`,
-`<!-- printed: FILE TASK -->`, `<!-- ratios: FOLDER -->` or `<!-- recipes: FOLDER -->` and
-`<!-- end -->`.
+`<!-- printed: FILE TASK -->`, `<!-- choice: FILE KEY -->`, `<!-- ratios: FOLDER -->` or
+`<!-- recipes: FOLDER -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ import pandas as pd
 import models
 import tasks
 from benchmarks import PROJECT_ROOT
+from benchmarks.analysis.choice import choices
 from benchmarks.analysis.compare import compare
-from benchmarks.analysis.formatting import LARGEST, short_count, significant
+from benchmarks.analysis.formatting import LARGEST, mean_text, short_count, significant
 from benchmarks.analysis.selection import Options
-from benchmarks.config.compose import compose_run, hydra_at
+from benchmarks.config.compose import compose_run, hydra_at, recipe_value
 from benchmarks.config.help import CONF, options
 from benchmarks.config.launchers import LAUNCHERS
 from benchmarks.config.registry import definitions, register_schemas
@@ -197,6 +198,25 @@ def printed_comparison(table: Path, task: str) -> str:
     return f"```\n{printed.getvalue()}```\n"
 
 
+def choice_table(table: Path, key: str) -> str:
+    """Return the validation scores of a search by model and value, and the reason of the choice."""
+    register_schemas()
+    with hydra_at(CONF):
+        found = choices([table], key, None, recipe_value)
+    values = list(dict.fromkeys(each.value for choice in found for each in choice.candidates))
+    rows = []
+    for choice in found:
+        cells = dict.fromkeys(values, "")
+        for each in choice.candidates:
+            text = "" if each.score is None else mean_text(each.score)
+            half = grids.half_text(each.score)
+            text += f" ± {half}" if half else ""
+            cells[each.value] = f"**{text}**" if each.value == choice.chosen else text
+        model = choice.settings.split()[0]
+        rows.append([choice.task, choice.metric, model, *cells.values(), choice.reason])
+    return text_table(["task", "metric", "model", *values, f"`{key}`"], rows)
+
+
 RATIO = re.compile(
     r"^ratio: ([^=]+?)(?:, [^=]*)? = (\S+) \(target (\S+) (\S+)\): (met|not met)", re.MULTILINE
 )
@@ -267,6 +287,7 @@ def filled_page(page: Path) -> str:
         "compare": comparison_text,
         "headline": headline_table,
         "printed": printed_comparison,
+        "choice": choice_table,
         "ratios": ratios_table,
         "recipes": recipe_tables,
     }

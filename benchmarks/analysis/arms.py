@@ -63,7 +63,7 @@ def failure_counts(failed: pd.DataFrame) -> dict[int, dict[str, int]]:
 
 def make_arm(rows: pd.DataFrame, label: str, failures: dict[str, int]) -> Arm:
     """Return the arm of these rows."""
-    first = rows.iloc[0]
+    first = rows[["arm_key", "model", "baseline", "match", "match_budget", "trials"]].iloc[0]
     scores = rows.groupby("replicate")["score"].mean()
     return Arm(
         key=str(first["arm_key"]),

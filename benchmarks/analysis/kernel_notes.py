@@ -54,12 +54,14 @@ SpeedPair = tuple[Speed, Speed]
 
 def speed_of(arm: Arm) -> Speed | None:
     """Return the speed of an arm; None if it is unknown or not comparable with the peak."""
-    values = arm.rows[MEASURED].to_numpy(dtype="float64")
-    rows = arm.rows[(np.isfinite(values) & (values > 0)).all(axis=1)]
-    utilisation, rate = median(rows, "model_flops_utilisation"), median(rows, "tokens_per_second")
     # The fused kernel computes in float32, while the peak is that of bfloat16.
     is_mixed = arm.precision == "bfloat16" and arm.kernel == "fused"
-    if arm.baseline or utilisation is None or rate is None or is_mixed:
+    if arm.baseline or is_mixed:
+        return None
+    rows = arm.rows[MEASURED].astype("float64")
+    rows = rows[(np.isfinite(rows) & (rows > 0)).all(axis=1)]
+    utilisation, rate = median(rows, "model_flops_utilisation"), median(rows, "tokens_per_second")
+    if utilisation is None or rate is None:
         return None
     # The inverse of the formula for the utilisation, see docs/method.md.
     flops = rows["model_flops_utilisation"] * rows["peak_gflops"] * 1e9 / rows["tokens_per_second"]

@@ -153,7 +153,10 @@ def changed_score_notes(arms: list[Arm], metric: str) -> list[str]:
 
 def changed_texts(label: str, all_rows: pd.DataFrame) -> list[str]:
     """Return the scores of an arm that another run of the same seed does not repeat."""
-    rows = all_rows[all_rows["changed_from"].notna()]
+    is_changed = all_rows["changed_from"].notna()
+    if not is_changed.any():
+        return []
+    rows = all_rows[is_changed]
     cells = (rows[name].tolist() for name in ("seed", "changed_from", "changed_run", "score"))
     parts = []
     for seed, before, run, after, latest in zip(*cells, run_names(rows), strict=True):

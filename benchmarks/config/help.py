@@ -54,7 +54,8 @@ def options(group: str, conf: Path = CONF) -> list[str]:
 
 def recipes(conf: Path = CONF) -> dict[str, list[str]]:
     """Return the recipes other than default, with their tasks."""
-    tasks = {name: options(f"recipe/{name}", conf) for name in options("recipe", conf)}
+    names = [name for name in options("recipe", conf) if name != "default"]
+    tasks = {name: options(f"recipe/{name}", conf) for name in names}
     return {name: found for name, found in tasks.items() if found}
 
 

@@ -262,9 +262,8 @@ def check_pair(config: Config) -> None:
                 raise ImpossiblePairError(f"model.baseline={model.baseline}: {requirement}")
     elif task.causal and model.bidirectional:
         raise ImpossiblePairError(
-            f"model={model.label} reads each sequence backwards too, so on task={task.name}, "
-            f"which predicts the next step, it would see the answer; choose a model with "
-            f"model.bidirectional=false"
+            f"model={model.label}: a bidirectional model would see the steps that "
+            f"task={task.name} predicts; choose one with model.bidirectional=false"
         )
     else:
         try:

@@ -126,7 +126,8 @@ def left_out_lines(left_out: LeftOut) -> list[str]:
     for label, text in left_out:
         words = [word for word in label.split() if not word.startswith("seed=")]
         arm = " ".join(words).replace("model=baseline model.baseline=", "model.baseline=")
-        reason = text.removeprefix(f"{words[-1]}: ") if words else text
+        subject, _, rest = text.partition(": ")
+        reason = rest if subject in words else text
         labels.setdefault(reason, []).append(arm or "every cell")
     return [
         f"left out: {'; '.join(dict.fromkeys(arms))}: {reason}" for reason, arms in labels.items()
