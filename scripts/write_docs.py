@@ -41,6 +41,7 @@ from benchmarks.config.validation import ImpossiblePairError, allowed_text
 from benchmarks.reporting import tables as grids
 from benchmarks.reporting.answer import answer
 from benchmarks.reporting.renderers import as_markdown, in_markdown, markdown_table, show
+from benchmarks.reporting.sentences import count_text
 from benchmarks.results.row import FACTS, KINDS
 from benchmarks.system.program import ScriptParser, run_script
 from models.base import ModelSettings
@@ -183,10 +184,11 @@ def headline_table(table: Path) -> str:
             score = grids.score_cell(group, arm) + (f" ± {half}" if half else "")
             costs = [grids.time_cell(arm, each) for each in (arm.train_seconds, arm.latency_ms)]
             verdict = grids.baseline_cell(arm) if not arm.baseline else "best baseline"
-            found = [group.title, arm.label, score, verdict, short_count(arm.parameters), *costs]
+            sizes = [count_text(arm), short_count(arm.parameters)]
+            found = [group.title, arm.label, score, verdict, *sizes, *costs]
             rows.append([in_markdown(cell) for cell in found])
         answers.append(f"- {group.title}, {group.metric}: {in_markdown(answer(group))}\n")
-    header = ["task", "arm", "test score", "against best baseline", "parameters", "training s"]
+    header = ["task", "arm", "test score", "against best baseline", "n", "parameters", "training s"]
     return text_table([*header, "latency ms"], rows) + "\n" + "".join(answers)
 
 

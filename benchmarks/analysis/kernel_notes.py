@@ -58,8 +58,9 @@ def speed_of(arm: Arm) -> Speed | None:
     is_mixed = arm.precision == "bfloat16" and arm.kernel == "fused"
     if arm.baseline or is_mixed:
         return None
-    rows = arm.rows[MEASURED].astype("float64")
-    rows = rows[(np.isfinite(rows) & (rows > 0)).all(axis=1)]
+    measured = arm.rows[MEASURED].astype("float64")
+    values = measured.to_numpy()
+    rows = measured[(np.isfinite(values) & (values > 0)).all(axis=1)]
     utilisation, rate = median(rows, "model_flops_utilisation"), median(rows, "tokens_per_second")
     if utilisation is None or rate is None:
         return None

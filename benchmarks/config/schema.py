@@ -200,8 +200,8 @@ class Config:
     )
     recipe: str | None = setting(
         "default",
-        "default: the values in conf/task/ and conf/model/, minutes per run; strong: those in "
-        "conf/recipe/strong/, up to two hours per run. The values it sets are "
+        "default: the values in conf/task/, conf/model/ and conf/recipe/default/, minutes per run; "
+        "strong: those in conf/recipe/strong/, up to two hours per run. The values it sets are "
         "part of the fingerprint, its name is not",
         identity=False,
     )

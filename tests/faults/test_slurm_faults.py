@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.faulty import (
+    ALWAYS,
     Command,
     FaultTable,
     ended,
@@ -151,19 +152,28 @@ def test_jobs_are_resumed_after_their_nodes_fail(
 
 
 def test_a_run_longer_than_the_time_limit_takes_several_starts(
-    bed: Bed, undisturbed: Path, tmp_path: Path, faults: FaultTable
+    bed: Bed, tmp_path: Path, faults: FaultTable
 ) -> None:
     """A run that may start only once ends as a timeout, and a later sweep resumes it."""
     fault = faults("SLURM: time limit")
-    rows = finished_rows(undisturbed).values()
-    speed = min(row["epochs"] / row["train_seconds"] for row in rows)
-    # Twice the 45 s of a start: the speed may have been measured under more load than now.
-    run = [*LONG, f"train.max_epochs={int(90 * speed)}", "train.checkpoint_seconds=1"]
+    # On any machine, 180 steps of a job take longer than the 45 s of a start.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, time\n"
+        "replace = os.replace\n"
+        "def replace_slowly(source, target, **more):\n"
+        "    replace(source, target, **more)\n"
+        "    if os.path.basename(target) == 'checkpoint.safetensors':\n"
+        "        time.sleep(0.35)\n"
+        "if 'SLURM_JOB_ID' in os.environ:\n"
+        "    os.replace = replace_slowly\n"
+    )
+    run = [*LONG, "train.max_steps=180", ALWAYS]
     minute = ["hydra.launcher.minutes=1", "hydra.launcher.grace_seconds=15"]
     many, once, right = (tmp_path / name for name in ("many", "once", "right"))
 
     def command(folder: Path, *more: str) -> Command:
-        return Command([*SLURM, *run, f"results_dir={folder / 'results'}", *more], folder)
+        overrides = [*SLURM, *run, f"results_dir={folder / 'results'}", *more]
+        return Command(overrides, folder, {"PYTHONPATH": str(tmp_path)})
 
     with_limit = [command(many, *minute), command(once, *minute, "hydra.launcher.starts=1")]
     without = Command([*run, f"results_dir={right / 'results'}"], right)
