@@ -106,7 +106,7 @@ def test_the_row_describes_configuration_and_data(finished: Finished) -> None:
         "bidirectional": False,
         "num_layers": 1,
         "hidden_size": 32,
-        "learning_rate": 0.01,
+        "learning_rate": 0.01 * 0.16,  # that of the default recipe of the pair
         "metric": "rmse",
         "higher_is_better": False,
         "epochs": 4,
