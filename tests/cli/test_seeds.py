@@ -33,7 +33,7 @@ def test_seeds_leave_a_row_each_without_times_and_with_all_else(
     answer = run_py("model=lstm", "seeds=[3,1]", *places)
     assert answer.returncode == 0, answer.stderr
     assert "multi-seed training of 2 seeds: training time is not recorded" in answer.stdout
-    assert "lstm on sp500, seeds 3, 1; cpu, 1 threads" in answer.stdout
+    assert "lstm on sp500, seeds 3, 1; cpu, 1 thread" in answer.stdout
     assert run_py("model=lstm", "seed=1", *places).returncode == 0
     third, first, single = rows(results)
     assert [row["seed"] for row in (third, first, single)] == ["3", "1", "1"]
