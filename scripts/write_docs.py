@@ -4,7 +4,7 @@
     python scripts/write_docs.py --check   exits with 1 if one is out of date
 
 docs/results.md and docs/settings.md come from dataclasses. Other pages are filled between
-`<!-- table: FILE -->`, `<!-- headline: FILE -->`, `<!-- compare: FILE SEEDS -->`,
+`<!-- table: FILE -->`, `<!-- headline: FILE -->`, `<!-- compare: FILE -->`,
 `<!-- printed: FILE TASK -->`, `<!-- choice: FILE KEY -->`, `<!-- ratios: FOLDER -->` or
 `<!-- recipes: FOLDER -->` and `<!-- end -->`.
 """
@@ -31,6 +31,7 @@ from benchmarks.analysis.choice import choices
 from benchmarks.analysis.compare import compare
 from benchmarks.analysis.formatting import LARGEST, mean_text, short_count, significant
 from benchmarks.analysis.selection import Options
+from benchmarks.analysis.statistics.common import Interval
 from benchmarks.config.compose import compose_run, hydra_at, recipe_value
 from benchmarks.config.help import CONF, options
 from benchmarks.config.launchers import LAUNCHERS
@@ -164,12 +165,16 @@ def shortened(cell: str) -> str:
     return f"{value:,.0f}" if value.is_integer() and abs(value) < LARGEST else significant(value, 4)
 
 
-def comparison_text(table: Path, planned: str) -> str:
-    """Return the comparison of a table with its planned number of seeds as part of a page."""
-    sections = grids.sections_of(
-        compare([table], Options(planned=int(planned))), only_changed=False
-    )
+def comparison_text(table: Path) -> str:
+    """Return the comparison of a headline table in Markdown."""
+    sections = grids.sections_of(compare([table], Options(planned=SEEDS)), only_changed=False)
     return re.sub(r"^## ", "### ", as_markdown(sections), flags=re.MULTILINE)
+
+
+def with_interval(text: str, score: Interval) -> str:
+    """Append half of the interval of a score, if it has one."""
+    half = grids.half_text(score)
+    return f"{text} ± {half}" if half else text
 
 
 def headline_table(table: Path) -> str:
@@ -180,8 +185,7 @@ def headline_table(table: Path) -> str:
         for arm in group.arms:
             if arm.baseline and arm is not best_baseline:
                 continue
-            half = grids.half_text(arm.score)
-            score = grids.score_cell(group, arm) + (f" ± {half}" if half else "")
+            score = with_interval(grids.score_cell(group, arm), arm.score)
             costs = [grids.time_cell(arm, each) for each in (arm.train_seconds, arm.latency_ms)]
             verdict = grids.baseline_cell(arm) if not arm.baseline else "best baseline"
             sizes = [count_text(arm), short_count(arm.parameters)]
@@ -210,9 +214,7 @@ def choice_table(table: Path, key: str) -> str:
     for choice in found:
         cells = dict.fromkeys(values, "")
         for each in choice.candidates:
-            text = "" if each.score is None else mean_text(each.score)
-            half = grids.half_text(each.score)
-            text += f" ± {half}" if half else ""
+            text = "" if each.score is None else with_interval(mean_text(each.score), each.score)
             cells[each.value] = f"**{text}**" if each.value == choice.chosen else text
         model = choice.settings.split()[0]
         rows.append([choice.task, choice.metric, model, *cells.values(), choice.reason])

@@ -78,7 +78,7 @@ def choices(
         if (runs["value"] != "").any():
             found.append(choice_of(runs, key, recipe_value))
     if not found:
-        keys = sorted({word.partition("=")[0] for text in rows["others"] for word in text.split()})
+        keys = sorted({each.partition("=")[0] for text in rows["others"] for each in text.split()})
         known = f" (they set: {', '.join(keys)})" if keys else ""
         raise UserError(f"--choose {key}: no run sets this key{known}{nearest(key, keys)}")
     return found

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # it imports torch, and status does not need it
 logger = logging.getLogger(__name__)
 
 LARGEST = 1e12  # from here on, numbers have an exponent
-MOST_CHARACTERS = 200  # of a text in a table; results.csv has the whole
+MOST_CHARACTERS = 200  # of a text in a table; results.csv contains all of it
 
 
 def show_start(model: str, task: str, seeds: Sequence[int], environment: Environment) -> None:

@@ -108,11 +108,12 @@ class SequenceNetwork(nn.Module):
         batch, time, *rest = inputs.shape
         if lengths is None:
             lengths = torch.full((batch,), time, device=inputs.device)
-        size, chunks = min(chop, time), -(-time // min(chop, time))
-        if torch.compiler.is_compiling():
-            # Time is a symbol. Two chunks or more: a traced program has no dimension of 1 step.
-            # sym_max has no annotations.
-            size, chunks = chop, torch.sym_max(-(-time // chop), 2)  # type: ignore[no-untyped-call]
+        is_traced = torch.compiler.is_compiling()
+        size = chop if is_traced else min(chop, time)
+        chunks = (time + size - 1) // size
+        if is_traced:  # `time` is a symbol, and the number of chunks must not be 1 for some of them
+            # PyTorch's function has no annotations.
+            chunks = torch.sym_max(chunks, 2)  # type: ignore[no-untyped-call]
         whole = chunks * size
         inputs = nn.functional.pad(inputs, (0, 0) * len(rest) + (0, whole - time))
         rows = self.features(inputs).view(batch * chunks, size, -1)

@@ -156,7 +156,7 @@ def test_a_run_longer_than_the_time_limit_takes_several_starts(
 ) -> None:
     """A run that may start only once ends as a timeout, and a later sweep resumes it."""
     fault = faults("SLURM: time limit")
-    # On any machine, 180 steps of a job take longer than the 45 s of a start.
+    # On any machine, 180 steps of a job last longer than the 45 s of a start.
     (tmp_path / "sitecustomize.py").write_text(
         "import os, time\n"
         "replace = os.replace\n"
