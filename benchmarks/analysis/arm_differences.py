@@ -147,10 +147,17 @@ def with_differences(group: Group, rows: pd.DataFrame) -> Group:
         found.pop("hidden_size", None)
     return replace(
         group,
-        also_differ=phrase(found),
-        budget=f"{group.budget}; other settings differ" if found else group.budget,
+        also_differ=phrase({name: with_arms(name, found[name], known) for name in found}),
         pairs=[replace(pair, differ=pair_differences(pair, known)) for pair in group.pairs],
     )
+
+
+def with_arms(name: str, texts: Sequence[str], known: Mapping[str, Conditions]) -> list[str]:
+    """Return the values of a column or override with their arms, unless the labels name them."""
+    arms = {text: [label for label in known if known[label].text(name) == text] for text in texts}
+    if all(f"{name}={text}" in label.split() for text in texts for label in arms[text]):
+        return list(texts)
+    return [f"{text} ({listed(arms[text])})" for text in texts]
 
 
 def pair_differences(pair: Pair, known: Mapping[str, Conditions]) -> str:

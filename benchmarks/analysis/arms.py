@@ -243,13 +243,18 @@ def recipe_text(arms: list[Arm]) -> str:
 
 
 def limits_text(arms: list[Arm]) -> str:
-    """Return the limits of steps and time that ended nets, to be appended; empty without one."""
+    """Return the limits of time and of given steps that ended nets, to be appended.
+
+    Steps of the recipe are part of its training, as its epochs are.
+    """
     nets = [arm.rows for arm in arms if not arm.baseline]
     rows = pd.concat(nets) if nets else pd.DataFrame(columns=["stopped_by", "match", "overrides"])
-    texts = []
-    for end, is_ended in (("steps", rows["stopped_by"] == "steps"), ("seconds", is_cut_off(rows))):
+    overrides, texts = rows["overrides"].astype("str"), []
+    is_given = overrides.str.contains(rf"(?:^|\s)\+*{re.escape(LIMITS['steps'])}=")
+    by_steps = is_given & (rows["stopped_by"] == "steps")
+    for end, is_ended in (("steps", by_steps), ("seconds", is_cut_off(rows))):
         pattern = rf"(?:^|\s)\+*({re.escape(LIMITS[end])}=\S+)"
-        values = rows.loc[is_ended, "overrides"].astype("str").str.extract(pattern, expand=False)
+        values = overrides[is_ended].str.extract(pattern, expand=False)
         name = " and ".join(sorted({*values.fillna(LIMITS[end])}))
         if is_ended.any():
             texts.append(f"; {name} ended {int(is_ended.sum()):,} of {len(rows):,} runs")

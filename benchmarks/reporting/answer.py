@@ -46,11 +46,11 @@ def pair_of(group: Group, a: Arm, b: Arm) -> tuple[Pair, str] | None:
     return None
 
 
-def names_of(labels: Sequence[str], last: str = "and") -> str:
+def names_of(labels: Sequence[str]) -> str:
     """Return the names of arms, or their number if there are many."""
     if len(labels) > MANY:
         return f"{len(labels)} networks"
-    return f" {last} ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))
+    return " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))
 
 
 def answer(group: Group) -> str:
@@ -70,7 +70,7 @@ def answer(group: Group) -> str:
 
 
 def ranking_text(group: Group, arms: Sequence[Arm]) -> str:
-    """Return the networks of a budget that no other one is shown to exceed."""
+    """Return which networks of a budget are ahead, and of which that is shown."""
     if len(arms) == 1:
         return f"{arms[0].label} is the only network"
     found = [pair for pair in group.pairs if {pair.a, pair.b} <= {arm.label for arm in arms}]
@@ -83,11 +83,22 @@ def ranking_text(group: Group, arms: Sequence[Arm]) -> str:
     left = [arm for arm in arms if arm.label not in lost]
     if not lost or not left:
         return "no network is shown to be better than another"
-    if len(left) == 1:
-        return lead_text(group, left[0], arms)
-    names, others = names_of([arm.label for arm in left], "or"), names_of([*lost])
-    one, verb = "neither" if len(left) == 2 else "none of them", "is" if len(lost) == 1 else "are"
-    return f"{names}: {one} is shown to be worse than another network, {others} {verb}"
+    best = left[0]
+    name = best.label if len(left) == 1 else f"{best.label} ahead"
+    text = f"{name}, {lead_text(group, best, arms)}"
+    beaten = {label for pair in found if (label := beaten_by(best, pair))}
+    others = [label for label in lost if label not in beaten]
+    verb = "is" if len(others) == 1 else "are"
+    return f"{text}; {names_of(others)} {verb} worse than another network" if others else text
+
+
+def beaten_by(best: Arm, pair: Pair) -> str:
+    """Return the other arm of a pair if it is shown to be worse than `best`; else empty."""
+    if (pair.a, pair.verdict) in ((best.label, BETTER), (best.label, FAILS_LESS)):
+        return pair.b
+    return (
+        pair.a if (pair.b, pair.verdict) in ((best.label, WORSE), (best.label, FAILS_MORE)) else ""
+    )
 
 
 def shown_of(pairs: Iterable[Pair]) -> list[Pair]:
@@ -96,7 +107,7 @@ def shown_of(pairs: Iterable[Pair]) -> list[Pair]:
 
 
 def lead_text(group: Group, best: Arm, arms: Sequence[Arm]) -> str:
-    """Return the verdicts on the only network that is not worse, and its time."""
+    """Return the verdicts on the network that is ahead, and its time."""
     others = [arm for arm in arms if arm is not best]
     words = {BETTER: "better than", FAILS_LESS: "fails less often than"}
     parts: dict[str, list[str]] = {}
@@ -109,7 +120,7 @@ def lead_text(group: Group, best: Arm, arms: Sequence[Arm]) -> str:
     if timed is not None and group.metric not in COSTS:
         ratio, fastest = timed
         texts.append(f"at {significant(ratio, 2)} times the training time of {fastest.label}")
-    return f"{best.label}, {', '.join(texts)}"
+    return ", ".join(texts)
 
 
 def time_ratio(best: Arm, others: Iterable[Arm]) -> tuple[float, Arm] | None:

@@ -1,4 +1,4 @@
-"""Find the folder of a finished run by its id, a prefix of it, its path or `latest`."""
+"""Find the folder of a finished run by its id, a prefix of it, its path, `latest` or `best`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ from benchmarks.results.row import Status
 from benchmarks.results.run_folder import ROW
 from benchmarks.results.store import Store
 
-LATEST = "latest"
+LATEST, BEST = "latest", "best"
+SAME = ("task", "metric", "dataset", "dataset_sha256")  # of runs whose scores `best` compares
 
 
 def find_run(name: str, results: Path) -> Path:
-    """Find the folder of a run by path, id, prefix of the id or `latest`, or raise UserError.
+    """Find the folder of a run by path, id, prefix of the id, `latest` or `best`.
 
-    For `latest` the run is printed on standard error, as standard output may be a table.
+    For the last two the run is printed on standard error, as standard output may be a table.
+
+    Raises:
+        UserError: there is no such run.
     """
     if not name:
-        raise UserError(f"RUN is empty (allowed: a run's id, a prefix of it, its folder, {LATEST})")
+        raise UserError(
+            f"RUN is empty (allowed: a run's id, a prefix of it, its folder, {LATEST}, {BEST})"
+        )
     path = Path(name)
     if (path / ROW).is_file():
         return path
@@ -30,10 +36,11 @@ def find_run(name: str, results: Path) -> Path:
     ids = finished_ids(store.runs)
     if name in (os.curdir, os.pardir) or any(mark in name for mark in ("/", os.sep)):
         raise UserError(no_run_at(path, ids))
-    if name == LATEST and ids:
-        if (found := latest(store, ids)) is None:
+    if name in (LATEST, BEST) and ids:
+        found = best(store, ids) if name == BEST else latest(store, ids)
+        if found is None:
             raise UserError(f"{name}: no run of a network in {store.runs} has the status ok")
-        print(f"note: {LATEST} is {described(found, store.row(found) or {})}", file=sys.stderr)
+        print(f"note: {name} is {described(found, store.row(found) or {})}", file=sys.stderr)
         return store.runs / found
     matches = [run_id for run_id in ids if run_id.startswith(name)]
     if name in matches or len(matches) == 1:
@@ -46,7 +53,7 @@ def find_run(name: str, results: Path) -> Path:
             raise UserError(no_run_at(other, ids))
     if not ids:
         raise UserError(f"{name}: {no_runs_in(store)}")
-    hint = nearest(name, [LATEST, *ids])
+    hint = nearest(name, [LATEST, BEST, *ids])
     if not hint and (found := latest(store, ids)) is not None:
         hint = f" ({LATEST} is {found})"
     raise UserError(f"{name}: there is no such run in {store.runs}{hint}")
@@ -66,11 +73,26 @@ def finished_ids(folder: Path) -> list[str]:
 
 def latest(store: Store, ids: Sequence[str]) -> str | None:
     """Return the latest of the runs with a network and the status `ok`."""
-    for run_id in reversed(ids):
-        row = store.row(run_id) or {}
-        if row.get("status") == Status.OK and not row["baseline"] and not row.get("members"):
-            return run_id
-    return None
+    return next((run_id for run_id in reversed(ids) if has_network(store.row(run_id) or {})), None)
+
+
+def best(store: Store, ids: Sequence[str]) -> str | None:
+    """Return the network with the best validation score on the task and data of the latest one."""
+    rows = {run_id: row for run_id in ids if has_network(row := store.row(run_id) or {})}
+    if not rows:
+        return None
+    last = [*rows][-1]
+    same = {
+        run_id: row["val_score"] * (1 if row["higher_is_better"] else -1)
+        for run_id, row in rows.items()
+        if all(row.get(name) == rows[last].get(name) for name in SAME) and row.get("val_score")
+    }
+    return max(same, key=lambda run_id: same[run_id], default=last)
+
+
+def has_network(row: Mapping[str, Any]) -> bool:
+    """Return True for the row of a network, not an ensemble, with the status `ok`."""
+    return bool(row) and row["status"] == Status.OK and not row["baseline"] and not row["members"]
 
 
 def no_runs_in(store: Store) -> str:

@@ -100,12 +100,13 @@ def find(table: Table, name: str | None, usual: Sequence[str], setting: str) -> 
 
 
 def find_label(table: Table, columns: Columns, is_labelled: bool) -> str | None:
-    """Return the column of labels; new data may have none."""
+    """Return the column of labels; new data may have none, and channels with a usual name."""
     if is_labelled:
         return table.column(columns.label, LABELS, "task.label")
     if columns.label is not None and columns.label not in table.frame.columns:
         return None
-    return find(table, columns.label, LABELS, "task.label")
+    found = find(table, columns.label, LABELS, "task.label")
+    return None if found in (columns.features or ()) else found
 
 
 def find_group(table: Table, columns: Columns, is_labelled: bool) -> str | None:

@@ -23,10 +23,10 @@ ALIKE = [s - 0.2 for s in RNN]
 @pytest.mark.parametrize(
     ("gru", "baseline", "expected"),
     [
-        (GRU, 0.5, "lstm or gru: neither is shown to be worse than another network, rnn is; every "
-         "network beats ets, the best baseline"),
-        (GRU, 0.99, "lstm or gru: neither is shown to be worse than another network, rnn is; every "
-         "network is worse than ets, the best baseline"),
+        (GRU, 0.5, "lstm ahead, not shown better than gru, better than rnn; every network beats "
+         "ets, the best baseline"),
+        (GRU, 0.99, "lstm ahead, not shown better than gru, better than rnn; every network is "
+         "worse than ets, the best baseline"),
         (ALIKE, 0.825, "lstm, better than rnn and gru; lstm is not shown to beat ets, the best "
          "baseline; rnn and gru are worse than it"),
     ],
@@ -54,6 +54,22 @@ def test_the_answer_names_what_leaves_it_in_doubt(tmp_path: Path) -> None:
     assert answer(single) == "no network is shown to be best: their pairs are not tested"
     assert answer(grouped(tmp_path, arm("lstm", LSTM), arm("rnn", RNN), baseline="rnn")) == ""
     assert answer(grouped(tmp_path, fixed("a", 0.1), fixed("b", 0.2))) == ""
+
+
+def test_many_networks_are_counted(tmp_path: Path) -> None:
+    alike = [row for name in "abcdef" for row in arm(name, LSTM)]
+    assert answer(grouped(tmp_path, alike, arm("rnn", ALIKE))) == (
+        f"a ahead, not shown better than 5 networks, better than rnn; {UNPLANNED}"
+    )
+
+
+def test_a_noisy_network_ahead_does_not_hide_another_verdict(tmp_path: Path) -> None:
+    noisy = arm("lstm", [0.99, 0.5, 0.99, 0.98, 0.99])
+    group = grouped(tmp_path, noisy, arm("gru", LSTM), arm("rnn", RNN))
+    assert answer(group) == (
+        "lstm ahead, not shown better than gru and rnn; rnn is worse than another network; "
+        + UNPLANNED
+    )
 
 
 def test_the_time_of_the_best_network(tmp_path: Path) -> None:
@@ -97,12 +113,14 @@ def test_the_heading_names_task_settings_and_the_skill_its_references(tmp_path: 
 
 def test_limits_of_time_and_steps_are_in_the_heading(tmp_path: Path) -> None:
     cut = {"stopped_by": "seconds", "overrides": "train.max_seconds=20"}
-    rows = arm("lstm", LSTM, **cut), arm("rnn", RNN, stopped_by="steps")
+    steps = {"stopped_by": "steps", "overrides": "train.max_steps=99"}
+    rows = arm("lstm", LSTM, **cut), arm("rnn", RNN, **steps)
     group = grouped(tmp_path, *rows, fixed("m", 0.5))
-    limits = "train.max_steps ended 5 of 10 runs; train.max_seconds=20 ended 5 of 10 runs"
+    limits = "train.max_steps=99 ended 5 of 10 runs; train.max_seconds=20 ended 5 of 10 runs"
     assert limits in group.budget
     timed = arm("lstm", LSTM, **cut, match="time", match_budget=20)
-    assert "ended" not in grouped(tmp_path, timed).budget
+    recipe = arm("lstm", LSTM, stopped_by="steps")
+    assert "ended" not in grouped(tmp_path, timed).budget + grouped(tmp_path, recipe).budget
 
 
 def test_a_test_without_power_does_not_mark_a_worse_baseline(tmp_path: Path) -> None:

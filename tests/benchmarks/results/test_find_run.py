@@ -1,4 +1,4 @@
-"""Runs are found by id, prefix, folder or as the latest."""
+"""Runs are found by id, prefix, folder, as the latest or as the best."""
 
 from __future__ import annotations
 
@@ -62,8 +62,25 @@ def test_the_run_that_is_the_latest_is_printed(
     assert capsys.readouterr().err == ""
 
 
+def test_the_best_run_is_that_by_validation_on_the_latest_data(results: Path) -> None:
+    def store(run_id: str, val_score: float, dataset: str = "a.csv", higher: bool = True) -> None:
+        row = Row(run_id=run_id, status="ok", model="lstm", task="text", dataset=dataset)
+        row.metric, row.val_score, row.higher_is_better = "accuracy", val_score, higher
+        row.test_score = 1 - val_score
+        Store(results).write_row(row)
+
+    assert find_run("best", results).name == OK  # without a score: the latest
+    store("2027-other", 0.99, "b.csv")
+    for run_id, score in (("2028-a", 0.8), ("2028-b", 0.9), ("2028-c", 0.7)):
+        store(run_id, score)
+    assert find_run("best", results).name == "2028-b"
+    for run_id, score in (("2029-a", 1.5), ("2029-b", 1.25), ("2029-c", 2.0)):
+        store(run_id, score, "c.csv", higher=False)
+    assert find_run("best", results).name == "2029-b"
+
+
 NOWHERE = [
-    ("", "RUN is empty (allowed: a run's id, a prefix of it, its folder, latest)"),
+    ("", "RUN is empty (allowed: a run's id, a prefix of it, its folder, latest, best)"),
     ("/path/nope", "/path/nope: there is no such folder"),
     ("nope", f"nope: there is no such run in results/runs (latest is {OK})"),
     ("lates", "lates: there is no such run in results/runs; did you mean latest?"),

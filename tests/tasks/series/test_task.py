@@ -144,6 +144,20 @@ def test_new_tables_need_no_labels_and_may_have_more_columns(tmp_path: Path) -> 
     np.testing.assert_allclose(batch.inputs[0].numpy(), expected)
 
 
+def test_a_channel_with_the_usual_name_of_a_label_is_a_channel_of_new_tables(
+    tmp_path: Path,
+) -> None:
+    items = draw()
+    table = write_long(tmp_path / "data.csv", items).read_text(encoding="utf-8")
+    (tmp_path / "data.csv").write_text(table.replace("x1", "y", 1), encoding="utf-8")
+    task = load(tmp_path / "data.csv")
+    assert task.channels == ["x0", "y"]
+    rows = [["n", "0", "1.5", "2.5"], ["n", "1", "3.5", "4.5"]]
+    path = write_rows(tmp_path / "new.csv", ["id", "time", "x0", "y"], rows)
+    expected = task.scaling.apply(np.array([[1.5, 2.5], [3.5, 4.5]]), has_mask=False)
+    np.testing.assert_allclose(next(task.new_batches(str(path), 8)).inputs[0].numpy(), expected)
+
+
 def test_new_wide_tables_without_labels(tmp_path: Path) -> None:
     task = load(write_wide(tmp_path / "data.csv", draw(channels=1)))
     path = write_rows(tmp_path / "new.csv", ["t0", "t1", "t2"], [["1.0", "2.0", "3.0"]])
