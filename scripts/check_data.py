@@ -1,6 +1,6 @@
 """Show what a file or folder is taken for as data of a task; trains nothing.
 
-    python scripts/check_data.py PATH                            kind, columns, split, the command
+    python scripts/check_data.py PATH                            kind, columns, split, commands
     python scripts/check_data.py PATH --task forecast            read as data of this kind
     python scripts/check_data.py PATH task.column=Passengers     with settings of the task
 
@@ -40,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = [f"task={kind}", f"task.data={quoted_value(path)}", *overrides]
     data = " ".join(map(shell_word, words))
     print(f"\npython run.py model=lstm {data}")
-    print(f"python run.py -m model=rnn,lstm,gru,baseline {data} seed=0,1,2")
+    print(f"python run.py -m model=rnn,lstm,gru,baseline {data} seed=0,1,2,3,4")
+    print("python scripts/compare.py results --planned 5")
     return 0
 
 

@@ -3,9 +3,9 @@
     python scripts/dynamic_evaluation.py RUN                              rate and decay are chosen
     python scripts/dynamic_evaluation.py RUN --rate 1e-4 --decay 0.01     without a choice
 
-RUN is a run id, its beginning, a run folder, or latest. Each chunk of the text is predicted before
-it updates the weights. A rate or decay that is not given is chosen on the validation split. The
-result is a row of the track `dynamic`, which comparisons keep apart from static rows. See
+RUN is a run id, its beginning, a run folder, latest or best. Each chunk of the text is predicted
+before it updates the weights. A rate or decay that is not given is chosen on the validation split.
+The result is a row of the track `dynamic`, which comparisons keep apart from static rows. See
 docs/recipes.md. Exit codes: 0; 2 for an invalid option or a run that cannot be evaluated.
 """
 
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Evaluate a run and return the exit code."""
     parser = ScriptParser(__doc__)
     add = parser.add_argument
-    add("run", metavar="RUN", help="run id, its beginning, a run folder, or latest")
+    add("run", metavar="RUN", help="run id, its beginning, a run folder, latest or best")
     add("moved", nargs="*", metavar="task.KEY=PATH", help="new place of data that was moved")
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
     add("--rate", type=float, metavar="R", help="of the updates (default: chosen on validation)")

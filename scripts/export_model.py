@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Export and measure; return the exit code."""
     parser = ScriptParser(__doc__)
     add = parser.add_argument
-    add("run", metavar="RUN", help="run id, its beginning, a run folder, or latest")
+    add("run", metavar="RUN", help="run id, its beginning, a run folder, latest or best")
     add("moved", nargs="*", metavar="task.KEY=PATH", help="new place of data that was moved")
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
     add("--out", type=Path, metavar="DIR", help="default: export/ in the run folder")

@@ -3,8 +3,9 @@
     python scripts/predict.py RUN NEW_DATA -o answers.csv              labels and probabilities
     python scripts/predict.py RUN NEW_DATA -o answers.csv --steps 3    the next 3 steps of a series
 
-RUN is a run id, its beginning, a run folder, or latest. NEW_DATA has the format of the training
-data; labels are not needed. Exit codes: 0; 2 for an invalid option, run or file.
+RUN is a run id, its beginning, a run folder, latest, or best: the best by validation among the
+networks on the data of the latest one. NEW_DATA has the format of the training data; labels are
+not needed. Exit codes: 0; 2 for an invalid option, run or file.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Predict and return the exit code."""
     parser = ScriptParser(__doc__)
     add = parser.add_argument
-    add("run", metavar="RUN", help="run id, its beginning, a run folder, or latest")
+    add("run", metavar="RUN", help="run id, its beginning, a run folder, latest or best")
     add("new_data", metavar="NEW_DATA", type=Path, help="a file like that of the training")
     add("moved", nargs="*", metavar="task.KEY=PATH", help="new place of training data, if moved")
     add("-o", "--out", type=Path, metavar="FILE.csv", help="default: print")
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         except OSError as error:
             raise UserError(f"--out {options.out}: cannot be written ({error.strerror})") from error
         count = len(next(iter(columns.values())))
-        print(f"written: {options.out}, {count:,} lines")
+        print(f"written: {options.out}, {count:,} rows")
     return 0
 
 

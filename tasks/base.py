@@ -153,6 +153,14 @@ class TaskSettings(ABC):
         """Return why `task.data=PATH` is probably data of this kind; empty if it is not."""
         return ""
 
+    @staticmethod
+    def guess(path: Path) -> dict[str, str]:
+        """Return settings that would probably make a path data of this kind; empty if none would.
+
+        They are proposed to the user, never assumed.
+        """
+        return {}
+
     def check(self) -> None:  # noqa: B027  optional
         """Raise ValueError or DataError for mistakes that are visible before data is read."""
 

@@ -54,7 +54,7 @@ def undertrained_notes(arms: Sequence[Arm]) -> list[str]:
     parts = [f"{arm.label} in {arm.undertrained} of {arm.completed} runs" for arm in found]
     rows = pd.concat([arm.rows[undertrained(arm.rows)] for arm in found])
     ends = rows[["stopped_by", "match"]].astype("str").itertuples(index=False, name=None)
-    notes = [f"undertrained: {listed(parts)}; {advice(ends)}"]
+    notes = [f"undertrained: {listed(parts)}; {advice(ends)} of all networks"]
     cut = [arm.label for arm in found if is_cut_off(arm.rows).any()]
     if cut:
         notes.append(

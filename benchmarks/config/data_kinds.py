@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hydra.errors import HydraException
@@ -14,7 +14,7 @@ import tasks
 from benchmarks.config.compose import compose_run, hydra_at
 from benchmarks.config.help import CONF
 from benchmarks.config.hydra_errors import explain
-from benchmarks.config.overrides import quoted_value
+from benchmarks.config.overrides import quoted_value, shell_word
 from benchmarks.config.registry import definitions, register_schemas
 from benchmarks.errors import UserError, nearest
 from benchmarks.system.disk_cache import DiskCache, cache_directory
@@ -54,8 +54,18 @@ def kind_of(path: Path, overrides: Sequence[str] = ()) -> tuple[str, str]:
     if found:
         listed = "; ".join(f"{name} ({reason})" for name, reason in found.items())
         raise UserError(f"{path}: may be data of several kinds: {listed}; choose with --task")
-    needs = "; ".join(kind.data_needs for kind in fitting.values())
+    needs = "; ".join(guesses(path, fitting) or [kind.data_needs for kind in fitting.values()])
     raise UserError(f"{path}: not recognised{content_of(path)}; {needs}")
+
+
+def guesses(path: Path, kinds: Mapping[str, type[TaskSettings]]) -> list[str]:
+    """Return what kinds need, with the settings that would probably make a path their data."""
+    found = []
+    for kind in kinds.values():
+        words = [f"task.{key}={quoted_value(value)}" for key, value in kind.guess(path).items()]
+        if words:
+            found.append(f"{kind.data_needs}, probably {' '.join(map(shell_word, words))}")
+    return found
 
 
 def has_settings(kind: type[TaskSettings], keys: Iterable[str]) -> bool:

@@ -30,10 +30,11 @@ Groups and their options"""
 EXAMPLES = """\
 Examples
   python run.py model=lstm task=imdb                              one run
-  python run.py model=bigru task=imdb task.source=FOLDER          your own data
+  python run.py model=gru task=text task.data=reviews.csv         your own data; other kinds:
+                                                    series, forecast, lm (docs/own-data.md)
   python run.py model=gru task=shakespeare model.num_layers=2 train.max_seconds=60
   python run.py model=lstm task=sp500 seed=1 results_dir=out      the row goes to out/results.csv
-  python run.py -m model=rnn,lstm,gru task=sp500 seed=0,1,2       a sweep; re-running the same
+  python run.py -m model=rnn,lstm,gru task=sp500 seed=0,1,2,3,4   a sweep; re-running the same
                                                     command resumes it
   python run.py model=lstm task=sp500 seeds=[0,1,2,3]             one process, multi-seed groups
   python run.py -m model=rnn,lstm,gru task=shakespeare match=parameters match.budget=250000

@@ -74,7 +74,7 @@ def load_run(
     """Read a run's configuration, data and weights.
 
     Args:
-        name: id of the run, its beginning, its folder, or `latest`.
+        name: id of the run, its beginning, its folder, or `latest` or `best`.
         results: the results folder.
         moved: new places of data that was moved, by the name of their setting in the task.
 
@@ -85,7 +85,9 @@ def load_run(
     folder, row, settings = read_run(find_run(str(name), Path(results)))
     run_id = folder.path.name
     if row.get("baseline"):
-        raise UserError(f"{run_id}: {row['model']} is a baseline and has no network")
+        raise UserError(
+            f"{run_id}: {row['model']} is a baseline and has no network; RUN=best is one"
+        )
     try:
         weights = load_file(folder.weights)
     except (OSError, SafetensorError) as error:

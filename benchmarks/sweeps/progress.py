@@ -77,8 +77,9 @@ class SweepProgress:
             return
         self.bar.update(self.done - self.bar.n)
         if not self.is_terminal:
-            name = "validation" if outcome.cell.study else "score"
-            value = final_score(outcome, bool(outcome.cell.study))
+            is_search = bool(outcome.cell.study) or not outcome.cell.config.train.test
+            name = "validation" if is_search else "test"
+            value = final_score(outcome, is_search)
             score = "" if value is None else f", {name} {readable(value)}"
             label = visible(outcome.cell.label)
             line = f"{self.counts()}: {label}: {outcome.status}{score}"
@@ -155,7 +156,8 @@ def show_outcomes(outcomes: list[Outcome], total: int, logs: dict[int, str]) -> 
     slowed = sum(outcome.is_slowed for outcome in outcomes)
     if slowed:
         logger.info(
-            "training times of %s are unreliable: the machine's load exceeded the run's threads",
+            "training times of %s are unreliable: the machine's load exceeded the run's threads; "
+            "scores are not affected. To measure times, rerun without other load and resume=never",
             count_of_cells(slowed),
         )
     undertrained = sum(outcome.is_undertrained for outcome in outcomes)
@@ -184,16 +186,18 @@ def table_of(outcomes: list[Outcome]) -> Table:
     heading = "validation" if is_search else "test score"
     for name in (heading, "training s"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("run", no_wrap=True)
     for outcome in outcomes:
         table.add_row(
             Text(visible(outcome.cell.label)),
             outcome.status,
             readable_or_empty(final_score(outcome, is_search)),
             readable_or_empty(outcome.train_seconds),
-            ("earlier, other code" if outcome.is_of_other_source else "earlier")
-            if outcome.is_previous
-            else "",
+            "new"
+            if not outcome.is_previous
+            else "earlier, other code"
+            if outcome.is_of_other_source
+            else "earlier",
         )
     return table
 

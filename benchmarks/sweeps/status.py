@@ -247,7 +247,7 @@ def table_of(reader: SweepReader, cells: list[CellStatus]) -> Table:
     """Return a table with a row for each cell."""
     table = Table(title_justify="left")
     table.add_column("cell", overflow="fold")
-    for name in ("state", "step", "epoch", "score", "host", "seen"):
+    for name in ("state", "step", "epoch", "test score", "host", "seen"):
         is_text = name in ("state", "host")
         table.add_column(name, no_wrap=True, justify="left" if is_text else "right")
     for cell in cells:
@@ -258,7 +258,7 @@ def table_of(reader: SweepReader, cells: list[CellStatus]) -> Table:
 def details(reader: SweepReader, cell: CellStatus) -> list[str]:
     """Return step, epoch, score, host and age of a cell, empty where unknown.
 
-    The score is a validation score while the cell runs, and a test score after its end.
+    A running cell has a validation score, marked as such.
     """
     lease = cell.lease
     if lease is None:
@@ -271,7 +271,7 @@ def details(reader: SweepReader, cell: CellStatus) -> list[str]:
     return [
         "" if step is None else str(step) if total is None else f"{step}/{total}",
         "" if epoch is None else str(epoch),
-        readable_or_empty(progress.get("score")),
+        f"{score} validation" if (score := readable_or_empty(progress.get("score"))) else "",
         lease.process.host,
         f"{duration(age_of(lease, reader.store.leases) / 60)} ago",
     ]

@@ -136,7 +136,7 @@ def gap_notice(grid: Grid) -> tuple[str, ...]:
     unit = WORDS.get(grid.frequency.partition("-")[0], f"steps of {grid.frequency}")
     reason = ", as on holidays" if grid.frequency == "B" else ""
     return (
-        f"{unit} without a row: {missing:,} of {missing + len(grid.positions):,} from {texts[0]} "
+        f"{unit} without a value: {missing:,} of {missing + len(grid.positions):,} from {texts[0]} "
         f"to {texts[3]}{reason}; the longest gap is {gaps[longest]:,}, between {texts[1]} and "
         f"{texts[2]}",
     )

@@ -19,6 +19,9 @@ TEXTS = ("text", "review", "content", "sentence", "document")
 LABELS = ("label", "sentiment", "class", "category", "target", "stars")
 POINTER = b"version https://git-lfs"
 
+FEWEST_WORDS = 3  # the median of a column that is probably the text
+LARGEST_SHARE = 0.2  # of distinct values in a column that is probably the label
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -282,3 +285,21 @@ def new_texts(file: Path, column: str | None) -> list[str]:
     name = only or table.column(column, TEXTS, "task.text")
     refuse_missing(table, table.frame[name], f"the text (column {name})")
     return list(table.frame[name])
+
+
+def likely_columns(path: Path) -> dict[str, str]:
+    """Return the columns `text` and `label` of a table, if one column alone looks like each."""
+    try:
+        frame = read_data_table(path).frame.dropna(how="all")
+    except (DataError, OSError):
+        return {}
+    counts = {str(name): frame[name].nunique() for name in frame}
+    words = {name: frame[name].astype("str").str.count(r"\S+").median() for name in counts}
+    texts = [name for name in counts if words[name] >= FEWEST_WORDS]
+    labels = [
+        name
+        for name, count in counts.items()
+        if name not in texts and 2 <= count <= LARGEST_SHARE * len(frame)
+    ]
+    found = len(texts) == len(labels) == 1
+    return {"text": texts[0], "label": labels[0]} if found else {}

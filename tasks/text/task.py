@@ -32,7 +32,7 @@ from tasks.text.preparation import (
     notices_of,
     tokenization_of,
 )
-from tasks.text.reading import Columns, joined
+from tasks.text.reading import Columns, joined, likely_columns
 from tasks.text.settings import DocumentSettings
 from tasks.text.sources import Source, hub_source, recognised, source_of
 from tasks.text.splitting import split_documents
@@ -90,6 +90,11 @@ class TextSettings(DocumentSettings, ClassificationSettings):
     def recognises(path: Path) -> str:
         """See `TaskSettings.recognises`."""
         return recognised(path)
+
+    @staticmethod
+    def guess(path: Path) -> dict[str, str]:
+        """See `TaskSettings.guess`."""
+        return likely_columns(path)
 
     def check(self) -> None:
         """See `TaskSettings.check`."""

@@ -232,7 +232,7 @@ def test_a_sweep_shows_its_cells_and_keeps_their_output(finished: Finished) -> N
     answer = finished.second_answer
     assert "2 of 2 cells: 2 ok" in answer.stdout
     assert [line.partition(": ")[2] for line in answer.stderr.splitlines()] == [
-        f"seed={row['seed']}: ok, score {float(row['test_score']):.4g}"
+        f"seed={row['seed']}: ok, test {float(row['test_score']):.4g}"
         for row in finished.results.rows[1:]
     ]
     assert f"table: {finished.results.folder / 'results.csv'}" in answer.stdout

@@ -48,11 +48,12 @@ def test_the_summary_ends_with_the_command(
     assert lines[0].startswith("task")
     assert kind in lines[0]
     assert any("train" in line and "validation" in line for line in lines)
-    one, sweep = map(shlex.split, lines[-2:])
+    one, sweep, comparison = map(shlex.split, lines[-3:])
     data = [f"task={kind}", f"task.data={file}", f"cache_dir={tmp_path}"]
     assert one == ["python", "run.py", "model=lstm", *data]
     models = "model=rnn,lstm,gru,baseline"
-    assert sweep == ["python", "run.py", "-m", models, *data, "seed=0,1,2"]
+    assert sweep == ["python", "run.py", "-m", models, *data, "seed=0,1,2,3,4"]
+    assert comparison == ["python", "scripts/compare.py", "results", "--planned", "5"]
 
 
 def test_the_choices_and_gaps_of_a_series_are_said(
@@ -63,7 +64,7 @@ def test_the_choices_and_gaps_of_a_series_are_said(
     (tmp_path / "sales.csv").write_text("\n".join(["month,sales", *rows]))
     code, out, _ = answer(capsys, tmp_path / "sales.csv", "task.season=12")
     assert code == 0
-    assert "note: months without a row: 1 of 48 from 1949-01 to 1952-12" in out
+    assert "note: months without a value: 1 of 48 from 1949-01 to 1952-12" in out
     assert "note: task.target=" in out
     assert "note: task.window=" in out
 
@@ -100,7 +101,7 @@ def test_a_file_with_quotes_and_spaces_in_its_name(
     file.write_bytes(example.read_bytes())
     code, out, err = answer(capsys, file)
     assert (code, err) == (0, "")
-    (word,) = (w for w in shlex.split(out.splitlines()[-1]) if w.startswith("task.data="))
+    (word,) = (w for w in shlex.split(out.splitlines()[-2]) if w.startswith("task.data="))
     assert vars(composed("lstm", "series", word).task)["data"] == str(file)
 
 
@@ -150,6 +151,22 @@ def test_an_unknown_table_gets_its_columns_and_what_each_kind_needs(
     text = refusal(capsys, file, "task.label=Drucker")  # of two kinds
     assert "forecast" not in text
     assert "documents with labels need" in text
+
+
+def test_columns_that_look_like_text_and_label_are_proposed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = [f"der Drucker {n} druckt nicht,{n % 3} Paket,{n}" for n in range(30)]
+    file = tmp_path / "a.csv"
+    file.write_text("\n".join(["Beschreibung,Paket (Team),Größe", *rows]))
+    proposed = "task.text=Beschreibung \"task.label='Paket (Team)'\""
+    assert refusal(capsys, file) == (
+        f"{file}: not recognised (columns: Beschreibung, Paket (Team), Größe); documents with "
+        f"labels need task.text=NAME task.label=NAME, probably {proposed}"
+    )
+    assert kind_of(file, [word.strip('"') for word in shlex.split(proposed)])[0] == "text"
+    file.write_text("\n".join(["Titel,Beschreibung,Paket", *("a b c,d e f,x" for _ in rows)]))
+    assert "probably" not in refusal(capsys, file)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +236,7 @@ def test_the_printed_command_runs_in_a_shell(
     words = ["task.text=Inhalt", "task.label='Paket (Team)'", f"cache_dir={tmp_path}"]
     code, out, err = answer(capsys, folder / "größe.csv", *words)
     assert (code, err) == (0, "")
-    one, sweep = out.splitlines()[-2:]
+    one, sweep, _ = out.splitlines()[-3:]
     assert f"\"task.data='{folder}/größe.csv'\" task.text=Inhalt" in one
     assert "\"task.label='Paket (Team)'\"" in one
     line = one.replace("python run.py", f"{shlex.quote(sys.executable)} run.py --cfg job", 1)
@@ -231,7 +248,7 @@ def test_the_printed_command_runs_in_a_shell(
     words = shlex.split(sweep)
     with hydra_at(CONF):
         axes = sweep_axes([word for word in words if "=" in word])
-    assert [len(values) for values in axes.values] == [4, 3]
+    assert [len(values) for values in axes.values] == [4, 5]
 
 
 def test_baselines_that_are_not_installed_are_named_once(

@@ -60,7 +60,7 @@ def test_answers_are_written_to_a_file(
     out = tmp_path / "answers.csv"
     assert main([str(folder), str(data), "-o", str(out)]) == 0
     assert list(csv.DictReader(io.StringIO(out.read_text()))) == printed
-    assert f"written: {out}, {len(printed)} lines" in capsys.readouterr().out
+    assert f"written: {out}, {len(printed)} rows" in capsys.readouterr().out
 
 
 def test_mistakes_get_one_line(

@@ -69,7 +69,7 @@ def test_an_undertrained_network_is_marked_in_note_table_and_verdict(
     assert (group.arm("rnn").undertrained, group.arm("gru").undertrained) == (4, 0)
     assert about(group.notes, "undertrained") == [
         "undertrained: rnn in 4 of 5 runs; the best epoch is the last, so longer training may "
-        "improve the score; raise train.max_epochs"
+        "improve the score; raise train.max_epochs of all networks"
     ]
     comparison = compared(tmp_path, rnn, gru, fixed("naive", 0.78))
     text = as_markdown(sections_of(comparison, False))
@@ -130,7 +130,7 @@ def test_runs_that_time_ended_are_undertrained_whatever_the_table_says(tmp_path:
     assert group.arm("gru").undertrained == 5
     assert about(group.notes, "undertrained: ") == [
         "undertrained: gru in 5 of 5 runs; the time limit ended the training before its schedule, "
-        "so longer training may improve the score; raise train.max_seconds"
+        "so longer training may improve the score; raise train.max_seconds of all networks"
     ]
     assert about(group.notes, "speed and load") == [
         "train.max_seconds ended runs of gru: their scores depend on the speed and load of the "

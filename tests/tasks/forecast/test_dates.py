@@ -104,7 +104,7 @@ def test_gaps_are_named_and_not_filled(tmp_path: Path, frequency: str) -> None:
     assert len(table.times) == 36
     (notice,) = table.notices
     shown = time_texts(times, frequency)
-    assert f"without a row: 4 of 40 from {shown[0]} to {shown[-1]}" in notice
+    assert f"without a value: 4 of 40 from {shown[0]} to {shown[-1]}" in notice
     assert f"the longest gap is 3, between {shown[19]} and {shown[23]}" in notice
 
 
