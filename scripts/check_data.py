@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = [f"task={kind}", f"task.data={quoted_value(path)}", *overrides]
     data = " ".join(map(shell_word, words))
     print(f"\npython run.py model=lstm {data}")
-    print(f"python run.py -m model=rnn,lstm,gru,baseline {data} seed=0,1,2,3,4")
+    print(f"python run.py -m model=baseline,rnn,lstm,gru {data} seed=0,1,2,3,4")
     print("python scripts/compare.py results --planned 5")
     return 0
 

@@ -36,7 +36,7 @@ from benchmarks.analysis.pairwise import (
 )
 from benchmarks.analysis.pooling import pooled_periods
 from benchmarks.analysis.ranking import with_marks
-from benchmarks.analysis.run_notes import scale_notes, source_notes, undertrained_notes
+from benchmarks.analysis.run_notes import load_notes, scale_notes, source_notes, undertrained_notes
 from benchmarks.analysis.seed_notes import check_planned, seed_notes
 from benchmarks.analysis.selection import DEFAULTS, Options, Selection, select_rows
 from benchmarks.errors import UserError, nearest
@@ -139,7 +139,7 @@ def make_group(
     notes += scale_notes(arms, name) if is_own else []
     notes += [*track_notes(arms), *ensemble_notes(arms)]
     notes += source_notes(arms)
-    notes += undertrained_notes(arms) if name not in COSTS else []
+    notes += [*undertrained_notes(arms), *load_notes(arms)] if name not in COSTS else []
     if reference is None and options.baseline is not None:
         notes.append(f"there is no arm {options.baseline}: all pairs are shown")
     group = Group(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from benchmarks.analysis.arms import is_cut_off, undertrained
+from benchmarks.analysis.arms import is_busy, is_cut_off, is_shared, undertrained
 from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.diff_pairing import ArmPair, Side
 from benchmarks.analysis.formatting import listed
@@ -62,6 +62,18 @@ def undertrained_notes(arms: Sequence[Arm]) -> list[str]:
             f"load of the machine"
         )
     return notes
+
+
+def load_notes(arms: Sequence[Arm]) -> list[str]:
+    """Return a note on networks trained for an equal time while other processes took part of it."""
+    timed = [arm for arm in arms if arm.match == "time"]
+    slowed = [arm.label for arm in timed if (is_shared(arm.rows) | is_busy(arm.rows)).any()]
+    if not slowed:
+        return []
+    return [
+        f"match=time: other processes used the machine while {listed(slowed)} trained, so their "
+        f"amounts of training, and their scores, depend on that load"
+    ]
 
 
 def side_notes(pairs: Iterable[ArmPair]) -> list[str]:

@@ -19,6 +19,7 @@ from benchmarks.results.source import named
 from benchmarks.runner.display import console, readable, show_text
 from benchmarks.sweeps.cell import Outcome
 from benchmarks.system.terminal import visible
+from models.baseline import BaselineSettings
 
 REFRESH_SECONDS = 1.0
 MOST_NAMED = 2  # running cells in the live line
@@ -33,6 +34,7 @@ class SweepProgress:
     def __init__(self, total: int) -> None:
         self.total = total
         self.done = self.failed = self.previous = 0
+        self.new_networks = 0
         self.running: list[str] = []
         self.leased = 0
         self.failed_logs: dict[int, str] = {}
@@ -75,6 +77,8 @@ class SweepProgress:
             if outcome.is_of_other_source:
                 self.other_source.append(outcome.cell.label)
             return
+        is_baseline = isinstance(outcome.cell.config.model, BaselineSettings)
+        self.new_networks += outcome.status != Status.INTERRUPTED and not is_baseline
         self.bar.update(self.done - self.bar.n)
         if not self.is_terminal:
             is_search = bool(outcome.cell.study) or not outcome.cell.config.train.test
@@ -103,7 +107,7 @@ class SweepProgress:
     def counts(self) -> str:
         """Return the counts so far, the rate and the time left."""
         minutes = (time.monotonic() - self.started) / 60
-        return counts_text(self.done, self.total, self.failed, self.done - self.previous, minutes)
+        return counts_text(self.done, self.total, self.failed, self.new_networks, minutes)
 
     def close(self) -> None:
         """Remove the live line."""
@@ -112,7 +116,10 @@ class SweepProgress:
 
 
 def counts_text(done: int, total: int, failed: int, new: int, minutes: float) -> str:
-    """Return a sweep's progress as text; `new` cells have ended in the last `minutes`."""
+    """Return a sweep's progress as text; `new` networks have ended in the last `minutes`.
+
+    Baselines take seconds, so that the time left does not follow from them.
+    """
     text = f"{done}/{total} done"
     if failed:
         text += f", {failed} failed"

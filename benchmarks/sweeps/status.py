@@ -58,7 +58,7 @@ class Snapshot:
         total: number of cells.
         counts: by state; cells that a search has not sampled yet count as waiting.
         shown: cells to list.
-        new: cells that have ended since the sweep's latest start.
+        new: networks that have ended since the sweep's latest start.
         minutes: from that start until now, or until the last end in an idle sweep.
         has_launcher: the process that runs the sweep is alive on this machine.
     """
@@ -142,7 +142,7 @@ class SweepReader:
                 (waiting if cell.entry is None else ended).append(cell)
             if cell.entry is not None and cell.entry.changed_ns >= started_ns:
                 last_ns = max(last_ns, cell.entry.changed_ns)
-                snapshot.new += cell.state != Status.INTERRUPTED
+                snapshot.new += cell.state != Status.INTERRUPTED and not is_baseline(record)
         snapshot.counts["waiting"] += max(0, snapshot.total - len(seen))
         until = time.time() if snapshot.is_active else last_ns / 1e9
         snapshot.minutes = max(0.0, until - self.info["started"]) / 60
@@ -170,6 +170,11 @@ class SweepReader:
         if latest is None or latest.run_id <= self.since:
             return CellStatus(record, "waiting")
         return CellStatus(record, latest.status, latest)
+
+
+def is_baseline(record: CellRecord) -> bool:
+    """Return True for the cell of a baseline."""
+    return any(word.startswith("model.baseline=") for word in record.overrides)
 
 
 def is_probably_alive(lease: Lease, leases: Leases) -> bool:

@@ -296,7 +296,7 @@ class LanguageTask(Task):
         copied = f"{self.data.test_in_train:,} test {self.data.unit}"
         return super().summary() | {
             "text": f"{self.characters:,} characters in {self.lines:,} lines",
-            "vocabulary": f"{len(self.vocabulary.tokens):,}",
+            "level": self.vocabulary.level,
             "tokens": self.data.tokenization,
             "copied lines": f"{copied} ({self.tokenised.copied_share:.2%} of its characters) are "
             f"in long lines that training or validation contain too",

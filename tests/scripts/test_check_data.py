@@ -51,7 +51,7 @@ def test_the_summary_ends_with_the_command(
     one, sweep, comparison = map(shlex.split, lines[-3:])
     data = [f"task={kind}", f"task.data={file}", f"cache_dir={tmp_path}"]
     assert one == ["python", "run.py", "model=lstm", *data]
-    models = "model=rnn,lstm,gru,baseline"
+    models = "model=baseline,rnn,lstm,gru"
     assert sweep == ["python", "run.py", "-m", models, *data, "seed=0,1,2,3,4"]
     assert comparison == ["python", "scripts/compare.py", "results", "--planned", "5"]
 

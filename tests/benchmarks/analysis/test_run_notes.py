@@ -16,7 +16,18 @@ from benchmarks.reporting.json_csv import comparison_json
 from benchmarks.reporting.renderers import as_latex, as_markdown
 from benchmarks.reporting.sentences import pair_text
 from benchmarks.reporting.tables import sections_of
-from tests.helpers.result_tables import GRU, LSTM, RNN, Row, arm, compared, fixed, grouped, write
+from tests.helpers.result_tables import (
+    GRU,
+    LSTM,
+    QUIET,
+    RNN,
+    Row,
+    arm,
+    compared,
+    fixed,
+    grouped,
+    write,
+)
 
 LAST = {"epochs": 4, "best_epoch": 4, "stopped_by": "epochs"}
 EARLY = LAST | {"best_epoch": 3}
@@ -122,6 +133,17 @@ def test_every_verdict_names_undertrained_networks(tmp_path: Path) -> None:
         assert html_pairs(group).rows[0][2].more.endswith("; gru is undertrained in 5 of 5 runs")
     group = grouped(tmp_path, arm("rnn", RNN, **LAST), arm("gru", GRU, **LAST))
     assert pair_text(group.pairs[0], group).endswith("; both are undertrained in 5 of 5 runs")
+
+
+@pytest.mark.parametrize(("load", "match"), [(0.2, "time"), (2.2, "time"), (2.2, "hidden")])
+def test_load_during_an_equal_time_of_training_is_a_note(
+    load: float, match: str, tmp_path: Path
+) -> None:
+    used = QUIET | {"match": match, "match_budget": 20.0 if match == "time" else None}
+    busy = arm("lstm", LSTM, **used | {"load_average": load})
+    notes = grouped(tmp_path, busy, arm("rnn", RNN, **used)).notes
+    expected = "match=time: other processes used the machine while lstm trained, so their"
+    assert any(note.startswith(expected) for note in notes) == (load > 2 and match == "time")
 
 
 def test_runs_that_time_ended_are_undertrained_whatever_the_table_says(tmp_path: Path) -> None:

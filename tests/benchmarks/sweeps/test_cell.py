@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,19 @@ def test_only_rows_with_training_times_count_as_slowed(
     show_outcomes([Outcome(cell, Status.OK, "r", is_slowed=is_slowed_by_load(row))], 1, {})
     message = "note: training times of 1 cell are unreliable"
     assert (message in capsys.readouterr().out) == is_slowed
+
+
+def test_the_time_left_does_not_follow_from_baselines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = planned(tmp_path)
+    net, baseline = cells[0], next(cell for cell in cells if "model.baseline=" in cell.label)
+    progress = SweepProgress(9)
+    progress.record(Outcome(baseline, Status.OK, "a", score=1.0), "log")
+    progress.record(Outcome(net, Status.OK, "b", score=1.0), "log")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("1/9 done: ")
+    assert re.match(r"2/9 done, \S+/min, \d+ \S+ left: ", second)
 
 
 @pytest.mark.parametrize("status", [Status.OK, Status.INTERRUPTED])

@@ -187,7 +187,8 @@ def test_an_exported_tokenizer_gives_the_ids_of_the_task(task: LanguageTask) -> 
 def test_the_summary_says_what_the_text_is(task: LanguageTask) -> None:
     summary = task.summary()
     assert summary["text"] == f"{len(TEXT):,} characters in {TEXT.count(chr(10)):,} lines"
-    assert summary["vocabulary"] == f"{len(task.vocabulary.tokens):,}"
+    assert summary["level"] == task.vocabulary.level
+    assert summary["tokens"].startswith(f"{len(task.vocabulary.tokens):,} ")
     assert task.data.unit in summary["split"]
     assert all(text.isprintable() for text in summary.values())
 
