@@ -10,6 +10,7 @@ not needed. Exit codes: 0; 2 for an invalid option, run or file.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from benchmarks.errors import UserError
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     run = load_run(folder, moved=parse_moved(options.moved))
     columns = answers_of(run, options.new_data, options.steps)
+    if total := run.task.total(columns):
+        print(f"note: in all: {total}", file=sys.stderr)
     text = csv_text([[*columns], *zip(*columns.values(), strict=True)])
     if options.out is None:
         print(visible(text), end="")

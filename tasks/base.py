@@ -301,6 +301,10 @@ class Task(ABC):
         """Return columns of predictions for a batch of `new_batches`, one entry per item."""
         raise NotImplementedError
 
+    def total(self, answers: dict[str, list[Any]]) -> str:
+        """Return what all answers of a file amount to, in words; empty if they do not add up."""
+        return ""
+
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
         """Describe inputs and outputs of an exported network: records, and files by name."""
         return {}, {}

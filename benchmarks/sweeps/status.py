@@ -261,14 +261,12 @@ def table_of(reader: SweepReader, cells: list[CellStatus]) -> Table:
 
 
 def details(reader: SweepReader, cell: CellStatus) -> list[str]:
-    """Return step, epoch, score, host and age of a cell, empty where unknown.
-
-    A running cell has a validation score, marked as such.
-    """
+    """Return step, epoch, score, host and age of a cell, empty where unknown."""
     lease = cell.lease
     if lease is None:
         row = (cell.entry and reader.index.row(cell.entry.run_id)) or {}
-        return ["", "", readable_or_empty(row.get("test_score")), "", ""]
+        score = readable_or_empty(row.get("test_score")) or in_validation(row.get("val_score"))
+        return ["", "", score, "", ""]
     if not lease.process.pid:
         return ["", "", "", f"job {lease.process.job}", ""]
     progress = lease.progress
@@ -276,10 +274,15 @@ def details(reader: SweepReader, cell: CellStatus) -> list[str]:
     return [
         "" if step is None else str(step) if total is None else f"{step}/{total}",
         "" if epoch is None else str(epoch),
-        f"{score} validation" if (score := readable_or_empty(progress.get("score"))) else "",
+        in_validation(progress.get("score")),
         lease.process.host,
         f"{duration(age_of(lease, reader.store.leases) / 60)} ago",
     ]
+
+
+def in_validation(score: float | None) -> str:
+    """Return a validation score as text, marked as such; empty for None."""
+    return "" if score is None else f"{readable_or_empty(score)} validation"
 
 
 def status(results: Path, sweep: str | None, watch: bool) -> int:

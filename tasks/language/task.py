@@ -317,6 +317,11 @@ class LanguageTask(Task):
         nats = self._nats(exact(outputs), batch, "none")
         return line_answers(nats, batch, self.vocabulary.unknown)
 
+    def total(self, answers: dict[str, list[Any]]) -> str:
+        """See `Task.total`."""
+        tokens, nats = sum(answers["tokens"]), sum(answers["nats"])
+        return f"{tokens:,} tokens, perplexity {math.exp(min(nats / tokens, MOST_NATS)):.4g}"
+
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, str]]:
         """See `Task.preprocessing`."""
         from tasks.language.vocabulary import TrainedVocabulary

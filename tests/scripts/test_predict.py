@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import shutil
 from pathlib import Path
 
@@ -44,6 +45,11 @@ def test_every_kind_predicts_its_own_file(
     assert rows
     if kind == "text":
         assert [row["row"] for row in rows] == [str(n + 1) for n in range(len(pd.read_csv(data)))]
+    if kind == "lm":
+        tokens, nats = (sum(float(row[name]) for row in rows) for name in ("tokens", "nats"))
+        main([str(folder), str(data)])
+        expected = f"note: in all: {tokens:,.0f} tokens, perplexity {math.exp(nats / tokens):.4g}\n"
+        assert expected in capsys.readouterr().err
     if kind in ("text", "series"):
         chances = [name for name in rows[0] if name.startswith("probability of ")]
         for row in rows:
