@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -68,6 +69,12 @@ def _one_thread() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the slowest tests, the fault tests on SLURM first."""
     items.sort(key=lambda item: ("slurm" not in item.path.stem, "faults" not in item.path.parts))
+
+
+def pytest_collection_finish() -> None:
+    """Keep imported modules out of the search for garbage: a quarter of a composition's time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config: Any) -> None:
