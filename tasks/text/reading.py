@@ -66,7 +66,24 @@ def read_parts(parts: Parts, columns: Columns, where: str) -> Frames:
             continue
         tables = [read_documents(file, columns, frames) for file in part.files]
         frames.splits[split] = pd.concat(tables, ignore_index=True)
+    if [*frames.splits] == ["train"]:
+        frames.splits = by_split_column(frames.splits["train"], frames)
     return without_unlabelled(frames, where)
+
+
+def by_split_column(rows: pd.DataFrame, frames: Frames) -> dict[Split, pd.DataFrame]:
+    """Return the splits that a column `split` of a table gives; else all rows as `train`."""
+    if "split" not in rows or rows["split"].isna().all():
+        return {"train": rows}
+    found = rows["split"].map(lambda cell: split_of(cell) if cell else None)
+    unknown = rows["split"][found.isna()]
+    if len(unknown) or "train" not in set(found):
+        others = sorted({repr(cell) if cell else "an empty cell" for cell in unknown})
+        problem = f"contains {others[0]}" if others else "has no train"
+        frames.notice(f"the column split {problem}, and is not used as the split")
+        return {"train": rows}
+    frames.notice("the splits are those of the column split")
+    return {split: rows[found == split] for split in SPLITS if (found == split).any()}
 
 
 def read_documents(file: Path, columns: Columns, frames: Frames) -> pd.DataFrame:
@@ -123,6 +140,8 @@ def chosen_columns(
         )
     found = pd.DataFrame({"text": cells[text], "label": labels.astype(object)})
     found["group"] = None if group is None else cells[group]
+    if "split" in cells and "split" not in chosen.values():
+        found["split"] = cells["split"]
     no_text, no_label = is_missing(found["text"]), is_missing(found["label"])
     for column, missing in ((text, no_text), (label, no_label)):
         if column == text or not missing.all():  # without any label, see `without_unlabelled`

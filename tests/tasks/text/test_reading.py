@@ -116,7 +116,13 @@ def tables_in_folders(folder: Path) -> Path:
     return folder
 
 
+def split_column(folder: Path) -> Path:
+    both = pd.concat([TRAIN.assign(split="Train"), TEST.assign(split="test")])
+    return write(folder / "docs.csv", both.sample(frac=1, random_state=0))
+
+
 PAIRS: dict[str, Callable[[Path], Path]] = {
+    "split column": split_column,
     **{ending: two_tables(ending) for ending in TABLES},
     "split folders": split_folders,
     "saved": saved_pair,
@@ -137,6 +143,23 @@ def test_given_splits_are_kept_in_every_format(form: str, tmp_path: Path) -> Non
     files = write(tmp_path / "a.csv", TRAIN), write(tmp_path / "b.parquet", TEST)
     separate = load(files[0], test=files[1])
     assert (separate.data.sha256, separate.data.split) == (task.data.sha256, task.data.split)
+
+
+@pytest.mark.parametrize(
+    ("values", "notice"),
+    [
+        (["train", "3"], "the column split contains '3', and is not used as the split"),
+        (["test", "dev"], "the column split has no train, and is not used as the split"),
+        (["train", None], "the column split contains an empty cell, and is not used as the split"),
+    ],
+)
+def test_other_columns_named_split_are_not_used(
+    values: list[str | None], notice: str, tmp_path: Path
+) -> None:
+    halves = [values[n % 2] for n in range(len(EXAMPLE))]
+    task = load(write(tmp_path / "docs.csv", EXAMPLE.assign(split=halves)))
+    assert notice in task.data.notices
+    assert task.data.split == load(write(tmp_path / "plain.csv", EXAMPLE)).data.split
 
 
 def test_a_given_validation_split_is_kept(tmp_path: Path) -> None:
