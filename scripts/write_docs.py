@@ -5,8 +5,8 @@
 
 docs/results.md and docs/settings.md come from dataclasses. Other pages are filled between
 `<!-- table: FILE -->`, `<!-- headline: FILE -->`, `<!-- compare: FILE -->`,
-`<!-- printed: FILE TASK -->`, `<!-- choice: FILE KEY -->`, `<!-- ratios: FOLDER -->` or
-`<!-- recipes: FOLDER -->` and `<!-- end -->`.
+`<!-- printed: FILE TASK -->`, `<!-- choice: FILE KEY -->`, `<!-- ablation: FILE KEY -->`,
+`<!-- ratios: FOLDER -->` or `<!-- recipes: FOLDER -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import models
 import tasks
 from benchmarks import PROJECT_ROOT
-from benchmarks.analysis.choice import choices
+from benchmarks.analysis.choice import Candidate, Choice, choices
 from benchmarks.analysis.compare import compare
 from benchmarks.analysis.formatting import LARGEST, mean_text, short_count, significant
 from benchmarks.analysis.selection import Options
 from benchmarks.analysis.statistics.common import Interval
+from benchmarks.analysis.statistics.seeds import interval
 from benchmarks.config.compose import compose_run, hydra_at, recipe_value
 from benchmarks.config.help import CONF, options
 from benchmarks.config.launchers import LAUNCHERS
@@ -49,6 +51,8 @@ from models.base import ModelSettings
 from tasks.base import TaskSettings
 
 SEEDS = 5  # of experiment=headline, fixed beforehand
+SMALLEST_GAIN = {"accuracy": (0.001, "accuracy"), "perplexity": (0.003, "nats")}
+"""By how much the interval of an accepted ingredient may reach below 0 (docs/recipes.md)."""
 FILLED = (
     *("README.md", "docs/published.md", "docs/example.md", "docs/performance.md"),
     *("docs/recipes.md", "docs/compare.md"),
@@ -221,6 +225,38 @@ def choice_table(table: Path, key: str) -> str:
     return text_table(["task", "metric", "model", *values, f"`{key}`"], rows)
 
 
+def ablation_table(table: Path, key: str) -> str:
+    """Return the paired gain of each value of a setting over the recipe's, and the decision."""
+    register_schemas()
+    with hydra_at(CONF):
+        found = choices([table], key, None, recipe_value)
+    rows = []
+    for choice in found:
+        own = next(each for each in choice.candidates if each.is_of_recipe)
+        for each in choice.candidates:
+            if each is own:
+                continue
+            gain = gain_over(own, each, choice)
+            worst, unit = SMALLEST_GAIN[choice.metric]
+            assert gain.low is not None
+            accepted = "accepted" if gain.mean > 0 and gain.low > -worst else "rejected"
+            text = with_interval(f"{'+' * (gain.mean > 0)}{mean_text(gain)}", gain)
+            seeds = str(gain.n)
+            rows.append(
+                [choice.task, choice.settings, each.value, f"{text} {unit}", seeds, accepted]
+            )
+    return text_table(["task", "settings", f"`{key}`", "gain on validation", "seeds", "rule"], rows)
+
+
+def gain_over(own: Candidate, other: Candidate, choice: Choice) -> Interval:
+    """Return the interval of the paired gains of a value, in nats for a perplexity."""
+    _, own_places, places = np.intersect1d(own.seeds, other.seeds, return_indices=True)
+    a, b = own.scores[own_places], other.scores[places]
+    if choice.metric == "perplexity":
+        a, b = np.log(a), np.log(b)
+    return interval(b - a if choice.higher_is_better else a - b)
+
+
 RATIO = re.compile(
     r"^ratio: ([^=]+?)(?:, [^=]*)? = (\S+) \(target (\S+) (\S+)\): (met|not met)", re.MULTILINE
 )
@@ -292,6 +328,7 @@ def filled_page(page: Path) -> str:
         "headline": headline_table,
         "printed": printed_comparison,
         "choice": choice_table,
+        "ablation": ablation_table,
         "ratios": ratios_table,
         "recipes": recipe_tables,
     }

@@ -33,6 +33,7 @@ class Candidate:
 
     value: str
     scores: Vector
+    seeds: Vector
     failed: int
     is_of_recipe: bool
 
@@ -122,8 +123,8 @@ def candidate_of(runs: pd.DataFrame, value: str, is_of_recipe: bool) -> Candidat
             f"their overrides do not contain; give each search a results_dir of its own"
         )
     completed = runs[runs["failure"] == ""]
-    scores = completed.sort_values("replicate")["score"].to_numpy("float64")
-    return Candidate(value, scores, len(runs) - len(completed), is_of_recipe)
+    scores, seeds = (completed[name].to_numpy("float64") for name in ("score", "seed"))
+    return Candidate(value, scores, seeds, len(runs) - len(completed), is_of_recipe)
 
 
 def chosen_value(

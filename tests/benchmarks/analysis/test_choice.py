@@ -171,7 +171,7 @@ def test_arms_of_different_recipes_are_labelled_and_never_merged(tmp_path: Path)
     assert {each.label for each in group.arms} == {
         *("gru recipe=strong", "gru recipe=default", "lstm", "majority")
     }
-    assert "recipe: strong, default" in group.also_differ
+    assert "recipe: strong (gru recipe=strong), default (" in group.also_differ
     assert "recipe: strong, default" in pair_of(group, "gru recipe=strong", "lstm").differ
     group = grouped(tmp_path, default, strong, lstm, majority, by=("model",))
     assert {each.label: each.score.n for each in group.arms if not each.baseline} == {
