@@ -35,7 +35,9 @@ def test_every_published_table_stands_on_a_page_with_its_command() -> None:
     assert tables
     for table in tables:
         name = re.escape(f"results/published/{table.name}")
-        before = re.split(f"<!-- (?:table|headline|compare|choice): {name}(?: \\S+)? -->", text)[0]
+        before = re.split(
+            f"<!-- (?:table|headline|compare|choice|ablation): {name}(?: \\S+)? -->", text
+        )[0]
         assert before != text, table.name
         block = before.rpartition("```")[0].rpartition("```")[2]
         assert "python run.py" in block, f"no command before {table.name}"

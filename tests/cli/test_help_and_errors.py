@@ -17,6 +17,7 @@ from hydra import compose, initialize_config_dir
 
 from benchmarks.config.registry import register_schemas
 from benchmarks.config.validation import checked_config
+from tests.helpers.definitions import EXAMPLES
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ("baseline", "bigru", "bilstm", "biregion", "birnn", "gru", "lstm", "region", "rnn")
@@ -310,13 +311,13 @@ def test_help_shows_no_schema_and_no_placeholder(help_text: str) -> None:
     assert "$" not in help_text
 
 
-def test_the_examples_in_the_help_are_right(help_text: str, tmp_path: Path) -> None:
+def test_the_examples_in_the_help_are_right(help_text: str) -> None:
     register_schemas()
     section = help_text.partition("Examples\n")[2].partition("\n\n")[0]
     examples = re.findall(r"python run\.py (.*?)(?:  .*)?$", section, re.MULTILINE)
     assert len(examples) >= 5
     for example in examples:
-        parts = example.replace("FOLDER", str(tmp_path)).removeprefix("-m ").split()
+        parts = example.replace("reviews.csv", str(EXAMPLES["text"])).removeprefix("-m ").split()
         keys_and_values = [part.partition("=")[::2] for part in parts]
         several = ([v] if v.startswith("[") else v.split(",") for _, v in keys_and_values)
         swept = itertools.product(*several)
