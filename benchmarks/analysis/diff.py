@@ -174,10 +174,13 @@ def tested(change: Change, a: Scores, b: Scores) -> Change:
     is_deterministic = a.is_deterministic and b.is_deterministic
     x, y = (a.values, b.values) if is_deterministic else (a.values[in_a], b.values[in_b])
     same_seeds = is_deterministic or len(x) == a.n == b.n
+    # Else both sides have other seeds, whose scores decide too.
+    is_subset = len(x) == min(a.n, b.n) and len(x) > 1
     is_equal = np.array_equal(x, y)
     can_be_rounded = change.metric not in EXACT and equal_to_rounding(x, y)
-    if (is_equal or can_be_rounded) and (same_seeds or len(x) > 1):
-        common = "" if same_seeds else " in common"
+    if (is_equal or can_be_rounded) and (same_seeds or is_subset):
+        alone = max(a.n, b.n) - len(x)
+        common = "" if same_seeds else f" in common; {alone} more are in one table only"
         to = "" if is_equal else " up to rounding"
         reason = f"the same{to} at all {len(x)} seeds{common}"
         reason = reason if len(x) > 1 else f"the same score{to}"

@@ -166,6 +166,8 @@ def check_scales(frame: pd.DataFrame) -> None:
     is_share = (perfect == 1) | (own_scale & (frame["metric_unit"] == "share"))
     is_share |= perfect.isna() & names.isin(SHARES)
     share = is_share & (frame["higher_is_better"] == 1)
+    # Of lower scores, 0 is perfect: those with a unit are known to be shares.
+    share |= own_scale & (frame["metric_unit"] == "share")
     scored = frame[np.isfinite(frame["score"])].assign(share=share)
     for (_, metric), rows in scored.groupby(["task", "metric"], observed=True, sort=False):
         beyond = rows["score"] > 1 + ROUNDING

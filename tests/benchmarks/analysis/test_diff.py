@@ -235,4 +235,18 @@ def test_the_difference_is_that_of_the_means_over_all_seeds(tmp_path: Path) -> N
     assert change.after.mean - change.before.mean == pytest.approx(change.seeds.difference)
     assert change.reason.endswith("4 and 5 seeds, 3 in common")
     same = changed(tmp_path, arm("lstm", BEFORE), arm("lstm", BEFORE[:3]))["lstm"]
-    assert (same.verdict, same.reason) == ("same", "the same at all 3 seeds in common")
+    assert same.verdict == "same"
+    assert same.reason == "the same at all 3 seeds in common; 2 more are in one table only"
+
+
+@pytest.mark.parametrize("factor", [1.0, 1 + 5e-7])
+def test_equal_scores_at_common_seeds_do_not_hide_other_scores_at_other_seeds(
+    factor: float, tmp_path: Path
+) -> None:
+    a = [0.80, 0.81, 0.79, 0.82, 0.805]
+    b = [*(factor * score for score in a[:2]), 0.5, 0.51, 0.52, 0.49, 0.5, 0.53]
+    after = arm("gru", b, seeds=[0, 1, *range(20, 26)])
+    change = changed(tmp_path, arm("gru", a), after)["gru"]
+    assert change.verdict == "worse"
+    assert change.after is not None
+    assert (change.after.n, change.after.mean) == (8, pytest.approx(np.mean(b)))

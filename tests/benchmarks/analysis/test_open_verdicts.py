@@ -63,6 +63,7 @@ def test_equal_scores_that_failed_runs_leave_open_have_the_reason(tmp_path: Path
     text = change_text(change)
     assert text.startswith(
         "because B completed only 8 of 10 runs; completed runs: the same at all 8 seeds in common; "
+        "2 more are in one table only; "
         "completed: A 10 of 10, B 8 of 10, p = 0.47 (Holm; Fisher)"
     )
     assert change.is_shown

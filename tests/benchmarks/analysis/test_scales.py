@@ -105,6 +105,12 @@ def test_the_scale_of_a_chosen_metric_is_checked(tmp_path: Path) -> None:
         compared(tmp_path, rows, metric="direction_accuracy")
 
 
+def test_error_shares_beside_per_cents_are_refused(tmp_path: Path) -> None:
+    errors = {"metric": "error_rate", "metric_unit": "share", "higher_is_better": "false"}
+    a, b = arm("lstm", [0.2, 0.21, 0.19], **errors), arm("lstm", [20.0, 21.0, 19.0], **errors)
+    assert "is 20, others are shares up to 1: 0.2 in a.csv" in refused(tmp_path, a, b)[0]
+
+
 def test_scores_of_two_units_are_not_comparable(tmp_path: Path) -> None:
     a = arm("lstm", LSTM, metric="glue", metric_unit="points")
     b = arm("lstm", per_cent(LSTM), metric="glue", metric_unit="percent")
