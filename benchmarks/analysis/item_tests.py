@@ -130,10 +130,12 @@ class ItemTests:
     def population(self, a: Arm, b: Arm) -> Paired | None:
         """Test two arms for all seeds and all items; None for fewer than three common seeds.
 
-        The difference is that of the metric.
+        The difference is that of the metric. A part of the seeds could contradict the verdict on
+        all of them, so all must be in common and have predictions; at most `MOST_RUNS` are read.
         """
         pairs = self.seeds_of(a, b)
-        if len(pairs) < FEWEST_SEEDS:
+        counts = [arm.by_seed.n for arm in (a, b) if not arm.is_deterministic]
+        if len(pairs) < max(FEWEST_SEEDS, min(MOST_RUNS, max(counts, default=0))):
             return None
         differences = [of_a.contributions() - of_b.contributions() for _, of_a, of_b in pairs]
         return crossed_test(differences, is_sequence=pairs[0][1].form != "classes")

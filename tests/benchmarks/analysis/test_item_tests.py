@@ -306,11 +306,13 @@ def test_rounding_is_no_difference(tmp_path: Path) -> None:
     assert (pair.items.p, pair.population_p) == (1.0, 1.0)
 
 
-def test_populations_need_three_common_seeds(tmp_path: Path) -> None:
+def test_populations_need_three_seeds_that_are_those_of_both_arms(tmp_path: Path) -> None:
     arms = planted_arms(tmp_path, 0.3, 0.1)
     group = group_of(tmp_path, *(rows[:2] for rows in arms))
     assert (group.pairs[0].population, group.pairs[0].population_p) == (None, None)
-    group = group_of(tmp_path, arms[0][:4], arms[1][1:])
+    group = group_of(tmp_path, arms[0][:4], arms[1][1:])  # the same number, other seeds
+    assert group.pairs[0].population is None
+    group = group_of(tmp_path, *(rows[1:4] for rows in arms))
     assert group.pairs[0].population is not None
     assert group.pairs[0].population.n == 3
 
