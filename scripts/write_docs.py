@@ -51,8 +51,8 @@ from models.base import ModelSettings
 from tasks.base import TaskSettings
 
 SEEDS = 5  # of experiment=headline, fixed beforehand
-SMALLEST_GAIN = {"accuracy": (0.001, "accuracy"), "perplexity": (0.003, "nats")}
-"""By how much the interval of an accepted ingredient may reach below 0 (docs/recipes.md)."""
+LARGEST_LOSS = {"accuracy": (0.001, "accuracy"), "perplexity": (0.003, "nats")}
+"""Largest loss in the interval of an accepted ingredient, and its unit (docs/recipes.md)."""
 FILLED = (
     *("README.md", "docs/published.md", "docs/example.md", "docs/performance.md"),
     *("docs/recipes.md", "docs/compare.md"),
@@ -208,11 +208,16 @@ def printed_comparison(table: Path, task: str) -> str:
     return f"```\n{printed.getvalue()}```\n"
 
 
-def choice_table(table: Path, key: str) -> str:
-    """Return the validation scores of a search by model and value, and the reason of the choice."""
+def choices_of(table: Path, key: str) -> list[Choice]:
+    """Return the choices of a setting's value in a table of validation scores."""
     register_schemas()
     with hydra_at(CONF):
-        found = choices([table], key, None, recipe_value)
+        return choices([table], key, None, recipe_value)
+
+
+def choice_table(table: Path, key: str) -> str:
+    """Return the validation scores of a search by model and value, and the reason of the choice."""
+    found = choices_of(table, key)
     values = list(dict.fromkeys(each.value for choice in found for each in choice.candidates))
     rows = []
     for choice in found:
@@ -227,17 +232,14 @@ def choice_table(table: Path, key: str) -> str:
 
 def ablation_table(table: Path, key: str) -> str:
     """Return the paired gain of each value of a setting over the recipe's, and the decision."""
-    register_schemas()
-    with hydra_at(CONF):
-        found = choices([table], key, None, recipe_value)
     rows = []
-    for choice in found:
+    for choice in choices_of(table, key):
         own = next(each for each in choice.candidates if each.is_of_recipe)
         for each in choice.candidates:
             if each is own:
                 continue
             gain = gain_over(own, each, choice)
-            worst, unit = SMALLEST_GAIN[choice.metric]
+            worst, unit = LARGEST_LOSS[choice.metric]
             assert gain.low is not None
             accepted = "accepted" if gain.mean > 0 and gain.low > -worst else "rejected"
             text = with_interval(f"{'+' * (gain.mean > 0)}{mean_text(gain)}", gain)

@@ -250,12 +250,12 @@ def limits_text(arms: list[Arm]) -> str:
     nets = [arm.rows for arm in arms if not arm.baseline]
     rows = pd.concat(nets) if nets else pd.DataFrame(columns=["stopped_by", "match", "overrides"])
     overrides, texts = rows["overrides"].astype("str"), []
-    is_given = overrides.str.contains(rf"(?:^|\s)\+*{re.escape(LIMITS['steps'])}=")
-    by_steps = is_given & (rows["stopped_by"] == "steps")
-    for end, is_ended in (("steps", by_steps), ("seconds", is_cut_off(rows))):
+    for end in ("steps", "seconds"):
         pattern = rf"(?:^|\s)\+*({re.escape(LIMITS[end])}=\S+)"
-        values = overrides[is_ended].str.extract(pattern, expand=False)
-        name = " and ".join(sorted({*values.fillna(LIMITS[end])}))
+        given = overrides.str.extract(pattern, expand=False)
+        by_steps = (rows["stopped_by"] == "steps") & given.notna()
+        is_ended = by_steps if end == "steps" else is_cut_off(rows)
+        name = " and ".join(sorted({*given[is_ended].fillna(LIMITS[end])}))
         if is_ended.any():
             texts.append(f"; {name} ended {int(is_ended.sum()):,} of {len(rows):,} runs")
     return "".join(texts)

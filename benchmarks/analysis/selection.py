@@ -163,10 +163,8 @@ def check_scales(frame: pd.DataFrame) -> None:
     names, own_names = frame["metric"].astype("str"), frame["own_metric"].astype("str")
     own_scale = (names == "val_score") | (names == own_names)
     perfect = frame["perfect_score"].where(own_scale)
-    is_share = (perfect == 1) | (own_scale & (frame["metric_unit"] == "share"))
-    is_share |= perfect.isna() & names.isin(SHARES)
-    share = is_share & (frame["higher_is_better"] == 1)
-    # Of lower scores, 0 is perfect: those with a unit are known to be shares.
+    is_perfect = (perfect == 1) | (perfect.isna() & names.isin(SHARES))
+    share = is_perfect & (frame["higher_is_better"] == 1)
     share |= own_scale & (frame["metric_unit"] == "share")
     scored = frame[np.isfinite(frame["score"])].assign(share=share)
     for (_, metric), rows in scored.groupby(["task", "metric"], observed=True, sort=False):

@@ -20,6 +20,7 @@ from benchmarks.analysis.comparison import (
 from benchmarks.analysis.formatting import significant
 from benchmarks.analysis.metrics import COSTS
 
+LEADS = {BETTER: "better than", FAILS_LESS: "fails less often than"}
 MANY = 4  # up to this number, arms are listed by name; more are counted
 
 
@@ -86,19 +87,10 @@ def ranking_text(group: Group, arms: Sequence[Arm]) -> str:
     best = left[0]
     name = best.label if len(left) == 1 else f"{best.label} ahead"
     text = f"{name}, {lead_text(group, best, arms)}"
-    beaten = {label for pair in found if (label := beaten_by(best, pair))}
-    others = [label for label in lost if label not in beaten]
+    verdicts = {arm.label: pair_of(group, best, arm) for arm in arms}
+    others = [name for name in lost if (pair := verdicts[name]) is None or pair[1] not in LEADS]
     verb = "is" if len(others) == 1 else "are"
     return f"{text}; {names_of(others)} {verb} worse than another network" if others else text
-
-
-def beaten_by(best: Arm, pair: Pair) -> str:
-    """Return the other arm of a pair if it is shown to be worse than `best`; else empty."""
-    if (pair.a, pair.verdict) in ((best.label, BETTER), (best.label, FAILS_LESS)):
-        return pair.b
-    return (
-        pair.a if (pair.b, pair.verdict) in ((best.label, WORSE), (best.label, FAILS_MORE)) else ""
-    )
 
 
 def shown_of(pairs: Iterable[Pair]) -> list[Pair]:
@@ -109,11 +101,10 @@ def shown_of(pairs: Iterable[Pair]) -> list[Pair]:
 def lead_text(group: Group, best: Arm, arms: Sequence[Arm]) -> str:
     """Return the verdicts on the network that is ahead, and its time."""
     others = [arm for arm in arms if arm is not best]
-    words = {BETTER: "better than", FAILS_LESS: "fails less often than"}
     parts: dict[str, list[str]] = {}
     for other in others:
         found = pair_of(group, best, other)
-        verdict = words.get(found[1] if found else "", "not shown better than")
+        verdict = LEADS.get(found[1] if found else "", "not shown better than")
         parts.setdefault(verdict, []).append(other.label)
     texts = [f"{text} {names_of(labels)}" for text, labels in parts.items()]
     timed = time_ratio(best, others)

@@ -85,14 +85,17 @@ def best(store: Store, ids: Sequence[str]) -> str | None:
     same = {
         run_id: row["val_score"] * (1 if row["higher_is_better"] else -1)
         for run_id, row in rows.items()
-        if all(row.get(name) == rows[last].get(name) for name in SAME) and row.get("val_score")
+        if all(row.get(name) == rows[last].get(name) for name in SAME)
+        and row.get("val_score") is not None
     }
     return max(same, key=lambda run_id: same[run_id], default=last)
 
 
 def has_network(row: Mapping[str, Any]) -> bool:
     """Return True for the row of a network, not an ensemble, with the status `ok`."""
-    return bool(row) and row["status"] == Status.OK and not row["baseline"] and not row["members"]
+    return (
+        bool(row) and row["status"] == Status.OK and not row["baseline"] and not row.get("members")
+    )
 
 
 def no_runs_in(store: Store) -> str:

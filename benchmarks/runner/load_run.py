@@ -85,9 +85,7 @@ def load_run(
     folder, row, settings = read_run(find_run(str(name), Path(results)))
     run_id = folder.path.name
     if row.get("baseline"):
-        raise UserError(
-            f"{run_id}: {row['model']} is a baseline and has no network; RUN=best is one"
-        )
+        raise UserError(f"{run_id}: {row['model']} is a baseline and has no network")
     try:
         weights = load_file(folder.weights)
     except (OSError, SafetensorError) as error:

@@ -57,8 +57,8 @@ def test_the_answer_names_what_leaves_it_in_doubt(tmp_path: Path) -> None:
 
 
 def test_many_networks_are_counted(tmp_path: Path) -> None:
-    alike = [row for name in "abcdef" for row in arm(name, LSTM)]
-    assert answer(grouped(tmp_path, alike, arm("rnn", ALIKE))) == (
+    equal = [row for name in "abcdef" for row in arm(name, LSTM)]
+    assert answer(grouped(tmp_path, equal, arm("rnn", ALIKE))) == (
         f"a ahead, not shown better than 5 networks, better than rnn; {UNPLANNED}"
     )
 
