@@ -13,22 +13,29 @@ from benchmarks.analysis.comparison import Group, Pair
 from benchmarks.analysis.ensemble_notes import WORDS
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.labels import cell_text, without_kernel
-from benchmarks.analysis.row_filter import ARM_COLUMNS
+from benchmarks.analysis.row_filter import ARM_COLUMNS, NONE_IF_EMPTY
 from benchmarks.results.row import FACTS
 
 COLUMNS = tuple(name for name in ARM_COLUMNS if name not in ("match", "match_budget"))
 AMOUNTS = ("epochs", "steps", "train_tokens")  # of training
 MACHINE = ("device", "device_name", "threads")
 PLANNED_LENGTH = ("train.max_epochs", "train.max_steps")  # overrides that explain other amounts
+OVERRIDE_OF = {"tokenization": "task.", "pretrain_sha256": "train.pretrain"}  # and explain these
 ROUNDING = 0.01  # largest relative difference of steps and tokens that is not named
 
 
 @dataclass
 class Conditions:
-    """What the runs of an arm have in common, by column or override; several values if pooled."""
+    """What the runs of an arm have in common, by column or override; several values if pooled.
+
+    `most_epochs` is that of all runs, `values` has the epochs of those that a limit ended, and of
+    those where `is_end_known` is False: the table does not contain what ended them.
+    """
 
     model: str
     is_net: bool
+    most_epochs: float
+    is_end_known: bool
     values: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
@@ -38,6 +45,8 @@ class Conditions:
             return " to ".join(sorted({min(found, key=float), max(found, key=float)}, key=float))
         if found:
             return " and ".join(sorted(found))
+        if name in NONE_IF_EMPTY and self.is_net:
+            return "none"
         applies = name not in FACTS and (self.is_net or name.startswith("task."))
         return "default" if applies else ""
 
@@ -49,26 +58,27 @@ def conditions_of(
     is_timed = rows["match"] == "time"  # threads then decide the amount of training
     devices = rows["device"].astype("str").str.replace(r":\d+$", "", regex=True)
     cells = rows.assign(device=devices, threads=rows["threads"].where(is_timed))
-    cells = cells.assign(**amount_texts(rows, keys))
+    cells = cells.assign(**amount_texts(rows), is_known=rows["stopped_by"] != "")
+    by_arm = cells.assign(most=rows["epochs"].fillna(0.0)).groupby([*keys], sort=False)
+    cells["most"] = by_arm["most"].transform("max")
+    cells["is_known"] = by_arm["is_known"].transform("all")
     columns = [*keys, "model", "baseline", "match", *COLUMNS, *AMOUNTS, *MACHINE, "words"]
+    columns += ["most", "is_known"]
     found: dict[tuple[Hashable, ...], Conditions] = {}
     for row in cells[columns].drop_duplicates().to_dict("records"):
         key = tuple(row[name] for name in keys)
-        arm = found.setdefault(key, Conditions(row["model"], not row["baseline"]))
+        if key not in found:
+            ends = row["most"], row["is_known"]
+            found[key] = Conditions(row["model"], not row["baseline"], *ends)
+        arm = found[key]
         for name, text in condition_texts(row):
             arm.values.setdefault(name, {})[text] = None
     return found
 
 
-def amount_texts(rows: pd.DataFrame, keys: Sequence[str]) -> dict[str, pd.Series[Any]]:
-    """Return the amounts of training as text, empty where they are a result.
-
-    They are a result where patience or a budget of time ended the training, and where epochs vary
-    by seed in a table that does not contain what ended it.
-    """
-    epochs = rows.groupby([*keys], sort=False)["epochs"]
+def amount_texts(rows: pd.DataFrame) -> dict[str, pd.Series[Any]]:
+    """Return the amounts of training as text, empty where patience or a budget of time ended it."""
     is_result = (rows["stopped_by"] == "patience") | (rows["match"] == "time")
-    is_result |= (rows["stopped_by"] == "") & (epochs.transform("min") < epochs.transform("max"))
     amounts = {name: rows[name].mask(is_result) for name in AMOUNTS}
     return {name: each.map("{:.0f}".format).mask(each.isna(), "") for name, each in amounts.items()}
 
@@ -90,6 +100,7 @@ def condition_texts(row: Mapping[Hashable, Any]) -> Iterator[tuple[str, str]]:
 
 def differences(arms: Sequence[Conditions]) -> dict[str, list[str]]:
     """Return the different values of arms by column or override, in the order of the arms."""
+    arms = with_longer_runs(arms)
     names = dict.fromkeys(name for arm in arms for name in arm.values)
     found = {}
     for name in names:
@@ -99,28 +110,54 @@ def differences(arms: Sequence[Conditions]) -> dict[str, list[str]]:
     return {name: texts for name, texts in found.items() if not is_explained(arms, name, found)}
 
 
+def with_longer_runs(arms: Sequence[Conditions]) -> list[Conditions]:
+    """Add the epochs of arms that patience ended after the limit of another arm."""
+    known = [arm for arm in arms if arm.is_end_known]
+    limits = [float(text) for arm in known for text in arm.values.get("epochs", ())]
+    if not limits:
+        return [*arms]
+    return [
+        replace(arm, values={**arm.values, "epochs": {f"{arm.most_epochs:.0f}": None}})
+        if "epochs" not in arm.values and arm.most_epochs > min(limits)
+        else arm
+        for arm in arms
+    ]
+
+
 def is_explained(arms: Sequence[Conditions], name: str, found: Mapping[str, Sequence[str]]) -> bool:
-    """Return True if the model, another difference or rounding explains a difference."""
+    """Return True if the model, another difference, rounding or patience explains a difference."""
     if name == "bidirectional":
         return is_implied(arms, name)
     if name == "device_name":
         return "device" in found
+    if name in OVERRIDE_OF:
+        return any(other.startswith(OVERRIDE_OF[name]) for other in found)
     if name not in AMOUNTS:
         return False
     causes = [*PLANNED_LENGTH, *["epochs"] * (name != "epochs")]
     causes += ["batch_size"] * (name == "steps")
-    return any(cause in found for cause in causes) or (
-        name != "epochs" and is_near([arm.values.get(name, {}) for arm in arms])
-    )
+    amounts = [arm.values.get(name, {}) for arm in arms]
+    is_unsure = any(not arm.is_end_known and len(arm.values.get(name, ())) > 1 for arm in arms)
+    may_be_patience = is_unsure and have_overlap(amounts)
+    is_rounding = name != "epochs" and is_near(amounts)
+    return may_be_patience or is_rounding or any(cause in found for cause in causes)
 
 
 def is_near(amounts: Sequence[Mapping[str, None]]) -> bool:
     """Return True if the ranges of the arms' amounts are equal up to rounding."""
+    return all(max(ends) - min(ends) <= ROUNDING * max(ends) for ends in ends_of(amounts))
+
+
+def have_overlap(amounts: Sequence[Mapping[str, None]]) -> bool:
+    """Return True if the ranges of the arms' amounts have a value in common."""
+    lowest, highest = ends_of(amounts)
+    return max(lowest) <= min(highest)
+
+
+def ends_of(amounts: Sequence[Mapping[str, None]]) -> tuple[list[float], list[float]]:
+    """Return the smallest and the largest amount of each arm that has any."""
     ranges = [[*map(float, each)] for each in amounts if each]
-    return all(
-        max(ends) - min(ends) <= ROUNDING * max(ends)
-        for ends in ([min(each) for each in ranges], [max(each) for each in ranges])
-    )
+    return [min(each) for each in ranges], [max(each) for each in ranges]
 
 
 def is_implied(arms: Sequence[Conditions], name: str) -> bool:
@@ -135,14 +172,16 @@ def phrase(found: Mapping[str, Sequence[str]], subject: str = "arms") -> str:
     return f"{subject} also differ in {'; '.join(parts)}" if parts else ""
 
 
-def with_differences(group: Group, rows: pd.DataFrame) -> Group:
+def with_differences(group: Group, rows: pd.DataFrame, by: Sequence[str] = ()) -> Group:
     """Add the differences of its arms to a group, and those of two arms to their pair.
 
-    The group does not repeat hidden sizes that its budget names.
+    The group does not repeat the columns `by`, which define its arms, and hidden sizes that its
+    budget names.
     """
     by_number = conditions_of(rows, ["arm_number"])
     known = {arm.label: by_number[(arm.rows["arm_number"].iloc[0],)] for arm in group.arms}
     found = differences(list(known.values()))
+    found = {name: texts for name, texts in found.items() if name not in by}
     if not group.is_mixed:
         found.pop("hidden_size", None)
     return replace(

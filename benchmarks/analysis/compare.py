@@ -163,7 +163,7 @@ def make_group(
         failed_arms=failed_arms,
         task_settings=task_settings(rows),
     )
-    group = with_differences(group, rows)
+    group = with_differences(group, rows, options.by)
     return group if items is None else add_item_tests(group, items)
 
 

@@ -139,7 +139,7 @@ class Completion:
     p: float | None
     ranked_p: float
     probability: float
-    p_adjusted: float = 1.0
+    p_adjusted: float | None = None
 
     @property
     def excess(self) -> float:
@@ -269,6 +269,12 @@ class Group:
     def all_arms(self) -> list[Arm | FailedArm]:
         """The arms, and those of which no run was completed."""
         return [*self.arms, *self.failed_arms]
+
+    @property
+    def facts(self) -> list[str]:
+        """What the arms have in common, and in what they differ."""
+        found = (self.dataset, self.split, self.task_settings, self.budget, self.also_differ)
+        return [fact for fact in found if fact]
 
     @property
     def best_baseline(self) -> Arm | None:

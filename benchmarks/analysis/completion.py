@@ -81,7 +81,7 @@ def in_view_of_failures(
     a_fails_more = completion.excess > 0
     if verdict == (WORSE if a_fails_more else BETTER):
         return verdict
-    if completion.p is not None and completion.p_adjusted < level:
+    if completion.p_adjusted is not None and completion.p_adjusted < level:
         return FAILS_MORE if a_fails_more else FAILS_LESS
     if verdict in (BETTER, WORSE) and completion.ranked_p < level:
         is_agreed = (completion.probability > 0.5) == a_fails_more

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from benchmarks.analysis.row_filter import SETTINGS
+from benchmarks.analysis.row_filter import NONE_IF_EMPTY, SETTINGS
 
 KERNEL = "model.kernel="
 MEMBERS = "members="  # of an ensemble
@@ -32,8 +32,10 @@ def labels(firsts: pd.DataFrame, by: Sequence[str] = ()) -> list[str]:
         shared = set.intersection(*(set(overrides[place]) for place in places))
         for place in places:
             words[place] += [word for word in overrides[place] if word not in shared]
-    for column, name in (("study", "study"), ("arm_key", "arm")):
-        append_values(words, name, [str(value)[:12] for value in firsts[column].tolist()])
+    for column in ("study", "dtype", "deterministic", *NONE_IF_EMPTY, "arm_key"):
+        name = "arm" if column == "arm_key" else column
+        empty = "none" if column in NONE_IF_EMPTY else "unknown"
+        append_values(words, name, [cell_text(v)[:12] or empty for v in firsts[column].tolist()])
     for places in duplicates(words):
         for number, place in enumerate(places, 1):
             words[place].append(f"#{number}")

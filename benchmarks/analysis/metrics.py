@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from benchmarks.errors import UserError, nearest
@@ -22,6 +23,11 @@ class Metric:
     name: str
     higher_is_better: bool
     is_own: bool = True
+
+
+def plain_name(metric: str) -> str:
+    """Return the name of a metric as columns are spelled: `RMSE` is `rmse`."""
+    return re.sub(r"[\s-]+", "_", metric.strip().casefold())
 
 
 def direction(metric: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -157,12 +158,19 @@ def changed_texts(label: str, all_rows: pd.DataFrame) -> list[str]:
     if not is_changed.any():
         return []
     rows = all_rows[is_changed]
-    cells = (rows[name].tolist() for name in ("seed", "changed_from", "changed_run", "score"))
-    parts = []
-    for seed, before, run, after, latest in zip(*cells, run_names(rows), strict=True):
-        where = f"{label}, seed {seed}" if isinstance(seed, int) else label
-        parts.append(f"{where}: {before:.8g} ({run}), then {after:.8g} ({latest})")
-    return parts
+    cells = rows.assign(latest=run_names(rows)).to_dict("records")
+    return [changed_text(label, row) for row in cells]
+
+
+def changed_text(label: str, row: Mapping[Hashable, Any]) -> str:
+    """Return both scores of a seed with their runs, and with their epochs if they differ."""
+    where = f"{label}, seed {row['seed']}" if isinstance(row["seed"], int) else label
+    epochs = [row["changed_epochs"], row["epochs"]]
+    more = [""] * 2
+    if len({*map(cell_text, epochs)} - {""}) == 2:
+        more = [f", {cell_text(each)} epochs" for each in epochs]
+    before = f"{row['changed_from']:.8g} ({row['changed_run']}{more[0]})"
+    return f"{where}: {before}, then {row['score']:.8g} ({row['latest']}{more[1]})"
 
 
 def changed_note(parts: Sequence[str]) -> list[str]:
@@ -171,7 +179,7 @@ def changed_note(parts: Sequence[str]) -> list[str]:
         return []
     more = f"; and {len(parts) - MOST_CHANGED} more" if len(parts) > MOST_CHANGED else ""
     shown = "; ".join(parts[:MOST_CHANGED])
-    return [f"the score changed at the same seed and configuration: {shown}{more}"]
+    return [f"the score changed at the same seed and settings: {shown}{more}"]
 
 
 def tuning_notes(arms: list[Arm]) -> list[str]:

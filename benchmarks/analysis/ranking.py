@@ -74,8 +74,7 @@ def best_of_budget(arms: Sequence[Arm], tested: PairsByLabels, rules: Rules) -> 
     """Return the labels of the best arms of a budget.
 
     The best arm is the first contender that can be tested: an arm with one seed cannot. Arms whose
-    failed runs leave a verdict open come last. Two arms without seeds have one score each on these
-    test items, so the lower one is worse there, whatever a test for other items shows.
+    failed runs leave a verdict open come last.
     """
     doubtful = {pair.withheld for pair in tested.values()}
     for best in sorted(contenders(arms), key=lambda arm: arm.label in doubtful):
@@ -87,13 +86,19 @@ def best_of_budget(arms: Sequence[Arm], tested: PairsByLabels, rules: Rules) -> 
             if is_decided(pair)
         ]
         if pairs:
-            fixed = [arm for arm in arms if arm.is_deterministic and best.is_deterministic]
             kept = {a.label for a, p in pairs if verdict_of(best, p) not in (BETTER, FAILS_LESS)}
-            kept -= {arm.label for arm in fixed}
-            near = rules.margin or 0.0
-            equal = {a.label for a in fixed if abs(a.score.mean - best.score.mean) <= near}
-            return kept | equal | {best.label}
+            fixed = [arm for arm in arms if arm.is_deterministic]
+            kept |= {arm.label for arm in fixed if best.is_deterministic}
+            return kept - certainly_worse(fixed, rules.margin or 0.0) | {best.label}
     return set()
+
+
+def certainly_worse(fixed: Sequence[Arm], margin: float) -> set[str]:
+    """Return the labels of arms without seeds that are worse than the first by more than a margin.
+
+    They have one score each on these test items, whatever a test for other items shows.
+    """
+    return {arm.label for arm in fixed if abs(arm.score.mean - fixed[0].score.mean) > margin}
 
 
 def pairs_with_best(

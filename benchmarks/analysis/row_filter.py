@@ -40,7 +40,9 @@ NEVER_POOLED = ("group", "model_version", "baseline", "match", "match_budget")
 FAILURES = tuple(status.value for status in Status if status.is_failure)
 STATIC = "static"  # track of a row without one
 NO_SCORE = "no score"  # failure of a run that ended with the status ok
-ARM_COLUMNS = (*SETTINGS, "dtype", "deterministic", "init_seed", "order_seed", "split_seed")
+UNKNOWN_IF_EMPTY = ("dtype", "deterministic", "tokenization")
+NONE_IF_EMPTY = ("init_seed", "order_seed", "split_seed", "pretrain_sha256")
+ARM_COLUMNS = (*SETTINGS, *UNKNOWN_IF_EMPTY, *NONE_IF_EMPTY)
 FILLED = ("metric", *GROUP[2:], "dataset", "arm", *ARM_COLUMNS, "overrides", "model_version")
 
 BEST_OF = "best of "  # prefix of the key of an arm that is the best trial of a search
@@ -100,13 +102,16 @@ def untested(frame: pd.DataFrame) -> Mask:
 
 
 def with_changed_scores(latest: pd.DataFrame, earlier: pd.DataFrame) -> pd.DataFrame:
-    """Add `changed_from` and `changed_run`: a different earlier score of the same arm and seed."""
+    """Add `changed_from`, its run and epochs: a different earlier score of the arm and seed."""
     keys = ["arm_number", "replicate"]
     found = earlier.merge(latest[[*keys, "score"]], on=keys, suffixes=("", "_latest"))
     is_equal = np.isclose(found["score"], found["score_latest"], rtol=ROUNDING, atol=0)
     found = found[~is_equal].drop_duplicates(keys, keep="last")
-    found = found.assign(changed_from=found["score"], changed_run=run_names(found))
-    return latest.merge(found[[*keys, "changed_from", "changed_run"]], on=keys, how="left")
+    found = found.assign(
+        changed_from=found["score"], changed_run=run_names(found), changed_epochs=found["epochs"]
+    )
+    columns = [*keys, "changed_from", "changed_run", "changed_epochs"]
+    return latest.merge(found[columns], on=keys, how="left")
 
 
 def run_names(rows: pd.DataFrame) -> list[str]:
@@ -262,8 +267,17 @@ def with_arm_keys(frame: pd.DataFrame) -> pd.DataFrame:
     """
     frame = frame.assign(group=group_numbers(frame), words=override_words(frame))
     models = frame.groupby(["task", "model"], sort=False, observed=True).ngroup()
-    frame = frame.assign(dtype_code=with_only(known_codes(frame["dtype"]), models))
-    columns = ["group", "model", "baseline", *SETTINGS, "dtype_code", "words"]
+    codes = {name: known_codes(frame[name]) for name in (*UNKNOWN_IF_EMPTY, *NONE_IF_EMPTY)}
+    codes |= {name: with_only(codes[name], models) for name in UNKNOWN_IF_EMPTY}
+    frame = frame.assign(**{f"{name}_code": each for name, each in codes.items()})
+    columns = [
+        "group",
+        "model",
+        "baseline",
+        *SETTINGS,
+        *[f"{name}_code" for name in codes],
+        "words",
+    ]
     settings = frame.groupby(columns, sort=False, observed=True, dropna=False).ngroup()
     keys = frame["arm"].astype("str")
     known = pd.DataFrame({"arm": keys, "settings": settings})[keys != ""].drop_duplicates()

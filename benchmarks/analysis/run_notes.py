@@ -11,7 +11,7 @@ from benchmarks.analysis.arms import is_busy, is_cut_off, is_shared, undertraine
 from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.diff_pairing import ArmPair, Side
 from benchmarks.analysis.formatting import listed
-from benchmarks.analysis.metrics import LOWER, SHARES
+from benchmarks.analysis.metrics import LOWER, SHARES, plain_name
 from benchmarks.results.undertrained import advice
 
 ROUNDING = 1e-6  # largest excess of a share over 1 that is rounding
@@ -121,9 +121,9 @@ def scale_notes(arms: Sequence[Arm], metric: str) -> list[str]:
             below.append(arm.label)
     notes = [percent_text(metric, above)] if above else []
     known = any(np.isfinite(arm.rows["perfect_score"].iloc[0]) for arm in arms)
-    if below and (known or metric in LOWER):
+    if below and (known or plain_name(metric) in LOWER):
         notes.append(f"{metric} of {listed(below)} is below the perfect score")
-    if known or metric in SHARES:
+    if known or plain_name(metric) in SHARES:
         return notes
     means = [
         (arm.label, arm.score.mean) for arm in arms if arm.rows["higher_is_better"].iloc[0] == 1
@@ -154,7 +154,7 @@ def notes_between(pairs: Sequence[ArmPair]) -> list[str]:
         for name, side in (("A", pair.a), ("B", pair.b)):
             if side is None or pair.metric != side.own_metric or not pair.higher_is_better:
                 continue
-            if np.isnan(side.perfect_score) and pair.metric not in SHARES:
+            if np.isnan(side.perfect_score) and plain_name(pair.metric) not in SHARES:
                 each = f"{pair.label} in {name}", float(side.scores.values.mean())
                 scored.setdefault((pair.task, pair.metric), []).append(each)
     return [n for (_, metric), each in scored.items() for n in mixed_scale_notes(metric, each)]
@@ -162,7 +162,7 @@ def notes_between(pairs: Sequence[ArmPair]) -> list[str]:
 
 def is_above_perfect(mean: float, perfect: float, metric: str, higher_is_better: bool) -> bool:
     """Return True if a share is above 1; the perfect score may be NaN, if it is unknown."""
-    is_share = perfect == 1 or (perfect != perfect and metric in SHARES)
+    is_share = perfect == 1 or (perfect != perfect and plain_name(metric) in SHARES)
     return is_share and higher_is_better and mean > 1 + ROUNDING
 
 

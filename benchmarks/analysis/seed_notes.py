@@ -28,15 +28,13 @@ def constant_notes(arms: Sequence[Arm]) -> list[str]:
 
 
 def identical_notes(arms: Sequence[Arm]) -> list[str]:
-    """Return notes on arms with equal scores at equal seeds, other than by another kernel."""
-    same: dict[tuple[bytes, bytes], list[Arm]] = {}
+    """Return notes on arms with equal scores, unless only their kernels differ."""
+    same: dict[bytes, list[Arm]] = {}
     for arm in arms:
-        scores = arm.by_seed
-        if scores.n > 1:
-            same.setdefault((scores.seeds.tobytes(), scores.values.tobytes()), []).append(arm)
+        if arm.score.n > 1:
+            same.setdefault(arm.by_seed.values.tobytes(), []).append(arm)
     return [
-        f"identical scores at all seeds: {listed([arm.label for arm in found])}; are they the "
-        f"same network?"
+        f"identical scores: {listed([arm.label for arm in found])}; are they the same network?"
         for found in same.values()
         if len(found) > 1
         and (len({arm.model for arm in found}) > 1 or len({arm.kernel for arm in found}) == 1)

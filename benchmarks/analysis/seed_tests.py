@@ -68,17 +68,18 @@ def common_places(a: Scores, b: Scores) -> tuple[NDArray[np.intp], NDArray[np.in
 def difference(a: Scores, b: Scores) -> tuple[Paired | None, str]:
     """Test the difference of the means of all scores; at most one arm may be deterministic.
 
-    The test is one-sample against a deterministic arm, and otherwise depends on the number of
-    common seeds, see `by_overlap`. Scores that are equal up to rounding at all seeds count as
-    equal: a test would find the sign of the rounding.
+    The test is one-sample against a deterministic arm and one whose seeds change nothing, and
+    otherwise depends on the number of common seeds, see `by_overlap`. Scores that are equal up to
+    rounding at all seeds count as equal: a test would find the sign of the rounding.
     """
     nets = [each for each in (a, b) if not each.is_deterministic]
     if min(each.n for each in nets) == 1:
         return None, "n = 1: one seed allows no test"
-    if all(each.is_constant for each in nets):
+    varying = [each for each in nets if not each.is_constant]
+    if not varying:
         return None, f"the seed changes no score: {nets[0].n} equal scores count as one"
-    if len(nets) == 1:
-        n = nets[0].n
+    if len(varying) == 1:
+        n = varying[0].n
         found = paired_by_seed(np.resize(a.values, n), np.resize(b.values, n))
         found = replace(found, method=found.method.replace("paired", "one-sample"))
         return found, f"{found.method}, {n} seeds"

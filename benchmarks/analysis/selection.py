@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks.analysis.comparison import ExcludedRows
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.margin import Margin, parse_margin
-from benchmarks.analysis.metrics import HIGHER, LOWER, SHARES, direction
+from benchmarks.analysis.metrics import HIGHER, LOWER, SHARES, direction, plain_name
 from benchmarks.analysis.row_filter import NEVER_POOLED, filter_rows
 from benchmarks.analysis.seed_tests import ROUNDING
 from benchmarks.errors import UserError, nearest
@@ -126,12 +126,11 @@ def check_statuses(frame: pd.DataFrame) -> None:
 def check_directions(frame: pd.DataFrame) -> None:
     """Check that every score has a task, a metric and one direction: the documented one if any."""
     higher = frame["higher_is_better"]
-    wrong = (higher == 0) & frame["metric"].isin(HIGHER) | (higher == 1) & frame["metric"].isin(
-        LOWER
-    )
+    names = frame["metric"].map(plain_name)
+    wrong = (higher == 0) & names.isin(HIGHER) | (higher == 1) & names.isin(LOWER)
     if wrong.any():
         row = frame[wrong].iloc[0]
-        given, better = ("false", "higher") if row["metric"] in HIGHER else ("true", "lower")
+        given, better = ("true", "lower") if row["higher_is_better"] else ("false", "higher")
         raise UserError(
             f"{row_name(row)}: higher_is_better is {given} for {row['metric']}; {better} is better"
         )
@@ -163,7 +162,7 @@ def check_scales(frame: pd.DataFrame) -> None:
     names, own_names = frame["metric"].astype("str"), frame["own_metric"].astype("str")
     own_scale = (names == "val_score") | (names == own_names)
     perfect = frame["perfect_score"].where(own_scale)
-    is_perfect = (perfect == 1) | (perfect.isna() & names.isin(SHARES))
+    is_perfect = (perfect == 1) | (perfect.isna() & names.map(plain_name).isin(SHARES))
     share = is_perfect & (frame["higher_is_better"] == 1)
     share |= own_scale & (frame["metric_unit"] == "share")
     scored = frame[np.isfinite(frame["score"])].assign(share=share)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from benchmarks.analysis.arms import budget_name
 from benchmarks.analysis.comparison import (
     BETTER,
+    EQUIVALENT,
     FAILS_LESS,
     FAILS_MORE,
     FLIPPED,
@@ -21,6 +22,7 @@ from benchmarks.analysis.formatting import significant
 from benchmarks.analysis.metrics import COSTS
 
 LEADS = {BETTER: "better than", FAILS_LESS: "fails less often than"}
+ON_LEADER = LEADS | {EQUIVALENT: "equivalent to"}
 MANY = 4  # up to this number, arms are listed by name; more are counted
 
 
@@ -65,9 +67,7 @@ def answer(group: Group) -> str:
     texts = [ranking_text(group, arms) for arms in found.values()]
     if len(found) > 1:
         texts = [f"{name}: {text}" for name, text in zip(found, texts, strict=True)]
-    return "; ".join(
-        filter(None, [*texts, baseline_text(nets(group), group.best_baseline), *doubts(group)])
-    )
+    return "; ".join(filter(None, [*texts, baseline_text(group), *doubts(group)]))
 
 
 def ranking_text(group: Group, arms: Sequence[Arm]) -> str:
@@ -83,7 +83,7 @@ def ranking_text(group: Group, arms: Sequence[Arm]) -> str:
     }
     left = [arm for arm in arms if arm.label not in lost]
     if not lost or not left:
-        return "no network is shown to be better than another"
+        return level_text(found)
     best = left[0]
     name = best.label if len(left) == 1 else f"{best.label} ahead"
     text = f"{name}, {lead_text(group, best, arms)}"
@@ -91,6 +91,20 @@ def ranking_text(group: Group, arms: Sequence[Arm]) -> str:
     others = [name for name in lost if (pair := verdicts[name]) is None or pair[1] not in LEADS]
     verb = "is" if len(others) == 1 else "are"
     return f"{text}; {names_of(others)} {verb} worse than another network" if others else text
+
+
+def level_text(pairs: Sequence[Pair]) -> str:
+    """Return that no network is ahead, and which are equivalent."""
+    equal = [pair for pair in pairs if pair.verdict == EQUIVALENT]
+    if len(equal) == len(pairs) > 1:
+        return "all networks are equivalent"
+    names = [f"{pair.a} and {pair.b}" for pair in equal]
+    if len(equal) == len(pairs):
+        return f"{names[0]} are equivalent"
+    text = "no network is shown to be better than another"
+    if len(names) > MANY:
+        return f"{text}; {len(names)} of {len(pairs)} pairs are equivalent"
+    return f"{text}; {', '.join(names)} are equivalent" if names else text
 
 
 def shown_of(pairs: Iterable[Pair]) -> list[Pair]:
@@ -104,7 +118,7 @@ def lead_text(group: Group, best: Arm, arms: Sequence[Arm]) -> str:
     parts: dict[str, list[str]] = {}
     for other in others:
         found = pair_of(group, best, other)
-        verdict = LEADS.get(found[1] if found else "", "not shown better than")
+        verdict = ON_LEADER.get(found[1] if found else "", "not shown better than")
         parts.setdefault(verdict, []).append(other.label)
     texts = [f"{text} {names_of(labels)}" for text, labels in parts.items()]
     timed = time_ratio(best, others)
@@ -123,9 +137,13 @@ def time_ratio(best: Arm, others: Iterable[Arm]) -> tuple[float, Arm] | None:
     return best.train_seconds / (fastest.train_seconds or 1.0), fastest
 
 
-def baseline_text(contenders: Sequence[Arm], baseline: Arm | None) -> str:
+def baseline_text(group: Group) -> str:
     """Return the verdicts of networks against the best baseline."""
-    name = "" if baseline is None else baseline.label
+    contenders, baseline = nets(group), group.best_baseline
+    if baseline is None:
+        return ""
+    is_best = next(arm for arm in group.arms if arm.baseline) is baseline
+    name = f"{baseline.label}, the best baseline{'' if is_best else ' that can be tested'}"
     phrases: dict[str, list[str]] = {}
     for arm in contenders:
         if arm.beats_baselines is not None:
@@ -141,7 +159,7 @@ def baseline_text(contenders: Sequence[Arm], baseline: Arm | None) -> str:
             verb = "beat" if many and not is_all else "beats"
         elif is_all and phrase.startswith("not "):
             who, verb = "no network", f"is {phrase.removeprefix('not ')}"
-        texts.append(f"{who} {verb} {'it' if texts else f'{name}, the best baseline'}")
+        texts.append(f"{who} {verb} {'it' if texts else name}")
     return "; ".join(texts)
 
 
@@ -150,7 +168,12 @@ def doubts(group: Group) -> list[str]:
     contenders = nets(group)
     names = {arm.label for arm in contenders}
     tested = [p for p in group.pairs if {p.a, p.b} <= names and p.population_p is not None]
-    beyond = [p for p in tested if p.verdict not in SHOWN and p.population_verdict != NOT_SHOWN]
+    beyond = [
+        p
+        for p in tested
+        if p.population_verdict not in (NOT_SHOWN, p.verdict)
+        and p.verdict not in (FAILS_MORE, FAILS_LESS)
+    ]
     here = [p for p in tested if p.verdict in SHOWN and p.population_verdict == NOT_SHOWN]
     texts = [f"{p.a} {p.population_verdict} than {p.b}" for p in beyond]
     texts += [f"no difference of {p.a} and {p.b} shown" for p in here]

@@ -175,7 +175,7 @@ def completion_text(found: Completion | None, a: str, b: str) -> str:
     if found.p is None:  # one arm is deterministic
         fewer = (a, done_a, all_a) if done_a < all_a else (b, done_b, all_b)
         counts, method = "{} {} of {}".format(*fewer), "sign test"
-    fisher = "" if found.p is None else f", {p_text(found.p_adjusted)} (Holm; Fisher)"
+    fisher = "" if found.p_adjusted is None else f", {p_text(found.p_adjusted)} (Holm; Fisher)"
     return (
         f"; completed: {counts}{fisher}; all runs, failed ones ranked worst: {ranked}, "
         f"{p_text(found.ranked_p)} ({method}, uncorrected)"
@@ -186,6 +186,8 @@ def size_text(found: Paired) -> str:
     """Return the absolute difference and its interval, seen from the leading arm."""
     decimals = shown_decimals(found)
     text = rounded(abs(found.difference), decimals)
+    if found.difference and decimals is not None and not text.strip("0.,"):
+        text = f"less than {rounded(10.0**-decimals, decimals)}"
     if found.low is None or found.high is None:
         return text
     low, high = found.low, found.high
@@ -195,9 +197,9 @@ def size_text(found: Paired) -> str:
 
 
 def shown_decimals(found: Paired) -> int | None:
-    """Return the decimals of a difference, so that an interval beyond 0 does not end at 0."""
+    """Return the decimals of a difference, so that neither end of its interval rounds to 0."""
     decimals = decimals_of(half_width(found))
-    if decimals is None or found.low is None or found.high is None or found.low * found.high <= 0:
+    if decimals is None or found.low is None or found.high is None or found.low * found.high == 0:
         return decimals
     nearest = min(abs(found.low), abs(found.high))
     while decimals < MAX_DECIMALS and round(nearest, decimals) == 0:

@@ -14,6 +14,7 @@ from benchmarks.analysis.comparison import (
     FAILS_MORE,
     IMPROVED,
     SHOWN,
+    UNDECIDED,
     WORSE,
     Arm,
     Change,
@@ -222,8 +223,11 @@ def legend(group: Group, arms: Sequence[Arm]) -> list[str]:
         season = any(arm.seasonal_skill is not None for arm in arms)
         more = "; seasonal skill: 0 is the value one season before" if season else ""
         lines.append(f"skill: 0 is {group.naive}, 1 is perfect{more}")
-    if group.margin is not None:
+    verdicts = {pair.verdict for pair in group.pairs}
+    if group.margin is not None and EQUIVALENT in verdicts:
         lines.append(f"equivalent: the difference is shown to be below {significant(group.margin)}")
+    if UNDECIDED in verdicts:
+        lines.append("undecided: neither a difference nor equivalence is shown")
     if any(pair.population_p is not None for pair in group.pairs):
         lines.append(
             "verdicts hold for other seeds on these test items; beyond these test items, for other "

@@ -19,7 +19,7 @@ NO_SPREAD = 1e-9  # relative spread below which numbers differ only by rounding
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its confidence interval, whose ends are None for a single value."""
+    """A mean and its confidence interval, whose ends are None for a single or repeated value."""
 
     mean: float
     low: float | None
@@ -98,6 +98,12 @@ def paired_vectors(a: ArrayLike, b: ArrayLike, name: str) -> tuple[Vector, Vecto
 def size_of(*vectors: Vector) -> float:
     """Return the largest absolute value."""
     return max(float(np.abs(each).max()) for each in vectors)
+
+
+def mean_difference(x: Vector, y: Vector) -> float:
+    """Return the difference of two means; 0 if only rounding separates them."""
+    found = float(x.mean() - y.mean())
+    return found if abs(found) > NO_SPREAD * size_of(x, y) else 0.0
 
 
 def has_spread(*vectors: Vector) -> bool:

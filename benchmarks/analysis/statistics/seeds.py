@@ -15,6 +15,7 @@ from benchmarks.analysis.statistics.common import (
     Paired,
     Vector,
     has_spread,
+    mean_difference,
     paired_vectors,
     size_of,
     t_difference,
@@ -30,12 +31,15 @@ EQUAL = "equal differences"
 
 
 def interval(values: ArrayLike) -> Interval:
-    """Return the mean and Student's t interval; a bootstrap of five values covers 0.83."""
+    """Return the mean and Student's t interval; a bootstrap of five values covers 0.83.
+
+    Equal values are one observation, repeated: they have no interval, as a single one has none.
+    """
     x = vector(values)
     if (unit := unit_of(x)) != 1:
         return interval(x / unit).times(unit)
     mean = float(x.mean())
-    if len(x) < 2:
+    if len(x) < 2 or not has_spread(x):
         return Interval(mean, None, None, len(x))
     half = t_quantile((1 + CONFIDENCE) / 2, len(x) - 1) * float(x.std(ddof=1)) / math.sqrt(len(x))
     return Interval(mean, mean - half, mean + half, len(x))
@@ -66,7 +70,7 @@ def paired_by_seed(a: ArrayLike, b: ArrayLike) -> Paired:
         return paired_by_seed(x / unit, y / unit).times(unit)
     d = x - y
     probability = float((d > 0).mean() + 0.5 * (d == 0).mean())
-    mean, n = float(d.mean()), len(d)
+    mean, n = mean_difference(x, y), len(d)
     if n < 2:
         return Paired(mean, None, None, None, n, "one pair: no test", probability)
     if not has_spread(x, y):
@@ -86,7 +90,7 @@ def unpaired(a: ArrayLike, b: ArrayLike) -> Paired:
     x, y = vector(a), vector(b)
     if (unit := unit_of(x, y)) != 1:
         return unpaired(x / unit, y / unit).times(unit)
-    mean, n = float(x.mean() - y.mean()), min(len(x), len(y))
+    mean, n = mean_difference(x, y), min(len(x), len(y))
     if n < 2:
         return Paired(mean, None, None, None, n, "one seed: no test")
     if not has_spread(x, y):

@@ -36,9 +36,10 @@ def export(parts: list[Part], ranks: Figure | None, folder: Path) -> int:
         escaped = [[in_markdown(cell) for cell in row] for row in (header, *rows)]
         columns = range(len(header))
         table = markdown_table(escaped[0], escaped[1:], columns)
-        markdown.append(f"## {in_markdown(title)}\n\n{table}\n")
+        facts = "; ".join(part.group.facts)
+        markdown.append(f"## {in_markdown(title)}\n\n{in_markdown(facts)}\n\n{table}\n")
         body = latex_table(TextTable(header, rows, frozenset(columns)))
-        caption = in_latex(title)
+        caption = in_latex(f"{title} ({facts})")
         latex.append(f"\\begin{{table}}\n\\caption{{{caption}}}\n{body}\n\\end{{table}}\n")
     (folder / "arms.md").write_text("\n".join(markdown), encoding="utf-8")
     (folder / "arms.tex").write_text("\n".join(latex), encoding="utf-8")

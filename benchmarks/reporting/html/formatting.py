@@ -10,6 +10,7 @@ from benchmarks.analysis.comparison import (
     EQUIVALENT,
     NOT_COMPARABLE,
     OPEN,
+    UNDECIDED,
     WORSE,
     Arm,
     Group,
@@ -131,6 +132,8 @@ def among_nets(group: Group, arm: Arm) -> str:
     if pair[1] in OPEN:
         if pair[0].p_adjusted is None:
             return f"one seed: not tested against {best.label}"
+        if pair[1] == UNDECIDED:
+            return f"undecided against {best.label}"
         return f"no difference from {best.label} shown"
     with_best = f"with {best.label}" if pair[1] == NOT_COMPARABLE else f"than {best.label}"
     return f"equivalent to {best.label}" if pair[1] == EQUIVALENT else f"{pair[1]} {with_best}"

@@ -10,6 +10,7 @@ from benchmarks.analysis.comparison import (
     FAILS_LESS,
     FAILS_MORE,
     NOT_COMPARABLE,
+    NOT_SHOWN,
     WORSE,
     Arm,
     Group,
@@ -108,6 +109,8 @@ def _ranking(group: Group, contenders: list[Arm]) -> str:
     best, second = contenders[:2]
     lead = number(abs(best.score.mean - second.score.mean), 2)
     lead_text = f"{best.label} leads {second.label} by {lead}"
+    if best.score.mean == second.score.mean:
+        lead_text = f"{best.label} and {second.label} have the same mean"
     found = pair_of(group, best, second)
     pair, verdict = found if found is not None else (None, "")
     if pair is not None and verdict == NOT_COMPARABLE:
@@ -117,21 +120,20 @@ def _ranking(group: Group, contenders: list[Arm]) -> str:
     if verdict == FAILS_MORE:
         return f"{lead_text} in completed runs, but {best.label} fails more often."
     if verdict == FAILS_LESS:
-        return f"{lead_text} and fails less often."
+        return f"{lead_text}; {best.label} fails less often."
     if pair is not None and pair.withheld:
         return f"{lead_text} in completed runs; the verdict is open, {open_text(pair)}."
     if verdict == EQUIVALENT:
         return f"{lead_text}; the two are equivalent."
-    n = pair.seeds.n if pair is not None and pair.seeds is not None else best.score.n
     if verdict == BETTER and pair is not None:
+        n = pair.seeds.n if pair.seeds is not None else best.score.n
         p = f" ({p_value(pair.p_adjusted)})" if pair.p_adjusted is not None else ""
         settled = _is_settled(group, contenders)
         more = "" if settled else ", but not every other network is shown to be worse"
         return f"{lead_text}, which {plural(n, 'seed')} {'shows' if n == 1 else 'show'}{p}{more}."
     if pair is not None and pair.detectable is not None:
-        seen = number(pair.detectable, 2)
-        return f"{lead_text}, which is not significant: {plural(n, 'seed')} would detect {seen}."
-    return f"{lead_text}, which is not significant."
+        return f"{lead_text}; {verdict}, detectable difference {number(pair.detectable, 2)}."
+    return f"{lead_text}; {verdict or NOT_SHOWN}."
 
 
 def _cost(contenders: list[Arm]) -> str:

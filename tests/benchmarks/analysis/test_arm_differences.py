@@ -113,6 +113,14 @@ FULL: Row = {"epochs": 50, "stopped_by": "epochs"}
         ({"stopped_by": "patience", "epochs": 11, "steps": 110}, {**FULL, "steps": 500}, ""),
         ({"stopped_by": "steps", "overrides": "train.max_steps=9", "steps": 9}, {**FULL,
          "steps": 500}, "train.max_steps: 9, default"),
+        ({"stopped_by": "patience", "epochs": 50}, {"stopped_by": "epochs", "epochs": 2},
+         "epochs: 50, 2"),
+        ({"tokenization": "word, 20,000 tokens"}, {"tokenization": "65 characters"},
+         "tokenization: word, 20,000 tokens, 65 characters"),
+        ({"pretrain_sha256": "ab12"}, {"pretrain_sha256": ""}, "pretrain_sha256: ab12, none"),
+        ({"pretrain_sha256": "ab12", "overrides": "train.pretrain=self"}, {},
+         "train.pretrain: self, default"),
+        ({"init_seed": 3}, {"init_seed": ""}, "init_seed: 3, none"),
     ],
 )  # fmt: skip
 def test_what_differs_is_named_in_the_group_and_beside_the_verdict(
@@ -138,6 +146,7 @@ def test_the_heading_names_the_arms_of_each_value(tmp_path: Path) -> None:
     )
     two = arm("lstm", LSTM, dropout=0.1), arm("lstm", RNN, dropout=0.5)
     assert grouped(tmp_path, *two).also_differ == "arms also differ in dropout: 0.1, 0.5"
+    assert grouped(tmp_path, *two, by=("dropout",)).also_differ == ""
 
 
 @pytest.mark.parametrize(
@@ -151,6 +160,22 @@ def test_epochs_that_vary_by_seed_are_a_result_of_patience_alone(
     lstm = [row | {"epochs": n, "steps": 10 * n} for n, row in enumerate(arm("lstm", LSTM), 9)]
     group = grouped(tmp_path, [row | ended for row in lstm], arm("rnn", RNN, epochs=9, steps=90))
     assert without_names(group.also_differ) == pair_of(group, "lstm", "rnn").differ == text
+
+
+def test_one_seed_does_not_hide_another_limit_of_epochs(tmp_path: Path) -> None:
+    """A table without `stopped_by`: epochs that vary by seed may be those of patience."""
+    short = [row | {"epochs": 1 + (seed == 4)} for seed, row in enumerate(arm("lstm", LSTM))]
+    group = grouped(tmp_path, short, arm("rnn", RNN, epochs=50))
+    assert pair_of(group, "lstm", "rnn").differ == "arms also differ in epochs: 1 to 2, 50"
+    near = [row | {"epochs": 40 + 5 * seed} for seed, row in enumerate(arm("rnn", RNN))]
+    longer = [row | {"epochs": 50 + seed} for seed, row in enumerate(arm("lstm", LSTM))]
+    assert pair_of(grouped(tmp_path, near, longer), "lstm", "rnn").differ == ""
+
+
+def test_an_override_of_the_task_explains_another_tokenization(tmp_path: Path) -> None:
+    a = arm("lstm", LSTM, tokenization="65 characters", overrides="task.level=char")
+    found = pair_of(grouped(tmp_path, a, arm("rnn", RNN, tokenization="word")), "lstm", "rnn")
+    assert found.differ == "arms also differ in task.level: char, default"
 
 
 def test_networks_do_not_differ_from_baselines_in_their_training(tmp_path: Path) -> None:

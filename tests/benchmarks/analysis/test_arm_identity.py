@@ -12,6 +12,7 @@ from scipy import stats
 
 from benchmarks.analysis.compare import compare
 from benchmarks.analysis.item_tests import ItemTests
+from benchmarks.analysis.row_filter import ARM_COLUMNS
 from benchmarks.reporting.json_csv import as_json, comparison_json
 from benchmarks.results.dataframe import typed
 from benchmarks.results.row import columns_where
@@ -44,12 +45,19 @@ SETTING_VALUES: dict[str, tuple[Any, Any]] = {
     "recipe": ("default", "strong"),
     "precision": ("highest", "bfloat16"),
     "dtype": ("float32", "float64"),
+    "deterministic": ("true", "false"),
+    "tokenization": ("word", "65 characters"),
+    "init_seed": ("3", ""),
+    "order_seed": ("3", ""),
+    "split_seed": ("1", "2"),
+    "pretrain_sha256": ("ab12", ""),
     "overrides": ("train.clip=1", ""),
 }
 
 
 def test_the_values_above_are_all_settings() -> None:
-    assert {*SETTING_VALUES} == {*columns_where(kind="setting"), "dtype", "overrides"}
+    assert {*SETTING_VALUES} == {*ARM_COLUMNS, "overrides"}
+    assert {*columns_where(kind="setting")} <= {*ARM_COLUMNS}
 
 
 @pytest.mark.parametrize("column", SETTING_VALUES)
@@ -148,7 +156,7 @@ def test_spellings_of_a_whole_number(tmp_path: Path, cell: str, seed: int) -> No
     assert grouped(tmp_path, rows).arms[0].by_seed.seeds.tolist() == [seed]
 
 
-CHANGED = "the score changed at the same seed and configuration: "
+CHANGED = "the score changed at the same seed and settings: "
 
 
 def test_a_changed_score_at_the_same_seed_is_a_finding(tmp_path: Path) -> None:
@@ -160,6 +168,16 @@ def test_a_changed_score_at_the_same_seed_is_a_finding(tmp_path: Path) -> None:
     assert note == (
         f"{CHANGED}lstm, seed 3: 0.8 (20260101-a), then 0.99 (20260102-b); "
         f"naive: 0.5 ({table}, row 6), then 0.4 ({table}, row 7)"
+    )
+
+
+def test_a_changed_score_names_other_epochs(tmp_path: Path) -> None:
+    short, long = arm("lstm", [0.8], [3], epochs=2), arm("lstm", [0.9], [3], epochs=50)
+    (note,) = [n for n in grouped(tmp_path, short, long).notes if n.startswith(CHANGED)]
+    table = tmp_path / "table.csv"
+    assert note == (
+        f"{CHANGED}lstm, seed 3: 0.8 ({table}, row 1, 2 epochs), then 0.9 ({table}, row 2, 50 "
+        f"epochs)"
     )
 
 

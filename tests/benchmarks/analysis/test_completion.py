@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ import pytest
 from scipy import stats
 
 from benchmarks.analysis.diff import changes
+from benchmarks.reporting.json_csv import comparison_csv
 from benchmarks.reporting.renderers import as_markdown
 from benchmarks.reporting.tables import change_sections
 from scripts.compare import main
-from tests.helpers.result_tables import Row, arm, changed, fixed, grouped, pair_of, write
+from tests.helpers.result_tables import Row, arm, changed, compared, fixed, grouped, pair_of, write
 
 TEN = [0.81, 0.84, 0.83, 0.86, 0.82, 0.85, 0.80, 0.84, 0.83, 0.82]
 FIRST = TEN[:5]
@@ -69,6 +71,15 @@ def test_a_net_that_fails_does_not_beat_a_baseline_by_its_survivors(tmp_path: Pa
     assert group.arm("lstm").beats_baselines is False
     group = grouped(tmp_path, with_failures("lstm", TEN, 1), fixed("majority", 0.5))
     assert group.arm("lstm").beats_baselines is True
+
+
+def test_without_a_test_of_completion_there_is_no_p(tmp_path: Path) -> None:
+    found = compared(tmp_path, with_failures("lstm", TEN, 1), fixed("majority", 0.5))
+    (pair,) = found.groups[0].pairs
+    assert pair.completion is not None
+    assert pair.completion.p_adjusted is None
+    lines = list(csv.DictReader(comparison_csv(found).splitlines()))
+    assert [line["p_completion"] for line in lines] == ["", ""]
 
 
 def test_a_repeated_run_that_succeeds_is_no_failure(tmp_path: Path) -> None:

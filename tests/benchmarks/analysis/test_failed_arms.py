@@ -104,7 +104,7 @@ def test_changed_scores_are_a_finding_in_two_tables(tmp_path: Path) -> None:
     before = write(tmp_path / "a.csv", arm("lstm", TEN))
     after = write(tmp_path / "b.csv", arm("lstm", TEN) + again)
     notes = changes(before, after).notes
-    assert any("the score changed at the same seed and configuration: in B" in n for n in notes)
+    assert any("the score changed at the same seed and settings: in B" in n for n in notes)
 
 
 def test_equal_differences_at_all_seeds_are_no_evidence(tmp_path: Path) -> None:

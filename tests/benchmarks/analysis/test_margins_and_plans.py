@@ -9,8 +9,11 @@ import pytest
 from scipy import stats
 
 from benchmarks.analysis.margin import parse_margin
+from benchmarks.analysis.statistics.common import Paired
 from benchmarks.analysis.statistics.sequential import nominal_level
 from benchmarks.errors import UserError
+from benchmarks.reporting.sentences import pair_text, size_text
+from benchmarks.reporting.tables import half_text
 from scripts import report
 from scripts.compare import main
 from tests.helpers.result_tables import GRU, LSTM, arm, changed, compared, fixed, grouped, write
@@ -110,9 +113,40 @@ def test_seeds_that_change_nothing_are_no_evidence(tmp_path: Path) -> None:
     assert "the seed changes no score, its runs count as one: a, b" in group.notes
 
 
-def test_arms_with_identical_scores_are_remarked(tmp_path: Path) -> None:
-    notes = grouped(tmp_path, arm("a", LSTM), arm("b", LSTM), arm("c", GRU)).notes
-    assert "identical scores at all seeds: a, b; are they the same network?" in notes
+@pytest.mark.parametrize("seeds", [None, range(20, 25)])
+def test_an_arm_whose_seeds_change_nothing_is_one_observation(
+    tmp_path: Path, seeds: range | None
+) -> None:
+    group = grouped(tmp_path, arm("a", [0.85] * 6), arm("b", GRU, seeds))
+    (pair,) = group.pairs
+    assert pair.p == pytest.approx(stats.ttest_1samp(GRU, 0.85).pvalue)
+    assert pair.reason == "one-sample t, 5 seeds"
+    assert (group.arm("a").score.low, group.arm("a").score.high) == (None, None)
+    assert half_text(group.arm("a").score) == ""
+
+
+def test_means_that_differ_by_rounding_are_equal(tmp_path: Path) -> None:
+    group = grouped(tmp_path, arm("a", [0.1, 0.2, 0.3]), arm("b", [0.3, 0.1, 0.2]))
+    assert "no difference shown; no difference, p = 1.00" in pair_text(group.pairs[0], group)
+
+
+def test_a_difference_below_the_last_decimal_is_not_zero(tmp_path: Path) -> None:
+    near = [
+        score + wobble for score, wobble in zip(LSTM, [0.1, -0.1, 0.1, -0.1, 1e-3], strict=True)
+    ]
+    group = grouped(tmp_path, arm("a", LSTM), arm("b", near))
+    assert "b ahead by less than 0.01 [" in pair_text(group.pairs[0], group)
+
+
+def test_an_interval_that_contains_zero_shows_the_sign_of_its_ends() -> None:
+    found = Paired(0.1, -0.0004, 0.2004, 0.05, 5, "paired t")
+    assert size_text(found) == "0.1000 [-0.0004, 0.2004]"
+
+
+@pytest.mark.parametrize("seeds", [None, range(5, 10)])
+def test_arms_with_identical_scores_are_remarked(tmp_path: Path, seeds: range | None) -> None:
+    notes = grouped(tmp_path, arm("a", LSTM), arm("b", LSTM, seeds), arm("c", GRU)).notes
+    assert "identical scores: a, b; are they the same network?" in notes
 
 
 def test_a_baseline_with_one_seed_is_not_the_bar(tmp_path: Path) -> None:

@@ -242,9 +242,13 @@ def test_other_baselines_are_marked_by_the_pairs_with_the_best(tmp_path: Path) -
     assert 0.025 < p < 0.05
     worst = fixed("majority", 0.5)
     best = fixed("tfidf", float(np.mean(LSTM)) - 0.001, "classical")
-    group = grouped(tmp_path, arm("lstm", LSTM), best, fixed("svm", score, "classical"), worst)
-    assert marks(group) == {"lstm", "tfidf", "svm"}
-    far = fixed("svm", float(np.mean(LSTM)) - 6 * float(stats.sem(LSTM)), "classical")
+    seeded = arm("svm", [score] * 5, baseline="classical")
+    assert marks(grouped(tmp_path, arm("lstm", LSTM), best, seeded, worst)) == {
+        "lstm",
+        "tfidf",
+        "svm",
+    }
+    far = arm("svm", [float(np.mean(LSTM)) - 6 * float(stats.sem(LSTM))] * 5, baseline="classical")
     assert marks(grouped(tmp_path, arm("lstm", LSTM), best, far, worst)) == {"lstm", "tfidf"}
 
 
@@ -256,6 +260,16 @@ def test_a_lower_baseline_without_seeds_is_not_marked(tmp_path: Path) -> None:
     margin = parse_margin("0.02")
     group = grouped(tmp_path, net, *baselines, fixed("twin", 0.8, "classical"), margin=margin)
     assert marks(group) == {"tfidf", "twin", "svm"}
+
+
+@pytest.mark.parametrize(("margin", "marked"), [(None, {"nb_3"}), ("0.02", {"nb_3", "nb_1"})])
+def test_a_noisy_network_does_not_mark_baselines_that_are_certainly_worse(
+    tmp_path: Path, margin: str | None, marked: set[str]
+) -> None:
+    net = arm("gru", [0.70, 0.95, 0.80])
+    bars = [fixed(f"nb_{n}", score, "classical") for n, score in enumerate((0.79, 0.60, 0.80), 1)]
+    found = grouped(tmp_path, net, *bars, margin=margin and parse_margin(margin))
+    assert marks(found) == {"gru", *marked}
 
 
 def test_each_budget_has_its_best(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.analysis.margin import parse_margin
 from benchmarks.reporting.answer import answer
 from benchmarks.reporting.html.overview import arm_table
 from benchmarks.reporting.html.summary import summarise
@@ -54,6 +56,56 @@ def test_the_answer_names_what_leaves_it_in_doubt(tmp_path: Path) -> None:
     assert answer(single) == "no network is shown to be best: their pairs are not tested"
     assert answer(grouped(tmp_path, arm("lstm", LSTM), arm("rnn", RNN), baseline="rnn")) == ""
     assert answer(grouped(tmp_path, fixed("a", 0.1), fixed("b", 0.2))) == ""
+
+
+def test_the_answer_names_equivalent_networks(tmp_path: Path) -> None:
+    margin = parse_margin("0.005")
+    twin = [score + wobble for score, wobble in zip(LSTM, [0, 1e-4, 0, 2e-4, 1e-4], strict=True)]
+    lstm, gru = arm("lstm", LSTM), arm("gru", twin)
+    assert answer(grouped(tmp_path, lstm, gru, margin=margin)) == (
+        f"gru and lstm are equivalent; {UNPLANNED}"
+    )
+    assert answer(grouped(tmp_path, lstm, gru, arm("rnn", RNN), margin=margin)) == (
+        f"gru ahead, equivalent to lstm, better than rnn; {UNPLANNED}"
+    )
+    noisy = arm("rnn", [0.5, 0.9, 0.7, 0.95, 0.6])
+    assert answer(grouped(tmp_path, lstm, gru, noisy, margin=margin)) == (
+        "no network is shown to be better than another; gru and lstm are equivalent; " + UNPLANNED
+    )
+
+
+def test_a_lucky_baseline_is_not_hidden_by_the_best_that_can_be_tested(tmp_path: Path) -> None:
+    lucky = arm("lucky", [0.99], baseline="simple")
+    group = grouped(tmp_path, arm("lstm", LSTM), lucky, fixed("majority", 0.5))
+    assert "lstm beats majority, the best baseline that can be tested" in answer(group)
+
+
+def test_the_legend_explains_only_the_verdicts_in_use(tmp_path: Path) -> None:
+    margin = parse_margin("0.005")
+    nets = arm("lstm", LSTM), arm("gru", [0.5, 0.9, 0.7, 0.95, 0.6])
+    below = group_section(grouped(tmp_path, *nets, margin=margin), only_changed=False).below
+    assert "undecided: neither a difference nor equivalence is shown" in below
+    assert not any(line.startswith("equivalent") for line in below)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "beyond", "doubt"),
+    [
+        ("better", "worse", "beyond these test items lstm worse than rnn"),
+        ("better", "better", ""),
+        ("better", "no difference shown", "beyond these test items no difference of lstm and rnn"),
+        ("no difference shown", "better", "beyond these test items lstm better than rnn"),
+    ],
+)
+def test_another_verdict_beyond_the_items_is_a_doubt(
+    tmp_path: Path, verdict: str, beyond: str, doubt: str
+) -> None:
+    group = grouped(tmp_path, arm("lstm", LSTM), arm("rnn", RNN))
+    more = {"verdict": verdict, "population_verdict": beyond, "population_p": 0.01}
+    pair = dataclasses.replace(group.pairs[0], **more)  # type: ignore[arg-type]
+    text = answer(dataclasses.replace(group, pairs=[pair]))
+    assert doubt in text
+    assert ("beyond" in text) == bool(doubt)
 
 
 def test_many_networks_are_counted(tmp_path: Path) -> None:

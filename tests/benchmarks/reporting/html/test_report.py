@@ -171,6 +171,7 @@ def test_the_table_is_markdown_and_latex(figures: Path) -> None:
         if line.startswith("|"):
             assert line.count("|") == header.count("|")
     assert "| gru |" in markdown
+    assert "hidden size" in markdown
     assert planted.HOSTILE not in markdown
     latex = (figures / "files" / "arms.tex").read_text(encoding="utf-8")
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 1
@@ -223,7 +224,7 @@ def test_a_story_for_each_outcome(
     assert summary.tone == tone
     assert summary.headline.startswith("; ".join(parts))
     if len(scores) == 2:
-        assert ("which is not significant" in summary.text) == (scores[0] == scores[1])
+        assert ("no difference shown" in summary.text) == (scores[0] == scores[1])
 
 
 def test_arms_of_other_budgets_are_told_apart(tmp_path: Path) -> None:
