@@ -124,7 +124,8 @@ def make_group(
         arms = [dataclasses.replace(arm, validation=None) for arm in arms]
     elif naive is not None:
         arms = with_skill(arms, naive, name, metric.higher_is_better)
-    check_planned({arm.label: arm.score.n for arm in arms}, options.planned)
+    seeds = {arm.label: arm.score.n if options.by else arm.attempted for arm in arms}
+    check_planned(seeds | {arm.label: arm.attempted for arm in failed_arms}, options.planned)
     best = arms[0].score.mean
     margin = None if options.margin is None else options.margin.in_units(best, rows)
     rules = Rules(metric, items, margin, options.planned)
@@ -132,7 +133,7 @@ def make_group(
     pairs = all_pairs(arms, rules, family, failed_arms)
     reference = requested_arm(arms, options.baseline)
     shown = pairs if reference is None else pairs_with(arms, reference, rules, failed_arms)
-    arms = with_marks(arms, pairs, shown, rules)
+    arms = with_marks(arms, pairs, shown, rules, family)
     notes = [*notes_of(rows, failed, arms, failed_arms, beside), *kernel_notes(arms)]
     notes += seed_notes(arms, shown, options.planned)
     notes += [] if margin is None else [f"margin: {significant(margin, 2)}"]

@@ -19,7 +19,7 @@ from benchmarks.analysis.comparison import (
 from benchmarks.analysis.seed_tests import Scores
 from benchmarks.analysis.statistics.common import LEVEL, Vector
 from benchmarks.analysis.statistics.completion import fisher_p, ranked_with_failures
-from benchmarks.analysis.statistics.power import holm
+from benchmarks.analysis.statistics.power import adjusted
 
 
 def completion_of(a: Scores, b: Scores, higher_is_better: bool) -> Completion | None:
@@ -57,12 +57,14 @@ def ranked_with_one_score(
     return p, (better + (total - better - worse) / 2) / total
 
 
-def with_holm(completions: Sequence[Completion | None]) -> list[Completion | None]:
-    """Return the completions with p-values of Fisher's test corrected over all of them."""
+def with_correction(
+    completions: Sequence[Completion | None], family: int = 0
+) -> list[Completion | None]:
+    """Return the completions with p-values of Fisher's test corrected as in `adjusted`."""
     tested = [each for each in completions if each is not None and each.p is not None]
-    adjusted = iter(holm([each.p or 0.0 for each in tested]))
+    pvalues = iter(adjusted([each.p or 0.0 for each in tested], family))
     return [
-        each if each is None or each.p is None else replace(each, p_adjusted=next(adjusted))
+        each if each is None or each.p is None else replace(each, p_adjusted=next(pvalues))
         for each in completions
     ]
 

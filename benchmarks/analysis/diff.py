@@ -28,7 +28,7 @@ from benchmarks.analysis.comparison import (
     Change,
     Changes,
 )
-from benchmarks.analysis.completion import completion_of, with_holm, without_scores
+from benchmarks.analysis.completion import completion_of, with_correction, without_scores
 from benchmarks.analysis.diff_pairing import ArmPair, Side, number_arms, paired_arms
 from benchmarks.analysis.kernel_notes import change_notes
 from benchmarks.analysis.metrics import COSTS, EXACT, TIMES, Metric
@@ -76,7 +76,7 @@ def changes(before: Path, after: Path, options: Options = DEFAULTS) -> Changes:
     found = [change_of(pair, group_difference) for pair in arms]
     rules = [rules_of(change, frame, options) for change in found]
     notes = [note for tables in read for note in tables.notes]
-    notes += planned_notes(found, options.planned)
+    notes += planned_notes(found, options)
     for name, side in zip("AB", selected, strict=True):
         if options.metric not in COSTS:
             notes += changed_note(changed_texts(f"in {name}", side.rows))
@@ -88,16 +88,18 @@ def changes(before: Path, after: Path, options: Options = DEFAULTS) -> Changes:
     )
 
 
-def planned_notes(found: Sequence[Change], planned: int | None) -> list[str]:
+def planned_notes(found: Sequence[Change], options: Options) -> list[str]:
     """Return the note on planned seeds, or raise UserError if an arm has more than planned."""
     counts = {}
     for change in found:
         sides = [side.n for side in (change.before, change.after) if side is not None]
-        if sides and not change.is_deterministic:
-            check_planned({change.label: max(sides)}, planned)
+        runs = zip(change.completed, change.failures, strict=True)
+        attempted = sides if options.by else [done + sum(lost.values()) for done, lost in runs]
+        if not change.is_deterministic:
+            check_planned({change.label: max(attempted, default=0)}, options.planned)
         if change.seeds is not None and change.seeds.freedom is not None:
             counts[change.label] = min(sides)
-    return [planned_note(counts, planned)] if counts else []
+    return [planned_note(counts, options.planned)] if counts else []
 
 
 def incomparable_reason(a: Side, b: Side, metric: str, group_difference: GroupDifference) -> str:
@@ -208,7 +210,7 @@ def rules_of(change: Change, frame: pd.DataFrame, options: Options) -> Rules:
 
 def corrected(found: Sequence[Change], rules: Sequence[Rules]) -> list[Change]:
     """Return the changes with final verdicts, in the order of verdicts."""
-    completions = with_holm([change.completion for change in found])
+    completions = with_correction([change.completion for change in found])
     changes = [
         replace(change, completion=completion, margin=rule.margin)
         for change, completion, rule in zip(found, completions, rules, strict=True)

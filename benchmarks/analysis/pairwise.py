@@ -28,7 +28,7 @@ from benchmarks.analysis.comparison import (
 from benchmarks.analysis.completion import (
     completion_of,
     in_view_of_failures,
-    with_holm,
+    with_correction,
     withheld_by,
     without_scores,
 )
@@ -38,8 +38,8 @@ from benchmarks.analysis.seed_tests import difference
 from benchmarks.analysis.statistics.common import LEVEL, Paired, at_level
 from benchmarks.analysis.statistics.equivalence import effect_size, tost_p
 from benchmarks.analysis.statistics.power import (
+    adjusted,
     detectable,
-    holm,
     holm_levels,
     seeds_for_margin,
 )
@@ -143,7 +143,7 @@ def corrected(pairs: Sequence[Pair], rules: Rules, family: int) -> list[Pair]:
     If they were selected from a larger `family` of pairs, Bonferroni's correction accounts for the
     selection. Tests of equivalence and of completion are corrected as families of their own.
     """
-    completions = with_holm([pair.completion for pair in pairs])
+    completions = with_correction([pair.completion for pair in pairs], family)
     corrections = corrections_of([pair.seeds for pair in pairs], [rules] * len(pairs), family)
     return [
         judged(replace(pair, completion=completion), rules, each)
@@ -165,21 +165,20 @@ def corrections_of(
 ) -> list[Correction | None]:
     """Return the corrections of all tests; None for pairs without a test."""
     tested = [(n, each) for n, each in enumerate(found) if each is not None and each.p is not None]
-    adjusted, levels = correction([each.p or 0.0 for _, each in tested], family)
+    pvalues, levels = correction([each.p or 0.0 for _, each in tested], family)
     margins = [rules[n].margin for n, _ in tested]
     near = [m and tost_p(each, m) for m, (_, each) in zip(margins, tested, strict=True)]
     of_near = iter(correction([p for p in near if p is not None], family)[0])
     result: list[Correction | None] = [None] * len(found)
-    for (n, _), p, level, equal in zip(tested, adjusted, levels, near, strict=True):
+    for (n, _), p, level, equal in zip(tested, pvalues, levels, near, strict=True):
         result[n] = Correction(p, level, None if equal is None else next(of_near))
     return result
 
 
 def correction(pvalues: Sequence[float], family: int) -> tuple[list[float], list[float]]:
     """Return corrected p-values, and the level of each test: by Holm, or Bonferroni if selected."""
-    if family > len(pvalues):
-        return [min(1.0, p * family) for p in pvalues], [LEVEL / family] * len(pvalues)
-    return holm(pvalues), holm_levels(pvalues)
+    levels = [LEVEL / family] * len(pvalues) if family > len(pvalues) else holm_levels(pvalues)
+    return adjusted(pvalues, family), levels
 
 
 def judged(pair: Judged, rules: Rules, correction: Correction | None) -> Judged:
@@ -262,13 +261,15 @@ def all_pairs(
 ) -> list[Pair]:
     """Compare all pairs of contenders; of many, those with the best arm and the best baseline.
 
-    Networks are also compared with those of which no run was completed.
+    Failed runs can withhold the verdicts of the best arm: the best one without any is then a
+    reference, too. Networks are also compared with those of which no run was completed.
     """
     among = contenders(arms)
     chosen = list(combinations(among, 2))
     if len(among) > MOST_FOR_ALL_PAIRS:
-        baseline = best_baseline(among)
-        chosen = [(a, b) for a, b in chosen if a is among[0] or a is baseline or b is baseline]
+        sound = next((arm for arm in among if not arm.failures), None)
+        references = {arm.label for arm in (among[0], sound, best_baseline(among)) if arm}
+        chosen = [(a, b) for a, b in chosen if references & {a.label, b.label}]
     count = max(family, len(chosen))
     tests = [run_test(a, b, rules, count) for a, b in chosen]
     nets = [arm for arm in among if not arm.is_deterministic]

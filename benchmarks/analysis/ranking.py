@@ -12,6 +12,7 @@ from benchmarks.analysis.comparison import (
     FAILS_LESS,
     FAILS_MORE,
     FLIPPED,
+    OPEN,
     SHOWN,
     WORSE,
     Arm,
@@ -32,16 +33,17 @@ AGAINST_BASELINE = {
 
 
 def with_marks(
-    arms: list[Arm], pairs: Sequence[Pair], shown: Sequence[Pair], rules: Rules
+    arms: list[Arm], pairs: Sequence[Pair], shown: Sequence[Pair], rules: Rules, family: int
 ) -> list[Arm]:
     """Mark the best arms and the networks that beat the best baseline.
 
-    The verdicts of the pairs that are `shown` precede those of all pairs.
+    The verdicts of the pairs that are `shown` precede those of all pairs. `family` is as in
+    `corrected`.
     """
     tested = {frozenset((pair.a, pair.b)): pair for pair in (*pairs, *shown)}
     failing = {label for pair in (*pairs, *shown) if (label := failing_more(pair)) is not None}
     qualified = [arm for arm in arms if arm.label not in failing]
-    best = best_arms(qualified, tested, rules)
+    best = best_arms(qualified, tested, rules, family)
     if failing and len(qualified) == 1:
         best = {qualified[0].label}
     best -= {label for pair in shown if (label := loser(pair, failing)) is not None}
@@ -52,7 +54,7 @@ def with_marks(
     return result
 
 
-def best_arms(arms: Sequence[Arm], tested: PairsByLabels, rules: Rules) -> set[str]:
+def best_arms(arms: Sequence[Arm], tested: PairsByLabels, rules: Rules, family: int) -> set[str]:
     """Return the labels of the best arms and those not shown to be worse.
 
     Nets of each budget are compared with each other and with the baselines. A baseline must not
@@ -63,14 +65,16 @@ def best_arms(arms: Sequence[Arm], tested: PairsByLabels, rules: Rules) -> set[s
     beaten: set[str] = set()
     for budget in sorted(budgets) or [""]:
         peers = [a for a in arms if a.baseline or budget_name(a.match, a.match_budget) == budget]
-        found = best_of_budget(peers, tested, rules)
+        found = best_of_budget(peers, tested, rules, family)
         best |= found
         if found:
             beaten |= {arm.label for arm in peers} - found
     return best - beaten
 
 
-def best_of_budget(arms: Sequence[Arm], tested: PairsByLabels, rules: Rules) -> set[str]:
+def best_of_budget(
+    arms: Sequence[Arm], tested: PairsByLabels, rules: Rules, family: int
+) -> set[str]:
     """Return the labels of the best arms of a budget.
 
     The best arm is the first contender that can be tested: an arm with one seed cannot. Arms whose
@@ -80,17 +84,19 @@ def best_of_budget(arms: Sequence[Arm], tested: PairsByLabels, rules: Rules) -> 
     for best in sorted(contenders(arms), key=lambda arm: arm.label in doubtful):
         if best.score.n == 1 and not best.is_deterministic and rules.metric.name not in EXACT:
             continue
-        pairs = [
-            (arm, pair)
-            for arm, pair in pairs_with_best(best, arms, tested, rules)
-            if is_decided(pair)
-        ]
-        if pairs:
-            kept = {a.label for a, p in pairs if verdict_of(best, p) not in (BETTER, FAILS_LESS)}
+        pairs = pairs_with_best(best, arms, tested, rules, family)
+        if any(is_decided(pair) for _, pair in pairs):
+            kept = {arm.label for arm, pair in pairs if may_be_best(arm, pair, best)}
             fixed = [arm for arm in arms if arm.is_deterministic]
             kept |= {arm.label for arm in fixed if best.is_deterministic}
             return kept - certainly_worse(fixed, rules.margin or 0.0) | {best.label}
     return set()
+
+
+def may_be_best(arm: Arm, pair: Pair, best: Arm) -> bool:
+    """Return True if an arm with several seeds or a test is not shown to be worse than the best."""
+    is_open = pair.verdict in OPEN and arm.score.n > 1
+    return (is_open or is_decided(pair)) and verdict_of(best, pair) not in (BETTER, FAILS_LESS)
 
 
 def certainly_worse(fixed: Sequence[Arm], margin: float) -> set[str]:
@@ -102,11 +108,12 @@ def certainly_worse(fixed: Sequence[Arm], margin: float) -> set[str]:
 
 
 def pairs_with_best(
-    best: Arm, arms: Sequence[Arm], tested: PairsByLabels, rules: Rules
+    best: Arm, arms: Sequence[Arm], tested: PairsByLabels, rules: Rules, family: int
 ) -> list[tuple[Arm, Pair]]:
     """Return the best arm's pairs with others: the tested ones, and new tests over seeds.
 
-    New tests are corrected for the pairs with the best arm, including the tested ones.
+    New tests are corrected for the pairs with the best arm, including the tested ones, or for the
+    `family` that they are a selection from.
     """
     others = [
         arm
@@ -121,7 +128,7 @@ def pairs_with_best(
         tested.get(frozenset((best.label, arm.label))) or run_test(best, arm, rules, len(others))
         for arm in others
     ]
-    again = corrected(pairs, rules, 0)
+    again = corrected(pairs, rules, family)
     return [
         (arm, pair if frozenset((best.label, arm.label)) in tested else new)
         for arm, pair, new in zip(others, pairs, again, strict=True)

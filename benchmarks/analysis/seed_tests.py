@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.analysis.statistics.common import NO_SPREAD, Paired, Vector, size_of
-from benchmarks.analysis.statistics.seeds import by_overlap, paired_by_seed
+from benchmarks.analysis.statistics.common import Paired, Vector, size_of
+from benchmarks.analysis.statistics.seeds import are_equally_apart, by_overlap, paired_by_seed
 
 ROUNDING = 1e-6  # relative difference of scores that another order of sums causes
 
@@ -51,7 +51,7 @@ class Scores:
     @property
     def is_constant(self) -> bool:
         """True if several seeds have one score: the seed has no effect."""
-        return self.n > 1 and float(np.ptp(self.values)) <= NO_SPREAD * size_of(self.values)
+        return self.n > 1 and float(np.ptp(self.values)) <= ROUNDING * size_of(self.values)
 
 
 def equal_to_rounding(a: Vector, b: Vector) -> bool:
@@ -94,4 +94,6 @@ def difference(a: Scores, b: Scores) -> tuple[Paired | None, str]:
     if are_all_common:
         return found, f"{found.method}, {found.n} seeds"
     common = f"{len(in_a)} in common" if len(in_a) else "none in common"
+    if len(in_a) > 1 and are_equally_apart(x, y):
+        common += " with equal differences, which count as one"
     return found, f"{found.method}, {a.n} and {b.n} seeds, {common}"

@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks.analysis.comparison import ExcludedRows
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.margin import Margin, parse_margin
-from benchmarks.analysis.metrics import HIGHER, LOWER, SHARES, direction, plain_name
+from benchmarks.analysis.metrics import SHARES, direction, known_direction, plain_name
 from benchmarks.analysis.row_filter import NEVER_POOLED, filter_rows
 from benchmarks.analysis.seed_tests import ROUNDING
 from benchmarks.errors import UserError, nearest
@@ -126,8 +126,9 @@ def check_statuses(frame: pd.DataFrame) -> None:
 def check_directions(frame: pd.DataFrame) -> None:
     """Check that every score has a task, a metric and one direction: the documented one if any."""
     higher = frame["higher_is_better"]
-    names = frame["metric"].map(plain_name)
-    wrong = (higher == 0) & names.isin(HIGHER) | (higher == 1) & names.isin(LOWER)
+    directions = {name: known_direction(name) for name in frame["metric"].unique()}
+    known = frame["metric"].astype("str").map(directions).astype("float64")
+    wrong = abs(known - higher) == 1
     if wrong.any():
         row = frame[wrong].iloc[0]
         given, better = ("true", "lower") if row["higher_is_better"] else ("false", "higher")

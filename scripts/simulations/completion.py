@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.analysis.comparison import BETTER, FAILS_MORE, NOT_SHOWN, WORSE
-from benchmarks.analysis.completion import completion_of, in_view_of_failures, with_holm
+from benchmarks.analysis.completion import completion_of, in_view_of_failures, with_correction
 from benchmarks.analysis.seed_tests import Scores, difference
 from benchmarks.analysis.statistics.completion import fisher_p, ranked_with_failures
 from benchmarks.analysis.statistics.seeds import unpaired
@@ -47,7 +47,7 @@ def verdict(a: Array, b: Array) -> str:
     of_scores = NOT_SHOWN
     if found is not None and is_shown(found.p):
         of_scores = BETTER if found.difference > 0 else WORSE
-    (completion,) = with_holm([completion_of(arms[0], arms[1], True)])
+    (completion,) = with_correction([completion_of(arms[0], arms[1], True)])
     return in_view_of_failures(of_scores, completion, NOT_SHOWN)
 
 

@@ -28,13 +28,20 @@ def holm(pvalues: Sequence[float]) -> list[float]:
     return [float(each) for each in np.minimum(1.0, uncapped_holm(pvalues))]
 
 
+def adjusted(pvalues: Sequence[float], family: int = 0) -> list[float]:
+    """Adjust p-values by Holm, or by Bonferroni if they are a selection from a larger family."""
+    if family > len(pvalues):
+        return [min(1.0, p * family) for p in pvalues]
+    return holm(pvalues)
+
+
 def uncapped_holm(pvalues: Sequence[float]) -> Vector:
     """Return Holm's adjusted p-values before they are limited to 1."""
     p = np.asarray(pvalues, dtype=np.float64)
     order = np.argsort(p)
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    return adjusted
+    found = np.empty_like(p)
+    found[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return found
 
 
 def holm_levels(pvalues: Sequence[float]) -> list[float]:
@@ -43,9 +50,9 @@ def holm_levels(pvalues: Sequence[float]) -> list[float]:
     The level divided by the factor that `holm` applies to this p: p < level if and only if the
     adjusted p < LEVEL. An interval at 1 - level then agrees with the corrected verdict.
     """
-    p, adjusted = np.asarray(pvalues, dtype=np.float64), uncapped_holm(pvalues)
+    p, uncapped = np.asarray(pvalues, dtype=np.float64), uncapped_holm(pvalues)
     # p = 0 comes first in the order, where the factor is the number of tests.
-    factor = np.divide(adjusted, p, out=np.full_like(p, len(p)), where=p > 0)
+    factor = np.divide(uncapped, p, out=np.full_like(p, len(p)), where=p > 0)
     return [LEVEL / float(each) for each in factor]
 
 

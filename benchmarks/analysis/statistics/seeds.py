@@ -75,10 +75,9 @@ def paired_by_seed(a: ArrayLike, b: ArrayLike) -> Paired:
         return Paired(mean, None, None, None, n, "one pair: no test", probability)
     if not has_spread(x, y):
         return Paired(mean, None, None, None, n, CONSTANT, probability, 0.0)
-    rounding = NO_SPREAD * size_of(x, y)
-    if abs(d).max() <= rounding:
+    if abs(d).max() <= NO_SPREAD * size_of(x, y):
         return Paired(mean, None, None, 1.0, n, EQUAL, probability, 0.0, 0.0, n - 1)
-    if np.ptp(d) <= rounding:
+    if are_equally_apart(x, y):
         return Paired(mean, None, None, None, n, EQUAL, probability, 0.0)
     sd = float(d.std(ddof=1))
     found = t_difference(mean, sd / math.sqrt(n), n - 1, n, "paired t")
@@ -152,18 +151,24 @@ def correlation(x: Vector, y: Vector) -> float:
     return float(np.clip(np.corrcoef(x, y)[0, 1], -1.0, 1.0))
 
 
+def are_equally_apart(a: ArrayLike, b: ArrayLike) -> bool:
+    """Return True if the differences of pairs vary only by rounding: they count as one."""
+    x, y = paired_vectors(a, b, "scores")
+    return float(np.ptp(x - y)) <= NO_SPREAD * size_of(x, y)
+
+
 def by_overlap(
     common_a: ArrayLike, common_b: ArrayLike, only_a: ArrayLike, only_b: ArrayLike
 ) -> Paired:
     """Compare two arms over all their scores, by the test that fits their common seeds.
 
-    The paired t-test if all seeds are common. The partly paired t-test if at least three are: their
-    correlation is then estimated well enough for at most 5 % false differences, see
-    docs/method.md. Otherwise Welch's t-test, which ignores that some seeds are common.
+    The paired t-test if all seeds are common. The partly paired t-test if at least three are, and
+    their differences vary: their correlation is then estimated well enough for at most 5 % false
+    differences, see docs/method.md. Otherwise Welch's t-test, which ignores common seeds.
     """
     common, (rest_a, rest_b) = np.size(common_a), (np.size(only_a), np.size(only_b))
     if common and not rest_a and not rest_b:
         return paired_by_seed(common_a, common_b)
-    if common >= FEWEST_COMMON:
+    if common >= FEWEST_COMMON and not are_equally_apart(common_a, common_b):
         return partly_paired(common_a, common_b, only_a, only_b)
     return unpaired(np.append(common_a, only_a), np.append(common_b, only_b))

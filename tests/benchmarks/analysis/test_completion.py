@@ -73,6 +73,25 @@ def test_a_net_that_fails_does_not_beat_a_baseline_by_its_survivors(tmp_path: Pa
     assert group.arm("lstm").beats_baselines is True
 
 
+def test_of_many_arms_one_with_failures_is_not_the_only_reference(tmp_path: Path) -> None:
+    """The failed runs of the best arm withhold its verdicts."""
+    survivor = with_failures("a", [score + 0.12 for score in TEN[6:]], 6)
+    others = [row for n in range(30) for row in arm(f"m{n:02}", TEN[n % 10 :] + TEN[: n % 10])]
+    group = grouped(tmp_path, survivor, arm("b", [s + 0.1 for s in reversed(TEN)]), others)
+    assert pair_of(group, "b", "m03").verdict == "better"
+    assert pair_of(group, "a", "m03").verdict == "no difference shown"
+    assert {each.label for each in group.arms if each.is_among_best} == {"a", "b"}
+
+
+def test_of_many_arms_completion_is_corrected_for_all_pairs(tmp_path: Path) -> None:
+    others = [row for n in range(31) for row in arm(f"m{n:02}", TEN)]
+    group = grouped(tmp_path, others, with_failures("z", FIRST, 5))
+    found = pair_of(group, "m00", "z").completion
+    assert found is not None
+    assert found.p == pytest.approx(stats.fisher_exact([[10, 0], [5, 5]]).pvalue)
+    assert found.p_adjusted == 1.0
+
+
 def test_without_a_test_of_completion_there_is_no_p(tmp_path: Path) -> None:
     found = compared(tmp_path, with_failures("lstm", TEN, 1), fixed("majority", 0.5))
     (pair,) = found.groups[0].pairs

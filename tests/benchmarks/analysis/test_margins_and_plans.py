@@ -106,6 +106,17 @@ def test_more_seeds_than_planned_are_refused(tmp_path: Path) -> None:
     assert main([str(write(tmp_path / "t.csv", arm("a", LSTM))), "--planned", "1"]) == 2
 
 
+def test_failed_seeds_count_for_the_plan(tmp_path: Path) -> None:
+    lost = [row | {"test_score": ""} for row in arm("gru", [0.0] * 3, range(5, 8), status="failed")]
+    gru = arm("gru", GRU) + lost
+    with pytest.raises(UserError, match="--planned 5: gru has 8 seeds"):
+        compared(tmp_path, arm("lstm", LSTM), gru, planned=5)
+    with pytest.raises(UserError, match="--planned 5: gru has 8 seeds"):
+        changed(tmp_path, arm("gru", LSTM), gru, planned=5)
+    with pytest.raises(UserError, match="--planned 2: gru has 3 seeds"):
+        compared(tmp_path, arm("lstm", LSTM[:2]), lost, planned=2)
+
+
 def test_seeds_that_change_nothing_are_no_evidence(tmp_path: Path) -> None:
     group = grouped(tmp_path, arm("a", [0.8] * 6), arm("b", [0.7] * 6), fixed("m", 0.5))
     assert {pair.verdict for pair in group.pairs} == {"no difference shown"}
@@ -123,6 +134,24 @@ def test_an_arm_whose_seeds_change_nothing_is_one_observation(
     assert pair.reason == "one-sample t, 5 seeds"
     assert (group.arm("a").score.low, group.arm("a").score.high) == (None, None)
     assert half_text(group.arm("a").score) == ""
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.01])
+def test_equal_differences_at_some_common_seeds_count_as_one(tmp_path: Path, shift: float) -> None:
+    longer = [*LSTM, 0.84, 0.80]
+    group = grouped(tmp_path, arm("a", longer), arm("b", [score + shift for score in LSTM]))
+    (pair,) = group.pairs
+    p = stats.ttest_ind(longer, LSTM, equal_var=False).pvalue if not shift else pair.p
+    assert pair.p == pytest.approx(p)
+    assert pair.verdict == "no difference shown"
+    assert "5 in common with equal differences, which count as one" in pair.reason
+
+
+def test_an_untested_arm_that_is_not_shown_to_be_worse_is_marked(tmp_path: Path) -> None:
+    """The difference of a and b is the same at all seeds; c is worse than a."""
+    a, c = [score + 0.01 for score in LSTM], [score - 0.1 for score in GRU]
+    group = grouped(tmp_path, arm("a", a), arm("b", LSTM), arm("c", c))
+    assert {each.label for each in group.arms if each.is_among_best} == {"a", "b"}
 
 
 def test_means_that_differ_by_rounding_are_equal(tmp_path: Path) -> None:

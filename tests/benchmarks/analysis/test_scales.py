@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.analysis.compare import compare
 from benchmarks.analysis.diff import changes
-from benchmarks.analysis.metrics import HIGHER, LOWER
+from benchmarks.analysis.metrics import HIGHER, LOWER, known_direction
 from benchmarks.errors import UserError
 from tests.helpers.result_tables import LSTM, RNN, Row, arm, changed, compared, fixed, write
 
@@ -24,6 +24,20 @@ def refused(folder: Path, a: list[Row], b: list[Row]) -> list[str]:
         assert "\n" not in str(error.value)
         messages.append(str(error.value).replace(f"{folder}/", ""))
     return messages
+
+
+@pytest.mark.parametrize(
+    ("metric", "is_higher_better"),
+    [
+        *(("RMSE", False), ("val_loss", False), ("test RMSE", False), ("MSE", False)),
+        *(("macro-F1", True), ("top1_acc", True), ("neg_log_loss", None), ("skill", None)),
+        *(("rmse_skill", None), ("error_reduction", None)),
+    ],
+)
+def test_the_name_of_a_metric_may_say_its_direction(
+    metric: str, is_higher_better: bool | None
+) -> None:
+    assert known_direction(metric) is is_higher_better
 
 
 @pytest.mark.parametrize(
