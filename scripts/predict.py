@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 
 from benchmarks.errors import UserError
-from benchmarks.results.find_run import find_run
+from benchmarks.results.find_run import BEST, LATEST, find_run
 from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
 from benchmarks.system.terminal import print_log_messages, visible
+from tasks.base import DataError
 
 
 @prints_user_errors
@@ -45,7 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
     from benchmarks.runner.load_run import load_run, parse_moved
 
     run = load_run(folder, moved=parse_moved(options.moved))
-    columns = answers_of(run, options.new_data, options.steps)
+    try:
+        columns = answers_of(run, options.new_data, options.steps)
+    except (UserError, DataError) as error:
+        if options.run in (LATEST, BEST):
+            more = f"; {options.run} is {folder.name}: name a run of another task by its id"
+            raise UserError(f"{error}{more}") from error
+        raise
     if total := run.task.total(columns):
         print(f"note: in all: {total}", file=sys.stderr)
     text = csv_text([[*columns], *zip(*columns.values(), strict=True)])

@@ -57,12 +57,14 @@ def check_overrides(overrides: list[str], conf: list[Path]) -> None:
     """Raise UserError for the first wrong override: groups first, then values."""
     groups: list[str] = []
     values: list[Override] = []
+    swept: list[str] = []
     for text in overrides:
         override = parsed(text)
         key = override.key_or_group
         if is_group(key, conf):
             check_option(override, conf)
             groups.append(f"{key}={swept_values(override)[0]}")
+            swept += [key] * (len(swept_values(override)) > 1)
         elif key == "hydra.searchpath":
             groups.append(text)
         else:
@@ -78,7 +80,16 @@ def check_overrides(overrides: list[str], conf: list[Path]) -> None:
         except UserError as error:
             raise UserError(f"in the experiment: {error}") from error
     for override in values:
-        check_value(override, hydra if override.key_or_group.startswith("hydra") else config)
+        group = override.key_or_group.partition(".")[0]
+        try:
+            check_value(override, hydra if group == "hydra" else config)
+        except UserError as error:
+            more = f"; if another {group} has it, run one sweep per {group}"
+            raise UserError(f"{error}{more * (group in swept)}") from error
+        if group in swept:  # Hydra looks for the key in the group's default option
+            raise UserError(
+                f"{override.input_line}: not every {group} has this key; run one sweep per {group}"
+            )
 
 
 def parsed(text: str) -> Override:

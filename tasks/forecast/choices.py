@@ -67,7 +67,8 @@ def choose_target(train: Floats) -> tuple[str, str]:
     if power > SPREAD_POWER:
         return (
             "log_return",
-            f"the values are positive, and changes grow with the level (power {power:.1f})",
+            f"the values wander and are positive, and their changes grow with the level "
+            f"(power {power:.1f})",
         )
     return "difference", "the values wander, and their changes do not grow with the level"
 

@@ -137,6 +137,8 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "-m task=sp500 seed=0,1 --config-name x": ("--config-name", "cannot be combined with -m"),
     # Every cell of a sweep is looked at before any runs, also those that are wrong in the end.
     "-m task=sp500 model=rnn,gru train.batch_size=64,0": ("train.batch_size=0", "at least 1"),
+    "-m task=sp500,forecast task.data=x": ("task.data=x: ", "run one sweep per task"),
+    "-m task=forecast,sp500 task.data=x": ("task.data=x: ", "run one sweep per task"),
     "-m task=sp500 seed=1,two": ("seed=two", "a whole number"),
     "-m task=sp500 model.hiden_size=8,16": ("model.hiden_size", "did you mean model.hidden_size?"),
     "-m task=sp500 +model.hiden_size=8,16": ("model.hiden_size", "did you mean hidden_size?"),

@@ -116,6 +116,17 @@ def test_the_new_place_of_moved_data_is_accepted_if_it_is_the_same_data(
         load_run(folder, moved={"data": str(second)})
 
 
+def test_data_of_another_task_names_the_run_that_was_chosen(
+    trained: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = folder_of(trained, "forecast", tmp_path)
+    capsys.readouterr()
+    results = str(tmp_path / "results")
+    assert main(["latest", str(EXAMPLES["text"]), "--results", results]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.endswith(f"; latest is {folder.name}: name a run of another task by its id")
+
+
 def test_a_run_is_found_by_the_beginning_of_its_id(trained: Train) -> None:
     folder = trained("model=gru", "task=series", f"task.data={EXAMPLES['series']}")
     found = load_run(folder.name[:-1], results=folder.parents[1])

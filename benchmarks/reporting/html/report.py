@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,6 +113,8 @@ def _check_writable(out: Path, figures: Path | None) -> None:
         raise UserError(f"-o {out}: is a folder; name a file, such as {out / 'report.html'}")
     if not out.parent.is_dir():
         raise UserError(f"-o {out}: there is no folder {out.parent}")
+    if not os.access(out.parent, os.W_OK):
+        raise UserError(f"-o {out}: cannot be written (Permission denied)")
 
 
 def report(

@@ -90,6 +90,8 @@ def test_before_the_planned_number_a_difference_needs_more(tmp_path: Path) -> No
     assert pair.verdict == "no difference shown"
     assert pair.seeds.low is not None
     assert pair.seeds.low < 0
+    text = pair_text(pair, grouped(tmp_path, arm("a", ten[:5]), arm("b", slightly[:5]), planned=10))
+    assert f"5 seeds; shown below {level:.2g})" in text
     full = grouped(tmp_path, arm("a", ten), arm("b", slightly), planned=10)
     assert full.pairs[0].verdict == "better"
     assert any(note.startswith("10 seeds were planned: ") for note in full.notes)
@@ -164,7 +166,7 @@ def test_a_difference_below_the_last_decimal_is_not_zero(tmp_path: Path) -> None
         score + wobble for score, wobble in zip(LSTM, [0.1, -0.1, 0.1, -0.1, 1e-3], strict=True)
     ]
     group = grouped(tmp_path, arm("a", LSTM), arm("b", near))
-    assert "b ahead by less than 0.01 [" in pair_text(group.pairs[0], group)
+    assert "b ahead by 0.0002 [" in pair_text(group.pairs[0], group)
 
 
 def test_an_interval_that_contains_zero_shows_the_sign_of_its_ends() -> None:
