@@ -25,7 +25,7 @@ from benchmarks import PROJECT_ROOT
 from benchmarks.config.compose import compose_run, hydra_at
 from benchmarks.config.help import CONF, help_text
 from benchmarks.config.hydra_errors import explain
-from benchmarks.config.overrides import SEEDS_IS_ONE_LIST
+from benchmarks.config.overrides import SEEDS_IS_ONE_LIST, quoted_override
 from benchmarks.config.registry import register_schemas
 from benchmarks.config.schema import Config
 from benchmarks.config.validation import no_option_text
@@ -60,7 +60,7 @@ def main(show: Callable[[], None]) -> int:
             folders = [(PROJECT_ROOT / flags.config_path).resolve()]
         if flags.config_dir is not None:
             folders.append(Path(flags.config_dir).resolve())
-        overrides = [text for text in flags.overrides if text not in NULL_OPTIONS]
+        overrides = [quoted_override(t) for t in flags.overrides if t not in NULL_OPTIONS]
         refuse_unsupported(overrides, flags)
         if flags.help:  # Hydra would compose a configuration first, for half a second
             print(help_text(CONF))
@@ -114,6 +114,9 @@ def parsed_flags(arguments: list[str]) -> argparse.Namespace:
         known = re.findall(r"--?[a-z][a-z-]*", parser.format_usage())
         unknown = next((a for a in arguments if a.startswith("--") and a not in known), "")
         hint = as_override(unknown, arguments) or nearest(unknown, known)
+        words = message.removeprefix("unrecognized arguments: ").split(" ")
+        if len(words) > 1 and words != message.split(" "):  # overrides after an option are right
+            message = f"unrecognized arguments: {' '.join(w for w in words if w.startswith('-'))}"
         raise UserError(f"{message}{hint}; see python run.py --help")
 
     parser = get_args_parser()

@@ -25,10 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_intermixed_args(arguments)
     print_log_messages()
     from benchmarks.config.data_kinds import kind_of, loaded
-    from benchmarks.config.overrides import quoted_value, shell_word
+    from benchmarks.config.overrides import quoted_override, quoted_value, shell_word
     from benchmarks.config.validation import missing_baselines
 
-    path, overrides = options.path, options.overrides
+    path = str(Path(options.path).expanduser())
+    overrides = [*map(quoted_override, options.overrides)]
     kind, reason = (options.task, "") if options.task else kind_of(Path(path), overrides)
     settings, task = loaded(kind, path, overrides)
     lines = {"task": f"{kind} ({reason})" if reason else kind, **task.summary()}

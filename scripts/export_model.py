@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--write", type=Path, metavar="PAGE", help="write the tables into this page")
     files_only = "write and verify the files only, without sizes, scores and times"
     add("--no-times", action="store_true", help=files_only)
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     print_log_messages()
     check_options(options)
     options.run = find_run(options.run, options.results)

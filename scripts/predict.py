@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("-o", "--out", type=Path, metavar="FILE.csv", help="default: print")
     add("--steps", type=int, metavar="N", help="of a forecast (default: its horizon)")
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     print_log_messages()
     if options.out is not None and not options.out.parent.is_dir():
         raise UserError(f"--out {options.out}: no folder {options.out.parent}")

@@ -54,8 +54,9 @@ def kind_of(path: Path, overrides: Sequence[str] = ()) -> tuple[str, str]:
     if found:
         listed = "; ".join(f"{name} ({reason})" for name, reason in found.items())
         raise UserError(f"{path}: may be data of several kinds: {listed}; choose with --task")
+    content = content_of(path)
     needs = "; ".join(guesses(path, fitting) or [kind.data_needs for kind in fitting.values()])
-    raise UserError(f"{path}: not recognised{content_of(path)}; {needs}")
+    raise UserError(f"{path}: not recognised{content}; {needs}")
 
 
 def guesses(path: Path, kinds: Mapping[str, type[TaskSettings]]) -> list[str]:
@@ -88,7 +89,10 @@ def content_of(path: Path) -> str:
         raise DataError(f"{path}: there are no rows below the names of the columns")
     names = [str(name) for name in table.frame]
     if any(re.fullmatch(r"[-+]?[\d.]+", name) for name in names):
-        return f" (the first line contains values, not names of columns: {shortened(names)})"
+        raise DataError(
+            f"{path}: the first line contains values, not names of columns: {shortened(names)}; "
+            f"add a line with names above it"
+        )
     return f" (columns: {shortened(names)})"
 
 

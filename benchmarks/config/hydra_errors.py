@@ -63,6 +63,8 @@ def check_overrides(overrides: list[str], conf: list[Path]) -> None:
         key = override.key_or_group
         if is_group(key, conf):
             check_option(override, conf)
+            if override.is_add() and not key.startswith("hydra"):
+                raise UserError(f"{text}: {key} is set already; write {text.lstrip('+')}")
             groups.append(f"{key}={swept_values(override)[0]}")
             swept += [key] * (len(swept_values(override)) > 1)
         elif key == "hydra.searchpath":
@@ -86,6 +88,9 @@ def check_overrides(overrides: list[str], conf: list[Path]) -> None:
         except UserError as error:
             more = f"; if another {group} has it, run one sweep per {group}"
             raise UserError(f"{error}{more * (group in swept)}") from error
+        if override.is_add():
+            given = override.input_line or ""
+            raise UserError(f"{given}: the key exists already; write {given.lstrip('+')}")
         if group in swept:  # Hydra looks for the key in the group's default option
             raise UserError(
                 f"{override.input_line}: not every {group} has this key; run one sweep per {group}"
@@ -95,11 +100,14 @@ def check_overrides(overrides: list[str], conf: list[Path]) -> None:
 def parsed(text: str) -> Override:
     """Parse an override or raise UserError."""
     try:
-        return OverridesParser.create().parse_override(text)
+        override = OverridesParser.create().parse_override(text)
+        if override.key_or_group:
+            return override
+        raise HydraException("no key")
     except HydraException as error:
         raise UserError(
             f"{text}: not understood; write KEY=VALUE, as in model=lstm or seed=1, with quotes "
-            f"around a value that has ~ = , or spaces in it: \"KEY='VALUE'\""
+            f"around a value that has commas, brackets or quotes in it: \"KEY='VALUE'\""
         ) from error
 
 
@@ -160,7 +168,11 @@ def check_value(override: Override, config: DictConfig) -> None:
         try:
             OmegaConf.update(config.copy(), key, value)
         except OmegaConfBaseException as error:
-            raise UserError(f"{key}={as_text(value)}: must be {type_name(config, key)}") from error
+            hint = ""
+            if isinstance(value, list):
+                hint = f"; for a sweep: -m {key}={','.join(map(as_text, value))}"
+            text = f"{key}={as_text(value)}: must be {type_name(config, key)}{hint}"
+            raise UserError(text) from error
 
 
 def values_of(override: Override) -> list[Any]:

@@ -32,6 +32,17 @@ def quoted_value(text: str) -> str:
     return f"'{escaped}'"
 
 
+def quoted_override(text: str) -> str:
+    """Return an override with its value in quotes if Hydra's grammar needs them, as for `~/a.csv`.
+
+    Values with brackets, commas or quotes are left as they are: they may be meant as that.
+    """
+    key, has_value, value = text.partition("=")
+    if not has_value or PLAIN_VALUE.fullmatch(value) or re.search(r"[\[\](){},$'\"]", value):
+        return text
+    return f"{key}={quoted_value(value)}" if value.strip() else text
+
+
 def shell_word(word: str) -> str:
     """Write a word for a POSIX shell, in double quotes if they suffice."""
     if shlex.quote(word) == word or re.search(r'["$`\\!]', word):

@@ -192,8 +192,9 @@ def first_lines(file: Path) -> list[list[str]]:
 def check_header(file: Path, header: list[str], needed: Sequence[str]) -> None:
     """Raise a `UserError` if a required column is missing or a column repeats."""
     if name := other_separator(header):
-        hint = f"; scripts/collect.py {file.parent} rebuilds it from the runs"
-        hint = hint if (file.parent / "runs").is_dir() else ""
+        hint = "; save it as CSV with commas"
+        if (file.parent / "runs").is_dir():
+            hint = f"; scripts/collect.py {file.parent} rebuilds it from the runs"
         raise UserError(f"{file}: its columns are separated by {name}; commas are expected{hint}")
     missing = [name for name in dict.fromkeys(needed) if name not in header]
     if missing:

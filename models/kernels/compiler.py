@@ -97,10 +97,16 @@ def use_cache(directory: Path) -> None:
 def cache_directory() -> Path:
     """Return the directory of compiled kernels, in the user's cache by the XDG specification."""
     directory = user_cache()
-    parent = next(path for path in [directory, *directory.parents] if path.exists())
-    if _chosen and not os.access(parent, os.W_OK | os.X_OK):
+    if _chosen and not can_be_written(directory):
         return _chosen[0] / "kernels"
     return directory
+
+
+def can_be_written(directory: Path) -> bool:
+    """Return True if a directory exists or can be created, and files can be written in it."""
+    with contextlib.suppress(OSError):
+        directory.mkdir(parents=True, exist_ok=True)
+    return os.access(directory, os.W_OK | os.X_OK)
 
 
 def user_cache() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 SNIFFED_BYTES = 4096
@@ -33,6 +34,11 @@ FORMATS = {
 """By first bytes: what a file is, and what to do."""
 
 
+def encoding_of(begin: bytes) -> str:
+    """Return the encoding of a text by its first bytes."""
+    return "utf-16" if begin[:2] in UTF16_MARKS else "utf-8-sig"
+
+
 def other_format(begin: bytes, path: Path) -> str:
     """Return what a file is that is no text, and what to do; empty for text.
 
@@ -48,5 +54,5 @@ def other_format(begin: bytes, path: Path) -> str:
         return found
     return (
         f"not a text file (byte {begin.index(0)} is zero); if it is UTF-16 without a byte-order "
-        f"mark, convert it with: iconv -f UTF-16LE -t UTF-8 '{path}' > NEW"
+        f"mark, convert it with: iconv -f UTF-16LE -t UTF-8 {shlex.quote(str(path))} > NEW"
     )

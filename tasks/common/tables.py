@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import re
+import shlex
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import DataError
-from tasks.common.formats import SNIFFED_BYTES, other_format
+from tasks.common.formats import SNIFFED_BYTES, encoding_of, other_format
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +93,13 @@ def open_binary(path: Path) -> gzip.GzipFile | io.BufferedReader:
     return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
+def open_text(path: Path) -> io.TextIOWrapper:
+    """Open a file for reading as text, in UTF-8 or, by its mark, UTF-16."""
+    with open_binary(path) as file:
+        encoding = encoding_of(file.read(2))
+    return io.TextIOWrapper(open_binary(path), encoding=encoding)
+
+
 def unreadable(path: Path, where: str, endings: Sequence[str]) -> DataError:
     """Return the error for a file whose name has no known ending: its format, if that is known."""
     try:
@@ -129,12 +137,12 @@ def read_text(path: Path, where: str) -> str:
             content = file.read()
         if other := other_format(content, path):
             raise DataError(f"{where}: the file is {other}")
-        encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+        return content.decode(encoding_of(content)).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{where}: not UTF-8 text (byte {error.start} cannot be decoded); if it was written on "
-            f"Windows, convert it with: iconv -f WINDOWS-1252 -t UTF-8 '{path}' > NEW"
+            "Windows, convert it with: iconv -f WINDOWS-1252 -t UTF-8 "
+            f"{shlex.quote(str(path))} > NEW"
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error

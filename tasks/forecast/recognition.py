@@ -32,7 +32,7 @@ def head_of(path: Path) -> Table | None:
 
     import pandas as pd
 
-    from tasks.common.tables import ENDINGS, Table, as_text, ending, open_binary
+    from tasks.common.tables import ENDINGS, Table, as_text, ending, open_text
     from tasks.forecast.headers import read_lines
 
     if ending(path) not in ENDINGS or not path.is_file():
@@ -43,7 +43,7 @@ def head_of(path: Path) -> Table | None:
         with ParquetFile(path) as file:
             batch = next(file.iter_batches(batch_size=HEAD))
         return Table(as_text(batch.to_pandas()), str(path))
-    with io.TextIOWrapper(open_binary(path), encoding="utf-8-sig") as file:
+    with open_text(path) as file:
         lines = [line.rstrip("\r\n") for line in itertools.islice(file, HEAD)]
     if ending(path) in (".jsonl", ".ndjson"):
         return Table(as_text(pd.read_json(io.StringIO("\n".join(lines)), lines=True)), str(path))
@@ -60,9 +60,11 @@ def reason_of(table: Table) -> str:
     if axis.cells is None or not numbers:
         return ""
     times = axis.cells[~is_empty(axis.cells)]
-    if not len(times) or times.duplicated().any():  # many series, or events
+    if not len(times):
         return ""
-    has_label = any(fold(column) in LABELS for column in texts)
+    # A time that is repeated without a label is a mistake in a forecast's data, which names it.
+    columns = [*texts, *numbers] if times.duplicated().any() else texts
+    has_label = any(fold(column) in LABELS for column in columns)
     lengths = [table.frame[column].dropna().str.len().mean() for column in texts]
     if has_label or max(lengths, default=0.0) > LONG_TEXT:
         return ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import DataError, Split
-from tasks.common.formats import SNIFFED_BYTES, UTF16_MARKS
+from tasks.common.formats import SNIFFED_BYTES, encoding_of
 from tasks.common.tables import SEPARATORS, ending, open_binary, read_text
 from tasks.language.settings import BOUNDARIES
 
@@ -140,7 +140,7 @@ def recognise(path: Path) -> str:
         with open_binary(path) as file:
             begin = file.read(SNIFFED_BYTES)
         # The last character may be cut.
-        text = begin.decode("utf-16" if begin[:2] in UTF16_MARKS else "utf-8", "replace")
+        text = begin.decode(encoding_of(begin), "replace")
     except (OSError, ValueError):
         return ""
     is_text = text.strip() and "\0" not in text and "\ufffd" not in text[:-4]

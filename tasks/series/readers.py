@@ -103,10 +103,20 @@ def recognised(path: Path) -> str:
         if ending(path) in (".csv", ".tsv"):
             lines = [each for each in head_of(path).splitlines() if each.strip()] or [""]
             line = lines[bool(declared_separator(lines[0]) and lines[1:])]
+            if path.stem.lower().endswith(("_train", "_test")) and is_all_numbers(line):
+                return "a file of the UCR archive, without names of columns"
             return max((recognised_table(names) for names in headers(line)), key=len)
     except (OSError, ValueError, csv.Error):
         pass
     return ""
+
+
+def is_all_numbers(line: str) -> bool:
+    """Return True if the cells of a line, separated by tabs, are numbers."""
+    try:
+        return len([float(cell) for cell in line.split("\t")]) > 1
+    except ValueError:
+        return False
 
 
 def head_of(path: Path) -> str:

@@ -97,10 +97,15 @@ def read_documents(file: Path, columns: Columns, frames: Frames) -> pd.DataFrame
 
 def read_data_table(file: Path) -> Table:
     """Read a table; a pointer of Git LFS in its place is named as that."""
-    with file.open("rb") as opened:
-        if opened.read(len(POINTER)) == POINTER:
-            raise DataError(f"{file}: a pointer of Git LFS, not the data; run: git lfs pull")
+    if is_pointer(file):
+        raise DataError(f"{file}: a pointer of Git LFS, not the data; run: git lfs pull")
     return read_table(file, str(file))
+
+
+def is_pointer(file: Path) -> bool:
+    """Return True if a file is what Git LFS leaves in the place of data that was not fetched."""
+    with file.open("rb") as opened:
+        return opened.read(len(POINTER)) == POINTER
 
 
 def chosen_columns(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.base import DataError
-from tasks.common.tables import declared_separator, ending, open_binary
+from tasks.common.tables import declared_separator, ending, open_text
 from tasks.text import hub
 from tasks.text.paths import (
     ClassFolders,
@@ -21,7 +20,7 @@ from tasks.text.paths import (
     names_of,
     tables_in,
 )
-from tasks.text.reading import LABELS, TEXTS, Columns, Frames, read_dataset, read_parts
+from tasks.text.reading import LABELS, TEXTS, Columns, Frames, is_pointer, read_dataset, read_parts
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,8 @@ def recognised(path: Path) -> str:
         part = parts["train"]
         if isinstance(part, ClassFolders):
             return "a folder of .txt files per class"
+        if is_pointer(part.files[0]):
+            return "a clone of a repository with Git LFS"
         names = header_of(part.files[0])
     except (DataError, OSError, ValueError, LookupError):
         return ""
@@ -129,7 +130,7 @@ def header_of(file: Path) -> Sequence[str]:
             return list(pyarrow.parquet.read_schema(file).names)
         except pyarrow.ArrowException:
             return []
-    with io.TextIOWrapper(open_binary(file), encoding="utf-8-sig") as opened:
+    with open_text(file) as opened:
         line = opened.readline(100_000)
         if declared_separator(line):
             line = opened.readline(100_000)

@@ -208,6 +208,8 @@ def test_settings_of_one_kind_select_it(keys: list[str], kind: str, tmp_path: Pa
         ("a.ts", b"1,2,3:a\n", "task.data={path}: line 1: '1,2,3:a' stands before @data"),
         ("a.md", b"", "task.data={path}: the text is empty"),
         ("a.csv", b"1990-01,2.5\n1990-02,3\n", "the first line contains values, not names"),
+        ("a.csv", b"0,a text of some words\n1,more of them\n", "add a line with names above it"),
+        ("a.csv", b"day,y\n" + b"2020-01-01,1\n" * 2, "duplicate date 2020-01-01"),
         ("a.dat", b"text,label\n", "its name ends in '.dat' (allowed: .csv, "),
     ],
 )
@@ -216,6 +218,44 @@ def test_an_unusable_file_gets_the_line_of_its_fault(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     assert expected.format(path=tmp_path / name) in refusal(capsys, tmp_path / name)
+
+
+def test_tables_in_utf_16_are_recognised(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for kind in ("text", "forecast"):
+        path = tmp_path / f"{kind}.csv"
+        path.write_text(EXAMPLES[kind].read_text(encoding="utf-8"), encoding="utf-16")
+        assert main([str(path)]) == 0
+        assert capsys.readouterr().out.split()[1] == kind
+
+
+def test_a_file_of_the_ucr_archive_needs_no_names_of_columns(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for part in ("TRAIN", "TEST"):
+        rows = [[n % 2, *(0.1 * n + step for step in range(6))] for n in range(20)]
+        lines = ["\t".join(map(str, row)) for row in rows]
+        (tmp_path / f"Toy_{part}.tsv").write_text("\n".join(lines) + "\n")
+    assert main([str(tmp_path / "Toy_TRAIN.tsv")]) == 0
+    assert capsys.readouterr().out.split()[1] == "series"
+
+
+def test_a_clone_without_its_data_names_git_lfs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "plain_text").mkdir()
+    for part in ("train", "test"):
+        pointer = tmp_path / "plain_text" / f"{part}-00000-of-00001.parquet"
+        pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n")
+    assert "a pointer of Git LFS, not the data; run: git lfs pull" in refusal(capsys, tmp_path)
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert refusal(capsys, "~/none.csv").startswith(f"{tmp_path}/none.csv: no such file")
 
 
 def test_a_folder_without_data_says_what_it_contains(
