@@ -83,6 +83,7 @@ class DataDescription:
         tokenization: how text becomes tokens, and the share of unknown ones.
         vocabulary: tokens from which a language model chooses; scores of others differ in scale.
         test_in_train: items of the test split whose content is in training or validation too.
+        metric_unit: of the primary metric, where it follows from the data; else empty.
     """
 
     name: str
@@ -97,6 +98,7 @@ class DataDescription:
     tokenization: str = ""
     vocabulary: int | None = None
     test_in_train: int | None = None
+    metric_unit: str = ""
 
     @property
     def sizes(self) -> tuple[int, int, int]:

@@ -106,7 +106,7 @@ def data_columns(data: DataDescription) -> dict[str, Any]:
         "tokenization": data.tokenization or None,
         "vocabulary": data.vocabulary,
         "test_in_train": data.test_in_train,
-    }
+    } | ({"metric_unit": data.metric_unit} if data.metric_unit else {})
 
 
 def fill_from_training(row: Row, state: TrainingState) -> None:

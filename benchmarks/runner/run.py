@@ -163,8 +163,7 @@ def new_row(prepared: PreparedRun, options: RunOptions, started_at: datetime) ->
         sweep=options.sweep,
         study=options.study,
         trial=options.trial,
-        **configuration_columns(config),
-        **data_columns(data),
+        **configuration_columns(config) | data_columns(data),
         dtype=config.train.dtype,
         **dataclasses.asdict(prepared.environment),
     )

@@ -194,6 +194,7 @@ class ForecastTask(WindowTask):
             test_size=test,
             unit=series.unit if horizon == 1 else f"forecasts of {horizon} {series.unit}",
             notices=notices,
+            metric_unit=METRICS[self.settings.metric] or series.column,
         )
 
     def features_of(self, series: Series) -> Tensor:

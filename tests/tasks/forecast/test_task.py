@@ -139,6 +139,9 @@ def test_the_metric_has_the_unit_of_the_column() -> None:
     assert unit(column="Passengers", metric="mae") == ("mae", "Passengers")
     assert unit(metric="smape") == ("smape", "percent")
     assert unit() == ("rmse", "unit of the series")
+    assert load(AIRLINE).data.metric_unit == load(AIRLINE, column="Passengers").data.metric_unit
+    assert load(AIRLINE).data.metric_unit == "Passengers"
+    assert load(AIRLINE, metric="smape").data.metric_unit == "percent"
 
 
 def test_what_was_chosen_is_said_and_what_was_given_is_not() -> None:
