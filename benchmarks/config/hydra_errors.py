@@ -169,7 +169,7 @@ def check_value(override: Override, config: DictConfig) -> None:
             OmegaConf.update(config.copy(), key, value)
         except OmegaConfBaseException as error:
             hint = ""
-            if isinstance(value, list):
+            if isinstance(value, list) and len(value) > 1:
                 hint = f"; for a sweep: -m {key}={','.join(map(as_text, value))}"
             text = f"{key}={as_text(value)}: must be {type_name(config, key)}{hint}"
             raise UserError(text) from error

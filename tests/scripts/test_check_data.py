@@ -209,6 +209,7 @@ def test_settings_of_one_kind_select_it(keys: list[str], kind: str, tmp_path: Pa
         ("a.md", b"", "task.data={path}: the text is empty"),
         ("a.csv", b"1990-01,2.5\n1990-02,3\n", "the first line contains values, not names"),
         ("a.csv", b"0,a text of some words\n1,more of them\n", "add a line with names above it"),
+        ("a.csv", b"date,ticker,close\n2020-01-01,A,1\n2020-01-01,B,2\n", "duplicate date"),
         ("a.csv", b"day,y\n" + b"2020-01-01,1\n" * 2, "duplicate date 2020-01-01"),
         ("a.dat", b"text,label\n", "its name ends in '.dat' (allowed: .csv, "),
     ],

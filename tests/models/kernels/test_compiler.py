@@ -95,7 +95,8 @@ def test_the_cache_of_the_configuration_replaces_one_that_cannot_be_written(tmp_
     monkeypatch.setattr(library, "_chosen", [])
     library.use_cache(tmp_path / "given")
     assert library.cache_directory() == tmp_path / "home/rnnbench/kernels"
-    monkeypatch.setattr(os, "access", lambda path, mode: not str(tmp_path).startswith(str(path)))
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert library.cache_directory() == tmp_path / "given/kernels"
 
 

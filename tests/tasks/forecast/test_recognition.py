@@ -27,7 +27,6 @@ OTHERS = {
     ),
     "labelled.csv": "id,time,x,label\n" + "".join(f"{n // 9},{n % 9},0.5,a\n" for n in range(27)),
     "wide.csv": "f1,f2,label\n0.5,0.25,a\n0.1,0.2,b\n",
-    "many.csv": "date,ticker,close\n2020-01-01,A,1\n2020-01-01,B,2\n2020-01-02,A,1\n",
     "words.csv": "date,word\n2020-01-01,a\n2020-01-02,b\n",
     "book.txt": "Once upon a time there was a series.\nIt had no numbers.\n",
     "empty.csv": "",
