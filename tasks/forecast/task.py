@@ -23,7 +23,7 @@ from tasks.base import (
 )
 from tasks.forecast.plan import Plan, planned
 from tasks.forecast.series import Series, amount, chosen_column, series_of, times_as_text
-from tasks.forecast.windows import WindowBaseline, WindowTask, origins_of, split_bounds
+from tasks.forecast.windows import WindowBaseline, WindowTask, origins_of, repeated, split_bounds
 
 if TYPE_CHECKING:
     import torch
@@ -185,6 +185,10 @@ class ForecastTask(WindowTask):
     def _description(self, notices: tuple[str, ...]) -> DataDescription:
         series, horizon = self.series, self.horizon
         train, validation, test = (len(self.origins[split]) for split in SPLITS)
+        unit = series.unit if horizon == 1 else f"forecasts of {horizon} {series.unit}"
+        shared = repeated(series.values, self.origins, self.plan.window, horizon)
+        if shared:
+            notices += (f"{shared:,} of {test:,} test {unit} are in training or validation too",)
         return DataDescription(
             name=f"{series.title}, column {series.column}",
             sha256=series.sha256(),
@@ -192,8 +196,9 @@ class ForecastTask(WindowTask):
             train_size=train,
             validation_size=validation,
             test_size=test,
-            unit=series.unit if horizon == 1 else f"forecasts of {horizon} {series.unit}",
+            unit=unit,
             notices=notices,
+            test_in_train=shared,
             metric_unit=METRICS[self.settings.metric] or series.column,
         )
 

@@ -60,6 +60,19 @@ def origins_of(
     return chosen
 
 
+def repeated(
+    values: np.ndarray[Any, Any], origins: Mapping[Split, Tensor], window: int, horizon: int
+) -> int:
+    """Return the number of test items whose window and targets training or validation has, too."""
+
+    def contents(split: Split) -> list[int]:
+        ends = origins[split].tolist()
+        return [hash(values[end - window + 1 : end + horizon + 1].tobytes()) for end in ends]
+
+    seen = {*contents("train"), *contents("validation")}
+    return sum(each in seen for each in contents("test"))
+
+
 def has_items(steps: int, window: int, horizon: int, minimum: Mapping[Split, int]) -> bool:
     """Return True if a number of steps gives every split its minimum of items."""
     return all(

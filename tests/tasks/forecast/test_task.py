@@ -144,6 +144,17 @@ def test_the_metric_has_the_unit_of_the_column() -> None:
     assert load(AIRLINE, metric="smape").data.metric_unit == "percent"
 
 
+def test_test_items_that_are_training_items_are_counted(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=30).tolist()
+    path = tmp_path / "copied.csv"
+    days = pd.date_range("2020-01-01", periods=120).strftime("%Y-%m-%d")
+    pd.DataFrame({"date": days, "y": values * 4}).to_csv(path, index=False)
+    data = load(path, window=10, season=1).data
+    assert data.test_in_train == data.test_size > 0
+    assert f"{data.test_size} of {data.test_size} test days are in training" in data.notices[-1]
+    assert load(AIRLINE).data.test_in_train == 0
+
+
 def test_what_was_chosen_is_said_and_what_was_given_is_not() -> None:
     chosen = " ".join(load(AIRLINE).data.notices)
     for text in ("task.target=log_return: chosen", "task.season=12: chosen", "task.window=24"):
