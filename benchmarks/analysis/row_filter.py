@@ -269,15 +269,9 @@ def with_arm_keys(frame: pd.DataFrame) -> pd.DataFrame:
     models = frame.groupby(["task", "model"], sort=False, observed=True).ngroup()
     codes = {name: known_codes(frame[name]) for name in (*UNKNOWN_IF_EMPTY, *NONE_IF_EMPTY)}
     codes |= {name: with_only(codes[name], models) for name in UNKNOWN_IF_EMPTY}
-    frame = frame.assign(**{f"{name}_code": each for name, each in codes.items()})
-    columns = [
-        "group",
-        "model",
-        "baseline",
-        *SETTINGS,
-        *[f"{name}_code" for name in codes],
-        "words",
-    ]
+    coded = {f"{name}_code": each for name, each in codes.items()}
+    frame = frame.assign(**coded)
+    columns = ["group", "model", "baseline", *SETTINGS, *coded, "words"]
     settings = frame.groupby(columns, sort=False, observed=True, dropna=False).ngroup()
     keys = frame["arm"].astype("str")
     known = pd.DataFrame({"arm": keys, "settings": settings})[keys != ""].drop_duplicates()
