@@ -1,7 +1,8 @@
 """Peak rate of a device's matrix products, the denominator of a training's utilisation.
 
 Each combination of conditions has a file to which measurements are appended; the peak is the
-highest. Concurrent processes therefore lose no record. On a busy machine nothing is measured.
+highest. Concurrent processes therefore lose no record, and a measurement on a busy machine is
+superseded by a later one.
 """
 
 from __future__ import annotations
@@ -62,20 +63,22 @@ def conditions(device: torch.device, device_name: str, dtype: str, precision: st
 def peak_gflops(directory: Path, device: torch.device, under: Conditions) -> float | None:
     """Return the peak in 10⁹ operations per second, measured if the record is missing or old.
 
-    None if the device cannot be measured, or is busy and has no record.
+    A measurement on a busy machine is not recorded. None if the device cannot be measured.
     """
     file = directory / "peaks" / f"{short_hash(dataclasses.asdict(under))}.jsonl"
     cached = recorded(file)
     if cached is not None and is_recent(file):
         return cached
-    if is_busy(load_average(), under.threads, under.device):
+    quiet = not is_busy(load_average(), under.threads, under.device)
+    if cached is not None and not quiet:
         return cached
     # Under autocast the products are computed in bfloat16.
     dtype = torch.bfloat16 if under.precision == "bfloat16" else getattr(torch, under.dtype)
     measured = measure(device, dtype)
     if measured is None:
         return cached
-    record(file, measured, under, is_higher=cached is None or measured > cached)
+    if quiet:
+        record(file, measured, under, is_higher=cached is None or measured > cached)
     return max(measured, cached or 0.0)
 
 

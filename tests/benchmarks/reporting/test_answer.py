@@ -48,7 +48,7 @@ def test_the_answer_follows_from_the_verdicts(
 def test_the_answer_names_what_leaves_it_in_doubt(tmp_path: Path) -> None:
     cut = {"epochs": 4, "best_epoch": 2, "stopped_by": "seconds"}
     lost = [row | {"test_score": ""} for row in arm("rnn", [0.0], [9], status="diverged")]
-    group = grouped(tmp_path, arm("lstm", LSTM, **cut), arm("rnn", RNN), lost, planned=5)
+    group = grouped(tmp_path, arm("lstm", LSTM, **cut), arm("rnn", RNN), lost, planned=6)
     assert (
         answer(group) == "lstm, better than rnn; 1 of 2 networks undertrained; runs of rnn failed"
     )
