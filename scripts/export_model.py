@@ -44,22 +44,17 @@ def main(arguments: list[str] | None = None) -> int:
     print_log_messages()
     check_options(options)
     options.run = find_run(options.run, options.results)
-    check_packages()
     # Imports torch, which mistakes of the command line do not need.
     from benchmarks.export.command import export_and_measure
 
     return export_and_measure(options)
 
 
-def check_packages() -> None:
-    """Check that the packages of the export are installed."""
+def check_options(options: argparse.Namespace) -> None:
+    """Check that packages are installed and options can be used."""
     missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"export needs {' and '.join(missing)}: pip install -e '.[export]'")
-
-
-def check_options(options: argparse.Namespace) -> None:
-    """Check that options can be used."""
     if options.threads is not None and options.threads < 1:
         raise UserError(f"--threads {options.threads}: must be at least 1")
     if options.seconds is not None and not 0 < options.seconds < float("inf"):

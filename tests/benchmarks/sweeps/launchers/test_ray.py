@@ -23,6 +23,7 @@ RAY = ["hydra/launcher=ray"]
 ENVIRONMENT = os.environ | {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_memory_monitor_refresh_ms": "0",  # it kills workers for the memory of other processes
+    "RAY_worker_register_timeout_seconds": "300",  # on a busy machine they take more than a minute
 }
 
 
