@@ -33,7 +33,7 @@ def plain_name(metric: str) -> str:
 
 
 def known_direction(metric: str) -> bool | None:
-    """Return True if higher values are better by the name of a metric; None if it does not say.
+    """Return True if higher values are better by the name of a metric; None if it is unknown.
 
     `val_loss` and `test_rmse` end with a known name; scikit-learn's `neg_rmse` is the negative.
     """

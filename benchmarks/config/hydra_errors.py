@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import types
@@ -99,16 +100,14 @@ def check_overrides(overrides: list[str], conf: list[Path]) -> None:
 
 def parsed(text: str) -> Override:
     """Parse an override or raise UserError."""
-    try:
+    with contextlib.suppress(HydraException):
         override = OverridesParser.create().parse_override(text)
         if override.key_or_group:
             return override
-        raise HydraException("no key")
-    except HydraException as error:
-        raise UserError(
-            f"{text}: not understood; write KEY=VALUE, as in model=lstm or seed=1, with quotes "
-            f"around a value that has commas, brackets or quotes in it: \"KEY='VALUE'\""
-        ) from error
+    raise UserError(
+        f"{text}: not understood; write KEY=VALUE, as in model=lstm or seed=1, with quotes around "
+        f"a value that has commas, brackets or quotes in it: \"KEY='VALUE'\""
+    )
 
 
 def is_group(key: str, conf: list[Path]) -> bool:

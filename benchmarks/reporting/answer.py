@@ -94,7 +94,7 @@ def ranking_text(group: Group, arms: Sequence[Arm]) -> str:
 
 
 def level_text(pairs: Sequence[Pair]) -> str:
-    """Return that no network is ahead, and which are equivalent."""
+    """Return the sentence on networks of which none is ahead, with the equivalent ones."""
     equal = [pair for pair in pairs if pair.verdict == EQUIVALENT]
     if len(equal) == len(pairs) > 1:
         return "all networks are equivalent"

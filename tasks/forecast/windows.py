@@ -63,7 +63,7 @@ def origins_of(
 def repeated(
     values: np.ndarray[Any, Any], origins: Mapping[Split, Tensor], window: int, horizon: int
 ) -> int:
-    """Return the number of test items whose window and targets training or validation has, too."""
+    """Return the number of test items whose values are those of a training or validation item."""
 
     def contents(split: Split) -> list[int]:
         ends = origins[split].tolist()

@@ -103,7 +103,7 @@ def read_data_table(file: Path) -> Table:
 
 
 def is_pointer(file: Path) -> bool:
-    """Return True if a file is what Git LFS leaves in the place of data that was not fetched."""
+    """Return True if a file is a pointer of Git LFS instead of the data."""
     with file.open("rb") as opened:
         return opened.read(len(POINTER)) == POINTER
 

@@ -101,8 +101,9 @@ def test_another_verdict_beyond_the_items_is_a_doubt(
     tmp_path: Path, verdict: str, beyond: str, doubt: str
 ) -> None:
     group = grouped(tmp_path, arm("lstm", LSTM), arm("rnn", RNN))
-    more = {"verdict": verdict, "population_verdict": beyond, "population_p": 0.01}
-    pair = dataclasses.replace(group.pairs[0], **more)  # type: ignore[arg-type]
+    pair = dataclasses.replace(
+        group.pairs[0], verdict=verdict, population_verdict=beyond, population_p=0.01
+    )
     text = answer(dataclasses.replace(group, pairs=[pair]))
     assert doubt in text
     assert ("beyond" in text) == bool(doubt)
