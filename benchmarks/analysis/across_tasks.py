@@ -14,7 +14,8 @@ from benchmarks.analysis.comparison import Arm, FailedArm, Group
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.metrics import COSTS
 from benchmarks.analysis.over_groups import AcrossTasks
-from benchmarks.analysis.statistics.common import LEVEL
+from benchmarks.analysis.statistics.common import LEVEL, Vector
+from benchmarks.analysis.statistics.completion import doubled_ranks
 from benchmarks.analysis.statistics.ranks import friedman, nemenyi_difference
 
 FEWEST_GROUPS = 5
@@ -30,13 +31,25 @@ class Block:
     arms: dict[str, Arm | FailedArm]
 
     def scores(self, names: Sequence[str]) -> list[float]:
-        """Return mean scores, of which a higher one is better; the worst without completed runs."""
+        """Return values of which a higher one is better.
+
+        They are the mean scores, or if a run failed, the mean ranks of all runs of these arms with
+        failures ranked worst.
+        """
         sign = 1 if self.higher_is_better else -1
         arms = [self.arms[name] for name in names]
-        means = [sign * arm.score.mean if isinstance(arm, Arm) else None for arm in arms]
-        lowest = min((mean for mean in means if mean is not None), default=0.0)
-        worst = float(np.nextafter(lowest, -np.inf))
-        return [worst if mean is None else mean for mean in means]
+        if not any(arm.failures for arm in arms):
+            return [sign * arm.score.mean for arm in arms if isinstance(arm, Arm)]
+        runs = [runs_with_failures(arm, sign) for arm in arms]
+        ranks = doubled_ranks(np.concatenate(runs))
+        ends = np.cumsum([arm.attempted for arm in arms])[:-1]
+        return [float(each.mean()) for each in np.split(ranks, ends)]
+
+
+def runs_with_failures(arm: Arm | FailedArm, sign: int) -> Vector:
+    """Return the scores of all runs of an arm; those of failed runs are the worst."""
+    lost = np.full(arm.attempted - arm.completed, -np.inf)
+    return np.append(sign * arm.by_seed.runs, lost) if isinstance(arm, Arm) else lost
 
 
 def across_tasks(groups: Sequence[Group], by: Sequence[str] = ()) -> AcrossTasks | None:
@@ -135,14 +148,11 @@ def left_out_notes(
 
 
 def failure_notes(used: Sequence[Block], names: Sequence[str]) -> list[str]:
-    """Return notes on arms that are ranked by some of their runs, or last without any."""
-    partly, never = [], []
-    for block in used:
-        for name in names:
-            arm = block.arms[name]
-            if isinstance(arm, FailedArm):
-                never.append(f"{name} in {block.name}")
-            elif arm.failures:
-                partly.append(f"{name} {arm.completed:,} of {arm.attempted:,} in {block.name}")
-    notes = {"ranked by completed runs only": partly, "ranked last, no run completed": never}
-    return [f"{what}: {listed(found)}" for what, found in notes.items() if found]
+    """Return a note on arms whose runs failed; it counts the completed ones."""
+    found = [
+        f"{name} {arm.completed:,} of {arm.attempted:,} in {block.name}"
+        for block in used
+        for name in names
+        if (arm := block.arms[name]).failures
+    ]
+    return [f"ranked by all runs, failed ones worst: {listed(found)}"] if found else []

@@ -187,6 +187,7 @@ def with_differences(group: Group, rows: pd.DataFrame, by: Sequence[str] = ()) -
     return replace(
         group,
         also_differ=phrase({name: with_arms(name, found[name], known) for name in found}),
+        differing=tuple(found),
         pairs=[replace(pair, differ=pair_differences(pair, known)) for pair in group.pairs],
     )
 

@@ -22,7 +22,7 @@ from benchmarks.analysis.arms import (
 from benchmarks.analysis.comparison import NOT_COMPARABLE, Arm, Comparison, Group, best_baseline
 from benchmarks.analysis.ensemble_notes import ensemble_notes, track_notes
 from benchmarks.analysis.formatting import listed, significant
-from benchmarks.analysis.item_tests import ItemTests, with_population_verdicts
+from benchmarks.analysis.item_tests import ItemTests
 from benchmarks.analysis.kernel_notes import kernel_notes
 from benchmarks.analysis.labels import labels
 from benchmarks.analysis.metrics import COSTS, Metric
@@ -33,6 +33,7 @@ from benchmarks.analysis.pairwise import (
     all_pairs,
     family_of,
     pairs_with,
+    with_population_verdicts,
 )
 from benchmarks.analysis.pooling import pooled_periods
 from benchmarks.analysis.ranking import with_marks
@@ -165,7 +166,7 @@ def make_group(
         task_settings=task_settings(rows),
     )
     group = with_differences(group, rows, options.by)
-    return group if items is None else add_item_tests(group, items)
+    return group if items is None else add_item_tests(group, items, rules)
 
 
 def task_settings(rows: pd.DataFrame) -> str:
@@ -184,7 +185,7 @@ def unit_of(rows: pd.DataFrame, name: str, is_own: bool) -> str:
     return FACTS[name].unit if name in FACTS else ""
 
 
-def add_item_tests(group: Group, items: ItemTests) -> Group:
+def add_item_tests(group: Group, items: ItemTests, rules: Rules) -> Group:
     """Add the tests over items to the pairs that are shown, and notes on unused predictions."""
     shown = [id(pair) for pair in group.pairs_to_show[:MOST_BY_ITEMS] if pair.items is None]
     pairs = []
@@ -196,7 +197,7 @@ def add_item_tests(group: Group, items: ItemTests) -> Group:
                 pair = dataclasses.replace(pair, items=found[0], items_of=found[1])
             pair = dataclasses.replace(pair, population=items.population(a, b))
         pairs.append(pair)
-    pairs = with_population_verdicts(pairs, group)
+    pairs = with_population_verdicts(pairs, rules, group.family)
     return dataclasses.replace(group, pairs=pairs, notes=[*group.notes, *items.notes()])
 
 

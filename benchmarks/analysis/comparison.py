@@ -21,6 +21,7 @@ SHOWN = tuple(FLIPPED)
 NOT_SHOWN = "no difference shown"
 EQUIVALENT, UNDECIDED = "equivalent", "undecided"  # only with a margin
 OPEN = (NOT_SHOWN, UNDECIDED)
+WITHHELD = "withheld"  # beyond the test items, in favour of an arm whose runs failed
 NOT_COMPARABLE = "not comparable"
 IMPROVED, SAME = "improved", "same"
 FAILED = "failed in B"
@@ -116,6 +117,7 @@ class FailedArm:
     model: str
     baseline: str
     failures: dict[str, int]
+    completed: int = 0
 
     @property
     def attempted(self) -> int:
@@ -183,7 +185,8 @@ class Pair:
         differ: settings in which the arms differ besides the model, as a phrase.
         items: difference over the test items of the runs `items_of`; None without predictions.
         population: difference over all seeds and all test items, of which those of the runs are
-            samples; None without the predictions of three common seeds.
+            samples, with the interval at the corrected level; None without the predictions of three
+            common seeds.
         population_verdict, population_p: verdict on it, empty without a test, and its corrected p.
     """
 
@@ -228,7 +231,8 @@ class Group:
 
     Attributes:
         budget: what all nets have in common, as a phrase; states if it is mixed.
-        also_differ: settings in which arms differ besides model and budget, as a phrase.
+        also_differ: settings in which arms differ besides model and budget, as a phrase;
+            `differing` has their names.
         task_settings: overrides of the task that all arms have, except the data.
         pairs: the tested pairs, over which Holm's correction runs: of the nets and the best
             baseline; of baselines if there are no nets; only with the best arm or the best
@@ -259,6 +263,7 @@ class Group:
     planned: int | None = None
     failed_arms: list[FailedArm] = field(default_factory=list)
     also_differ: str = ""
+    differing: tuple[str, ...] = ()
     task_settings: str = ""
 
     def arm(self, label: str) -> Arm:

@@ -8,19 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.analysis.comparison import BETTER, EQUIVALENT, NOT_SHOWN, WORSE, Arm, Group, Pair
+from benchmarks.analysis.comparison import Arm
 from benchmarks.analysis.formatting import listed
 from benchmarks.analysis.item_files import Items, piece_means, read_items
 from benchmarks.analysis.seed_tests import equal_to_rounding
-from benchmarks.analysis.statistics.common import LEVEL, Paired, Vector, unit_of
+from benchmarks.analysis.statistics.common import Paired, Vector, unit_of
 from benchmarks.analysis.statistics.items import (
     block_bootstrap,
     diebold_mariano,
     mcnemar,
     model_confidence_set,
 )
-from benchmarks.analysis.statistics.power import holm
-from benchmarks.analysis.statistics.sequential import nominal_level
 from benchmarks.analysis.statistics.two_level import FEWEST_SEEDS, crossed_test
 from benchmarks.results.reader import folder_of
 from benchmarks.results.run_folder import RunFolder
@@ -197,26 +195,3 @@ def common_seeds(a: Arm, b: Arm) -> list[int | None]:
     if b.is_deterministic:
         return a.by_seed.seed_list
     return [*np.intersect1d(a.by_seed.seeds, b.by_seed.seeds).tolist()]
-
-
-def with_population_verdicts(pairs: Sequence[Pair], group: Group) -> list[Pair]:
-    """Return the pairs of a group with verdicts beyond the test items, corrected by Holm.
-
-    The data selected the pairs that are shown, so p of all others counts as 1.
-    """
-    tests = [(n, pair.population) for n, pair in enumerate(pairs) if pair.population is not None]
-    known = [(n, found, found.p) for n, found in tests if found.p is not None]
-    family = max(group.family, sum(pair.p is not None for pair in pairs))
-    adjusted = holm([p for *_, p in known] + [1.0] * (family - len(known)))
-    result = list(pairs)
-    for (n, found, _), p in zip(known, adjusted, strict=False):
-        is_better = (found.difference > 0) == group.higher_is_better
-        shown = BETTER if is_better else WORSE
-        level = LEVEL
-        if group.planned is not None:  # the looks are those of the seeds
-            level = nominal_level(min(found.n, group.planned), group.planned)
-        is_small = pairs[n].verdict == EQUIVALENT
-        is_shown = p < level and found.difference and not is_small
-        verdict = shown if is_shown else NOT_SHOWN
-        result[n] = dataclasses.replace(result[n], population_verdict=verdict, population_p=p)
-    return result

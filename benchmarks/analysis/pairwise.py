@@ -17,6 +17,7 @@ from benchmarks.analysis.comparison import (
     NOT_SHOWN,
     OPEN,
     UNDECIDED,
+    WITHHELD,
     WORSE,
     Arm,
     Change,
@@ -153,11 +154,12 @@ def corrected(pairs: Sequence[Pair], rules: Rules, family: int) -> list[Pair]:
 
 @dataclass(frozen=True)
 class Correction:
-    """The corrected p-values of a pair, and the level of its interval that agrees with them."""
+    """The corrected p-values of a pair, and the levels of the tests that agree with them."""
 
     p: float
     level: float
-    p_equivalence: float | None
+    p_equivalence: float | None = None
+    level_equivalence: float = LEVEL
 
 
 def corrections_of(
@@ -168,10 +170,10 @@ def corrections_of(
     pvalues, levels = correction([each.p or 0.0 for _, each in tested], family)
     margins = [rules[n].margin for n, _ in tested]
     near = [m and tost_p(each, m) for m, (_, each) in zip(margins, tested, strict=True)]
-    of_near = iter(correction([p for p in near if p is not None], family)[0])
+    of_near = zip(*correction([p for p in near if p is not None], family), strict=True)
     result: list[Correction | None] = [None] * len(found)
     for (n, _), p, level, equal in zip(tested, pvalues, levels, near, strict=True):
-        result[n] = Correction(p, level, None if equal is None else next(of_near))
+        result[n] = Correction(p, level, *(() if equal is None else next(of_near)))
     return result
 
 
@@ -185,18 +187,17 @@ def judged(pair: Judged, rules: Rules, correction: Correction | None) -> Judged:
     """Return a pair, or the change of an arm, with its verdict."""
     found = pair.seeds
     if found is not None and correction is not None:
-        level = rules.level(found) / LEVEL
         verdict = verdict_of_test(found, correction, rules)
         pair = replace(
             pair,
             verdict=verdict,
-            seeds=at_level(found, correction.level * level),
+            seeds=with_interval(found, verdict, correction, rules),
             p_adjusted=correction.p,
             p_equivalence=correction.p_equivalence,
             effect=effect_size(found),
         )
         if verdict in OPEN:
-            pair = with_plan(pair, rules, correction.level * level)
+            pair = with_plan(pair, rules, correction)
     level = rules.level_of(pair.completion)
     verdict = in_view_of_failures(pair.verdict, pair.completion, rules.undecided, level)
     is_withheld = verdict in OPEN and pair.verdict not in OPEN
@@ -214,16 +215,62 @@ def verdict_of_test(found: Paired, correction: Correction, rules: Rules) -> str:
     return rules.undecided
 
 
-def with_plan(pair: Judged, rules: Rules, level: float) -> Judged:
-    """Add what the seeds would have shown, and the seeds that a margin requires."""
+def with_interval(found: Paired, verdict: str, correction: Correction, rules: Rules) -> Paired:
+    """Return the difference with the interval of the test that decided the verdict.
+
+    Two one-sided tests at a level agree with an interval at twice the level.
+    """
+    is_equal = verdict == EQUIVALENT
+    level = 2 * correction.level_equivalence if is_equal else correction.level
+    return at_level(found, level * rules.level(found) / LEVEL)
+
+
+def with_plan(pair: Judged, rules: Rules, correction: Correction) -> Judged:
+    """Add what the seeds would have shown, and the seeds that a margin requires.
+
+    The former is for this look, the latter for the last one of the plan.
+    """
     found = pair.seeds
     if found is None or not found.error or found.freedom is None:
         return pair
+    level = correction.level * rules.level(found) / LEVEL
     pair = replace(pair, detectable=detectable(found.error, found.freedom, level))
     if rules.margin is None or not found.deviation:
         return pair
-    needed = seeds_for_margin(rules.margin, found.deviation, found.n, level)
+    level = correction.level * rules.level_at(rules.planned or found.n) / LEVEL
+    needed = seeds_for_margin(rules.margin, found.deviation, found.freedom, level)
     return replace(pair, seeds_for_margin=needed)
+
+
+def with_population_verdicts(pairs: Sequence[Pair], rules: Rules, family: int) -> list[Pair]:
+    """Return the pairs of a group with verdicts beyond the test items, corrected by Holm.
+
+    The data selected the pairs that are shown, so p of all others counts as 1.
+    """
+    found = [pair.population for pair in pairs]
+    tested = sum(each is not None and each.p is not None for each in found)
+    family = max(family, sum(pair.p is not None for pair in pairs))
+    rest = [Paired(0.0, None, None, 1.0, 1, "not shown")] * (family - tested)
+    corrections = corrections_of([*found, *rest], [rules] * (len(found) + len(rest)), 0)
+    return [
+        pair if each is None else with_population_verdict(pair, each, rules)
+        for pair, each in zip(pairs, corrections, strict=False)
+    ]
+
+
+def with_population_verdict(pair: Pair, correction: Correction, rules: Rules) -> Pair:
+    """Return a pair with its verdict beyond the test items, withheld where failed runs decide."""
+    found = pair.population
+    if found is None:
+        return pair
+    verdict = verdict_of_test(found, correction, rules)
+    p = correction.p_equivalence if verdict == EQUIVALENT else correction.p
+    interval = with_interval(found, verdict, correction, rules)
+    level = rules.level_of(pair.completion)
+    in_view = in_view_of_failures(verdict, pair.completion, rules.undecided, level)
+    if verdict not in OPEN and in_view != verdict:
+        verdict = WITHHELD
+    return replace(pair, population=interval, population_verdict=verdict, population_p=p)
 
 
 def contenders(arms: Sequence[Arm]) -> list[Arm]:

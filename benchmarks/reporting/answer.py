@@ -11,7 +11,7 @@ from benchmarks.analysis.comparison import (
     FAILS_LESS,
     FAILS_MORE,
     FLIPPED,
-    NOT_SHOWN,
+    OPEN,
     SHOWN,
     WORSE,
     Arm,
@@ -49,10 +49,10 @@ def pair_of(group: Group, a: Arm, b: Arm) -> tuple[Pair, str] | None:
     return None
 
 
-def names_of(labels: Sequence[str]) -> str:
+def names_of(labels: Sequence[str], kind: str = "networks") -> str:
     """Return the names of arms, or their number if there are many."""
     if len(labels) > MANY:
-        return f"{len(labels)} networks"
+        return f"{len(labels)} {kind}"
     return " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))
 
 
@@ -164,20 +164,23 @@ def baseline_text(group: Group) -> str:
 
 
 def doubts(group: Group) -> list[str]:
-    """Return what limits the answer: other items, training, failed runs, seeds."""
+    """Return what limits the answer: other items, settings, training, failed runs, seeds."""
     contenders = nets(group)
     names = {arm.label for arm in contenders}
     tested = [p for p in group.pairs if {p.a, p.b} <= names and p.population_p is not None]
     beyond = [
         p
         for p in tested
-        if p.population_verdict not in (NOT_SHOWN, p.verdict)
+        if p.population_verdict in (BETTER, WORSE)
+        and p.population_verdict != p.verdict
         and p.verdict not in (FAILS_MORE, FAILS_LESS)
     ]
-    here = [p for p in tested if p.verdict in SHOWN and p.population_verdict == NOT_SHOWN]
+    here = [p for p in tested if p.verdict in SHOWN and p.population_verdict in OPEN]
     texts = [f"{p.a} {p.population_verdict} than {p.b}" for p in beyond]
     texts += [f"no difference of {p.a} and {p.b} shown" for p in here]
     found = [f"beyond these test items {', '.join(texts[:MANY])}"] if texts else []
+    other = names_of(group.differing, "settings") if group.differing else ""
+    found += [f"arms also differ in {other}"] if other else []
     early = sum(arm.undertrained > 0 for arm in contenders)
     if early and group.metric not in COSTS:
         found.append(f"{early} of {len(contenders)} networks undertrained")

@@ -13,9 +13,10 @@ from benchmarks.analysis.comparison import (
     FAILS_MORE,
     IMPROVED,
     NOT_COMPARABLE,
-    NOT_SHOWN,
     OPEN,
     SAME,
+    SHOWN,
+    WITHHELD,
     WORSE,
     Arm,
     Change,
@@ -221,9 +222,12 @@ def population_text(pair: Pair) -> str:
     found, p = pair.population, pair.population_p
     if found is None or p is None:
         return ""
-    verdict = NOT_SHOWN
-    if pair.population_verdict != NOT_SHOWN:
-        verdict = f"{pair.a} {pair.population_verdict}"
+    verdict = pair.population_verdict
+    if verdict in SHOWN:
+        verdict = f"{pair.a} {verdict}"
+    elif verdict == WITHHELD and pair.completion is not None:
+        doubted = pair.a if pair.completion.excess > 0 else pair.b
+        verdict += f", because {doubted} {pair.completion.why_open}; completed runs"
     test = f"Holm; {found.method}{warning_text(found)}"
     return f"; beyond these test items: {verdict}, {p_text(p)} ({test})"
 

@@ -85,7 +85,7 @@ def planning(draws: int) -> str:
     for n in (3, 5, 10):
         deviations = rng.normal(size=(draws, n)).std(axis=1, ddof=1)
         ranges = np.array(
-            [seeds_for_margin(1.0, float(sd), n) for sd in deviations], dtype=np.float64
+            [seeds_for_margin(1.0, float(sd), n - 1) for sd in deviations], dtype=np.float64
         )
         few, many = ranges[:, 0], np.nan_to_num(ranges[:, 1], nan=np.inf)
         middle = f"{np.median(few):.0f} to {np.median(many):.0f}"

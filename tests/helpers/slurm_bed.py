@@ -90,9 +90,9 @@ class Bed:
         return dict(line.split() for line in lines.splitlines())
 
     def resume(self) -> None:
-        """Resume nodes that are down; a node that registers again may return by itself."""
+        """Resume nodes that take no jobs; a node that registers again may return by itself."""
         for name, state in self.nodes().items():
-            if "down" in state:
+            if any(word in state for word in ("down", "drain", "fail")):
                 subprocess.run(
                     ["scontrol", "update", f"nodename={name}", "state=resume"], timeout=SECONDS
                 )

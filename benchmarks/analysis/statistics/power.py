@@ -82,17 +82,18 @@ def detectable(error: float | None, freedom: float | None, alpha: float = LEVEL)
 
 
 def seeds_for_margin(
-    margin: float, deviation: float, n: int, alpha: float = LEVEL
+    margin: float, deviation: float, freedom: float, alpha: float = LEVEL
 ) -> tuple[int | None, int | None]:
     """Return the fewest and most pairs of seeds that detect a difference as large as the margin.
 
     With 80 % power, over the 95 % interval of the standard deviation of the differences, of which
-    `deviation` is the estimate from n pairs (chi-square). None stands for more than 1000.
+    `deviation` is the estimate with these degrees of freedom (chi-square). None stands for more
+    than 1000.
     """
-    if not (margin > 0 and deviation > 0 and n > 1):
+    if not (margin > 0 and deviation > 0 and freedom > 0):
         raise ValueError("seeds are planned from a margin, a deviation and two pairs or more")
-    chi_square = special.chdtri(n - 1, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    low, high = deviation * np.sqrt((n - 1) / chi_square)
+    chi_square = special.chdtri(freedom, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = deviation * np.sqrt(freedom / chi_square)
     return seeds_for_effect(margin / low, alpha), seeds_for_effect(margin / high, alpha)
 
 

@@ -169,11 +169,28 @@ def test_several_arms_of_a_model_have_their_labels(tmp_path: Path) -> None:
     assert sorted(found.arms) == [f"learning_rate={n}" for n in (0.1, 0.2, 0.4)]
 
 
-def test_a_network_that_failed_is_said_to_be_ranked_by_its_other_runs(tmp_path: Path) -> None:
-    failed = arm("gru", [""], seeds=[9], task="t2", status="diverged")  # type: ignore[list-item]
-    assert across(tmp_path, planted(5), failed).notes == [
-        "ranked by completed runs only: gru 2 of 3 in t2 (accuracy)"
+def test_failed_runs_are_ranked_worst(tmp_path: Path) -> None:
+    """A network of which few, good runs were completed is not first."""
+    kept = [row for row in planted(6) if row["model"] != "gru" or row["seed"] == 0]
+    gru = [row for row in kept if row["model"] == "gru"]
+    kept += [
+        {**row, "run_id": f"{row['task']}-{seed}", "seed": seed}
+        | {"status": "diverged", "test_score": ""}
+        for row in gru
+        for seed in range(1, 10)
     ]
+    found = across(tmp_path, kept)
+    assert dict(zip(found.arms, found.ranks, strict=True)) == {"lstm": 1, "rnn": 2, "gru": 3}
+    (note,) = found.notes
+    assert note.startswith("ranked by all runs, failed ones worst: gru 1 of 10 in t0 (accuracy), ")
+
+
+def test_one_failed_run_is_counted_among_the_runs_of_its_task(tmp_path: Path) -> None:
+    failed = arm("gru", [""], seeds=[9], task="t2", status="diverged")  # type: ignore[list-item]
+    found = across(tmp_path, planted(5), failed)
+    # Of seven runs, gru has the ranks 1, 6 and 7, a mean of 4.67; lstm 4.5, rnn 2.5.
+    assert dict(zip(found.arms, found.ranks, strict=True)) == {"gru": 1, "lstm": 2, "rnn": 3}
+    assert found.notes == ["ranked by all runs, failed ones worst: gru 2 of 3 in t2 (accuracy)"]
 
 
 def test_a_network_without_a_completed_run_is_last(tmp_path: Path) -> None:
@@ -183,7 +200,7 @@ def test_a_network_without_a_completed_run_is_last(tmp_path: Path) -> None:
     assert len(found.groups) == 6
     mean = dict(zip(found.arms, found.ranks, strict=True))
     assert mean == {"gru": (5 * 1 + 3) / 6, "lstm": (5 * 2 + 1) / 6, "rnn": (5 * 3 + 2) / 6}
-    assert found.notes == ["ranked last, no run completed: gru in t2 (accuracy)"]
+    assert found.notes == ["ranked by all runs, failed ones worst: gru 0 of 2 in t2 (accuracy)"]
 
 
 def test_runs_of_close_ranks_are_the_largest_sets_within_the_difference() -> None:

@@ -200,7 +200,7 @@ def test_every_format_contains_the_counts(tmp_path: Path) -> None:
     ]
     assert data["failed_arms"] == [
         {"label": "gru", "model": "gru", "baseline": "", "failures": {"diverged": 3}}
-        | {"attempted": 3}
+        | {"completed": 0, "attempted": 3}
     ]
     html = {row[0].text: row[2] for row in arm_table(found.groups[0]).rows}
     assert (html["lstm"].text, html["lstm"].more) == ("5 of 7", "2 diverged")

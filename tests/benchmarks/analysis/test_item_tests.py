@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from benchmarks.analysis.compare import compare
-from benchmarks.analysis.formatting import p_text
 from benchmarks.analysis.item_files import read_items
 from benchmarks.analysis.statistics.items import diebold_mariano
 from benchmarks.reporting.json_csv import as_json, comparison_json
@@ -253,45 +251,6 @@ def test_few_of_many_contradictions_are_listed(tmp_path: Path) -> None:
     assert len(found) == 4
 
 
-def planted_arms(results: Path, gap: float, model_noise: float) -> list[list[dict[str, Any]]]:
-    """Write forecasts of two arms with five seeds; each arm has errors of its own on every day.
-
-    Without a gap, neither arm is better on other days.
-    """
-    rng = np.random.default_rng(0)
-    day = rng.normal(0, 1, N)
-    arms = []
-    for model, more in (("gru", 0.0), ("rnn", gap)):
-        errors = day + rng.normal(0, model_noise, N)
-        scores = [
-            forecasts(results, f"{model}{seed}", (1 + more) * (errors + rng.normal(0, 0.05, N)))
-            for seed in range(5)
-        ]
-        arms.append(arm_of(model, scores, **DOWN))
-    return arms
-
-
-def test_a_difference_between_these_items_is_not_one_between_populations(tmp_path: Path) -> None:
-    group = group_of(tmp_path, *planted_arms(tmp_path, 0.0, 0.5))
-    (pair,) = group.pairs
-    assert pair.verdict == "better"
-    assert pair.population is not None
-    assert pair.seeds is not None
-    assert pair.population.difference == pytest.approx(pair.seeds.difference)
-    assert pair.population_verdict == "no difference shown"
-    assert (
-        f"beyond these test items: no difference shown, {p_text(pair.population_p or 0)} (Holm; "
-        "seeds x items)" in pair_text(pair, group)
-    )
-
-
-def test_a_difference_between_populations_is_found(tmp_path: Path) -> None:
-    group = group_of(tmp_path, *planted_arms(tmp_path, 0.3, 0.1))
-    (pair,) = group.pairs
-    assert (pair.a, pair.verdict, pair.population_verdict) == ("gru", "better", "better")
-    assert "beyond these test items: gru better, p < 0.001" in pair_text(pair, group)
-
-
 def test_rounding_is_no_difference(tmp_path: Path) -> None:
     """Two kernels compute the same networks: losses differ by the order of sums."""
     rng = np.random.default_rng(0)
@@ -304,28 +263,6 @@ def test_rounding_is_no_difference(tmp_path: Path) -> None:
     (pair,) = group.pairs
     assert pair.items is not None
     assert (pair.items.p, pair.population_p) == (1.0, 1.0)
-
-
-def test_populations_need_three_seeds_that_are_those_of_both_arms(tmp_path: Path) -> None:
-    arms = planted_arms(tmp_path, 0.3, 0.1)
-    group = group_of(tmp_path, *(rows[:2] for rows in arms))
-    assert (group.pairs[0].population, group.pairs[0].population_p) == (None, None)
-    group = group_of(tmp_path, arms[0][:4], arms[1][1:])  # the same number, other seeds
-    assert group.pairs[0].population is None
-    group = group_of(tmp_path, *(rows[1:4] for rows in arms))
-    assert group.pairs[0].population is not None
-    assert group.pairs[0].population.n == 3
-
-
-def test_verdicts_beyond_the_items_are_corrected_for_all_pairs(tmp_path: Path) -> None:
-    arms = planted_arms(tmp_path, 0.3, 0.1)
-    extra = arm_of("lstm", [3.0, 3.1, 3.05], **DOWN)
-    group = group_of(tmp_path, *arms, extra)
-    found = next(pair for pair in group.pairs if pair.population_p is not None)
-    assert len(group.pairs) == 3
-    assert found.population is not None
-    assert found.population.p is not None
-    assert found.population_p == pytest.approx(3 * found.population.p, rel=1e-6, abs=0)
 
 
 @pytest.mark.parametrize("form", ["classes", "language", "forecast"])

@@ -10,6 +10,7 @@ from scipy import stats
 
 from benchmarks.analysis.margin import parse_margin
 from benchmarks.analysis.statistics.common import Paired
+from benchmarks.analysis.statistics.power import seeds_for_margin
 from benchmarks.analysis.statistics.sequential import nominal_level
 from benchmarks.errors import UserError
 from benchmarks.reporting.sentences import pair_text, size_text
@@ -50,6 +51,40 @@ def test_undecided_says_how_many_seeds_the_margin_needs(tmp_path: Path) -> None:
     assert few is not None
     assert many is None or few < many
     assert grouped(tmp_path, *arms).pairs[0].seeds_for_margin is None
+
+
+def test_the_seeds_for_a_margin_are_for_the_last_look_of_the_plan(tmp_path: Path) -> None:
+    arms = arm("lstm", LSTM), arm("gru", GRU)
+    pair = grouped(tmp_path, *arms, margin=parse_margin("0.01"), planned=10).pairs[0]
+    found = pair.seeds
+    assert found is not None
+    assert found.deviation is not None
+    last = seeds_for_margin(0.01, found.deviation, 4, nominal_level(10, 10))
+    assert pair.seeds_for_margin == last
+
+
+def test_the_seeds_for_a_margin_have_the_freedom_of_welchs_test(tmp_path: Path) -> None:
+    arms = arm("lstm", LSTM), arm("gru", GRU, range(20, 25))
+    pair = grouped(tmp_path, *arms, margin=parse_margin("0.01")).pairs[0]
+    found, freedom = pair.seeds, stats.ttest_ind(LSTM, GRU, equal_var=False).df
+    assert found is not None
+    assert found.deviation is not None
+    assert pair.seeds_for_margin == seeds_for_margin(0.01, found.deviation, freedom)
+
+
+def test_the_interval_of_equivalent_arms_lies_within_the_margin(tmp_path: Path) -> None:
+    """The interval at the level of the difference would not: two tests, two levels."""
+    arms = arm("lstm", LSTM), arm("near", NEAR), arm("rnn", [s - 0.2 for s in NEAR])
+    group = grouped(tmp_path, *arms, margin=parse_margin("0.0005"))
+    (pair,) = [each for each in group.pairs if {each.a, each.b} == {"lstm", "near"}]
+    found, p = pair.seeds, pair.p_equivalence
+    assert found is not None
+    assert pair.verdict == "equivalent"
+    assert p is not None
+    assert p > 0.01
+    assert found.high is not None
+    assert found.error is not None
+    assert found.high < 0.0005 < found.difference + stats.t.isf(0.05 / 6, 4) * found.error
 
 
 def test_a_margin_in_per_cent_of_the_best_score(tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def test_the_legend_explains_only_the_verdicts_in_use(tmp_path: Path) -> None:
         ("better", "better", ""),
         ("better", "no difference shown", "beyond these test items no difference of lstm and rnn"),
         ("no difference shown", "better", "beyond these test items lstm better than rnn"),
+        ("equivalent", "undecided", ""),
+        ("better", "withheld", ""),
     ],
 )
 def test_another_verdict_beyond_the_items_is_a_doubt(
@@ -107,6 +109,13 @@ def test_another_verdict_beyond_the_items_is_a_doubt(
     text = answer(dataclasses.replace(group, pairs=[pair]))
     assert doubt in text
     assert ("beyond" in text) == bool(doubt)
+
+
+def test_other_settings_are_a_doubt(tmp_path: Path) -> None:
+    lstm, rnn = arm("lstm", LSTM, dtype="bfloat16"), arm("rnn", RNN, dtype="float32")
+    assert answer(grouped(tmp_path, lstm, rnn)) == (
+        f"lstm, better than rnn; arms also differ in dtype; {UNPLANNED}"
+    )
 
 
 def test_many_networks_are_counted(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_no_difference_is_detectable_without_a_t_statistic() -> None:
 def test_planned_seeds_are_the_first_that_suffice_over_the_interval_of_the_sd(
     margin: float, n: int, alpha: float
 ) -> None:
-    few, many = seeds_for_margin(margin, 0.8, n, alpha)
+    few, many = seeds_for_margin(margin, 0.8, n - 1, alpha)
     for seeds, part in ((few, 0.975), (many, 0.025)):
         sd = 0.8 * np.sqrt((n - 1) / stats.chi2.ppf(part, n - 1))
         effect = margin / sd
@@ -55,8 +55,8 @@ def test_planned_seeds_are_the_first_that_suffice_over_the_interval_of_the_sd(
 
 
 def test_planned_seeds_depend_on_the_margin_and_not_on_the_observed_difference() -> None:
-    assert seeds_for_margin(1.0, 1.0, 10) == (6, 29)
-    assert seeds_for_margin(0.01, 1.0, 10) == (None, None)
-    for margin, deviation, n in ((0.0, 1.0, 5), (1.0, 0.0, 5), (1.0, 1.0, 1)):
+    assert seeds_for_margin(1.0, 1.0, 9) == (6, 29)
+    assert seeds_for_margin(0.01, 1.0, 9) == (None, None)
+    for margin, deviation, freedom in ((0.0, 1.0, 4), (1.0, 0.0, 4), (1.0, 1.0, 0)):
         with pytest.raises(ValueError, match="two pairs or more"):
-            seeds_for_margin(margin, deviation, n)
+            seeds_for_margin(margin, deviation, freedom)
