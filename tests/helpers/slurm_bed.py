@@ -101,10 +101,16 @@ class Bed:
         """Cancel all jobs and bring all nodes back to idle."""
         subprocess.run(["scancel", "--me"], timeout=SECONDS)
         wait_until(lambda: not self.jobs(), "the queue is empty", SECONDS)
-        if set(self.nodes().values()) != {"idle"}:
-            self.start("--no-wait")
-            self.resume()
-        wait_until(lambda: set(self.nodes().values()) == {"idle"}, "the nodes are idle", SECONDS)
+        wait_until(self.is_idle, "the nodes are idle", SECONDS)
+
+    def is_idle(self) -> bool:
+        """Return True if all nodes are idle; start and resume those that are not."""
+        if set(self.nodes().values()) == {"idle"}:
+            return True
+        print(self.ask("sinfo", "--Node", "--long"), self.ask("sinfo", "--list-reasons"))
+        self.start("--no-wait")
+        self.resume()
+        return False
 
 
 def find_bed() -> Bed:

@@ -91,6 +91,7 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=1
 KillWait=$KILLWAIT
+UnkillableStepTimeout=600
 InactiveLimit=0
 MinJobAge=300
 MaxArraySize=$MAX_ARRAY
