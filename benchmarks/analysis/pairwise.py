@@ -82,6 +82,11 @@ class Rules:
         """Return the nominal level of a look at n seeds."""
         return LEVEL if self.planned is None else nominal_level(min(n, self.planned), self.planned)
 
+    def early_text(self, found: Paired) -> str:
+        """Return the level of a look before the planned number of seeds; else an empty string."""
+        is_early = found.freedom is not None and found.n < (self.planned or 0)
+        return f"; shown below {self.level(found):.2g}" if is_early else ""
+
     def level_of(self, found: Completion | None) -> float:
         """Return the nominal level of tests over all runs, failed ones included."""
         if found is None:
@@ -195,6 +200,7 @@ def judged(pair: Judged, rules: Rules, correction: Correction | None) -> Judged:
             p_adjusted=correction.p,
             p_equivalence=correction.p_equivalence,
             effect=effect_size(found),
+            reason=pair.reason + rules.early_text(found),
         )
         if verdict in OPEN:
             pair = with_plan(pair, rules, correction)

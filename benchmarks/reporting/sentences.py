@@ -38,7 +38,6 @@ from benchmarks.analysis.formatting import (
 )
 from benchmarks.analysis.metrics import COSTS
 from benchmarks.analysis.statistics.common import Paired
-from benchmarks.analysis.statistics.sequential import nominal_level
 
 # Verdicts on a change that need no p-value
 DECIDED = (IMPROVED, WORSE, SAME, FAILED, FAILS_MORE, FAILS_LESS)
@@ -108,7 +107,7 @@ def verdict_text(pair: Pair, group: Group) -> str:
     if found is None or (found.p is None and pair.verdict in OPEN):
         return f"{both} ({pair.reason}){more}"
     if pair.verdict in (BETTER, WORSE):
-        test = f"{test_text(pair, group.planned)}{effect_text(pair, group.margin)}"
+        test = f"{test_text(pair)}{effect_text(pair, group.margin)}"
         return f"{pair.a} {pair.verdict} than {pair.b} by {size_text(found)}{test}{more}"
     numbers = scores_text(pair, found, group)
     if pair.verdict in (FAILS_MORE, FAILS_LESS):
@@ -117,14 +116,11 @@ def verdict_text(pair: Pair, group: Group) -> str:
     return f"{both}; {runs}{numbers}{more}"
 
 
-def test_text(pair: Pair, planned: int | None) -> str:
-    """Return the p-value of a pair with its test, and its level before the planned seeds."""
-    if pair.p_adjusted is None or pair.seeds is None:
+def test_text(pair: Pair) -> str:
+    """Return the p-value of a pair with its test."""
+    if pair.p_adjusted is None:
         return f" ({pair.reason})"
-    early = ""
-    if planned is not None and pair.seeds.freedom is not None and pair.seeds.n < planned:
-        early = f"; shown below {nominal_level(pair.seeds.n, planned):.2g}"
-    return f", {p_text(pair.p_adjusted)} (Holm; {pair.reason}{early})"
+    return f", {p_text(pair.p_adjusted)} (Holm; {pair.reason})"
 
 
 def scores_text(pair: Pair, found: Paired, group: Group) -> str:
@@ -133,7 +129,7 @@ def scores_text(pair: Pair, found: Paired, group: Group) -> str:
     if found.difference:
         leader = pair.a if (found.difference > 0) == group.higher_is_better else pair.b
         size = f"{leader} ahead by {size_text(found)}"
-    return f"{size}{test_text(pair, group.planned)}{margin_text(pair, group.margin)}"
+    return f"{size}{test_text(pair)}{margin_text(pair, group.margin)}"
 
 
 def margin_text(found: Pair | Change, margin: float | None) -> str:

@@ -13,7 +13,7 @@ from benchmarks.analysis.statistics.common import Paired
 from benchmarks.analysis.statistics.power import seeds_for_margin
 from benchmarks.analysis.statistics.sequential import nominal_level
 from benchmarks.errors import UserError
-from benchmarks.reporting.sentences import pair_text, size_text
+from benchmarks.reporting.sentences import change_text, pair_text, size_text
 from benchmarks.reporting.tables import half_text
 from scripts import report
 from scripts.compare import main
@@ -127,6 +127,8 @@ def test_before_the_planned_number_a_difference_needs_more(tmp_path: Path) -> No
     assert pair.seeds.low < 0
     text = pair_text(pair, grouped(tmp_path, arm("a", ten[:5]), arm("b", slightly[:5]), planned=10))
     assert f"5 seeds; shown below {level:.2g})" in text
+    change = changed(tmp_path, arm("a", ten[:5]), arm("a", slightly[:5]), planned=10)["a"]
+    assert f"5 seeds; shown below {level:.2g})" in change_text(change)
     full = grouped(tmp_path, arm("a", ten), arm("b", slightly), planned=10)
     assert full.pairs[0].verdict == "better"
     assert any(note.startswith("10 seeds were planned: ") for note in full.notes)
