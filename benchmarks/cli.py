@@ -11,7 +11,7 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,7 +33,6 @@ from benchmarks.errors import UserError, disk_errors_in_one_line, nearest, one_l
 from benchmarks.results.row import Status
 from benchmarks.sweeps.plan import open_store, selects_all_baselines
 from benchmarks.sweeps.sweep import sweep
-from benchmarks.system.program import close_output
 from benchmarks.system.signals import INTERRUPTED, Interruption
 from benchmarks.system.terminal import print_log_messages, visible
 from models.baseline import BaselineSettings
@@ -73,7 +72,7 @@ def main(show: Callable[[], None]) -> int:
             if not folders[-1].is_dir():
                 raise UserError(f"--config-dir {flags.config_dir}: there is no such folder")
             overrides.append(f"hydra.searchpath=['file://{folders[-1]}']")
-        with disk_errors_in_one_line(), closed_pipe_in_one_line():
+        with disk_errors_in_one_line():
             if flags.multirun:
                 return sweep(overrides, folders[0])
             return run_one(overrides, folders[0], flags.config_name or "config")
@@ -93,18 +92,6 @@ def main(show: Callable[[], None]) -> int:
 def options_alone(flags: argparse.Namespace) -> list[str]:
     """Return Hydra's options as they were given; its own parser takes no overrides before them."""
     return [text for text in sys.argv[1:] if text not in flags.overrides]
-
-
-@contextlib.contextmanager
-def closed_pipe_in_one_line() -> Iterator[None]:
-    """Convert the BrokenPipeError of a reader that stopped, as in `| head -1`, to a UserError."""
-    try:
-        yield
-    except BrokenPipeError as error:
-        close_output()
-        raise UserError(
-            "the output is a pipe that was closed; re-running the same command resumes"
-        ) from error
 
 
 def parsed_flags(arguments: list[str]) -> argparse.Namespace:

@@ -19,7 +19,7 @@ from benchmarks.system.terminal import print_log_messages, visible
 def main(arguments: list[str] | None = None) -> int:
     """Check the data and return the exit code."""
     parser = ScriptParser(__doc__)
-    parser.add_argument("path", metavar="PATH", help="file, folder or hub id")
+    parser.add_argument("path", type=Path, metavar="PATH", help="file, folder or hub id")
     parser.add_argument("overrides", nargs="*", metavar="task.KEY=VALUE", help="as for run.py")
     parser.add_argument("--task", metavar="KIND", help="the kind of task (default: found)")
     options = parser.parse_intermixed_args(arguments)
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     from benchmarks.config.overrides import quoted_override, quoted_value, shell_word
     from benchmarks.config.validation import missing_baselines
 
-    path = str(Path(options.path).expanduser())
+    path = str(options.path)
     overrides = [*map(quoted_override, options.overrides)]
     kind, reason = (options.task, "") if options.task else kind_of(Path(path), overrides)
     settings, task = loaded(kind, path, overrides)

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     about = "equal (default), or chosen on the validation split"
     add("--weights", choices=("equal", "validation"), default="equal", help=about)
     given = sys.argv[1:] if arguments is None else arguments
-    options = parser.parse_args(given)
+    options = parser.parse_intermixed_args(given)
     print_log_messages()
     if not options.results.is_dir():
         raise UserError(f"--results {options.results}: no such folder")

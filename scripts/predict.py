@@ -50,8 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         columns = answers_of(run, options.new_data, options.steps)
     except (UserError, DataError) as error:
         if options.run in (LATEST, BEST):
-            more = f"; {options.run} is {folder.name}: name a run of another task by its id"
-            raise UserError(f"{error}{more}") from error
+            raise UserError(f"{error}; {options.run} is {folder.name}") from error
         raise
     if total := run.task.total(columns):
         print(f"note: in all: {total}", file=sys.stderr)

@@ -290,12 +290,13 @@ def recipe_tables(folder: Path) -> str:
             models.sort(key=lambda name: (name.startswith("bi"), name))
             pairs = {model: recipe_values(model, task, folder.name) for model in models}
             found = {model: pair for model, pair in pairs.items() if pair is not None}
-            keys = [key for key in next(iter(found.values()))[0] if differs(key, found)]
+            known = dict.fromkeys(key for default, _ in found.values() for key in default)
+            keys = [key for key in known if differs(key, found)]
             rows = []
             for key in keys:
-                defaults = dict.fromkeys(str(pair[0][key]) for pair in found.values())
-                chosen = [str(pair[1][key]) for pair in found.values()]
-                rows.append([f"`{key}`", ", ".join(defaults), *chosen])
+                values = [[str(of.get(key, "")) for of in pair] for pair in found.values()]
+                defaults = dict.fromkeys(default for default, _ in values if default)
+                rows.append([f"`{key}`", ", ".join(defaults), *(chosen for _, chosen in values)])
             tables.append(f"**{task}**\n\n" + text_table(["key", "default", *found], rows))
     return "\n" + "\n".join(tables) + "\n"
 
@@ -319,7 +320,7 @@ def recipe_values(model: str, task: str, recipe: str) -> tuple[dict[str, Any], .
 
 def differs(key: str, pairs: dict[str, tuple[dict[str, Any], ...]]) -> bool:
     """Return True if a model has another value of a key with the recipe."""
-    return any(default[key] != other[key] for default, other in pairs.values())
+    return any(default.get(key) != other.get(key) for default, other in pairs.values())
 
 
 def filled_page(page: Path) -> str:

@@ -23,6 +23,7 @@ from tasks.base import (
     setting,
 )
 from tasks.forecast.closes import fitted
+from tasks.forecast.columns import is_close
 from tasks.forecast.readers import read_close_file, read_closes
 from tasks.forecast.refits import Bounds, RefitTask, yearly_bounds
 from tasks.forecast.windows import (
@@ -93,7 +94,8 @@ class Sp500Settings(TaskSettings):
         """Return the metric of the target."""
         if self.target == "volatility":
             return Metric("volatility_rmse", "percent", False, perfect=0.0, margin="1%")
-        return Metric("rmse", "index points", False, perfect=0.0, margin="1%")
+        unit = self.column if self.column and not is_close(self.column) else "index points"
+        return Metric("rmse", unit, False, perfect=0.0, margin="1%")
 
     def baselines(self) -> dict[str, Baseline]:
         """See `TaskSettings.baselines`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -94,7 +95,10 @@ def extended_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("copy")
     for name in ("benchmarks", "models", "tasks", "conf", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "run.py"):
+    shutil.copytree(ROOT / "docs", copy / "docs")
+    shutil.copytree(ROOT / "scripts", copy / "scripts")
+    shutil.copytree(ROOT / "results" / "published", copy / "results" / "published")
+    for name in ("pyproject.toml", "run.py", "README.md"):
         shutil.copy(ROOT / name, copy)
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     blocks = dict(pair for part in text.split("## Add a task") for pair in CODE_BLOCK.findall(part))
@@ -139,3 +143,16 @@ def test_a_new_model_and_task_run_by_name(extended_copy: Path) -> None:
     )
     assert answer.returncode == 0, answer.stderr
     assert "average on majority: ok" in answer.stdout
+
+
+def test_the_pages_of_an_extended_project_are_written(extended_copy: Path) -> None:
+    """The new model has a setting that the others lack."""
+    written = subprocess.run(
+        [sys.executable, "scripts/write_docs.py"],
+        cwd=extended_copy,
+        env=os.environ | {"PYTHONPATH": str(extended_copy)},
+        capture_output=True,
+        text=True,
+    )
+    assert written.returncode == 0, written.stderr
+    assert "model.decay" in (extended_copy / "docs" / "settings.md").read_text(encoding="utf-8")

@@ -210,6 +210,15 @@ def timing_doubt(fact: Mapping[Hashable, Any], elsewhere: str, usual: str) -> st
     return f"measured on {elsewhere}, others on {usual}" if elsewhere else ""
 
 
+def solved_sizes(nets: list[Arm]) -> str:
+    """Return the hidden sizes that a budget gave; empty if none is known, and for times."""
+    if nets[0].match == "time":
+        return ""
+    sizes = {arm.label: arm.rows["hidden_size"].dropna().unique() for arm in nets}
+    texts = [f"{name} {listed([*map(cell_text, ns)])}" for name, ns in sizes.items() if len(ns)]
+    return f", hidden size: {listed(texts)}" if texts else ""
+
+
 def budget_text(arms: list[Arm]) -> str:
     """Return the common budget of the nets of a group; mixed budgets are named as such."""
     nets = [arm for arm in arms if not arm.baseline]
@@ -222,7 +231,7 @@ def budget_text(arms: list[Arm]) -> str:
         parts = [f"{kind} ({listed(names)})" for kind, names in kinds.items()]
         return f"MIXED, not comparable with each other: {'; '.join(parts)}"
     if nets[0].match != "hidden":
-        return next(iter(kinds))
+        return next(iter(kinds)) + solved_sizes(nets)
     unstated = (
         "" if any(arm.rows["says_match"].any() for arm in nets) else "not stated by the table"
     )

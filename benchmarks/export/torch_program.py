@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.overrides import TorchFunctionMode
 
+from benchmarks.errors import UserError, one_line
 from models.modules.encoder import State
 from tasks.base import Batch
 
@@ -114,9 +115,17 @@ def export_program(network: nn.Module, example: Batch, state: State | None) -> E
     with PlaceholderLayers(), torch.no_grad(), warnings.catch_warnings():
         # PyTorch's layers keep lists of their weights, which tracing restores.
         warnings.filterwarnings("ignore", "The tensor attribute", UserWarning)
-        program = torch.export.export(
-            form.eval(), (inputs, *more), dynamic_shapes=dynamic, strict=False
-        )
+        try:
+            program = torch.export.export(
+                form.eval(), (inputs, *more), dynamic_shapes=dynamic, strict=False
+            )
+        except (RuntimeError, ValueError) as error:
+            if "Constraints violated" not in str(error):
+                raise
+            raise UserError(
+                "the network cannot be exported for sequences of any length: its code fixes the "
+                f"number of steps or of sequences, as a loop over steps does ({one_line(error)})"
+            ) from error
     for node in program.graph.nodes:
         if node.op == "call_function" and getattr(node.target, "namespace", "") == NAMESPACE:
             name = node.target._schema.name.partition("::")[2]

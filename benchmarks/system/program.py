@@ -9,14 +9,16 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import NoReturn, ParamSpec
+from pathlib import Path
+from typing import NoReturn, ParamSpec, TypeVar
 
 from benchmarks.errors import UserError, nearest, one_line
 from benchmarks.system.signals import INTERRUPTED
-from benchmarks.system.terminal import print_any_text, visible
+from benchmarks.system.terminal import protect_output, visible
 from tasks.base import DataError
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class ScriptParser(argparse.ArgumentParser):
@@ -25,6 +27,7 @@ class ScriptParser(argparse.ArgumentParser):
     def __init__(self, description: str | None) -> None:
         formatter = argparse.RawDescriptionHelpFormatter
         super().__init__(description=description, formatter_class=formatter)
+        self.register("type", Path, expanded_path)
 
     def error(self, message: str) -> NoReturn:
         """Print the mistake and exit with code 2."""
@@ -41,6 +44,11 @@ class ScriptParser(argparse.ArgumentParser):
         self.exit(2, f"error: {visible(message)}; see --help\n")
 
 
+def expanded_path(text: str) -> Path:
+    """Return a path without `~` and variables, which a shell leaves in quotes and after `=`."""
+    return Path(os.path.expandvars(Path(text).expanduser()))
+
+
 def names_of(action: argparse.Action) -> tuple[str, ...]:
     """Return the names under which messages of argparse show an argument."""
     return "/".join(action.option_strings), str(action.metavar), action.dest
@@ -52,11 +60,11 @@ def with_nearest(word: str, options: list[str]) -> str:
     return f"{word} ({hint.removeprefix('; ')})" if hint else word
 
 
-def prints_user_errors(main: Callable[P, int]) -> Callable[P, int]:
+def prints_user_errors(main: Callable[P, R]) -> Callable[P, R | int]:
     """Decorate a main function: a user's mistake is printed as one line, and the exit code is 2."""
 
     @wraps(main)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> int:
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R | int:
         try:
             return main(*args, **kwargs)
         except (UserError, DataError) as error:
@@ -66,18 +74,17 @@ def prints_user_errors(main: Callable[P, int]) -> Callable[P, int]:
     return wrapped
 
 
-def run_script(main: Callable[[], int]) -> NoReturn:
+def run_script(main: Callable[[], int], output_is_result: bool = True) -> NoReturn:
     """Exit with the code that `main` returns, 130 after Ctrl-C and 0 if the reader stops early.
 
     `main` imports slow libraries itself, so that an interruption of the imports is handled too.
+    Nothing that is printed fails a program whose result is not its output.
     """
-    print_any_text()
+    protect_output(output_is_result)
     code: object = 1
     try:
-        code = ended(main)
-        sys.stdout.flush()
+        code = prints_user_errors(flushed)(main)
     except BrokenPipeError:  # as in `| head -1`
-        close_output()
         code = 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -88,14 +95,11 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     sys.exit(code)  # type: ignore[arg-type]
 
 
-def ended(main: Callable[[], int]) -> object:
-    """Return the exit code of `main`, also if it exits by itself as `--help` does."""
+def flushed(main: Callable[[], int]) -> object:
+    """Return the exit code of `main` after its last output, also if it exits by itself."""
     try:
-        return main()
-    except SystemExit as end:
-        return end.code
-
-
-def close_output() -> None:
-    """Discard what is printed from now on, since the interpreter writes the rest at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code: object = main()
+    except SystemExit as end:  # as of `--help`
+        code = end.code
+    sys.stdout.flush()
+    return code

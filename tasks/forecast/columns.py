@@ -40,6 +40,11 @@ class TimeColumn:
     notices: tuple[str, ...] = ()
 
 
+def is_close(name: str) -> bool:
+    """Return True for a usual name of closes."""
+    return fold(name) in (*CLOSE_NAMES, *ADJUSTED)
+
+
 def usual_column(columns: Sequence[str], where: str = "") -> str | None:
     """Return the column with the close of prices; None if no name is usual.
 
@@ -51,7 +56,7 @@ def usual_column(columns: Sequence[str], where: str = "") -> str | None:
         if len(found) > 1:
             raise DataError(
                 f"{where}{': ' if where else ''}the columns {' and '.join(found)} differ only in "
-                "case; rename or remove one"
+                f"case; choose one: task.column={found[0]}"
             )
         if found:
             return found[0]

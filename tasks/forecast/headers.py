@@ -118,8 +118,10 @@ def refuse_values(lines: Sequence[str], separator: str, where: str) -> None:
     first = next((number for number, line in enumerate(lines) if line.strip()), None)
     if first is None:
         return
-    cells = [cell for cell in split(lines[first], separator) if cell]
-    if cells and all(re.fullmatch(VALUE, cell) for cell in cells):
+    given = split(lines[first], separator)
+    cells = [cell for cell in given if cell]
+    is_of_pandas = given[0] == "" and cells == [*map(str, range(len(cells)))]
+    if cells and not is_of_pandas and all(re.fullmatch(VALUE, cell) for cell in cells):
         raise DataError(
             f"{where}: line {first + 1} contains values ({shown(lines[first])}), but must name "
             "the columns; put a line such as date,value above it"

@@ -39,10 +39,10 @@ def new_minirocket(seed: int) -> Any:
 def compile_all() -> None:
     """Call every function once, on series of one and of two channels."""
     for channels in (1, 2):
-        example = np.random.default_rng(0).normal(size=(3, 2 * MINIMUM_STEPS, channels))
-        unequal = [example[0], example[1, :MINIMUM_STEPS]]
+        example = np.random.default_rng(0).normal(size=(3, channels, 2 * MINIMUM_STEPS))
+        unequal = [example[0].T, example[1, :, :MINIMUM_STEPS].T]
         dtw_distances(unequal, unequal)
-        new_minirocket(0).fit_transform(example.transpose(0, 2, 1))
+        new_minirocket(0).fit_transform(example)
 
 
 with warnings.catch_warnings():

@@ -104,8 +104,11 @@ def read_data_table(file: Path) -> Table:
 
 def is_pointer(file: Path) -> bool:
     """Return True if a file is a pointer of Git LFS instead of the data."""
-    with file.open("rb") as opened:
-        return opened.read(len(POINTER)) == POINTER
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(POINTER)) == POINTER
+    except OSError:  # the reader of the data gives the reason
+        return False
 
 
 def chosen_columns(

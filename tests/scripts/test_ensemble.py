@@ -313,6 +313,9 @@ def test_mistakes_get_one_line(
     assert "--results none: no such folder" in refusal(capsys, Path("none"), first)
     assert "no RUN is given" in refusal(capsys, results, "task.data=x.csv")
     assert "no such file" in refusal(capsys, results, first, "task.data=x.csv")
+    with_option_before = [first, "--results", str(results), "task.data=x.csv"]
+    assert main(with_option_before) == 2
+    assert "no such file" in capsys.readouterr().err
     with pytest.raises(UserError, match="is an ensemble; give one of its members"):
         load_run(ensemble, results)
     assert find_run("latest", results).name != ensemble

@@ -124,7 +124,7 @@ def test_data_of_another_task_names_the_run_that_was_chosen(
     results = str(tmp_path / "results")
     assert main(["latest", str(EXAMPLES["text"]), "--results", results]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.endswith(f"; latest is {folder.name}: name a run of another task by its id")
+    assert error.endswith(f"; latest is {folder.name}")
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(trained: Train) -> None:

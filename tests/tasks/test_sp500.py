@@ -116,6 +116,14 @@ def test_all_days_of_a_csv_file_are_used(start: str | None, first: str, tmp_path
     assert task.data.notices == ()
 
 
+@pytest.mark.parametrize(
+    ("column", "unit"),
+    [(None, "index points"), ("Adj Close", "index points"), ("Passengers", "Passengers")],
+)
+def test_the_unit_is_that_of_the_column(column: str | None, unit: str) -> None:
+    assert Sp500Settings(csv="air.csv", column=column).primary_metric.unit == unit
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
 def test_training_shuffles_all_its_days(batch_size: int) -> None:
     task = make_task(random_walk())

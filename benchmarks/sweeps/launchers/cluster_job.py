@@ -25,12 +25,12 @@ from benchmarks.sweeps.launchers.slurm_job import cpus_of_job, lease_for_job, re
 from benchmarks.sweeps.launchers.worker import run_cell
 from benchmarks.system.processes import job_of_this_process
 from benchmarks.system.signals import Interruption
-from benchmarks.system.terminal import print_any_text, print_log_messages
+from benchmarks.system.terminal import print_log_messages, protect_output
 
 
 def main(conf: Path, sweep: Path, number: int, threads: int | None = None) -> int:
     """Run a cell and return 0 if it wrote a row or needed none."""
-    print_any_text()
+    protect_output()
     print_log_messages()
     directory = SweepDirectory(sweep)
     cell = read_cell(conf, directory, number).with_threads(threads or cpus_of_job())

@@ -33,7 +33,7 @@ from benchmarks.sweeps.launchers.base import (
 from benchmarks.sweeps.launchers.worker import run_cells
 from benchmarks.system.environment import available_cores
 from benchmarks.system.signals import Interruption
-from benchmarks.system.terminal import print_any_text, print_log_messages
+from benchmarks.system.terminal import print_log_messages, protect_output
 
 POLL_SECONDS = 0.5
 EXTERNAL_SIGNALS = {"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"}  # runs ended by these are resumed
@@ -169,7 +169,7 @@ def child_main(
         os.dup2(file.fileno(), 2)
     sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", closefd=False)
-    print_any_text()
+    protect_output()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     print_log_messages()

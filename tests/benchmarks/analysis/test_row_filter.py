@@ -205,7 +205,11 @@ def test_arms_by_a_foreign_column(tmp_path: Path) -> None:
         ([{"hidden_size": 8}] * 2, "not stated by the table; hidden size 8"),
         ([{"hidden_size": 8}, {"hidden_size": 16}], "not matched: hidden sizes 8 to 16"),
         ([{"match": "parameters", "match_budget": 250000}] * 2, "250,000 encoder parameters"),
-        ([{"match": "time", "match_budget": 60}] * 2, "60 s of training"),
+        (
+            [{"match": "flops", "match_budget": 9, "hidden_size": n} for n in (71, 35)],
+            "9 FLOPs per token, hidden size: lstm 71, rnn 35",
+        ),
+        ([{"match": "time", "match_budget": 60, "hidden_size": 8}] * 2, "60 s of training"),
         (
             [{"match": "flops", "match_budget": 5000}, {"match": "hidden", "hidden_size": 8}],
             "MIXED, not comparable with each other: 5,000 FLOPs per token (lstm); "

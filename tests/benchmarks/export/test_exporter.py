@@ -194,6 +194,23 @@ def test_a_program_needs_only_torch(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
+class Loop(nn.Module):
+    """A network with a loop over the steps."""
+
+    def forward(self, inputs: torch.Tensor, *_: Any) -> Any:
+        total = inputs[:, 0]
+        for step in range(1, inputs.shape[1]):
+            total = total + inputs[:, step]
+        return total, None
+
+
+def test_a_loop_over_steps_is_refused_in_one_line() -> None:
+    example = Batch(torch.ones(2, 3, 4), torch.zeros(2), 6, torch.arange(2))
+    with pytest.raises(UserError, match="cannot be exported for sequences of any length") as caught:
+        export_program(Loop(), example, None)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_a_program_traced_with_one_step_accepts_more() -> None:
     network, task = built("stream", cell="gru")
     example = cut(real_batches(task, 2, 1)[0], 1)

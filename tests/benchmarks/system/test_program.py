@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
 from benchmarks.system.program import ScriptParser
 from tests.helpers.calling import ENVIRONMENT, QUICK, RUN_PY
 from tests.helpers.paths import ROOT
+from tests.helpers.results_folder import Results
+
+needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 
 IMPORTED_LATE = {
     "run.py": ("hydra", "task=sp500"),
@@ -95,6 +101,14 @@ def test_a_wrong_choice_has_the_allowed_and_the_nearest(
     assert error.count("\n") == 1
 
 
+def test_paths_are_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PLACE", "there")
+    parser = ScriptParser("A program.")
+    parser.add_argument("--out", type=Path)
+    assert parser.parse_args(["--out=~/$PLACE/a"]).out == tmp_path / "there" / "a"
+
+
 def mistake(words: str, capsys: pytest.CaptureFixture[str]) -> str:
     """Return what is printed for a command line that the parser refuses."""
     parser = ScriptParser("A program.")
@@ -111,17 +125,64 @@ def mistake(words: str, capsys: pytest.CaptureFixture[str]) -> str:
     return captured.err
 
 
-def test_a_run_whose_reader_closes_the_pipe_is_one_line(tmp_path: Path) -> None:
+@contextlib.contextmanager
+def lost_output(kind: str) -> Iterator[TextIO]:
+    """Open a stream whose reader has stopped, or whose disk is full."""
+    if kind == "full":
+        with Path("/dev/full").open("w") as full:
+            yield full
+        return
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as closed:
+        yield closed
+
+
+@needs_dev_full
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("streams", ["stdout", "both"])
+@pytest.mark.parametrize("kind", ["closed", "full"])
+def test_a_run_whose_output_is_lost_goes_on(
+    kind: str, streams: str, unbuffered: str, tmp_path: Path
+) -> None:
+    with lost_output(kind) as lost:
         answer = subprocess.run(
             [sys.executable, RUN_PY, *QUICK, f"results_dir={tmp_path}"],
             cwd=ROOT,
-            env=ENVIRONMENT | {"PYTHONUNBUFFERED": "1"},
-            stdout=closed,
+            env=ENVIRONMENT | {"PYTHONUNBUFFERED": unbuffered},
+            stdout=lost,
+            stderr=subprocess.PIPE if streams == "stdout" else lost,
+            text=True,
+        )
+    assert answer.returncode == 0, answer.stderr
+    (row,) = Results(tmp_path).rows
+    assert (row["status"], row["error"]) == ("ok", "")
+    assert row["test_score"]
+    if streams == "stdout":
+        note = "note: the output cannot be written (No space left on device); the run goes on\n"
+        assert answer.stderr.count(note) == (kind == "full")
+        assert "Traceback" not in answer.stderr
+
+
+@needs_dev_full
+@pytest.mark.parametrize("arguments", [["results/published/headline-small.csv"], ["--help"]])
+@pytest.mark.parametrize(
+    ("kind", "code", "error"),
+    [
+        ("closed", 0, ""),
+        ("full", 2, "error: the output cannot be written (No space left on device)\n"),
+    ],
+)
+def test_a_script_whose_output_is_lost_is_one_line(
+    kind: str, code: int, error: str, arguments: list[str]
+) -> None:
+    with lost_output(kind) as lost:
+        answer = subprocess.run(
+            [sys.executable, "scripts/compare.py", *arguments],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stdout=lost,
             stderr=subprocess.PIPE,
             text=True,
         )
-    line = "error: the output is a pipe that was closed; re-running the same command resumes\n"
-    assert (answer.returncode, answer.stderr) == (2, line)
+    assert (answer.returncode, answer.stderr) == (code, error)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.reporting.html.figure import printable
-from benchmarks.system.terminal import print_any_text, visible
+from benchmarks.system.terminal import protect_output, visible
 from scripts import report
 from tests.helpers.calling import ENVIRONMENT, MACHINE, RUN_PY, rows
 from tests.helpers.faked_sweeps import Sweep, writes_row
@@ -122,7 +122,7 @@ def test_control_characters_reach_no_report(tmp_path: Path) -> None:
 
 def test_a_closed_stream_discards_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
-    print_any_text()
+    protect_output()
     print("naïve", flush=True)
     assert not sys.stdout.isatty()
     sys.stdout.close()

@@ -293,6 +293,12 @@ def test_names_of_columns_on_two_lines_are_one_line(tmp_path: Path) -> None:
     )
 
 
+def test_the_header_of_an_unnamed_series_of_pandas(tmp_path: Path) -> None:
+    table = read(tmp_path, ",0\n0,269\n1,321\n2,585\n")
+    assert table.values["0"].tolist() == [269, 321, 585]
+    assert "line 1 contains values (,7)" in refusal(tmp_path, ",7\n0,269\n")
+
+
 def test_a_file_without_names_of_columns_is_refused(tmp_path: Path) -> None:
     text = refusal(tmp_path, "2015-01-02,1\n2015-01-05,2\n")
     assert "line 1 contains values (2015-01-02,1), but must name the columns" in text

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -128,6 +132,30 @@ def test_minirocket_agrees_with_the_classifier_of_aeon(classes: tuple[str, ...])
     predicted = (outputs > 0).long() if len(classes) == 2 else outputs.argmax(1)
     agreement = predicted.numpy() == reference.predict(padded(series["test"], 9))
     assert agreement.all()
+
+
+COMPILED_IN_A_FIT = """
+import numpy as np
+from numba.core.event import install_recorder
+import tasks.series.aeon_methods
+from tasks.series.baselines import minirocket_ridge, nearest_neighbour
+series = [np.random.default_rng(n).normal(size=(9 + n, 3)) for n in range(12)]
+with install_recorder("numba:compile") as recorder:
+    for scores, _ in (
+        minirocket_ridge(series, np.arange(12) % 3, 3, 0),
+        nearest_neighbour(series, np.arange(12) % 3, 3),
+    ):
+        scores(series)
+print([str(event.data["dispatcher"]) for _, event in recorder.buffer])
+"""
+
+
+@needs_aeon
+def test_nothing_is_compiled_inside_the_clock(tmp_path: Path) -> None:
+    program = [sys.executable, "-W", "ignore", "-c", COMPILED_IN_A_FIT]
+    empty = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    found = subprocess.run(program, cwd=ROOT, env=empty, capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
 
 
 class Axes:

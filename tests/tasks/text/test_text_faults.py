@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tasks.text.reading import is_pointer
 from tests.helpers.labelled_texts import EXAMPLE, load, refusal, write, write_folders
 
 
@@ -164,6 +165,7 @@ def test_a_pointer_of_git_lfs_is_named(tmp_path: Path) -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
     (tmp_path / "train-00000-of-00001.parquet").write_bytes(pointer)
     assert "git lfs pull" in refusal(tmp_path)
+    assert not is_pointer(tmp_path)  # what cannot be read has another reason
 
 
 def test_a_damaged_folder_of_datasets_is_one_line(tmp_path: Path) -> None:
