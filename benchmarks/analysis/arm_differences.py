@@ -184,10 +184,11 @@ def with_differences(group: Group, rows: pd.DataFrame, by: Sequence[str] = ()) -
     found = {name: texts for name, texts in found.items() if name not in by}
     if not group.is_mixed:
         found.pop("hidden_size", None)
+    texts = {name: with_arms(name, found[name], known) for name in found}
     return replace(
         group,
-        also_differ=phrase({name: with_arms(name, found[name], known) for name in found}),
-        differing=tuple(found),
+        also_differ=phrase(texts),
+        differing=tuple(name for name in found if texts[name] != found[name]),
         pairs=[replace(pair, differ=pair_differences(pair, known)) for pair in group.pairs],
     )
 

@@ -232,7 +232,7 @@ class Group:
     Attributes:
         budget: what all nets have in common, as a phrase; states if it is mixed.
         also_differ: settings in which arms differ besides model and budget, as a phrase;
-            `differing` has their names.
+            `differing` has the names of those that no label contains.
         task_settings: overrides of the task that all arms have, except the data.
         pairs: the tested pairs, over which Holm's correction runs: of the nets and the best
             baseline; of baselines if there are no nets; only with the best arm or the best

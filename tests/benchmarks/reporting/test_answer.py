@@ -118,6 +118,13 @@ def test_other_settings_are_a_doubt(tmp_path: Path) -> None:
     )
 
 
+def test_settings_that_labels_name_are_no_doubt(tmp_path: Path) -> None:
+    small, large = arm("lstm", LSTM, batch_size=8), arm("lstm", RNN, batch_size=64)
+    assert answer(grouped(tmp_path, small, large)) == (
+        f"lstm batch_size=8, better than lstm batch_size=64; {UNPLANNED}"
+    )
+
+
 def test_many_networks_are_counted(tmp_path: Path) -> None:
     equal = [row for name in "abcdef" for row in arm(name, LSTM)]
     assert answer(grouped(tmp_path, equal, arm("rnn", ALIKE))) == (
