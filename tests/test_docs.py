@@ -146,7 +146,7 @@ def test_a_new_model_and_task_run_by_name(extended_copy: Path) -> None:
 
 
 def test_the_pages_of_an_extended_project_are_written(extended_copy: Path) -> None:
-    """The new model has a setting that the others lack."""
+    """The new model has a setting that the others do not have."""
     written = subprocess.run(
         [sys.executable, "scripts/write_docs.py"],
         cwd=extended_copy,

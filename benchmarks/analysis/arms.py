@@ -211,7 +211,7 @@ def timing_doubt(fact: Mapping[Hashable, Any], elsewhere: str, usual: str) -> st
 
 
 def solved_sizes(nets: list[Arm]) -> str:
-    """Return the hidden sizes that a budget gave; empty if none is known, and for times."""
+    """Return the hidden sizes that a budget gave; empty for a time, or if none is known."""
     if nets[0].match == "time":
         return ""
     sizes = {arm.label: arm.rows["hidden_size"].dropna().unique() for arm in nets}

@@ -88,8 +88,8 @@ def content_of(path: Path) -> str:
     if table.frame.empty:
         raise DataError(f"{path}: there are no rows below the names of the columns")
     names = [str(name) for name in table.frame]
-    is_of_pandas = names[0] == "index"  # without a name, as other columns then have none, too
-    if not is_of_pandas and any(re.fullmatch(r"[-+]?[\d.]+", name) for name in names):
+    has_numbered_columns = names[0] == "index"  # as pandas writes a table without names
+    if not has_numbered_columns and any(re.fullmatch(r"[-+]?[\d.]+", name) for name in names):
         raise DataError(
             f"{path}: the first line contains values, not names of columns: {shortened(names)}; "
             f"add a line with names above it"

@@ -45,7 +45,7 @@ class ScriptParser(argparse.ArgumentParser):
 
 
 def expanded_path(text: str) -> Path:
-    """Return a path without `~` and variables, which a shell leaves in quotes and after `=`."""
+    """Return a path with `~` and variables expanded: shells do not expand them in quotes."""
     return Path(os.path.expandvars(Path(text).expanduser()))
 
 
@@ -78,7 +78,7 @@ def run_script(main: Callable[[], int], output_is_result: bool = True) -> NoRetu
     """Exit with the code that `main` returns, 130 after Ctrl-C and 0 if the reader stops early.
 
     `main` imports slow libraries itself, so that an interruption of the imports is handled too.
-    Nothing that is printed fails a program whose result is not its output.
+    Output that cannot be written ends the program only if the output is its result.
     """
     protect_output(output_is_result)
     code: object = 1

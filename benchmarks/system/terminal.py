@@ -25,12 +25,12 @@ def visible(text: str) -> str:
 
 
 class Output(io.FileIO):
-    """A standard stream; what is printed after its pipe was closed or its disk was full is lost.
+    """A standard stream that discards all output after the first error, such as a closed pipe.
 
     Args:
         descriptor: the file descriptor.
-        is_result: the text is what the program is for, so that a failure ends it: BrokenPipeError,
-            or UserError with the reason.
+        is_result: the output is the program's result, so that an error ends it: BrokenPipeError, or
+            UserError with the reason.
     """
 
     def __init__(self, descriptor: int, is_result: bool) -> None:
@@ -54,10 +54,7 @@ class Output(io.FileIO):
 
 
 def protect_output(is_result: bool = False) -> None:
-    """Let no character and no lost reader of the standard streams fail the program; see `Output`.
-
-    Characters that their encoding lacks are escaped.
-    """
+    """Replace the standard streams by `Output`; it escapes characters missing in their encoding."""
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if stream is None:  # the process was started with a closed stream

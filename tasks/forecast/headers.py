@@ -120,8 +120,9 @@ def refuse_values(lines: Sequence[str], separator: str, where: str) -> None:
         return
     given = split(lines[first], separator)
     cells = [cell for cell in given if cell]
-    is_of_pandas = given[0] == "" and cells == [*map(str, range(len(cells)))]
-    if cells and not is_of_pandas and all(re.fullmatch(VALUE, cell) for cell in cells):
+    # as pandas writes a table without names
+    has_numbered_columns = given[0] == "" and cells == [*map(str, range(len(cells)))]
+    if cells and not has_numbered_columns and all(re.fullmatch(VALUE, cell) for cell in cells):
         raise DataError(
             f"{where}: line {first + 1} contains values ({shown(lines[first])}), but must name "
             "the columns; put a line such as date,value above it"

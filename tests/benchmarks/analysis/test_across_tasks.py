@@ -34,6 +34,15 @@ def planted(groups: int, quality: dict[str, float] = QUALITY, **more: Any) -> li
     return rows
 
 
+def diverged(rows: list[Row], seeds: Sequence[int]) -> list[Row]:
+    """Return failed runs of these seeds with the settings of each row."""
+    return [
+        {**row, "seed": seed, "status": "diverged", "test_score": ""}
+        for row in rows
+        for seed in seeds
+    ]
+
+
 def across(folder: Path, *arms: list[Row], **options: Any) -> AcrossTasks:
     found = compared(folder, *arms, **options).across
     assert found is not None
@@ -173,30 +182,25 @@ def test_failed_runs_are_ranked_worst(tmp_path: Path) -> None:
     """A network of which few, good runs were completed is not first."""
     kept = [row for row in planted(6) if row["model"] != "gru" or row["seed"] == 0]
     gru = [row for row in kept if row["model"] == "gru"]
-    kept += [
-        {**row, "run_id": f"{row['task']}-{seed}", "seed": seed}
-        | {"status": "diverged", "test_score": ""}
-        for row in gru
-        for seed in range(1, 10)
-    ]
-    found = across(tmp_path, kept)
+    found = across(tmp_path, kept, diverged(gru, range(1, 10)))
     assert dict(zip(found.arms, found.ranks, strict=True)) == {"lstm": 1, "rnn": 2, "gru": 3}
     (note,) = found.notes
     assert note.startswith("ranked by all runs, failed ones worst: gru 1 of 10 in t0 (accuracy), ")
 
 
 def test_one_failed_run_is_counted_among_the_runs_of_its_task(tmp_path: Path) -> None:
-    failed = arm("gru", [""], seeds=[9], task="t2", status="diverged")  # type: ignore[list-item]
-    found = across(tmp_path, planted(5), failed)
-    # Of seven runs, gru has the ranks 1, 6 and 7, a mean of 4.67; lstm 4.5, rnn 2.5.
+    rows = planted(5)
+    t2 = [row for row in rows if (row["task"], row["model"], row["seed"]) == ("t2", "gru", 0)]
+    found = across(tmp_path, rows, diverged(t2, [9]))
+    # Of the seven runs of t2, gru has the ranks 7, 6 and 1, a mean of 4.67; lstm 4.5, rnn 2.5.
     assert dict(zip(found.arms, found.ranks, strict=True)) == {"gru": 1, "lstm": 2, "rnn": 3}
     assert found.notes == ["ranked by all runs, failed ones worst: gru 2 of 3 in t2 (accuracy)"]
 
 
 def test_a_network_without_a_completed_run_is_last(tmp_path: Path) -> None:
-    rows = [row for row in planted(6) if (row["task"], row["model"]) != ("t2", "gru")]
-    rows += arm("gru", ["", ""], task="t2", status="diverged")  # type: ignore[list-item]
-    found = across(tmp_path, rows)
+    rows = planted(6)
+    t2 = [row for row in rows if (row["task"], row["model"]) == ("t2", "gru")]
+    found = across(tmp_path, [row for row in rows if row not in t2], diverged(t2[:1], range(2)))
     assert len(found.groups) == 6
     mean = dict(zip(found.arms, found.ranks, strict=True))
     assert mean == {"gru": (5 * 1 + 3) / 6, "lstm": (5 * 2 + 1) / 6, "rnn": (5 * 3 + 2) / 6}
