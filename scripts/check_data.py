@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("path", type=Path, metavar="PATH", help="file, folder or hub id")
     parser.add_argument("overrides", nargs="*", metavar="task.KEY=VALUE", help="as for run.py")
     parser.add_argument("--task", metavar="KIND", help="the kind of task (default: found)")
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse_with_settings(arguments)
     print_log_messages()
     from benchmarks.config.data_kinds import kind_of, loaded
     from benchmarks.config.overrides import quoted_override, quoted_value, shell_word

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--decay", type=float, metavar="D", help=about)
     add("--chunk", type=int, default=20, metavar="N", help="tokens per update (default: 20)")
     given = sys.argv[1:] if arguments is None else arguments
-    options = parser.parse_args(given)
+    options = parser.parse_with_settings(given)
     print_log_messages()
     check_range("--rate", options.rate, math.inf)
     check_range("--decay", options.decay, 1.0)

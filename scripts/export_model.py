@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.results.find_run import find_run
+from benchmarks.system.output_file import check_output
 from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
 from benchmarks.system.terminal import print_log_messages
 
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--write", type=Path, metavar="PAGE", help="write the tables into this page")
     files_only = "write and verify the files only, without sizes, scores and times"
     add("--no-times", action="store_true", help=files_only)
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse_with_settings(arguments)
     print_log_messages()
     check_options(options)
     options.run = find_run(options.run, options.results)
@@ -65,10 +66,8 @@ def check_options(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if options.no_times and value is not None:
             raise UserError(f"--{name} {value}: has no effect with --no-times")
-    if options.csv is not None and not options.csv.parent.is_dir():
-        raise UserError(f"--csv {options.csv}: no folder {options.csv.parent}")
-    if options.csv is not None and options.csv.is_dir():
-        raise UserError(f"--csv {options.csv}: is a folder (allowed: a file)")
+    if options.csv is not None:
+        check_output("--csv", options.csv)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.results.find_run import BEST, LATEST, find_run
+from benchmarks.system.atomic_files import write_atomically
+from benchmarks.system.output_file import check_output, writing
 from benchmarks.system.program import ScriptParser, prints_user_errors, run_script
 from benchmarks.system.terminal import print_log_messages, visible
 from tasks.base import DataError
@@ -31,12 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     add("-o", "--out", type=Path, metavar="FILE.csv", help="default: print")
     add("--steps", type=int, metavar="N", help="of a forecast (default: its horizon)")
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse_with_settings(arguments)
     print_log_messages()
-    if options.out is not None and not options.out.parent.is_dir():
-        raise UserError(f"--out {options.out}: no folder {options.out.parent}")
-    if options.out is not None and options.out.is_dir():
-        raise UserError(f"--out {options.out}: is a folder; give a file, such as answers.csv")
+    if options.out is not None:
+        check_output("--out", options.out)
     if not options.new_data.exists():
         raise UserError(f"{options.new_data}: no such file")
     folder = find_run(options.run, options.results)
@@ -58,10 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.out is None:
         print(visible(text), end="")
     else:
-        try:
-            options.out.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"--out {options.out}: cannot be written ({error.strerror})") from error
+        with writing("--out", options.out):
+            write_atomically(options.out, text)
         count = len(next(iter(columns.values())))
         print(f"written: {options.out}, {count:,} rows")
     return 0

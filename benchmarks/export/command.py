@@ -7,9 +7,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
 
@@ -22,6 +20,7 @@ from benchmarks.reporting.renderers import Section, show
 from benchmarks.runner.load_run import FinishedRun, load_run, parse_moved
 from benchmarks.system.atomic_files import write_atomically
 from benchmarks.system.environment import available_cores, device_name, keep_freed_memory
+from benchmarks.system.output_file import writing
 from benchmarks.training.precision import use_precision
 
 
@@ -45,7 +44,7 @@ def export_and_measure(options: argparse.Namespace) -> int:
         if page and not (page.is_file() and begin in page.read_text(encoding="utf-8")):
             raise UserError(f"{page}: no line {begin.strip()} to write after")
         out = options.out or run.folder.export
-        with writing(out):
+        with writing("--out", out):
             exports = export_run(run, out, threads)
     except UnequalError as error:
         print(f"error: nothing was written to {out}: {error}", file=sys.stderr)
@@ -59,7 +58,7 @@ def export_and_measure(options: argparse.Namespace) -> int:
     seconds = options.seconds or 1.0
     found = measure(run, exports, device, seconds)
     if options.csv is not None:
-        with writing(options.csv):
+        with writing("--csv", options.csv):
             write_atomically(options.csv, as_csv(run, found, str(device), threads))
     shown = sections(run, found, conditions(run, device, threads))
     show(shown)
@@ -72,15 +71,6 @@ def export_and_measure(options: argparse.Namespace) -> int:
 def default_threads(run: FinishedRun) -> int:
     """Return the threads of the training, at most the available cores; these if not recorded."""
     return min(run.row.get("threads") or available_cores(), available_cores())
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn errors of writing a file or folder into a message of one line."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def page_block(run: FinishedRun, export_command: str, shown: list[Section]) -> str:

@@ -12,6 +12,7 @@ from benchmarks.errors import UserError
 from benchmarks.results.csv_cells import csv_text
 from benchmarks.results.dataframe import records, typed
 from benchmarks.system.atomic_files import write_atomically
+from benchmarks.system.output_file import check_output, writing
 
 FORMATS = ("parquet", "csv", "json")
 
@@ -27,11 +28,10 @@ def export(tables: Sequence[Path], out: Path, format: str | None) -> None:
     files = [path / "results.csv" if path.is_dir() else path for path in tables]
     if out.resolve() in [file.resolve() for file in files]:
         raise UserError(f"-o {out}: is one of the tables to read; choose another name")
+    check_output("-o", out)
     content = encoded(typed(files), chosen)
-    try:
+    with writing("-o", out):
         write_atomically(out, content)
-    except OSError as error:
-        raise UserError(f"-o {out}: cannot be written ({error.strerror})") from error
 
 
 def encoded(frame: pd.DataFrame, format: str) -> bytes | str:

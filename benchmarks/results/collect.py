@@ -16,6 +16,7 @@ from benchmarks.results.csv_cells import as_text
 from benchmarks.results.csv_table import TableView, cells_of, opened, table_writer
 from benchmarks.results.row import COLUMNS, FACTS, columns_where
 from benchmarks.results.source import Cells, Source, named
+from benchmarks.system.output_file import check_output, writing
 
 logger = logging.getLogger(__name__)
 
@@ -165,8 +166,7 @@ def merge(directories: list[Path], out: Path, last: bool, mix: bool) -> None:
     sources = [*map(Source, directories)]
     if out.resolve() in {source.table.resolve() for source in sources}:
         raise UserError(f"--out {out}: is the table of one of the folders; choose another name")
-    if not out.parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {out.parent}")
+    check_output("--out", out)
     if out.exists() and not is_table(out):
         raise UserError(f"--out {out}: exists and is no table of results")
     for source in sources:
@@ -185,10 +185,8 @@ def merge(directories: list[Path], out: Path, last: bool, mix: bool) -> None:
         logger.warning("the rows are not comparable, they differ in %s", text)
     for text in notes:
         logger.info("the rows differ in %s", text)
-    try:
+    with writing("--out", out):
         write_table(out, all_columns([], sources), sources, kept)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be written ({error.strerror})") from error
     earlier = counted(len(found) - len(kept), "earlier run")
     omitted = f", without {earlier} of these" if last else ""
     folders = counted(len(sources), "folder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 
 from benchmarks.runner.stages import (
@@ -17,14 +18,20 @@ from benchmarks.training.evaluation import evaluate
 from benchmarks.training.seeding import SeedStreams
 from models.baseline import BaselineSettings
 
+logger = logging.getLogger(__name__)
+
 
 def fit_and_measure(context: RunContext) -> None:
     """Fit and measure a baseline; an exception leaves all earlier results in row and folder."""
     config, task, row = context.config, context.task, context.row
     assert isinstance(config.model, BaselineSettings)
     assert config.model.baseline is not None
-    for module in config.task.baselines()[config.model.baseline].needs:
+    baseline = config.task.baselines()[config.model.baseline]
+    if baseline.extra:
+        logger.info("loading %s: it compiles code at its first use, for minutes", baseline.needs[0])
+    for module in baseline.needs:
         import_module(module)
+    context.interruption.check()  # C callbacks of compilers, as of aeon, catch KeyboardInterrupt
     training, evaluation = Timer(context.device), Timer(context.device)
     SeedStreams(config.seed).seed_task()
     try:

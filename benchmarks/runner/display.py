@@ -155,9 +155,9 @@ def show_row(row: Row, metric: Metric, folder: str) -> None:
     terminal.print(table)
     if is_busy(row.load_average, row.threads, row.device):
         logger.info(
-            "the machine's load was %.1f and this run has %s threads: other processes slowed it, "
+            "the machine's load was %.1f and this run has %s: other processes slowed it, "
             "its times are not reliable",
-            *(row.load_average, row.threads),
+            *(row.load_average, counted(row.threads or 1, "thread")),
         )
     show_undertrained([row])
     if row.error:

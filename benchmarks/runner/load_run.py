@@ -152,7 +152,7 @@ def load_task(config: Config, run_id: str, moved: Mapping[str, str]) -> Task:
             raise DataError(str(error)) from error
         return config.task.load(DiskCache(cache_directory(config.cache_dir)))
     except DataError as error:
-        given = [each for each in paths if getattr(config.task, each) is not None]
+        given = [p for p in paths if p not in moved and getattr(config.task, p) is not None]
         hint = f"; if the data was moved, add task.{given[0]}=PATH" if given else ""
         raise UserError(f"{run_id}: {error}{hint}") from error
 

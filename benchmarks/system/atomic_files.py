@@ -15,8 +15,14 @@ from typing import BinaryIO
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a draft that replaces `path` when the block ends without error, power cuts included.
 
-    A process killed within the block leaves the draft; see `remove_drafts`.
+    A process killed within the block leaves the draft; see `remove_drafts`. A link keeps its
+    target, whose content is replaced; a device or pipe, such as /dev/stdout, is written directly.
     """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as device:
+            yield device
+        return
+    path = path.resolve()
     draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
         with new_file(draft) as file:
@@ -50,6 +56,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 def remove_drafts(path: Path, older_than: float = 3600.0) -> None:
     """Remove drafts of a file that killed processes left at least `older_than` seconds ago."""
+    path = path.resolve()
     for draft in path.parent.glob(f".{path.name}-*"):
         with contextlib.suppress(OSError):
             if abs(time.time() - draft.stat().st_mtime) >= older_than:

@@ -29,6 +29,12 @@ class ScriptParser(argparse.ArgumentParser):
         super().__init__(description=description, formatter_class=formatter)
         self.register("type", Path, expanded_path)
 
+    def parse_with_settings(self, arguments: list[str] | None) -> argparse.Namespace:
+        """Parse arguments whose last are settings, such as task.data=PATH, given in any place."""
+        words = sys.argv[1:] if arguments is None else arguments
+        is_setting = re.compile(r"(task\.\w+|cache_dir)=").match
+        return self.parse_intermixed_args(sorted(words, key=lambda word: bool(is_setting(word))))
+
     def error(self, message: str) -> NoReturn:
         """Print the mistake and exit with code 2."""
         message = one_line(message)

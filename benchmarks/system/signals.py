@@ -59,7 +59,11 @@ class Interruption:
         """Raise signals, a stored one included, in a part of a deferred block."""
         with self._temporarily("_deferred", False):
             self.check()
-            yield
+            try:
+                yield
+            except Exception:  # perhaps of a library that caught KeyboardInterrupt in a C callback
+                self.check()
+                raise
 
     @contextmanager
     def _temporarily(self, flag: str, value: bool) -> Iterator[None]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-FORM = 4  # of the result of `encoded`; a new one invalidates older caches
+FORM = 5  # of the result of `encoded`; a new one invalidates older caches
 LARGE_SHARE = 0.2  # of unknown tokens
 
 

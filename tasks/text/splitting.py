@@ -56,7 +56,8 @@ def split_documents(
     parts["train"] = left
     check_classes(parts, classes)
     if to_draw:
-        words.append(f"stratified, no text{f' or {group}' if group else ''} shared with train")
+        shared = f"no text{f' or {group}' if group else ''} of {' or '.join(to_draw)} in train"
+        words.append(f"stratified, {shared}")
     hashes = [each for split in SPLITS[1:] for each in ("/", *parts[split]["hash"])]
     words.append(f"sha256 {digest_of_hashes(hashes)[:8]}")
     return Parts({split: parts[split] for split in SPLITS}, ", ".join(words))

@@ -43,7 +43,7 @@ def test_the_summary_ends_with_the_command(
 ) -> None:
     file = EXAMPLES[kind]
     code, out, _ = answer(capsys, file, f"cache_dir={tmp_path}")
-    assert code == 0
+    assert (code, out) == answer(capsys, f"cache_dir={tmp_path}", file)[:2] == (0, out)
     lines = out.splitlines()
     assert lines[0].startswith("task")
     assert kind in lines[0]

@@ -123,7 +123,7 @@ def test_an_error_is_one_line(
     assert "duplicate run_id 1" in refused(capsys, a, tmp_path / "b", "-o", out)
     assert "choose another name" in refused(capsys, a, "-o", store.table)
     missing = tmp_path / "none" / "out.csv"
-    assert "cannot be written (No such file or directory)" in refused(capsys, a, "-o", missing)
+    assert "there is no folder" in refused(capsys, a, "-o", missing)
     bad = tmp_path / "bad.csv"
     for text, answer in (
         ("run_id,seed\n1,two\n", "row 1, column seed: 'two' is not a whole number"),

@@ -68,8 +68,8 @@ def test_invalid_options_are_refused_in_one_line(
 ) -> None:
     file = forecaster / "row.json"
     for words, wanted in (
-        (("--csv", "none/t.csv"), "error: --csv none/t.csv: no folder none\n"),
-        (("--out", file, "--no-times"), f"error: {file}: cannot be written (File exists)\n"),
+        (("--csv", "none/t.csv"), "error: --csv none/t.csv: there is no folder none\n"),
+        (("--out", file, "--no-times"), f"error: --out {file}: cannot be written (File exists)\n"),
         (("--csv", tmp_path), f"error: --csv {tmp_path}: is a folder (allowed: a file)\n"),
         (
             ("--seconds", "0"),

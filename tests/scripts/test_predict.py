@@ -74,13 +74,13 @@ def test_mistakes_get_one_line(
 ) -> None:
     folder, data = folder_of(trained, "series", tmp_path)
     assert "nowhere: no such file" in refusal(capsys, folder, "nowhere")
-    assert "no folder" in refusal(capsys, folder, data, "-o", tmp_path / "none" / "a.csv")
-    assert "is a folder; give a file" in refusal(capsys, folder, data, "-o", tmp_path)
+    assert "there is no folder" in refusal(capsys, folder, data, "-o", tmp_path / "none" / "a.csv")
+    assert "is a folder (allowed: a file)" in refusal(capsys, folder, data, "-o", tmp_path)
     assert "cannot be written (" in refusal(capsys, folder, data, "-o", "/dev/full")
     assert "allowed: forecasts only" in refusal(capsys, folder, data, "--steps", 3)
     assert "not the new place of data" in refusal(capsys, folder, data, "task.data")
     assert "task.source=x: not a path of this run's task" in refusal(
-        capsys, folder, data, "task.source=x"
+        capsys, "task.source=x", folder, data
     )
     assert "there is no such" in refusal(capsys, tmp_path / "gone", data)
 
@@ -103,6 +103,8 @@ def test_the_new_place_of_moved_data_is_accepted_if_it_is_the_same_data(
     first.rename(second)
     with pytest.raises(UserError, match=r"no such file; if the data was moved, add task\.data="):
         load_run(folder)
+    with pytest.raises(UserError, match=r"no such file$"):
+        load_run(folder, moved={"data": str(first)})
     run = load_run(folder, moved={"data": str(second)})
     network, encoder = run.network("torch")
     batch = next(run.task.batches("validation", 8))

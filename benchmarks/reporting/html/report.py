@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +34,7 @@ from benchmarks.reporting.html.theme import Looks
 from benchmarks.reporting.html.trials import trial_figure
 from benchmarks.results.reader import read_tables
 from benchmarks.system.atomic_files import write_atomically
+from benchmarks.system.output_file import check_output, writing
 
 MOST_GROUPS = 12
 
@@ -109,12 +109,7 @@ def anchors(names: list[str]) -> list[str]:
 def _check_writable(out: Path, figures: Path | None) -> None:
     if figures is not None and figures.exists() and not figures.is_dir():
         raise UserError(f"--figures {figures}: is a file; name a folder")
-    if out.is_dir():
-        raise UserError(f"-o {out}: is a folder; name a file, such as {out / 'report.html'}")
-    if not out.parent.is_dir():
-        raise UserError(f"-o {out}: there is no folder {out.parent}")
-    if not os.access(out.parent, os.W_OK):
-        raise UserError(f"-o {out}: cannot be written (Permission denied)")
+    check_output("-o", out)
 
 
 def report(
@@ -136,15 +131,11 @@ def report(
         raise UserError(f"no rows to show ({left})")
     parts = parts_of(comparison, read_tables(tables).frame)
     ranks = rank_figure(comparison.across)
-    try:
+    with writing("-o", out):
         write_atomically(out, page(title, comparison, parts, ranks))
-    except OSError as error:
-        raise UserError(f"-o {out}: cannot be written ({error.strerror})") from error
     message = f"{plural(len(parts), 'comparison')} in {out}"
     if figures is None:
         return message
-    try:
+    with writing("--figures", figures):
         count = export(parts, ranks, figures)
-    except OSError as error:
-        raise UserError(f"--figures {figures}: cannot be written ({error.strerror})") from error
     return f"{message}\n{plural(count, 'figure')} as PNG and SVG, arms.md and arms.tex in {figures}"

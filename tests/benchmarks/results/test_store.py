@@ -118,6 +118,19 @@ def test_a_written_file_has_the_usual_rights_and_no_other_line_ends(tmp_path: Pa
     assert path.read_bytes() == b"\xc3\xa4\n"
 
 
+def test_a_link_keeps_its_target_and_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
+    target, link, pipe = (tmp_path / name for name in ("target", "link", "pipe"))
+    target.write_text("before")
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    for path in (link, pipe):
+        write_atomically(path, "after")
+    assert (target.read_text(), link.readlink()) == ("after", target)
+    assert (os.read(reader, 100), pipe.is_fifo()) == (b"after", True)
+    os.close(reader)
+
+
 def test_only_old_drafts_of_the_file_are_removed(tmp_path: Path) -> None:
     old, young, of_another = (tmp_path / n for n in (".a.csv-old", ".a.csv-young", ".b.csv-old"))
     for draft in (old, young, of_another):

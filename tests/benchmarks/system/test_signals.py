@@ -100,6 +100,20 @@ def test_what_schedulers_repeat_disturbs_no_checkpoint(
     assert interruption.requested == first.name
 
 
+def test_an_error_of_a_library_that_swallowed_the_signal_is_an_interruption(
+    interruption: Interruption,
+) -> None:
+    def compile_code() -> None:
+        with interruption.immediate():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            except KeyboardInterrupt:
+                raise RuntimeError("no compiled object yet") from None
+
+    with interruption.deferred(), pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        compile_code()
+
+
 def test_a_part_of_a_deferred_block_may_be_left_at_once(interruption: Interruption) -> None:
     def validate() -> None:
         with interruption.immediate():

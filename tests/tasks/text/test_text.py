@@ -48,7 +48,7 @@ def test_groups_are_on_one_side(tmp_path: Path) -> None:
     task = load(write(tmp_path / "docs.csv", frame), group="author")
     authors = [{author[text] for text in texts_of(task, split)} for split in SPLITS]
     assert sum(map(len, authors)) == len(set.union(*authors)) == 25
-    assert "no text or author shared" in task.data.split
+    assert "no text or author of test or validation in train" in task.data.split
 
 
 def test_the_test_split_stays_when_documents_are_added(tmp_path: Path) -> None:
@@ -75,6 +75,7 @@ def test_test_documents_in_training_are_counted_and_said(tmp_path: Path, shared:
     write(tmp_path / "test.csv", pd.concat([EXAMPLE[:shared], EXAMPLE[90:]]))
     task = load(tmp_path)
     assert task.data.test_in_train == shared
+    assert "stratified, no text of validation in train" in task.data.split
     said = [notice for notice in task.data.notices if "with equal text" in notice]
     assert [notice.startswith("3 of 33 test documents") for notice in said] == [True] * bool(shared)
 
