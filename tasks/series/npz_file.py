@@ -83,7 +83,8 @@ class Archive:
         self.where, self.part = where, part
         try:
             with path.open("rb") as file, np.load(file) as stored:
-                self.arrays = {name.lower(): stored[name] for name in stored.files}
+                self.names = stored.files
+                self.arrays = {name.lower(): stored[name] for name in self.names}
         except ValueError as error:
             reason = str(error).splitlines()[0]
             if "allow_pickle" in reason:
@@ -107,7 +108,7 @@ class Archive:
             title = name.upper() if name == "x" else name
             raise DataError(
                 f"{self.where}: there is no array {title} or {title}_{self.part} (the arrays are: "
-                f"{', '.join(self.arrays) or 'none'})"
+                f"{', '.join(self.names) or 'none'})"
             )
         return found
 

@@ -73,7 +73,7 @@ def test_groups(tmp_path: Path) -> None:
     ("arrays", "expected"),
     [
         ({"y": LABELS}, "there is no array X or X_train (the arrays are: y)"),
-        ({"X": padded(ITEMS)}, "there is no array y or y_train (the arrays are: x)"),
+        ({"X": padded(ITEMS)}, "there is no array y or y_train (the arrays are: X)"),
         ({"X": padded(ITEMS), "y": LABELS[1:]}, "y has the shape (39,); X requires (40,)"),
         ({"X": padded(ITEMS), "y": np.eye(40)}, "y has the shape (40, 40)"),
         ({"X": np.zeros(40), "y": LABELS}, "of shape (40,); it must contain numbers of shape"),
