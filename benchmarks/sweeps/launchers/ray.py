@@ -30,6 +30,8 @@ class RayLauncher(Launcher):
         self.context = context
         self.tasks: dict[Any, tuple[Cell, int]] = {}  # cells and retries left
         self.is_ending = False
+        # Of workers on this machine: with Ray's 15, any other process slows the measured runs down.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         try:
             check_reachable(settings.address)
             ray.init(address=settings.address, log_to_driver=False, configure_logging=False)

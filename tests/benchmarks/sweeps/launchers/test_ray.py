@@ -84,6 +84,7 @@ def test_a_killed_worker_is_retried_and_its_run_resumed(tmp_path: Path, shared_c
     try:
         job = psutil.Process(halt.wait(process))
         assert job in jobs_of(disturbed)
+        assert job.nice() == psutil.Process().nice()
         worker = job.parent()
         assert worker is not None
         worker.kill()
