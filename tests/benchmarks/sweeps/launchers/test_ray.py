@@ -74,24 +74,24 @@ def test_a_killed_worker_is_retried_and_its_run_resumed(tmp_path: Path, shared_c
     patience = "train.patience=null"
     assert run_py(undisturbed, shared_cache, *LONG, patience).returncode == 0
     halt = Halt(tmp_path / "halt")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command(disturbed, shared_cache, *LONG, patience, often, *RAY),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env=ENVIRONMENT | halt.environment(),
-    )
-    try:
-        job = psutil.Process(halt.wait(process))
-        assert job in jobs_of(disturbed)
-        assert job.nice() == psutil.Process().nice()
-        worker = job.parent()
-        assert worker is not None
-        worker.kill()
-        go_on(job.pid)
-        output, _ = process.communicate()
-    finally:
-        process.kill()
+    ) as process:
+        try:
+            job = psutil.Process(halt.wait(process))
+            assert job in jobs_of(disturbed)
+            assert job.nice() == psutil.Process().nice()
+            worker = job.parent()
+            assert worker is not None
+            worker.kill()
+            go_on(job.pid)
+            output, _ = process.communicate()
+        finally:
+            process.kill()
     assert process.returncode == 0, output
     assert scores(disturbed) == scores(undisturbed)
     with (disturbed / "results.csv").open(newline="", encoding="utf-8") as file:
