@@ -252,18 +252,18 @@ def recipe_text(arms: list[Arm]) -> str:
 
 
 def limits_text(arms: list[Arm]) -> str:
-    """Return the limits of time and of given steps that ended nets, to be appended.
+    """Return the limits of time, and of given epochs and steps, that ended nets, to be appended.
 
-    Steps of the recipe are part of its training, as its epochs are.
+    Those of the recipe are part of its training.
     """
     nets = [arm.rows for arm in arms if not arm.baseline]
     rows = pd.concat(nets) if nets else pd.DataFrame(columns=["stopped_by", "match", "overrides"])
     overrides, texts = rows["overrides"].astype("str"), []
-    for end in ("steps", "seconds"):
+    for end in LIMITS:
         pattern = rf"(?:^|\s)\+*({re.escape(LIMITS[end])}=\S+)"
         given = overrides.str.extract(pattern, expand=False)
-        by_steps = (rows["stopped_by"] == "steps") & given.notna()
-        is_ended = by_steps if end == "steps" else is_cut_off(rows)
+        by_given = (rows["stopped_by"] == end) & given.notna()
+        is_ended = is_cut_off(rows) if end == "seconds" else by_given
         name = " and ".join(sorted({*given[is_ended].fillna(LIMITS[end])}))
         if is_ended.any():
             texts.append(f"; {name} ended {int(is_ended.sum()):,} of {len(rows):,} runs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import compress
 
 from benchmarks.analysis.arms import budget_name
 from benchmarks.analysis.comparison import (
@@ -75,8 +76,19 @@ def ranking_text(group: Group, arms: Sequence[Arm]) -> str:
     if len(arms) == 1:
         return f"{arms[0].label} is the only network"
     found = [pair for pair in group.pairs if {pair.a, pair.b} <= {arm.label for arm in arms}]
-    if not any(pair.p_adjusted is not None or pair.verdict in SHOWN for pair in found):
+    is_tested = [pair.p_adjusted is not None or pair.verdict in SHOWN for pair in found]
+    tested = {label for pair in compress(found, is_tested) for label in (pair.a, pair.b)}
+    if not tested:
         return "no network is shown to be best: their pairs are not tested"
+    found = [pair for pair in found if {pair.a, pair.b} <= tested]
+    untested = [arm.label for arm in arms if arm.label not in tested]
+    text = tested_text(group, [arm for arm in arms if arm.label in tested], found)
+    verb = "is" if len(untested) == 1 else "are"
+    return f"{text}; {names_of(untested)} {verb} not tested" if untested else text
+
+
+def tested_text(group: Group, arms: Sequence[Arm], found: Sequence[Pair]) -> str:
+    """Return which networks with tested pairs are ahead, and of which that is shown."""
     lost = {
         (pair.a if pair.verdict in (WORSE, FAILS_MORE) else pair.b): None
         for pair in shown_of(found)
@@ -166,7 +178,7 @@ def baseline_text(group: Group) -> str:
 def doubts(group: Group) -> list[str]:
     """Return what limits the answer: other items, settings, training, failed runs, seeds."""
     contenders = nets(group)
-    names = {arm.label for arm in contenders}
+    names = {arm.label for arm in (*contenders, group.best_baseline) if arm is not None}
     tested = [p for p in group.pairs if {p.a, p.b} <= names and p.population_p is not None]
     beyond = [
         p

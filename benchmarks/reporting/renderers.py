@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import sys
 import textwrap
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.system.console import console
+
 FOLD_WIDTH = 14  # characters up to which a text column stays on one line
-DEFAULT_WIDTH = 110  # columns of output that is not a terminal
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -74,35 +74,27 @@ class Section:
     lists: list[tuple[str, list[str]]]
 
 
-class PipedConsole(Console):
-    """A console that leaves a closed pipe to the program; rich would exit with 1."""
-
-    def on_broken_pipe(self) -> None:
-        """Raise the error again."""
-        raise BrokenPipeError
-
-
 def show(sections: Sequence[Section]) -> None:
     """Print sections at the width of the terminal."""
-    console = PipedConsole(width=None if sys.stdout.isatty() else DEFAULT_WIDTH, highlight=False)
+    terminal = console()
     for number, section in enumerate(sections):
         if number and (section.title or section.about):
-            console.print()
+            terminal.print()
         if section.title:
-            print_folded(console, section.title, style="bold")
+            print_folded(terminal, section.title, style="bold")
         for line in section.about:
-            print_folded(console, line)
+            print_folded(terminal, line)
         if section.table is not None:
-            console.print(rich_table(section.table, console.width))
+            terminal.print(rich_table(section.table, terminal.width))
             if section.below:
-                console.print()
+                terminal.print()
         for line in section.below:
-            print_folded(console, line)
+            print_folded(terminal, line)
         for heading, lines in section.lists:
-            console.print()
-            print_folded(console, heading, style="bold")
+            terminal.print()
+            print_folded(terminal, heading, style="bold")
             for line in lines:
-                print_folded(console, line, indent="  ")
+                print_folded(terminal, line, indent="  ")
 
 
 def print_folded(console: Console, line: str, indent: str = "", style: str = "") -> None:

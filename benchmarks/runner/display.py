@@ -15,6 +15,7 @@ from tqdm import tqdm
 from benchmarks.errors import counted
 from benchmarks.results.row import FACTS, METRIC_UNIT, SECTIONS, SERIES_UNIT, Row, columns_where
 from benchmarks.results.undertrained import advice
+from benchmarks.system.console import console
 from benchmarks.system.load import is_busy, load_average
 from benchmarks.system.terminal import visible
 from tasks.base import DataDescription, Metric
@@ -113,11 +114,6 @@ class TrainingDisplay:
             if "train_seconds" in line:  # not in epochs of multi-seed training
                 text += f"  {line['train_seconds']:.1f} s"
             print(text, file=sys.stderr, flush=True)
-
-
-def console() -> Console:
-    """Return the console for tables, wide enough where rich would assume 80 columns."""
-    return Console(width=None if sys.stdout.isatty() else 110, highlight=False)
 
 
 def show_text(on: Console, text: str) -> None:

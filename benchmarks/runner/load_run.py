@@ -143,7 +143,9 @@ def load_task(config: Config, run_id: str, moved: Mapping[str, str]) -> Task:
     for key, value in moved.items():
         if key not in paths:
             allowed = ", ".join(f"task.{each}" for each in paths) or "none"
-            raise UserError(f"task.{key}={value}: not a path of this run's task ({allowed} is)")
+            raise UserError(
+                f"task.{key}={value}: not a path of this run's task (allowed: {allowed})"
+            )
         setattr(config.task, key, value)
     try:
         try:

@@ -16,8 +16,9 @@ from tqdm import tqdm
 from benchmarks.errors import counted
 from benchmarks.results.row import Status
 from benchmarks.results.source import named
-from benchmarks.runner.display import console, readable, show_text
+from benchmarks.runner.display import readable, show_text
 from benchmarks.sweeps.cell import Outcome
+from benchmarks.system.console import console
 from benchmarks.system.terminal import visible
 from models.baseline import BaselineSettings
 

@@ -17,7 +17,6 @@ from benchmarks.results.index import Entry, Index
 from benchmarks.results.leases import Lease, Leases
 from benchmarks.results.row import FAILURES, Status
 from benchmarks.results.store import Store
-from benchmarks.runner.display import console
 from benchmarks.sweeps.directory import CellRecord, SweepDirectory
 from benchmarks.sweeps.progress import (
     MOST_ROWS,
@@ -26,6 +25,7 @@ from benchmarks.sweeps.progress import (
     readable_or_empty,
     show_failure,
 )
+from benchmarks.system.console import console
 from benchmarks.system.processes import LEASE_SECONDS, ProcessIdentity, boot, host, start_time
 from benchmarks.system.slurm_queue import queued_jobs
 from benchmarks.system.terminal import visible

@@ -22,7 +22,7 @@ from benchmarks.config.schema import Config
 from benchmarks.config.search import TuneSettings
 from benchmarks.config.validation import check_ranges
 from benchmarks.errors import UserError
-from benchmarks.runner.display import console, readable
+from benchmarks.runner.display import readable
 from benchmarks.sweeps.cell import Cell
 from benchmarks.sweeps.plan import (
     ComposedCells,
@@ -34,6 +34,7 @@ from benchmarks.sweeps.plan import (
     open_store,
 )
 from benchmarks.sweeps.search import Search, distribution_of, open_storage, open_study
+from benchmarks.system.console import console
 from benchmarks.system.hashing import short_hash
 from models.baseline import BaselineSettings
 

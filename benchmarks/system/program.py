@@ -32,6 +32,8 @@ class ScriptParser(argparse.ArgumentParser):
     def parse_with_settings(self, arguments: list[str] | None) -> argparse.Namespace:
         """Parse arguments whose last are settings, such as task.data=PATH, given in any place."""
         words = sys.argv[1:] if arguments is None else arguments
+        for action in self._actions:
+            action.required &= action.nargs != "*"  # argparse would name them as missing
         is_setting = re.compile(r"(task\.\w+|cache_dir)=").match
         return self.parse_intermixed_args(sorted(words, key=lambda word: bool(is_setting(word))))
 
@@ -86,6 +88,9 @@ def run_script(main: Callable[[], int], output_is_result: bool = True) -> NoRetu
     `main` imports slow libraries itself, so that an interruption of the imports is handled too.
     Output that cannot be written ends the program only if the output is its result.
     """
+    if sys.stdout is None and output_is_result:
+        print("error: the output cannot be written (it is closed)", file=sys.stderr)
+        sys.exit(2)
     protect_output(output_is_result)
     code: object = 1
     try:

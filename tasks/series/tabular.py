@@ -129,12 +129,12 @@ def read_long(table: Table, columns: Columns, ids: str, is_labelled: bool) -> Co
     group = find_group(table, columns, is_labelled)
     others = {ids, time, label, group}
     channels, notices = chosen_features(table, columns, others)
+    order = np.argsort(codes, kind="stable")
     if time is not None:
         notices += check_times(table, time, ids, codes)
-    else:
-        notices += ("no column of times: the steps of an id are in the order of its rows",)
     values, more = numeric(table, channels)
-    order = np.argsort(codes, kind="stable")
+    if time is None:
+        notices += notices_without_times(channels, values[order], codes[order])
     ends = np.cumsum(np.bincount(codes))[:-1]
     said = f"one row per step: id {ids}, time {time or 'none'}, label {label or 'none'}"
     return Collection(
@@ -145,6 +145,24 @@ def read_long(table: Table, columns: Columns, ids: str, is_labelled: bool) -> Co
         None if group is None else constant_in(table, group, ids, codes),
         (*table.notices, f"{said}, channels {listed(channels)}", *notices, *more),
         has_named_channels=True,
+    )
+
+
+def notices_without_times(
+    channels: Sequence[str], values: Numbers, codes: Numbers
+) -> tuple[str, ...]:
+    """Return notices on the order of steps, and on channels that count them in every id."""
+    import numpy as np
+
+    changes = np.diff(values, axis=0)[np.diff(codes) == 0]
+    counts_steps = (changes == 1).all(axis=0) & (len(changes) > 0)
+    return (
+        "no column of times: the steps of an id are in the order of its rows",
+        *(
+            f"{name} counts the steps of every id; if it is no value, add task.time={name}"
+            for name, is_counter in zip(channels, counts_steps, strict=True)
+            if is_counter
+        ),
     )
 
 

@@ -36,7 +36,7 @@ LONG = [
 EPOCHS = 150
 """Some seconds of training."""
 
-SECONDS = 240.0
+SECONDS = 900.0
 """Time limit for SLURM's reactions."""
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.table import Table
 
 from benchmarks.results.store import Store
-from benchmarks.runner.display import console, readable, show_text
+from benchmarks.runner.display import readable, show_text
 from benchmarks.runner.dynamic.evaluation import DynamicEvaluation
+from benchmarks.system.console import console
 
 SCORES = ("val_score", "test_score", "val_loss", "test_loss")
 HEADINGS = ("validation", "test", "validation nats", "test nats")

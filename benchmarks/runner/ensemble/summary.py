@@ -13,8 +13,9 @@ from benchmarks.errors import counted
 from benchmarks.results.row import Row, Status
 from benchmarks.results.store import Store
 from benchmarks.runner.derived_row import SAME
-from benchmarks.runner.display import console, readable, show_text
+from benchmarks.runner.display import readable, show_text
 from benchmarks.runner.ensemble.ensemble import Ensemble, validation_is_test
+from benchmarks.system.console import console
 
 TOLERANCE = 0.1  # relative difference of the parameters of one model from those of an ensemble
 COLUMNS = ("val_score", "test_score", "parameters", "train_seconds", "latency_ms_p50")

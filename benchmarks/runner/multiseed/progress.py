@@ -10,13 +10,13 @@ from rich.table import Table
 from benchmarks.results.row import Row
 from benchmarks.runner.display import (
     TrainingDisplay,
-    console,
     readable,
     show_text,
     show_undertrained,
     step_bar,
 )
 from benchmarks.runner.stages import RunContext
+from benchmarks.system.console import console
 from benchmarks.system.load import is_busy
 from benchmarks.training.optim import planned_steps
 from tasks.base import Metric

@@ -54,6 +54,8 @@ def test_the_answer_names_what_leaves_it_in_doubt(tmp_path: Path) -> None:
     )
     single = grouped(tmp_path, arm("lstm", [0.9]), arm("rnn", [0.5]))
     assert answer(single) == "no network is shown to be best: their pairs are not tested"
+    lucky = grouped(tmp_path, arm("gru", [0.99]), arm("lstm", LSTM), arm("rnn", RNN))
+    assert answer(lucky) == f"lstm, better than rnn; gru is not tested; {UNPLANNED}"
     assert answer(grouped(tmp_path, arm("lstm", LSTM), arm("rnn", RNN), baseline="rnn")) == ""
     assert answer(grouped(tmp_path, fixed("a", 0.1), fixed("b", 0.2))) == ""
 
@@ -109,6 +111,14 @@ def test_another_verdict_beyond_the_items_is_a_doubt(
     text = answer(dataclasses.replace(group, pairs=[pair]))
     assert doubt in text
     assert ("beyond" in text) == bool(doubt)
+
+
+def test_another_verdict_on_the_best_baseline_beyond_the_items_is_a_doubt(tmp_path: Path) -> None:
+    group = grouped(tmp_path, arm("lstm", LSTM), fixed("ets", 0.5, "classical"))
+    (pair,) = group.pairs
+    other = dataclasses.replace(pair, population_verdict="worse", population_p=0.01)
+    doubt = f"beyond these test items {pair.a} worse than {pair.b}"
+    assert doubt in answer(dataclasses.replace(group, pairs=[other]))
 
 
 def test_other_settings_are_a_doubt(tmp_path: Path) -> None:
@@ -185,6 +195,11 @@ def test_limits_of_time_and_steps_are_in_the_heading(tmp_path: Path) -> None:
     steps = {"stopped_by": "steps", "overrides": "train.max_steps=99"}
     rows = arm("lstm", LSTM, **cut), arm("rnn", RNN, **steps)
     group = grouped(tmp_path, *rows, fixed("m", 0.5))
+    epochs = {"stopped_by": "epochs", "overrides": "train.max_epochs=3"}
+    assert (
+        "train.max_epochs=3 ended 5 of 5 runs"
+        in grouped(tmp_path, arm("lstm", LSTM, **epochs)).budget
+    )
     limits = "train.max_steps=99 ended 5 of 10 runs; train.max_seconds=20 ended 5 of 10 runs"
     assert limits in group.budget
     timed = arm("lstm", LSTM, **cut, match="time", match_budget=20)

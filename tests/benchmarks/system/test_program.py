@@ -103,6 +103,21 @@ def test_a_wrong_choice_has_the_allowed_and_the_nearest(
     assert error.count("\n") == 1
 
 
+def test_settings_stand_in_any_place_and_are_not_required(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parser = ScriptParser("A program.")
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("moved", nargs="*", metavar="task.KEY=PATH")
+    found = parser.parse_with_settings(["task.data=a", "1", "task.test=b"])
+    assert (found.run, found.moved) == ("1", ["task.data=a", "task.test=b"])
+    with pytest.raises(SystemExit):
+        parser.parse_with_settings([])
+    assert capsys.readouterr().err == (
+        "error: the following arguments are required: RUN; see --help\n"
+    )
+
+
 def test_paths_are_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PLACE", "there")
@@ -191,3 +206,17 @@ def test_a_script_whose_output_is_lost_is_one_line(
             text=True,
         )
     assert (answer.returncode, answer.stderr) == (code, error)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+def test_a_script_whose_output_is_closed_is_one_line() -> None:
+    script = [sys.executable, "scripts/compare.py", "results/published/headline-small.csv"]
+    answer = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *script],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 2
+    assert answer.stderr == "error: the output cannot be written (it is closed)\n"

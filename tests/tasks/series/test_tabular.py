@@ -109,6 +109,13 @@ def test_without_times_the_order_of_rows_counts_and_is_said(tmp_path: Path) -> N
     task = load(write_rows(tmp_path / "data.csv", ["id", "x0", "x1", "label"], rows))
     assert task.data.sha256 == load(write_long(tmp_path / "long.csv", ITEMS)).data.sha256
     assert "in the order of its rows" in said(task)
+    assert "counts the steps" not in said(task)
+    counted = write_rows(
+        tmp_path / "counted.csv", ["id", "row", "x0", "x1", "label"], long_rows(ITEMS)
+    )
+    assert "row counts the steps of every id; if it is no value, add task.time=row" in said(
+        load(counted)
+    )
 
 
 def test_row_numbers_of_pandas_are_no_channel(tmp_path: Path) -> None:
