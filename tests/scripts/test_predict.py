@@ -79,7 +79,7 @@ def test_mistakes_get_one_line(
     assert "cannot be written (" in refusal(capsys, folder, data, "-o", "/dev/full")
     assert "allowed: forecasts only" in refusal(capsys, folder, data, "--steps", 3)
     assert "not the new place of data" in refusal(capsys, folder, data, "task.data")
-    assert "task.source=x: not a path of the run's task" in refusal(
+    assert "task.source=x: not a path of this run's task" in refusal(
         capsys, "task.source=x", folder, data
     )
     assert "there is no such" in refusal(capsys, tmp_path / "gone", data)
