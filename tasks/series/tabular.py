@@ -159,7 +159,7 @@ def notices_without_times(
     return (
         "no column of times: the steps of an id are in the order of its rows",
         *(
-            f"{name} counts the steps of every id; if it is no value, add task.time={name}"
+            f"{name} counts the steps of every id; add task.time={name} unless it is measured"
             for name, is_counter in zip(channels, counts_steps, strict=True)
             if is_counter
         ),

@@ -208,7 +208,6 @@ def test_a_script_whose_output_is_lost_is_one_line(
     assert (answer.returncode, answer.stderr) == (code, error)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 def test_a_script_whose_output_is_closed_is_one_line() -> None:
     script = [sys.executable, "scripts/compare.py", "results/published/headline-small.csv"]
     answer = subprocess.run(

@@ -113,7 +113,7 @@ def test_without_times_the_order_of_rows_counts_and_is_said(tmp_path: Path) -> N
     counted = write_rows(
         tmp_path / "counted.csv", ["id", "row", "x0", "x1", "label"], long_rows(ITEMS)
     )
-    assert "row counts the steps of every id; if it is no value, add task.time=row" in said(
+    assert "row counts the steps of every id; add task.time=row unless it is measured" in said(
         load(counted)
     )
 
