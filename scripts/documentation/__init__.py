@@ -1,0 +1,1 @@
+"""Blocks of the documentation that the code or a measured table determines."""

@@ -1,0 +1,56 @@
+"""The keys in which recipes differ."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from benchmarks.config.compose import compose_run, hydra_at
+from benchmarks.config.help import CONF, options
+from benchmarks.config.registry import register_schemas
+from benchmarks.config.validation import ImpossiblePairError
+from scripts.documentation.markdown import text_table
+
+
+def recipe_tables(folder: Path) -> str:
+    """Return a table per task of the keys in which a recipe differs from the default one."""
+    register_schemas()
+    tables = []
+    with hydra_at(CONF):
+        for task in options(folder.name, folder.parent):
+            models = [name for name in options("model") if name != "baseline"]
+            models.sort(key=lambda name: (name.startswith("bi"), name))
+            pairs = {model: recipe_values(model, task, folder.name) for model in models}
+            found = {model: pair for model, pair in pairs.items() if pair is not None}
+            known = dict.fromkeys(key for default, _ in found.values() for key in default)
+            keys = [key for key in known if differs(key, found)]
+            rows = []
+            for key in keys:
+                values = [[str(of.get(key, "")) for of in pair] for pair in found.values()]
+                defaults = dict.fromkeys(default for default, _ in values if default)
+                rows.append([f"`{key}`", ", ".join(defaults), *(chosen for _, chosen in values)])
+            tables.append(f"**{task}**\n\n" + text_table(["key", "default", *found], rows))
+    return "\n" + "\n".join(tables) + "\n"
+
+
+def recipe_values(model: str, task: str, recipe: str) -> tuple[dict[str, Any], ...] | None:
+    """Return the settings of a pair by key, by default and with a recipe; None if impossible."""
+    groups = [f"model={model}", f"task={task}"]
+    try:
+        configs = [compose_run([*groups, f"recipe={name}"]) for name in ("default", recipe)]
+    except ImpossiblePairError:
+        return None
+    return tuple(
+        {
+            f"{part}.{key}": value
+            for part in ("model", "train", "task")
+            for key, value in dataclasses.asdict(getattr(config, part)).items()
+        }
+        for config in configs
+    )
+
+
+def differs(key: str, pairs: dict[str, tuple[dict[str, Any], ...]]) -> bool:
+    """Return True if a model has another value of a key with the recipe."""
+    return any(default.get(key) != other.get(key) for default, other in pairs.values())
