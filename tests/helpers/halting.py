@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 HOOK = Path(__file__).with_name("halting_hook")
-WAIT_SECONDS = 300.0
+WAIT_SECONDS = 900.0
 """Limit for waits that only end late if something hangs."""
 
 

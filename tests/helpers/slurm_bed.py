@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -83,6 +84,15 @@ class Bed:
     def node_of(self, job: str) -> str:
         """Return the node of a job."""
         return self.ask("squeue", "--noheader", "--format=%N", f"--jobs={job}").strip()
+
+    def end_soon(self, job: str) -> None:
+        """Set the time limit of a running job to the next minute that is 30 seconds away."""
+        (parts,) = re.findall(
+            r"RunTime=(\d+):(\d+):(\d+)", self.ask("scontrol", "show", "job", job)
+        )
+        hours, minutes, seconds = map(int, parts)
+        limit = 60 * hours + minutes + (2 if seconds >= 30 else 1)
+        self.ask("scontrol", "update", f"jobid={job}", f"timelimit={limit}")
 
     def nodes(self) -> dict[str, str]:
         """Return the nodes' states by name."""

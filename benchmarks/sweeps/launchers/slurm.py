@@ -184,8 +184,8 @@ class SlurmLauncher(Launcher):
             return Completion(cell, latest.run_id)
         if self.context.is_leased(cell):
             return Completion(cell, held_elsewhere=True)
-        state, code = state_of(job.job_id)
-        starts = max(job.tries, latest.starts if latest is not None else 0)
+        state, code, restarts = state_of(job.job_id)
+        starts = max(job.tries, restarts + 1, latest.starts if latest is not None else 0)
         # A job with a grace time ends by itself before it is preempted, and is not requeued.
         was_preempted = state == "COMPLETED" and latest is not None
         if (state in RESTARTED_STATES or was_preempted) and starts < self.settings.starts:
@@ -258,14 +258,16 @@ def environment_of_jobs() -> Iterator[None]:
         yield
 
 
-def state_of(job_id: str) -> tuple[str, str]:
-    """Return a job's final state and, in brackets, its exit code if SLURM reports one.
+def state_of(job_id: str) -> tuple[str, str, int]:
+    """Return a job's final state, in brackets its exit code if reported, and its restarts.
 
-    The controller forgets jobs after minutes; accounting, if available, keeps them.
+    A start may end before the run has a row, which counts its starts too. The controller forgets
+    jobs after minutes; accounting, if available, keeps them.
     """
     answer = answer_of("scontrol", "show", "job", "--oneliner", job_id)
     state = re.search(r"JobState=(\w+)", answer)
     code = re.search(r"ExitCode=(\d+):(\d+)", answer)
+    restarts = re.search(r"Restarts=(\d+)", answer)
     if state is None:
         wanted = ["--noheader", "--parsable2", "--format=State,ExitCode"]
         answer = answer_of("sacct", "--allocations", *wanted, f"--jobs={job_id}")
@@ -273,10 +275,10 @@ def state_of(job_id: str) -> tuple[str, str]:
     if state is None:
         # SLURM has no record of a task that was cancelled before it began, only of its array.
         array = answer_of("scontrol", "show", "job", "--oneliner", job_id.partition("_")[0])
-        return "CANCELLED" if "JobState=" in array else "unknown", ""
-    if code is None or code[1] == "0":
-        return state[1], ""
-    return state[1], f" (exit code {code[1]})"
+        return "CANCELLED" if "JobState=" in array else "unknown", "", 0
+    has_failed = code is not None and code[1] != "0"
+    text = f" (exit code {code[1]})" if code is not None and has_failed else ""
+    return state[1], text, int(restarts[1]) if restarts else 0
 
 
 def largest_array() -> int:

@@ -15,7 +15,6 @@ from tests.helpers.halting import Halt, go_on, wait_until
 from tests.helpers.paths import ROOT
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
-pytestmark = pytest.mark.timeout(600)
 
 CELLS = ["model=rnn,gru", "task=sp500", "train.device=cpu", "train.max_epochs=3"]
 LONG = ["model=rnn", "seed=0,1", "task=sp500", "train.device=cpu", "train.max_epochs=150"]
