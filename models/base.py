@@ -24,6 +24,10 @@ class ModelSettings:
     """Settings shared by all models; each model derives its own class from this one."""
 
     version: ClassVar[int] = 1  # raised by every change of a run's numbers
+    cells: ClassVar[dict[str, dict[str, Any]]] = {}
+    """By name in `model.layers` of model=stack: the settings that select the cell of a layer."""
+    has_own_directions: ClassVar[bool] = False
+    """`layer` itself returns a bidirectional layer; otherwise two layers become one."""
 
     hidden_size: int = setting(128, "units per layer and direction", minimum=1)
     num_layers: int = setting(1, "stacked layers", minimum=1)
@@ -36,6 +40,26 @@ class ModelSettings:
     bidirectional: bool = setting(False, "add layers that read each sequence backwards")
     learning_rate_factor: float = setting(
         1.0, "multiplies train.learning_rate for this model", above=0.0
+    )
+    block: str = setting(
+        "bare",
+        "bare = layers on top of each other; residual = each layer in a residual block: "
+        "x + linear(layer(norm(x))), then x + feedforward(norm(x))",
+        choices=("bare", "residual"),
+        identity="unless default",
+    )
+    feedforward: float = setting(
+        4.0,
+        "width of the feed-forward network of a residual block, as a multiple of "
+        "model.hidden_size; 0 for none",
+        minimum=0.0,
+        identity="unless default",
+    )
+    frozen: bool = setting(
+        False,
+        "keep the initial weights of the layers: a random recurrence, of which only the embedding "
+        "before it and what follows it are trained",
+        identity="unless default",
     )
 
     @property
@@ -51,14 +75,40 @@ class ModelSettings:
     @property
     def output_size(self) -> int:
         """Return the number of features of an encoder's output."""
-        return self.hidden_size * (2 if self.bidirectional else 1)
+        is_double = self.bidirectional and self.block == "bare"
+        return self.hidden_size * (2 if is_double else 1)
+
+    @property
+    def separates_directions(self) -> bool:
+        """Return True if each half of the outputs has read the sequence in one direction only."""
+        return self.block == "bare"
 
     def check(self) -> None:
         """Raise ValueError if settings contradict each other."""
 
+    def layer(self, input_size: int, number: int) -> Encoder:
+        """Return the layer `number` of an encoder, counted from 0, in one direction."""
+        raise NotImplementedError
+
+    def whole_layer(self, input_size: int, number: int) -> Encoder:
+        """Return a layer in all directions, frozen or not."""
+        from models.modules.directions import BothDirections
+
+        layer = self.layer(input_size, number)
+        if self.bidirectional and not self.has_own_directions:
+            layer = BothDirections(layer, self.layer(input_size, number))
+        return layer.requires_grad_(not self.frozen)
+
     def build(self, input_size: int) -> Encoder:
         """Return a new encoder, initialised from torch's global random state."""
-        raise NotImplementedError
+        from models.modules.stacks import ResidualEncoder, StackedEncoder
+
+        size, layers = self.hidden_size, self.num_layers
+        if self.block == "bare":
+            return StackedEncoder(self.whole_layer, input_size, layers, self.dropout)
+        return ResidualEncoder(
+            self.whole_layer, input_size, size, layers, self.feedforward, self.dropout
+        )
 
 
 def build_encoder(definition: type, *arguments: Any) -> Encoder:

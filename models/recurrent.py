@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from models.base import ModelSettings, setting
 
 if TYPE_CHECKING:
-    from models.modules.recurrent import RecurrentEncoder
+    from models.modules.encoder import Encoder
 
 
 @dataclass
 class RecurrentSettings(ModelSettings):
     """A recurrent encoder; `cell` selects one of PyTorch's cells, or the region cell."""
+
+    has_own_directions: ClassVar[bool] = True
+    cells: ClassVar[dict[str, dict[str, Any]]] = {
+        **{name: {"cell": name} for name in ("rnn", "lstm", "gru")},
+        "region": {"cell": "region", "initialisation": "small"},
+    }
 
     cell: str = setting(
         "lstm",
@@ -82,6 +89,9 @@ class RecurrentSettings(ModelSettings):
 
     def check(self) -> None:
         """Raise ValueError for a setting that the chosen cell or number of layers excludes."""
+        for name in ("residual", "table"):
+            if getattr(self, name) and self.block == "residual":
+                raise ValueError(f"model.{name}=true: requires model.block=bare")
         if self.residual and self.num_layers == 1:
             raise ValueError("model.residual=true: requires model.num_layers of 2 or more, not 1")
         for name, default, cells in (
@@ -95,10 +105,17 @@ class RecurrentSettings(ModelSettings):
                     f"not to {self.cell}"
                 )
 
-    def build(self, input_size: int) -> RecurrentEncoder:
-        """Return the encoder, initialised from torch's global random state."""
+    def layer(self, input_size: int, number: int) -> Encoder:
+        """Return a layer, initialised from torch's global random state."""
+        return dataclasses.replace(self, num_layers=1, block="bare").build(input_size)
+
+    def build(self, input_size: int) -> Encoder:
+        """Return a new encoder; bare layers are one module."""
+        if self.block == "residual":
+            return super().build(input_size)
         from models.modules.recurrent import RecurrentEncoder
 
         options = vars(self) | {"input_size": input_size}
-        del options["learning_rate_factor"]
-        return RecurrentEncoder(**options)
+        for name in ("learning_rate_factor", "block", "feedforward", "frozen"):
+            del options[name]
+        return RecurrentEncoder(**options).requires_grad_(not self.frozen)

@@ -111,6 +111,6 @@ def counter(model: ModelSettings, kind: str, input_size: int) -> Callable[[int],
             encoder = dataclasses.replace(model, hidden_size=hidden_size).build(input_size)
         if kind == "flops":
             return encoder.flops_per_token()
-        return sum(p.numel() for p in encoder.parameters() if p.requires_grad)
+        return sum(p.numel() for p in encoder.parameters())
 
     return cost

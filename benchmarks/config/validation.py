@@ -206,6 +206,11 @@ def check_pretraining(config: Config) -> None:
             f"train.pretrain={train.pretrain}: a second bidirectional layer would see the token "
             f"that it predicts; set model.num_layers=1 or model.bidirectional=false"
         )
+    if model.bidirectional and not model.separates_directions:
+        raise UserError(
+            f"train.pretrain={train.pretrain}: outputs of model={model.label} combine both "
+            f"directions, and would see the token that they predict; set model.bidirectional=false"
+        )
 
 
 def check_table(config: Config) -> None:

@@ -14,7 +14,7 @@ import onnx
 import torch
 from torch import nn
 
-from benchmarks.export.onnx_network import onnx_model
+from benchmarks.export.onnx_network import checked_form, onnx_model
 from benchmarks.export.runtimes import OnnxNetwork, ProgramNetwork
 from benchmarks.export.signature import Signature, real_batches
 from benchmarks.export.torch_program import export_program
@@ -41,6 +41,7 @@ class Exports:
 def export_run(run: FinishedRun, folder: Path, threads: int) -> Exports:
     """Export a network; the files appear in the folder when all equal the network."""
     network, _ = run.network("torch")
+    checked_form(network)
     signature = Signature.of(network, real_batches(run.task, 3, 1)[0])
     metadata = {"run": run.row["run_id"], "model": run.row["model"], "task": run.row["task"]}
     metadata["rnnbench"] = version("rnnbench")

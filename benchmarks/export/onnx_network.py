@@ -21,14 +21,8 @@ GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
 """Positions of ONNX's gates in PyTorch's order: i, o, f, c (LSTM) and update, reset, new (GRU)."""
 
 
-def onnx_model(
-    network: nn.Module, signature: Signature, is_int8: bool, metadata: dict[str, str]
-) -> ModelProto:
-    """Return a trained network on the CPU as an ONNX model; an int8 LSTM also computes in int8.
-
-    Raises:
-        UserError: the network or its encoder has no ONNX form.
-    """
+def checked_form(network: nn.Module) -> tuple[SequenceNetwork, RecurrentEncoder]:
+    """Return a network and its encoder, or raise UserError if one has no ONNX form."""
     if not isinstance(network, SequenceNetwork):
         raise UserError(
             f"no ONNX form of the network {type(network).__name__}: a task whose networks are "
@@ -37,7 +31,21 @@ def onnx_model(
     encoder = network.encoder
     if not isinstance(encoder, RecurrentEncoder):
         name = type(encoder).__name__
-        raise UserError(f"no ONNX form of the encoder {name} (supported: rnn, lstm, gru, region)")
+        raise UserError(
+            f"no ONNX form of the encoder {name} (supported: bare layers of rnn, lstm, gru, region)"
+        )
+    return network, encoder
+
+
+def onnx_model(
+    network: nn.Module, signature: Signature, is_int8: bool, metadata: dict[str, str]
+) -> ModelProto:
+    """Return a trained network on the CPU as an ONNX model; an int8 LSTM also computes in int8.
+
+    Raises:
+        UserError: the network or its encoder has no ONNX form.
+    """
+    network, encoder = checked_form(network)
     graph = Graph(is_int8)
     dtype = str(signature.input_dtype).removeprefix("torch.")
     inputs = graph.input("inputs", dtype, ("batch", "time", *signature.input_shape))
@@ -55,7 +63,7 @@ def onnx_model(
     if network.chop is not None:
         outputs = joined(graph, outputs, inputs, encoder.output_size)
     if network.pooling is not None:
-        outputs = pooled(graph, network.pooling, encoder, outputs, finals[0], lengths)
+        outputs = pooled(graph, network, encoder, outputs, finals[0], lengths)
         finals = []
     outputs = linear(graph, network.head, outputs, is_pooled=network.pooling is not None)
     if network.has_single_output:
@@ -94,25 +102,50 @@ def joined(graph: Graph, outputs: str, inputs: str, width: int) -> str:
 
 def pooled(
     graph: Graph,
-    pooling: str,
+    network: SequenceNetwork,
     encoder: RecurrentEncoder,
     outputs: str,
     hidden: str,
     lengths: str | None,
 ) -> str:
     """Pool outputs (batch, time, width) over valid steps: see `SequenceNetwork.pooled`."""
+    pooling = network.pooling
     if pooling == "last":
         return last(graph, hidden, encoder)
     valid, each = (None, None) if lengths is None else valid_steps(graph, outputs, lengths)
+    if isinstance(network.attention, nn.Sequential):
+        first, _, second = network.attention
+        scores = graph.node("Tanh", linear(graph, cast(nn.Linear, first), outputs, False))
+        column = graph.constant(array(cast(nn.Linear, second).weight).T)
+        return attended(graph, outputs, graph.node("MatMul", scores, column), valid)
+    if pooling == "max_attention":
+        query = max_over_steps(graph, outputs, valid)
+        column = graph.node("Unsqueeze", query, graph.constant([2], np.int64))
+        return attended(graph, outputs, graph.node("MatMul", outputs, column), valid)
     parts = []
     if pooling in ("mean", "mean_max"):
         parts.append(mean_over_steps(graph, outputs, valid, each))
     if pooling in ("max", "mean_max"):
-        if valid is not None:
-            mask = graph.node("Unsqueeze", valid, graph.constant([2], np.int64))
-            outputs = graph.node("Where", mask, outputs, graph.constant(-np.inf, np.float32))
-        parts.append(graph.node("ReduceMax", outputs, axes=[1], keepdims=0))
+        parts.append(max_over_steps(graph, outputs, valid))
     return parts[0] if len(parts) == 1 else graph.node("Concat", *parts, axis=1)
+
+
+def attended(graph: Graph, outputs: str, scores: str, valid: str | None) -> str:
+    """Average outputs over valid steps, weighted by the softmax of scores (batch, time, 1)."""
+    if valid is not None:
+        mask = graph.node("Unsqueeze", valid, graph.constant([2], np.int64))
+        scores = graph.node("Where", mask, scores, graph.constant(-np.inf, np.float32))
+    weights = graph.node("Softmax", graph.node("Transpose", scores, perm=[0, 2, 1]), axis=2)
+    mean = graph.node("MatMul", weights, outputs)
+    return graph.node("Squeeze", mean, graph.constant([1], np.int64))
+
+
+def max_over_steps(graph: Graph, outputs: str, valid: str | None) -> str:
+    """Return the maximum of outputs over valid steps; all are valid without a mask."""
+    if valid is not None:
+        mask = graph.node("Unsqueeze", valid, graph.constant([2], np.int64))
+        outputs = graph.node("Where", mask, outputs, graph.constant(-np.inf, np.float32))
+    return graph.node("ReduceMax", outputs, axes=[1], keepdims=0)
 
 
 def valid_steps(graph: Graph, outputs: str, lengths: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@
 namespace {
 
 template <typename T, int CELL> struct Backward {
-    static constexpr bool HAS_CELL = has_cell_state(CELL);
+    static constexpr int PARTS = parts_of(CELL), MEMORIES = PARTS ? PARTS : 1;
     static constexpr int GATES = gates_of(CELL), COLS = 2, WIDTH = COLS * LANES<T>;
     static constexpr int64_t round_up(int64_t n) { return (n + WIDTH - 1) / WIDTH * WIDTH; }
     const Call& call;
@@ -59,7 +59,7 @@ template <typename T, int CELL> struct Backward {
         const int64_t block = block_rows<T>(gates * (depth + hidden));
         const int64_t steps = std::max<int64_t>(1, block / count), capacity = steps * count;
         Work work{Buffer<T>(count * padded),
-                  Buffer<T>(HAS_CELL ? count * padded : 0),
+                  Buffer<T>(PARTS * count * padded),
                   Buffer<T>(capacity * padded_gates),
                   Buffer<T>(CELL == GRU ? capacity * padded_gates : 0),
                   Buffer<T>(capacity * state_stride),
@@ -73,8 +73,8 @@ template <typename T, int CELL> struct Backward {
         if (CELL == GRU) std::memset(work.state_side, 0, capacity * padded_gates * sizeof(T));
         const T* state_side = CELL == GRU ? work.state_side : work.input_side;
         load_states<T>(slice, call.last_hidden_gradient, hidden, work.hidden_gradient, padded);
-        if (HAS_CELL)
-            load_states<T>(slice, call.last_cell_gradient, hidden, work.cell_gradient, padded);
+        if (PARTS)
+            load_states<T>(slice, call.last_cell_gradient, hidden, work.cell_gradient, padded, PARTS);
         const T* weights = packed + slice.group * panels * panel_size;
         for (int64_t end = slice.lengths[0]; end > 0; end -= std::min(steps, end)) {
             int64_t rows = 0;
@@ -104,8 +104,9 @@ template <typename T, int CELL> struct Backward {
             add_to_inputs(work, rows, weights + state_panels * panel_size, products);
         }
         store_states<T>(slice, work.hidden_gradient, padded, call.first_hidden_gradient, hidden);
-        if (HAS_CELL)
-            store_states<T>(slice, work.cell_gradient, padded, call.first_cell_gradient, hidden);
+        if (PARTS)
+            store_states<T>(slice, work.cell_gradient, padded, call.first_cell_gradient, hidden,
+                            PARTS);
         clear_padding(slice);
     }
 
@@ -220,6 +221,33 @@ template <typename T, int CELL> struct Backward {
             store_gradients(0, df, df);
             store_gradients(1, du, du);
             store(dc_slot, dc * f);
+            store(dh_slot, Vector<T>{});
+        } else if constexpr (CELL == SLSTM) {
+            // m has no effect on c / n, so it is a constant here.
+            const Vector<T> i = activation(0), f = activation(1), z = activation(2), o = activation(3);
+            const auto own = [&](int part) {
+                return load_some(memory + (at * MEMORIES + part) * hidden + unit, count);
+            };
+            const auto before = [&](int part) {
+                const T* first = static_cast<const T*>(call.first_cell);
+                if (previous >= 0)
+                    return load_some(memory + (previous * MEMORIES + part) * hidden + unit, count);
+                if (!first) return Vector<T>{};
+                return load_some(first + (slice.rows[row] * PARTS + part) * hidden + unit, count);
+            };
+            T* dc_slot = work.cell_gradient + row * PARTS * padded + unit;
+            const Vector<T> c = own(0), n = own(1), ratio = c / n, dh_o = dh * o / n;
+            const Vector<T> dc = load(dc_slot) + dh_o, dn = load(dc_slot + padded) - dh_o * ratio;
+            const Vector<T> di = (dc * z + dn) * i, dz = dc * i * (T(1) - z * z);
+            const Vector<T> df = (dc * before(0) + dn * before(1)) * own(2);
+            const Vector<T> d_o = dh * ratio * o * (T(1) - o);
+            store_gradients(0, di, di);
+            store_gradients(1, df, df);
+            store_gradients(2, dz, dz);
+            store_gradients(3, d_o, d_o);
+            store(dc_slot, dc * f);
+            store(dc_slot + padded, dn * f);
+            store(dc_slot + 2 * padded, Vector<T>{});
             store(dh_slot, Vector<T>{});
         } else {
             const Vector<T> r = activation(0), z = activation(1), n = activation(2);

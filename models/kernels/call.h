@@ -11,7 +11,8 @@
 #include "vectors.h"
 
 // One layer in one direction, for `groups` independent sets of weights. Arrays are contiguous.
-// `gates` is 1, 4, 3 or 2 times `hidden`, in PyTorch's order; the region cell has forget and candidate.
+// `gates` is 1, 4, 3, 2 or 4 times `hidden`, in PyTorch's order; the region cell has forget and candidate,
+// the sLSTM input, forget, candidate and output. Its cell state has three parts: c, n and m.
 // Pointers marked (null) may be null: for zero states or unneeded results. Outputs and their gradient
 // contain all directions, `width` numbers per step; the pointers are to this direction's part. If
 // `adds` is set, the input gradient is added to that of another direction. Without an input weight
@@ -28,22 +29,22 @@ struct Call {
     const void* first_hidden;   // (groups, batch, hidden) (null)
     const void* first_cell;     // (groups, batch, hidden) (null)
     void* activations;          // (groups, batch, time, gates) (null): of the gates
-    void* memory;               // (groups, batch, time, hidden) (null): cell states, GRU candidates
+    void* memory;               // (groups, batch, time, parts, hidden) (null): cell states, GRU candidates
     void* outputs;              // (groups, batch, time, width)
     // Forward only.
     void* last_hidden;          // (groups, batch, hidden)
-    void* last_cell;            // (groups, batch, hidden) LSTM and region
+    void* last_cell;            // (groups, batch, parts, hidden) of cells that have one
     // Backward only; activations, memory and outputs are then read.
     const void* output_gradient;       // (groups, batch, time, width) (null)
     const void* last_hidden_gradient;  // (groups, batch, hidden) (null)
-    const void* last_cell_gradient;    // (groups, batch, hidden) (null)
+    const void* last_cell_gradient;    // (groups, batch, parts, hidden) (null)
     void* input_gradient;              // (groups, batch, time, features) (null)
     void* input_weight_gradient;       // (groups, gates, features) (null)
     void* weight_gradient;             // (groups, gates, hidden)
     void* input_bias_gradient;         // (groups, gates)
     void* hidden_bias_gradient;        // (groups, gates)
     void* first_hidden_gradient;       // (groups, batch, hidden) (null)
-    void* first_cell_gradient;         // (groups, batch, hidden) (null)
+    void* first_cell_gradient;         // (groups, batch, parts, hidden) (null)
 
     bool is_table() const { return features && !input_weight; }
     int64_t depth() const { return is_table() ? 0 : features; }  // of the product with inputs
@@ -51,13 +52,16 @@ struct Call {
 
 namespace {
 
-enum Cell { TANH_RNN, RELU_RNN, LSTM, GRU, REGION };
+enum Cell { TANH_RNN, RELU_RNN, LSTM, GRU, REGION, SLSTM };
 
 constexpr int gates_of(int cell) {
-    return cell == LSTM ? 4 : cell == GRU ? 3 : cell == REGION ? 2 : 1;
+    return cell == LSTM || cell == SLSTM ? 4 : cell == GRU ? 3 : cell == REGION ? 2 : 1;
 }
 
-constexpr bool has_cell_state(int cell) { return cell == LSTM || cell == REGION; }
+// Parts of the cell state, and of what the backward pass needs of it.
+constexpr int parts_of(int cell) {
+    return cell == SLSTM ? 3 : cell == LSTM || cell == REGION ? 1 : 0;
+}
 
 constexpr int64_t MAX_SLICE_ROWS = 128;
 
@@ -115,24 +119,28 @@ template <typename T> INLINE void copy_inputs(const Call& call, int64_t position
                     call.features * sizeof(T));
 }
 
-// Copy the states (batch, hidden) of a slice's rows to and from rows that are `stride` apart. A null
-// source stands for zeros; with a null destination nothing is copied.
+// Copy the states (batch, parts, hidden) of a slice's rows to and from parts that are `stride` apart. A
+// null source stands for zeros; with a null destination nothing is copied.
 template <typename T>
-void load_states(const Slice& slice, const void* source, int64_t hidden, T* to, int64_t stride) {
-    std::memset(to, 0, slice.rows.size() * stride * sizeof(T));
-    if (source)
-        for (size_t row = 0; row < slice.rows.size(); ++row)
-            std::memcpy(to + row * stride, static_cast<const T*>(source) + slice.rows[row] * hidden,
+void load_states(const Slice& slice, const void* source, int64_t hidden, T* to, int64_t stride,
+                 int64_t parts = 1) {
+    std::memset(to, 0, slice.rows.size() * parts * stride * sizeof(T));
+    if (!source) return;
+    for (size_t row = 0; row < slice.rows.size(); ++row)
+        for (int64_t part = 0; part < parts; ++part)
+            std::memcpy(to + (row * parts + part) * stride,
+                        static_cast<const T*>(source) + (slice.rows[row] * parts + part) * hidden,
                         hidden * sizeof(T));
 }
 
 template <typename T>
 void store_states(const Slice& slice, const T* from, int64_t stride, void* destination,
-                  int64_t hidden) {
-    if (destination)
-        for (size_t row = 0; row < slice.rows.size(); ++row)
-            std::memcpy(static_cast<T*>(destination) + slice.rows[row] * hidden, from + row * stride,
-                        hidden * sizeof(T));
+                  int64_t hidden, int64_t parts = 1) {
+    if (!destination) return;
+    for (size_t row = 0; row < slice.rows.size(); ++row)
+        for (int64_t part = 0; part < parts; ++part)
+            std::memcpy(static_cast<T*>(destination) + (slice.rows[row] * parts + part) * hidden,
+                        from + (row * parts + part) * stride, hidden * sizeof(T));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The recurrences of RNN, LSTM, GRU and the region cell over whole sequences, forward and backward, on
-// a CPU.
+// The recurrences of RNN, LSTM, GRU and the region cell, and diagonal ones (scan.h), over whole
+// sequences, forward and backward, on a CPU.
 //
 // Each thread runs some rows of a batch through all steps without waiting for others. Weights are
 // rearranged into panels once per call, so that the inner loop reads them in order. Products that do
@@ -13,6 +13,8 @@
 #include "call.h"
 #include "forward.h"
 #include "products.h"
+#include "scan.h"
+#include "selective.h"
 #include "threads.h"
 
 namespace {
@@ -66,7 +68,18 @@ template <typename Work> int catch_all(const Work& work) {
         case RELU_RNN: NAME<TYPE, RELU_RNN>(*call); break;              \
         case LSTM: NAME<TYPE, LSTM>(*call); break;                      \
         case GRU: NAME<TYPE, GRU>(*call); break;                        \
-        default: NAME<TYPE, REGION>(*call);                             \
+        case REGION: NAME<TYPE, REGION>(*call); break;                  \
+        default: NAME<TYPE, SLSTM>(*call);                              \
+    }
+
+#define DISPATCH_SCAN(NAME, TYPE)                                                   \
+    switch (call->cell) {                                                           \
+        case REAL: NAME<TYPE, REAL>(*call); break;                                  \
+        case COMPLEX: NAME<TYPE, COMPLEX>(*call); break;                            \
+        case MINGRU: NAME<TYPE, MINGRU>(*call); break;                              \
+        case MINGRU_POSITIVE: NAME<TYPE, MINGRU_POSITIVE>(*call); break;            \
+        case MINLSTM: NAME<TYPE, MINLSTM>(*call); break;                            \
+        default: NAME<TYPE, MINLSTM_POSITIVE>(*call);                               \
     }
 
 extern "C" {
@@ -74,5 +87,29 @@ int forward_float32(const Call* call) { return catch_all([=] { DISPATCH(forward,
 int forward_float64(const Call* call) { return catch_all([=] { DISPATCH(forward, double) }); }
 int backward_float32(const Call* call) { return catch_all([=] { DISPATCH(backward, float) }); }
 int backward_float64(const Call* call) { return catch_all([=] { DISPATCH(backward, double) }); }
+int scan_forward_float32(const ScanCall* call) {
+    return catch_all([=] { DISPATCH_SCAN(scan_forward, float) });
+}
+int scan_forward_float64(const ScanCall* call) {
+    return catch_all([=] { DISPATCH_SCAN(scan_forward, double) });
+}
+int scan_backward_float32(const ScanCall* call) {
+    return catch_all([=] { DISPATCH_SCAN(scan_backward, float) });
+}
+int scan_backward_float64(const ScanCall* call) {
+    return catch_all([=] { DISPATCH_SCAN(scan_backward, double) });
+}
+int selective_forward_float32(const SelectiveCall* call) {
+    return catch_all([=] { selective_forward<float>(*call); });
+}
+int selective_forward_float64(const SelectiveCall* call) {
+    return catch_all([=] { selective_forward<double>(*call); });
+}
+int selective_backward_float32(const SelectiveCall* call) {
+    return catch_all([=] { selective_backward<float>(*call); });
+}
+int selective_backward_float64(const SelectiveCall* call) {
+    return catch_all([=] { selective_backward<double>(*call); });
+}
 int call_size() { return sizeof(Call); }
 }

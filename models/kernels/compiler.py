@@ -21,7 +21,14 @@ SOURCE = Path(__file__).with_name("cells.cpp")
 OPTIONS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-Wno-psabi")
 COMPILE_SECONDS = 900  # a compiler needs about four, and on a busy machine minutes
 _chosen: list[Path] = []  # by `use_cache`
-CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru", "region")  # the enumeration `Cell` of the source
+CELLS = (
+    "rnn_tanh",
+    "rnn_relu",
+    "lstm",
+    "gru",
+    "region",
+    "slstm",
+)  # the enumeration `Cell` of the source
 Call = ctypes.c_int64 * 33  # the structure `Call` of the source: integers, then addresses
 
 

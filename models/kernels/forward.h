@@ -14,7 +14,7 @@
 namespace {
 
 template <typename T, int CELL> struct Forward {
-    static constexpr bool HAS_CELL = has_cell_state(CELL);
+    static constexpr int PARTS = parts_of(CELL), MEMORIES = PARTS ? PARTS : 1;
     static constexpr int GATES = gates_of(CELL), UNIT_VECTORS = GATES <= 2 ? 2 : 1;
     static constexpr int COLS = UNIT_VECTORS * GATES, UNITS = UNIT_VECTORS * LANES<T>;
     static constexpr int WIDTH = COLS * LANES<T>;  // of a panel
@@ -64,11 +64,11 @@ template <typename T, int CELL> struct Forward {
         const int64_t count = int64_t(slice.rows.size());
         const int64_t block = block_rows<T>(gates * depth);
         const int64_t steps = std::max<int64_t>(1, block / count), capacity = steps * count;
-        Buffer<T> states(2 * count * padded), cells(HAS_CELL ? count * padded : 0);
+        Buffer<T> states(2 * count * padded), cells(PARTS * count * padded);
         Buffer<T> inputs(capacity * input_stride), from_inputs(panels * capacity * WIDTH);
         Buffer<T> from_state(count * WIDTH);
         load_states<T>(slice, call.first_hidden, hidden, states, padded);
-        if (HAS_CELL) load_states<T>(slice, call.first_cell, hidden, cells, padded);
+        if (PARTS) load_states<T>(slice, call.first_cell, hidden, cells, padded, PARTS);
         std::vector<int64_t> positions(capacity);
         for (int64_t begin = 0; begin < slice.lengths[0]; begin += steps) {
             const int64_t end = std::min(begin + steps, slice.lengths[0]);
@@ -108,7 +108,7 @@ template <typename T, int CELL> struct Forward {
     }
 
     void finish(const Slice& slice, const T* states, const T* cells) const {
-        if (HAS_CELL) store_states<T>(slice, cells, padded, call.last_cell, hidden);
+        if (PARTS) store_states<T>(slice, cells, padded, call.last_cell, hidden, PARTS);
         const int64_t count = int64_t(slice.rows.size());
         for (int64_t row = 0; row < count; ++row) {
             const int64_t to = slice.rows[row] * hidden, length = slice.lengths[row];
@@ -140,7 +140,7 @@ template <typename T, int CELL> struct Forward {
             }
             if (CELL == GRU) from_state[2] += bias_vectors[GATES];
             const Vector<T> h = finish_cell(from_state, from_input, positions[row], unit, count,
-                                            before + row * padded, cells + row * padded);
+                                            before + row * padded, cells + row * PARTS * padded);
             store(after + row * padded, h);
             store_some(static_cast<T*>(call.outputs) + positions[row] * call.width + unit, h, count);
         }
@@ -154,9 +154,15 @@ template <typename T, int CELL> struct Forward {
     template <typename... Vectors>
     INLINE void save(int64_t at, int64_t unit, int count, Vector<T> memory, Vectors... gate) const {
         if (!call.activations) return;
-        store_some(static_cast<T*>(call.memory) + at * hidden + unit, memory, count);
+        save_memory(at, 0, unit, count, memory);
         T* to = static_cast<T*>(call.activations) + at * gates + unit - hidden;
         (store_some(to += hidden, gate, count), ...);
+    }
+
+    INLINE void save_memory(int64_t at, int part, int64_t unit, int count, Vector<T> memory) const {
+        if (!call.activations) return;
+        T* to = static_cast<T*>(call.memory) + (at * MEMORIES + part) * hidden + unit;
+        store_some(to, memory, count);
     }
 
     INLINE Vector<T> finish_cell(const Vector<T>* from_state, const Vector<T>* from_input, int64_t at,
@@ -182,6 +188,28 @@ template <typename T, int CELL> struct Forward {
             store(cell, c);
             save(at, unit, count, c, f, u);
             return hyperbolic_tangent<T>(c);
+        } else if constexpr (CELL == SLSTM) {
+            const Vector<T> i = from_state[0] + from_input[0], f = from_state[1] + from_input[1];
+            const Vector<T> z = hyperbolic_tangent<T>(from_state[2] + from_input[2]);
+            const Vector<T> o = sigmoid<T>(from_state[3] + from_input[3]);
+            // m keeps the exponentials below 1. A state of zeros is that before the first step.
+            const Vector<T> n_before = load(cell + padded);
+            const Vector<T> m_before = n_before == T(0) ? splat<T>(-1e30) : load(cell + 2 * padded);
+            const Vector<T> negative = f < T(0) ? f : Vector<T>{};
+            const Vector<T> tail = exponential<T>(f < T(0) ? f : -f), share = T(1) / (T(1) + tail);
+            const Vector<T> log_forget = negative - log1p_of_unit<T>(tail) + m_before;
+            const Vector<T> m = log_forget > i ? log_forget : i;
+            const Vector<T> input = exponential<T>(i - m);
+            const Vector<T> forget = exponential<T>(negative + m_before - m) * share;
+            const Vector<T> c = forget * load(cell) + input * z, n = forget * n_before + input;
+            store(cell, c);
+            store(cell + padded, n);
+            store(cell + 2 * padded, m);
+            save(at, unit, count, c, input, forget, z, o);
+            save_memory(at, 1, unit, count, n);
+            // The slope of the forget factor: forget * (1 - sigmoid(f)).
+            save_memory(at, 2, unit, count, forget * share * (f < T(0) ? splat<T>(1) : tail));
+            return o * c / n;
         } else {
             const Vector<T> r = sigmoid<T>(from_state[0] + from_input[0]);
             const Vector<T> z = sigmoid<T>(from_state[1] + from_input[1]);

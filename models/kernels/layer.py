@@ -10,7 +10,10 @@ from torch import Tensor
 
 from models.kernels.compiler import CELLS, library
 
-GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3, "region": 2}
+GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3, "region": 2, "slstm": 4}
+
+CELL_PARTS = {"lstm": 1, "region": 1, "slstm": 3}
+"""Numbers per unit of the cell state, of cells that have one."""
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -44,7 +47,7 @@ def run_layer(
         with torch.autocast("cpu", enabled=False):
             return run_layer(cell, inputs, weights, lengths, states, directions)
     dtype, groups = weights[0][1].dtype, weights[0][1].shape[:-2]
-    check_shapes(inputs, weights, lengths, states)
+    check_shapes(cell, inputs, weights, lengths, states)
 
     def prepared(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
         if tensor is None:
@@ -73,6 +76,7 @@ def run_layer(
 
 
 def check_shapes(
+    cell: str,
     inputs: Tensor,
     weights: Sequence[Weights],
     lengths: Tensor | None,
@@ -87,9 +91,11 @@ def check_shapes(
     batch = len(inputs)
     if lengths is not None and lengths.shape != (batch,):
         raise ValueError(f"lengths {tuple(lengths.shape)}: must be ({batch},)")
-    for part in (part for state in states for part in state or ()):
-        if part.shape != (batch, hidden):
-            raise ValueError(f"state {tuple(part.shape)}: must be ({batch}, {hidden})")
+    sizes = (hidden, CELL_PARTS.get(cell, 0) * hidden)
+    for state in states:
+        for part, size in zip(state or (), sizes, strict=False):
+            if part.shape != (batch, size):
+                raise ValueError(f"state {tuple(part.shape)}: must be ({batch}, {size})")
 
 
 class FusedLayer(torch.autograd.Function):
@@ -112,11 +118,14 @@ class FusedLayer(torch.autograd.Function):
         outputs = inputs.new_empty(*sequences, time, len(directions) * hidden)
         finals: list[Tensor] = []
         saved: list[Tensor | None] = []
-        parts = 2 if cell in ("lstm", "region") else 1
+        parts = CELL_PARTS.get(cell, 0)
         for number in range(len(directions)):
-            states = [outputs.new_empty(*sequences, hidden) for _ in range(parts)]
+            sizes = [hidden, parts * hidden] if parts else [hidden]
+            states = [outputs.new_empty(*sequences, size) for size in sizes]
             activations = outputs.new_empty(*sequences, time, gates) if has_gates else None
-            memory = outputs.new_empty(*sequences, time, hidden) if has_gates else None
+            memory = (
+                outputs.new_empty(*sequences, time, max(1, parts) * hidden) if has_gates else None
+            )
             given = own[PER_DIRECTION * number : PER_DIRECTION * (number + 1)]
             arrays = (lengths, inputs, *given, activations, memory, outputs, *states)
             call("forward", cell, directions, number, *arrays)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
+from models.kernels.compiler import unavailable_reason
+
 State = tuple[Tensor, ...]
-"""Recurrent state: tensors of shape (layers x directions, batch, hidden), e.g. (h,) or (h, c)."""
+"""State: tensors whose first dimensions are (layers x directions, batch), e.g. (h,) or (h, c)."""
 
 
 class Encoder(nn.Module, ABC):
@@ -16,6 +19,8 @@ class Encoder(nn.Module, ABC):
     input_size: int
     output_size: int
     dropout: float  # of the outputs too, see `output_dropout`
+    directions: int = 1  # whose outputs are parts of equal size, the forward direction first
+    requested_kernel: str = "torch"  # or auto, fused
     kernel: str = "torch"  # of the last forward pass
 
     @abstractmethod
@@ -40,7 +45,11 @@ class Encoder(nn.Module, ABC):
     @property
     def kernel_unavailable_reason(self) -> str | None:
         """Return why the requested kernel is unavailable; None if it is available."""
-        return None
+        if self.requested_kernel == "torch":
+            return None
+        if next(self.parameters()).device.type != "cpu":
+            return "requires a CPU" if self.requested_kernel == "fused" else None
+        return unavailable_reason()
 
     @abstractmethod
     def flops_per_token(self) -> int:
@@ -54,7 +63,15 @@ class Encoder(nn.Module, ABC):
         For a backward direction these are the outputs at the first step. An encoder whose state
         contains them uses it: the backward pass then needs no gradient of all steps.
         """
-        if lengths is None:
-            return outputs[:, -1]
-        index = (lengths.long() - 1).view(-1, 1, 1).expand(-1, 1, outputs.shape[-1])
-        return outputs.gather(1, index).squeeze(1)
+        if self.directions == 1:
+            return at_last(outputs, lengths)
+        forward, backward = outputs.chunk(2, dim=-1)
+        return torch.cat([at_last(forward, lengths), backward[:, 0]], dim=-1)
+
+
+def at_last(outputs: Tensor, lengths: Tensor | None) -> Tensor:
+    """Select the outputs (batch, features) of each sequence's last valid step."""
+    if lengths is None:
+        return outputs[:, -1]
+    index = (lengths.long() - 1).view(-1, 1, 1).expand(-1, 1, outputs.shape[-1])
+    return outputs.gather(1, index).squeeze(1)

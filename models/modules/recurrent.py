@@ -11,15 +11,8 @@ from models.kernels.compiler import unavailable_reason
 from models.kernels.layer import DTYPES, GATES, Weights, run_layer
 from models.modules.dropout import dropout_module
 from models.modules.encoder import Encoder, State
-from models.modules.pytorch_cells import (
-    CELLS,
-    LSTM_GATES,
-    Cell,
-    Padding,
-    complete,
-    reverse,
-    run_cell,
-)
+from models.modules.padding import Padding, reverse
+from models.modules.pytorch_cells import CELLS, LSTM_GATES, Cell, complete, run_cell
 from models.modules.region import GATES as REGION_GATES
 
 # Beyond these limits PyTorch is faster (scripts/perf/kernels.py): its threads share the weights of
@@ -174,15 +167,6 @@ class RecurrentEncoder(Encoder):
         )
         return (is_faster or self.requested_kernel == "fused") and unavailable_reason() is None
 
-    @property
-    def kernel_unavailable_reason(self) -> str | None:
-        """See `Encoder.kernel_unavailable_reason`."""
-        if self.requested_kernel == "torch":
-            return None
-        if next(self.parameters()).device.type != "cpu":
-            return "requires a CPU" if self.requested_kernel == "fused" else None
-        return unavailable_reason()
-
     def output_dropout(self) -> nn.Module:
         """See `Encoder.output_dropout`."""
         return dropout_module(self.output_probability, self.variational_dropout)
@@ -196,10 +180,7 @@ class RecurrentEncoder(Encoder):
             # Outputs of residual layers are the sum of the states of all layers.
             hidden = sum(layers[1:], layers[0]) if self.residual else layers[-1]
             return hidden[0] if self.directions == 1 else torch.cat((hidden[0], hidden[1]), dim=-1)
-        if self.directions == 1:  # without a slice, whose gradient is as large as the outputs
-            return super().last_outputs(outputs, lengths)
-        forward = super().last_outputs(outputs[..., : self.hidden_size], lengths)
-        return torch.cat([forward, outputs[:, 0, self.hidden_size :]], dim=-1)
+        return super().last_outputs(outputs, lengths)
 
     def flops_per_token(self) -> int:
         """Count two operations per weight of the cells."""

@@ -25,12 +25,16 @@ def recipe_tables(folder: Path) -> str:
             found = {model: pair for model, pair in pairs.items() if pair is not None}
             known = dict.fromkeys(key for default, _ in found.values() for key in default)
             keys = [key for key in known if differs(key, found)]
+            columns: dict[tuple[str, ...], list[str]] = {}
+            for model, (_, chosen) in found.items():
+                columns.setdefault(tuple(str(chosen.get(k, "")) for k in keys), []).append(model)
             rows = []
-            for key in keys:
-                values = [[str(of.get(key, "")) for of in pair] for pair in found.values()]
-                defaults = dict.fromkeys(default for default, _ in values if default)
-                rows.append([f"`{key}`", ", ".join(defaults), *(chosen for _, chosen in values)])
-            tables.append(f"**{task}**\n\n" + text_table(["key", "default", *found], rows))
+            for place, key in enumerate(keys):
+                defaults = dict.fromkeys(str(of[key]) for of, _ in found.values() if key in of)
+                cells = [values[place] for values in columns]
+                rows.append([f"`{key}`", ", ".join(defaults), *cells])
+            header = ["key", "default", *map(", ".join, columns.values())]
+            tables.append(f"**{task}**\n\n" + text_table(header, rows))
     return "\n" + "\n".join(tables) + "\n"
 
 

@@ -10,7 +10,8 @@ from torch.autograd.function import once_differentiable
 
 from tasks.base import SequenceEncoder
 
-POOLINGS = ("last", "mean", "max", "mean_max")
+POOLINGS = ("last", "mean", "max", "mean_max", "attention", "max_attention")
+ATTENTION_SIZE = 64  # units of the additive attention
 
 
 class SequenceNetwork(nn.Module):
@@ -57,6 +58,9 @@ class SequenceNetwork(nn.Module):
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.output_dropout = encoder.output_dropout()
         width = (2 if pooling == "mean_max" else 1) * encoder.output_size
+        self.attention: nn.Module | None = None
+        if pooling == "attention":
+            self.attention = additive_attention(encoder.output_size)
         self.has_single_output = output_size is None
         self.head = nn.Linear(width, output_size or 1)
         if is_tied and self.embedding is not None:
@@ -129,12 +133,32 @@ class SequenceNetwork(nn.Module):
         if self.pooling == "last":
             last: Tensor = self.encoder.last_outputs(outputs, lengths, state)
             return last
+        if self.attention is not None:
+            return attended(outputs, self.attention(outputs).squeeze(-1), lengths)
+        if self.pooling == "max_attention":  # Maini et al. 2020
+            query = max_over_steps(outputs, lengths)
+            return attended(outputs, (outputs @ query.unsqueeze(-1)).squeeze(-1), lengths)
         parts = []
         if self.pooling in ("mean", "mean_max"):
             parts.append(mean_over_steps(outputs, lengths))
         if self.pooling in ("max", "mean_max"):
             parts.append(max_over_steps(outputs, lengths))
         return torch.cat(parts, dim=-1)
+
+
+def additive_attention(width: int) -> nn.Module:
+    """Return the scores (…, 1) of outputs (…, width) by Bahdanau et al. 2015: v · tanh(W h + b)."""
+    return nn.Sequential(
+        nn.Linear(width, ATTENTION_SIZE), nn.Tanh(), nn.Linear(ATTENTION_SIZE, 1, bias=False)
+    )
+
+
+def attended(outputs: Tensor, scores: Tensor, lengths: Tensor | None) -> Tensor:
+    """Average (batch, time, width) over valid steps, weighted by the softmax of their scores."""
+    if lengths is not None:
+        steps = torch.arange(outputs.shape[1], device=outputs.device)
+        scores = scores.masked_fill(steps >= lengths.unsqueeze(1), -torch.inf)
+    return (scores.softmax(1).unsqueeze(1) @ outputs).squeeze(1)
 
 
 def mean_over_steps(outputs: Tensor, lengths: Tensor | None) -> Tensor:

@@ -89,8 +89,9 @@ class SeriesSettings(ClassificationSettings):
     )
     pooling: str = setting(
         "mean_max",
-        "reduction of the outputs of all steps to one",
-        choices=("last", "mean", "max", "mean_max"),
+        "reduction of the outputs of all steps to one: attention weights steps by a small network, "
+        "max_attention by their product with the maximum",
+        choices=("last", "mean", "max", "mean_max", "attention", "max_attention"),
     )
 
     @property

@@ -43,8 +43,9 @@ class DocumentSettings(TaskSettings):
     )
     pooling: str = setting(
         "mean_max",
-        "reduction of the outputs of all steps to one",
-        choices=("last", "mean", "max", "mean_max"),
+        "reduction of the outputs of all steps to one: attention weights steps by a small network, "
+        "max_attention by their product with the maximum",
+        choices=("last", "mean", "max", "mean_max", "attention", "max_attention"),
     )
     chop: int | None = setting(
         None,
@@ -59,5 +60,5 @@ class DocumentSettings(TaskSettings):
         if self.chop is not None and self.pooling == "last":
             raise ValueError(
                 f"task.chop={self.chop}: task.pooling=last would read the last chunk alone; "
-                f"choose mean, max or mean_max"
+                f"choose mean, max, mean_max, attention or max_attention"
             )

@@ -17,46 +17,58 @@ from tests.helpers.definitions import MODELS, TASKS, composed, is_bidirectional,
 from tests.helpers.toys import trainer_of
 
 FREE_TASK = next(task for task in TASKS if not is_causal(task))
-ONE_WAY = [model for model in MODELS if not is_bidirectional(model)]
 DEPTHS = [1, 2]
+"""Multiples of a model's own number of layers."""
+VARIANTS = {
+    "bare": ["model.block=bare"],
+    "residual": ["model.block=residual"],
+    "both": ["model.block=bare", "model.bidirectional=true"],
+}
+CASES = [
+    (model, variant)
+    for model in MODELS
+    for variant in VARIANTS
+    if variant != "both" or not is_bidirectional(model)
+]
+ONE_WAY = [case for case in CASES if case[1] != "both" and not is_bidirectional(case[0])]
 
 
-def build(model: str, num_layers: int = 1, hidden_size: int = 8, input_size: int = 5) -> Any:
-    settings = composed(
-        model, FREE_TASK, f"model.num_layers={num_layers}", f"model.hidden_size={hidden_size}"
-    ).model
+def build(model: str, depth: int = 1, variant: str | None = None, hidden_size: int = 8) -> Any:
+    own = composed(model, FREE_TASK).model
+    options = [f"model.num_layers={depth * own.num_layers}", f"model.hidden_size={hidden_size}"]
+    settings = composed(model, FREE_TASK, *options, *VARIANTS.get(variant or "", [])).model
     torch.manual_seed(0)
-    return settings.build(input_size).eval()
+    return settings.build(5).eval()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("model", "variant"), CASES)
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_shapes(model: str, depth: int) -> None:
-    encoder = build(model, depth)
+def test_shapes(model: str, depth: int, variant: str) -> None:
+    encoder = build(model, depth, variant)
     outputs, state = encoder(torch.randn(3, 7, 5), torch.tensor([7, 2, 4]))
     assert outputs.shape == (3, 7, encoder.output_size)
     assert isinstance(state, tuple)
     assert encoder.flops_per_token() > 0
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("model", "variant"), CASES)
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("lengths", [None, torch.tensor([7, 2, 4])], ids=["full", "lengths"])
 def test_last_outputs_are_the_same_from_outputs_and_from_the_state(
-    model: str, depth: int, lengths: Tensor | None
+    model: str, depth: int, variant: str, lengths: Tensor | None
 ) -> None:
-    encoder = build(model, depth)
+    encoder = build(model, depth, variant)
     outputs, state = encoder(torch.randn(3, 7, 5), lengths)
     last = encoder.last_outputs(outputs, lengths)
     assert last.shape == (3, encoder.output_size)
     assert torch.equal(last, encoder.last_outputs(outputs, lengths, state))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("model", "variant"), CASES)
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_padding_changes_nothing(model: str, depth: int) -> None:
+def test_padding_changes_nothing(model: str, depth: int, variant: str) -> None:
     """A sequence has the same results alone and in a batch, with any values in the padding."""
-    encoder = build(model, depth)
+    encoder = build(model, depth, variant)
     lengths = torch.tensor([9, 3, 1])
     inputs = torch.randn(3, 9, 5)
     outputs, state = encoder(inputs, lengths)
@@ -74,11 +86,11 @@ def test_padding_changes_nothing(model: str, depth: int) -> None:
             torch.testing.assert_close(part[:, i : i + 1], alone_part, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("model", "variant"), CASES)
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_a_sequence_without_steps_changes_nothing(model: str, depth: int) -> None:
+def test_a_sequence_without_steps_changes_nothing(model: str, depth: int, variant: str) -> None:
     """Without the state, a length may be 0."""
-    encoder = build(model, depth)
+    encoder = build(model, depth, variant)
     inputs = torch.randn(3, 9, 5, requires_grad=True)
     outputs, _ = encoder(inputs, torch.tensor([9, 0, 4]), need_state=False)
     assert not outputs[1].any()
@@ -90,10 +102,10 @@ def test_a_sequence_without_steps_changes_nothing(model: str, depth: int) -> Non
     assert inputs.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("model", "variant"), CASES)
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_padding_gets_no_gradient(model: str, depth: int) -> None:
-    encoder = build(model, depth)
+def test_padding_gets_no_gradient(model: str, depth: int, variant: str) -> None:
+    encoder = build(model, depth, variant)
     inputs = torch.randn(2, 6, 5, requires_grad=True)
     outputs, _ = encoder(inputs, torch.tensor([6, 2]), need_state=False)
     outputs.square().sum().backward()
@@ -102,22 +114,23 @@ def test_padding_gets_no_gradient(model: str, depth: int) -> None:
     assert inputs.grad[1, :2].any()
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_only_bidirectional_models_read_ahead(model: str) -> None:
-    encoder = build(model, 2)
+@pytest.mark.parametrize(("model", "variant"), CASES)
+def test_only_bidirectional_models_read_ahead(model: str, variant: str) -> None:
+    encoder = build(model, 2, variant)
     inputs = torch.randn(1, 8, 5)
     changed = inputs.clone()
     changed[:, 5:] += 1
     before, after = encoder(inputs)[0], encoder(changed)[0]
-    assert torch.equal(before[:, :5], after[:, :5]) != is_bidirectional(model)
+    reads_ahead = variant == "both" or is_bidirectional(model)
+    assert torch.equal(before[:, :5], after[:, :5]) != reads_ahead
     assert not torch.allclose(before[:, 5:], after[:, 5:])
 
 
-@pytest.mark.parametrize("model", ONE_WAY)
+@pytest.mark.parametrize(("model", "variant"), ONE_WAY)
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("cut", [1, 4, 9])
-def test_state_carried_over_equals_one_pass(model: str, depth: int, cut: int) -> None:
-    encoder = build(model, depth)
+def test_state_carried_over_equals_one_pass(model: str, depth: int, variant: str, cut: int) -> None:
+    encoder = build(model, depth, variant)
     inputs = torch.randn(3, 10, 5)
     whole, final = encoder(inputs)
     first, state = encoder(inputs[:, :cut])
@@ -127,9 +140,9 @@ def test_state_carried_over_equals_one_pass(model: str, depth: int, cut: int) ->
         torch.testing.assert_close(part, other, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_gradient_reaches_every_parameter(model: str) -> None:
-    encoder = build(model, 2)
+@pytest.mark.parametrize(("model", "variant"), CASES)
+def test_gradient_reaches_every_parameter(model: str, variant: str) -> None:
+    encoder = build(model, 2, variant)
     encoder(torch.randn(4, 6, 5), torch.tensor([6, 5, 2, 3]))[0].square().sum().backward()
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, name
@@ -174,13 +187,12 @@ def test_a_fixed_stream_stays_when_the_seed_changes(
 
 @pytest.mark.parametrize("model", MODELS)
 def test_weights_survive_safetensors(model: str) -> None:
-    encoder, other = (
-        build(model, 2),
-        composed(model, FREE_TASK, "model.num_layers=2", "model.hidden_size=8").model.build(5),
-    )
+    encoder, other = build(model, 2), build(model, 2)
+    for parameter in other.parameters():
+        parameter.data.zero_()
     other.load_state_dict(load(save(encoder.state_dict())))
     inputs = torch.randn(2, 5, 5)
-    assert torch.equal(encoder(inputs)[0], other.eval()(inputs)[0])
+    assert torch.equal(encoder(inputs)[0], other(inputs)[0])
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -229,13 +241,13 @@ def step_on_meta(encoder: Any, lengths: Tensor | None) -> None:
     encoder.last_outputs(outputs, lengths, state).sum().backward()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("model", "variant"), CASES)
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("lengths", [None, torch.tensor([7, 2, 4])], ids=["full", "lengths"])
 def test_a_step_uses_the_device_of_its_inputs(
-    model: str, depth: int, lengths: Tensor | None
+    model: str, depth: int, variant: str, lengths: Tensor | None
 ) -> None:
-    step_on_meta(build(model, depth), lengths)
+    step_on_meta(build(model, depth, variant), lengths)
 
 
 class MixedDevices(Encoder):

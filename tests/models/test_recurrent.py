@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.modules.pytorch_cells import CELLS, Padding, reverse
+from models.modules.padding import Padding, reverse
+from models.modules.pytorch_cells import CELLS
 from models.modules.recurrent import RecurrentEncoder
 from models.recurrent import RecurrentSettings
 

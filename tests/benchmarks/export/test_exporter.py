@@ -49,6 +49,8 @@ SHAPES = [
     ("text", "mean_max", {"cell": "lstm", "bidirectional": True, "num_layers": 2, "chop": 4}),
     ("text", "mean", {"cell": "gru", "bidirectional": True, "chop": 1}),
     ("text", "max", {"cell": "rnn", "nonlinearity": "relu", "chop": 100}),
+    ("text", "attention", {"cell": "gru", "bidirectional": True}),
+    ("text", "max_attention", {"cell": "lstm", "chop": 4}),
     ("stream", "", {"cell": "lstm", "num_layers": 2}),
     ("stream", "", {"cell": "gru", "num_layers": 2}),
     ("stream", "", {"cell": "rnn"}),

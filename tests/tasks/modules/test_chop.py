@@ -21,7 +21,8 @@ SETTINGS: dict[str, Any] = {"vocabulary_size": WORDS, "unknown": 1}
 def network_of(model: str, pooling: str, chop: int | None, **options: Any) -> SequenceNetwork:
     settings = composed(model, TASKS[0], "model.hidden_size=6", "model.dropout=0").model
     for name in ("num_layers", "kernel", "dropout"):
-        setattr(settings, name, options.pop(name, getattr(settings, name)))
+        if name in options:
+            setattr(settings, name, options.pop(name))
     torch.manual_seed(3)
     encoder = settings.build(WIDTH)
     network = SequenceNetwork(encoder, None, pooling, chop=chop, **SETTINGS, **options).double()
@@ -77,8 +78,11 @@ def test_chunks_equal_a_loop_over_them(
         results |= {name: p.grad for name, p in network.named_parameters()} | {"": logits}
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
-        assert value is not None
-        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-11, msg=name)
+        own = found[name]
+        if value is None:  # the decay of chunks of one step
+            assert own is None or not own.any(), name
+            continue
+        torch.testing.assert_close(own, value, rtol=0, atol=1e-11, msg=name)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -1,0 +1,119 @@
+"""Diagonal recurrences h_t = a_t * h_{t-1} + b_t over whole sequences, on any device.
+
+Without the CPU kernel, PyTorch combines steps in log2(time) passes. Products of decays cannot
+overflow, as no decay is larger than 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.kernels.compiler import unavailable_reason
+from models.kernels.layer import DTYPES
+from models.kernels.scan import PARTS, STATES, FusedScan
+from models.modules.encoder import Encoder
+from models.modules.padding import Padding
+
+TRACED_PASSES = 14
+"""Passes of an exported program, which is exact for sequences of up to 2^14 steps."""
+
+
+def uses_fused_kernel(layer: Encoder, inputs: Tensor) -> bool:
+    """Return True if the CPU kernel computes a layer on these inputs."""
+    dtype = next(layer.parameters()).dtype
+    is_possible = inputs.device.type == "cpu" and dtype in DTYPES
+    return layer.requested_kernel != "torch" and is_possible and unavailable_reason() is None
+
+
+def scan(
+    cell: str,
+    inputs: Tensor,
+    decay: Tensor | None,
+    lengths: Tensor | None,
+    state: Tensor | None,
+    is_fused: bool,
+) -> tuple[Tensor, Tensor]:
+    """Run a cell over whole sequences.
+
+    Args:
+        cell: one of `models.kernels.scan.CELLS`.
+        inputs: (batch, time, parts · units). Of mingru: gate and candidate; of minlstm: forget
+            gate, input gate and candidate; all before their nonlinearities.
+        decay: (states · units), for the cells real and complex.
+        lengths: (batch), or None for full sequences.
+        state: (batch, states · units), or None for zeros.
+        is_fused: use the CPU kernel, in float32 or float64.
+
+    Returns:
+        States after every step (batch, time, states · units), zero beyond the lengths, and the last
+        state (batch, states · units).
+    """
+    device = inputs.device.type
+    if device in ("cpu", "cuda") and torch.is_autocast_enabled(device):
+        with torch.autocast(device, enabled=False):
+            return scan(cell, inputs, decay, lengths, state, is_fused)
+    if inputs.dtype in (torch.float16, torch.bfloat16):
+        inputs = inputs.float()
+    if is_fused:
+        own = [None if e is None else e.to(inputs.dtype).contiguous() for e in (decay, state)]
+        lengths = None if lengths is None else lengths.to(torch.int64).contiguous()
+        # `Function.apply` has no annotations.
+        result: tuple[Tensor, Tensor] = FusedScan.apply(cell, inputs.contiguous(), lengths, *own)  # type: ignore[no-untyped-call]
+        return result
+    padding = None if lengths is None else Padding(lengths, inputs.shape[1])
+    steps = scan_in_passes(cell, inputs, decay, padding, state)
+    return steps if padding is None else steps.masked_fill(padding.beyond, 0.0), steps[:, -1]
+
+
+def scan_in_passes(
+    cell: str, inputs: Tensor, decay: Tensor | None, padding: Padding | None, state: Tensor | None
+) -> Tensor:
+    """Return the states (batch, time, states · units); padding keeps the last one."""
+    a, b = coefficients(cell, inputs.chunk(PARTS[cell], -1), decay)
+    if padding is not None:
+        a, b = a.masked_fill(padding.beyond, 1.0), b.masked_fill(padding.beyond, 0.0)
+    if state is not None:
+        first = to_complex(state.to(inputs.dtype)) if b.is_complex() else state.to(b.dtype)
+        b = torch.cat([b[:, :1] + a[:, :1] * first.unsqueeze(1), b[:, 1:]], dim=1)
+    steps = prefix(a, b)
+    return torch.cat([steps.real, steps.imag], -1) if STATES[cell] == 2 else steps
+
+
+def to_complex(pairs: Tensor) -> Tensor:
+    """Combine real parts and imaginary parts, the halves of the last dimension."""
+    return torch.complex(*pairs.chunk(2, -1))
+
+
+def coefficients(cell: str, parts: Sequence[Tensor], decay: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return a and b (batch, time, units) of h = a * h + b."""
+    if decay is not None:
+        b = torch.complex(*parts) if cell == "complex" else parts[0]
+        a = to_complex(decay) if cell == "complex" else decay
+        return a.to(b.dtype).expand_as(b), b
+    *gates, candidate = parts
+    if cell.endswith("positive"):  # g of Feng et al. 2024
+        candidate = torch.where(candidate < 0, candidate.sigmoid(), candidate + 0.5)
+    if cell.startswith("mingru"):
+        return torch.sigmoid(-gates[0]), torch.sigmoid(gates[0]) * candidate
+    # f / (f + i) and i / (f + i), without a division by 0 where both gates vanish.
+    difference = F.softplus(-gates[0]) - F.softplus(-gates[1])
+    return torch.sigmoid(-difference), torch.sigmoid(difference) * candidate
+
+
+def prefix(a: Tensor, b: Tensor) -> Tensor:
+    """Return h_t = a_t * h_{t-1} + b_t for all steps of (batch, time, units), from h = 0."""
+    if torch.compiler.is_compiling():  # the number of steps is a symbol
+        for number in range(TRACED_PASSES):
+            before = F.pad(b, (0, 0, 2**number, 0))[:, : b.shape[1]]
+            a, b = a * F.pad(a, (0, 0, 2**number, 0))[:, : b.shape[1]], b + a * before
+        return b
+    shift = 1
+    while shift < b.shape[1]:
+        b = torch.cat([b[:, :shift], b[:, shift:] + a[:, shift:] * b[:, :-shift]], dim=1)
+        a = torch.cat([a[:, :shift], a[:, shift:] * a[:, :-shift]], dim=1)
+        shift *= 2
+    return b

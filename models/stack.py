@@ -1,0 +1,97 @@
+"""Hybrids: layers of different cells on top of each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import pkgutil
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, ClassVar
+
+import models
+from models.base import ModelSettings
+
+if TYPE_CHECKING:
+    from models.modules.encoder import Encoder
+
+
+@dataclass
+class StackSettings(ModelSettings):
+    """Layers of different cells, each with the default settings of its model."""
+
+    has_own_directions: ClassVar[bool] = True
+
+    layers: list[str] = field(
+        default_factory=lambda: ["gru", "gru", "attention"],
+        metadata={
+            "help": "cell of each layer, from the inputs to the outputs; repeated if "
+            "model.num_layers is a multiple of their number"
+        },
+    )
+
+    @property
+    def label(self) -> str:
+        """Return ``stack``, with the prefix ``bi`` if bidirectional."""
+        return ("bi" if self.bidirectional else "") + "stack"
+
+    def __post_init__(self) -> None:
+        if self.num_layers == 1:
+            self.num_layers = max(1, len(self.layers))
+
+    def check(self) -> None:
+        """Raise ValueError for a cell that no model has, or a number of layers of its own."""
+        if not self.layers:
+            raise ValueError("model.layers=[]: must name the cell of each layer, as in [gru,gru]")
+        for name in self.layers:
+            if name not in (known := sorted(known_cells())):
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise ValueError(
+                    f"model.layers: no cell is called {name} (allowed: {', '.join(known)}){hint}"
+                )
+        if self.num_layers % len(self.layers):
+            raise ValueError(
+                f"model.num_layers={self.num_layers}: must be a multiple of the number of "
+                f"model.layers, {len(self.layers)}; leave it out for one of each"
+            )
+
+    @property
+    def output_size(self) -> int:
+        """Return the number of features of an encoder's output."""
+        if self.block == "residual":
+            return super().output_size
+        return self.settings_of(self.num_layers - 1).output_size
+
+    @property
+    def separates_directions(self) -> bool:
+        """Return True if each half of the outputs has read the sequence in one direction only."""
+        own = self.settings_of(self.num_layers - 1).separates_directions
+        return super().separates_directions and own
+
+    def settings_of(self, number: int) -> ModelSettings:
+        """Return the settings of a layer."""
+        return dataclasses.replace(
+            known_cells()[self.layers[number % len(self.layers)]],
+            hidden_size=self.hidden_size,
+            dropout=self.dropout,
+            bidirectional=self.bidirectional,
+        )
+
+    def layer(self, input_size: int, number: int) -> Encoder:
+        """Return a layer, initialised from torch's global random state."""
+        return self.settings_of(number).whole_layer(input_size, number)
+
+
+@cache
+def known_cells() -> dict[str, ModelSettings]:
+    """Return the settings of every cell of the models in this package, by name."""
+    found: dict[str, ModelSettings] = {}
+    for info in pkgutil.iter_modules(models.__path__, "models."):
+        if info.ispkg or info.name == __name__:
+            continue
+        for member in vars(importlib.import_module(info.name)).values():
+            if isinstance(member, type) and issubclass(member, ModelSettings):
+                found |= {name: member(**options) for name, options in member.cells.items()}
+    return found
