@@ -143,10 +143,11 @@ def test_what_is_known_by_another_name_is_meant(given: str, meant: str) -> None:
 def test_definitions_are_found_by_file() -> None:
     known = {"forecast", "imdb", "lm", "series", "shakespeare", "sp500", "text"}
     assert set(definitions(tasks, TaskSettings)) == known
-    assert definitions(models, ModelSettings) == {
-        "baseline": BaselineSettings,
-        "recurrent": RecurrentSettings,
-    }
+    found = definitions(models, ModelSettings)
+    names = {"attention", "lru", "mamba", "minimal", "stack", "tcn", "xlstm"}
+    assert found.keys() == names | {"baseline", "recurrent"}
+    assert found["baseline"] is BaselineSettings
+    assert found["recurrent"] is RecurrentSettings
 
 
 def test_bilstm_is_lstm_in_both_directions() -> None:
