@@ -203,7 +203,7 @@ def test_every_pair_learns_one_batch(model: str, name: str, loaded: Loader) -> N
     batch = next(task.batches("train", 8, SeedStreams(0).data_order(0)))
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     losses = []
-    for _ in range(15):
+    for _ in range(30):
         optimizer.zero_grad()
         outputs, _ = network(batch.inputs, batch.lengths, None)
         loss = task.loss(outputs, batch)
