@@ -16,6 +16,7 @@ class AttentionSettings(ModelSettings):
     """Multi-head attention with rotary positions; in residual blocks, a pre-norm Transformer."""
 
     has_own_directions: ClassVar[bool] = True
+    combines_directions: ClassVar[bool] = True
     cells: ClassVar[dict[str, dict[str, Any]]] = {"attention": {}}
 
     heads: int = setting(4, "attention heads", minimum=1)
@@ -27,28 +28,18 @@ class AttentionSettings(ModelSettings):
     )
 
     @property
-    def label(self) -> str:
-        """Return ``transformer``, with the prefix ``bi`` if bidirectional."""
-        return ("bi" if self.bidirectional else "") + "transformer"
+    def kind(self) -> str:
+        """Return the model's name in one direction."""
+        return "transformer"
 
     @property
-    def size(self) -> int:
-        """Return the features of a layer: the hidden size, divided among the heads, rounded up."""
+    def layer_size(self) -> int:
+        """Return the number of outputs of a layer: the hidden size, rounded up to whole heads."""
         return self.heads * -(-self.hidden_size // self.heads)
-
-    @property
-    def output_size(self) -> int:
-        """Return the number of features of an encoder's output."""
-        return self.hidden_size if self.block == "residual" else self.size
-
-    @property
-    def separates_directions(self) -> bool:
-        """Return False: every output combines both directions."""
-        return False
 
     def layer(self, input_size: int, number: int) -> Encoder:
         """Return a layer, initialised from torch's global random state."""
         from models.modules.attention import AttentionLayer
 
         window = None if self.bidirectional else self.window
-        return AttentionLayer(input_size, self.size, self.heads, window, self.dropout)
+        return AttentionLayer(input_size, self.layer_size, self.heads, window, self.dropout)

@@ -19,6 +19,16 @@ def setting(default: Any, help: str, **limits: Any) -> Any:
     return field(default=default, metadata={"help": help, **limits})
 
 
+def kernel_setting() -> Any:
+    """Define the field `kernel` of a model whose recurrence has a CPU kernel."""
+    return setting(
+        "auto",
+        "implementation of the recurrence: PyTorch operations, or a fused loop over all steps for "
+        "CPUs, compiled at first use; auto uses fused where it is available",
+        choices=("auto", "torch", "fused"),
+    )
+
+
 @dataclass
 class ModelSettings:
     """Settings shared by all models; each model derives its own class from this one."""
@@ -28,6 +38,8 @@ class ModelSettings:
     """By name in `model.layers` of model=stack: the settings that select the cell of a layer."""
     has_own_directions: ClassVar[bool] = False
     """`layer` itself returns a bidirectional layer; otherwise two layers become one."""
+    combines_directions: ClassVar[bool] = False
+    """Outputs of a bidirectional layer are not halves that read in one direction each."""
 
     hidden_size: int = setting(128, "units per layer and direction", minimum=1)
     num_layers: int = setting(1, "stacked layers", minimum=1)
@@ -63,9 +75,14 @@ class ModelSettings:
     )
 
     @property
+    def kind(self) -> str:
+        """Return the model's name in one direction, for example ``lstm``."""
+        raise NotImplementedError
+
+    @property
     def label(self) -> str:
         """Return the model's name in tables, for example ``bilstm``."""
-        raise NotImplementedError
+        return ("bi" if self.bidirectional else "") + self.kind
 
     @property
     def needs_tokens(self) -> bool:
@@ -73,15 +90,22 @@ class ModelSettings:
         return False
 
     @property
+    def layer_size(self) -> int:
+        """Return the number of outputs of a layer in one direction."""
+        return self.hidden_size
+
+    @property
     def output_size(self) -> int:
         """Return the number of features of an encoder's output."""
-        is_double = self.bidirectional and self.block == "bare"
-        return self.hidden_size * (2 if is_double else 1)
+        if self.block == "residual":
+            return self.hidden_size
+        is_double = self.bidirectional and not self.combines_directions
+        return self.layer_size * (2 if is_double else 1)
 
     @property
     def separates_directions(self) -> bool:
         """Return True if each half of the outputs has read the sequence in one direction only."""
-        return self.block == "bare"
+        return self.block == "bare" and not self.combines_directions
 
     def check(self) -> None:
         """Raise ValueError if settings contradict each other."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from models.base import ModelSettings, setting
+from models.base import ModelSettings, kernel_setting, setting
 
 if TYPE_CHECKING:
     from models.modules.encoder import Encoder
@@ -29,17 +29,12 @@ class LruSettings(ModelSettings):
     max_radius: float = setting(
         0.999, "largest absolute value of an eigenvalue at initialisation", above=0.0, below=1.0
     )
-    kernel: str = setting(
-        "auto",
-        "implementation of the recurrence: PyTorch operations, or a fused loop over all steps for "
-        "CPUs, compiled at first use; auto uses fused where it is available",
-        choices=("auto", "torch", "fused"),
-    )
+    kernel: str = kernel_setting()
 
     @property
-    def label(self) -> str:
-        """Return ``lru``, with the prefix ``bi`` if bidirectional."""
-        return ("bi" if self.bidirectional else "") + "lru"
+    def kind(self) -> str:
+        """Return the model's name in one direction."""
+        return "lru"
 
     def check(self) -> None:
         """Raise ValueError if no radius is left."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from models.base import ModelSettings, setting
+from models.base import ModelSettings, kernel_setting, setting
 
 if TYPE_CHECKING:
     from models.modules.encoder import Encoder
@@ -23,24 +23,17 @@ class MambaSettings(ModelSettings):
 
     states: int = setting(16, "numbers per unit of the state", minimum=1)
     convolution: int = setting(4, "steps of the causal convolution before the scan", minimum=1)
-    kernel: str = setting(
-        "auto",
-        "implementation of the recurrence: PyTorch operations, or a fused loop over all steps for "
-        "CPUs, compiled at first use; auto uses fused where it is available",
-        choices=("auto", "torch", "fused"),
-    )
+    kernel: str = kernel_setting()
 
     @property
-    def label(self) -> str:
-        """Return ``mamba``, with the prefix ``bi`` if bidirectional."""
-        return ("bi" if self.bidirectional else "") + "mamba"
+    def kind(self) -> str:
+        """Return the model's name in one direction."""
+        return "mamba"
 
     @property
-    def output_size(self) -> int:
-        """Return the number of features of an encoder's output."""
-        if self.block == "residual":
-            return self.hidden_size
-        return 2 * self.hidden_size * (2 if self.bidirectional else 1)
+    def layer_size(self) -> int:
+        """Return the number of outputs of a layer in one direction."""
+        return 2 * self.hidden_size
 
     def layer(self, input_size: int, number: int) -> Encoder:
         """Return a layer, initialised from torch's global random state."""

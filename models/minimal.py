@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from models.base import ModelSettings, setting
+from models.base import ModelSettings, kernel_setting, setting
 
 if TYPE_CHECKING:
     from models.modules.encoder import Encoder
@@ -32,17 +32,12 @@ class MinimalSettings(ModelSettings):
         "null for biases of 0",
         above=1.0,
     )
-    kernel: str = setting(
-        "auto",
-        "implementation of the recurrence: PyTorch operations, or a fused loop over all steps for "
-        "CPUs, compiled at first use; auto uses fused where it is available",
-        choices=("auto", "torch", "fused"),
-    )
+    kernel: str = kernel_setting()
 
     @property
-    def label(self) -> str:
-        """Return the name of the cell, with the prefix ``bi`` if bidirectional."""
-        return ("bi" if self.bidirectional else "") + self.cell
+    def kind(self) -> str:
+        """Return the name of the cell."""
+        return self.cell
 
     def layer(self, input_size: int, number: int) -> Encoder:
         """Return a layer, initialised from torch's global random state."""

@@ -78,9 +78,9 @@ class RecurrentSettings(ModelSettings):
     )
 
     @property
-    def label(self) -> str:
-        """Return the name of the cell, with the prefix ``bi`` if bidirectional."""
-        return ("bi" if self.bidirectional else "") + self.cell
+    def kind(self) -> str:
+        """Return the name of the cell."""
+        return self.cell
 
     @property
     def needs_tokens(self) -> bool:

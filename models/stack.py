@@ -32,9 +32,9 @@ class StackSettings(ModelSettings):
     )
 
     @property
-    def label(self) -> str:
-        """Return ``stack``, with the prefix ``bi`` if bidirectional."""
-        return ("bi" if self.bidirectional else "") + "stack"
+    def kind(self) -> str:
+        """Return the model's name in one direction."""
+        return "stack"
 
     def __post_init__(self) -> None:
         if self.num_layers == 1:
@@ -60,15 +60,17 @@ class StackSettings(ModelSettings):
     @property
     def output_size(self) -> int:
         """Return the number of features of an encoder's output."""
-        if self.block == "residual":
-            return super().output_size
-        return self.settings_of(self.num_layers - 1).output_size
+        return super().output_size if self.block == "residual" else self.last.output_size
 
     @property
     def separates_directions(self) -> bool:
         """Return True if each half of the outputs has read the sequence in one direction only."""
-        own = self.settings_of(self.num_layers - 1).separates_directions
-        return super().separates_directions and own
+        return super().separates_directions and self.last.separates_directions
+
+    @property
+    def last(self) -> ModelSettings:
+        """Return the settings of the last layer."""
+        return self.settings_of(self.num_layers - 1)
 
     def settings_of(self, number: int) -> ModelSettings:
         """Return the settings of a layer."""

@@ -20,29 +20,20 @@ class TcnSettings(ModelSettings):
     """
 
     has_own_directions: ClassVar[bool] = True
+    combines_directions: ClassVar[bool] = True
     cells: ClassVar[dict[str, dict[str, Any]]] = {"tcn": {}}
 
     width: int = setting(3, "steps of a convolution", minimum=2)
 
     @property
-    def label(self) -> str:
-        """Return ``tcn``, with the prefix ``bi`` if bidirectional."""
-        return ("bi" if self.bidirectional else "") + "tcn"
-
-    @property
-    def output_size(self) -> int:
-        """Return the number of features of an encoder's output."""
-        return self.hidden_size
+    def kind(self) -> str:
+        """Return the model's name in one direction."""
+        return "tcn"
 
     def check(self) -> None:
         """Raise ValueError for a width without a centre."""
         if self.bidirectional and self.width % 2 == 0:
             raise ValueError(f"model.width={self.width}: must be odd with model.bidirectional=true")
-
-    @property
-    def separates_directions(self) -> bool:
-        """Return False: every output combines both directions."""
-        return False
 
     def layer(self, input_size: int, number: int) -> Encoder:
         """Return a layer, initialised from torch's global random state."""

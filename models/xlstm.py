@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from models.base import ModelSettings, setting
+from models.base import ModelSettings, kernel_setting, setting
 
 if TYPE_CHECKING:
     from models.modules.encoder import Encoder
@@ -31,17 +31,12 @@ class XlstmSettings(ModelSettings):
         choices=("s", "m", "sm", "ms"),
     )
     heads: int = setting(4, "heads, between which a layer does not mix its memory", minimum=1)
-    kernel: str = setting(
-        "auto",
-        "implementation of the sLSTM: PyTorch operations, step by step, or a fused loop for CPUs, "
-        "compiled at first use; auto uses fused where it is available",
-        choices=("auto", "torch", "fused"),
-    )
+    kernel: str = kernel_setting()
 
     @property
-    def label(self) -> str:
-        """Return ``xlstm``, with the prefix ``bi`` if bidirectional."""
-        return ("bi" if self.bidirectional else "") + "xlstm"
+    def kind(self) -> str:
+        """Return the model's name in one direction."""
+        return "xlstm"
 
     @property
     def head_size(self) -> int:
@@ -49,11 +44,9 @@ class XlstmSettings(ModelSettings):
         return -(-self.hidden_size // self.heads)
 
     @property
-    def output_size(self) -> int:
-        """Return the number of features of an encoder's output."""
-        if self.block == "residual":
-            return self.hidden_size
-        return self.heads * self.head_size * (2 if self.bidirectional else 1)
+    def layer_size(self) -> int:
+        """Return the number of outputs of a layer: the hidden size, rounded up to whole heads."""
+        return self.heads * self.head_size
 
     def layer(self, input_size: int, number: int) -> Encoder:
         """Return a layer, initialised from torch's global random state."""

@@ -33,6 +33,7 @@ struct ScanCall {
     int64_t length(int64_t row) const {  // a wrong length must not cause access outside the arrays
         return lengths ? std::clamp<int64_t>(lengths[row], 0, time) : time;
     }
+    int64_t workers() const { return std::max<int64_t>(1, std::min(threads, batch)); }
 };
 
 namespace {
@@ -247,30 +248,25 @@ template <typename T, int CELL> struct Scan {
 
 template <typename T, int CELL> void scan_forward(const ScanCall& call) {
     const Scan<T, CELL> scan{call};
-    const int64_t size = scan.STATES * call.width, threads = std::min(call.threads, call.batch);
-    Buffer<T> states(std::max<int64_t>(1, threads) * size);
-    in_parallel(threads, [&](const Worker& worker) {
-        // Rows take turns, because neighbours in a batch have similar lengths.
-        for (int64_t row = worker.number; row < call.batch; row += worker.threads)
-            scan.forward(row, states + worker.number * size);
-    });
+    const int64_t size = scan.STATES * call.width, threads = call.workers();
+    Buffer<T> states(threads * size);
+    for_rows(threads, call.batch,
+             [&](int64_t row, int64_t worker) { scan.forward(row, states + worker * size); });
 }
 
 template <typename T, int CELL> void scan_backward(const ScanCall& call) {
     const Scan<T, CELL> scan{call};
-    const int64_t size = scan.STATES * call.width, threads = std::min(call.threads, call.batch);
-    const int64_t workers = std::max<int64_t>(1, threads);
-    Buffer<T> states(workers * 2 * size), sums(scan.HAS_DECAY ? workers * size : 0);
-    if (scan.HAS_DECAY) std::memset(sums, 0, workers * size * sizeof(T));
-    in_parallel(threads, [&](const Worker& worker) {
-        T* own = states + worker.number * 2 * size;
-        for (int64_t row = worker.number; row < call.batch; row += worker.threads)
-            scan.backward(row, own, own + size, sums + (scan.HAS_DECAY ? worker.number * size : 0));
+    const int64_t size = scan.STATES * call.width, threads = call.workers();
+    Buffer<T> states(threads * 2 * size), sums(threads * size);
+    std::memset(sums, 0, threads * size * sizeof(T));
+    for_rows(threads, call.batch, [&](int64_t row, int64_t worker) {
+        T* own = states + worker * 2 * size;
+        scan.backward(row, own, own + size, sums + worker * size);
     });
     T* total = static_cast<T*>(call.decay_gradient);
     if (!scan.HAS_DECAY || !total) return;
     std::memset(total, 0, size * sizeof(T));
-    for (int64_t worker = 0; worker < workers; ++worker)
+    for (int64_t worker = 0; worker < threads; ++worker)
         for (int64_t k = 0; k < size; ++k) total[k] += sums[worker * size + k];
 }
 

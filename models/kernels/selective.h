@@ -45,6 +45,7 @@ struct SelectiveCall {
     int64_t length(int64_t row) const {
         return lengths ? std::clamp<int64_t>(lengths[row], 0, time) : time;
     }
+    int64_t workers() const { return std::max<int64_t>(1, std::min(threads, batch)); }
 };
 
 namespace {
@@ -218,18 +219,16 @@ template <typename T> struct Selective {
 template <typename T> void selective_forward(const SelectiveCall& call) {
     Selective<T> scan{call};
     scan.pack(scan.at(call.a, 0), scan.decay);
-    const int64_t threads = std::max<int64_t>(1, std::min(call.threads, call.batch));
+    const int64_t threads = call.workers();
     Buffer<T> states(threads * scan.size);
-    in_parallel(threads, [&](const Worker& worker) {
-        for (int64_t row = worker.number; row < call.batch; row += worker.threads)
-            scan.forward(row, states + worker.number * scan.size);
-    });
+    for_rows(threads, call.batch,
+             [&](int64_t row, int64_t worker) { scan.forward(row, states + worker * scan.size); });
 }
 
 template <typename T> void selective_backward(const SelectiveCall& call) {
     Selective<T> scan{call};
     scan.pack(scan.at(call.a, 0), scan.decay);
-    const int64_t threads = std::max<int64_t>(1, std::min(call.threads, call.batch));
+    const int64_t threads = call.workers();
     const int64_t size = scan.size, width = scan.blocks * LANES<T>;
     const int64_t each = (2 * CHUNK + 3) * size + width + 2 * call.states * LANES<T>;
     Buffer<T> memory(threads * each);
@@ -246,11 +245,8 @@ template <typename T> void selective_backward(const SelectiveCall& call) {
         std::memset(work_of(number).a_sum, 0, size * sizeof(T));
         std::memset(work_of(number).d_sum, 0, width * sizeof(T));
     }
-    in_parallel(threads, [&](const Worker& worker) {
-        const auto work = work_of(worker.number);
-        for (int64_t row = worker.number; row < call.batch; row += worker.threads)
-            scan.backward(row, work);
-    });
+    for_rows(threads, call.batch,
+             [&](int64_t row, int64_t worker) { scan.backward(row, work_of(worker)); });
     const auto total = work_of(0);
     for (int64_t number = 1; number < threads; ++number) {
         const auto other = work_of(number);

@@ -58,4 +58,11 @@ template <typename Body> void in_parallel(int64_t threads, const Body& body) {
     if (shared.has_failed) throw std::bad_alloc();
 }
 
+// Run body(row, worker) for all rows. They take turns, as neighbours in a batch have similar lengths.
+template <typename Body> void for_rows(int64_t threads, int64_t rows, const Body& body) {
+    in_parallel(threads, [&](const Worker& worker) {
+        for (int64_t row = worker.number; row < rows; row += worker.threads) body(row, worker.number);
+    });
+}
+
 }  // namespace

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.modules.encoder import Encoder, State
-from models.modules.padding import last_steps
+from models.modules.padding import last_steps, without_padding
 
 BASE = 10_000.0  # of the wavelengths of rotary positions (Su et al. 2021)
 
@@ -60,10 +60,7 @@ class AttentionLayer(Encoder):
             attn_mask=mask,
             is_causal=mask is None and self.window is not None,
         )
-        outputs = found.transpose(1, 2).flatten(2)
-        if lengths is not None:
-            beyond = places[before:] >= lengths.unsqueeze(1)
-            outputs = outputs.masked_fill(beyond.unsqueeze(-1), 0.0)
+        outputs = without_padding(found.transpose(1, 2).flatten(2), lengths)
         if not need_state:
             return outputs, None
         count = 0 if self.window is None else self.window - 1

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.kernels.compiler import unavailable_reason
+from models.kernels.layer import DTYPES
 
 State = tuple[Tensor, ...]
 """State: tensors whose first dimensions are (layers x directions, batch), e.g. (h,) or (h, c)."""
@@ -50,6 +51,12 @@ class Encoder(nn.Module, ABC):
         if next(self.parameters()).device.type != "cpu":
             return "requires a CPU" if self.requested_kernel == "fused" else None
         return unavailable_reason()
+
+    def can_fuse(self, inputs: Tensor) -> bool:
+        """Return True if the requested kernel may be the CPU kernel, and it is available."""
+        dtype = next(self.parameters()).dtype
+        is_possible = inputs.device.type == "cpu" and dtype in DTYPES
+        return self.requested_kernel != "torch" and is_possible and unavailable_reason() is None
 
     @abstractmethod
     def flops_per_token(self) -> int:

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from models.kernels.scan import STATES
 from models.modules.encoder import Encoder, State
-from models.modules.scan import scan, uses_fused_kernel
+from models.modules.padding import without_padding
+from models.modules.scan import scan
 
 
 class LruLayer(Encoder):
@@ -85,7 +86,7 @@ class LruLayer(Encoder):
         need_state: bool = True,
     ) -> tuple[Tensor, State | None]:
         """See `Encoder.forward`."""
-        is_fused = uses_fused_kernel(self, inputs)
+        is_fused = self.can_fuse(inputs)
         self.kernel = "fused" if is_fused else "torch"
         gain = self.gain.exp().repeat(STATES[self.cell])
         # Scaled weights cost less than scaled inputs of all steps.
@@ -94,10 +95,7 @@ class LruLayer(Encoder):
         states, final = scan(self.cell, drive, self.decay(), lengths, start, is_fused)
         value, gate = self.glu(F.gelu(self.out(states.to(inputs.dtype)))).chunk(2, dim=-1)
         outputs = value * torch.sigmoid(gate)
-        if lengths is not None:
-            steps = torch.arange(inputs.shape[1], device=inputs.device)
-            beyond = (steps >= lengths.unsqueeze(1)).unsqueeze(-1)
-            outputs = outputs.masked_fill(beyond, 0.0)
+        outputs = without_padding(outputs, lengths)
         return outputs, (final.unsqueeze(0),) if need_state else None
 
     def flops_per_token(self) -> int:

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from models.modules.encoder import Encoder, State
 from models.modules.padding import last_steps
-from models.modules.scan import uses_fused_kernel
 from models.modules.selective import selective_scan
 
 SMALLEST_STEP, LARGEST_STEP = 0.001, 0.1  # of the discretisation, at initialisation
@@ -65,7 +64,7 @@ class MambaLayer(Encoder):
         need_state: bool = True,
     ) -> tuple[Tensor, State | None]:
         """See `Encoder.forward`."""
-        is_fused = uses_fused_kernel(self, inputs)
+        is_fused = self.can_fuse(inputs)
         self.kernel = "fused" if is_fused else "torch"
         u, gate = self.into(inputs).chunk(2, dim=-1)
         before = self.convolution.kernel_size[0] - 1

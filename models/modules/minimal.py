@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.kernels.scan import PARTS
 from models.modules.encoder import Encoder, State
-from models.modules.scan import scan, uses_fused_kernel
+from models.modules.scan import scan
 
 
 class MinimalLayer(Encoder):
@@ -56,7 +56,7 @@ class MinimalLayer(Encoder):
         need_state: bool = True,
     ) -> tuple[Tensor, State | None]:
         """See `Encoder.forward`."""
-        is_fused = uses_fused_kernel(self, inputs)
+        is_fused = self.can_fuse(inputs)
         self.kernel = "fused" if is_fused else "torch"
         start = None if state is None else state[0][0]
         outputs, final = scan(self.cell, self.projection(inputs), None, lengths, start, is_fused)

@@ -15,7 +15,7 @@ class Padding:
         steps = torch.arange(time, device=lengths.device)
         column = lengths.unsqueeze(1).to(steps.dtype)
         self.last = column - 1
-        self.beyond = (steps >= column).unsqueeze(-1)
+        self.beyond = beyond(lengths, time)
         rows = torch.arange(lengths.shape[0], device=lengths.device).unsqueeze(1) * time
         mirrored = torch.where(steps < column, column - 1 - steps, steps)
         self.reversal = (rows + mirrored).flatten()
@@ -24,6 +24,19 @@ class Padding:
         """Select the outputs (1, batch, features) at each sequence's last valid step."""
         index = self.last.unsqueeze(-1).expand(-1, -1, outputs.shape[-1])
         return outputs.gather(1, index).transpose(0, 1)
+
+
+def beyond(lengths: Tensor, time: int) -> Tensor:
+    """Return where a batch of `time` steps has padding: (batch, time, 1)."""
+    steps = torch.arange(time, device=lengths.device)
+    return (steps >= lengths.unsqueeze(1)).unsqueeze(-1)
+
+
+def without_padding(outputs: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return outputs (batch, time, features) that are zero beyond the lengths."""
+    return (
+        outputs if lengths is None else outputs.masked_fill(beyond(lengths, outputs.shape[1]), 0.0)
+    )
 
 
 class _PermuteSteps(torch.autograd.Function):

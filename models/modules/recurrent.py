@@ -7,8 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from models.kernels.compiler import unavailable_reason
-from models.kernels.layer import DTYPES, GATES, Weights, run_layer
+from models.kernels.layer import GATES, Weights, run_layer
 from models.modules.dropout import dropout_module
 from models.modules.encoder import Encoder, State
 from models.modules.padding import Padding, reverse
@@ -154,8 +153,7 @@ class RecurrentEncoder(Encoder):
 
     def uses_fused_kernel(self, inputs: Tensor) -> bool:
         """Return True if the fused kernel runs a batch (batch, time, features)."""
-        dtype = cast(Cell, self.cells[0]).weight_hh_l0.dtype
-        if self.requested_kernel == "torch" or inputs.device.type != "cpu" or dtype not in DTYPES:
+        if not self.can_fuse(inputs):
             return False
         batch, time, features = inputs.shape[-3:]
         widest = max(0 if self.table else features, self.output_size if self.num_layers > 1 else 0)
@@ -165,7 +163,7 @@ class RecurrentEncoder(Encoder):
             and time >= MIN_FUSED_STEPS
             and 8 * batch * time >= self.hidden_size
         )
-        return (is_faster or self.requested_kernel == "fused") and unavailable_reason() is None
+        return is_faster or self.requested_kernel == "fused"
 
     def output_dropout(self) -> nn.Module:
         """See `Encoder.output_dropout`."""

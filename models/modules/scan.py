@@ -12,21 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.kernels.compiler import unavailable_reason
-from models.kernels.layer import DTYPES
 from models.kernels.scan import PARTS, STATES, FusedScan
-from models.modules.encoder import Encoder
-from models.modules.padding import Padding
-
-TRACED_PASSES = 14
-"""Passes of an exported program, which is exact for sequences of up to 2^14 steps."""
-
-
-def uses_fused_kernel(layer: Encoder, inputs: Tensor) -> bool:
-    """Return True if the CPU kernel computes a layer on these inputs."""
-    dtype = next(layer.parameters()).dtype
-    is_possible = inputs.device.type == "cpu" and dtype in DTYPES
-    return layer.requested_kernel != "torch" and is_possible and unavailable_reason() is None
+from models.modules.padding import beyond, without_padding
+from models.modules.precision import full_precision
 
 
 def scan(
@@ -52,30 +40,33 @@ def scan(
         States after every step (batch, time, states · units), zero beyond the lengths, and the last
         state (batch, states · units).
     """
-    device = inputs.device.type
-    if device in ("cpu", "cuda") and torch.is_autocast_enabled(device):
-        with torch.autocast(device, enabled=False):
-            return scan(cell, inputs, decay, lengths, state, is_fused)
-    if inputs.dtype in (torch.float16, torch.bfloat16):
-        inputs = inputs.float()
-    if is_fused:
-        own = [None if e is None else e.to(inputs.dtype).contiguous() for e in (decay, state)]
-        lengths = None if lengths is None else lengths.to(torch.int64).contiguous()
-        # `Function.apply` has no annotations.
-        result: tuple[Tensor, Tensor] = FusedScan.apply(cell, inputs.contiguous(), lengths, *own)  # type: ignore[no-untyped-call]
-        return result
-    padding = None if lengths is None else Padding(lengths, inputs.shape[1])
-    steps = scan_in_passes(cell, inputs, decay, padding, state)
-    return steps if padding is None else steps.masked_fill(padding.beyond, 0.0), steps[:, -1]
+    inputs = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
+    with full_precision(inputs.device):
+        if is_fused:
+            return fused_scan(cell, inputs, decay, lengths, state)
+        padding = None if lengths is None else beyond(lengths, inputs.shape[1])
+        steps = scan_in_passes(cell, inputs, decay, padding, state)
+        return without_padding(steps, lengths), steps[:, -1]
+
+
+def fused_scan(
+    cell: str, inputs: Tensor, decay: Tensor | None, lengths: Tensor | None, state: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Run the CPU kernel; see `scan`."""
+    own = [None if e is None else e.to(inputs.dtype).contiguous() for e in (decay, state)]
+    lengths = None if lengths is None else lengths.to(torch.int64).contiguous()
+    # `Function.apply` has no annotations.
+    result: tuple[Tensor, Tensor] = FusedScan.apply(cell, inputs.contiguous(), lengths, *own)  # type: ignore[no-untyped-call]
+    return result
 
 
 def scan_in_passes(
-    cell: str, inputs: Tensor, decay: Tensor | None, padding: Padding | None, state: Tensor | None
+    cell: str, inputs: Tensor, decay: Tensor | None, padding: Tensor | None, state: Tensor | None
 ) -> Tensor:
     """Return the states (batch, time, states · units); padding keeps the last one."""
     a, b = coefficients(cell, inputs.chunk(PARTS[cell], -1), decay)
     if padding is not None:
-        a, b = a.masked_fill(padding.beyond, 1.0), b.masked_fill(padding.beyond, 0.0)
+        a, b = a.masked_fill(padding, 1.0), b.masked_fill(padding, 0.0)
     if state is not None:
         first = to_complex(state.to(inputs.dtype)) if b.is_complex() else state.to(b.dtype)
         b = torch.cat([b[:, :1] + a[:, :1] * first.unsqueeze(1), b[:, 1:]], dim=1)
@@ -106,11 +97,6 @@ def coefficients(cell: str, parts: Sequence[Tensor], decay: Tensor | None) -> tu
 
 def prefix(a: Tensor, b: Tensor) -> Tensor:
     """Return h_t = a_t * h_{t-1} + b_t for all steps of (batch, time, units), from h = 0."""
-    if torch.compiler.is_compiling():  # the number of steps is a symbol
-        for number in range(TRACED_PASSES):
-            before = F.pad(b, (0, 0, 2**number, 0))[:, : b.shape[1]]
-            a, b = a * F.pad(a, (0, 0, 2**number, 0))[:, : b.shape[1]], b + a * before
-        return b
     shift = 1
     while shift < b.shape[1]:
         b = torch.cat([b[:, :shift], b[:, shift:] + a[:, shift:] * b[:, :-shift]], dim=1)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from models.kernels.selective import FusedSelectiveScan
+from models.modules.padding import without_padding
+from models.modules.precision import full_precision
 from models.modules.scan import prefix
 
 CHUNK = 64  # steps of which PyTorch keeps the expanded states at a time
@@ -37,39 +39,29 @@ def selective_scan(
     Returns:
         Outputs (batch, time, units), zero beyond the lengths, and the last state.
     """
-    device = inputs.device.type
-    if device in ("cpu", "cuda") and torch.is_autocast_enabled(device):
-        with torch.autocast(device, enabled=False):
-            return selective_scan(inputs, delta, a, b, c, d, lengths, state, is_fused)
     dtype = torch.promote_types(inputs.dtype, torch.float32)
-    inputs, delta, a, b, c, d = (each.to(dtype) for each in (inputs, delta, a, b, c, d))
-    if is_fused:
-        given = [each.contiguous() for each in (inputs, delta, a, b, c, d)]
-        first = None if state is None else state.to(dtype).contiguous()
-        lengths = None if lengths is None else lengths.to(torch.int64).contiguous()
-        # `Function.apply` has no annotations.
-        result: tuple[Tensor, Tensor] = FusedSelectiveScan.apply(lengths, *given, first)  # type: ignore[no-untyped-call]
-        return result
-    beyond = None
-    if lengths is not None:
-        steps = torch.arange(inputs.shape[1], device=inputs.device)
-        beyond = (steps >= lengths.unsqueeze(1)).unsqueeze(-1)
-        delta = delta.masked_fill(beyond, 0.0)  # the state passes unchanged
-    outputs, last = in_chunks(inputs, delta, a, b, c, state)
-    outputs = outputs + d * inputs
-    return outputs if beyond is None else outputs.masked_fill(beyond, 0.0), last
+    given = tuple(each.to(dtype).contiguous() for each in (inputs, delta, a, b, c, d))
+    state = None if state is None else state.to(dtype).contiguous()
+    with full_precision(inputs.device):
+        if is_fused:
+            lengths = None if lengths is None else lengths.to(torch.int64).contiguous()
+            # `Function.apply` has no annotations.
+            result: tuple[Tensor, Tensor] = FusedSelectiveScan.apply(lengths, *given, state)  # type: ignore[no-untyped-call]
+            return result
+        inputs, delta, a, b, c, d = given
+        delta = without_padding(delta, lengths)  # where the state passes unchanged
+        outputs, last = in_chunks(inputs, delta, a, b, c, state)
+        return without_padding(outputs + d * inputs, lengths), last
 
 
 def in_chunks(
     inputs: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, state: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Return c_t h_t and the last state, chunk by chunk; an exported program has one chunk."""
-    time = inputs.shape[1]
-    size = time if torch.compiler.is_compiling() else CHUNK
-    last = inputs.new_zeros(len(inputs), *a.shape) if state is None else state.to(inputs.dtype)
+    """Return c_t h_t and the last state, chunk by chunk."""
+    last = inputs.new_zeros(len(inputs), *a.shape) if state is None else state
     outputs = []
     for u, step, own_b, own_c in zip(
-        *(torch.split(each, size, dim=1) for each in (inputs, delta, b, c)), strict=True
+        *(torch.split(each, CHUNK, dim=1) for each in (inputs, delta, b, c)), strict=True
     ):
         factors = torch.exp(step.unsqueeze(-1) * a)
         drive = (step * u).unsqueeze(-1) * own_b.unsqueeze(2)

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.modules.encoder import Encoder, State
+from models.modules.padding import without_padding
 
 MakeLayer = Callable[[int, int], Encoder]
 """Returns a layer for an input size and the number of the layer."""
@@ -123,11 +123,7 @@ class ResidualEncoder(Encoder):
             x, final = block(x, lengths, start, need_state)
             finals.append(final)
         self.kernel = self.layers()[0].kernel
-        x = self.norm(x)
-        if lengths is not None:
-            steps = torch.arange(x.shape[1], device=x.device)
-            x = x.masked_fill((steps >= lengths.unsqueeze(1)).unsqueeze(-1), 0.0)
-        return x, joined_state(finals)
+        return without_padding(self.norm(x), lengths), joined_state(finals)
 
     def flops_per_token(self) -> int:
         """Count the operations of the layers, and two per weight around them."""

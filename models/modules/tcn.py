@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from models.modules.encoder import Encoder, State
-from models.modules.padding import last_steps
+from models.modules.padding import last_steps, without_padding
 
 
 class TcnLayer(Encoder):
@@ -47,14 +47,10 @@ class TcnLayer(Encoder):
         need_state: bool = True,
     ) -> tuple[Tensor, State | None]:
         """See `Encoder.forward`."""
-        beyond = None
-        if lengths is not None:
-            steps = torch.arange(inputs.shape[1], device=inputs.device)
-            beyond = (steps >= lengths.unsqueeze(1)).unsqueeze(-1)
         x, finals = inputs, []
         for number, each in enumerate(self.convolutions):
-            if beyond is not None and not self.is_causal:
-                x = x.masked_fill(beyond, 0.0)
+            if not self.is_causal:
+                x = without_padding(x, lengths)
             start = x.new_zeros(len(x), self.before, x.shape[-1])
             if state is not None and self.is_causal:
                 start = state[number][0].to(x.dtype)
@@ -66,9 +62,7 @@ class TcnLayer(Encoder):
             x = each(F.pad(seen.transpose(1, 2), (0, after))).transpose(1, 2)
             x = self.drop(F.relu(x))
         outputs = F.relu(x + (inputs if self.skip is None else self.skip(inputs)))
-        if beyond is not None:
-            outputs = outputs.masked_fill(beyond, 0.0)
-        return outputs, tuple(finals) if need_state else None
+        return without_padding(outputs, lengths), tuple(finals) if need_state else None
 
     def flops_per_token(self) -> int:
         """Count two operations per weight."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from models.kernels.layer import Weights, run_layer
 from models.modules.encoder import Encoder, State
-from models.modules.scan import uses_fused_kernel
+from models.modules.padding import beyond, without_padding
 
 FRESH = -1e30  # log-scale m before the first step, where n is 0
 CHUNK = 64  # steps of an mLSTM that are computed together
@@ -66,7 +66,7 @@ class SLstmLayer(Encoder):
         need_state: bool = True,
     ) -> tuple[Tensor, State | None]:
         """See `Encoder.forward`."""
-        is_fused = uses_fused_kernel(self, inputs)
+        is_fused = self.can_fuse(inputs)
         self.kernel = "fused" if is_fused else "torch"
         batch = len(inputs)
         gates = by_head(self.projection(inputs), self.heads)
@@ -179,24 +179,19 @@ class MLstmLayer(Encoder):
         q, k, v = (each.view(shape).transpose(1, 2) for each in features)
         i, f = self.gates(inputs).transpose(1, 2).unsqueeze(-1).chunk(2, dim=1)
         log_f = F.logsigmoid(f)
-        beyond = None
-        if lengths is not None:
-            steps = torch.arange(inputs.shape[1], device=inputs.device)
-            beyond = (steps >= lengths.unsqueeze(1)).unsqueeze(-1)
-            i = i.masked_fill(beyond.unsqueeze(1), FRESH)  # the state passes unchanged
-            log_f = log_f.masked_fill(beyond.unsqueeze(1), 0.0)
+        if lengths is not None:  # beyond them the state passes unchanged
+            padding = beyond(lengths, inputs.shape[1]).unsqueeze(1)
+            i, log_f = i.masked_fill(padding, FRESH), log_f.masked_fill(padding, 0.0)
         memory = self.start(inputs) if state is None else (state[0][0], state[1][0], state[2][0])
         outputs = []
-        size = inputs.shape[1] if torch.compiler.is_compiling() else CHUNK
         scaled = k / math.sqrt(self.head_size)
-        chunks = (torch.split(each, size, dim=2) for each in (q, scaled, v, i, log_f))
+        chunks = (torch.split(each, CHUNK, dim=2) for each in (q, scaled, v, i, log_f))
         for own_q, own_k, own_v, own_i, own_f in zip(*chunks, strict=True):
             heads, memory = chunk_of_mlstm(own_q, own_k, own_v, own_i, own_f, memory)
             outputs.append(F.layer_norm(heads, (self.head_size,)))
         whole = torch.cat(outputs, dim=2).transpose(1, 2).flatten(2) * torch.sigmoid(out)
-        if beyond is not None:
-            whole = whole.masked_fill(beyond, 0.0)
-        return whole, tuple(each.unsqueeze(0) for each in memory) if need_state else None
+        final = tuple(each.unsqueeze(0) for each in memory) if need_state else None
+        return without_padding(whole, lengths), final
 
     def start(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the state before the first step."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.modules.xlstm import MLstmLayer, SLstmLayer
+from tests.helpers.kernels import KERNELS, NEEDS_FUSED
 
 BATCH, TIME, FEATURES, HEADS, SIZE = 3, 9, 5, 2, 19
 
@@ -54,7 +55,7 @@ def mlstm_by_equations(layer: MLstmLayer, inputs: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("kernel", ["torch", "fused"])
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_an_slstm_computes_its_equations(kernel: str) -> None:
     layer, inputs = slstm(kernel), torch.randn(BATCH, TIME, FEATURES, dtype=torch.float64)
     lengths = torch.tensor([9, 4, 1])
@@ -81,6 +82,7 @@ def gradients(layer: SLstmLayer, inputs: Tensor, lengths: Tensor) -> list[Tensor
     return [*found, *torch.autograd.grad(total, [leaf, *layer.parameters()])]
 
 
+@NEEDS_FUSED
 def test_the_kernel_has_the_values_and_gradients_of_the_steps() -> None:
     inputs, lengths = torch.randn(BATCH, TIME, FEATURES).double(), torch.tensor([5, 2, 3])
     expected = gradients(slstm("torch"), inputs, lengths)
@@ -89,7 +91,7 @@ def test_the_kernel_has_the_values_and_gradients_of_the_steps() -> None:
         torch.testing.assert_close(part, other, atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kernel", ["torch", "fused"])
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("level", [-1000.0, -40.0, 40.0, 1000.0])
 def test_saturated_gates_of_an_slstm_stay_finite(kernel: str, level: float) -> None:
     layer = slstm(kernel).float()

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from models.kernels.scan import CELLS, PARTS, STATES
 from models.modules.scan import scan
+from tests.helpers.kernels import KERNELS, NEEDS_FUSED
 
 UNITS = 19  # a vector of the kernel and a part of one
 
@@ -77,7 +78,7 @@ def results(run: str, cell: str, leaves: list[Tensor], lengths: Tensor) -> list[
 
 @pytest.mark.parametrize("lengths", [[9, 9, 9, 9], [9, 0, 1, 5]], ids=["full", "lengths"])
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("run", ["fused", "passes"])
+@pytest.mark.parametrize("run", KERNELS)
 def test_values_and_gradients_are_those_of_a_loop(run: str, cell: str, lengths: list[int]) -> None:
     expected = results("loop", cell, problem(cell), torch.tensor(lengths))
     found = results(run, cell, problem(cell), torch.tensor(lengths))
@@ -85,10 +86,11 @@ def test_values_and_gradients_are_those_of_a_loop(run: str, cell: str, lengths: 
         torch.testing.assert_close(part, other, atol=1e-12, rtol=1e-9)
 
 
+@NEEDS_FUSED
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_kernel_in_float32_on_several_threads(cell: str) -> None:
     lengths = torch.tensor([9, 2, 1, 5])
-    expected = results("passes", cell, problem(cell), lengths)
+    expected = results("torch", cell, problem(cell), lengths)
     single = [each.detach().float().requires_grad_() for each in problem(cell)]
     before = torch.get_num_threads()
     torch.set_num_threads(3)
@@ -102,7 +104,7 @@ def test_the_kernel_in_float32_on_several_threads(cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS[2:])
-@pytest.mark.parametrize("run", ["fused", "passes"])
+@pytest.mark.parametrize("run", KERNELS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_saturated_gates_give_finite_values_and_gradients(
     run: str, cell: str, dtype: torch.dtype
@@ -118,6 +120,7 @@ def test_saturated_gates_give_finite_values_and_gradients(
     assert inputs.grad.isfinite().all()
 
 
+@NEEDS_FUSED
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("time", [1, 2, 257, 1000])
 def test_passes_equal_the_kernel_on_long_sequences(cell: str, time: int) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from models.modules.selective import selective_scan
+from tests.helpers.kernels import KERNELS, NEEDS_FUSED
 
 UNITS, STATES = 19, 3
 
@@ -64,7 +65,7 @@ def results(run: str, leaves: list[Tensor], lengths: Tensor) -> list[Tensor]:
 @pytest.mark.parametrize(
     ("time", "lengths"), [(5, [5, 5, 5]), (70, [70, 0, 1]), (40, [33, 16, 17])]
 )
-@pytest.mark.parametrize("run", ["fused", "chunks"])
+@pytest.mark.parametrize("run", KERNELS)
 def test_values_and_gradients_are_those_of_a_loop(run: str, time: int, lengths: list[int]) -> None:
     leaves = problem(time)
     expected = results("loop", leaves, torch.tensor(lengths))
@@ -73,6 +74,7 @@ def test_values_and_gradients_are_those_of_a_loop(run: str, time: int, lengths: 
         torch.testing.assert_close(part, other, atol=1e-11, rtol=1e-8)
 
 
+@NEEDS_FUSED
 def test_the_kernel_in_float32_on_several_threads() -> None:
     lengths = torch.tensor([20, 7, 16])
     expected = results("loop", problem(20), lengths)
@@ -88,7 +90,7 @@ def test_the_kernel_in_float32_on_several_threads() -> None:
         assert (part - other).abs().max() <= 1e-5 * other.abs().max()
 
 
-@pytest.mark.parametrize("run", ["fused", "chunks"])
+@pytest.mark.parametrize("run", KERNELS)
 def test_large_steps_and_decays_stay_finite(run: str) -> None:
     leaves = [each.detach().float() for each in problem(9)]
     leaves[1] = leaves[1] * 1e4

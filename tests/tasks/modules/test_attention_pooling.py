@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.recurrent import RecurrentSettings
 from tasks.modules.network import SequenceNetwork
@@ -22,7 +22,8 @@ def scores_of(network: SequenceNetwork, states: Tensor) -> Tensor:
     """Return the scores of the states (time, width) of one sequence."""
     if network.pooling == "max_attention":
         return states @ states.max(0).values
-    first, _, second = network.attention  # type: ignore[misc]
+    assert isinstance(network.attention, nn.Sequential)
+    first, _, second = network.attention
     hidden = torch.tanh(states @ first.weight.T + first.bias)
     return (hidden @ second.weight.T).squeeze(-1)
 
