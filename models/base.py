@@ -69,8 +69,8 @@ class ModelSettings:
     )
     frozen: bool = setting(
         False,
-        "keep the initial weights of the layers: a random recurrence, of which only the embedding "
-        "before it and what follows it are trained",
+        "keep the initial weights of the layers, as a control: the embedding, residual blocks and "
+        "the output layer are trained around them",
         identity="unless default",
     )
 
