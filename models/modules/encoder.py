@@ -54,7 +54,8 @@ class Encoder(nn.Module, ABC):
 
     def can_fuse(self, inputs: Tensor) -> bool:
         """Return True if the requested kernel may be the CPU kernel, and it is available."""
-        dtype = next(self.parameters()).dtype
+        # Networks of several seeds have stacked tensors instead of parameters.
+        dtype = next(self.parameters(), inputs).dtype
         is_possible = inputs.device.type == "cpu" and dtype in DTYPES
         return self.requested_kernel != "torch" and is_possible and unavailable_reason() is None
 
