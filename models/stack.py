@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import importlib
-import pkgutil
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
-import models
 from models.base import ModelSettings
+from models.cells import check_cell, known_cells
 
 if TYPE_CHECKING:
     from models.modules.encoder import Encoder
@@ -45,12 +41,7 @@ class StackSettings(ModelSettings):
         if not self.layers:
             raise ValueError("model.layers=[]: must name the cell of each layer, as in [gru,gru]")
         for name in self.layers:
-            if name not in (known := sorted(known_cells())):
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise ValueError(
-                    f"model.layers: no cell is called {name} (allowed: {', '.join(known)}){hint}"
-                )
+            check_cell("model.layers", name)
         if self.num_layers % len(self.layers):
             raise ValueError(
                 f"model.num_layers={self.num_layers}: must be a multiple of the number of "
@@ -84,16 +75,3 @@ class StackSettings(ModelSettings):
     def layer(self, input_size: int, number: int) -> Encoder:
         """Return a layer, initialised from torch's global random state."""
         return self.settings_of(number).whole_layer(input_size, number)
-
-
-@cache
-def known_cells() -> dict[str, ModelSettings]:
-    """Return the settings of every cell of the models in this package, by name."""
-    found: dict[str, ModelSettings] = {}
-    for info in pkgutil.iter_modules(models.__path__, "models."):
-        if info.ispkg or info.name == __name__:
-            continue
-        for member in vars(importlib.import_module(info.name)).values():
-            if isinstance(member, type) and issubclass(member, ModelSettings):
-                found |= {name: member(**options) for name, options in member.cells.items()}
-    return found

@@ -30,7 +30,7 @@ TASKS = sorted(file.stem for file in CONF.glob("task/*.yaml"))
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_MEDIAN_FUNCTION_LINES = 10
-MAX_SOURCE_LINES = 45_600
+MAX_SOURCE_LINES = 46_600
 MAX_OPTION_LINES = 8
 
 CONFIG = {"errors", "system"}
