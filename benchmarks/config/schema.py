@@ -174,6 +174,18 @@ class LogSettings:
 
 
 @dataclass
+class MeasureSettings:
+    """Optional measurements after the training."""
+
+    streaming: bool = setting(
+        False,
+        "time per step and size of the state after 100, 1,000 and 10,000 steps, of encoders in one "
+        "direction",
+        identity=False,
+    )
+
+
+@dataclass
 class Config:
     """Configuration of a run."""
 
@@ -182,6 +194,7 @@ class Config:
     train: TrainSettings = field(default_factory=TrainSettings)
     match: MatchSettings = field(default_factory=MatchSettings)
     log: LogSettings = field(default_factory=LogSettings, metadata={"identity": False})
+    measure: MeasureSettings = field(default_factory=MeasureSettings, metadata={"identity": False})
     seed: int = setting(
         0,
         "seed of all random streams, except those with a train.init_seed or train.order_seed",

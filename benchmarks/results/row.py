@@ -213,8 +213,24 @@ class Row:
     tokens_per_second: float | None = column(
         "train_tokens / train_seconds, without train.pretrain", "1/s", **SPEED
     )
+    energy_joules: float | None = column(
+        "of the machine during train_seconds: processor packages (RAPL) and the CUDA device "
+        "(NVML); empty where their counters cannot be read",
+        "J",
+        **TIME,
+    )
     latency_ms_p50: float | None = column("median for a single sequence", "ms", **TIME)
     latency_ms_p95: float | None = column("95th percentile for a single sequence", "ms", **TIME)
+    step_ms_100: float | None = column(
+        "measure.streaming: median per step of the encoder, with the state after 100 steps",
+        "ms",
+        **TIME,
+    )
+    step_ms_1k: float | None = column("the same after 1,000 steps", "ms", **TIME)
+    step_ms_10k: float | None = column("the same after 10,000 steps", "ms", **TIME)
+    state_bytes: int | None = column(
+        "measure.streaming: state of one sequence after 10,000 steps", "bytes", **MEMORY
+    )
     peak_memory_mib: float | None = column("tensors of the largest training step", "MiB", **MEMORY)
     peak_rss_mib: float | None = column("maximum resident size of the process", "MiB", **MEMORY)
     flops_per_token: int | None = column("encoder's forward pass, 2 per multiply-add", **SIZE)

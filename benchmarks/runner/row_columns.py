@@ -119,6 +119,7 @@ def fill_from_training(row: Row, state: TrainingState) -> None:
         row.trained_together = state.trained_together
     else:
         row.train_seconds = state.train_seconds
+        row.energy_joules = state.train_joules
         row.time_to_best_seconds = state.time_to_best_seconds
         row.pretrain_seconds = state.pretrain_seconds
         row.pretrain_sha256 = state.pretrain_sha256

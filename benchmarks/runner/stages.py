@@ -41,6 +41,7 @@ from benchmarks.training.optim import planned_steps
 from benchmarks.training.pretraining import is_of_pretraining, pretrain
 from benchmarks.training.seeding import SeedStreams
 from benchmarks.training.state import Progress, TrainingState, joined
+from benchmarks.training.streaming import streaming_costs
 from benchmarks.training.tensorboard import tensorboard_log
 from benchmarks.training.trainer import Saved, Trainer
 from models.kernels.compiler import find_compiler
@@ -189,6 +190,7 @@ def measure(context: RunContext, trainer: Trainer, earlier: Sequence[TrainingSta
         write_atomically(context.folder.sample, text)
         print(f"--- sample ---\n{visible(text)}\n--- end of sample ---")
     measure_latency(context, network)
+    measure_streaming(context, network)
     if not context.is_multiseed:  # else the process contains other runs too
         row.peak_rss_mib = peak_rss_mib()
     keep_validation_predictions(context, tested)
@@ -209,6 +211,15 @@ def measure_latency(context: RunContext, network: Predictor) -> None:
     latencies = latencies_ms(network, context.task, context.device)
     row = context.row
     row.latency_ms_p50, row.latency_ms_p95 = np.percentile(latencies, [50, 95]).tolist()
+
+
+def measure_streaming(context: RunContext, network: nn.Module) -> None:
+    """Measure single steps of the encoder, if required and if it reads in one direction."""
+    config = context.config
+    if config.measure.streaming and not config.model.bidirectional:
+        costs = streaming_costs(encoder_of(network), context.device, config.train.precision)
+        for name, value in costs.items():
+            setattr(context.row, name, value)
 
 
 def test(context: RunContext, network: Predictor, timer: Timer) -> None:

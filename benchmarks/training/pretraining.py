@@ -95,6 +95,6 @@ def pretrain(
     first.fit()
     trainer.state.pretrain_seconds = first.state.train_seconds
     trainer.state.pretrain_sha256 = phase.data.sha256
-    trainer.training_timer.start_from(first.state.train_seconds)
+    trainer.training_timer.start_from(first.state.train_seconds, first.state.train_joules)
     trainer.streams.seed_dropout()
     return first.state.history

@@ -20,7 +20,7 @@ class TrainingState:
         history: one line per epoch, as in `history.csv`.
         trained_together: largest number of seeds trained in the same step, this one included; 0 if
             always trained alone. Above 0 the training has no times of its own.
-        train_seconds: of all training steps, those of a pretraining included.
+        train_seconds, train_joules: of all training steps, those of a pretraining included.
         pretrain_seconds, pretrain_sha256: time of the pretraining, and hash of its text.
     """
 
@@ -33,6 +33,7 @@ class TrainingState:
     best_weights: dict[str, Tensor] | None = None
     time_to_best_seconds: float | None = None
     train_seconds: float = 0.0
+    train_joules: float | None = None
     evaluation_seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     trained_together: int = 0
@@ -54,17 +55,23 @@ def joined(states: Sequence[TrainingState]) -> TrainingState:
     Steps, tokens and times are sums, the weights those of the last. Everything else is that of the
     first, whose validation part precedes the whole test split.
     """
-    to_best = [state.time_to_best_seconds for state in states]
-    known = [seconds for seconds in to_best if seconds is not None]
+    to_best = added([state.time_to_best_seconds for state in states])
     return replace(
         states[0],
         steps=sum(state.steps for state in states),
         tokens=sum(state.tokens for state in states),
         train_seconds=sum(state.train_seconds for state in states),
         evaluation_seconds=sum(state.evaluation_seconds for state in states),
-        time_to_best_seconds=sum(known) if len(known) == len(states) else None,
+        train_joules=added([state.train_joules for state in states]),
+        time_to_best_seconds=to_best,
         best_weights=states[-1].best_weights,
     )
+
+
+def added(values: Sequence[float | None]) -> float | None:
+    """Return the sum of values, or None if one is missing."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 @dataclass

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.config.schema import Config
+from benchmarks.system.energy import EnergyMeter
 from benchmarks.system.signals import Interruption
 from benchmarks.system.timer import Timer, synchronise
 from benchmarks.training.averaging import WeightAverage, copy_values
@@ -75,7 +76,7 @@ class Trainer:
         self.progress = progress
         self.state = TrainingState()
         self.metric = config.task.primary_metric
-        self.training_timer = Timer(device)
+        self.training_timer = Timer(device, EnergyMeter(device))
         self.evaluation_timer = Timer(device)
         self.peak_learning_rate = config.train.learning_rate * config.model.learning_rate_factor
         self.optimizer = make_optimizer(network, config.train, self.peak_learning_rate, device)
@@ -157,6 +158,7 @@ class Trainer:
                     self.interruption.check()
         finally:
             self.state.train_seconds = self.training_timer.seconds
+            self.state.train_joules = self.training_timer.joules
         self.report()
 
     def begin_epoch(self) -> Iterator[Batch]:
@@ -303,6 +305,7 @@ class Trainer:
             tensors |= {f"state.{index}": part for index, part in enumerate(epoch.encoder_state)}
         plain = {name: value for name, value in vars(state).items() if name != "best_weights"}
         plain["train_seconds"] = self.training_timer.seconds
+        plain["train_joules"] = self.training_timer.joules
         plain["evaluation_seconds"] = self.evaluation_timer.seconds
         metadata = {"epoch": epoch.number, "epoch_steps": epoch.steps, "epoch_items": epoch.items}
         return tensors, metadata | {"epochs_since_best": self.epochs_since_best, "state": plain}
@@ -337,7 +340,7 @@ class Trainer:
             tuple(tensor.to(device) for _, tensor in carried) or None,
         )
         self.epochs_since_best = metadata["epochs_since_best"]
-        self.training_timer.start_from(self.state.train_seconds)
+        self.training_timer.start_from(self.state.train_seconds, self.state.train_joules)
         # A resumed epoch without further steps reports the rate of its last step.
         self.set_learning_rate(max(0, self.state.steps - 1))
         self.evaluation_timer.start_from(self.state.evaluation_seconds)

@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from benchmarks.config.compose import compose_run, hydra_at
 from benchmarks.config.help import CONF, options
 from benchmarks.config.registry import register_schemas
@@ -19,10 +21,7 @@ def recipe_tables(folder: Path) -> str:
     tables = []
     with hydra_at(CONF):
         for task in options(folder.name, folder.parent):
-            models = [name for name in options("model") if name != "baseline"]
-            models.sort(key=lambda name: (name.startswith("bi"), name))
-            pairs = {model: recipe_values(model, task, folder.name) for model in models}
-            found = {model: pair for model, pair in pairs.items() if pair is not None}
+            found = values_by_model(task, folder)
             known = dict.fromkeys(key for default, _ in found.values() for key in default)
             keys = [key for key in known if differs(key, found)]
             columns: dict[tuple[str, ...], list[str]] = {}
@@ -36,6 +35,39 @@ def recipe_tables(folder: Path) -> str:
             header = ["key", "default", *map(", ".join, columns.values())]
             tables.append(f"**{task}**\n\n" + text_table(header, rows))
     return "\n" + "\n".join(tables) + "\n"
+
+
+def values_by_model(task: str, folder: Path) -> dict[str, tuple[dict[str, Any], ...]]:
+    """Return the values of models that have their own, and of one of the others.
+
+    Composing all models would take a minute.
+    """
+    models = [name for name in options("model") if name != "baseline"]
+    models.sort(key=lambda name: (name.startswith("bi"), name))
+    files = sorted(folder.parent.glob(f"*/{task}/*.yaml"))
+    special = {file.stem for file in files}
+    keys = set[str]()
+    for file in [*files, *sorted(folder.parent.glob(f"*/{task}.yaml"))]:
+        keys |= model_keys(OmegaConf.select(OmegaConf.load(file), "model"))
+    for model in models:
+        one_way = CONF / "model" / f"{model.removeprefix('bi')}.yaml"
+        if keys & model_keys(OmegaConf.load(one_way)):
+            special.add(model)
+    found = {}
+    for model in models:
+        name = model if model in special else "others"
+        if name not in found:
+            pair = recipe_values(model, task, folder.name)
+            if pair is not None:
+                found[name] = pair
+    if "others" in found:
+        found["others"] = found.pop("others")  # the last column
+    return found
+
+
+def model_keys(settings: Any) -> set[str]:
+    """Return the keys of a mapping of model settings, which may be missing."""
+    return {str(key) for key in settings or {}}
 
 
 def recipe_values(model: str, task: str, recipe: str) -> tuple[dict[str, Any], ...] | None:

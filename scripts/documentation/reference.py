@@ -11,7 +11,13 @@ import models
 import tasks
 from benchmarks.config.launchers import LAUNCHERS
 from benchmarks.config.registry import definitions
-from benchmarks.config.schema import Config, LogSettings, MatchSettings, TrainSettings
+from benchmarks.config.schema import (
+    Config,
+    LogSettings,
+    MatchSettings,
+    MeasureSettings,
+    TrainSettings,
+)
 from benchmarks.config.search import TuneSettings
 from benchmarks.config.validation import allowed_text
 from benchmarks.results.row import FACTS, KINDS
@@ -50,7 +56,7 @@ def settings_table(settings: type, prefix: str) -> str:
     hints = typing.get_type_hints(settings)
     rows = []
     for entry in dataclasses.fields(settings):
-        if entry.name in ("task", "model", "train", "match", "log"):
+        if dataclasses.is_dataclass(hints[entry.name]):
             continue
         default = "null" if entry.default is None else str(entry.default)
         if entry.default is dataclasses.MISSING:
@@ -79,6 +85,7 @@ def settings_page() -> str:
         "## Run\n\n" + settings_table(Config, ""),
         "## train\n\n" + settings_table(TrainSettings, "train."),
         settings_part("## match", MatchSettings, "match."),
+        settings_part("## measure", MeasureSettings, "measure."),
         settings_part("## log", LogSettings, "log."),
     ]
     for kind, package, base in (("model", models, ModelSettings), ("task", tasks, TaskSettings)):

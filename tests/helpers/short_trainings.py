@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 STEPS, EPOCHS = 4, 3
 """Steps of a shortened epoch, and epochs of a training."""
 
-MEASURED = {"train_seconds", "evaluation_seconds", "time_to_best_seconds"}
+MEASURED = {"train_seconds", "train_joules", "evaluation_seconds", "time_to_best_seconds"}
 
 
 class Silent:
