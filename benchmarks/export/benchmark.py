@@ -90,6 +90,7 @@ def forms_on(
     if encoder.kernel == "fused":
         forms[FUSED] = fused
     files = {"torch.export": PROGRAM, RUNTIME: ONNX, int8_name(run): INT8}
+    files = {form: name for form, name in files.items() if name in exports.networks}
     return forms | {name: exports.networks[file] for name, file in files.items()}, files
 
 

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.errors import UserError
 from benchmarks.export.benchmark import as_csv, measure, sections
-from benchmarks.export.exporter import INT8, export_run
+from benchmarks.export.exporter import INT8, ONNX, export_run
 from benchmarks.export.verification import UnequalError
 from benchmarks.reporting.doc_blocks import code_block, put_between
 from benchmarks.reporting.renderers import Section, show
@@ -51,7 +51,9 @@ def export_and_measure(options: argparse.Namespace) -> int:
         return 1
     for name, difference in exports.differences.items():
         print(f"written: {out / name}, equal to the network to {difference:.1e}")
-    for name in (INT8, *exports.others):
+    if exports.without_onnx is not None:
+        print(f"not written: {ONNX} and {INT8}: {exports.without_onnx}")
+    for name in (*([INT8] if INT8 in exports.networks else []), *exports.others):
         print(f"written: {out / name}")
     if options.no_times:
         return 0

@@ -14,7 +14,7 @@ import onnx
 import torch
 from torch import nn
 
-from benchmarks.export.onnx_network import checked_form, onnx_model
+from benchmarks.export.onnx_network import NoOnnxFormError, checked_form, onnx_model
 from benchmarks.export.runtimes import OnnxNetwork, ProgramNetwork
 from benchmarks.export.signature import Signature, real_batches
 from benchmarks.export.torch_program import export_program
@@ -29,19 +29,23 @@ DESCRIPTION = "inputs.json"
 
 @dataclass(frozen=True)
 class Exports:
-    """Exported files, by file name: the loaded networks, differences and other files."""
+    """Exported files, by file name: the loaded networks, differences and other files.
+
+    `without_onnx` is the reason if there are no ONNX files.
+    """
 
     folder: Path
     signature: Signature
     networks: dict[str, nn.Module]
     differences: dict[str, float]
     others: list[str]
+    without_onnx: str | None = None
 
 
 def export_run(run: FinishedRun, folder: Path, threads: int) -> Exports:
     """Export a network; the files appear in the folder when all equal the network."""
     network, _ = run.network("torch")
-    checked_form(network)
+    without_onnx = reason_against_onnx(network)
     signature = Signature.of(network, real_batches(run.task, 3, 1)[0])
     metadata = {"run": run.row["run_id"], "model": run.row["model"], "task": run.row["task"]}
     metadata["rnnbench"] = version("rnnbench")
@@ -51,17 +55,20 @@ def export_run(run: FinishedRun, folder: Path, threads: int) -> Exports:
         torch.export.save(traced(run, network, signature), draft / PROGRAM)
         program = torch.export.load(draft / PROGRAM)
         loaded: dict[str, nn.Module] = {PROGRAM: ProgramNetwork(program, signature)}
-        for name in (ONNX, INT8):
+        for name in () if without_onnx else (ONNX, INT8):
             model = onnx_model(network, signature, name == INT8, metadata)
             (draft / name).write_bytes(model.SerializeToString())
             loaded[name] = OnnxNetwork(draft / name, signature, threads)
-        onnx.checker.check_model(draft / ONNX, full_check=True)
+        if not without_onnx:
+            onnx.checker.check_model(draft / ONNX, full_check=True)
         differences = {
             name: largest_difference(name, loaded[name], network, run.task)
             for name in (ONNX, PROGRAM)
+            if name in loaded
         }
         preprocessing, files = run.task.preprocessing()
-        description = describe(signature, metadata) | {"preprocessing": preprocessing}
+        description = describe(signature, metadata, list(loaded))
+        description["preprocessing"] = preprocessing
         text = json.dumps(description, indent=2, ensure_ascii=False)
         files = {DESCRIPTION: f"{text}\n", **files}
         for name, content in files.items():
@@ -70,32 +77,41 @@ def export_run(run: FinishedRun, folder: Path, threads: int) -> Exports:
             path.replace(folder / path.name)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return Exports(folder, signature, loaded, differences, list(files))
+    return Exports(folder, signature, loaded, differences, list(files), without_onnx)
 
 
-def describe(signature: Signature, metadata: dict[str, str]) -> dict[str, Any]:
+def reason_against_onnx(network: nn.Module) -> str | None:
+    """Return why a network has no ONNX form; None if it has one."""
+    try:
+        checked_form(network)
+    except NoOnnxFormError as error:
+        return str(error)
+    return None
+
+
+def describe(signature: Signature, metadata: dict[str, str], names: list[str]) -> dict[str, Any]:
     """Return the files, inputs and outputs, as `inputs.json` has them."""
     dtype = str(signature.input_dtype).removeprefix("torch.")
-    names, arguments = signature.state_names(), ["inputs"]
+    states, arguments = signature.state_names(), ["inputs"]
     inputs = [tensor("inputs", dtype, ("batch", "time", *signature.input_shape))]
     outputs = [tensor("outputs", "float32", signature.output_shape)]
     if signature.has_lengths:
         inputs.append(tensor("lengths", "int64", ("batch",)))
         arguments.append("lengths")
-    for name, (rows, hidden) in zip(names, signature.states, strict=True):
-        shape = (rows, "batch", hidden)
+    for name, shape in zip(states, signature.state_shapes(), strict=True):
         inputs.append(tensor(name, "float32", shape))
         outputs.append(tensor(f"new_{name}", "float32", shape))
-    if names:
-        arguments.append(f"({', '.join(names)}{',' if len(names) == 1 else ''})")
+    if states:
+        arguments.append(f"({', '.join(states)}{',' if len(states) == 1 else ''})")
+    files = {
+        ONNX: "float32, standard operations of ONNX alone",
+        INT8: "weights of int8; for an LSTM with an operation of ONNX Runtime, whose weights "
+        "are in [-64, 64], so that integer sums do not saturate on CPUs without VNNI",
+        PROGRAM: f"torch.export.load({PROGRAM!r}).module()({', '.join(arguments)})",
+    }
     return {
         **metadata,
-        "files": {
-            ONNX: "float32, standard operations of ONNX alone",
-            INT8: "weights of int8; for an LSTM with an operation of ONNX Runtime, whose weights "
-            "are in [-64, 64], so that integer sums do not saturate on CPUs without VNNI",
-            PROGRAM: f"torch.export.load({PROGRAM!r}).module()({', '.join(arguments)})",
-        },
+        "files": {name: text for name, text in files.items() if name in names},
         "inputs": inputs,
         "outputs": outputs,
     }

@@ -21,17 +21,21 @@ GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
 """Positions of ONNX's gates in PyTorch's order: i, o, f, c (LSTM) and update, reset, new (GRU)."""
 
 
+class NoOnnxFormError(UserError):
+    """No operations of ONNX compute a network."""
+
+
 def checked_form(network: nn.Module) -> tuple[SequenceNetwork, RecurrentEncoder]:
-    """Return a network and its encoder, or raise UserError if one has no ONNX form."""
+    """Return a network and its encoder, or raise NoOnnxFormError if one has no ONNX form."""
     if not isinstance(network, SequenceNetwork):
-        raise UserError(
+        raise NoOnnxFormError(
             f"no ONNX form of the network {type(network).__name__}: a task whose networks are "
             f"exported returns a tasks.modules.network.SequenceNetwork"
         )
     encoder = network.encoder
     if not isinstance(encoder, RecurrentEncoder):
         name = type(encoder).__name__
-        raise UserError(
+        raise NoOnnxFormError(
             f"no ONNX form of the encoder {name} (supported: bare layers of rnn, lstm, gru, region)"
         )
     return network, encoder
@@ -43,7 +47,7 @@ def onnx_model(
     """Return a trained network on the CPU as an ONNX model; an int8 LSTM also computes in int8.
 
     Raises:
-        UserError: the network or its encoder has no ONNX form.
+        NoOnnxFormError: the network or its encoder has no ONNX form.
     """
     network, encoder = checked_form(network)
     graph = Graph(is_int8)
@@ -51,7 +55,7 @@ def onnx_model(
     inputs = graph.input("inputs", dtype, ("batch", "time", *signature.input_shape))
     lengths = graph.input("lengths", "int64", ("batch",)) if signature.has_lengths else None
     names = signature.state_names()
-    shapes = [(rows, "batch", hidden) for rows, hidden in signature.states]
+    shapes = signature.state_shapes()
     state = [graph.input(name, "float32", shape) for name, shape in zip(names, shapes, strict=True)]
     rows, in_rows = inputs, lengths
     if network.chop is not None:

@@ -16,12 +16,12 @@ from tasks.base import Batch, Task
 
 @dataclass(frozen=True)
 class Signature:
-    """Inputs and outputs of a network; `states` has (layers x directions, hidden) of each."""
+    """Inputs and outputs of a network; `states` has the shape of each without the batch."""
 
     input_dtype: torch.dtype
     input_shape: tuple[int, ...]
     has_lengths: bool
-    states: tuple[tuple[int, int], ...]
+    states: tuple[tuple[int, ...], ...]
     output_shape: tuple[str | int, ...]
 
     @staticmethod
@@ -33,23 +33,29 @@ class Signature:
             example.inputs.dtype,
             tuple(example.inputs.shape[2:]),
             example.lengths is not None,
-            tuple((part.shape[0], part.shape[2]) for part in state or ()),
+            tuple((part.shape[0], *part.shape[2:]) for part in state or ()),
             ("batch", *outputs.shape[1:])
             if state is None
             else ("batch", "time", *outputs.shape[2:]),
         )
 
     def state_names(self) -> tuple[str, ...]:
-        """Return the names of the hidden state and, of an LSTM, the cell state."""
-        return ("h", "c")[: len(self.states)]
+        """Return the names of the hidden state and, of an LSTM, the cell state; else numbers."""
+        if len(self.states) <= 2 and all(len(shape) == 2 for shape in self.states):
+            return ("h", "c")[: len(self.states)]
+        return tuple(f"state_{number}" for number in range(1, len(self.states) + 1))
+
+    def state_shapes(self) -> list[tuple[str | int, ...]]:
+        """Return the shapes of the states, with the batch."""
+        return [(rows, "batch", *rest) for rows, *rest in self.states]
 
     def zero_state(self, inputs: Tensor) -> State | None:
         """Return the state at the begin of a stream; None if no state is carried."""
         if not self.states:
             return None
         return tuple(
-            torch.zeros(rows, inputs.shape[0], hidden, device=inputs.device)
-            for rows, hidden in self.states
+            torch.zeros(rows, inputs.shape[0], *rest, device=inputs.device)
+            for rows, *rest in self.states
         )
 
 

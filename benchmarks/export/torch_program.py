@@ -12,7 +12,7 @@ from torch.export import Dim, ExportedProgram
 from torch.overrides import TorchFunctionMode
 
 from benchmarks.errors import UserError, one_line
-from models.modules.encoder import State
+from models.modules.encoder import Encoder, State
 from tasks.base import Batch
 
 NAMESPACE = "rnnbench_export"
@@ -100,8 +100,23 @@ class Streaming(Plain):
         return self.network(inputs, None, state)
 
 
+def check_loops(network: nn.Module) -> None:
+    """Raise UserError for an encoder that a program would unroll step by step."""
+    for module in network.modules():
+        if isinstance(module, Encoder) and module.has_step_loop:
+            raise UserError(
+                f"no exported form of {type(module).__name__}, which computes step by step; "
+                "scripts/predict.py and benchmarks.runner.load_run run it with rnnbench"
+            )
+
+
 def export_program(network: nn.Module, example: Batch, state: State | None) -> ExportedProgram:
-    """Trace a network in eval mode for any number of sequences of any length."""
+    """Trace a network in eval mode for any number of sequences of any length.
+
+    Raises:
+        UserError: the network has a loop over steps.
+    """
+    check_loops(network)
     # Tracing takes dimensions of size 1 for fixed: two sequences or more, and steps doubled.
     inputs = torch.cat([example.inputs, example.inputs], dim=1)
     form = Plain(network)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.config.schema import TrainSettings
+from models.modules.encoder import DYNAMICS_RATE, Encoder
 from tasks.base import Task
 
 STEP_AT = 0.8  # share of the schedule `step` at the peak (Johnson & Zhang 2016)
@@ -65,7 +66,10 @@ def decay_factor(settings: TrainSettings, done: float) -> float:
 def make_optimizer(
     network: nn.Module, settings: TrainSettings, learning_rate: float, device: torch.device
 ) -> torch.optim.Optimizer:
-    """Return SGD or Adam with L2 regularisation, or AdamW with decoupled weight decay."""
+    """Return SGD or Adam with L2 regularisation, or AdamW with decoupled weight decay.
+
+    `Encoder.dynamics` are a second group, whose learning rate and weight decay are lower.
+    """
     adam = {"betas": (settings.beta1, settings.beta2)}
     definitions: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
         "adam": (torch.optim.Adam, adam),
@@ -74,14 +78,40 @@ def make_optimizer(
     }
     definition, options = definitions[settings.optimizer]
     kind: Callable[..., torch.optim.Optimizer] = without_compiler(definition)
-    return kind(
-        network.parameters(),
+    slow = dynamics_of(network)
+    others = {id(parameter) for parameter in slow}
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in network.parameters() if id(p) not in others]}
+    ]
+    if slow:
+        groups.append({"params": slow, "weight_decay": 0.0, "rate": DYNAMICS_RATE})
+    optimizer = kind(
+        groups,
         lr=learning_rate,
         weight_decay=settings.weight_decay,
         # One kernel per tensor: a sixth of the time on a large embedding.
         fused=device.type in ("cpu", "cuda"),
         **options,
     )
+    set_rate(optimizer, learning_rate)
+    return optimizer
+
+
+def dynamics_of(network: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that encoders in a network name in `Encoder.dynamics`."""
+    return [
+        parameter
+        for module in network.modules()
+        if isinstance(module, Encoder)
+        for name, parameter in module.named_parameters()
+        if name in module.dynamics
+    ]
+
+
+def set_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Set the learning rate of all groups, some of which have a part of it."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate * group.get("rate", 1.0)
 
 
 def without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:

@@ -24,6 +24,7 @@ from benchmarks.training.optim import (
     make_optimizer,
     planned_steps,
     schedule_factor,
+    set_rate,
     timed_factor,
 )
 from benchmarks.training.seeding import SeedStreams, random_states, restore_random_states
@@ -286,8 +287,7 @@ class Trainer:
         else:
             assert self.total_steps is not None
             factor = schedule_factor(self.settings, step, self.total_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.peak_learning_rate * factor
+        set_rate(self.optimizer, self.peak_learning_rate * factor)
 
     def checkpoint(self) -> Saved:
         """Return everything needed to resume the training: tensors and JSON-serialisable data."""

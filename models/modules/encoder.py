@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from models.kernels.compiler import unavailable_reason
 from models.kernels.layer import DTYPES
 
+DYNAMICS_RATE = 0.25
+
 State = tuple[Tensor, ...]
 """State: tensors whose first dimensions are (layers x directions, batch), e.g. (h,) or (h, c)."""
 
@@ -23,6 +25,13 @@ class Encoder(nn.Module, ABC):
     directions: int = 1  # whose outputs are parts of equal size, the forward direction first
     requested_kernel: str = "torch"  # or auto, fused
     kernel: str = "torch"  # of the last forward pass
+    has_step_loop: bool = False  # in Python, which an exported program would unroll
+    dynamics: tuple[str, ...] = ()
+    """Names of parameters that decide how fast a state decays.
+
+    Optimisers change them at `DYNAMICS_RATE` of the learning rate and without weight decay, as is
+    usual for state space models.
+    """
 
     @abstractmethod
     def forward(

@@ -53,8 +53,10 @@ class HierarchicalLayer(Encoder):
             before, before_upper, start = count.view(batch).long(), output.squeeze(0), tuple(rest)
             inputs = after_each(earlier.squeeze(0), before, inputs)
         ends = before + lengths
-        # Whole chunks for all rows, and one step more: the inputs of a state have a fixed size.
         chunks = (inputs.shape[1] + size - 1) // size
+        if torch.compiler.is_compiling():  # a symbol, which must not be 1 for some inputs
+            # PyTorch's function has no annotations.
+            chunks = torch.sym_max(chunks, 2)  # type: ignore[no-untyped-call]
         inputs = F.pad(inputs, (0, 0, 0, chunks * size - inputs.shape[1]))
         low = self.lower_outputs(inputs, ends, chunks)
         high, final = self.upper_outputs(low, ends, before_upper, start, need_state)

@@ -27,6 +27,8 @@ class LruLayer(Encoder):
     g = sqrt(1 - |a|^2) at the initialisation keeps the variance of states near that of inputs.
     """
 
+    dynamics = ("radius", "phase", "gain")
+
     def __init__(
         self,
         input_size: int,

@@ -22,6 +22,8 @@ class MambaLayer(Encoder):
     state of the scan (1, batch, units, states).
     """
 
+    dynamics = ("a_log", "step.weight", "step.bias")
+
     def __init__(
         self,
         input_size: int,
@@ -68,7 +70,7 @@ class MambaLayer(Encoder):
         self.kernel = "fused" if is_fused else "torch"
         u, gate = self.into(inputs).chunk(2, dim=-1)
         before = self.convolution.kernel_size[0] - 1
-        start = u.new_zeros(len(u), before, u.shape[-1]) if state is None else state[0][0]
+        start = u.new_zeros(u.shape[0], before, u.shape[-1]) if state is None else state[0][0]
         seen = torch.cat([start.to(u.dtype), u], dim=1)
         u = F.silu(self.convolution(seen.transpose(1, 2))).transpose(1, 2)
         step, b, c = self.select(u).split(self.sizes, dim=-1)

@@ -16,6 +16,8 @@ from models.kernels.scan import PARTS, STATES, FusedScan
 from models.modules.padding import beyond, without_padding
 from models.modules.precision import full_precision
 
+TRACED_PASSES = 17  # of an exported program, whose number of passes cannot depend on the steps
+
 
 def scan(
     cell: str,
@@ -68,9 +70,8 @@ def scan_in_passes(
     if padding is not None:
         a, b = a.masked_fill(padding, 1.0), b.masked_fill(padding, 0.0)
     if state is not None:
-        first = to_complex(state.to(inputs.dtype)) if b.is_complex() else state.to(b.dtype)
-        b = torch.cat([b[:, :1] + a[:, :1] * first.unsqueeze(1), b[:, 1:]], dim=1)
-    steps = prefix(a, b)
+        state = to_complex(state.to(inputs.dtype)) if b.is_complex() else state.to(b.dtype)
+    steps = prefix(a, b, state)
     return torch.cat([steps.real, steps.imag], -1) if STATES[cell] == 2 else steps
 
 
@@ -95,11 +96,32 @@ def coefficients(cell: str, parts: Sequence[Tensor], decay: Tensor | None) -> tu
     return torch.sigmoid(-difference), torch.sigmoid(difference) * candidate
 
 
-def prefix(a: Tensor, b: Tensor) -> Tensor:
-    """Return h_t = a_t * h_{t-1} + b_t for all steps of (batch, time, units), from h = 0."""
+def prefix(a: Tensor, b: Tensor, state: Tensor | None) -> Tensor:
+    """Return h_t = a_t * h_{t-1} + b_t for all steps of (batch, time, units).
+
+    `state` is h before the first step, (batch, units); None for zeros.
+    """
+    if torch.compiler.is_compiling():
+        return traced_prefix(a, b, state)
+    if state is not None:
+        b = torch.cat([b[:, :1] + a[:, :1] * state.unsqueeze(1), b[:, 1:]], dim=1)
     shift = 1
     while shift < b.shape[1]:
         b = torch.cat([b[:, :shift], b[:, shift:] + a[:, shift:] * b[:, :-shift]], dim=1)
         a = torch.cat([a[:, :shift], a[:, shift:] * a[:, :-shift]], dim=1)
         shift *= 2
     return b
+
+
+def traced_prefix(a: Tensor, b: Tensor, state: Tensor | None) -> Tensor:
+    """Return the same in a program for any number of steps up to 2^`TRACED_PASSES`."""
+    time = b.shape[1]
+    # PyTorch's function has no annotations.
+    torch._check(time <= 2**TRACED_PASSES)  # type: ignore[no-untyped-call]
+    steps = torch.arange(time, device=b.device)
+    for shift in (2**number for number in range(TRACED_PASSES)):
+        before = (steps - shift).clamp(min=0)
+        is_first = (steps < shift).unsqueeze(-1)
+        b = b + a * b.index_select(1, before).masked_fill(is_first, 0.0)
+        a = a * a.index_select(1, before).masked_fill(is_first, 1.0)
+    return b if state is None else b + a * state.unsqueeze(1)

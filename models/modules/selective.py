@@ -57,16 +57,17 @@ def selective_scan(
 def in_chunks(
     inputs: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, state: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Return c_t h_t and the last state, chunk by chunk."""
-    last = inputs.new_zeros(len(inputs), *a.shape) if state is None else state
+    """Return c_t h_t and the last state, chunk by chunk; a traced program has a single chunk."""
+    last = inputs.new_zeros(inputs.shape[0], *a.shape) if state is None else state
     outputs = []
-    for u, step, own_b, own_c in zip(
-        *(torch.split(each, CHUNK, dim=1) for each in (inputs, delta, b, c)), strict=True
-    ):
+    given = (inputs, delta, b, c)
+    chunks = [given]
+    if not torch.compiler.is_compiling():
+        chunks = list(zip(*(torch.split(each, CHUNK, dim=1) for each in given), strict=True))
+    for u, step, own_b, own_c in chunks:
         factors = torch.exp(step.unsqueeze(-1) * a)
         drive = (step * u).unsqueeze(-1) * own_b.unsqueeze(2)
-        first = drive[:, :1] + factors[:, :1] * last.unsqueeze(1)
-        states = prefix(factors.flatten(2), torch.cat([first, drive[:, 1:]], 1).flatten(2))
+        states = prefix(factors.flatten(2), drive.flatten(2), last.flatten(1))
         states = states.view(*states.shape[:2], *a.shape)
         outputs.append(torch.einsum("bten,btn->bte", states, own_c))
         last = states[:, -1]

@@ -51,7 +51,7 @@ class TcnLayer(Encoder):
         for number, each in enumerate(self.convolutions):
             if not self.is_causal:
                 x = without_padding(x, lengths)
-            start = x.new_zeros(len(x), self.before, x.shape[-1])
+            start = x.new_zeros(x.shape[0], self.before, x.shape[-1])
             if state is not None and self.is_causal:
                 start = state[number][0].to(x.dtype)
             seen = torch.cat([start, x], dim=1)

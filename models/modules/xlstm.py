@@ -36,6 +36,8 @@ class SLstmLayer(Encoder):
         kernel: auto, torch or fused.
     """
 
+    has_step_loop = True
+
     def __init__(
         self,
         input_size: int,
@@ -68,7 +70,7 @@ class SLstmLayer(Encoder):
         """See `Encoder.forward`."""
         is_fused = self.can_fuse(inputs)
         self.kernel = "fused" if is_fused else "torch"
-        batch = len(inputs)
+        batch = inputs.shape[0]
         gates = by_head(self.projection(inputs), self.heads)
         start = None
         if state is not None:
@@ -185,8 +187,11 @@ class MLstmLayer(Encoder):
         memory = self.start(inputs) if state is None else (state[0][0], state[1][0], state[2][0])
         outputs = []
         scaled = k / math.sqrt(self.head_size)
-        chunks = (torch.split(each, CHUNK, dim=2) for each in (q, scaled, v, i, log_f))
-        for own_q, own_k, own_v, own_i, own_f in zip(*chunks, strict=True):
+        given = (q, scaled, v, i, log_f)
+        chunks = [given]  # of a traced program, which could not loop over others
+        if not torch.compiler.is_compiling():
+            chunks = list(zip(*(torch.split(each, CHUNK, dim=2) for each in given), strict=True))
+        for own_q, own_k, own_v, own_i, own_f in chunks:
             heads, memory = chunk_of_mlstm(own_q, own_k, own_v, own_i, own_f, memory)
             outputs.append(F.layer_norm(heads, (self.head_size,)))
         whole = torch.cat(outputs, dim=2).transpose(1, 2).flatten(2) * torch.sigmoid(out)
@@ -195,7 +200,7 @@ class MLstmLayer(Encoder):
 
     def start(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the state before the first step."""
-        shape = (len(inputs), self.heads, self.head_size)
+        shape = (inputs.shape[0], self.heads, self.head_size)
         matrix = inputs.new_zeros(*shape, self.head_size)
         return matrix, inputs.new_zeros(shape), inputs.new_zeros(*shape[:2], 1)
 

@@ -21,8 +21,8 @@ from tests.helpers.definitions import EXAMPLES
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = (
-    *("baseline", "bigru", "bilstm", "biregion", "birnn", "gru", "lru", "lstm", "mamba", "mingru"),
-    *("minlstm", "region", "rnn", "stack", "tcn", "transformer", "xlstm"),
+    *("baseline", "bigru", "bilstm", "biregion", "birnn", "gru", "hierarchical", "lru", "lstm"),
+    *("mamba", "mingru", "minlstm", "region", "rnn", "stack", "tcn", "transformer", "xlstm"),
 )
 TASKS = ("forecast", "imdb", "lm", "series", "shakespeare", "sp500", "text")
 ALL_MODELS, ALL_TASKS = ", ".join(MODELS), ", ".join(TASKS)

@@ -35,9 +35,15 @@ NOT_APPLICABLE |= {"macro_f1", "log_loss", "auroc", "calibration_error"}
 NOT_APPLICABLE |= {"tokenization", "vocabulary", "test_in_train"}
 NOT_APPLICABLE |= {"rmse_over_seasonal_naive", "smape"}
 NOT_APPLICABLE |= {"track", "members", "pretrain_seconds", "pretrain_sha256"}
-MAY_BE_EMPTY = {"load_average", "git_commit", "git_dirty"}  # by the system and the checkout
+NOT_APPLICABLE |= {"state_bytes", "step_ms_100", "step_ms_1k", "step_ms_10k"}
+MAY_BE_EMPTY = {
+    "load_average",
+    "git_commit",
+    "git_dirty",
+    "energy_joules",
+}  # by the system and the checkout
 MEASURED = {"run_id", "started_at", "load_average", "tokens_per_second", "peak_rss_mib"}
-MEASURED |= {"peak_gflops", "model_flops_utilisation"}
+MEASURED |= {"energy_joules", "peak_gflops", "model_flops_utilisation"}
 MEASURED |= {"sweep", "concurrent_runs"}  # not the same in a sweep
 MEASURED |= {name for name in COLUMNS if "seconds" in name or "latency" in name}
 

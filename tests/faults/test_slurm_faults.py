@@ -146,9 +146,11 @@ def test_jobs_are_resumed_after_their_nodes_fail(
         faults("SLURM: node down").injected += 1
         faults("SLURM: node killed").injected += 1
         wait_until(lambda: jobs[0] not in running(folder), "the job has left its node", SECONDS)
+        end = time.monotonic() + SECONDS
         while command.process.poll() is None:  # a node that is busy may fail again
-            bed.resume()
+            bed.resume(dead)
             time.sleep(1)
+            assert time.monotonic() < end, bed.ask("scontrol", "show", "job")
         assert command.end() == 0, command.output + command.errors
     faults("SLURM: node killed").nothing_wrong(only(folder, undisturbed))
     assert starts_of(folder) == [2, 2]

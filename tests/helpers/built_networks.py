@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from models.modules.encoder import Encoder
 from models.recurrent import RecurrentSettings
 from tasks.base import Batch, Task
 from tasks.modules.network import SequenceNetwork
@@ -43,7 +44,16 @@ def built(
     """Return a network with random weights and biases, and sequences for it."""
     torch.manual_seed(1)
     options = {"hidden_size": 7, "kernel": "torch"} | settings
-    encoder = RecurrentSettings(**options).build(FEATURES)
+    network, task = around(RecurrentSettings(**options).build(FEATURES), kind, pooling, chop)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return network, task
+
+
+def around(
+    encoder: Encoder, kind: str, pooling: str = "mean_max", chop: int | None = None
+) -> tuple[nn.Module, Task]:
+    """Return a network with a given encoder, and sequences for it."""
     network: nn.Module
     if kind == "text":
         dropout: Any = {"embedding_dropout": 0.5, "word_dropout": 0.1, "unknown": 1}
@@ -55,6 +65,4 @@ def built(
         network = SequenceNetwork(encoder, WORDS, vocabulary_size=WORDS, is_tied=is_tied)
     else:
         network = SequenceNetwork(encoder, None, "last")
-    for parameter in network.parameters():
-        nn.init.normal_(parameter, std=0.5)
     return network.eval(), cast(Task, Sequences(kind))

@@ -99,10 +99,15 @@ class Bed:
         lines = self.ask("sinfo", "--noheader", "--Node", "--partition=main", "--format=%N %T")
         return dict(line.split() for line in lines.splitlines())
 
-    def resume(self) -> None:
-        """Resume nodes that take no jobs; a node that registers again may return by itself."""
+    def resume(self, dead: str = "") -> None:
+        """Resume nodes that take no jobs; a node that registers again may return by itself.
+
+        Args:
+            dead: a node whose daemon does not run. A job that SLURM starts there once it is resumed
+                may be held for an administrator.
+        """
         for name, state in self.nodes().items():
-            if any(word in state for word in ("down", "drain", "fail")):
+            if name != dead and any(word in state for word in ("down", "drain", "fail")):
                 subprocess.run(
                     ["scontrol", "update", f"nodename={name}", "state=resume"], timeout=SECONDS
                 )

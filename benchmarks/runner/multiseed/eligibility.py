@@ -105,6 +105,8 @@ def reason_against_stacking(trainers: list[Trainer], batches: list[Batch]) -> st
         trainers: at their first step.
         batches: the first of each, of one shape.
     """
+    if len(trainers[0].optimizer.param_groups) > 1:
+        return "parameters of the network have a learning rate of their own"
     expected, generators = [], []
     for trainer, batch in zip(trainers, batches, strict=True):
         trainer.streams.seed_dropout()

@@ -44,7 +44,8 @@ def test_ordered_lists_are_complete() -> None:
 
 
 def test_columns_by_facts() -> None:
-    assert columns_where(section="memory") == ("peak_memory_mib", "peak_rss_mib")
+    names = ("state_bytes", "peak_memory_mib", "peak_rss_mib")
+    assert columns_where(section="memory") == names
     assert columns_where(comparable=("table", "model")) == (
         *("schema_version", "smoke"),
         "model_version",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,11 @@ from torch import nn
 import benchmarks.training.trainer
 from benchmarks.config.schema import TrainSettings
 from benchmarks.system import timer as clocks
-from benchmarks.training.optim import make_optimizer, schedule_factor
+from benchmarks.training.optim import make_optimizer, schedule_factor, set_rate
 from benchmarks.training.trainer import Trainer
+from models.base import ModelSettings
+from models.lru import LruSettings
+from models.mamba import MambaSettings
 from tasks.base import Metric
 from tests.helpers.toys import (
     ACCURACY,
@@ -111,6 +115,31 @@ def test_optimizers(name: str, kind: type) -> None:
     assert type(optimizer).__bases__ == (kind,)  # AdamW may be an Adam
     (group,) = optimizer.param_groups
     assert (group["lr"], group["betas"], group["weight_decay"]) == (0.3, (0.9, 0.9), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        (LruSettings(hidden_size=4), {"radius", "phase", "gain"}),
+        (LruSettings(hidden_size=4, sign="any"), {"radius", "gain"}),
+        (MambaSettings(hidden_size=4), {"a_log", "step.weight", "step.bias"}),
+    ],
+)
+@pytest.mark.parametrize("block", ["bare", "residual"])
+def test_dynamics_have_a_lower_rate_and_no_weight_decay(
+    settings: ModelSettings, names: set[str], block: str
+) -> None:
+    network = dataclasses.replace(settings, block=block, bidirectional=True).build(3)
+    optimizer = make_optimizer(network, TrainSettings(weight_decay=0.5), 0.1, CPU)
+    rates = {id(p): g for g in optimizer.param_groups for p in g["params"]}
+    for name, parameter in network.named_parameters():
+        group = rates[id(parameter)]
+        is_slow = any(name.endswith(f".{own}") for own in names)
+        expected = (0.025, 0.0) if is_slow else (0.1, 0.5)
+        assert (group["lr"], group["weight_decay"]) == pytest.approx(expected), name
+    assert len(rates) == len(list(network.parameters()))
+    set_rate(optimizer, 0.2)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.2, 0.05]
 
 
 # Duration
