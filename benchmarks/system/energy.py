@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 POWERCAP = Path("/sys/class/powercap")  # of the Linux kernel
-PACKAGES = "intel-rapl:[0-9]*"  # of AMD too; their parts have a second colon
+DOMAINS = "intel-rapl:*"  # of AMD too
 
 Counter = Callable[[], float]
 """Returns joules since some moment."""
@@ -18,7 +18,7 @@ class EnergyMeter:
     """Sums the counters of the machine: everything that it computes is part of them."""
 
     def __init__(self, device: torch.device, powercap: Path = POWERCAP) -> None:
-        packages = [rapl_counter(folder) for folder in sorted(powercap.glob(PACKAGES))]
+        packages = [rapl_counter(folder) for folder in sorted(powercap.glob(DOMAINS))]
         accelerator = nvml_counter(device) if device.type == "cuda" else None
         is_complete = accelerator is not None or device.type == "cpu"
         found = [counter for counter in [*packages, accelerator] if counter is not None]
@@ -30,11 +30,14 @@ class EnergyMeter:
 
 
 def rapl_counter(folder: Path) -> Counter | None:
-    """Return the counter of a processor package; None for a part of one, or without permission."""
-    if folder.name.count(":") > 1:
-        return None
+    """Return the counter of a processor package; None without permission.
+
+    None as well for other domains: parts of a package, and `psys`, which contains the packages.
+    """
     file = folder / "energy_uj"
     try:
+        if not (folder / "name").read_text().startswith("package"):
+            return None
         limit = int((folder / "max_energy_range_uj").read_text())
         last = int(file.read_text())
     except (OSError, ValueError):

@@ -11,7 +11,7 @@ from models.modules.padding import beyond, without_padding
 
 
 class HierarchicalLayer(Encoder):
-    """Outputs of `lower` at each step beside those of `upper` after the last whole chunk before it.
+    """Outputs of `lower` at each step, and of `upper` after the last whole chunk before it.
 
     `lower` reads each chunk from a zero state. `upper` reads mean and maximum of its outputs over a
     chunk.

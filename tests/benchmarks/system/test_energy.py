@@ -18,21 +18,30 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 LIMIT = 1_000_000
 
 
-def package(powercap: Path, name: str, microjoules: int) -> Path:
+def package(powercap: Path, name: str, microjoules: int, kind: str = "package-0") -> Path:
     folder = powercap / name
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "name").write_text(f"{kind}\n")
     (folder / "max_energy_range_uj").write_text(f"{LIMIT}\n")
     (folder / "energy_uj").write_text(f"{microjoules}\n")
     return folder
 
 
-def test_the_packages_are_summed_and_their_parts_are_not(tmp_path: Path) -> None:
-    for name in ("intel-rapl:0", "intel-rapl:1", "intel-rapl:0:0"):
-        package(tmp_path, name, 100)
+DOMAINS = {
+    "intel-rapl:0": "package-0",
+    "intel-rapl:1": "package-1",
+    "intel-rapl:0:0": "core",
+    "intel-rapl:2": "psys",
+}
+
+
+def test_only_packages_are_summed(tmp_path: Path) -> None:
+    for name, kind in DOMAINS.items():
+        package(tmp_path, name, 100, kind)
     meter = EnergyMeter(CPU, tmp_path)
     start = meter.joules()
-    for name in ("intel-rapl:0", "intel-rapl:1", "intel-rapl:0:0"):
-        package(tmp_path, name, 250_100)
+    for name, kind in DOMAINS.items():
+        package(tmp_path, name, 250_100, kind)
     assert start == 0.0
     assert meter.joules() == pytest.approx(0.5)
 
